@@ -1,0 +1,22 @@
+package main
+import (
+ _ "k8s.io/kubernetes/cmd/kube-scheduler/app"
+ _ "sigs.k8s.io/controller-runtime/pkg/manager"
+ _ "sigs.k8s.io/controller-runtime/pkg/client/fake"
+ _ "sigs.k8s.io/controller-runtime/pkg/envtest"
+ _ "sigs.k8s.io/custom-metrics-apiserver/pkg/cmd"
+ _ "sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
+ _ "gonum.org/v1/gonum/mat"
+ _ "gonum.org/v1/gonum/optimize"
+ _ "gonum.org/v1/plot"
+ _ "github.com/draffensperger/golp"
+ _ "github.com/prometheus/client_golang/prometheus/promhttp"
+ _ "github.com/prometheus/client_golang/api/prometheus/v1"
+ _ "github.com/prometheus/common/expfmt"
+ _ "github.com/spf13/cobra"
+ _ "github.com/google/go-cmp/cmp"
+ _ "sigs.k8s.io/yaml"
+ _ "k8s.io/metrics/pkg/apis/external_metrics"
+ _ "golang.org/x/sync/errgroup"
+)
+func main(){}
