@@ -1,0 +1,56 @@
+package v1alpha1
+
+// Labels and annotations that inferno reads from and writes to native objects.
+const (
+	// ServerLabel on a pod names the Server, of the pod's namespace, that the pod is a replica of.
+	ServerLabel = Group + "/server"
+	// VariantLabel on a pod names the variant of its Server that the pod belongs to, where the Server lists variants.
+	VariantLabel = Group + "/variant"
+	// AcceleratorAnnotation on a pod names the Accelerator that the scheduler plugin chose for it.
+	AcceleratorAnnotation = Group + "/accelerator"
+	// MaxNumSeqsAnnotation on a pod holds the max batch size the engine is started with (vLLM: --max-num-seqs).
+	MaxNumSeqsAnnotation = Group + "/max-num-seqs"
+	// MaxNumBatchedTokensAnnotation on a pod holds the token budget per iteration (vLLM: --max-num-batched-tokens).
+	MaxNumBatchedTokensAnnotation = Group + "/max-num-batched-tokens"
+	// NameAnnotation on a resource keeps the name it has in the JSON specification where Kubernetes does not allow that name.
+	NameAnnotation = Group + "/name"
+	// ReconcileAnnotation on an Optimizer requests a cycle at once: any new value triggers one.
+	ReconcileAnnotation = Group + "/reconcile-at"
+)
+
+// Condition types of a Server.
+const (
+	// ConditionObserved is True while the load of the server is known from measurements that are fresh.
+	ConditionObserved = "Observed"
+	// ConditionPlanned is True while the last cycle planned an allocation that meets the targets.
+	ConditionPlanned = "Planned"
+	// ConditionRealised is True when ready pods sit on the accelerators, in the numbers, that the plan says.
+	ConditionRealised = "Realised"
+	// ConditionReady summarises an Optimizer (its cycles run) and an Accelerator, Model or ServiceClass (valid and used).
+	ConditionReady = "Ready"
+)
+
+// Reasons of conditions and events. Stable: alerts and scripts may match them.
+const (
+	ReasonObserved              = "Observed"
+	ReasonNoMetrics             = "NoMetrics"
+	ReasonStaleMetrics          = "StaleMetrics"
+	ReasonPrometheusUnreachable = "PrometheusUnreachable"
+	ReasonPlanned               = "Planned"
+	ReasonPlanHeld              = "PlanHeld"
+	ReasonBestEffort            = "BestEffort"
+	ReasonInfeasible            = "Infeasible"
+	ReasonNoCapacity            = "NoCapacity"
+	ReasonUnknownModel          = "UnknownModel"
+	ReasonUnknownServiceClass   = "UnknownServiceClass"
+	ReasonNoTarget              = "NoTarget"
+	ReasonInvalidSpec           = "InvalidSpec"
+	ReasonRealised              = "Realised"
+	ReasonRealising             = "Realising"
+	ReasonDryRun                = "DryRun"
+	ReasonSuspended             = "Suspended"
+	ReasonCycleSucceeded        = "CycleSucceeded"
+	ReasonCycleFailed           = "CycleFailed"
+	ReasonCycleDegraded         = "CycleDegraded"
+	ReasonPlanChanged           = "PlanChanged"
+)

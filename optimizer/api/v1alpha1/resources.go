@@ -1,0 +1,508 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// AcceleratorSpec says what an accelerator is and which nodes carry it.
+type AcceleratorSpec struct {
+	AcceleratorProperties `json:",inline"`
+	// ProductNames are the values of the product label of nodes with these cards (nvidia.com/gpu.product, amd.com/gpu.product-name, …).
+	// Defaults to what the built-in catalogue knows of the type.
+	// +listType=set
+	// +optional
+	ProductNames []string `json:"productNames,omitempty"`
+	// ResourceName of the cards on a node, such as nvidia.com/gpu. Defaults to what the built-in catalogue knows of the type, else
+	// nvidia.com/gpu.
+	// +optional
+	ResourceName string `json:"resourceName,omitempty"`
+}
+
+// AcceleratorStatus says what of the accelerator is there.
+type AcceleratorStatus struct {
+	// ObservedGeneration of the spec that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Nodes that carry the type.
+	// +optional
+	Nodes int `json:"nodes,omitempty"`
+	// Capacity is the number of cards of the type on nodes that can take pods.
+	// +optional
+	Capacity int `json:"capacity,omitempty"`
+	// Available is the capacity without what pods that are not inferno's hold.
+	// +optional
+	Available int `json:"available,omitempty"`
+	// Allocated is the number of cards that the last plan gives to servers.
+	// +optional
+	Allocated int `json:"allocated,omitempty"`
+	// Conditions of the accelerator: Ready.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Accelerator is a kind of accelerator that replicas can run on.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=acc,categories=inferno
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.type`
+// +kubebuilder:printcolumn:name="Cards",type=integer,JSONPath=`.spec.multiplicity`
+// +kubebuilder:printcolumn:name="Cost",type=number,JSONPath=`.spec.cost`,description="cents per hour"
+// +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.status.nodes`
+// +kubebuilder:printcolumn:name="Available",type=integer,JSONPath=`.status.available`
+// +kubebuilder:printcolumn:name="Allocated",type=integer,JSONPath=`.status.allocated`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Accelerator struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   AcceleratorSpec   `json:"spec"`
+	Status AcceleratorStatus `json:"status,omitempty"`
+}
+
+// AcceleratorList is a list of accelerators.
+// +kubebuilder:object:root=true
+type AcceleratorList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Accelerator `json:"items"`
+}
+
+// ModelSpec says what a model is and how fast it runs.
+// +kubebuilder:validation:XValidation:rule="!has(self.perfData) || self.perfData.all(p, has(p.decodeParms) == has(p.prefillParms))",message="decodeParms and prefillParms are given together"
+// +kubebuilder:validation:XValidation:rule="!has(self.perfData) || self.perfData.all(p, !(has(p.perfParms) && has(p.decodeParms)))",message="perfParms and decodeParms are of different laws; give one"
+type ModelSpec struct {
+	// ServedName is the model's name in the engine's metrics (label model_name). Defaults to the name of the resource.
+	// +optional
+	ServedName string `json:"servedName,omitempty"`
+	// PerfData is the performance of the model, one entry for each accelerator it may run on.
+	// +listType=map
+	// +listMapKey=acc
+	// +kubebuilder:validation:MaxItems=128
+	// +optional
+	PerfData []Performance `json:"perfData,omitempty"`
+	// Architecture of the model, for priors from physics.
+	// +optional
+	Architecture *Architecture `json:"architecture,omitempty"`
+}
+
+// PairStatus is what was learned of a model on one accelerator.
+type PairStatus struct {
+	// Acc names the accelerator.
+	Acc string `json:"acc"`
+	// Law with its learned parameters.
+	// +optional
+	Law *LawParms `json:"law,omitempty"`
+	// Observations that entered the estimate.
+	// +optional
+	Observations int64 `json:"observations,omitempty"`
+	// Rejected observations.
+	// +optional
+	Rejected int64 `json:"rejected,omitempty"`
+	// UpdatedAt is the time of the last observation that entered.
+	// +optional
+	UpdatedAt *metav1.Time `json:"updatedAt,omitempty"`
+}
+
+// ModelStatus says what was learned of a model.
+type ModelStatus struct {
+	// ObservedGeneration of the spec that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Learned performance, one entry for each accelerator.
+	// +listType=map
+	// +listMapKey=acc
+	// +optional
+	Learned []PairStatus `json:"learned,omitempty"`
+	// Conditions of the model: Ready.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Model is a model that servers serve.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,categories=inferno
+// +kubebuilder:printcolumn:name="Served as",type=string,JSONPath=`.spec.servedName`
+// +kubebuilder:printcolumn:name="Accelerators",type=string,JSONPath=`.spec.perfData[*].acc`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Model struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   ModelSpec   `json:"spec"`
+	Status ModelStatus `json:"status,omitempty"`
+}
+
+// ModelList is a list of models.
+// +kubebuilder:object:root=true
+type ModelList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Model `json:"items"`
+}
+
+// ServiceClassSpec says how important a class of users is and what it is promised.
+type ServiceClassSpec struct {
+	// Priority from 1, the highest, to 100.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Priority int `json:"priority"`
+	// ModelTargets are the objectives, one entry for each model.
+	// +listType=map
+	// +listMapKey=model
+	// +optional
+	ModelTargets []ModelTarget `json:"modelTargets,omitempty"`
+}
+
+// ServiceClassStatus says who uses a class.
+type ServiceClassStatus struct {
+	// ObservedGeneration of the spec that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Servers of the class.
+	// +optional
+	Servers int `json:"servers,omitempty"`
+	// Conditions of the class: Ready.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ServiceClass is a class of users with latency targets and a priority.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=slo,categories=inferno
+// +kubebuilder:printcolumn:name="Priority",type=integer,JSONPath=`.spec.priority`
+// +kubebuilder:printcolumn:name="Servers",type=integer,JSONPath=`.status.servers`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type ServiceClass struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   ServiceClassSpec   `json:"spec"`
+	Status ServiceClassStatus `json:"status,omitempty"`
+}
+
+// ServiceClassList is a list of service classes.
+// +kubebuilder:object:root=true
+type ServiceClassList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ServiceClass `json:"items"`
+}
+
+// ScaleTargetRef names the workload whose replicas are the server's, in the server's namespace.
+type ScaleTargetRef struct {
+	// APIVersion of the workload, such as apps/v1.
+	// +kubebuilder:validation:MinLength=1
+	APIVersion string `json:"apiVersion"`
+	// Kind of the workload, such as Deployment.
+	// +kubebuilder:validation:MinLength=1
+	Kind string `json:"kind"`
+	// Name of the workload.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+}
+
+// Variant is a workload of a server for accelerators that need a pod template of their own.
+type Variant struct {
+	// Name of the variant; pods carry it as the label inferno.platform.ai/variant.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	// Accelerators that the variant's template fits.
+	// +kubebuilder:validation:MinItems=1
+	// +listType=set
+	Accelerators []string `json:"accelerators"`
+	// ScaleTargetRef of the variant.
+	ScaleTargetRef ScaleTargetRef `json:"scaleTargetRef"`
+}
+
+// ServerSpec says whom a workload serves and how it may be run.
+// +kubebuilder:validation:XValidation:rule="!has(self.maxReplicas) || !has(self.minReplicas) || self.maxReplicas >= self.minReplicas",message="maxReplicas must be at least minReplicas"
+type ServerSpec struct {
+	// Model that is served: the name of a Model.
+	// +kubebuilder:validation:MinLength=1
+	Model string `json:"model"`
+	// ServiceClass that is served: the name of a ServiceClass.
+	// +kubebuilder:validation:MinLength=1
+	ServiceClass string `json:"serviceClass"`
+	// ScaleTargetRef is the workload whose replicas the server is.
+	// +optional
+	ScaleTargetRef *ScaleTargetRef `json:"scaleTargetRef,omitempty"`
+	// MinReplicas is the least number of replicas, 0 for scale to zero. Defaults to 1.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=1
+	// +optional
+	MinReplicas *int `json:"minReplicas,omitempty"`
+	// MaxReplicas is the largest number of replicas. Absent: no bound.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	MaxReplicas *int `json:"maxReplicas,omitempty"`
+
+	ServerPolicy `json:",inline"`
+
+	// Variants are workloads of this server for accelerators that need a pod template of their own.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Variants []Variant `json:"variants,omitempty"`
+}
+
+// AllocationPart is the part of a plan that runs on one accelerator.
+type AllocationPart struct {
+	// Accelerator names the accelerator.
+	Accelerator string `json:"accelerator"`
+	// Replicas on it.
+	// +kubebuilder:validation:Minimum=0
+	Replicas int `json:"replicas"`
+	// MaxBatchSize that pods on it are started with (vLLM: --max-num-seqs); 0 leaves the engine's default.
+	// +optional
+	MaxBatchSize int `json:"maxBatchSize,omitempty"`
+	// MaxBatchedTokens is the token budget per iteration that pods on it are started with (vLLM: --max-num-batched-tokens); 0 leaves the
+	// engine's default.
+	// +optional
+	MaxBatchedTokens int `json:"maxBatchedTokens,omitempty"`
+	// Share of the server's load that the plan assumes for this part, 0 to 1.
+	// +optional
+	Share float64 `json:"share,omitempty"`
+}
+
+// Latencies are mean latencies in ms.
+type Latencies struct {
+	// TTFT in ms.
+	TTFT float64 `json:"ttft"`
+	// ITL in ms.
+	ITL float64 `json:"itl"`
+}
+
+// DesiredState is the plan for one server: all that the metrics adapter and the scheduler plugin read.
+type DesiredState struct {
+	// DecidedAt is when the plan last changed.
+	DecidedAt metav1.Time `json:"decidedAt"`
+	// ConfirmedAt is when a cycle last stood by the plan.
+	ConfirmedAt metav1.Time `json:"confirmedAt"`
+	// StaleAfterSeconds is how long after confirmedAt the plan may be followed; 0 means for ever.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	StaleAfterSeconds int64 `json:"staleAfterSeconds,omitempty"`
+	// Replicas in all.
+	// +kubebuilder:validation:Minimum=0
+	Replicas int `json:"replicas"`
+	// Parts of the plan by accelerator.
+	// +listType=map
+	// +listMapKey=accelerator
+	// +optional
+	Parts []AllocationPart `json:"parts,omitempty"`
+	// CostPerHour in cents.
+	// +optional
+	CostPerHour float64 `json:"costPerHour,omitempty"`
+	// Predicted latencies under the plan.
+	// +optional
+	Predicted *Latencies `json:"predicted,omitempty"`
+	// BestEffort marks a plan that does not meet the targets.
+	// +optional
+	BestEffort bool `json:"bestEffort,omitempty"`
+	// Reason why this plan was chosen.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+}
+
+// ObservedLoad is the load of a server with the time it was measured at.
+type ObservedLoad struct {
+	Load `json:",inline"`
+	// ObservedAt is the time of the measurement.
+	ObservedAt metav1.Time `json:"observedAt"`
+	// TTFT measured, mean in ms; absent where it was not measured.
+	// +optional
+	TTFT *float64 `json:"ttft,omitempty"`
+	// ITL measured, mean in ms; absent where it was not measured.
+	// +optional
+	ITL *float64 `json:"itl,omitempty"`
+}
+
+// ServerStatus is what was observed of a server and what was decided for it.
+type ServerStatus struct {
+	// ObservedGeneration of the spec that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Load last measured.
+	// +optional
+	Load *ObservedLoad `json:"load,omitempty"`
+	// Current pods by accelerator.
+	// +optional
+	Current []ObservedPart `json:"current,omitempty"`
+	// ReadyReplicas in all.
+	// +optional
+	ReadyReplicas int `json:"readyReplicas,omitempty"`
+	// Placement of ready pods for people, such as "H100:3 A100:2".
+	// +optional
+	Placement string `json:"placement,omitempty"`
+	// Desired is the plan.
+	// +optional
+	Desired *DesiredState `json:"desired,omitempty"`
+	// Conditions of the server: Observed, Planned, Realised.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Server is one inference server: a workload that serves one model to one service class.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=isrv,categories=inferno
+// +kubebuilder:printcolumn:name="Model",type=string,JSONPath=`.spec.model`
+// +kubebuilder:printcolumn:name="Class",type=string,JSONPath=`.spec.serviceClass`
+// +kubebuilder:printcolumn:name="Req/min",type=number,JSONPath=`.status.load.arrivalRate`
+// +kubebuilder:printcolumn:name="Ready",type=integer,JSONPath=`.status.readyReplicas`
+// +kubebuilder:printcolumn:name="Desired",type=integer,JSONPath=`.status.desired.replicas`
+// +kubebuilder:printcolumn:name="Placement",type=string,JSONPath=`.status.placement`
+// +kubebuilder:printcolumn:name="Cost",type=number,JSONPath=`.status.desired.costPerHour`,description="cents per hour"
+// +kubebuilder:printcolumn:name="Observed",type=string,JSONPath=`.status.conditions[?(@.type=="Observed")].status`
+// +kubebuilder:printcolumn:name="Planned",type=string,JSONPath=`.status.conditions[?(@.type=="Planned")].status`
+// +kubebuilder:printcolumn:name="Realised",type=string,JSONPath=`.status.conditions[?(@.type=="Realised")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Planned")].message`,priority=1
+type Server struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   ServerSpec   `json:"spec"`
+	Status ServerStatus `json:"status,omitempty"`
+}
+
+// ServerList is a list of servers.
+// +kubebuilder:object:root=true
+type ServerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Server `json:"items"`
+}
+
+// PrometheusSource says where measurements come from.
+type PrometheusSource struct {
+	// URL of the Prometheus API. Absent: what the optimizer was started with.
+	// +kubebuilder:validation:Pattern=`^https?://.+`
+	// +optional
+	URL string `json:"url,omitempty"`
+	// Window over which rates and means are taken. Defaults to 1m.
+	// +optional
+	Window *metav1.Duration `json:"window,omitempty"`
+	// StaleAfter is the age at which a measurement no longer counts. Defaults to three windows.
+	// +optional
+	StaleAfter *metav1.Duration `json:"staleAfter,omitempty"`
+}
+
+// OptimizerSpec drives the optimizer loop.
+type OptimizerSpec struct {
+	// Interval between cycles. Defaults to 30s.
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="interval must be at least 1s"
+	// +optional
+	Interval metav1.Duration `json:"interval,omitempty"`
+	// Suspend stops the loop; plans stay as they are.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+	// DryRun decides and records but writes no plan.
+	// +optional
+	DryRun bool `json:"dryRun,omitempty"`
+	// StaleAfter is how long a plan may be followed after the last cycle that stood by it. Defaults to ten intervals.
+	// +optional
+	StaleAfter *metav1.Duration `json:"staleAfter,omitempty"`
+	// Prometheus that measurements are read from.
+	// +optional
+	Prometheus PrometheusSource `json:"prometheus,omitempty"`
+
+	SolverPolicy `json:",inline"`
+	Plugs        `json:",inline"`
+}
+
+// StageTime is how long one stage of a cycle took.
+type StageTime struct {
+	// Name of the stage.
+	Name string `json:"name"`
+	// Milliseconds it took.
+	Milliseconds float64 `json:"milliseconds"`
+}
+
+// CycleReport says what a cycle did.
+type CycleReport struct {
+	// Number of the cycle since the optimizer started to lead.
+	Number int64 `json:"number"`
+	// ID of the cycle in logs and in the decision log.
+	ID string `json:"id"`
+	// Time the cycle began.
+	Time metav1.Time `json:"time"`
+	// Servers that were looked at.
+	Servers int `json:"servers"`
+	// Held servers: their last plan stands for want of measurements.
+	Held int `json:"held"`
+	// Unserved servers: no allocation meets their targets.
+	Unserved int `json:"unserved"`
+	// Changed plans.
+	Changed int `json:"changed"`
+	// TotalCost of the plan in cents per hour.
+	TotalCost float64 `json:"totalCost"`
+	// Solver that found the plan.
+	// +optional
+	Solver string `json:"solver,omitempty"`
+	// Stages and how long each took.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Stages []StageTime `json:"stages,omitempty"`
+}
+
+// OptimizerStatus says what the loop does.
+type OptimizerStatus struct {
+	// ObservedGeneration of the spec that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// LastCycle that ran.
+	// +optional
+	LastCycle *CycleReport `json:"lastCycle,omitempty"`
+	// ReconciledAt is the value of the annotation inferno.platform.ai/reconcile-at that was last acted on.
+	// +optional
+	ReconciledAt string `json:"reconciledAt,omitempty"`
+	// Conditions of the optimizer: Ready.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Optimizer drives the optimizer loop of a cluster: how often it runs, with which implementations, and whether it only recommends.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=opt,categories=inferno
+// +kubebuilder:printcolumn:name="Interval",type=string,JSONPath=`.spec.interval`
+// +kubebuilder:printcolumn:name="Servers",type=integer,JSONPath=`.status.lastCycle.servers`
+// +kubebuilder:printcolumn:name="Held",type=integer,JSONPath=`.status.lastCycle.held`
+// +kubebuilder:printcolumn:name="Unserved",type=integer,JSONPath=`.status.lastCycle.unserved`
+// +kubebuilder:printcolumn:name="Cost",type=number,JSONPath=`.status.lastCycle.totalCost`,description="cents per hour"
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Last cycle",type=date,JSONPath=`.status.lastCycle.time`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Optimizer struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   OptimizerSpec   `json:"spec"`
+	Status OptimizerStatus `json:"status,omitempty"`
+}
+
+// OptimizerList is a list of optimizers.
+// +kubebuilder:object:root=true
+type OptimizerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Optimizer `json:"items"`
+}

@@ -1,0 +1,278 @@
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// PowerCurve is the power drawn by one accelerator as a piecewise linear function of its utilisation: idle at 0, midPower at midUtil, full
+// at 1.
+type PowerCurve struct {
+	// Idle power in watts.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Idle float64 `json:"idle,omitempty"`
+	// Full is the power at utilisation 1, in watts.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Full float64 `json:"full,omitempty"`
+	// MidPower is the power at utilisation midUtil, in watts.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	MidPower float64 `json:"midPower,omitempty"`
+	// MidUtil is the utilisation at the bend of the curve, from 0 to 1.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1
+	// +optional
+	MidUtil float64 `json:"midUtil,omitempty"`
+}
+
+// AcceleratorProperties says what an accelerator is, the same in the custom resource and in the JSON specification.
+type AcceleratorProperties struct {
+	// Type of the cards, such as A100: what capacity is counted in. Defaults to the name of the accelerator.
+	// +optional
+	Type string `json:"type,omitempty"`
+	// Multiplicity is the number of cards of the type that make up one accelerator: 4 for a "4xA100". Defaults to 1.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1024
+	// +optional
+	Multiplicity int `json:"multiplicity,omitempty"`
+	// MemSize is the memory of the accelerator (all its cards) in GB.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	MemSize float64 `json:"memSize,omitempty"`
+	// MemBW is the memory bandwidth of the accelerator (all its cards) in GB/s.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	MemBW float64 `json:"memBW,omitempty"`
+	// Power curve of the accelerator.
+	// +optional
+	Power PowerCurve `json:"power,omitempty"`
+	// Cost of the accelerator in cents per hour.
+	// +kubebuilder:validation:Minimum=0
+	Cost float64 `json:"cost"`
+}
+
+// PerfParms are the parameters of the reference service-time law "work": the time of one engine iteration in milliseconds is
+// alpha + beta · computed tokens + gamma · KV tokens read.
+type PerfParms struct {
+	// Alpha is the time of an iteration whatever its batch, in ms.
+	// +kubebuilder:validation:Minimum=0
+	Alpha float64 `json:"alpha"`
+	// Beta is the compute time in ms per token.
+	// +kubebuilder:validation:Minimum=0
+	Beta float64 `json:"beta"`
+	// Gamma is the memory access time in ms per KV token read.
+	// +kubebuilder:validation:Minimum=0
+	Gamma float64 `json:"gamma"`
+}
+
+// DecodeParms are the decode half of the older service-time law "linear": a decode iteration of n requests takes alpha + beta · n ms.
+type DecodeParms struct {
+	// Alpha is the base time of a decode iteration, in ms.
+	// +kubebuilder:validation:Minimum=0
+	Alpha float64 `json:"alpha"`
+	// Beta is the time in ms per request of the batch.
+	// +kubebuilder:validation:Minimum=0
+	Beta float64 `json:"beta"`
+}
+
+// PrefillParms are the prefill half of the older service-time law "linear": prefilling n requests of `in` prompt tokens takes
+// gamma + delta · in · n ms.
+type PrefillParms struct {
+	// Gamma is the base time of a prefill, in ms.
+	// +kubebuilder:validation:Minimum=0
+	Gamma float64 `json:"gamma"`
+	// Delta is the time in ms per prompt token.
+	// +kubebuilder:validation:Minimum=0
+	Delta float64 `json:"delta"`
+}
+
+// LawParms are the parameters of a service-time law by name, for laws beyond the two references.
+type LawParms struct {
+	// Name of the law, as registered.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	// Version of the law's parametrisation; parameters of another version are refused, never misread.
+	// +optional
+	Version int `json:"version,omitempty"`
+	// Parameters by name, in the units the law documents.
+	// +optional
+	Parameters map[string]float64 `json:"parameters,omitempty"`
+	// Order lists the parameters in the order of the covariance's rows.
+	// +optional
+	Order []string `json:"order,omitempty"`
+	// Covariance of the logarithms of the parameters, row by row, in the given order.
+	// +optional
+	Covariance [][]float64 `json:"covariance,omitempty"`
+}
+
+// Performance says how fast a model runs on one accelerator: measured, fitted, or left out (then the prior from physics).
+type Performance struct {
+	// Acc names the accelerator.
+	// +kubebuilder:validation:MinLength=1
+	Acc string `json:"acc"`
+	// AccCount is the number of accelerators one replica takes. Defaults to 1.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1024
+	// +optional
+	AccCount int `json:"accCount,omitempty"`
+	// MaxBatchSize is the largest batch the accelerator's memory holds at atTokens generated tokens per request.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=65536
+	// +optional
+	MaxBatchSize int `json:"maxBatchSize,omitempty"`
+	// AtTokens is the number of tokens per request for which maxBatchSize holds.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	AtTokens int `json:"atTokens,omitempty"`
+	// PerfParms of the law "work".
+	// +optional
+	PerfParms *PerfParms `json:"perfParms,omitempty"`
+	// DecodeParms of the older law "linear"; given together with prefillParms, instead of perfParms.
+	// +optional
+	DecodeParms *DecodeParms `json:"decodeParms,omitempty"`
+	// PrefillParms of the older law "linear".
+	// +optional
+	PrefillParms *PrefillParms `json:"prefillParms,omitempty"`
+	// Law holds the parameters of any other registered law; where it is given it is used.
+	// +optional
+	Law *LawParms `json:"law,omitempty"`
+	// KVTokens is the number of tokens the KV cache of a replica holds. Absent: unlimited by memory, maxBatchSize alone limits.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	KVTokens int `json:"kvTokens,omitempty"`
+	// Match says which measurements the entry was fitted on, by column (engine, precision, tensor_parallel, …).
+	// +optional
+	Match map[string]string `json:"match,omitempty"`
+}
+
+// ModelTarget are the service-level objectives of one model in a service class. An absent or zero target does not bind.
+type ModelTarget struct {
+	// Model the targets are for.
+	// +kubebuilder:validation:MinLength=1
+	Model string `json:"model"`
+	// ITL is the target on the inter-token latency, in ms.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	ITL float64 `json:"slo-itl,omitempty"`
+	// TTFT is the target on the time to first token, queueing included, in ms.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	TTFT float64 `json:"slo-ttft,omitempty"`
+	// TPS is the number of generated tokens per second that the servers of the class must be able to sustain.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	TPS float64 `json:"slo-tps,omitempty"`
+	// Percentile for which the latency targets hold, over requests; 0 means that they hold for the mean.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:ExclusiveMaximum=true
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	Percentile float64 `json:"slo-percentile,omitempty"`
+}
+
+// ServerPolicy says how a server may be run, the same in the custom resource and in the JSON specification.
+type ServerPolicy struct {
+	// KeepAccelerator forbids changing the accelerator.
+	// +optional
+	KeepAccelerator bool `json:"keepAccelerator,omitempty"`
+	// MaxBatchSize fixes the max batch size; 0 leaves it to the optimizer.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=65536
+	// +optional
+	MaxBatchSize int `json:"maxBatchSize,omitempty"`
+	// MaxBatchedTokens fixes the token budget per iteration; 0 leaves it to the optimizer.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1048576
+	// +optional
+	MaxBatchedTokens int `json:"maxBatchedTokens,omitempty"`
+	// MaxQueueSize is the number of requests that may wait at one replica beyond its batch; 0 means none.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1048576
+	// +optional
+	MaxQueueSize int `json:"maxQueueSize,omitempty"`
+	// Routing of requests to the server's replicas: it decides how load splits over replicas of unlike speed.
+	// +kubebuilder:validation:Enum=RoundRobin;LeastRequest;Weighted
+	// +optional
+	Routing string `json:"routing,omitempty"`
+}
+
+// Routing policies of a server.
+const (
+	RoutingRoundRobin   = "RoundRobin"
+	RoutingLeastRequest = "LeastRequest"
+	RoutingWeighted     = "Weighted"
+)
+
+// Load is the traffic of a server.
+type Load struct {
+	// ArrivalRate is the offered load in requests per minute.
+	// +kubebuilder:validation:Minimum=0
+	ArrivalRate float64 `json:"arrivalRate"`
+	// Throughput is the completed load in requests per minute.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Throughput float64 `json:"throughput,omitempty"`
+	// AvgInTokens is the mean number of prompt tokens per request.
+	// +kubebuilder:validation:Minimum=0
+	AvgInTokens float64 `json:"avgInTokens"`
+	// AvgOutTokens is the mean number of generated tokens per request.
+	// +kubebuilder:validation:Minimum=0
+	AvgOutTokens float64 `json:"avgOutTokens"`
+}
+
+// SolverPolicy says what the solver may do and how it serves when capacity does not suffice.
+type SolverPolicy struct {
+	// Unlimited ignores capacity: every server gets what is cheapest for it.
+	// +optional
+	Unlimited bool `json:"unlimited,omitempty"`
+	// Heterogeneous allows replicas of one server on several accelerators.
+	// +optional
+	Heterogeneous bool `json:"heterogeneous,omitempty"`
+	// DelayedBestEffort serves best effort only after all priorities had their turn, instead of priority by priority.
+	// +optional
+	DelayedBestEffort bool `json:"delayedBestEffort,omitempty"`
+	// SaturationPolicy says how servers whose targets cannot be met share what capacity is left. Defaults to None.
+	// +kubebuilder:validation:Enum="";None;PriorityExhaustive;PriorityRoundRobin;RoundRobin
+	// +optional
+	SaturationPolicy string `json:"saturationPolicy,omitempty"`
+}
+
+// Saturation policies: how servers whose targets cannot be met share the capacity that is left.
+const (
+	SaturationNone               = "None"
+	SaturationPriorityExhaustive = "PriorityExhaustive"
+	SaturationPriorityRoundRobin = "PriorityRoundRobin"
+	SaturationRoundRobin         = "RoundRobin"
+)
+
+// Plug selects an implementation of a stage by its registered name, with its options.
+type Plug struct {
+	// Name of the implementation, as registered.
+	// +kubebuilder:validation:MinLength=1
+	Name string `json:"name"`
+	// Options of the implementation; each documents its own. Unknown options are refused.
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Schemaless
+	// +optional
+	Options *runtime.RawExtension `json:"options,omitempty"`
+}
+
+// Plugs selects the implementation of every stage; an absent one is the default.
+type Plugs struct {
+	// QueueModel predicts TTFT and ITL of one replica.
+	// +optional
+	QueueModel *Plug `json:"queueModel,omitempty"`
+	// Estimator learns the service-time law.
+	// +optional
+	Estimator *Plug `json:"estimator,omitempty"`
+	// Forecaster predicts arrival rates.
+	// +optional
+	Forecaster *Plug `json:"forecaster,omitempty"`
+	// Solver chooses among the candidates of all servers.
+	// +optional
+	Solver *Plug `json:"solver,omitempty"`
+	// Stability keeps plans from flapping.
+	// +optional
+	Stability *Plug `json:"stability,omitempty"`
+}

@@ -1,0 +1,212 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// SystemFile is a whole system specification in one file.
+type SystemFile struct {
+	System System `json:"system"`
+}
+
+// System is the llm-inferno JSON specification of everything a plan is made from.
+type System struct {
+	Accelerators   AcceleratorData  `json:"acceleratorData"`
+	Models         ModelData        `json:"modelData"`
+	ServiceClasses ServiceClassData `json:"serviceClassData"`
+	Servers        ServerData       `json:"serverData"`
+	Optimizer      OptimizerData    `json:"optimizerData"`
+	Capacity       CapacityData     `json:"capacityData"`
+}
+
+// AcceleratorData lists the accelerators.
+type AcceleratorData struct {
+	Spec []AcceleratorEntry `json:"accelerators"`
+}
+
+// AcceleratorEntry is an accelerator of the JSON specification.
+type AcceleratorEntry struct {
+	Name            string `json:"name"`
+	AcceleratorSpec `json:",inline"`
+}
+
+// ModelData lists the performance of models on accelerators, one entry for each pair.
+type ModelData struct {
+	Spec []PerformanceEntry `json:"models"`
+}
+
+// PerformanceEntry is the performance of one model on one accelerator in the JSON specification.
+type PerformanceEntry struct {
+	Name        string `json:"name"`
+	Performance `json:",inline"`
+}
+
+// ServiceClassData lists the service classes.
+type ServiceClassData struct {
+	Spec []ServiceClassEntry `json:"serviceClasses"`
+}
+
+// ServiceClassEntry is a service class of the JSON specification.
+type ServiceClassEntry struct {
+	Name             string `json:"name"`
+	ServiceClassSpec `json:",inline"`
+}
+
+// ServerData lists the servers.
+type ServerData struct {
+	Spec []ServerEntry `json:"servers"`
+}
+
+// ServerEntry is a server of the JSON specification, with what it runs on now.
+type ServerEntry struct {
+	Name           string `json:"name"`
+	Class          string `json:"class"`
+	Model          string `json:"model"`
+	MinNumReplicas int    `json:"minNumReplicas,omitempty"`
+	// MaxNumReplicas bounds the number of replicas; 0 means no bound.
+	MaxNumReplicas int `json:"maxNumReplicas,omitempty"`
+	ServerPolicy   `json:",inline"`
+	CurrentAlloc   *Allocation `json:"currentAlloc,omitempty"`
+	DesiredAlloc   *Allocation `json:"desiredAlloc,omitempty"`
+	// Observation is what was measured of the server, beyond its load.
+	Observation *Observation `json:"observation,omitempty"`
+}
+
+// Observation is what was measured of a server at one time; a nil field was not measured, which is not the same as zero.
+type Observation struct {
+	// Time of the measurement.
+	Time metav1.Time `json:"time"`
+	// Running requests per ready replica, mean over the window.
+	Running *float64 `json:"running,omitempty"`
+	// Waiting requests per ready replica, mean over the window.
+	Waiting *float64 `json:"waiting,omitempty"`
+	// KVUsage is the used share of the KV cache, 0 to 1, mean over replicas.
+	KVUsage *float64 `json:"kvUsage,omitempty"`
+	// Parts are the pods of the server by accelerator, with the limits they were started with.
+	Parts []ObservedPart `json:"parts,omitempty"`
+	// Fault says why the load is missing, as a condition reason; empty where the load is known.
+	Fault string `json:"fault,omitempty"`
+	// Detail explains the fault to a person.
+	Detail string `json:"detail,omitempty"`
+}
+
+// ObservedPart counts the pods of a server on one accelerator.
+type ObservedPart struct {
+	// Accelerator the pods run on, empty for pods that wait for a node.
+	// +optional
+	Accelerator string `json:"accelerator,omitempty"`
+	// Ready pods.
+	Ready int `json:"ready"`
+	// Starting pods: created, not yet ready.
+	// +optional
+	Starting int `json:"starting,omitempty"`
+	// MaxBatchSize that the pods were started with, 0 where they say none.
+	// +optional
+	MaxBatchSize int `json:"maxBatchSize,omitempty"`
+	// MaxBatchedTokens that the pods were started with, 0 where they say none.
+	// +optional
+	MaxBatchedTokens int `json:"maxBatchedTokens,omitempty"`
+}
+
+// Allocation is what one server gets, or has.
+type Allocation struct {
+	Accelerator string  `json:"accelerator"`
+	NumReplicas int     `json:"numReplicas"`
+	MaxBatch    int     `json:"maxBatch"`
+	Cost        float64 `json:"cost"`
+	// ITLAverage is the predicted or measured mean inter-token latency in ms.
+	ITLAverage float64 `json:"itlAverage"`
+	// TTFTAverage is the predicted or measured mean time to first token in ms.
+	TTFTAverage float64 `json:"ttftAverage"`
+	// MaxBatchedTokens is the token budget per iteration, 0 where it is left to the engine.
+	MaxBatchedTokens int `json:"maxBatchedTokens,omitempty"`
+	// BestEffort marks an allocation that does not meet its targets.
+	BestEffort bool `json:"bestEffort,omitempty"`
+	// Parts of an allocation over several accelerators; empty where there is one.
+	Parts []AllocationPart `json:"parts,omitempty"`
+	// Reason says why this allocation was chosen.
+	Reason string `json:"reason,omitempty"`
+	// Load the allocation was made for. Absent means unknown, which is not zero.
+	Load *Load `json:"load,omitempty"`
+}
+
+// OptimizerData holds the optimizer's options.
+type OptimizerData struct {
+	Spec OptimizerEntry `json:"optimizer"`
+}
+
+// OptimizerEntry are the optimizer's options in the JSON specification.
+type OptimizerEntry struct {
+	SolverPolicy `json:",inline"`
+	Plugs        `json:",inline"`
+	// MILPSolver asks for the solver "milp" where plugs name none.
+	MILPSolver bool `json:"milpSolver,omitempty"`
+	// UseCplex is read for compatibility. There is no CPLEX here; true is refused.
+	UseCplex bool `json:"useCplex,omitempty"`
+}
+
+// CapacityData says what is there.
+type CapacityData struct {
+	Count []AcceleratorCount `json:"count"`
+}
+
+// AcceleratorCount is the number of cards of one type that can be placed.
+type AcceleratorCount struct {
+	Type  string `json:"type"`
+	Count int    `json:"count"`
+}
+
+// Solution is the answer to a system: the plan.
+type Solution struct {
+	// Allocations by server.
+	Allocations map[string]Allocation `json:"allocations"`
+	// TotalCost of all allocations in cents per hour.
+	TotalCost float64 `json:"totalCost"`
+	// Unserved servers and why, sorted by name.
+	Unserved []Unserved `json:"unserved"`
+	// Solver that found the plan and how good it is.
+	Solver SolverReport `json:"solver"`
+}
+
+// Unserved is a server without an allocation that meets its targets.
+type Unserved struct {
+	Server string `json:"server"`
+	Reason string `json:"reason"`
+}
+
+// SolverReport says which solver found a plan and how far from the optimum it can be at most.
+type SolverReport struct {
+	Name string `json:"name"`
+	// LowerBound on the cost of any plan that serves the same servers, in cents per hour; absent where the solver proves none.
+	LowerBound *float64 `json:"lowerBound,omitempty"`
+	// Gap is (cost − lowerBound) / lowerBound; absent where there is no bound.
+	Gap *float64 `json:"gap,omitempty"`
+	// Seconds the solver took; set by the caller that owns a clock.
+	Seconds float64 `json:"seconds"`
+}
+
+// Candidate is one (server, accelerator) pair that was considered.
+type Candidate struct {
+	Server      string `json:"server"`
+	Accelerator string `json:"accelerator"`
+	// Type of the cards.
+	Type     string `json:"type"`
+	Priority int    `json:"priority"`
+	// NumReplicas needed to meet the targets.
+	NumReplicas int `json:"numReplicas"`
+	// Units of the type taken in all.
+	Units            int `json:"units"`
+	MaxBatch         int `json:"maxBatch"`
+	MaxBatchedTokens int `json:"maxBatchedTokens,omitempty"`
+	// Cost in cents per hour.
+	Cost float64 `json:"cost"`
+	// Value is what the solver minimises: the cost, plus the price of change.
+	Value float64 `json:"value"`
+	// ITL predicted, in ms.
+	ITL float64 `json:"itl"`
+	// TTFT predicted, in ms.
+	TTFT float64 `json:"ttft"`
+	// RatePerReplica is the highest rate at which a replica meets the targets, in requests per minute.
+	RatePerReplica float64 `json:"ratePerReplica,omitempty"`
+	Feasible       bool    `json:"feasible"`
+	// Reason why the candidate is infeasible, empty where it is feasible.
+	Reason string `json:"reason,omitempty"`
+}
