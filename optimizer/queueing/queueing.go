@@ -1,0 +1,93 @@
+// Package queueing predicts the latencies of one replica of an inference server.
+//
+// A [Law] says how long one engine iteration takes, given what is in it; a [Model] says what latencies follow from a law, the limits of the
+// engine and the traffic. Both are chosen by registered name. The package is pure numerics: float64, seconds, requests per second, tokens.
+package queueing
+
+// Batch is what one engine iteration works on. Fractions are allowed: laws are also evaluated at mean batches.
+type Batch struct {
+	// Decodes is the number of sequences that generate one token in the iteration.
+	Decodes float64
+	// DecodeContext is the number of KV tokens that the decodes read, summed over them.
+	DecodeContext float64
+	// PrefillTokens is the number of prompt tokens computed in the iteration.
+	PrefillTokens float64
+	// PrefillContext is the number of KV tokens that the prefills read, summed over their sequences.
+	PrefillContext float64
+}
+
+// Law is a service-time law: the time of an engine iteration. Implementations are immutable, positive, and do not decrease in any field
+// of the batch.
+type Law interface {
+	// IterationTime returns the seconds that an iteration over the batch takes.
+	IterationTime(b Batch) float64
+}
+
+// Requests are the requests that arrive: their sizes in tokens, and how bursty they come.
+type Requests struct {
+	// InputTokens is the mean number of prompt tokens, at least 0.
+	InputTokens float64
+	// OutputTokens is the mean number of generated tokens, above 0.
+	OutputTokens float64
+	// InputTokensSD and OutputTokensSD are standard deviations; NaN where unknown.
+	InputTokensSD, OutputTokensSD float64
+	// ArrivalCV is the coefficient of variation of the times between arrivals: 1 for Poisson; NaN where unknown.
+	ArrivalCV float64
+	// PrefixHitRate is the share of prompt tokens found in the prefix cache, 0 to 1.
+	PrefixHitRate float64
+}
+
+// Limits are those of the engine.
+type Limits struct {
+	// MaxBatch is the largest number of sequences that run at once (vLLM: max-num-seqs), at least 1.
+	MaxBatch int
+	// MaxQueue is the number of requests that may wait beyond the batch, at least 0.
+	MaxQueue int
+	// MaxBatchedTokens is the token budget of one iteration (vLLM: max-num-batched-tokens), at least 1.
+	MaxBatchedTokens int
+	// KVTokens is the number of tokens that the KV cache holds; 0 for no limit.
+	KVTokens int
+}
+
+// DefaultMaxBatchedTokens is the token budget of an iteration where none is given: vLLM's default for online serving on large GPUs, and
+// what llm-inferno assumes.
+const DefaultMaxBatchedTokens = 8192
+
+// Quantity is a latency with its distribution, in seconds. Percentiles are NaN where the model knows only the mean.
+type Quantity struct {
+	Mean, P50, P90, P95, P99 float64
+}
+
+// Prediction is what a model says of one replica.
+type Prediction struct {
+	// Throughput of completed requests per second: below the arrival rate where requests are turned away or the replica is overloaded.
+	Throughput float64
+	// Response is the mean time from arrival to the last token, in seconds.
+	Response float64
+	// Wait is the mean time before the first iteration, in seconds.
+	Wait float64
+	// Prefill is the mean time from the first iteration to the end of the prompt, in seconds.
+	Prefill float64
+	// InService is the mean number of running requests.
+	InService float64
+	// TTFT is the time to first token over requests.
+	TTFT Quantity
+	// ITL is the time between tokens, over intervals.
+	ITL Quantity
+	// MaxRate is the highest arrival rate, in requests per second, that the replica can sustain whatever the latency.
+	MaxRate float64
+}
+
+// Replica is one replica under analysis, prepared for one law, one kind of requests and given limits, so that many rates can be asked for.
+type Replica interface {
+	// Open predicts under open arrivals at the given rate in requests per second, which must be positive and finite.
+	Open(rate float64) (Prediction, error)
+	// MaxRate is the highest sustainable rate in requests per second.
+	MaxRate() float64
+}
+
+// Model is a queueing model. Implementations are immutable and deterministic.
+type Model interface {
+	// Replica prepares one replica; the error joins every fault of the arguments.
+	Replica(law Law, requests Requests, limits Limits) (Replica, error)
+}
