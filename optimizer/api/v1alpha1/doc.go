@@ -2,7 +2,7 @@
 // inferno.platform.ai and the llm-inferno JSON system specification. Where both say the same they share a Go type.
 //
 // Units at the boundary follow llm-inferno: milliseconds for latencies, requests per minute for rates, cents per hour for cost, GB and GB/s
-// for memory. The core works in seconds and requests per second; [ModelTarget.Seconds], [Load.PerSecond] and their like convert, and
+// for memory. The core works in seconds and requests per second; [Seconds], [PerSecond] and their inverses convert, and
 // nothing else does.
 //
 // +kubebuilder:object:generate=true

@@ -74,18 +74,13 @@ type AcceleratorList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.perfData) || self.perfData.all(p, has(p.decodeParms) == has(p.prefillParms))",message="decodeParms and prefillParms are given together"
 // +kubebuilder:validation:XValidation:rule="!has(self.perfData) || self.perfData.all(p, !(has(p.perfParms) && has(p.decodeParms)))",message="perfParms and decodeParms are of different laws; give one"
 type ModelSpec struct {
-	// ServedName is the model's name in the engine's metrics (label model_name). Defaults to the name of the resource.
-	// +optional
-	ServedName string `json:"servedName,omitempty"`
+	ModelProperties `json:",inline"`
 	// PerfData is the performance of the model, one entry for each accelerator it may run on.
 	// +listType=map
 	// +listMapKey=acc
 	// +kubebuilder:validation:MaxItems=128
 	// +optional
 	PerfData []Performance `json:"perfData,omitempty"`
-	// Architecture of the model, for priors from physics.
-	// +optional
-	Architecture *Architecture `json:"architecture,omitempty"`
 }
 
 // PairStatus is what was learned of a model on one accelerator.
@@ -199,6 +194,18 @@ type ServiceClassList struct {
 	Items           []ServiceClass `json:"items"`
 }
 
+// ServerBinding says which workloads a server is.
+type ServerBinding struct {
+	// ScaleTargetRef is the workload whose replicas the server is.
+	// +optional
+	ScaleTargetRef *ScaleTargetRef `json:"scaleTargetRef,omitempty"`
+	// Variants are workloads of the server for accelerators that need a pod template of their own.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Variants []Variant `json:"variants,omitempty"`
+}
+
 // ScaleTargetRef names the workload whose replicas are the server's, in the server's namespace.
 type ScaleTargetRef struct {
 	// APIVersion of the workload, such as apps/v1.
@@ -234,9 +241,6 @@ type ServerSpec struct {
 	// ServiceClass that is served: the name of a ServiceClass.
 	// +kubebuilder:validation:MinLength=1
 	ServiceClass string `json:"serviceClass"`
-	// ScaleTargetRef is the workload whose replicas the server is.
-	// +optional
-	ScaleTargetRef *ScaleTargetRef `json:"scaleTargetRef,omitempty"`
 	// MinReplicas is the least number of replicas, 0 for scale to zero. Defaults to 1.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:default=1
@@ -247,13 +251,8 @@ type ServerSpec struct {
 	// +optional
 	MaxReplicas *int `json:"maxReplicas,omitempty"`
 
-	ServerPolicy `json:",inline"`
-
-	// Variants are workloads of this server for accelerators that need a pod template of their own.
-	// +listType=map
-	// +listMapKey=name
-	// +optional
-	Variants []Variant `json:"variants,omitempty"`
+	ServerPolicy  `json:",inline"`
+	ServerBinding `json:",inline"`
 }
 
 // AllocationPart is the part of a plan that runs on one accelerator.
@@ -307,6 +306,9 @@ type DesiredState struct {
 	// Predicted latencies under the plan.
 	// +optional
 	Predicted *Latencies `json:"predicted,omitempty"`
+	// Load that the plan was made for.
+	// +optional
+	Load *Load `json:"load,omitempty"`
 	// BestEffort marks a plan that does not meet the targets.
 	// +optional
 	BestEffort bool `json:"bestEffort,omitempty"`
@@ -320,12 +322,6 @@ type ObservedLoad struct {
 	Load `json:",inline"`
 	// ObservedAt is the time of the measurement.
 	ObservedAt metav1.Time `json:"observedAt"`
-	// TTFT measured, mean in ms; absent where it was not measured.
-	// +optional
-	TTFT *float64 `json:"ttft,omitempty"`
-	// ITL measured, mean in ms; absent where it was not measured.
-	// +optional
-	ITL *float64 `json:"itl,omitempty"`
 }
 
 // ServerStatus is what was observed of a server and what was decided for it.
@@ -336,9 +332,15 @@ type ServerStatus struct {
 	// Load last measured.
 	// +optional
 	Load *ObservedLoad `json:"load,omitempty"`
+	// Measured mean latencies; absent where they were not measured.
+	// +optional
+	Measured *Latencies `json:"measured,omitempty"`
 	// Current pods by accelerator.
 	// +optional
 	Current []ObservedPart `json:"current,omitempty"`
+	// CostPerHour of the current pods, in cents.
+	// +optional
+	CostPerHour float64 `json:"costPerHour,omitempty"`
 	// ReadyReplicas in all.
 	// +optional
 	ReadyReplicas int `json:"readyReplicas,omitempty"`

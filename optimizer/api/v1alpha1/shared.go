@@ -146,6 +146,16 @@ type Performance struct {
 	Match map[string]string `json:"match,omitempty"`
 }
 
+// ModelProperties are what is known of a model whatever the accelerator.
+type ModelProperties struct {
+	// ServedName is the model's name in the engine's metrics (label model_name). Defaults to the name of the model.
+	// +optional
+	ServedName string `json:"servedName,omitempty"`
+	// Architecture of the model, for priors from physics.
+	// +optional
+	Architecture *Architecture `json:"architecture,omitempty"`
+}
+
 // ModelTarget are the service-level objectives of one model in a service class. An absent or zero target does not bind.
 type ModelTarget struct {
 	// Model the targets are for.

@@ -28,9 +28,17 @@ type AcceleratorEntry struct {
 	AcceleratorSpec `json:",inline"`
 }
 
-// ModelData lists the performance of models on accelerators, one entry for each pair.
+// ModelData lists the performance of models on accelerators, one entry for each pair, and what else is known of the models.
 type ModelData struct {
 	Spec []PerformanceEntry `json:"models"`
+	// Info is what is known of the models themselves; a model that has none needs no entry.
+	Info []ModelInfo `json:"info,omitempty"`
+}
+
+// ModelInfo is what is known of a model whatever the accelerator.
+type ModelInfo struct {
+	Name            string `json:"name"`
+	ModelProperties `json:",inline"`
 }
 
 // PerformanceEntry is the performance of one model on one accelerator in the JSON specification.
@@ -64,6 +72,7 @@ type ServerEntry struct {
 	// MaxNumReplicas bounds the number of replicas; 0 means no bound.
 	MaxNumReplicas int `json:"maxNumReplicas,omitempty"`
 	ServerPolicy   `json:",inline"`
+	ServerBinding  `json:",inline"`
 	CurrentAlloc   *Allocation `json:"currentAlloc,omitempty"`
 	DesiredAlloc   *Allocation `json:"desiredAlloc,omitempty"`
 	// Observation is what was measured of the server, beyond its load.

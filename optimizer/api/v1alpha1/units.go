@@ -1,0 +1,29 @@
+package v1alpha1
+
+import "cmp"
+
+const (
+	millisecondsPerSecond = 1000
+	secondsPerMinute      = 60
+)
+
+// CardType is the type that capacity of the accelerator is counted in: that of the specification, else the accelerator's name.
+func (p *AcceleratorProperties) CardType(name string) string { return cmp.Or(p.Type, name) }
+
+// Cards is the number of cards of its type that one accelerator is made of, at least 1.
+func (p *AcceleratorProperties) Cards() int { return max(p.Multiplicity, 1) }
+
+// Accelerators is the number of accelerators that one replica takes, at least 1.
+func (p *Performance) Accelerators() int { return max(p.AccCount, 1) }
+
+// PerSecond converts the boundary's requests per minute to the core's requests per second.
+func PerSecond(perMinute float64) float64 { return perMinute / secondsPerMinute }
+
+// PerMinute converts the core's requests per second to the boundary's requests per minute.
+func PerMinute(perSecond float64) float64 { return perSecond * secondsPerMinute }
+
+// Seconds converts the boundary's milliseconds to the core's seconds.
+func Seconds(milliseconds float64) float64 { return milliseconds / millisecondsPerSecond }
+
+// Milliseconds converts the core's seconds to the boundary's milliseconds.
+func Milliseconds(seconds float64) float64 { return seconds * millisecondsPerSecond }

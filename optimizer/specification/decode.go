@@ -1,0 +1,268 @@
+// Package specification reads and writes the llm-inferno JSON system specification, checks it, and converts it to and from custom resources.
+package specification
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// maxFaults is how many faults of one document are reported; more help nobody.
+const maxFaults = 50
+
+// maxDepth of nested values in a document; no specification comes near it.
+const maxDepth = 64
+
+// Decode decodes one JSON or YAML document strictly into out, a pointer to a struct. Field names match whatever their case, as in
+// llm-inferno. Unknown fields, fields given twice and values of the wrong type are faults; the error joins all of them, each with its path
+// and, for JSON, its line.
+func Decode(name string, data []byte, out any) error {
+	if trimmed := bytes.TrimSpace(data); len(trimmed) > 0 && trimmed[0] != '{' {
+		converted, err := yaml.YAMLToJSONStrict(data)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		data = converted
+	}
+	c := checker{name: name, data: data, dec: json.NewDecoder(bytes.NewReader(data))}
+	c.dec.UseNumber()
+	c.value(reflect.TypeOf(out).Elem(), "", 0)
+	if c.syntax == nil {
+		if _, err := c.dec.Token(); err == nil {
+			c.fault("", "something follows the end of the document")
+		}
+	}
+	if err := errors.Join(c.faults...); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// checker walks the tokens of a document beside the type they should fit and collects what does not.
+type checker struct {
+	name   string
+	data   []byte
+	dec    *json.Decoder
+	faults []error
+	syntax error
+}
+
+func (c *checker) fault(path, format string, args ...any) {
+	if len(c.faults) == maxFaults {
+		c.faults = append(c.faults, fmt.Errorf("%s: further faults are not listed", c.name))
+	}
+	if len(c.faults) > maxFaults {
+		return
+	}
+	line := 1 + bytes.Count(c.data[:min(int(c.dec.InputOffset()), len(c.data))], []byte{'\n'})
+	where := fmt.Sprintf("%s:%d", c.name, line)
+	if path != "" {
+		where += ": " + path
+	}
+	c.faults = append(c.faults, fmt.Errorf("%s: %s", where, fmt.Sprintf(format, args...)))
+}
+
+// token reads the next token; after a syntax error, which is reported once, there is none.
+func (c *checker) token() (json.Token, bool) {
+	if c.syntax != nil {
+		return nil, false
+	}
+	t, err := c.dec.Token()
+	if err != nil {
+		c.syntax = err
+		c.fault("", "not valid JSON: %v", err)
+		return nil, false
+	}
+	return t, true
+}
+
+var (
+	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// value checks the next value against a type; a nil type takes anything.
+func (c *checker) value(t reflect.Type, path string, depth int) {
+	if depth > maxDepth {
+		if c.syntax == nil {
+			c.syntax = errors.New("too deep")
+			c.fault(path, "values are nested deeper than %d levels", maxDepth)
+		}
+		return
+	}
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t != nil && (reflect.PointerTo(t).Implements(jsonUnmarshaler) || reflect.PointerTo(t).Implements(textUnmarshaler)) {
+		c.own(t, path, depth)
+		return
+	}
+	tok, ok := c.token()
+	if !ok {
+		return
+	}
+	switch tok := tok.(type) {
+	case json.Delim:
+		if tok == '{' {
+			c.object(t, path, depth)
+		} else {
+			c.array(t, path, depth)
+		}
+	default:
+		if t != nil {
+			c.scalar(tok, t, path)
+		}
+	}
+}
+
+// own leaves the value to the type's own decoder.
+func (c *checker) own(t reflect.Type, path string, depth int) {
+	start := c.dec.InputOffset()
+	c.value(nil, path, depth)
+	if c.syntax != nil {
+		return
+	}
+	raw := bytes.TrimLeft(c.data[start:c.dec.InputOffset()], " \t\r\n:,")
+	if err := json.Unmarshal(raw, reflect.New(t).Interface()); err != nil {
+		c.fault(path, "%v", err)
+	}
+}
+
+func (c *checker) object(t reflect.Type, path string, depth int) {
+	var fields map[string]reflect.Type
+	var elem reflect.Type
+	switch {
+	case t == nil:
+	case t.Kind() == reflect.Struct:
+		fields = jsonFields(t)
+	case t.Kind() == reflect.Map:
+		elem = t.Elem()
+	default:
+		c.fault(path, "an object stands where %s is expected", article(t))
+		t = nil
+	}
+	seen := map[string]string{}
+	for c.dec.More() {
+		tok, ok := c.token()
+		if !ok {
+			return
+		}
+		key := tok.(string)
+		at := join(path, key)
+		folded := key
+		if fields != nil {
+			folded = strings.ToLower(key)
+		}
+		if first, twice := seen[folded]; twice {
+			c.fault(at, "field is given twice (first as %q)", first)
+		}
+		seen[folded] = key
+		switch {
+		case fields != nil:
+			ft, known := fields[folded]
+			if !known {
+				c.fault(at, "unknown field, allowed are %s", strings.Join(fieldNames(t), ", "))
+			}
+			c.value(ft, at, depth+1)
+		default:
+			c.value(elem, at, depth+1)
+		}
+		if c.syntax != nil {
+			return
+		}
+	}
+	c.token()
+}
+
+func (c *checker) array(t reflect.Type, path string, depth int) {
+	var elem reflect.Type
+	switch {
+	case t == nil:
+	case t.Kind() == reflect.Slice:
+		elem = t.Elem()
+	default:
+		c.fault(path, "a list stands where %s is expected", article(t))
+	}
+	for i := 0; c.dec.More(); i++ {
+		c.value(elem, fmt.Sprintf("%s[%d]", path, i), depth+1)
+		if c.syntax != nil {
+			return
+		}
+	}
+	c.token()
+}
+
+func (c *checker) scalar(tok json.Token, t reflect.Type, path string) {
+	if tok == nil {
+		c.fault(path, "null stands where %s is expected; leave the field out instead", article(t))
+		return
+	}
+	raw, _ := json.Marshal(tok)
+	if err := json.Unmarshal(raw, reflect.New(t).Interface()); err != nil {
+		c.fault(path, "%s stands where %s is expected", raw, article(t))
+	}
+}
+
+func article(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Bool:
+		return "true or false"
+	default:
+		return "a " + t.Kind().String()
+	}
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// jsonFields maps the lower-case JSON names of a struct's fields, embedded ones included, to their types.
+func jsonFields(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	for _, f := range reflect.VisibleFields(t) {
+		if name := jsonName(f); name != "" {
+			fields[strings.ToLower(name)] = f.Type
+		}
+	}
+	return fields
+}
+
+func fieldNames(t reflect.Type) []string {
+	var names []string
+	for _, f := range reflect.VisibleFields(t) {
+		if name := jsonName(f); name != "" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	if name == "-" || !f.IsExported() || (f.Anonymous && name == "") {
+		return ""
+	}
+	return name
+}

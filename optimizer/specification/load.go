@@ -1,0 +1,125 @@
+package specification
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// part is one of the files a system may be split into.
+type part struct {
+	file     string
+	required bool
+	into     func(*v1alpha1.System) any
+}
+
+// parts are the separate files of a system, in the order llm-inferno lists them.
+var parts = []part{
+	{"accelerator-data", true, func(s *v1alpha1.System) any { return &s.Accelerators }},
+	{"model-data", true, func(s *v1alpha1.System) any { return &s.Models }},
+	{"serviceclass-data", true, func(s *v1alpha1.System) any { return &s.ServiceClasses }},
+	{"server-data", true, func(s *v1alpha1.System) any { return &s.Servers }},
+	{"capacity-data", false, func(s *v1alpha1.System) any { return &s.Capacity }},
+	{"optimizer-data", false, func(s *v1alpha1.System) any { return &s.Optimizer }},
+}
+
+var extensions = []string{".json", ".yaml", ".yml"}
+
+// Load reads a system: a file that holds all of it, or a directory of separate files (accelerator-data.json and so on; YAML as well).
+// Files of a directory that no system has are left alone. The error joins the faults of all files.
+func Load(path string) (*v1alpha1.System, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		var f v1alpha1.SystemFile
+		if err := Decode(filepath.Base(path), data, &f); err != nil {
+			return nil, err
+		}
+		return &f.System, nil
+	}
+	return LoadFS(os.DirFS(path))
+}
+
+// LoadFS reads a system from separate files at the root of a file system.
+func LoadFS(fsys fs.FS) (*v1alpha1.System, error) {
+	s := new(v1alpha1.System)
+	var faults []error
+	for _, p := range parts {
+		name, data, err := readPart(fsys, p)
+		switch {
+		case err != nil:
+			faults = append(faults, err)
+		case name != "":
+			if err := Decode(name, data, p.into(s)); err != nil {
+				faults = append(faults, err)
+			}
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// readPart finds the file of a part whatever its extension. A part that may be absent yields no name.
+func readPart(fsys fs.FS, p part) (string, []byte, error) {
+	var found []string
+	for _, ext := range extensions {
+		if _, err := fs.Stat(fsys, p.file+ext); err == nil {
+			found = append(found, p.file+ext)
+		}
+	}
+	switch {
+	case len(found) > 1:
+		return "", nil, fmt.Errorf("%s is given twice: %s", p.file, strings.Join(found, ", "))
+	case len(found) == 0 && p.required:
+		return "", nil, fmt.Errorf("%s.json is missing; the directory of a system holds %s", p.file, strings.Join(partNames(), ", "))
+	case len(found) == 0:
+		return "", nil, nil
+	}
+	data, err := fs.ReadFile(fsys, found[0])
+	return found[0], data, err
+}
+
+func partNames() []string {
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.file+".json")
+	}
+	return names
+}
+
+// Encode writes a system as one JSON document.
+func Encode(s *v1alpha1.System) ([]byte, error) {
+	return json.MarshalIndent(v1alpha1.SystemFile{System: *s}, "", "  ")
+}
+
+// Sort puts every list of a system into the order of its names, so that equal systems are equal byte for byte.
+func Sort(s *v1alpha1.System) {
+	slices.SortStableFunc(s.Accelerators.Spec, func(a, b v1alpha1.AcceleratorEntry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(s.Models.Spec, func(a, b v1alpha1.PerformanceEntry) int {
+		if c := strings.Compare(a.Name, b.Name); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Acc, b.Acc)
+	})
+	slices.SortStableFunc(s.ServiceClasses.Spec, func(a, b v1alpha1.ServiceClassEntry) int { return strings.Compare(a.Name, b.Name) })
+	for i := range s.ServiceClasses.Spec {
+		slices.SortStableFunc(s.ServiceClasses.Spec[i].ModelTargets, func(a, b v1alpha1.ModelTarget) int { return strings.Compare(a.Model, b.Model) })
+	}
+	slices.SortStableFunc(s.Servers.Spec, func(a, b v1alpha1.ServerEntry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(s.Capacity.Count, func(a, b v1alpha1.AcceleratorCount) int { return strings.Compare(a.Type, b.Type) })
+}

@@ -1,0 +1,227 @@
+package specification
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// SaturationPolicies that a specification may name.
+var saturationPolicies = []string{
+	v1alpha1.SaturationNone, v1alpha1.SaturationPriorityExhaustive, v1alpha1.SaturationPriorityRoundRobin, v1alpha1.SaturationRoundRobin,
+}
+
+var routings = []string{v1alpha1.RoutingRoundRobin, v1alpha1.RoutingLeastRequest, v1alpha1.RoutingWeighted}
+
+// Validate checks the values of a system. The error joins every fault; each names the field, the value and what is allowed. Warnings are
+// things that are probably not meant but harm nobody, such as capacity of a type that no accelerator has. A server that names a model or a
+// class that does not exist is neither: it is that server's own trouble, and the plan says so.
+func Validate(s *v1alpha1.System) (warnings []string, err error) {
+	v := &validator{}
+	types := v.accelerators(s.Accelerators.Spec)
+	v.models(s)
+	v.classes(s.ServiceClasses.Spec)
+	v.servers(s.Servers.Spec)
+	v.capacity(s.Capacity.Count, types)
+	v.optimizer(&s.Optimizer.Spec)
+	return v.warnings, errors.Join(v.faults...)
+}
+
+type validator struct {
+	faults   []error
+	warnings []string
+}
+
+func (v *validator) fault(path, format string, args ...any) {
+	v.faults = append(v.faults, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
+}
+
+func (v *validator) warn(path, format string, args ...any) {
+	v.warnings = append(v.warnings, path+": "+fmt.Sprintf(format, args...))
+}
+
+// number is a value with the range it must lie in.
+type number struct {
+	field    string
+	value    float64
+	low, top float64
+}
+
+// atLeast makes a number that must be finite and not below low.
+func atLeast[T int | float64](field string, value T, low float64) number {
+	return number{field, float64(value), low, math.MaxFloat64}
+}
+
+func (v *validator) numbers(path string, ns ...number) {
+	for _, n := range ns {
+		switch {
+		case n.value >= n.low && n.value <= n.top:
+		case n.top == math.MaxFloat64:
+			v.fault(path+"."+n.field, "%v is not allowed, must be a finite number of at least %v", n.value, n.low)
+		default:
+			v.fault(path+"."+n.field, "%v is not allowed, must be from %v to %v", n.value, n.low, n.top)
+		}
+	}
+}
+
+func (v *validator) oneOf(path, value string, allowed []string) {
+	if value != "" && !slices.Contains(allowed, value) {
+		v.fault(path, "%q is not allowed, must be one of %s", value, strings.Join(allowed, ", "))
+	}
+}
+
+// unique reports a name that is empty or was seen before.
+func (v *validator) unique(path, name string, seen map[string]bool) {
+	switch {
+	case name == "":
+		v.fault(path, "is missing")
+	case seen[name]:
+		v.fault(path, "%q is given twice", name)
+	}
+	seen[name] = true
+}
+
+func (v *validator) accelerators(list []v1alpha1.AcceleratorEntry) (types map[string]bool) {
+	types = map[string]bool{}
+	seen := map[string]bool{}
+	for i, a := range list {
+		path := fmt.Sprintf("accelerators[%d]", i)
+		v.unique(path+".name", a.Name, seen)
+		if a.Name != "" {
+			path = fmt.Sprintf("accelerators[%s]", a.Name)
+		}
+		v.numbers(path,
+			atLeast("multiplicity", a.Multiplicity, 0), atLeast("memSize", a.MemSize, 0), atLeast("memBW", a.MemBW, 0), atLeast("cost", a.Cost, 0),
+			atLeast("power.idle", a.Power.Idle, 0), atLeast("power.full", a.Power.Full, 0), atLeast("power.midPower", a.Power.MidPower, 0),
+			number{"power.midUtil", a.Power.MidUtil, 0, 1})
+		types[a.CardType(a.Name)] = true
+	}
+	return types
+}
+
+func (v *validator) models(s *v1alpha1.System) {
+	known := map[string]bool{}
+	for _, a := range s.Accelerators.Spec {
+		known[a.Name] = true
+	}
+	seen := map[string]bool{}
+	for i, m := range s.Models.Spec {
+		path := fmt.Sprintf("models[%d]", i)
+		if m.Name == "" {
+			v.fault(path+".name", "is missing")
+		}
+		if m.Acc == "" {
+			v.fault(path+".acc", "is missing")
+		}
+		if m.Name != "" && m.Acc != "" {
+			path = fmt.Sprintf("models[%s on %s]", m.Name, m.Acc)
+			v.unique(path, m.Name+"\x00"+m.Acc, seen)
+			if !known[m.Acc] {
+				v.warn(path+".acc", "%q is not an accelerator of this system; the entry is not used", m.Acc)
+			}
+		}
+		v.performance(path, &m.Performance)
+	}
+}
+
+func (v *validator) performance(path string, p *v1alpha1.Performance) {
+	v.numbers(path, atLeast("accCount", p.AccCount, 0), atLeast("maxBatchSize", p.MaxBatchSize, 0), atLeast("atTokens", p.AtTokens, 0),
+		atLeast("kvTokens", p.KVTokens, 0))
+	if w := p.PerfParms; w != nil {
+		v.numbers(path+".perfParms", atLeast("alpha", w.Alpha, 0), atLeast("beta", w.Beta, 0), atLeast("gamma", w.Gamma, 0))
+	}
+	if d := p.DecodeParms; d != nil {
+		v.numbers(path+".decodeParms", atLeast("alpha", d.Alpha, 0), atLeast("beta", d.Beta, 0))
+	}
+	if f := p.PrefillParms; f != nil {
+		v.numbers(path+".prefillParms", atLeast("gamma", f.Gamma, 0), atLeast("delta", f.Delta, 0))
+	}
+	if (p.DecodeParms == nil) != (p.PrefillParms == nil) {
+		v.fault(path, "decodeParms and prefillParms are given together or not at all")
+	}
+	if p.PerfParms != nil && p.DecodeParms != nil {
+		v.fault(path, "perfParms and decodeParms are parameters of different laws, give one of them")
+	}
+}
+
+func (v *validator) classes(list []v1alpha1.ServiceClassEntry) {
+	seen := map[string]bool{}
+	for i, c := range list {
+		path := fmt.Sprintf("serviceClasses[%d]", i)
+		v.unique(path+".name", c.Name, seen)
+		if c.Name != "" {
+			path = fmt.Sprintf("serviceClasses[%s]", c.Name)
+		}
+		v.numbers(path, number{"priority", float64(c.Priority), 1, 100})
+		models := map[string]bool{}
+		for j, t := range c.ModelTargets {
+			at := fmt.Sprintf("%s.modelTargets[%d]", path, j)
+			v.unique(at+".model", t.Model, models)
+			v.numbers(at, atLeast("slo-itl", t.ITL, 0), atLeast("slo-ttft", t.TTFT, 0), atLeast("slo-tps", t.TPS, 0))
+			if !(t.Percentile >= 0 && t.Percentile < 100) {
+				v.fault(at+".slo-percentile", "%v is not allowed, must be at least 0 (the mean) and below 100", t.Percentile)
+			}
+		}
+	}
+}
+
+func (v *validator) servers(list []v1alpha1.ServerEntry) {
+	seen := map[string]bool{}
+	for i, s := range list {
+		path := fmt.Sprintf("servers[%d]", i)
+		v.unique(path+".name", s.Name, seen)
+		if s.Name != "" {
+			path = fmt.Sprintf("servers[%s]", s.Name)
+		}
+		if s.Class == "" {
+			v.fault(path+".class", "is missing")
+		}
+		if s.Model == "" {
+			v.fault(path+".model", "is missing")
+		}
+		v.numbers(path, atLeast("minNumReplicas", s.MinNumReplicas, 0), atLeast("maxNumReplicas", s.MaxNumReplicas, 0),
+			atLeast("maxBatchSize", s.MaxBatchSize, 0), atLeast("maxBatchedTokens", s.MaxBatchedTokens, 0),
+			atLeast("maxQueueSize", s.MaxQueueSize, 0))
+		if s.MaxNumReplicas > 0 && s.MaxNumReplicas < s.MinNumReplicas {
+			v.fault(path+".maxNumReplicas", "%d is below minNumReplicas %d", s.MaxNumReplicas, s.MinNumReplicas)
+		}
+		v.oneOf(path+".routing", s.Routing, routings)
+		v.allocation(path+".currentAlloc", s.CurrentAlloc)
+		v.allocation(path+".desiredAlloc", s.DesiredAlloc)
+	}
+}
+
+func (v *validator) allocation(path string, a *v1alpha1.Allocation) {
+	if a == nil {
+		return
+	}
+	v.numbers(path, atLeast("numReplicas", a.NumReplicas, 0), atLeast("maxBatch", a.MaxBatch, 0), atLeast("cost", a.Cost, 0),
+		atLeast("itlAverage", a.ITLAverage, 0), atLeast("ttftAverage", a.TTFTAverage, 0))
+	if l := a.Load; l != nil {
+		v.numbers(path+".load", atLeast("arrivalRate", l.ArrivalRate, 0), atLeast("throughput", l.Throughput, 0),
+			atLeast("avgInTokens", l.AvgInTokens, 0), atLeast("avgOutTokens", l.AvgOutTokens, 0))
+	}
+}
+
+func (v *validator) capacity(list []v1alpha1.AcceleratorCount, types map[string]bool) {
+	seen := map[string]bool{}
+	for i, c := range list {
+		path := fmt.Sprintf("capacity.count[%d]", i)
+		v.unique(path+".type", c.Type, seen)
+		v.numbers(path, atLeast("count", c.Count, 0))
+		if c.Type != "" && !types[c.Type] {
+			v.warn(path+".type", "%q is the type of no accelerator of this system; the capacity is not used", c.Type)
+		}
+	}
+}
+
+func (v *validator) optimizer(o *v1alpha1.OptimizerEntry) {
+	v.oneOf("optimizer.saturationPolicy", o.SaturationPolicy, saturationPolicies)
+	if o.UseCplex {
+		v.fault("optimizer.useCplex", "true is not allowed: CPLEX is not supported; the solver \"milp\" uses lp_solve")
+	}
+}
