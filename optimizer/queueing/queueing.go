@@ -4,6 +4,8 @@
 // engine and the traffic. Both are chosen by registered name. The package is pure numerics: float64, seconds, requests per second, tokens.
 package queueing
 
+import "math"
+
 // Batch is what one engine iteration works on. Fractions are allowed: laws are also evaluated at mean batches.
 type Batch struct {
 	// Decodes is the number of sequences that generate one token in the iteration.
@@ -60,6 +62,8 @@ type Quantity struct {
 
 // Prediction is what a model says of one replica.
 type Prediction struct {
+	// Rate of arrivals in requests per second that the prediction is for.
+	Rate float64
 	// Throughput of completed requests per second: below the arrival rate where requests are turned away or the replica is overloaded.
 	Throughput float64
 	// Response is the mean time from arrival to the last token, in seconds.
@@ -90,4 +94,21 @@ type Replica interface {
 type Model interface {
 	// Replica prepares one replica; the error joins every fault of the arguments.
 	Replica(law Law, requests Requests, limits Limits) (Replica, error)
+}
+
+// At returns the latency at a percentile in (0, 100): between the known ones the logarithm of the latency is a straight line in that of
+// the share of slower requests, and so outside, where it is a guess. NaN where the percentiles are unknown.
+func (q Quantity) At(percentile float64) float64 {
+	known := [...]struct{ share, value float64 }{{0.50, q.P50}, {0.10, q.P90}, {0.05, q.P95}, {0.01, q.P99}}
+	share := 1 - percentile/100
+	i := 1
+	for i < len(known)-1 && share < known[i].share {
+		i++
+	}
+	a, b := known[i-1], known[i]
+	if a.share == share {
+		return a.value
+	}
+	t := math.Log(share/a.share) / math.Log(b.share/a.share)
+	return a.value * math.Pow(b.value/a.value, t)
 }
