@@ -100,8 +100,9 @@ func (c *checker) value(t reflect.Type, path string, depth int) {
 		}
 		return
 	}
+	nullable := t == nil
 	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
+		t, nullable = t.Elem(), true
 	}
 	if t != nil && (reflect.PointerTo(t).Implements(jsonUnmarshaler) || reflect.PointerTo(t).Implements(textUnmarshaler)) {
 		c.own(t, path, depth)
@@ -117,6 +118,11 @@ func (c *checker) value(t reflect.Type, path string, depth int) {
 			c.object(t, path, depth)
 		} else {
 			c.array(t, path, depth)
+		}
+	case nil:
+		// Go writes absent lists as null: it says no more than leaving them out.
+		if !nullable && t.Kind() != reflect.Slice && t.Kind() != reflect.Map {
+			c.fault(path, "null stands where %s is expected; leave the field out instead", article(t))
 		}
 	default:
 		if t != nil {
@@ -203,10 +209,6 @@ func (c *checker) array(t reflect.Type, path string, depth int) {
 }
 
 func (c *checker) scalar(tok json.Token, t reflect.Type, path string) {
-	if tok == nil {
-		c.fault(path, "null stands where %s is expected; leave the field out instead", article(t))
-		return
-	}
 	raw, _ := json.Marshal(tok)
 	if err := json.Unmarshal(raw, reflect.New(t).Interface()); err != nil {
 		c.fault(path, "%s stands where %s is expected", raw, article(t))

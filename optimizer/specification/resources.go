@@ -1,0 +1,326 @@
+package specification
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// Resources are the custom resources that say the same as a system, capacity excepted: a cluster's capacity is that of its nodes.
+type Resources struct {
+	Accelerators   []v1alpha1.Accelerator
+	Models         []v1alpha1.Model
+	ServiceClasses []v1alpha1.ServiceClass
+	Servers        []v1alpha1.Server
+	Optimizer      *v1alpha1.Optimizer
+}
+
+// ToResources writes a system as custom resources, its servers in the given namespace. A name that Kubernetes does not allow is replaced
+// by one that it does and kept in the annotation inferno.platform.ai/name. [FromResources] undoes it.
+func ToResources(s *v1alpha1.System, namespace string) Resources {
+	var r Resources
+	for _, a := range s.Accelerators.Spec {
+		r.Accelerators = append(r.Accelerators, v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), ObjectMeta: objectMeta(a.Name, ""), Spec: a.AcceleratorSpec})
+	}
+	r.Models = models(&s.Models)
+	for _, c := range s.ServiceClasses.Spec {
+		r.ServiceClasses = append(r.ServiceClasses, v1alpha1.ServiceClass{TypeMeta: typeMeta("ServiceClass"), ObjectMeta: objectMeta(c.Name, ""), Spec: c.ServiceClassSpec})
+	}
+	for _, e := range s.Servers.Spec {
+		o := server(e, namespace)
+		o.Spec.Model, o.Spec.ServiceClass = reference(e.Model, r.Models), reference(e.Class, r.ServiceClasses)
+		r.Servers = append(r.Servers, o)
+	}
+	o := s.Optimizer.Spec
+	r.Optimizer = &v1alpha1.Optimizer{TypeMeta: typeMeta("Optimizer"), ObjectMeta: objectMeta("default", ""), Spec: v1alpha1.OptimizerSpec{
+		SolverPolicy: o.SolverPolicy, Plugs: o.Plugs,
+	}}
+	if o.MILPSolver && o.Solver == nil {
+		r.Optimizer.Spec.Solver = &v1alpha1.Plug{Name: "milp"}
+	}
+	return r
+}
+
+// FromResources writes custom resources as a system, sorted by name. A server is named namespace/name, unless it carries the annotation
+// inferno.platform.ai/name and no other server carries the same; the second result maps the names to indices into r.Servers.
+func FromResources(r Resources) (*v1alpha1.System, map[string]int) {
+	s := new(v1alpha1.System)
+	for i := range r.Accelerators {
+		a := &r.Accelerators[i]
+		s.Accelerators.Spec = append(s.Accelerators.Spec, v1alpha1.AcceleratorEntry{Name: specName(a), AcceleratorSpec: a.Spec})
+	}
+	modelNames := map[string]string{}
+	for i := range r.Models {
+		m := &r.Models[i]
+		name := specName(m)
+		modelNames[m.Name] = name
+		for _, p := range m.Spec.PerfData {
+			s.Models.Spec = append(s.Models.Spec, v1alpha1.PerformanceEntry{Name: name, Performance: p})
+		}
+		if m.Spec.ModelProperties != (v1alpha1.ModelProperties{}) || len(m.Spec.PerfData) == 0 {
+			s.Models.Info = append(s.Models.Info, v1alpha1.ModelInfo{Name: name, ModelProperties: m.Spec.ModelProperties})
+		}
+	}
+	classNames := map[string]string{}
+	for i := range r.ServiceClasses {
+		c := &r.ServiceClasses[i]
+		classNames[c.Name] = specName(c)
+		s.ServiceClasses.Spec = append(s.ServiceClasses.Spec, v1alpha1.ServiceClassEntry{Name: specName(c), ServiceClassSpec: c.Spec})
+	}
+	index := map[string]int{}
+	for i, name := range serverNames(r.Servers) {
+		index[name] = i
+		e := entry(&r.Servers[i], name)
+		e.Model, e.Class = resolve(modelNames, e.Model), resolve(classNames, e.Class)
+		s.Servers.Spec = append(s.Servers.Spec, e)
+	}
+	if o := r.Optimizer; o != nil {
+		s.Optimizer.Spec = v1alpha1.OptimizerEntry{SolverPolicy: o.Spec.SolverPolicy, Plugs: o.Spec.Plugs}
+	}
+	Sort(s)
+	return s, index
+}
+
+// named is a resource of type T by its pointer.
+type named[T any] interface {
+	*T
+	metav1.Object
+}
+
+// reference is how a server names another resource: by the name that resource has in Kubernetes. A name that no resource has stays as it
+// is, so that a person finds it again.
+func reference[T any, P named[T]](name string, list []T) string {
+	for i := range list {
+		if P(&list[i]).GetName() == ResourceName(name) {
+			return ResourceName(name)
+		}
+	}
+	return name
+}
+
+func typeMeta(kind string) metav1.TypeMeta {
+	return metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind}
+}
+
+func objectMeta(name, namespace string) metav1.ObjectMeta {
+	m := metav1.ObjectMeta{Name: ResourceName(name), Namespace: namespace}
+	if m.Name != name {
+		m.Annotations = map[string]string{v1alpha1.NameAnnotation: name}
+	}
+	return m
+}
+
+// ResourceName turns any name into one that Kubernetes allows. A name it allows already stays as it is; others get a suffix that keeps
+// names apart that would otherwise become equal.
+func ResourceName(name string) string {
+	if len(validation.IsDNS1123Label(name)) == 0 {
+		return name
+	}
+	mapped := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		default:
+			return '-'
+		}
+	}, name)
+	sum := sha256.Sum256([]byte(name))
+	const longest = validation.DNS1123LabelMaxLength - 9
+	mapped = strings.Trim(mapped[:min(len(mapped), longest)], "-")
+	return strings.TrimPrefix(mapped+"-"+hex.EncodeToString(sum[:4]), "-")
+}
+
+// specName is the name of a resource in the specification.
+func specName(o metav1.Object) string {
+	if name, ok := o.GetAnnotations()[v1alpha1.NameAnnotation]; ok && ResourceName(name) == o.GetName() {
+		return name
+	}
+	return o.GetName()
+}
+
+func resolve(names map[string]string, resource string) string {
+	return cmp.Or(names[resource], resource)
+}
+
+// serverNames are the names of servers in the specification, unique, in the order of the servers.
+func serverNames(servers []v1alpha1.Server) []string {
+	count := map[string]int{}
+	for i := range servers {
+		count[servers[i].Annotations[v1alpha1.NameAnnotation]]++
+	}
+	names := make([]string, len(servers))
+	for i := range servers {
+		s := &servers[i]
+		names[i] = s.Namespace + "/" + s.Name
+		if a := s.Annotations[v1alpha1.NameAnnotation]; a != "" && count[a] == 1 && !strings.Contains(a, "/") {
+			names[i] = a
+		}
+	}
+	return names
+}
+
+func models(d *v1alpha1.ModelData) []v1alpha1.Model {
+	byName := map[string]*v1alpha1.Model{}
+	var names []string
+	get := func(name string) *v1alpha1.Model {
+		m, ok := byName[name]
+		if !ok {
+			m = &v1alpha1.Model{TypeMeta: typeMeta("Model"), ObjectMeta: objectMeta(name, "")}
+			byName[name] = m
+			names = append(names, name)
+		}
+		return m
+	}
+	for _, p := range d.Spec {
+		m := get(p.Name)
+		m.Spec.PerfData = append(m.Spec.PerfData, p.Performance)
+	}
+	for _, i := range d.Info {
+		get(i.Name).Spec.ModelProperties = i.ModelProperties
+	}
+	slices.Sort(names)
+	list := make([]v1alpha1.Model, 0, len(names))
+	for _, n := range names {
+		list = append(list, *byName[n])
+	}
+	return list
+}
+
+func server(e v1alpha1.ServerEntry, namespace string) v1alpha1.Server {
+	s := v1alpha1.Server{TypeMeta: typeMeta("Server"), ObjectMeta: objectMeta(e.Name, namespace)}
+	if s.Annotations == nil {
+		s.Annotations = map[string]string{v1alpha1.NameAnnotation: e.Name}
+	}
+	s.Spec = v1alpha1.ServerSpec{
+		MinReplicas: &e.MinNumReplicas, ServerPolicy: e.ServerPolicy, ServerBinding: e.ServerBinding,
+	}
+	if e.MaxNumReplicas > 0 {
+		s.Spec.MaxReplicas = &e.MaxNumReplicas
+	}
+	if a := e.CurrentAlloc; a != nil {
+		s.Status.Current = observedParts(a)
+		for _, p := range s.Status.Current {
+			s.Status.ReadyReplicas += p.Ready
+		}
+		s.Status.CostPerHour = a.Cost
+		s.Status.Measured = latencies(a)
+		if a.Load != nil {
+			s.Status.Load = &v1alpha1.ObservedLoad{Load: *a.Load}
+			if e.Observation != nil {
+				s.Status.Load.ObservedAt = e.Observation.Time
+			}
+		}
+	}
+	if e.DesiredAlloc != nil {
+		s.Status.Desired = Desired(e.DesiredAlloc)
+	}
+	return s
+}
+
+func observedParts(a *v1alpha1.Allocation) []v1alpha1.ObservedPart {
+	if len(a.Parts) == 0 {
+		if a.Accelerator == "" && a.NumReplicas == 0 && a.MaxBatch == 0 {
+			return nil
+		}
+		return []v1alpha1.ObservedPart{{Accelerator: a.Accelerator, Ready: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}}
+	}
+	parts := make([]v1alpha1.ObservedPart, 0, len(a.Parts))
+	for _, p := range a.Parts {
+		parts = append(parts, v1alpha1.ObservedPart{Accelerator: p.Accelerator, Ready: p.Replicas, MaxBatchSize: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens})
+	}
+	return parts
+}
+
+func latencies(a *v1alpha1.Allocation) *v1alpha1.Latencies {
+	if a.ITLAverage == 0 && a.TTFTAverage == 0 {
+		return nil
+	}
+	return &v1alpha1.Latencies{TTFT: a.TTFTAverage, ITL: a.ITLAverage}
+}
+
+// Desired writes an allocation as the plan of a Server, without its times.
+func Desired(a *v1alpha1.Allocation) *v1alpha1.DesiredState {
+	d := &v1alpha1.DesiredState{
+		Replicas: a.NumReplicas, Parts: a.Parts, CostPerHour: a.Cost, Predicted: latencies(a), Load: a.Load, BestEffort: a.BestEffort, Reason: a.Reason,
+	}
+	if len(d.Parts) == 0 && a.Accelerator != "" {
+		d.Parts = []v1alpha1.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}}
+	}
+	return d
+}
+
+// entry writes a Server as an entry of the specification; model and class are still names of resources.
+func entry(s *v1alpha1.Server, name string) v1alpha1.ServerEntry {
+	e := v1alpha1.ServerEntry{
+		Name: name, Class: s.Spec.ServiceClass, Model: s.Spec.Model, MinNumReplicas: 1,
+		ServerPolicy: s.Spec.ServerPolicy, ServerBinding: s.Spec.ServerBinding,
+	}
+	if s.Spec.MinReplicas != nil {
+		e.MinNumReplicas = *s.Spec.MinReplicas
+	}
+	if s.Spec.MaxReplicas != nil {
+		e.MaxNumReplicas = *s.Spec.MaxReplicas
+	}
+	e.CurrentAlloc = Current(&s.Status)
+	if d := s.Status.Desired; d != nil {
+		e.DesiredAlloc = FromDesired(d)
+	}
+	return e
+}
+
+// Current is what a Server runs on now as an allocation; nil where its status says nothing.
+func Current(st *v1alpha1.ServerStatus) *v1alpha1.Allocation {
+	if st.Load == nil && len(st.Current) == 0 && st.Measured == nil && st.CostPerHour == 0 {
+		return nil
+	}
+	a := &v1alpha1.Allocation{Cost: st.CostPerHour}
+	if st.Load != nil {
+		l := st.Load.Load
+		a.Load = &l
+	}
+	if st.Measured != nil {
+		a.ITLAverage, a.TTFTAverage = st.Measured.ITL, st.Measured.TTFT
+	}
+	parts := make([]v1alpha1.AllocationPart, 0, len(st.Current))
+	for _, p := range st.Current {
+		parts = append(parts, v1alpha1.AllocationPart{Accelerator: p.Accelerator, Replicas: p.Ready, MaxBatchSize: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens})
+	}
+	setParts(a, parts)
+	return a
+}
+
+// FromDesired writes the plan of a Server as an allocation.
+func FromDesired(d *v1alpha1.DesiredState) *v1alpha1.Allocation {
+	a := &v1alpha1.Allocation{Cost: d.CostPerHour, BestEffort: d.BestEffort, Reason: d.Reason, Load: d.Load}
+	if d.Predicted != nil {
+		a.ITLAverage, a.TTFTAverage = d.Predicted.ITL, d.Predicted.TTFT
+	}
+	setParts(a, d.Parts)
+	a.NumReplicas = d.Replicas
+	return a
+}
+
+// setParts fills in where an allocation runs: one part becomes its accelerator, several stay parts.
+func setParts(a *v1alpha1.Allocation, parts []v1alpha1.AllocationPart) {
+	a.NumReplicas = 0
+	for _, p := range parts {
+		a.NumReplicas += p.Replicas
+	}
+	switch {
+	case len(parts) == 1 && parts[0].Share == 0:
+		a.Accelerator, a.MaxBatch, a.MaxBatchedTokens = parts[0].Accelerator, parts[0].MaxBatchSize, parts[0].MaxBatchedTokens
+	case len(parts) > 0:
+		largest := slices.MaxFunc(parts, func(x, y v1alpha1.AllocationPart) int { return cmp.Compare(x.Replicas, y.Replicas) })
+		a.Accelerator, a.MaxBatch, a.MaxBatchedTokens = largest.Accelerator, largest.MaxBatchSize, largest.MaxBatchedTokens
+		a.Parts = parts
+	}
+}

@@ -1,0 +1,272 @@
+package specification_test
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+const systems = "../../test/data/systems"
+
+func load(t *testing.T, name string) *v1alpha1.System {
+	t.Helper()
+	s, err := specification.Load(filepath.Join(systems, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestLoad(t *testing.T) {
+	for name, want := range map[string][5]int{"small": {6, 30, 3, 15, 4}, "large": {21, 189, 4, 27, 9}} {
+		s := load(t, name)
+		got := [5]int{len(s.Accelerators.Spec), len(s.Models.Spec), len(s.ServiceClasses.Spec), len(s.Servers.Spec), len(s.Capacity.Count)}
+		if got != want {
+			t.Errorf("%s: %v accelerators, performances, classes, servers and types; want %v", name, got, want)
+		}
+		if warnings, err := specification.Validate(s); err != nil || len(warnings) > 0 {
+			t.Errorf("%s: %v, %v", name, warnings, err)
+		}
+		if l := s.Servers.Spec[0].CurrentAlloc.Load; l == nil || l.AvgInTokens != 128 || l.AvgOutTokens != 1024 {
+			t.Errorf("%s: load of the first server is %+v: names that differ in case were not read", name, l)
+		}
+	}
+}
+
+func TestDirectoryAndFileSayTheSame(t *testing.T) {
+	s := load(t, "small")
+	data, err := specification.Encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "system.json")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := specification.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(s, again); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOlderParametersAndYAML(t *testing.T) {
+	const doc = `
+models:
+- name: m
+  acc: A
+  decodeParms: {alpha: 6.9, beta: 0.04}
+  prefillParms: {gamma: 20, delta: 0.1}
+`
+	var d v1alpha1.ModelData
+	if err := specification.Decode("model-data.yaml", []byte(doc), &d); err != nil {
+		t.Fatal(err)
+	}
+	want := v1alpha1.Performance{Acc: "A", DecodeParms: &v1alpha1.DecodeParms{Alpha: 6.9, Beta: 0.04}, PrefillParms: &v1alpha1.PrefillParms{Gamma: 20, Delta: 0.1}}
+	if diff := cmp.Diff(want, d.Spec[0].Performance); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestDecodeNamesEveryFault(t *testing.T) {
+	for _, c := range []struct {
+		name, doc string
+		want      []string
+	}{
+		{"unknown fields", "{\"accelerators\":[{\"name\":\"A\",\"cost\":1,\n\"colour\":\"red\"}], \"extra\": 1}",
+			[]string{`x:2: accelerators[0].colour: unknown field, allowed are cost,`, "x:2: extra: unknown field"}},
+		{"duplicates, whatever their case", `{"accelerators":[{"name":"A","Name":"B","cost":1}]}`, []string{"accelerators[0].Name: field is given twice"}},
+		{"wrong types, all of them", `{"accelerators":[{"name":7,"cost":"much","multiplicity":1.5,"power":[]}]}`,
+			[]string{"[0].name: 7 stands where a string", `[0].cost: "much" stands where a number`, "[0].multiplicity: 1.5 stands where a whole number", "[0].power: a list stands where an object"}},
+		{"null", `{"accelerators":[{"name":"A","cost":null}]}`, []string{"cost: null stands where a number"}},
+		{"not JSON", `{"accelerators":[}`, []string{"x:1: not valid JSON"}},
+		{"cut off", `{"accelerators":[`, []string{"not valid JSON"}},
+		{"empty", ``, []string{"not valid JSON"}},
+		{"something behind", `{"accelerators":[]} {}`, []string{"something follows"}},
+		{"deeply nested", `{"accelerators":` + strings.Repeat("[", 1000), []string{"nested deeper than 64"}},
+		{"too large a number", `{"accelerators":[{"name":"A","cost":1e999}]}`, []string{"cost: 1e999 stands where a number"}},
+		{"YAML duplicates", "accelerators:\n- name: A\n  name: B\n", []string{"already set"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var d v1alpha1.AcceleratorData
+			err := specification.Decode("x", []byte(c.doc), &d)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, w := range c.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("error does not say %q:\n%v", w, err)
+				}
+			}
+		})
+	}
+}
+
+func TestDirectoryFaults(t *testing.T) {
+	_, err := specification.LoadFS(fstest.MapFS{
+		"accelerator-data.json": {Data: []byte(`{"accelerators":[{"nam":"A"}]}`)},
+		"model-data.json":       {Data: []byte(`{}`)}, "model-data.yaml": {Data: []byte(`{}`)},
+		"serviceclass-data.json": {Data: []byte(`{}`)},
+	})
+	for _, want := range []string{"accelerators[0].nam: unknown", "model-data is given twice: model-data.json, model-data.yaml", "server-data.json is missing"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error does not say %q:\n%v", want, err)
+		}
+	}
+}
+
+func TestValidateNamesEveryFault(t *testing.T) {
+	s := load(t, "small")
+	s.Accelerators.Spec[0].Cost = math.NaN()
+	s.Accelerators.Spec[1].Name = s.Accelerators.Spec[2].Name
+	s.Accelerators.Spec[3].Power.MidUtil = 1.5
+	s.Models.Spec[0].PerfParms.Beta = -1
+	s.Models.Spec[1].DecodeParms = &v1alpha1.DecodeParms{}
+	s.Models.Spec[2].Acc = "abacus"
+	s.ServiceClasses.Spec[0].Priority = 0
+	s.ServiceClasses.Spec[1].ModelTargets[0].Percentile = 100
+	s.Servers.Spec[0].MinNumReplicas, s.Servers.Spec[0].MaxNumReplicas = 3, 2
+	s.Servers.Spec[1].CurrentAlloc.Load.ArrivalRate = math.Inf(1)
+	s.Servers.Spec[2].Routing = "Random"
+	s.Capacity.Count[0].Count = -4
+	s.Capacity.Count[1].Type = "H1OO"
+	s.Optimizer.Spec.SaturationPolicy = "Fair"
+	s.Optimizer.Spec.UseCplex = true
+	warnings, err := specification.Validate(s)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		"accelerators[L4].cost: NaN is not allowed, must be a finite number of at least 0", `accelerators[2].name: "AIU2" is given twice`,
+		"power.midUtil: 1.5 is not allowed, must be from 0 to 1", "perfParms.beta: -1 is not allowed", "decodeParms and prefillParms are given together",
+		"give one of them", "serviceClasses[Premium].priority: 0 is not allowed, must be from 1 to 100", "slo-percentile: 100 is not allowed",
+		"servers[Premium-llama_13b].maxNumReplicas: 2 is below minNumReplicas 3", "load.arrivalRate: +Inf is not allowed",
+		`routing: "Random" is not allowed, must be one of RoundRobin, LeastRequest, Weighted`, "capacity.count[0].count: -4 is not allowed",
+		`optimizer.saturationPolicy: "Fair" is not allowed, must be one of None, PriorityExhaustive, PriorityRoundRobin, RoundRobin`, "optimizer.useCplex: true is not allowed",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error does not say %q", want)
+		}
+	}
+	all := strings.Join(warnings, "\n")
+	for _, want := range []string{`"abacus" is not an accelerator`, `"H1OO" is the type of no accelerator`} {
+		if !strings.Contains(all, want) {
+			t.Errorf("warnings do not say %q: %s", want, all)
+		}
+	}
+	if t.Failed() {
+		t.Log(err)
+	}
+}
+
+// There and back again loses nothing that a system can say, for the sample systems with every optional field filled in somewhere.
+func TestConversionIsLossless(t *testing.T) {
+	for _, name := range []string{"small", "large"} {
+		s := load(t, name)
+		decorate(s)
+		specification.Sort(s)
+		back, _ := specification.FromResources(specification.ToResources(s, "llm"))
+		back.Capacity = s.Capacity // a cluster's capacity is that of its nodes, not of a resource
+		if diff := cmp.Diff(s, back, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+		again := specification.ToResources(back, "llm")
+		if diff := cmp.Diff(specification.ToResources(s, "llm"), again, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: resources differ:\n%s", name, diff)
+		}
+	}
+}
+
+func decorate(s *v1alpha1.System) {
+	s.Accelerators.Spec[0].ProductNames = []string{"NVIDIA-L4"}
+	s.Models.Spec[0].Law = &v1alpha1.LawParms{Name: "x", Parameters: map[string]float64{"a": 1}}
+	s.Models.Spec[0].KVTokens = 1000
+	s.Models.Info = []v1alpha1.ModelInfo{
+		{Name: s.Models.Spec[0].Name, ModelProperties: v1alpha1.ModelProperties{ServedName: "served"}},
+		{Name: "zz/Never Measured", ModelProperties: v1alpha1.ModelProperties{Architecture: &v1alpha1.Architecture{NumHiddenLayers: 2}}},
+	}
+	sv := s.Servers.Spec
+	sv[0].MinNumReplicas, sv[0].MaxNumReplicas, sv[0].Routing, sv[0].KeepAccelerator = 2, 9, v1alpha1.RoutingWeighted, true
+	sv[0].ScaleTargetRef = &v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "d"}
+	sv[1].Variants = []v1alpha1.Variant{{Name: "big", Accelerators: []string{"A100"}}}
+	sv[2].CurrentAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 3, MaxBatch: 8, MaxBatchedTokens: 512, Cost: 120, ITLAverage: 10, TTFTAverage: 99, Load: sv[2].CurrentAlloc.Load}
+	sv[3].CurrentAlloc = nil
+	sv[4].DesiredAlloc = &v1alpha1.Allocation{
+		Accelerator: "A100", NumReplicas: 5, MaxBatch: 8, Cost: 7, BestEffort: true, Reason: "because",
+		Parts: []v1alpha1.AllocationPart{{Accelerator: "A100", Replicas: 3, MaxBatchSize: 8, Share: 0.6}, {Accelerator: "L4", Replicas: 2, Share: 0.4}},
+	}
+	sv[5].Model, sv[5].Class = "No Such Model", "No/Class"
+	s.Optimizer.Spec.Solver = &v1alpha1.Plug{Name: "greedy"}
+}
+
+func TestResourceName(t *testing.T) {
+	for _, name := range []string{"chat", "Premium-llama_13b", "premium-llama_13b", "meta-llama/Llama-3.1-8B", "ü", "-", strings.Repeat("x", 300), "a.b"} {
+		got := specification.ResourceName(name)
+		if errs := validation.IsDNS1123Label(got); len(errs) > 0 {
+			t.Errorf("%q becomes %q: %v", name, got, errs)
+		}
+	}
+	if specification.ResourceName("chat") != "chat" {
+		t.Error("an allowed name changed")
+	}
+	if specification.ResourceName("A_b") == specification.ResourceName("a_b") {
+		t.Error("different names became equal")
+	}
+}
+
+// Servers of equal annotated names in two namespaces stay apart.
+func TestServerNamesAreUnique(t *testing.T) {
+	s := load(t, "small")
+	a, b := specification.ToResources(s, "a"), specification.ToResources(s, "b")
+	a.Servers = append(a.Servers, b.Servers...)
+	back, index := specification.FromResources(a)
+	if len(back.Servers.Spec) != 30 || len(index) != 30 {
+		t.Errorf("%d servers with %d names, want 30 of each", len(back.Servers.Spec), len(index))
+	}
+	for name, i := range index {
+		if want := a.Servers[i].Namespace + "/" + a.Servers[i].Name; name != want {
+			t.Errorf("%q stands for %q", name, want)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{"accelerator-data.json", "model-data.json", "serviceclass-data.json", "server-data.json", "capacity-data.json", "optimizer-data.json"} {
+		data, err := os.ReadFile(filepath.Join(systems, "small", seed))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data[:min(len(data), 2000)])
+	}
+	f.Add([]byte(`{"system":{"serverData":{"servers":[{"observation":{"time":"2026-01-01T00:00:00Z"}}]}}}`))
+	f.Add([]byte(`{"system":{"optimizerData":{"optimizer":{"solver":{"name":"x","options":{"a":[1,{"b":null}]}}}}}}`))
+	f.Add([]byte("system:\n  capacityData: {count: [{type: A, count: 3}]}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var d v1alpha1.SystemFile
+		if specification.Decode("fuzz", data, &d) != nil {
+			return
+		}
+		specification.Validate(&d.System)
+		specification.Sort(&d.System)
+		encoded, err := specification.Encode(&d.System)
+		if err != nil {
+			t.Fatalf("what was decoded cannot be encoded: %v", err)
+		}
+		var again v1alpha1.SystemFile
+		if err := specification.Decode("again", encoded, &again); err != nil {
+			t.Fatalf("what was encoded cannot be decoded: %v\n%s", err, encoded)
+		}
+	})
+}
