@@ -2,6 +2,8 @@
 //
 // The package knows nothing of queues or Kubernetes: a candidate has a cost, a value to minimise and a number of units of one type that it
 // takes. Solvers are chosen by registered name, are deterministic (ties go by name) and do not change their input.
+//
+// docs/solver.md writes the problem down as formulas.
 package solver
 
 import "context"
@@ -43,9 +45,10 @@ type Problem struct {
 	Capacity map[string]int
 	// Unlimited ignores Capacity.
 	Unlimited bool
-	// SaturationPolicy says how servers that cannot be served in full share what is left: a v1alpha1.Saturation constant.
+	// SaturationPolicy says how servers that cannot be served in full share what is left: a v1alpha1.Saturation constant; empty is None.
 	SaturationPolicy string
-	// DelayedBestEffort serves best effort after all priorities had their turn.
+	// DelayedBestEffort serves best effort after all priorities had their turn. Without it, the best effort of a priority comes before the
+	// service of lower ones.
 	DelayedBestEffort bool
 }
 
@@ -67,13 +70,17 @@ type Choice struct {
 type Solution struct {
 	// Choices, one for each server, in the order of Problem.Servers.
 	Choices []Choice
+	// Value is the sum of the values of the candidates of all servers that are served in full. Best effort does not count.
+	Value float64
 	// LowerBound on the value of any plan that serves as many servers of each priority; NaN where the solver proves none.
 	LowerBound float64
+	// Gap is (Value − LowerBound) / LowerBound, 0 where both are 0; NaN where there is no bound.
+	Gap float64
 	// Solver is the name of the solver that found the plan: that of the delegate where a solver delegates.
 	Solver string
 }
 
-// Solver solves problems. At the context's deadline it returns the best plan it has.
+// Solver solves problems. At the context's deadline it returns the best plan it has. A problem that Validate finds fault with is an error.
 type Solver interface {
 	Solve(ctx context.Context, p *Problem) (*Solution, error)
 }

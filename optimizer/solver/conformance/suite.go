@@ -1,0 +1,191 @@
+package conformance
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/solver"
+	"github.com/llm-inferno/inferno/optimizer/solver/instances"
+)
+
+var policies = []string{"", v1alpha1.SaturationNone, v1alpha1.SaturationPriorityExhaustive, v1alpha1.SaturationPriorityRoundRobin,
+	v1alpha1.SaturationRoundRobin}
+
+// Run is the suite. Every solver must pass it; small is the number of small instances it is tried on.
+func Run(t *testing.T, s solver.Solver, small int) {
+	t.Run("plans hold", func(t *testing.T) { plansHold(t, s, small) })
+	t.Run("the same whatever the order", func(t *testing.T) { orderless(t, s, small/4) })
+	t.Run("optimal without limits", func(t *testing.T) { unlimited(t, s, small/4) })
+	t.Run("bad input is named", func(t *testing.T) { badInput(t, s) })
+	t.Run("reasons say what lacks", func(t *testing.T) { reasons(t, s) })
+	t.Run("a deadline that has passed", func(t *testing.T) { late(t, s) })
+	t.Run("nothing to do", func(t *testing.T) { solveAndCheck(t, s, &solver.Problem{}) })
+}
+
+// Solve solves and fails the test on an error.
+func solve(t *testing.T, s solver.Solver, p *solver.Problem) *solver.Solution {
+	t.Helper()
+	got, err := s.Solve(context.Background(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func solveAndCheck(t *testing.T, s solver.Solver, p *solver.Problem) *solver.Solution {
+	t.Helper()
+	before := clone(p)
+	got := solve(t, s, p)
+	if err := Check(p, got); err != nil {
+		t.Fatalf("%v\nin %+v\nof %+v", err, got, p)
+	}
+	if diff := cmp.Diff(before, p, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("the problem was changed:\n%s", diff)
+	}
+	return got
+}
+
+func clone(p *solver.Problem) *solver.Problem {
+	c := *p
+	c.Servers = append([]solver.Server(nil), p.Servers...)
+	for i := range c.Servers {
+		c.Servers[i].Candidates = append([]solver.Candidate(nil), p.Servers[i].Candidates...)
+	}
+	c.Capacity = map[string]int{}
+	for k, v := range p.Capacity {
+		c.Capacity[k] = v
+	}
+	return &c
+}
+
+func plansHold(t *testing.T, s solver.Solver, n int) {
+	for seed := range uint64(n) {
+		p := instances.Small(seed)
+		p.SaturationPolicy = policies[seed%uint64(len(policies))]
+		got := solveAndCheck(t, s, p)
+		if best := BruteForce(p); p.SaturationPolicy == "" && Of(p, got).Compare(best) < 0 {
+			t.Fatalf("seed %d: better than the best %+v: %+v", seed, best, Of(p, got))
+		}
+	}
+	solveAndCheck(t, s, instances.Fleet(1, 60, 8, .5))
+}
+
+// orderless: servers, and the candidates of each, in another order give the same plan, and a second run gives the very same answer.
+func orderless(t *testing.T, s solver.Solver, n int) {
+	for seed := range uint64(n) {
+		p := instances.Small(seed)
+		p.SaturationPolicy = policies[seed%uint64(len(policies))]
+		first := solve(t, s, p)
+		if diff := cmp.Diff(first, solve(t, s, p), cmpopts.EquateNaNs()); diff != "" {
+			t.Fatalf("seed %d: a second run differs:\n%s", seed, diff)
+		}
+		q := clone(p)
+		r := rand.New(rand.NewPCG(seed, 1))
+		r.Shuffle(len(q.Servers), func(i, j int) { q.Servers[i], q.Servers[j] = q.Servers[j], q.Servers[i] })
+		for i := range q.Servers {
+			c := q.Servers[i].Candidates
+			r.Shuffle(len(c), func(i, j int) { c[i], c[j] = c[j], c[i] })
+		}
+		if diff := cmp.Diff(named(p, first), named(q, solve(t, s, q))); diff != "" {
+			t.Fatalf("seed %d: another order gives another plan:\n%s", seed, diff)
+		}
+	}
+}
+
+type outcome struct {
+	Candidate  solver.Candidate
+	Replicas   int
+	BestEffort bool
+	Reason     string
+}
+
+func named(p *solver.Problem, s *solver.Solution) map[string]outcome {
+	m := map[string]outcome{}
+	for i, c := range s.Choices {
+		o := outcome{Replicas: c.Replicas, BestEffort: c.BestEffort, Reason: c.Reason}
+		if c.Candidate >= 0 {
+			o.Candidate = p.Servers[i].Candidates[c.Candidate]
+		}
+		m[p.Servers[i].Name] = o
+	}
+	return m
+}
+
+func unlimited(t *testing.T, s solver.Solver, n int) {
+	for seed := range uint64(n) {
+		p := instances.Small(seed)
+		p.Unlimited = true
+		if got, best := Of(p, solveAndCheck(t, s, p)), BruteForce(p); got.Compare(best) != 0 {
+			t.Fatalf("seed %d: got %+v, want %+v", seed, got, best)
+		}
+	}
+}
+
+func badInput(t *testing.T, s solver.Solver) {
+	good := solver.Candidate{Accelerator: "A", Type: "A", Replicas: 1, UnitsPerReplica: 1, Cost: 1, Value: 1}
+	for _, c := range []struct {
+		name   string
+		spoil  func(p *solver.Problem)
+		errors []string
+	}{
+		{"NaN cost", func(p *solver.Problem) { p.Servers[0].Candidates[0].Cost = math.NaN() }, []string{"servers[one].candidates[0]", "cost: NaN"}},
+		{"negative value", func(p *solver.Problem) { p.Servers[0].Candidates[0].Value = -2 }, []string{"value: -2"}},
+		{"infinite value", func(p *solver.Problem) { p.Servers[0].Candidates[0].Value = math.Inf(1) }, []string{"value: +Inf"}},
+		{"negative replicas", func(p *solver.Problem) { p.Servers[0].Candidates[0].Replicas = -3 }, []string{"replicas: -3"}},
+		{"no units", func(p *solver.Problem) { p.Servers[0].Candidates[0].UnitsPerReplica = 0 }, []string{"unitsPerReplica: 0"}},
+		{"too many units", func(p *solver.Problem) { p.Servers[0].Candidates[0].Replicas = math.MaxInt }, []string{"replicas: 9223372036854775807"}},
+		{"no type", func(p *solver.Problem) { p.Servers[0].Candidates[0].Type = "" }, []string{"type: empty"}},
+		{"priority", func(p *solver.Problem) { p.Servers[0].Priority = 0 }, []string{"servers[one].priority: 0"}},
+		{"twins", func(p *solver.Problem) { p.Servers[1].Name = "one" }, []string{`servers[1].name: "one"`}},
+		{"nameless", func(p *solver.Problem) { p.Servers[1].Name = "" }, []string{"servers[1].name: empty"}},
+		{"capacity", func(p *solver.Problem) { p.Capacity["A"] = -1 }, []string{"capacity[A]: -1"}},
+		{"policy", func(p *solver.Problem) { p.SaturationPolicy = "All" }, []string{`saturationPolicy: "All"`}},
+		{"all at once", func(p *solver.Problem) { p.SaturationPolicy = "All"; p.Capacity["A"] = -1 }, []string{`"All"`, "capacity[A]"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := &solver.Problem{Capacity: map[string]int{"A": 1}, Servers: []solver.Server{
+				{Name: "one", Priority: 1, Candidates: []solver.Candidate{good}}, {Name: "two", Priority: 1, Candidates: []solver.Candidate{good}}}}
+			c.spoil(p)
+			_, err := s.Solve(context.Background(), p)
+			for _, want := range c.errors {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("error %v does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func reasons(t *testing.T, s solver.Solver) {
+	p := &solver.Problem{Capacity: map[string]int{"A100": 3}, Servers: []solver.Server{
+		{Name: "big", Priority: 1, Candidates: []solver.Candidate{{Accelerator: "4xA100", Type: "A100", Replicas: 2, UnitsPerReplica: 4, Cost: 1, Value: 1}}},
+		{Name: "none", Priority: 1},
+	}}
+	got := solveAndCheck(t, s, p)
+	if want := "needs 8 × A100, 3 left"; !strings.Contains(got.Choices[0].Reason, want) {
+		t.Errorf("reason %q does not say %q", got.Choices[0].Reason, want)
+	}
+	if want := "no accelerator meets its targets"; got.Choices[1].Reason != want {
+		t.Errorf("reason %q, want %q", got.Choices[1].Reason, want)
+	}
+}
+
+func late(t *testing.T, s solver.Solver) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	p := instances.Fleet(2, 40, 6, .5)
+	got, err := s.Solve(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(p, got); err != nil {
+		t.Fatal(err)
+	}
+}

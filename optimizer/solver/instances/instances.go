@@ -1,0 +1,142 @@
+// Package instances generates problems for tests and benchmarks of solvers: the same seed gives the same problem, everywhere.
+package instances
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/llm-inferno/inferno/optimizer/solver"
+)
+
+// source is a deterministic stream of random numbers for a seed.
+func source(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x1f)) }
+
+// Small is a problem of at most 6 servers and 4 types, made to be awkward: ties, candidates that take nothing, several accelerators of one
+// type, servers without candidates, types without capacity, and mostly too little of everything.
+func Small(seed uint64) *solver.Problem {
+	r := source(seed)
+	types := 1 + r.IntN(4)
+	p := &solver.Problem{Capacity: map[string]int{}, DelayedBestEffort: r.IntN(2) == 0}
+	for t := range types {
+		if r.IntN(10) > 0 {
+			p.Capacity[typeName(t)] = r.IntN(13)
+		}
+	}
+	priorities := 1 + r.IntN(3)
+	whole := r.IntN(2) == 0
+	for i := range 1 + r.IntN(6) {
+		s := solver.Server{Name: fmt.Sprintf("s%d", i), Priority: 1 + r.IntN(priorities)}
+		for j := range r.IntN(types + 2) {
+			t := r.IntN(types)
+			c := solver.Candidate{Accelerator: fmt.Sprintf("%s/%d", typeName(t), j), Type: typeName(t), Replicas: 1 + r.IntN(4), UnitsPerReplica: 1 + r.IntN(2)}
+			switch c.Cost = 10 * r.Float64(); {
+			case r.IntN(40) == 0:
+				c = solver.Candidate{}
+			case whole:
+				c.Cost = float64(r.IntN(8))
+			}
+			c.Value = c.Cost
+			s.Candidates = append(s.Candidates, c)
+		}
+		p.Servers = append(p.Servers, s)
+	}
+	return p
+}
+
+func typeName(t int) string { return string(rune('A' + t)) }
+
+// card is an accelerator type: memory in bytes, bandwidth in bytes/s, dense 16-bit FLOP/s, price in cents/hour.
+type card struct {
+	name                           string
+	memory, bandwidth, flops, cost float64
+}
+
+// cards are twenty types. Figures of the first ten are those of test/data (makers' data sheets), rounded; the rest are the same cards as
+// other vendors or clouds offer them, at other prices. Prices are of the order of public on-demand prices divided by 5, as in the sample
+// systems.
+var cards = []card{
+	{"L4", 24e9, .3e12, 121e12, 6}, {"L40S", 48e9, .864e12, 362e12, 32}, {"A100", 80e9, 2.04e12, 312e12, 40},
+	{"H100", 80e9, 3.35e12, 989e12, 75}, {"H200", 141e9, 4.8e12, 989e12, 90}, {"B200", 180e9, 7.7e12, 2250e12, 150},
+	{"B300", 270e9, 7.75e12, 2250e12, 170}, {"GB200", 185e9, 8e12, 2500e12, 165}, {"A100-PCIe", 80e9, 1.94e12, 312e12, 36},
+	{"H100-PCIe", 80e9, 2e12, 756e12, 60}, {"RTX-6000", 96e9, 1.79e12, 468e12, 38}, {"MI210", 64e9, 1.6e12, 181e12, 25},
+	{"MI250", 128e9, 3.28e12, 362e12, 45}, {"MI300X", 192e9, 5.3e12, 1307e12, 85}, {"AIU2", 128e9, .204e12, 90e12, 3.75},
+	{"G2", 96e9, 2.4e12, 432e12, 23}, {"A10G", 24e9, .6e12, 70e12, 9}, {"A100-40", 40e9, 1.55e12, 312e12, 30},
+	{"MI325X", 256e9, 6e12, 1307e12, 100}, {"TPU", 32e9, 1.6e12, 197e12, 22},
+}
+
+// models by bytes of weights and of key-value cache per token, with how often they occur.
+var models = []struct {
+	weights, kv float64
+	share       int
+}{{16e9, .13e6, 5}, {26e9, .8e6, 3}, {68e9, .2e6, 2}, {93e9, .13e6, 2}, {140e9, .33e6, 3}}
+
+// Fleet is a problem of a realistic fleet: servers of five model sizes in three classes over at most 20 types. Service rates follow from
+// memory, bandwidth and FLOP/s of the cards, so that price/performance differs by type and model as in reality. Capacity is that share of
+// the cards that the servers would take if each had its cheapest candidate, spread over all types: well below 1 is tight.
+func Fleet(seed uint64, servers, types int, share float64) *solver.Problem {
+	r := source(seed)
+	types = min(types, len(cards))
+	p := &solver.Problem{Capacity: map[string]int{}, DelayedBestEffort: true}
+	need := make([]float64, types)
+	for i := range servers {
+		s := solver.Server{Name: fmt.Sprintf("server-%04d", i), Priority: 1 + r.IntN(3)}
+		m := model(r)
+		rate := math.Exp(r.Float64()*4 - 2)                                   // requests/s, 0.14 to 7.4
+		in := 64 + float64(r.IntN(1984))                                      // tokens
+		out := 32 + float64(r.IntN(992))                                      // tokens
+		itl := []float64{.04, .08, .16}[s.Priority-1] * (.75 + r.Float64()/2) // s
+		for t := range types {
+			if c, ok := candidate(cards[t], m.weights, m.kv, rate, in, out, itl); ok {
+				s.Candidates = append(s.Candidates, c)
+				need[t] += float64(c.Units())
+			}
+		}
+		p.Servers = append(p.Servers, s)
+	}
+	for t := range types {
+		p.Capacity[cards[t].name] = int(need[t] / float64(types) * share * (.5 + r.Float64()))
+	}
+	return p
+}
+
+func model(r *rand.Rand) struct {
+	weights, kv float64
+	share       int
+} {
+	at := r.IntN(15)
+	for _, m := range models {
+		if at -= m.share; at < 0 {
+			return m
+		}
+	}
+	return models[0]
+}
+
+// candidate sizes a server on a card: an iteration takes the time to read weights and cache at 60 % of the bandwidth, plus 4 ms; the batch
+// is the largest that fits the memory and keeps the inter-token latency; prefill costs 2 × weights FLOPs per 2-byte parameter at 40 % of
+// the peak.
+func candidate(c card, weights, kv, rate, in, out, itl float64) (solver.Candidate, bool) {
+	units := 1
+	for float64(units)*c.memory*.9 < weights*1.1 {
+		units *= 2
+	}
+	if units > 8 {
+		return solver.Candidate{}, false
+	}
+	u := float64(units)
+	tokens := in + out/2
+	batch := (u*c.memory*.9 - weights) / (kv * tokens)
+	read := func(bytes float64) float64 { return bytes / (.6 * u * c.bandwidth) }
+	prefill := in * weights / (.4 * u * c.flops) // s of a request
+	// itl ≥ .004 + read(weights) + batch·(read(kv·tokens) + prefill/out)
+	free := itl - .004 - read(weights)
+	batch = math.Floor(min(batch, 256, free/(read(kv*tokens)+prefill/out)))
+	if batch < 1 {
+		return solver.Candidate{}, false
+	}
+	step := .004 + read(weights) + batch*(read(kv*tokens)+prefill/out)
+	replicas := int(math.Ceil(rate / (.8 * batch / (out * step))))
+	cost := float64(replicas*units) * c.cost
+	return solver.Candidate{Accelerator: c.name, Type: c.name, Replicas: replicas, UnitsPerReplica: units, Cost: cost, Value: cost}, true
+}

@@ -1,0 +1,71 @@
+package solver
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// ranked is a server with its candidates in the order of preference: the order in which servers and candidates come in plays no part.
+type ranked struct {
+	server   int // index into Problem.Servers
+	name     string
+	priority int
+	// candidates are indices into the server's candidates, the best first.
+	candidates []int
+}
+
+// rank puts servers in the order of their names and their candidates in that of value, then cost, accelerator, type and size.
+func rank(p *Problem) []ranked {
+	servers := make([]ranked, len(p.Servers))
+	total := 0
+	for i := range p.Servers {
+		total += len(p.Servers[i].Candidates)
+	}
+	backing := make([]int, total)
+	for i := range p.Servers {
+		s := &p.Servers[i]
+		order := backing[:len(s.Candidates):len(s.Candidates)]
+		backing = backing[len(s.Candidates):]
+		for j := range order {
+			order[j] = j
+		}
+		slices.SortStableFunc(order, func(a, b int) int { return compareCandidates(&s.Candidates[a], &s.Candidates[b]) })
+		servers[i] = ranked{server: i, name: s.Name, priority: s.Priority, candidates: order}
+	}
+	slices.SortFunc(servers, func(a, b ranked) int { return cmp.Compare(a.name, b.name) })
+	return servers
+}
+
+func compareCandidates(a, b *Candidate) int {
+	return cmp.Or(
+		cmp.Compare(a.Value, b.Value),
+		cmp.Compare(a.Cost, b.Cost),
+		cmp.Compare(a.Accelerator, b.Accelerator),
+		cmp.Compare(a.Type, b.Type),
+		cmp.Compare(a.Replicas, b.Replicas),
+		cmp.Compare(a.UnitsPerReplica, b.UnitsPerReplica),
+	)
+}
+
+// regret is what the server loses by getting its candidate at position at+1 instead of the one at position at; infinite for the last.
+func (r *ranked) regret(p *Problem, at int) float64 {
+	if at+1 >= len(r.candidates) {
+		return math.Inf(1)
+	}
+	c := p.Servers[r.server].Candidates
+	return c[r.candidates[at+1]].Value - c[r.candidates[at]].Value
+}
+
+// byRegret orders servers for their turn: by priority, then those first that lose most by waiting, then the most valuable, then by name.
+func byRegret(p *Problem, a, b *ranked, atA, atB int) int {
+	if c := cmp.Compare(a.priority, b.priority); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(b.regret(p, atB), a.regret(p, atA)); c != 0 {
+		return c
+	}
+	va := p.Servers[a.server].Candidates[a.candidates[atA]].Value
+	vb := p.Servers[b.server].Candidates[b.candidates[atB]].Value
+	return cmp.Or(cmp.Compare(vb, va), cmp.Compare(a.name, b.name))
+}

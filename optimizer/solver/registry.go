@@ -1,0 +1,13 @@
+package solver
+
+import "github.com/llm-inferno/inferno/optimizer/plug"
+
+// Solvers are the registered solvers, by name.
+func Solvers() plug.Registry[Solver] {
+	return plug.NewRegistry[Solver]("solver",
+		plug.Of(SeparableName, none, func(plug.NoOptions) (Solver, error) { return Separable{}, nil }),
+		plug.Of(GreedyName, DefaultGreedyOptions, func(o GreedyOptions) (Solver, error) { return NewGreedy(o) }),
+	)
+}
+
+func none() plug.NoOptions { return plug.NoOptions{} }

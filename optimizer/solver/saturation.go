@@ -1,0 +1,75 @@
+package solver
+
+import (
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// saturate gives what is left to the servers that are of the scope and not served, by the problem's saturation policy. Servers take their
+// turns by priority, then regret, then name; each is tried on its candidates in the order of value.
+//
+//   - None: nothing.
+//   - PriorityExhaustive: each in turn takes all the replicas that fit.
+//   - PriorityRoundRobin: the servers of a priority, one priority after the other, take one replica each, round after round.
+//   - RoundRobin: all servers take one replica each, round after round.
+func (d *draft) saturate(servers []Server, scope func(*Server) bool) {
+	if d.p.SaturationPolicy == "" || d.p.SaturationPolicy == v1alpha1.SaturationNone {
+		return
+	}
+	waiting := turns(d.p, rank(d.p))
+	waiting = slices.DeleteFunc(waiting, func(r ranked) bool {
+		return d.choices[r.server].Candidate >= 0 || !scope(&servers[r.server])
+	})
+	switch d.p.SaturationPolicy {
+	case v1alpha1.SaturationPriorityExhaustive:
+		for i := range waiting {
+			d.exhaust(&waiting[i])
+		}
+	case v1alpha1.SaturationPriorityRoundRobin:
+		for _, group := range byPriority(waiting) {
+			d.roundRobin(group)
+		}
+	case v1alpha1.SaturationRoundRobin:
+		d.roundRobin(waiting)
+	}
+}
+
+// exhaust gives the server as many replicas as fit, of the first candidate of which any fits.
+func (d *draft) exhaust(r *ranked) {
+	if j := d.startable(r); j >= 0 {
+		d.give(r.server, j, d.room(&d.p.Servers[r.server].Candidates[j]))
+	}
+}
+
+// roundRobin gives the servers one replica each, round after round. A server stays with the candidate that its first replica was of.
+func (d *draft) roundRobin(servers []ranked) {
+	active := slices.Clone(servers)
+	for len(active) > 0 {
+		active = slices.DeleteFunc(active, func(r ranked) bool {
+			j := d.choices[r.server].Candidate
+			if j < 0 {
+				j = d.startable(&r)
+			}
+			if j < 0 {
+				return true
+			}
+			c := &d.p.Servers[r.server].Candidates[j]
+			if d.choices[r.server].Replicas >= c.Replicas || d.room(c) < 1 {
+				return true
+			}
+			d.give(r.server, j, 1)
+			return false
+		})
+	}
+}
+
+// startable is the first candidate of which at least one replica fits, -1 where none does.
+func (d *draft) startable(r *ranked) int {
+	for _, j := range r.candidates {
+		if d.room(&d.p.Servers[r.server].Candidates[j]) > 0 {
+			return j
+		}
+	}
+	return -1
+}
