@@ -1,13 +1,6 @@
 package simulation
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
-
-	"sigs.k8s.io/yaml"
-)
+import "github.com/llm-inferno/inferno/optimizer/plug"
 
 // Batch is the work of one iteration.
 type Batch struct {
@@ -36,27 +29,10 @@ type StepTime interface {
 	Validate() error
 }
 
-var laws = map[string]func() StepTime{
-	"linear":   func() StepTime { return new(Linear) },
-	"roofline": func() StepTime { return new(Roofline) },
-}
-
-// StepTimeNames lists the laws that ParseStepTime knows, sorted.
-func StepTimeNames() []string { return slices.Sorted(maps.Keys(laws)) }
-
-// ParseStepTime makes the law of that name from its parameters in JSON or YAML.
-// Unknown parameters, duplicates and values out of range are errors.
-func ParseStepTime(name string, parameters []byte) (StepTime, error) {
-	construct, known := laws[name]
-	if !known {
-		return nil, fmt.Errorf("step time: %q, want one of %s", name, strings.Join(StepTimeNames(), ", "))
-	}
-	law := construct()
-	if err := yaml.UnmarshalStrict(parameters, law); err != nil {
-		return nil, fmt.Errorf("step time %s: %w", name, err)
-	}
-	if err := law.Validate(); err != nil {
-		return nil, fmt.Errorf("step time %s: %w", name, err)
-	}
-	return law, nil
+// StepTimes are the laws that can be chosen by name, with their parameters as JSON.
+func StepTimes() plug.Registry[StepTime] {
+	return plug.NewRegistry("step time",
+		plug.Of("linear", func() Linear { return Linear{} }, func(l Linear) (StepTime, error) { return l, nil }),
+		plug.Of("roofline", func() Roofline { return Roofline{} }, func(r Roofline) (StepTime, error) { return r, nil }),
+	)
 }

@@ -1,12 +1,7 @@
 // Package routing spreads requests over the replicas of a server.
 package routing
 
-import (
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
-)
+import "github.com/llm-inferno/inferno/optimizer/plug"
 
 // Balancer picks a replica. It may remember earlier picks, and is not safe for
 // concurrent use.
@@ -23,22 +18,15 @@ const (
 	LeastRequests = "least-requests"
 )
 
-var balancers = map[string]func() Balancer{
-	RoundRobin:    func() Balancer { return new(roundRobin) },
-	LeastRequests: func() Balancer { return new(leastRequests) },
+// Balancers are the balancers that can be chosen by name.
+func Balancers() plug.Registry[Balancer] {
+	return plug.NewRegistry("balancer",
+		plug.Of(RoundRobin, noOptions, func(plug.NoOptions) (Balancer, error) { return new(roundRobin), nil }),
+		plug.Of(LeastRequests, noOptions, func(plug.NoOptions) (Balancer, error) { return new(leastRequests), nil }),
+	)
 }
 
-// Names lists the balancers, sorted.
-func Names() []string { return slices.Sorted(maps.Keys(balancers)) }
-
-// New makes the balancer of that name.
-func New(name string) (Balancer, error) {
-	construct, known := balancers[name]
-	if !known {
-		return nil, fmt.Errorf("balancer: %q, want one of %s", name, strings.Join(Names(), ", "))
-	}
-	return construct(), nil
-}
+func noOptions() plug.NoOptions { return plug.NoOptions{} }
 
 // roundRobin takes the replicas in turn.
 type roundRobin struct{ next int }

@@ -9,13 +9,13 @@ import (
 // Every balancer stays in range while replicas come and go, gives equal replicas
 // equal shares, and answers the same when asked again.
 func TestConformance(t *testing.T) {
-	for _, name := range Names() {
+	for _, name := range Balancers().Names() {
 		t.Run(name, func(t *testing.T) {
-			b, err := New(name)
+			b, err := Balancers().New(name, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, _ := New(name)
+			again, _ := Balancers().New(name, nil)
 			random := rand.New(rand.NewPCG(1, 1))
 			for range 1000 {
 				pending := make([]int, 1+random.IntN(8))
@@ -42,7 +42,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestLeastRequestsPicksTheEmptiest(t *testing.T) {
-	b, err := New(LeastRequests)
+	b, err := Balancers().New(LeastRequests, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,12 +53,5 @@ func TestLeastRequestsPicksTheEmptiest(t *testing.T) {
 		if got := b.Pick(test.pending); got != test.want {
 			t.Errorf("%v: picked %d, want %d", test.pending, got, test.want)
 		}
-	}
-}
-
-func TestUnknownName(t *testing.T) {
-	const want = `balancer: "random", want one of least-requests, round-robin`
-	if _, err := New("random"); err == nil || err.Error() != want {
-		t.Errorf("error %v, want %s", err, want)
 	}
 }
