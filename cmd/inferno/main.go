@@ -1,0 +1,68 @@
+// Command inferno plans, analyses and demonstrates inferno from the command line; installed as kubectl-inferno it is a kubectl plugin.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses.
+const (
+	exitFailure  = 1
+	exitBadInput = 2
+)
+
+// badInput is an error whose cause is what the user gave: a flag, a file, a specification.
+type badInput struct{ error }
+
+func (b badInput) Unwrap() error { return b.error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, newRootCommand(), os.Args[1:]))
+}
+
+// run executes the command and turns its error into an exit status.
+func run(ctx context.Context, root *cobra.Command, args []string) int {
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(root.ErrOrStderr(), "inferno: %v\n", err)
+	if errors.As(err, &badInput{}) {
+		return exitBadInput
+	}
+	return exitFailure
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "inferno",
+		Short: "Choose accelerators, replicas and batch sizes for LLM inference servers",
+		Long: `Inferno decides, for all inference servers of a Kubernetes cluster together, which accelerator type, how many replicas, what max batch
+size and token budget, so that every service class meets its latency targets at the lowest cost.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noArguments,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badInput{err} })
+	root.AddCommand(newPlanCommand())
+	return root
+}
+
+// noArguments refuses positional arguments.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return badInput{err}
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+	"github.com/llm-inferno/inferno/optimizer/solver"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+type planOptions struct {
+	system, solver, queueModel, output, candidates string
+}
+
+var outputFormats = []string{"table", "json", "yaml"}
+
+func newPlanCommand() *cobra.Command {
+	var o planOptions
+	cmd := &cobra.Command{
+		Use:   "plan --system DIR|FILE",
+		Short: "Plan accelerators, replicas and batch sizes for a system specification",
+		Long: `Reads a system in the llm-inferno JSON format (a file, or a directory of accelerator-data.json, model-data.json, serviceclass-data.json,
+server-data.json, capacity-data.json and optimizer-data.json) and prints what every server gets, and why.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.system, "system", "", "directory or file of the system specification")
+	f.StringVar(&o.solver, "solver", "", "solver to use instead of the specification's: "+strings.Join(solver.Solvers().Names(), ", "))
+	f.StringVar(&o.queueModel, "queue-model", "", "queueing model to use instead of the specification's: "+strings.Join(queueing.Models().Names(), ", "))
+	f.StringVarP(&o.output, "output", "o", "table", "output format: "+strings.Join(outputFormats, ", "))
+	f.StringVar(&o.candidates, "candidates", "", "file to write every (server, accelerator) that was considered to, as JSON")
+	return cmd
+}
+
+func (o *planOptions) validate() error {
+	var faults []error
+	if o.system == "" {
+		faults = append(faults, errors.New("--system: is missing, give the directory or file of the system specification"))
+	}
+	if !slices.Contains(outputFormats, o.output) {
+		faults = append(faults, fmt.Errorf("--output: %q is not allowed, must be one of %s", o.output, strings.Join(outputFormats, ", ")))
+	}
+	if names := solver.Solvers().Names(); o.solver != "" && !slices.Contains(names, o.solver) {
+		faults = append(faults, fmt.Errorf("--solver: %q is not allowed, must be one of %s", o.solver, strings.Join(names, ", ")))
+	}
+	if names := queueing.Models().Names(); o.queueModel != "" && !slices.Contains(names, o.queueModel) {
+		faults = append(faults, fmt.Errorf("--queue-model: %q is not allowed, must be one of %s", o.queueModel, strings.Join(names, ", ")))
+	}
+	return errors.Join(faults...)
+}
+
+func (o *planOptions) run(ctx context.Context, out, errOut io.Writer) error {
+	if err := o.validate(); err != nil {
+		return badInput{err}
+	}
+	system, err := specification.Load(o.system)
+	if err != nil {
+		return badInput{err}
+	}
+	warnings, err := specification.Validate(system)
+	for _, w := range warnings {
+		fmt.Fprintln(errOut, "warning:", w)
+	}
+	if err != nil {
+		return badInput{err}
+	}
+	if o.solver != "" {
+		system.Optimizer.Spec.Solver = &v1alpha1.Plug{Name: o.solver}
+	}
+	if o.queueModel != "" {
+		system.Optimizer.Spec.QueueModel = &v1alpha1.Plug{Name: o.queueModel}
+	}
+	stages, err := control.NewStages(&system.Optimizer.Spec)
+	if err != nil {
+		return badInput{err}
+	}
+	d, err := decide(ctx, stages, system)
+	if err != nil {
+		return err
+	}
+	if o.candidates != "" {
+		if err := writeJSON(o.candidates, d.Candidates); err != nil {
+			return err
+		}
+	}
+	return printPlan(out, o.output, system, &d.Plan)
+}
+
+// decide makes the plan and times the solver, whose deadline and clock are the caller's.
+func decide(ctx context.Context, stages *control.Stages, system *v1alpha1.System) (*control.Decision, error) {
+	var solving time.Time
+	d, err := stages.Decide(ctx, &control.Snapshot{System: *system}, control.State{}, func(stage string) {
+		if stage == control.StageSolve {
+			solving = time.Now()
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.Plan.Solver.Seconds = time.Since(solving).Seconds()
+	return d, nil
+}
+
+func writeJSON(file string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(data, '\n'), 0o644)
+}
+
+func printPlan(out io.Writer, format string, system *v1alpha1.System, plan *v1alpha1.Solution) error {
+	switch format {
+	case "json":
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return e.Encode(plan)
+	case "yaml":
+		data, err := yaml.Marshal(plan)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(data)
+		return err
+	}
+	return printTable(out, system, plan)
+}
+
+// printTable writes a plan for people: a line for every server by priority, class and name, then the servers that are not served and why.
+func printTable(out io.Writer, system *v1alpha1.System, plan *v1alpha1.Solution) error {
+	priority := map[string]int{}
+	for _, c := range system.ServiceClasses.Spec {
+		priority[c.Name] = c.Priority
+	}
+	servers := slices.Clone(system.Servers.Spec)
+	slices.SortFunc(servers, func(a, b v1alpha1.ServerEntry) int {
+		if p := priority[a.Class] - priority[b.Class]; p != 0 {
+			return p
+		}
+		if c := strings.Compare(a.Class, b.Class); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SERVER\tCLASS\tREQ/MIN\tACCELERATOR\tREPLICAS\tBATCH\tCOST ¢/h\tITL ms\tTTFT ms\tSLO")
+	for _, s := range servers {
+		a, ok := plan.Allocations[s.Name]
+		if !ok {
+			fmt.Fprintf(w, "%s\t%s\t%s\t-\t0\t-\t-\t-\t-\tnot served\n", s.Name, s.Class, rate(s.CurrentAlloc))
+			continue
+		}
+		slo := "met"
+		if a.BestEffort {
+			slo = "best effort"
+		}
+		accelerator := a.Accelerator
+		if accelerator == "" {
+			accelerator = "-"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%.2f\t%.2f\t%.2f\t%s\n",
+			s.Name, s.Class, rate(s.CurrentAlloc), accelerator, a.NumReplicas, a.MaxBatch, a.Cost, a.ITLAverage, a.TTFTAverage, slo)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\ntotal cost %.2f ¢/h, solver %s in %.3f s", plan.TotalCost, plan.Solver.Name, plan.Solver.Seconds)
+	if g := plan.Solver.Gap; g != nil {
+		fmt.Fprintf(out, ", at most %.3f %% above the optimum", 100**g)
+	}
+	fmt.Fprintln(out)
+	if len(plan.Unserved) > 0 {
+		fmt.Fprintf(out, "\n%d of %d servers do not get what their targets need:\n", len(plan.Unserved), len(servers))
+		for _, u := range plan.Unserved {
+			fmt.Fprintf(out, "  %s: %s\n", u.Server, u.Reason)
+		}
+	}
+	return nil
+}
+
+func rate(a *v1alpha1.Allocation) string {
+	if a == nil || a.Load == nil {
+		return "unknown"
+	}
+	return fmt.Sprintf("%.1f", a.Load.ArrivalRate)
+}

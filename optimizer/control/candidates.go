@@ -1,0 +1,182 @@
+package control
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
+	"github.com/llm-inferno/inferno/optimizer/solver"
+)
+
+// defaultMaxBatch is vLLM's default for max-num-seqs, taken where nothing says what the memory holds.
+const defaultMaxBatch = 256
+
+// candidate is one (server, accelerator) pair with all that is known of it.
+type candidate struct {
+	solver.Candidate
+	pair   *pair
+	limits queueing.Limits
+	// rate is the highest rate a replica sustains within the targets, in requests per second; 0 where that was not asked.
+	rate float64
+	// demand is the total rate to share among the replicas, in requests per second.
+	demand float64
+	// replica predicts latencies; nil where there is no load to predict for.
+	replica queueing.Replica
+	// fault says why the candidate does not meet the targets; nil where it does.
+	fault error
+	// capped marks a candidate that stays below its need because of the server's maxNumReplicas.
+	capped bool
+}
+
+// predict the mean latencies in seconds when n replicas share the demand. Zero where there is nothing to predict.
+func (c *candidate) predict(n int) (ttft, itl float64) {
+	if c.replica == nil || n == 0 || c.demand == 0 {
+		return 0, 0
+	}
+	p, err := c.replica.Open(c.demand / float64(n))
+	if err != nil {
+		return 0, 0
+	}
+	return p.TTFT.Mean, p.ITL.Mean
+}
+
+// demand of a server in the core's units.
+type demand struct {
+	// rate in requests per second to size for.
+	rate float64
+	// tokens per request.
+	in, out float64
+	// unknown marks a server whose load nobody knows: it starts small.
+	unknown bool
+}
+
+// candidates of one server, one for each accelerator the model has data for, in order of the accelerators' names. A server that needs no
+// replica has one candidate without an accelerator.
+func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, current string) []*candidate {
+	if d.rate == 0 || d.out == 0 {
+		return idleCandidates(s, a, d, current)
+	}
+	list := make([]*candidate, 0, len(a.pairs))
+	for _, p := range a.pairs {
+		c := newCandidate(p, limits(s, p, d.out))
+		c.demand = a.targets.Demand(d.rate, d.out)
+		if c.fault = allowed(s, p, current); c.fault == nil {
+			c.fault = st.size(c, s, a.targets, requests(d))
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+func newCandidate(p *pair, l queueing.Limits) *candidate {
+	return &candidate{
+		Candidate: solver.Candidate{Accelerator: p.perf.Acc, Type: p.accelerator.CardType(p.accelerator.Name), UnitsPerReplica: p.unitsPerReplica()},
+		pair:      p, limits: l,
+	}
+}
+
+// allowed says whether the server may use the accelerator at all.
+func allowed(s *v1alpha1.ServerEntry, p *pair, current string) error {
+	switch {
+	case p.fault != nil:
+		return p.fault
+	case s.KeepAccelerator && current != "" && current != p.perf.Acc:
+		return fmt.Errorf("keepAccelerator holds the server on %s", current)
+	}
+	return nil
+}
+
+// limits of the engine on one accelerator: the batch that the server asks for, or the one that memory holds for requests of this length.
+func limits(s *v1alpha1.ServerEntry, p *pair, outputTokens float64) queueing.Limits {
+	l := queueing.Limits{
+		MaxBatch: s.MaxBatchSize, MaxQueue: s.MaxQueueSize, MaxBatchedTokens: s.MaxBatchedTokens, KVTokens: p.perf.KVTokens,
+	}
+	if l.MaxBatchedTokens == 0 {
+		l.MaxBatchedTokens = queueing.DefaultMaxBatchedTokens
+	}
+	switch {
+	case l.MaxBatch > 0:
+	case p.perf.MaxBatchSize > 0 && p.perf.AtTokens > 0 && outputTokens > 0:
+		l.MaxBatch = max(int(float64(p.perf.MaxBatchSize*p.perf.AtTokens)/outputTokens), 1)
+	case p.perf.MaxBatchSize > 0:
+		l.MaxBatch = p.perf.MaxBatchSize
+	default:
+		l.MaxBatch = defaultMaxBatch
+	}
+	return l
+}
+
+// size fills in replicas and cost of a candidate under load.
+func (st *Stages) size(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, r queueing.Requests) error {
+	rate, _, err := sizing.RatePerReplica(st.Model, c.pair.law, r, c.limits, t)
+	if err != nil {
+		return err
+	}
+	if !(rate > 0) {
+		return fmt.Errorf("a replica sustains no load")
+	}
+	c.rate = rate
+	need := sizing.Replicas(c.demand, rate, s.MinNumReplicas)
+	const most = 1 << 20
+	if need > most || need < 0 {
+		return fmt.Errorf("needs more than %d replicas", most)
+	}
+	if c.replica, err = st.Model.Replica(c.pair.law, r, c.limits); err != nil {
+		return err
+	}
+	if s.MaxNumReplicas > 0 && need > s.MaxNumReplicas {
+		c.capped = true
+		err = fmt.Errorf("needs %d replicas, maxNumReplicas is %d", need, s.MaxNumReplicas)
+		need = s.MaxNumReplicas
+	}
+	c.setReplicas(need)
+	return err
+}
+
+func (c *candidate) setReplicas(n int) {
+	c.Replicas = n
+	c.Cost = float64(n) * c.pair.costPerReplica()
+	c.Value = c.Cost
+}
+
+// idleCandidates are those of a server without load: its least replicas wherever it may run. Of a server whose load is unknown nothing can
+// be observed before it runs, so that it gets at least one.
+func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, current string) []*candidate {
+	least := s.MinNumReplicas
+	if d.unknown {
+		least = max(least, 1)
+	}
+	if least == 0 {
+		return []*candidate{{}}
+	}
+	list := make([]*candidate, 0, len(a.pairs))
+	for _, p := range a.pairs {
+		c := newCandidate(p, limits(s, p, d.out))
+		c.fault = allowed(s, p, current)
+		c.setReplicas(least)
+		list = append(list, c)
+	}
+	return list
+}
+
+// report writes a candidate at the boundary.
+func (c *candidate) report(server string, priority int) v1alpha1.Candidate {
+	ttft, itl := c.predict(c.Replicas)
+	r := v1alpha1.Candidate{
+		Server: server, Accelerator: c.Accelerator, Type: c.Type, Priority: priority, NumReplicas: c.Replicas, Units: c.Units(),
+		MaxBatch: c.limits.MaxBatch, MaxBatchedTokens: c.limits.MaxBatchedTokens, Cost: c.Cost, Value: c.Value,
+		ITL: v1alpha1.Milliseconds(itl), TTFT: v1alpha1.Milliseconds(ttft), RatePerReplica: v1alpha1.PerMinute(c.rate), Feasible: c.fault == nil,
+	}
+	if c.fault != nil {
+		r.Reason = c.fault.Error()
+	}
+	return r
+}
+
+// requests of the demand, of which only means are known.
+func requests(d demand) queueing.Requests {
+	unknown := math.NaN()
+	return queueing.Requests{InputTokens: d.in, OutputTokens: d.out, InputTokensSD: unknown, OutputTokensSD: unknown, ArrivalCV: unknown}
+}

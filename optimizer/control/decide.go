@@ -1,0 +1,414 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/estimation"
+	"github.com/llm-inferno/inferno/optimizer/forecast"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+	"github.com/llm-inferno/inferno/optimizer/solver"
+	"github.com/llm-inferno/inferno/optimizer/stability"
+)
+
+// Stage names, in the order in which [Stages.Decide] enters them.
+const (
+	StageEstimate  = "estimate"
+	StageForecast  = "forecast"
+	StageSize      = "size"
+	StageStabilise = "stabilise"
+	StageSolve     = "solve"
+)
+
+// work is one server on its way through the stages.
+type work struct {
+	entry   *v1alpha1.ServerEntry
+	asked   asked
+	demand  demand
+	current stability.Current
+	// verdict is set where the decision was made before the solver: the server is not put to it.
+	verdict    *Verdict
+	candidates []*candidate
+	// feasible are the candidates that options refer to.
+	feasible []*candidate
+	options  []stability.Option
+	memory   ServerState
+	// held is the plan that stays in force for want of a better one.
+	held *v1alpha1.Allocation
+}
+
+// Decide makes the plan for a snapshot. It calls enter with the name of each stage as it begins, so that a caller with a clock can time
+// them; enter may be nil. Faults of single servers are verdicts; the error is for faults that leave no plan at all. A deadline of the
+// context bounds the solver, which then returns the best plan it has.
+func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter func(stage string)) (*Decision, error) {
+	if enter == nil {
+		enter = func(string) {}
+	}
+	cat := newCatalogue(&snap.System)
+
+	enter(StageEstimate)
+	learned := st.estimate(cat, snap, state.Learned)
+
+	enter(StageForecast)
+	list := make([]*work, len(snap.System.Servers.Spec))
+	for i := range snap.System.Servers.Spec {
+		list[i] = st.begin(cat, &snap.System.Servers.Spec[i], state, snap.seconds())
+	}
+
+	enter(StageSize)
+	for _, w := range list {
+		if w.verdict == nil {
+			st.sizeServer(w)
+		}
+	}
+
+	enter(StageStabilise)
+	for _, w := range list {
+		if w.verdict == nil {
+			st.stabilise(w, snap.seconds())
+		}
+	}
+
+	enter(StageSolve)
+	problem, solved := pose(&snap.System, cat, list)
+	solution, err := st.Solver.Solve(ctx, problem)
+	if err != nil {
+		return nil, fmt.Errorf("solver %s: %w", st.Names["solver"], err)
+	}
+	d := assemble(list, problem, solution, solved)
+	if d.Plan.Solver.Name == "" {
+		d.Plan.Solver.Name = st.Names["solver"]
+	}
+	d.State.Learned = learned
+	return d, nil
+}
+
+// estimate replaces the performance that was given by the one that was learned, and prepares the law of every pair.
+func (st *Stages) estimate(cat *catalogue, snap *Snapshot, before map[string]map[string]*v1alpha1.PairStatus) map[string]map[string]*v1alpha1.PairStatus {
+	seen := observations(snap)
+	after := map[string]map[string]*v1alpha1.PairStatus{}
+	for model, pairs := range cat.pairs {
+		for _, p := range pairs {
+			acc := p.perf.Acc
+			perf, learned, err := st.Estimator.Estimate(p.perf, before[model][acc], seen[[2]string{model, acc}])
+			if err != nil {
+				p.fault = fmt.Errorf("estimating: %w", err)
+				learned = before[model][acc]
+			} else {
+				p.perf = perf
+				p.law, p.fault = queueing.NewLaw(perf)
+			}
+			if learned == nil {
+				continue
+			}
+			if after[model] == nil {
+				after[model] = map[string]*v1alpha1.PairStatus{}
+			}
+			after[model][acc] = learned
+		}
+	}
+	return after
+}
+
+// observations by model and accelerator, in the order of the servers. Servers that run on several accelerators at once are left out: what
+// was measured is a mixture.
+func observations(snap *Snapshot) map[[2]string][]estimation.Observation {
+	seen := map[[2]string][]estimation.Observation{}
+	for i := range snap.System.Servers.Spec {
+		s := &snap.System.Servers.Spec[i]
+		a, o := s.CurrentAlloc, s.Observation
+		if a == nil || o == nil || a.Load == nil || a.NumReplicas == 0 || len(a.Parts) > 1 {
+			continue
+		}
+		running := math.NaN()
+		if o.Running != nil {
+			running = *o.Running
+		}
+		key := [2]string{s.Model, a.Accelerator}
+		seen[key] = append(seen[key], estimation.Observation{
+			Time: float64(o.Time.UnixMilli()) / 1e3, Running: running, InputTokens: a.Load.AvgInTokens, OutputTokens: a.Load.AvgOutTokens,
+			TTFT: measured(a.TTFTAverage), ITL: measured(a.ITLAverage), MaxBatch: a.MaxBatch,
+			ArrivalRate: v1alpha1.PerSecond(a.Load.ArrivalRate) / float64(a.NumReplicas),
+		})
+	}
+	return seen
+}
+
+// measured converts a latency in ms to seconds; zero means that it was not measured.
+func measured(ms float64) float64 {
+	if ms == 0 {
+		return math.NaN()
+	}
+	return v1alpha1.Seconds(ms)
+}
+
+// begin resolves a server's names and forecasts its load.
+func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, now float64) *work {
+	w := &work{entry: s, memory: state.Servers[s.Name]}
+	if d := s.DesiredAlloc; d != nil {
+		w.current = stability.Current{Accelerator: d.Accelerator, Replicas: d.NumReplicas}
+	} else if a := s.CurrentAlloc; a != nil {
+		w.current = stability.Current{Accelerator: a.Accelerator, Replicas: a.NumReplicas}
+	}
+	var missing *Verdict
+	if w.asked, missing = cat.resolve(s); missing != nil {
+		w.hold(*missing)
+		return w
+	}
+	if fault := loadFault(s); fault != nil {
+		if s.DesiredAlloc != nil {
+			w.hold(*fault)
+		} else {
+			w.demand.unknown = true
+		}
+		return w
+	}
+	load := s.CurrentAlloc.Load
+	w.demand = demand{in: load.AvgInTokens, out: load.AvgOutTokens}
+	rate := v1alpha1.PerSecond(load.ArrivalRate)
+	w.memory.History = forecast.Remember(w.memory.History, forecast.Sample{Time: now, Rate: rate}, st.Forecaster.Memory())
+	if rate > 0 || len(w.memory.History) > 1 {
+		w.demand.rate = st.Forecaster.Forecast(w.memory.History, st.Horizon).Upper
+	}
+	return w
+}
+
+// loadFault says why the load of a server is not known; nil where it is.
+func loadFault(s *v1alpha1.ServerEntry) *Verdict {
+	switch o := s.Observation; {
+	case o != nil && o.Fault != "":
+		return &Verdict{Reason: o.Fault, Message: o.Detail}
+	case s.CurrentAlloc == nil || s.CurrentAlloc.Load == nil:
+		return &Verdict{Reason: v1alpha1.ReasonNoMetrics, Message: "the load of the server is not known (currentAlloc.load is missing)"}
+	}
+	return nil
+}
+
+// hold keeps the plan in force, if there is one, for the given reason.
+func (w *work) hold(why Verdict) {
+	if d := w.entry.DesiredAlloc; d != nil {
+		held := *d
+		held.Reason = "held: " + why.Message
+		w.held = &held
+		why.Message = "the last plan stands: " + why.Message
+	}
+	w.verdict = &why
+}
+
+func (st *Stages) sizeServer(w *work) {
+	w.candidates = st.candidates(w.entry, w.asked, w.demand, w.current.Accelerator)
+	var capped []*candidate
+	for _, c := range w.candidates {
+		switch {
+		case c.fault == nil:
+			w.feasible = append(w.feasible, c)
+		case c.capped:
+			capped = append(capped, c)
+		}
+	}
+	// Where every way needs more replicas than the server may have, as many as it may have is the best that can be done.
+	if len(w.feasible) == 0 {
+		w.feasible = capped
+	}
+	if len(w.feasible) == 0 {
+		faults := make([]string, len(w.candidates))
+		for i, c := range w.candidates {
+			faults[i] = c.Accelerator + ": " + c.fault.Error()
+		}
+		w.hold(Verdict{Reason: v1alpha1.ReasonInfeasible, Message: "no accelerator meets the targets: " + strings.Join(faults, "; ")})
+	}
+}
+
+func (st *Stages) stabilise(w *work, now float64) {
+	plain := make([]solver.Candidate, len(w.feasible))
+	for i, c := range w.feasible {
+		plain[i] = c.Candidate
+	}
+	w.options, w.memory.Stability = st.Stabiliser.Shape(now, w.current, plain, w.memory.Stability)
+}
+
+// pose writes the solver's problem; the second result are the servers put to the solver, in its order. What held plans take is not there
+// for others.
+func pose(s *v1alpha1.System, cat *catalogue, list []*work) (*solver.Problem, []*work) {
+	o := &s.Optimizer.Spec
+	p := &solver.Problem{
+		Capacity: map[string]int{}, Unlimited: o.Unlimited, SaturationPolicy: o.SaturationPolicy, DelayedBestEffort: o.DelayedBestEffort,
+	}
+	for _, c := range s.Capacity.Count {
+		p.Capacity[c.Type] += c.Count
+	}
+	var solved []*work
+	for _, w := range list {
+		if w.verdict != nil {
+			w.reserve(p.Capacity, cat)
+			continue
+		}
+		server := solver.Server{Name: w.entry.Name, Priority: w.asked.priority}
+		for _, option := range w.options {
+			server.Candidates = append(server.Candidates, option.Candidate)
+		}
+		p.Servers = append(p.Servers, server)
+		solved = append(solved, w)
+	}
+	return p, solved
+}
+
+// reserve takes what a held plan uses out of the capacity.
+func (w *work) reserve(capacity map[string]int, cat *catalogue) {
+	if w.held == nil {
+		return
+	}
+	parts := w.held.Parts
+	if len(parts) == 0 {
+		parts = []v1alpha1.AllocationPart{{Accelerator: w.held.Accelerator, Replicas: w.held.NumReplicas}}
+	}
+	for _, part := range parts {
+		if p := cat.pair(w.entry.Model, part.Accelerator); p != nil {
+			t := p.accelerator.CardType(p.accelerator.Name)
+			capacity[t] = max(capacity[t]-part.Replicas*p.unitsPerReplica(), 0)
+		}
+	}
+}
+
+// assemble writes the decision.
+func assemble(list []*work, p *solver.Problem, sol *solver.Solution, solved []*work) *Decision {
+	d := &Decision{
+		Plan:     v1alpha1.Solution{Allocations: map[string]v1alpha1.Allocation{}, Unserved: []v1alpha1.Unserved{}, Solver: v1alpha1.SolverReport{Name: sol.Solver}},
+		Verdicts: map[string]Verdict{},
+		State:    State{Servers: map[string]ServerState{}},
+	}
+	value := 0.0
+	for i, choice := range sol.Choices {
+		w := solved[i]
+		verdict := w.settle(choice, p.Unlimited)
+		w.verdict = &verdict
+		if choice.Candidate >= 0 {
+			full := p.Servers[i].Candidates[choice.Candidate]
+			value += full.Value * share(choice.Replicas, full.Replicas)
+		}
+	}
+	heldCost := 0.0
+	for _, w := range list {
+		name := w.entry.Name
+		d.State.Servers[name] = w.memory
+		d.Verdicts[name] = *w.verdict
+		if w.held != nil {
+			d.Plan.Allocations[name] = *w.held
+			if len(w.options) == 0 {
+				heldCost += w.held.Cost
+			}
+		}
+		if !w.verdict.Planned {
+			d.Plan.Unserved = append(d.Plan.Unserved, v1alpha1.Unserved{Server: name, Reason: w.verdict.Message})
+		}
+		for _, c := range w.candidates {
+			d.Candidates = append(d.Candidates, c.report(name, w.asked.priority))
+		}
+	}
+	d.Plan.TotalCost = totalCost(d.Plan.Allocations)
+	d.Plan.Solver.LowerBound, d.Plan.Solver.Gap = bound(sol.LowerBound, value, heldCost)
+	slices.SortFunc(d.Plan.Unserved, func(a, b v1alpha1.Unserved) int { return strings.Compare(a.Server, b.Server) })
+	slices.SortFunc(d.Candidates, func(a, b v1alpha1.Candidate) int {
+		if c := strings.Compare(a.Server, b.Server); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Accelerator, b.Accelerator)
+	})
+	return d
+}
+
+func share(part, whole int) float64 {
+	if whole == 0 {
+		return 1
+	}
+	return float64(part) / float64(whole)
+}
+
+// totalCost adds in the order of names, so that equal plans have costs equal to the last bit.
+func totalCost(allocations map[string]v1alpha1.Allocation) float64 {
+	keys := make([]string, 0, len(allocations))
+	for k := range allocations {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	sum := 0.0
+	for _, k := range keys {
+		sum += allocations[k].Cost
+	}
+	return sum
+}
+
+// bound writes a solver's lower bound and gap; both absent where it proves none.
+func bound(lower, value, held float64) (*float64, *float64) {
+	if math.IsNaN(lower) {
+		return nil, nil
+	}
+	gap := 0.0
+	if value > lower && lower > 0 {
+		gap = (value - lower) / lower
+	}
+	lower += held
+	return &lower, &gap
+}
+
+// settle turns the solver's choice into the server's allocation, kept in w.held, and the verdict.
+func (w *work) settle(choice solver.Choice, unlimited bool) Verdict {
+	if choice.Candidate < 0 {
+		return Verdict{Reason: v1alpha1.ReasonNoCapacity, Message: choice.Reason}
+	}
+	option := w.options[choice.Candidate]
+	c := w.feasible[option.Of]
+	n := choice.Replicas
+	ttft, itl := c.predict(n)
+	a := &v1alpha1.Allocation{
+		Accelerator: c.Accelerator, NumReplicas: n, MaxBatch: c.limits.MaxBatch, MaxBatchedTokens: c.limits.MaxBatchedTokens,
+		ITLAverage: v1alpha1.Milliseconds(itl), TTFTAverage: v1alpha1.Milliseconds(ttft), BestEffort: choice.BestEffort || c.capped,
+	}
+	if c.pair != nil {
+		a.Cost = float64(n) * c.pair.costPerReplica()
+	}
+	if w.entry.CurrentAlloc != nil {
+		a.Load = w.entry.CurrentAlloc.Load
+	}
+	a.Reason = w.why(choice, option, unlimited)
+	w.held = a
+	switch {
+	case choice.BestEffort:
+		return Verdict{Reason: v1alpha1.ReasonBestEffort, Message: choice.Reason}
+	case c.capped:
+		return Verdict{Reason: v1alpha1.ReasonBestEffort, Message: c.fault.Error()}
+	case w.demand.unknown:
+		return Verdict{Planned: true, Reason: v1alpha1.ReasonPlanned, Message: "no load observed yet: " + a.Reason}
+	}
+	return Verdict{Planned: true, Reason: v1alpha1.ReasonPlanned, Message: a.Reason}
+}
+
+// why says in one line why the option was chosen over the others.
+func (w *work) why(choice solver.Choice, option stability.Option, unlimited bool) string {
+	if option.Accelerator == "" {
+		return "no load and no least number of replicas: scaled to zero"
+	}
+	best := option
+	for _, o := range w.options {
+		if o.Value < best.Value || (o.Value == best.Value && o.Accelerator < best.Accelerator) {
+			best = o
+		}
+	}
+	why := fmt.Sprintf("%d × %s", choice.Replicas, option.Accelerator)
+	switch {
+	case choice.BestEffort:
+		why += fmt.Sprintf(" of %d needed: best effort", option.Replicas)
+	case best.Of == option.Of || unlimited:
+		why += fmt.Sprintf(" is the cheapest of %d that meet the targets", len(w.feasible))
+	default:
+		why += fmt.Sprintf(" although %d × %s would cost %.2f instead of %.2f: %s goes to others", best.Replicas, best.Accelerator, best.Cost, option.Cost, best.Type)
+	}
+	if option.Note != "" {
+		why += " (" + option.Note + ")"
+	}
+	return why
+}

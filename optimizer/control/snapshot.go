@@ -1,0 +1,62 @@
+package control
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/forecast"
+	"github.com/llm-inferno/inferno/optimizer/stability"
+)
+
+// Snapshot is all that a decision is made from, besides the state: what is asked for, and what was seen at one time.
+type Snapshot struct {
+	// Time of the snapshot.
+	Time metav1.MicroTime `json:"time"`
+	// System that is asked for. A server's currentAlloc says what it runs on and its load, desiredAlloc the plan in force.
+	System v1alpha1.System `json:"system"`
+}
+
+// seconds since the Unix epoch; 0 for a snapshot without a time.
+func (s *Snapshot) seconds() float64 {
+	if s.Time.IsZero() {
+		return 0
+	}
+	return float64(s.Time.UnixMicro()) / 1e6
+}
+
+// State is what is remembered between decisions. The zero value is that of a first start.
+type State struct {
+	// Servers by name.
+	Servers map[string]ServerState `json:"servers,omitempty"`
+	// Learned performance by model, then accelerator.
+	Learned map[string]map[string]*v1alpha1.PairStatus `json:"learned,omitempty"`
+}
+
+// ServerState is what is remembered of one server.
+type ServerState struct {
+	// History of arrival rates, oldest first.
+	History []forecast.Sample `json:"history,omitempty"`
+	// Stability is the stabiliser's memory.
+	Stability stability.Memory `json:"stability,omitempty"`
+}
+
+// Verdict says how a decision about one server came out, as the reason and message of its condition Planned.
+type Verdict struct {
+	// Planned is true where the allocation meets the targets.
+	Planned bool `json:"planned"`
+	// Reason is one of the condition reasons of v1alpha1.
+	Reason string `json:"reason"`
+	// Message for a person.
+	Message string `json:"message"`
+}
+
+// Decision is the outcome of a cycle.
+type Decision struct {
+	Plan v1alpha1.Solution `json:"plan"`
+	// Candidates that were considered, by server, then accelerator.
+	Candidates []v1alpha1.Candidate `json:"candidates"`
+	// Verdicts by server.
+	Verdicts map[string]Verdict `json:"verdicts"`
+	// State for the next decision.
+	State State `json:"-"`
+}
