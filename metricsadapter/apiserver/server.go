@@ -1,0 +1,96 @@
+// Package apiserver serves a metricsadapter.Provider as an aggregated API server: external.metrics.k8s.io and custom.metrics.k8s.io over
+// TLS, with authentication and authorization delegated to the API server of the cluster, from a watch on all Servers.
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/dynamic"
+	openapi "k8s.io/kube-openapi/pkg/common"
+	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver"
+	generatedcore "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/core"
+	generatedcustom "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/custommetrics"
+	generatedexternal "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/externalmetrics"
+
+	"github.com/llm-inferno/inferno/metricsadapter"
+)
+
+const name = "inferno-adapter"
+
+// A Server is an adapter that is ready to run.
+type Server struct {
+	generic *genericapiserver.GenericAPIServer
+}
+
+// New prepares an adapter. Its metrics are added to the registry; the page /metrics shows those of component-base's legacy registry.
+func New(o *Options, registry prometheus.Registerer) (*Server, error) {
+	clientConfig, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	client, err := dynamic.NewForConfig(clientConfig)
+	if err != nil {
+		return nil, fmt.Errorf("create the client of the API server: %w", err)
+	}
+	servers, err := newServerCache(client)
+	if err != nil {
+		return nil, err
+	}
+	provider := newCounted(metricsadapter.New(servers, time.Now))
+	if err := errors.Join(registry.Register(provider.answers), registry.Register(newPlans(servers, time.Now))); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+
+	config := genericapiserver.NewRecommendedConfig(apiserver.Codecs)
+	config.ClientConfig = clientConfig
+	config.ShutdownDelayDuration = o.ShutdownDelay
+	config.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, openapinamer.NewDefinitionNamer(apiserver.Scheme))
+	config.OpenAPIConfig.Info.Title = name
+	config.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, openapinamer.NewDefinitionNamer(apiserver.Scheme))
+	config.OpenAPIV3Config.Info.Title = name
+	if err := o.Library.ApplyTo(config); err != nil {
+		return nil, fmt.Errorf("configure the API server: %w", err)
+	}
+	server, err := (&apiserver.Config{GenericConfig: &config.Config}).Complete(nil).New(name, provider, provider)
+	if err != nil {
+		return nil, fmt.Errorf("create the API server: %w", err)
+	}
+	generic := server.GenericAPIServer
+	if err := errors.Join(
+		generic.AddPostStartHook("watch-servers", func(hook genericapiserver.PostStartHookContext) error {
+			go servers.informer.RunWithContext(hook)
+			return nil
+		}),
+		generic.AddReadyzChecks(healthz.NamedCheck("servers-synced", func(*http.Request) error {
+			if !servers.HasSynced() {
+				return errors.New("the Servers are not read yet")
+			}
+			return nil
+		})),
+	); err != nil {
+		return nil, fmt.Errorf("prepare the watch on Servers: %w", err)
+	}
+	return &Server{generic: generic}, nil
+}
+
+// Run serves until the context ends, and then until the answers under way are given.
+func (s *Server) Run(ctx context.Context) error {
+	return s.generic.PrepareRun().RunWithContext(ctx)
+}
+
+// definitions of the types that the adapter serves.
+func definitions(ref openapi.ReferenceCallback) map[string]openapi.OpenAPIDefinition {
+	all := generatedcore.GetOpenAPIDefinitions(ref)
+	maps.Copy(all, generatedcustom.GetOpenAPIDefinitions(ref))
+	maps.Copy(all, generatedexternal.GetOpenAPIDefinitions(ref))
+	return all
+}
