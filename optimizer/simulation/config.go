@@ -91,6 +91,8 @@ type Hooks struct {
 	// TokenInterval is called with intervals between successive tokens of a
 	// request: count sequences of this iteration had waited so many seconds.
 	TokenInterval func(at, seconds float64, count int)
+	// Completed is called with every request that is done.
+	Completed func(Completion)
 }
 
 func positive(name string, value float64) error {

@@ -98,7 +98,9 @@ func TestConservationAndLimits(t *testing.T) {
 		}
 		var intervals, firsts, iterations int64
 		var prompt, decoded int64
+		completed := 0
 		config.Hooks = Hooks{
+			Completed:     func(Completion) { completed++ },
 			TokenInterval: func(at, seconds float64, count int) { intervals += int64(count) },
 			FirstToken:    func(float64, Request) { firsts++ },
 			Iteration: func(start, end float64, b Batch) {
@@ -130,7 +132,7 @@ func TestConservationAndLimits(t *testing.T) {
 			}
 		}
 		s := engine.Stats()
-		if len(done) != len(sent) || s.Completed != int64(len(sent)) || s.Submitted != s.Completed {
+		if len(done) != len(sent) || completed != len(sent) || s.Completed != int64(len(sent)) || s.Submitted != s.Completed {
 			t.Fatalf("seed %d: %d of %d completed, %+v", seed, len(done), len(sent), s)
 		}
 		if s.GenerationTokens != output || s.PromptTokens != input || firsts != int64(len(sent)) || intervals != output-int64(len(sent)) {

@@ -197,7 +197,11 @@ func (e *Engine) collect(at float64, done []Completion) []Completion {
 	kept := e.running[:0]
 	for _, s := range e.running {
 		if s.decoding && s.finishes <= e.iteration {
-			done = append(done, s.completion(at))
+			completion := s.completion(at)
+			if hook := e.config.Hooks.Completed; hook != nil {
+				hook(completion)
+			}
+			done = append(done, completion)
 			e.leave(s, s.contextAfter(e.iteration))
 			e.spare = append(e.spare, s)
 			e.counters.Completed++

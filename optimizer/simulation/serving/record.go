@@ -1,0 +1,201 @@
+package serving
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/simulation"
+)
+
+// Targets are what a client was promised, for each request.
+type Targets struct {
+	TTFT float64 `json:"ttft"` // time to first token, s
+	ITL  float64 `json:"itl"`  // mean interval between the tokens of a request, s
+}
+
+// RecordOptions say what is recorded.
+type RecordOptions struct {
+	Targets Targets
+	Window  float64 // width of the windows, s
+	Keep    int     // how many windows are kept, the latest ones
+}
+
+// Validate reports every option out of range.
+func (o RecordOptions) Validate() error {
+	var faults []error
+	for _, field := range []struct {
+		name  string
+		value float64
+	}{{"ttft", o.Targets.TTFT}, {"itl", o.Targets.ITL}, {"window", o.Window}} {
+		if !(field.value > 0 && !math.IsInf(field.value, 1)) {
+			faults = append(faults, fmt.Errorf("%s: %v s, want a finite time above 0", field.name, field.value))
+		}
+	}
+	if o.Keep < 1 {
+		faults = append(faults, fmt.Errorf("keep: %d windows, want at least 1", o.Keep))
+	}
+	return errors.Join(faults...)
+}
+
+// Tally counts what happened in a stretch of time. Latencies and targets are
+// those of the requests that completed in it.
+type Tally struct {
+	Arrivals     int
+	InputTokens  int // of the arrivals
+	OutputTokens int // of the arrivals
+	Completions  int
+	Retried      int // requests that started over because their replica went away
+	Rejected     int // requests that fit no KV cache
+
+	MetTTFT int
+	MetITL  int
+	MetBoth int
+	TTFT    Summary
+	ITL     Summary // over requests, the mean interval of each
+}
+
+// Attainment is the share of requests that met both targets, of those that were
+// completed or rejected; ok is false if there were none.
+func (t Tally) Attainment() (share float64, ok bool) {
+	ended := t.Completions + t.Rejected
+	if ended == 0 {
+		return 0, false
+	}
+	return float64(t.MetBoth) / float64(ended), true
+}
+
+// Window is what happened in a stretch of time, and the state at its end.
+type Window struct {
+	Start float64 // s
+	Tally
+	Queued   int            // requests at the gateway that no replica has taken
+	Pending  int            // requests in replicas, running and waiting
+	Replicas map[string]int // by accelerator
+}
+
+// Report is the record of a server.
+type Report struct {
+	Targets Targets
+	Total   Tally
+	Windows []Window // closed ones, in order of time
+
+	// The present state.
+	Queued   int
+	Pending  int
+	Replicas map[string]int // by accelerator
+}
+
+// recorder sorts what happens into windows.
+type recorder struct {
+	options  RecordOptions
+	total    tally
+	open     tally // of the window in progress
+	closed   []Window
+	count    int // windows closed so far
+	replicas map[string]int
+}
+
+func newRecorder(options RecordOptions) *recorder {
+	return &recorder{options: options, total: newTally(), open: newTally(), replicas: map[string]int{}}
+}
+
+// tally is a Tally in the making.
+type tally struct {
+	Tally
+	ttft, itl *sketch
+}
+
+func newTally() tally { return tally{ttft: new(sketch), itl: new(sketch)} }
+
+func (t *tally) reset() {
+	*t.ttft, *t.itl = sketch{}, sketch{}
+	*t = tally{ttft: t.ttft, itl: t.itl}
+}
+
+func (t tally) finish() Tally {
+	t.Tally.TTFT, t.Tally.ITL = t.ttft.summary(), t.itl.summary()
+	return t.Tally
+}
+
+func (t *tally) complete(c simulation.Completion, targets Targets) {
+	t.Completions++
+	itl, defined := c.ITL()
+	metTTFT, metITL := c.TTFT() <= targets.TTFT, !defined || itl <= targets.ITL
+	t.MetTTFT += count(metTTFT)
+	t.MetITL += count(metITL)
+	t.MetBoth += count(metTTFT && metITL)
+	t.ttft.add(c.TTFT())
+	if defined {
+		t.itl.add(itl)
+	}
+}
+
+func count(met bool) int {
+	if met {
+		return 1
+	}
+	return 0
+}
+
+func (r *recorder) arrived(request simulation.Request) {
+	for _, t := range r.tallies() {
+		t.Arrivals++
+		t.InputTokens += request.InputTokens
+		t.OutputTokens += request.OutputTokens
+	}
+}
+
+func (r *recorder) completed(c simulation.Completion) {
+	for _, t := range r.tallies() {
+		t.complete(c, r.options.Targets)
+	}
+}
+
+func (r *recorder) retried(requests int) {
+	for _, t := range r.tallies() {
+		t.Retried += requests
+	}
+}
+
+func (r *recorder) rejected() {
+	for _, t := range r.tallies() {
+		t.Rejected++
+	}
+}
+
+// tallies are those that count what happens now.
+func (r *recorder) tallies() [2]*tally { return [2]*tally{&r.total, &r.open} }
+
+func (r *recorder) add(accelerator string, replicas int) {
+	r.replicas[accelerator] += replicas
+	if r.replicas[accelerator] == 0 {
+		delete(r.replicas, accelerator)
+	}
+}
+
+// windowEnd is when the window in progress is to be closed, s.
+func (r *recorder) windowEnd() float64 { return float64(r.count+1) * r.options.Window }
+
+// closeWindow ends the window in progress with so many requests at the gateway
+// and in replicas.
+func (r *recorder) closeWindow(queued, pending int) {
+	r.closed = append(r.closed, Window{
+		Start: float64(r.count) * r.options.Window, Tally: r.open.finish(),
+		Queued: queued, Pending: pending, Replicas: maps.Clone(r.replicas),
+	})
+	if excess := len(r.closed) - r.options.Keep; excess > 0 {
+		r.closed = r.closed[excess:]
+	}
+	r.open.reset()
+	r.count++
+}
+
+// report shares the closed windows with the recorder: those are never changed.
+func (r *recorder) report(queued, pending int) Report {
+	return Report{
+		Targets: r.options.Targets, Total: r.total.finish(), Windows: r.closed[:len(r.closed):len(r.closed)],
+		Queued: queued, Pending: pending, Replicas: maps.Clone(r.replicas),
+	}
+}

@@ -1,0 +1,139 @@
+package serving
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/simulation"
+	"github.com/llm-inferno/inferno/optimizer/simulation/routing"
+	"github.com/llm-inferno/inferno/optimizer/simulation/trace"
+)
+
+// Server is a model server: replicas behind a gateway. Times, in s, never
+// decrease from call to call. It is not safe for concurrent use.
+type Server struct {
+	balancer routing.Balancer
+	recorder *recorder
+
+	replicas []*replica // by name
+	pending  []int      // scratch of dispatch
+	queue    []simulation.Request
+	nextID   uint64
+	done     []simulation.Completion
+}
+
+type replica struct {
+	name        string
+	accelerator string
+	engine      *simulation.Engine
+}
+
+// NewServer makes a server without replicas.
+func NewServer(balancer routing.Balancer, record RecordOptions) (*Server, error) {
+	if err := record.Validate(); err != nil {
+		return nil, err
+	}
+	return &Server{balancer: balancer, recorder: newRecorder(record)}, nil
+}
+
+// Add makes a replica available, an engine that nobody else uses. What waits at
+// the gateway is dispatched.
+func (s *Server) Add(at float64, name, accelerator string, engine *simulation.Engine) error {
+	i, found := s.find(name)
+	if found {
+		return fmt.Errorf("replica %q: is there already", name)
+	}
+	s.Advance(at)
+	engine.Advance(at, nil)
+	s.replicas = slices.Insert(s.replicas, i, &replica{name: name, accelerator: accelerator, engine: engine})
+	s.recorder.add(accelerator, 1)
+	waiting := s.queue
+	s.queue = nil
+	for _, request := range waiting {
+		s.dispatch(at, request)
+	}
+	return nil
+}
+
+// Remove takes a replica away at once. Requests that it had not finished start
+// over at others; their latency still counts from their arrival.
+func (s *Server) Remove(at float64, name string) error {
+	i, found := s.find(name)
+	if !found {
+		return fmt.Errorf("replica %q: is not there", name)
+	}
+	s.Advance(at)
+	gone := s.replicas[i]
+	s.replicas = slices.Delete(s.replicas, i, i+1)
+	s.recorder.add(gone.accelerator, -1)
+	lost := gone.engine.Abort()
+	s.recorder.retried(len(lost))
+	for _, request := range lost {
+		s.dispatch(at, request)
+	}
+	return nil
+}
+
+// Arrive takes a request at the gateway.
+func (s *Server) Arrive(arrival trace.Arrival) {
+	s.Advance(arrival.At)
+	request := simulation.Request{
+		ID: s.nextID, ArrivedAt: arrival.At, InputTokens: arrival.InputTokens, OutputTokens: arrival.OutputTokens,
+	}
+	s.nextID++
+	s.recorder.arrived(request)
+	s.dispatch(arrival.At, request)
+}
+
+// Advance runs all replicas up to the given, finite time.
+func (s *Server) Advance(to float64) {
+	for end := s.recorder.windowEnd(); end <= to; end = s.recorder.windowEnd() {
+		s.run(end)
+		s.recorder.closeWindow(s.load())
+	}
+	s.run(to)
+}
+
+func (s *Server) run(to float64) {
+	for _, r := range s.replicas {
+		s.done = r.engine.Advance(to, s.done[:0])
+		for _, completion := range s.done {
+			s.recorder.completed(completion)
+		}
+	}
+}
+
+// Report returns the record so far.
+func (s *Server) Report() Report { return s.recorder.report(s.load()) }
+
+// load is the number of requests at the gateway and in the replicas.
+func (s *Server) load() (queued, pending int) {
+	for _, r := range s.replicas {
+		pending += r.engine.Pending()
+	}
+	return len(s.queue), pending
+}
+
+func (s *Server) dispatch(at float64, request simulation.Request) {
+	if len(s.replicas) == 0 {
+		s.queue = append(s.queue, request)
+		return
+	}
+	s.pending = s.pending[:0]
+	for _, r := range s.replicas {
+		s.pending = append(s.pending, r.engine.Pending())
+	}
+	err := s.replicas[s.balancer.Pick(s.pending)].engine.Submit(at, request)
+	switch {
+	case errors.Is(err, simulation.ErrTooLong):
+		s.recorder.rejected()
+	case err != nil:
+		panic(fmt.Sprintf("serving: %v", err)) // Arrive and trace give well-formed requests only
+	}
+}
+
+func (s *Server) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(s.replicas, name, func(r *replica, name string) int { return cmp.Compare(r.name, name) })
+}
