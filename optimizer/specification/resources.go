@@ -54,12 +54,12 @@ func FromResources(r Resources) (*v1alpha1.System, map[string]int) {
 	s := new(v1alpha1.System)
 	for i := range r.Accelerators {
 		a := &r.Accelerators[i]
-		s.Accelerators.Spec = append(s.Accelerators.Spec, v1alpha1.AcceleratorEntry{Name: specName(a), AcceleratorSpec: a.Spec})
+		s.Accelerators.Spec = append(s.Accelerators.Spec, v1alpha1.AcceleratorEntry{Name: Name(a), AcceleratorSpec: a.Spec})
 	}
 	modelNames := map[string]string{}
 	for i := range r.Models {
 		m := &r.Models[i]
-		name := specName(m)
+		name := Name(m)
 		modelNames[m.Name] = name
 		for _, p := range m.Spec.PerfData {
 			s.Models.Spec = append(s.Models.Spec, v1alpha1.PerformanceEntry{Name: name, Performance: p})
@@ -71,8 +71,8 @@ func FromResources(r Resources) (*v1alpha1.System, map[string]int) {
 	classNames := map[string]string{}
 	for i := range r.ServiceClasses {
 		c := &r.ServiceClasses[i]
-		classNames[c.Name] = specName(c)
-		s.ServiceClasses.Spec = append(s.ServiceClasses.Spec, v1alpha1.ServiceClassEntry{Name: specName(c), ServiceClassSpec: c.Spec})
+		classNames[c.Name] = Name(c)
+		s.ServiceClasses.Spec = append(s.ServiceClasses.Spec, v1alpha1.ServiceClassEntry{Name: Name(c), ServiceClassSpec: c.Spec})
 	}
 	index := map[string]int{}
 	for i, name := range serverNames(r.Servers) {
@@ -139,8 +139,8 @@ func ResourceName(name string) string {
 	return strings.TrimPrefix(mapped+"-"+hex.EncodeToString(sum[:4]), "-")
 }
 
-// specName is the name of a resource in the specification.
-func specName(o metav1.Object) string {
+// Name is the name of a resource in the specification.
+func Name(o metav1.Object) string {
 	if name, ok := o.GetAnnotations()[v1alpha1.NameAnnotation]; ok && ResourceName(name) == o.GetName() {
 		return name
 	}
@@ -305,7 +305,7 @@ func FromDesired(d *v1alpha1.DesiredState) *v1alpha1.Allocation {
 		a.ITLAverage, a.TTFTAverage = d.Predicted.ITL, d.Predicted.TTFT
 	}
 	setParts(a, d.Parts)
-	a.NumReplicas = d.Replicas
+	a.NumReplicas = d.Replicas - d.Surge
 	return a
 }
 

@@ -292,9 +292,13 @@ type DesiredState struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	StaleAfterSeconds int64 `json:"staleAfterSeconds,omitempty"`
-	// Replicas in all.
+	// Replicas to run now: those of the parts, and the surge.
 	// +kubebuilder:validation:Minimum=0
 	Replicas int `json:"replicas"`
+	// Surge is the number of replicas kept beyond the parts while pods change accelerator, so that no capacity is lost meanwhile.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Surge int `json:"surge,omitempty"`
 	// Parts of the plan by accelerator.
 	// +listType=map
 	// +listMapKey=accelerator

@@ -1,0 +1,211 @@
+// Command inferno-optimizer runs the optimizer loop: it observes the cluster and Prometheus, decides, and writes plans to the status of
+// Servers, as the Optimizer resource says.
+package main
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/api"
+	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	promconfig "github.com/prometheus/common/config"
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control/loop"
+	"github.com/llm-inferno/inferno/optimizer/observe"
+)
+
+type options struct {
+	prometheusURL, prometheusCA, prometheusToken string
+	queryTimeout                                 time.Duration
+	decisionLog, logFormat                       string
+	metricsAddress, healthAddress                string
+	metricsSecure, leaderElect                   bool
+	leaderNamespace                              string
+}
+
+func main() {
+	if err := newCommand().Execute(); err != nil {
+		fmt.Fprintf(os.Stderr, "inferno-optimizer: %v\n", err)
+		os.Exit(exitStatus(err))
+	}
+}
+
+// badFlags is an error whose cause are the flags given.
+type badFlags struct{ error }
+
+func exitStatus(err error) int {
+	if errors.As(err, &badFlags{}) {
+		return 2
+	}
+	return 1
+}
+
+func newCommand() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:           "inferno-optimizer",
+		Short:         "Plan accelerators, replicas and batch sizes for the inference servers of a cluster, again and again",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(*cobra.Command, []string) error { return o.run() },
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badFlags{err} })
+	f := cmd.Flags()
+	f.StringVar(&o.prometheusURL, "prometheus-url", "", "URL of the Prometheus API, where the Optimizer resource names none")
+	f.StringVar(&o.prometheusCA, "prometheus-ca-file", "", "certificates to trust for an https Prometheus, beside the system's")
+	f.StringVar(&o.prometheusToken, "prometheus-bearer-token-file", "", "file of the bearer token to send to Prometheus; read again when it changes")
+	f.DurationVar(&o.queryTimeout, "prometheus-timeout", 10*time.Second, "how long a cycle waits for Prometheus")
+	f.StringVar(&o.decisionLog, "decision-log", "", "file to append one JSON line a cycle to; - for standard output")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address of the /metrics endpoint; 0 for none")
+	f.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS to clients that the API server authenticates and authorizes")
+	f.StringVar(&o.healthAddress, "health-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	f.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the lease inferno-optimizer; needed where several replicas run")
+	f.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease; default the pod's own")
+	f.AddGoFlagSet(flag.CommandLine) // --kubeconfig
+	return cmd
+}
+
+func (o *options) validate() error {
+	var faults []error
+	if u, err := url.Parse(o.prometheusURL); o.prometheusURL != "" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "") {
+		faults = append(faults, fmt.Errorf("--prometheus-url: %q is not allowed, must be an http or https URL", o.prometheusURL))
+	}
+	if o.queryTimeout <= 0 {
+		faults = append(faults, fmt.Errorf("--prometheus-timeout: %s is not allowed, must be above 0", o.queryTimeout))
+	}
+	if o.logFormat != "text" && o.logFormat != "json" {
+		faults = append(faults, fmt.Errorf("--log-format: %q is not allowed, must be text or json", o.logFormat))
+	}
+	return errors.Join(faults...)
+}
+
+func (o *options) run() error {
+	if err := o.validate(); err != nil {
+		return badFlags{err}
+	}
+	o.setLogger()
+	decisions, err := o.openDecisionLog()
+	if err != nil {
+		return err
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	metricsOptions := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
+	if o.metricsSecure {
+		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	manager, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme, Metrics: metricsOptions, HealthProbeBindAddress: o.healthAddress,
+		LeaderElection: o.leaderElect, LeaderElectionID: "inferno-optimizer", LeaderElectionNamespace: o.leaderNamespace,
+		LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return err
+	}
+	reconciler := &loop.Reconciler{
+		Client: manager.GetClient(), Events: manager.GetEventRecorder("inferno-optimizer"), Clock: clock.RealClock{}, Log: decisions,
+		Querier: o.queriers(), QueryTimeout: o.queryTimeout, Registry: ctrlmetrics.Registry,
+	}
+	if err := errors.Join(
+		reconciler.SetupWithManager(manager),
+		manager.AddHealthzCheck("ping", healthz.Ping),
+		manager.AddReadyzCheck("ping", healthz.Ping),
+	); err != nil {
+		return err
+	}
+	return manager.Start(ctrl.SetupSignalHandler())
+}
+
+func (o *options) setLogger() {
+	var handler slog.Handler = slog.NewTextHandler(os.Stderr, nil)
+	if o.logFormat == "json" {
+		handler = slog.NewJSONHandler(os.Stderr, nil)
+	}
+	logger := logr.FromSlogHandler(handler)
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+}
+
+func (o *options) openDecisionLog() (*loop.DecisionLog, error) {
+	var out io.Writer
+	switch o.decisionLog {
+	case "":
+	case "-":
+		out = os.Stdout
+	default:
+		// Appending writes of whole lines by several processes do not mix.
+		f, err := os.OpenFile(o.decisionLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+		if err != nil {
+			return nil, fmt.Errorf("--decision-log: %w", err)
+		}
+		out = f
+	}
+	return loop.NewDecisionLog(out), nil
+}
+
+// queriers gives the Prometheus at a URL, the flag's where it is empty. Clients are kept, so that their connections are.
+func (o *options) queriers() func(address string) (observe.Querier, error) {
+	var mu sync.Mutex
+	known := map[string]observe.Querier{}
+	return func(address string) (observe.Querier, error) {
+		address = cmp.Or(address, o.prometheusURL)
+		if address == "" {
+			return nil, errors.New("no Prometheus is configured: set spec.prometheus.url of the Optimizer or --prometheus-url")
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if q, ok := known[address]; ok {
+			return q, nil
+		}
+		q, err := o.querier(address)
+		if err == nil {
+			known[address] = q
+		}
+		return q, err
+	}
+}
+
+func (o *options) querier(address string) (observe.Querier, error) {
+	http := promconfig.HTTPClientConfig{FollowRedirects: true, EnableHTTP2: true}
+	http.TLSConfig.CAFile = o.prometheusCA
+	if o.prometheusToken != "" {
+		http.Authorization = &promconfig.Authorization{Type: "Bearer", CredentialsFile: o.prometheusToken}
+	}
+	transport, err := promconfig.NewRoundTripperFromConfig(http, "prometheus")
+	if err != nil {
+		return nil, err
+	}
+	client, err := api.NewClient(api.Config{Address: address, RoundTripper: transport})
+	if err != nil {
+		return nil, err
+	}
+	return promv1.NewAPI(client), nil
+}

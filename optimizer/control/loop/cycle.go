@@ -1,0 +1,300 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+// Stages of a cycle outside the decision core.
+const (
+	stageObserve = "observe"
+	stageWrite   = "write"
+)
+
+const (
+	defaultInterval = 30 * time.Second
+	defaultWindow   = time.Minute
+	// staleWindows is the age of measurements, in windows, at which they no longer count.
+	staleWindows = 3
+	// staleIntervals is how long a plan is followed without a cycle that stands by it, in intervals.
+	staleIntervals = 10
+)
+
+// cycle is one run of the loop.
+type cycle struct {
+	*Reconciler
+	optimizer *v1alpha1.Optimizer
+	stages    *control.Stages
+	report    v1alpha1.CycleReport
+	watch     stopwatch
+}
+
+// stopwatch times stages that follow one another.
+type stopwatch struct {
+	now    func() time.Time
+	stage  string
+	began  time.Time
+	stages []v1alpha1.StageTime
+}
+
+// enter ends the stage that runs, if any, and begins another; the empty name begins none.
+func (w *stopwatch) enter(stage string) {
+	now := w.now()
+	if w.stage != "" {
+		w.stages = append(w.stages, v1alpha1.StageTime{Name: w.stage, Milliseconds: float64(now.Sub(w.began).Microseconds()) / 1e3})
+	}
+	w.stage, w.began = stage, now
+}
+
+// run observes, decides and writes. The error joins what went wrong without keeping the rest from being done.
+func (c *cycle) run(ctx context.Context) error {
+	c.watch.enter(stageObserve)
+	readings, err := c.read(ctx)
+	if err != nil {
+		return err
+	}
+	o := observe.Observe(readings)
+	before := c.state
+	decision, err := c.stages.Decide(ctx, &o.Snapshot, before, c.watch.enter)
+	if err != nil {
+		return err
+	}
+	c.watch.enter(stageWrite)
+	err = c.write(ctx, readings, o, decision)
+	c.watch.enter("")
+	c.state = decision.State
+	c.finish(o, decision)
+	record := &Record{ID: c.report.ID, Snapshot: o.Snapshot, State: before, Decision: decision, Stages: c.watch.stages, DryRun: c.optimizer.Spec.DryRun}
+	return errors.Join(err, c.Log.Write(record))
+}
+
+// finish fills in the report and the metrics.
+func (c *cycle) finish(o *observe.Observation, d *control.Decision) {
+	r := &c.report
+	r.Servers, r.Unserved, r.TotalCost, r.Solver, r.Stages = len(d.Verdicts), len(d.Plan.Unserved), d.Plan.TotalCost, d.Plan.Solver.Name, c.watch.stages
+	for i := range o.Snapshot.System.Servers.Spec {
+		if f := o.Snapshot.System.Servers.Spec[i].Observation; f != nil && f.Fault != "" {
+			r.Held++
+		}
+	}
+	for _, s := range c.watch.stages {
+		c.metrics.stages.WithLabelValues(s.Name).Observe(s.Milliseconds / 1e3)
+	}
+	c.metrics.cost.Set(d.Plan.TotalCost)
+	c.metrics.capacity.Reset()
+	for t, capacity := range o.Capacity {
+		c.metrics.capacity.WithLabelValues(t).Set(float64(capacity.Available))
+	}
+}
+
+// read the cluster, from the cache, and the measurements. That Prometheus does not answer is a reading too.
+func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
+	r := &observe.Readings{Now: c.report.Time.Time, Window: defaultWindow}
+	source := c.optimizer.Spec.Prometheus
+	if source.Window != nil {
+		r.Window = source.Window.Duration
+	}
+	r.StaleAfter = staleWindows * r.Window
+	if source.StaleAfter != nil {
+		r.StaleAfter = source.StaleAfter.Duration
+	}
+	var (
+		accelerators v1alpha1.AcceleratorList
+		models       v1alpha1.ModelList
+		classes      v1alpha1.ServiceClassList
+		servers      v1alpha1.ServerList
+		nodes        corev1.NodeList
+		pods         corev1.PodList
+	)
+	for _, list := range []client.ObjectList{&accelerators, &models, &classes, &servers, &nodes, &pods} {
+		if err := c.Client.List(ctx, list); err != nil {
+			return nil, fmt.Errorf("listing %T: %w", list, err)
+		}
+	}
+	r.Resources = specification.Resources{
+		Accelerators: accelerators.Items, Models: models.Items, ServiceClasses: classes.Items, Servers: servers.Items, Optimizer: c.optimizer,
+	}
+	r.Nodes, r.Pods = nodes.Items, pods.Items
+	querier, err := c.Querier(source.URL)
+	if err != nil {
+		r.MetricsFault = err
+		return r, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.QueryTimeout)
+	defer cancel()
+	r.Metrics, r.MetricsFault = observe.ReadMetrics(ctx, querier, r.Now, r.Window)
+	return r, nil
+}
+
+// write the outcome: first the deletion costs, so that a falling number of replicas removes the right pods, then the statuses.
+func (c *cycle) write(ctx context.Context, r *observe.Readings, o *observe.Observation, d *control.Decision) error {
+	var faults []error
+	c.metrics.resetServers()
+	for i := range o.Snapshot.System.Servers.Spec {
+		e := &o.Snapshot.System.Servers.Spec[i]
+		s := &r.Resources.Servers[o.Index[e.Name]]
+		p := planned{verdict: d.Verdicts[e.Name], dryRun: c.optimizer.Spec.DryRun, staleAfter: c.staleAfter(), now: metav1.NewTime(r.Now)}
+		if a, ok := d.Plan.Allocations[e.Name]; ok {
+			p.allocation = &a
+		}
+		faults = append(faults, c.writeServer(ctx, s, serverStatus(s, o.Statuses[e.Name], e.Observation, p), o, e.Name))
+	}
+	faults = append(faults, c.writeOthers(ctx, r, o, d)...)
+	return errors.Join(faults...)
+}
+
+func (c *cycle) writeServer(ctx context.Context, s *v1alpha1.Server, next v1alpha1.ServerStatus, o *observe.Observation, name string) error {
+	c.metrics.server(s, &next)
+	if next.Desired != nil && !c.optimizer.Spec.DryRun {
+		over := overQuota(next.Desired.Parts, o.Pods[name], o.AcceleratorOf)
+		for _, p := range o.Pods[name] {
+			if err := setDeletionCost(ctx, c.Client, p, deletionCost(over[p])); err != nil {
+				return err
+			}
+		}
+	}
+	if equality.Semantic.DeepEqual(s.Status, next) {
+		return nil
+	}
+	if next.Desired != nil && (s.Status.Desired == nil || !sameDecision(s.Status.Desired, next.Desired)) {
+		c.report.Changed++
+	}
+	if err := applyStatus(ctx, c.Client, "Server", s, &next); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	for _, e := range eventsOf(&s.Status, &next) {
+		c.Events.Eventf(s, nil, e.kind, e.reason, e.action, "%s", e.message)
+	}
+	return nil
+}
+
+// writeOthers writes the statuses of accelerators, models and service classes where they changed.
+func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe.Observation, d *control.Decision) []error {
+	var faults []error
+	allocated := allocatedCards(&o.Snapshot.System, d)
+	for i := range r.Resources.Accelerators {
+		a := &r.Resources.Accelerators[i]
+		next := acceleratorStatus(a, o.Capacity, allocated, c.report.Time)
+		if !equality.Semantic.DeepEqual(a.Status, next) {
+			faults = append(faults, client.IgnoreNotFound(applyStatus(ctx, c.Client, "Accelerator", a, &next)))
+		}
+	}
+	for i := range r.Resources.Models {
+		m := &r.Resources.Models[i]
+		next := modelStatus(m, r.Resources.Accelerators, c.report.Time)
+		if !equality.Semantic.DeepEqual(m.Status, next) {
+			faults = append(faults, client.IgnoreNotFound(applyStatus(ctx, c.Client, "Model", m, &next)))
+		}
+	}
+	for i := range r.Resources.ServiceClasses {
+		k := &r.Resources.ServiceClasses[i]
+		next := classStatus(k, r.Resources.Servers, c.report.Time)
+		if !equality.Semantic.DeepEqual(k.Status, next) {
+			faults = append(faults, client.IgnoreNotFound(applyStatus(ctx, c.Client, "ServiceClass", k, &next)))
+		}
+	}
+	return faults
+}
+
+func (c *cycle) staleAfter() metav1.Duration {
+	if s := c.optimizer.Spec.StaleAfter; s != nil {
+		return *s
+	}
+	return metav1.Duration{Duration: staleIntervals * interval(c.optimizer)}
+}
+
+func interval(o *v1alpha1.Optimizer) time.Duration {
+	if o.Spec.Interval.Duration > 0 {
+		return o.Spec.Interval.Duration
+	}
+	return defaultInterval
+}
+
+// allocatedCards counts the cards that the plan gives, by accelerator.
+func allocatedCards(s *v1alpha1.System, d *control.Decision) map[string]int {
+	cards := map[[2]string]int{}
+	for i := range s.Models.Spec {
+		m := &s.Models.Spec[i]
+		for _, a := range s.Accelerators.Spec {
+			if a.Name == m.Acc {
+				cards[[2]string{m.Name, m.Acc}] = m.Accelerators() * a.Cards()
+			}
+		}
+	}
+	sum := map[string]int{}
+	for i := range s.Servers.Spec {
+		e := &s.Servers.Spec[i]
+		a, ok := d.Plan.Allocations[e.Name]
+		if !ok {
+			continue
+		}
+		for _, p := range specification.Desired(&a).Parts {
+			sum[p.Accelerator] += p.Replicas * cards[[2]string{e.Model, p.Accelerator}]
+		}
+	}
+	return sum
+}
+
+func acceleratorStatus(a *v1alpha1.Accelerator, capacity map[string]observe.TypeCapacity, allocated map[string]int, now metav1.Time) v1alpha1.AcceleratorStatus {
+	name := specification.Name(a)
+	t := capacity[a.Spec.CardType(name)]
+	next := v1alpha1.AcceleratorStatus{
+		ObservedGeneration: a.Generation, Nodes: t.Nodes, Capacity: t.Capacity, Available: t.Available, Allocated: allocated[name],
+		Conditions: slices.Clone(a.Status.Conditions),
+	}
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "NodesFound", Message: "nodes carry this type"}
+	if t.Nodes == 0 {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoNodes", "no node carries a product label of this type; see spec.productNames"
+	}
+	c.ObservedGeneration, c.LastTransitionTime = a.Generation, now
+	meta.SetStatusCondition(&next.Conditions, c)
+	return next
+}
+
+func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, now metav1.Time) v1alpha1.ModelStatus {
+	next := m.Status
+	next.ObservedGeneration = m.Generation
+	next.Conditions = slices.Clone(m.Status.Conditions)
+	known := map[string]bool{}
+	for i := range accelerators {
+		known[specification.Name(&accelerators[i])] = true
+	}
+	usable := slices.ContainsFunc(m.Spec.PerfData, func(p v1alpha1.Performance) bool { return known[p.Acc] })
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Usable", Message: "there is performance data for an accelerator of this cluster"}
+	if !usable {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoPerformanceData", "spec.perfData names no accelerator of this cluster"
+	}
+	c.ObservedGeneration, c.LastTransitionTime = m.Generation, now
+	meta.SetStatusCondition(&next.Conditions, c)
+	return next
+}
+
+func classStatus(k *v1alpha1.ServiceClass, servers []v1alpha1.Server, now metav1.Time) v1alpha1.ServiceClassStatus {
+	next := v1alpha1.ServiceClassStatus{ObservedGeneration: k.Generation, Conditions: slices.Clone(k.Status.Conditions)}
+	for i := range servers {
+		if servers[i].Spec.ServiceClass == k.Name {
+			next.Servers++
+		}
+	}
+	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Valid", Message: "the class has targets"}
+	if len(k.Spec.ModelTargets) == 0 {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoTargets", "spec.modelTargets is empty: no server of this class can be planned"
+	}
+	c.ObservedGeneration, c.LastTransitionTime = k.Generation, now
+	meta.SetStatusCondition(&next.Conditions, c)
+	return next
+}

@@ -1,0 +1,190 @@
+// Package loop is the live loop around the decision core: it reads the cluster and Prometheus, decides, and writes plans, conditions, events,
+// metrics and a decision log. An Optimizer resource drives it.
+package loop
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+// minimalGap between two cycles, however often something changes.
+const minimalGap = time.Second
+
+// Reconciler runs cycles as the Optimizer resource says.
+type Reconciler struct {
+	Client client.Client
+	Events events.EventRecorder
+	Clock  clock.PassiveClock
+	Log    *DecisionLog
+	// Querier gives the Prometheus at a URL; the empty URL is the one the process was started with.
+	Querier func(url string) (observe.Querier, error)
+	// QueryTimeout bounds what one cycle waits for Prometheus.
+	QueryTimeout time.Duration
+	// Registry takes the loop's metrics.
+	Registry prometheus.Registerer
+
+	metrics *metrics
+	state   control.State
+	last    time.Time
+	number  int64
+}
+
+// SetupWithManager watches the Optimizer, and what a plan depends on: a change of what is asked for runs a cycle at once.
+func (r *Reconciler) SetupWithManager(m ctrl.Manager) error {
+	r.metrics = newMetrics(r.Registry)
+	asked := builder.WithPredicates(predicate.GenerationChangedPredicate{})
+	return ctrl.NewControllerManagedBy(m).
+		Named("optimizer").
+		For(&v1alpha1.Optimizer{}, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(&v1alpha1.Server{}, handler.EnqueueRequestsFromMapFunc(r.optimizers), asked).
+		Watches(&v1alpha1.Model{}, handler.EnqueueRequestsFromMapFunc(r.optimizers), asked).
+		Watches(&v1alpha1.ServiceClass{}, handler.EnqueueRequestsFromMapFunc(r.optimizers), asked).
+		Watches(&v1alpha1.Accelerator{}, handler.EnqueueRequestsFromMapFunc(r.optimizers), asked).
+		Complete(r)
+}
+
+// optimizers asks for a cycle of every Optimizer.
+func (r *Reconciler) optimizers(ctx context.Context, _ client.Object) []reconcile.Request {
+	var list v1alpha1.OptimizerList
+	if err := r.Client.List(ctx, &list); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "listing optimizers")
+		return nil
+	}
+	requests := make([]reconcile.Request, len(list.Items))
+	for i := range list.Items {
+		requests[i].NamespacedName = types.NamespacedName{Name: list.Items[i].Name}
+	}
+	return requests
+}
+
+// Reconcile runs a cycle, and asks for the next one after the interval.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	var list v1alpha1.OptimizerList
+	if err := r.Client.List(ctx, &list); err != nil {
+		return reconcile.Result{}, err
+	}
+	i := slices.IndexFunc(list.Items, func(o v1alpha1.Optimizer) bool { return o.Name == req.Name })
+	if i < 0 {
+		return reconcile.Result{}, nil
+	}
+	o := &list.Items[i]
+	if first := oldest(list.Items); first.Name != o.Name {
+		return reconcile.Result{}, r.setReady(ctx, o, nil, metav1.ConditionFalse, "Superseded", fmt.Sprintf("the optimizer %q is older and drives the loop; delete one of them", first.Name))
+	}
+	if o.Spec.Suspend {
+		return reconcile.Result{}, r.setReady(ctx, o, nil, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "spec.suspend is true: plans stay as they are")
+	}
+	if wait := minimalGap - r.Clock.Since(r.last); wait > 0 && !r.last.IsZero() {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	stages, err := r.stages(o)
+	if err != nil {
+		return reconcile.Result{}, r.setReady(ctx, o, nil, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, err.Error())
+	}
+	return r.cycle(ctx, o, stages)
+}
+
+func (r *Reconciler) stages(o *v1alpha1.Optimizer) (*control.Stages, error) {
+	system, _ := specification.FromResources(specification.Resources{Optimizer: o})
+	stages, err := control.NewStages(&system.Optimizer.Spec)
+	if err != nil {
+		return nil, err
+	}
+	stages.Horizon = interval(o).Seconds()
+	return stages, nil
+}
+
+// cycle runs one cycle and reports it.
+func (r *Reconciler) cycle(ctx context.Context, o *v1alpha1.Optimizer, stages *control.Stages) (reconcile.Result, error) {
+	r.last = r.Clock.Now()
+	r.number++
+	c := &cycle{Reconciler: r, optimizer: o, stages: stages, watch: stopwatch{now: r.Clock.Now}}
+	c.report = v1alpha1.CycleReport{
+		Number: r.number, Time: metav1.NewTime(r.last), ID: fmt.Sprintf("%s-%d", strings.ReplaceAll(r.last.UTC().Format("20060102T150405.000"), ".", ""), r.number),
+	}
+	log := ctrl.LoggerFrom(ctx).WithValues("cycle", c.report.ID)
+	err := c.run(ctrl.LoggerInto(ctx, log))
+	status, reason, message := metav1.ConditionTrue, v1alpha1.ReasonCycleSucceeded, "cycles run"
+	switch {
+	case err != nil:
+		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonCycleFailed, err.Error()
+	case c.report.Held > 0 || c.report.Unserved > 0:
+		reason, message = v1alpha1.ReasonCycleDegraded, fmt.Sprintf("%d servers cannot be observed, %d are not served as their targets need", c.report.Held, c.report.Unserved)
+	}
+	result := map[string]string{v1alpha1.ReasonCycleSucceeded: "succeeded", v1alpha1.ReasonCycleDegraded: "degraded", v1alpha1.ReasonCycleFailed: "failed"}[reason]
+	r.metrics.cycles.WithLabelValues(result).Inc()
+	log.Info("cycle", "result", result, "servers", c.report.Servers, "held", c.report.Held, "unserved", c.report.Unserved,
+		"changed", c.report.Changed, "costCentsPerHour", c.report.TotalCost, "solver", c.report.Solver, "stages", stageWords(c.report.Stages))
+	if statusErr := r.setReady(ctx, o, &c.report, status, reason, message); err == nil {
+		err = statusErr
+	}
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	return reconcile.Result{RequeueAfter: max(interval(o)-r.Clock.Since(r.last), minimalGap)}, nil
+}
+
+func stageWords(stages []v1alpha1.StageTime) string {
+	words := make([]string, len(stages))
+	for i, s := range stages {
+		words[i] = fmt.Sprintf("%s %.1f ms", s.Name, s.Milliseconds)
+	}
+	return strings.Join(words, ", ")
+}
+
+// oldest of several Optimizers, ties by name: the one that drives.
+func oldest(list []v1alpha1.Optimizer) *v1alpha1.Optimizer {
+	first := &list[0]
+	for i := range list {
+		o := &list[i]
+		if c := o.CreationTimestamp.Compare(first.CreationTimestamp.Time); c < 0 || (c == 0 && o.Name < first.Name) {
+			first = o
+		}
+	}
+	return first
+}
+
+// setReady writes the status of an Optimizer; a nil report leaves that of the last cycle.
+func (r *Reconciler) setReady(ctx context.Context, o *v1alpha1.Optimizer, report *v1alpha1.CycleReport, status metav1.ConditionStatus, reason, message string) error {
+	next := o.Status
+	next.ObservedGeneration = o.Generation
+	next.ReconciledAt = o.Annotations[v1alpha1.ReconcileAnnotation]
+	next.Conditions = slices.Clone(o.Status.Conditions)
+	if report != nil {
+		next.LastCycle = report
+	}
+	before := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionReady)
+	if status == metav1.ConditionFalse && (before == nil || before.Reason != reason) {
+		r.Events.Eventf(o, nil, corev1.EventTypeWarning, reason, "Reconcile", "%s", message)
+	}
+	meta.SetStatusCondition(&next.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: message, ObservedGeneration: o.Generation, LastTransitionTime: metav1.NewTime(r.Clock.Now()),
+	})
+	if equality.Semantic.DeepEqual(o.Status, next) {
+		return nil
+	}
+	return client.IgnoreNotFound(applyStatus(ctx, r.Client, "Optimizer", o, &next))
+}

@@ -1,0 +1,176 @@
+package loop
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+// planned is what a cycle decided for one server.
+type planned struct {
+	// allocation is nil where the server gets none.
+	allocation *v1alpha1.Allocation
+	verdict    control.Verdict
+	dryRun     bool
+	staleAfter metav1.Duration
+	now        metav1.Time
+}
+
+// serverStatus is the next status of a server: what was observed, the plan, and conditions. It is a pure function.
+func serverStatus(s *v1alpha1.Server, observed v1alpha1.ServerStatus, observation *v1alpha1.Observation, p planned) v1alpha1.ServerStatus {
+	next := observed
+	next.ObservedGeneration = s.Generation
+	next.Conditions = slices.Clone(s.Status.Conditions)
+	next.Desired = s.Status.Desired
+	if !p.dryRun {
+		next.Desired = desired(s.Status.Desired, observed.Current, p)
+	}
+	set := func(c metav1.Condition) {
+		c.ObservedGeneration = s.Generation
+		c.LastTransitionTime = p.now
+		meta.SetStatusCondition(&next.Conditions, c)
+	}
+	set(observedCondition(next.Load, observation))
+	set(plannedCondition(p))
+	set(realisedCondition(next.Desired, observed.Current))
+	return next
+}
+
+// desired is the next plan of a server. It keeps the time of the decision where nothing that is followed changed.
+func desired(last *v1alpha1.DesiredState, current []v1alpha1.ObservedPart, p planned) *v1alpha1.DesiredState {
+	if p.allocation == nil && p.verdict.Reason != v1alpha1.ReasonNoCapacity {
+		return last
+	}
+	next := &v1alpha1.DesiredState{Reason: p.verdict.Message}
+	if p.allocation != nil {
+		next = specification.Desired(p.allocation)
+	}
+	next.Surge = surge(next.Parts, current)
+	next.Replicas += next.Surge
+	next.StaleAfterSeconds = int64(p.staleAfter.Seconds())
+	next.DecidedAt, next.ConfirmedAt = p.now, p.now
+	if last != nil && sameDecision(last, next) {
+		next.DecidedAt = last.DecidedAt
+	}
+	return next
+}
+
+// sameDecision says whether two plans ask the same of adapter and plugin.
+func sameDecision(a, b *v1alpha1.DesiredState) bool {
+	return a.Replicas == b.Replicas && equality.Semantic.DeepEqual(withoutShares(a.Parts), withoutShares(b.Parts))
+}
+
+func withoutShares(parts []v1alpha1.AllocationPart) []v1alpha1.AllocationPart {
+	out := slices.Clone(parts)
+	for i := range out {
+		out[i].Share = 0
+	}
+	return out
+}
+
+// count of pods, or of replicas, by accelerator.
+type count map[string]int
+
+func readyBy(parts []v1alpha1.ObservedPart) count {
+	c := count{}
+	for _, p := range parts {
+		c[p.Accelerator] += p.Ready
+	}
+	return c
+}
+
+func planBy(parts []v1alpha1.AllocationPart) count {
+	c := count{}
+	for _, p := range parts {
+		c[p.Accelerator] += p.Replicas
+	}
+	return c
+}
+
+// beyond is how much of c lies above the other count, accelerator by accelerator.
+func (c count) beyond(other count) int {
+	n := 0
+	for a, have := range c {
+		n += max(have-other[a], 0)
+	}
+	return n
+}
+
+// surge is the number of replicas to keep beyond the plan: while the plan lacks ready pods on its accelerators, ready pods elsewhere stay.
+// When the last of the new ones is ready, the number falls to the plan's, and the pods over quota, which then have the lowest deletion
+// cost, are those that go.
+func surge(plan []v1alpha1.AllocationPart, current []v1alpha1.ObservedPart) int {
+	want, have := planBy(plan), readyBy(current)
+	if want.beyond(have) == 0 {
+		return 0
+	}
+	return have.beyond(want)
+}
+
+func observedCondition(load *v1alpha1.ObservedLoad, o *v1alpha1.Observation) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionObserved, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonObserved}
+	if o != nil && o.Fault != "" {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, o.Fault, o.Detail
+		return c
+	}
+	// The numbers are in status.load; a message that changes with them would make every cycle a change of the condition.
+	c.Message = "load and latencies are measured"
+	if load != nil && load.AvgOutTokens == 0 {
+		c.Message = "load is measured; no request has finished yet"
+	}
+	return c
+}
+
+func plannedCondition(p planned) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionPlanned, Status: metav1.ConditionFalse, Reason: p.verdict.Reason, Message: p.verdict.Message}
+	if p.verdict.Planned {
+		c.Status = metav1.ConditionTrue
+	}
+	if p.dryRun {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonDryRun, "dry run, not written: "+p.verdict.Message
+	}
+	return c
+}
+
+func realisedCondition(d *v1alpha1.DesiredState, current []v1alpha1.ObservedPart) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionRealised, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRealising}
+	if d == nil {
+		c.Message = "there is no plan yet"
+		return c
+	}
+	want, have := planBy(d.Parts), readyBy(current)
+	var differ []string
+	for _, a := range union(want, have) {
+		if want[a] != have[a] {
+			differ = append(differ, fmt.Sprintf("%s: %d of %d ready", a, have[a], want[a]))
+		}
+	}
+	if len(differ) > 0 {
+		c.Message = strings.Join(differ, ", ")
+		return c
+	}
+	c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonRealised, "ready pods are where the plan says"
+	return c
+}
+
+func union(a, b count) []string {
+	var keys []string
+	for k := range a {
+		keys = append(keys, k)
+	}
+	for k := range b {
+		if _, both := a[k]; !both {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,240 @@
+package observe
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/catalogue"
+)
+
+// Cluster is the state of the cluster at one time.
+type Cluster struct {
+	Nodes        []corev1.Node
+	Pods         []corev1.Pod
+	Accelerators []v1alpha1.Accelerator
+}
+
+// TypeCapacity is what there is of one type of card.
+type TypeCapacity struct {
+	// Nodes that carry the type.
+	Nodes int
+	// Capacity is the number of cards on nodes that take pods.
+	Capacity int
+	// Available is the capacity without what pods hold that are no server's.
+	Available int
+}
+
+// view answers questions about a cluster.
+type view struct {
+	classifier *catalogue.Classifier
+	nodes      map[string]*corev1.Node
+	cluster    *Cluster
+}
+
+func newView(c *Cluster) *view {
+	v := &view{nodes: map[string]*corev1.Node{}, cluster: c}
+	accelerators := make([]*v1alpha1.Accelerator, len(c.Accelerators))
+	for i := range c.Accelerators {
+		accelerators[i] = &c.Accelerators[i]
+	}
+	v.classifier = catalogue.NewClassifier(accelerators)
+	for i := range c.Nodes {
+		v.nodes[c.Nodes[i].Name] = &c.Nodes[i]
+	}
+	return v
+}
+
+// usable says whether a node takes pods: neither cordoned nor going away, and ready.
+func usable(n *corev1.Node) bool {
+	if n.Spec.Unschedulable || n.DeletionTimestamp != nil {
+		return false
+	}
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// capacity by type of card. A pod of nobody's server that asks for cards takes them away; what pods of servers hold is there for the plan
+// to give.
+func (v *view) capacity() map[string]TypeCapacity {
+	foreign := map[string]map[corev1.ResourceName]int64{}
+	for i := range v.cluster.Pods {
+		p := &v.cluster.Pods[i]
+		if p.Spec.NodeName == "" || finished(p) || p.Labels[v1alpha1.ServerLabel] != "" {
+			continue
+		}
+		if foreign[p.Spec.NodeName] == nil {
+			foreign[p.Spec.NodeName] = map[corev1.ResourceName]int64{}
+		}
+		for resource, n := range requests(p) {
+			foreign[p.Spec.NodeName][resource] += n
+		}
+	}
+	byType := map[string]TypeCapacity{}
+	for _, node := range v.cluster.Nodes {
+		for _, kind := range v.kindsByType(node.Labels) {
+			t := byType[kind.Type]
+			t.Nodes++
+			if usable(&node) {
+				resource := corev1.ResourceName(kind.ResourceName)
+				allocatable := node.Status.Allocatable[resource]
+				t.Capacity += int(allocatable.Value())
+				t.Available += int(max(allocatable.Value()-foreign[node.Name][resource], 0))
+			}
+			byType[kind.Type] = t
+		}
+	}
+	return byType
+}
+
+// kindsByType are the accelerators a node carries, one for each type: an A100 and a 4xA100 are the same cards.
+func (v *view) kindsByType(labels map[string]string) []catalogue.Kind {
+	var kinds []catalogue.Kind
+	for _, name := range v.classifier.Names(labels) {
+		k, ok := v.classifier.Kind(name)
+		if ok && !slices.ContainsFunc(kinds, func(o catalogue.Kind) bool { return o.Type == k.Type }) {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
+func finished(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+}
+
+// requests of a pod for extended resources. Init containers run before the others, so that the larger of both counts.
+func requests(p *corev1.Pod) map[corev1.ResourceName]int64 {
+	sum := map[corev1.ResourceName]int64{}
+	for _, c := range p.Spec.Containers {
+		for r, q := range c.Resources.Requests {
+			if strings.Contains(string(r), "/") {
+				sum[r] += q.Value()
+			}
+		}
+	}
+	for _, c := range p.Spec.InitContainers {
+		for r, q := range c.Resources.Requests {
+			if strings.Contains(string(r), "/") {
+				sum[r] = max(sum[r], q.Value())
+			}
+		}
+	}
+	return sum
+}
+
+// accelerator a pod runs on, by its name in the specification: what the scheduler plugin wrote on it, else what its node carries. Where a node carries several accelerators
+// of one type (A100 and 4xA100), the one with as many cards as the pod asked for.
+func (v *view) accelerator(p *corev1.Pod) string {
+	if a := p.Annotations[v1alpha1.AcceleratorAnnotation]; a != "" {
+		if k, known := v.classifier.Kind(a); known {
+			return k.Alias
+		}
+		return a
+	}
+	node := v.nodes[p.Spec.NodeName]
+	if node == nil {
+		return ""
+	}
+	names := slices.Clone(v.classifier.Names(node.Labels))
+	for i, name := range names {
+		k, _ := v.classifier.Kind(name)
+		if requests(p)[corev1.ResourceName(k.ResourceName)] == int64(k.Multiplicity) {
+			return k.Alias
+		}
+		names[i] = k.Alias
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
+}
+
+// podsByServer are the pods of every server that still run or will, sorted by name.
+func (v *view) podsByServer() map[types.NamespacedName][]*corev1.Pod {
+	by := map[types.NamespacedName][]*corev1.Pod{}
+	for i := range v.cluster.Pods {
+		p := &v.cluster.Pods[i]
+		if name := p.Labels[v1alpha1.ServerLabel]; name != "" && !finished(p) && p.DeletionTimestamp == nil {
+			key := types.NamespacedName{Namespace: p.Namespace, Name: name}
+			by[key] = append(by[key], p)
+		}
+	}
+	for _, pods := range by {
+		slices.SortFunc(pods, func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return by
+}
+
+// readySince is when a pod became ready; false where it is not.
+func readySince(p *corev1.Pod) (time.Time, bool) {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.LastTransitionTime.Time, c.Status == corev1.ConditionTrue
+		}
+	}
+	return time.Time{}, false
+}
+
+// parts counts pods by accelerator and by the limits they were started with.
+func (v *view) parts(pods []*corev1.Pod) []v1alpha1.ObservedPart {
+	var parts []v1alpha1.ObservedPart
+	for _, p := range pods {
+		part := v1alpha1.ObservedPart{
+			Accelerator:  v.accelerator(p),
+			MaxBatchSize: number(p.Annotations[v1alpha1.MaxNumSeqsAnnotation]), MaxBatchedTokens: number(p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]),
+		}
+		i := slices.IndexFunc(parts, func(o v1alpha1.ObservedPart) bool {
+			return o.Accelerator == part.Accelerator && o.MaxBatchSize == part.MaxBatchSize && o.MaxBatchedTokens == part.MaxBatchedTokens
+		})
+		if i < 0 {
+			parts = append(parts, part)
+			i = len(parts) - 1
+		}
+		if _, ready := readySince(p); ready {
+			parts[i].Ready++
+		} else {
+			parts[i].Starting++
+		}
+	}
+	slices.SortFunc(parts, func(a, b v1alpha1.ObservedPart) int {
+		return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), cmp.Compare(a.MaxBatchSize, b.MaxBatchSize), cmp.Compare(a.MaxBatchedTokens, b.MaxBatchedTokens))
+	})
+	return parts
+}
+
+// number that an annotation holds; 0, for unknown, where it holds none.
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// placement of ready pods by accelerator for people, such as "A100:2 H100:3".
+func placement(parts []v1alpha1.ObservedPart) string {
+	ready := map[string]int{}
+	for _, p := range parts {
+		ready[p.Accelerator] += p.Ready
+	}
+	var words []string
+	for _, a := range slices.Sorted(maps.Keys(ready)) {
+		if ready[a] > 0 && a != "" {
+			words = append(words, fmt.Sprintf("%s:%d", a, ready[a]))
+		}
+	}
+	return strings.Join(words, " ")
+}

@@ -1,0 +1,110 @@
+package observe
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// load is what the measurements of a server's pods say together. A NaN was not measured.
+type load struct {
+	// arrivals and completions in requests per second, over all pods.
+	arrivals, completions float64
+	// tokens per request.
+	in, out float64
+	// means in seconds.
+	ttft, itl float64
+	// per pod.
+	running, waiting, kvUsage float64
+}
+
+// fault says why the load of a server is not known.
+type fault struct{ reason, detail string }
+
+// readPod is a ready pod with its measurements, nil where there are none.
+type readPod struct {
+	metrics *PodMetrics
+	// readyFor is how long the pod has been ready.
+	readyFor time.Duration
+}
+
+// measure adds up the pods of one server. Pods whose samples are older than staleAfter count as not measured. Pods that became ready within
+// the window may not have been scraped and are left out; other pods without measurements are taken to carry as much as the mean of
+// the measured ones, since a load balancer does not know who is being measured.
+func measure(pods []readPod, window, staleAfter time.Duration) (load, *fault) {
+	var fresh []*PodMetrics
+	stale, missing := 0, 0
+	for _, p := range pods {
+		switch {
+		case p.metrics == nil || math.IsNaN(p.metrics[sampleAge]):
+			if p.readyFor > window {
+				missing++
+			}
+		case p.metrics[sampleAge] > staleAfter.Seconds():
+			stale++
+		default:
+			fresh = append(fresh, p.metrics)
+		}
+	}
+	if len(fresh) == 0 {
+		switch {
+		case stale > 0:
+			return load{}, &fault{v1alpha1.ReasonStaleMetrics, fmt.Sprintf("the newest samples of all %d pods are older than %s", stale, staleAfter)}
+		case len(pods) > 0:
+			return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has no samples of any of the %d ready pods", len(pods))}
+		}
+		return load{}, &fault{v1alpha1.ReasonNoMetrics, "there is no ready pod to measure"}
+	}
+	l := load{
+		completions: total(fresh, completions), ttft: ratio(fresh, ttftSum, ttftCount), itl: ratio(fresh, itlSum, itlCount),
+		in: ratio(fresh, promptTokens, promptRequests), out: ratio(fresh, generationTokens, generationRequests),
+		running: mean(fresh, running), waiting: mean(fresh, waiting), kvUsage: mean(fresh, kvUsage),
+	}
+	if math.IsNaN(l.completions) {
+		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of completed requests yet", len(fresh))}
+	}
+	l.arrivals = l.completions
+	if g := total(fresh, growth); !math.IsNaN(g) {
+		l.arrivals = max(l.completions+g, 0)
+	}
+	unseen := float64(len(fresh)+stale+missing) / float64(len(fresh))
+	l.arrivals *= unseen
+	l.completions *= unseen
+	return l, nil
+}
+
+// total over the pods that measured the quantity; NaN where none did.
+func total(pods []*PodMetrics, q quantity) float64 {
+	sum, n := 0.0, 0
+	for _, p := range pods {
+		if v := p[q]; !math.IsNaN(v) && !math.IsInf(v, 0) {
+			sum += v
+			n++
+		}
+	}
+	if n == 0 {
+		return math.NaN()
+	}
+	return sum
+}
+
+func mean(pods []*PodMetrics, q quantity) float64 {
+	n := 0
+	for _, p := range pods {
+		if v := p[q]; !math.IsNaN(v) && !math.IsInf(v, 0) {
+			n++
+		}
+	}
+	return total(pods, q) / float64(n)
+}
+
+// ratio of two totals; NaN where either is unknown or nothing was counted.
+func ratio(pods []*PodMetrics, sum, count quantity) float64 {
+	n := total(pods, count)
+	if !(n > 0) {
+		return math.NaN()
+	}
+	return total(pods, sum) / n
+}

@@ -1,0 +1,166 @@
+package observe
+
+import (
+	"math"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+// Readings are what was read of the world at one time.
+type Readings struct {
+	// Now is when.
+	Now time.Time
+	// Window over which rates and means were taken.
+	Window time.Duration
+	// StaleAfter is the age at which a sample no longer counts.
+	StaleAfter time.Duration
+	// Resources that say what is wanted.
+	Resources specification.Resources
+	// Nodes and Pods of the cluster.
+	Nodes []corev1.Node
+	Pods  []corev1.Pod
+	// Metrics of the pods; nil where Prometheus did not answer, and MetricsFault says why.
+	Metrics      Metrics
+	MetricsFault error
+}
+
+// Observation is a snapshot for the decision core, with what it leaves out.
+type Observation struct {
+	Snapshot control.Snapshot
+	// Index of the servers' names into Readings.Resources.Servers.
+	Index map[string]int
+	// Statuses of the servers by name: what was observed, without the plan.
+	Statuses map[string]v1alpha1.ServerStatus
+	// Pods of the servers by name.
+	Pods map[string][]*corev1.Pod
+	// Capacity by type of card.
+	Capacity map[string]TypeCapacity
+
+	view *view
+}
+
+// AcceleratorOf says which accelerator a pod runs on, by its name in the specification; empty where it runs on none that is known.
+func (o *Observation) AcceleratorOf(p *corev1.Pod) string { return o.view.accelerator(p) }
+
+// Observe makes a snapshot of readings. It is a pure function.
+func Observe(r *Readings) *Observation {
+	system, index := specification.FromResources(r.Resources)
+	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators})
+	o := &Observation{
+		Snapshot: control.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
+		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Capacity: v.capacity(), view: v,
+	}
+	for _, a := range system.Accelerators.Spec {
+		t := a.CardType(a.Name)
+		if !hasType(o.Snapshot.System.Capacity.Count, t) {
+			o.Snapshot.System.Capacity.Count = append(o.Snapshot.System.Capacity.Count, v1alpha1.AcceleratorCount{Type: t, Count: o.Capacity[t].Available})
+		}
+	}
+	pods := v.podsByServer()
+	for i := range o.Snapshot.System.Servers.Spec {
+		e := &o.Snapshot.System.Servers.Spec[i]
+		s := &r.Resources.Servers[index[e.Name]]
+		o.Pods[e.Name] = pods[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}]
+		o.Statuses[e.Name] = r.observeServer(v, s, o.Pods[e.Name], system, e)
+	}
+	specification.Sort(&o.Snapshot.System)
+	return o
+}
+
+func hasType(counts []v1alpha1.AcceleratorCount, t string) bool {
+	for _, c := range counts {
+		if c.Type == t {
+			return true
+		}
+	}
+	return false
+}
+
+// observeServer fills in what one server runs on and its load, and returns the same as a status.
+func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod, system *v1alpha1.System, e *v1alpha1.ServerEntry) v1alpha1.ServerStatus {
+	st := v1alpha1.ServerStatus{Current: v.parts(pods)}
+	for _, p := range st.Current {
+		st.ReadyReplicas += p.Ready
+		st.CostPerHour += float64(p.Ready) * costPerReplica(system, e.Model, p.Accelerator)
+	}
+	st.Placement = placement(st.Current)
+	e.Observation = &v1alpha1.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current}
+
+	l, missing := r.measureServer(pods)
+	if missing != nil {
+		// What was last measured stays in the status, with its time: an old number that says how old it is misleads nobody.
+		st.Load, st.Measured = s.Status.Load, s.Status.Measured
+		e.Observation.Fault, e.Observation.Detail = missing.reason, missing.detail
+		e.CurrentAlloc = specification.Current(&st)
+		if e.CurrentAlloc != nil {
+			e.CurrentAlloc.Load = nil
+		}
+		return st
+	}
+	st.Load = &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(r.Now), Load: v1alpha1.Load{
+		ArrivalRate: v1alpha1.PerMinute(l.arrivals), Throughput: v1alpha1.PerMinute(l.completions), AvgInTokens: known(l.in), AvgOutTokens: known(l.out),
+	}}
+	// Without a finished request the lengths of requests are those of before: they are unknown now, not zero.
+	if before := s.Status.Load; before != nil && math.IsNaN(l.out) {
+		st.Load.AvgInTokens, st.Load.AvgOutTokens = before.AvgInTokens, before.AvgOutTokens
+	}
+	if !math.IsNaN(l.ttft) || !math.IsNaN(l.itl) {
+		st.Measured = &v1alpha1.Latencies{TTFT: v1alpha1.Milliseconds(known(l.ttft)), ITL: v1alpha1.Milliseconds(known(l.itl))}
+	}
+	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
+	e.CurrentAlloc = specification.Current(&st)
+	return st
+}
+
+func (r *Readings) measureServer(pods []*corev1.Pod) (load, *fault) {
+	if r.MetricsFault != nil {
+		return load{}, &fault{v1alpha1.ReasonPrometheusUnreachable, r.MetricsFault.Error()}
+	}
+	var ready []readPod
+	for _, p := range pods {
+		if since, ok := readySince(p); ok {
+			key := types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
+			ready = append(ready, readPod{metrics: r.Metrics[key], readyFor: r.Now.Sub(since)})
+		}
+	}
+	return measure(ready, r.Window, r.StaleAfter)
+}
+
+// known is the value, 0 where it was not measured.
+func known(x float64) float64 {
+	if math.IsNaN(x) {
+		return 0
+	}
+	return x
+}
+
+// pointer to the value, nil where it was not measured.
+func pointer(x float64) *float64 {
+	if math.IsNaN(x) {
+		return nil
+	}
+	return &x
+}
+
+// costPerReplica of a model on an accelerator in cents per hour; 0 where the specification does not know the pair.
+func costPerReplica(s *v1alpha1.System, model, accelerator string) float64 {
+	for i := range s.Models.Spec {
+		m := &s.Models.Spec[i]
+		if m.Name != model || m.Acc != accelerator {
+			continue
+		}
+		for _, a := range s.Accelerators.Spec {
+			if a.Name == accelerator {
+				return float64(m.Accelerators()) * a.Cost
+			}
+		}
+	}
+	return 0
+}

@@ -1,0 +1,77 @@
+package observe
+
+import (
+	"fmt"
+	"strings"
+)
+
+// quantity is one thing that is measured of every pod.
+type quantity int
+
+const (
+	completions quantity = iota
+	running
+	waiting
+	growth
+	promptTokens
+	promptRequests
+	generationTokens
+	generationRequests
+	ttftSum
+	ttftCount
+	itlSum
+	itlCount
+	kvUsage
+	sampleAge
+	quantities // how many there are
+)
+
+// vLLM's metric names, the current one first and then what older versions call it.
+// Source: vllm/v1/metrics/loggers.py and docs/usage/metrics of github.com/vllm-project/vllm (Apache-2.0).
+var (
+	itlNames     = []string{"vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"}
+	kvUsageNames = []string{"vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"}
+)
+
+// queries are the PromQL expressions, one for each quantity, that yield one sample for every pod. Counters are taken as rates over the
+// window, gauges as means over it.
+func queries(window string) [quantities]string {
+	rate := func(suffix string, names ...string) string {
+		return firstOf(names, func(name string) string {
+			return fmt.Sprintf("sum by (namespace, pod) (rate(%s%s[%s]))", name, suffix, window)
+		})
+	}
+	mean := func(aggregate string, names ...string) string {
+		return firstOf(names, func(name string) string {
+			return fmt.Sprintf("%s by (namespace, pod) (avg_over_time(%s[%s]))", aggregate, name, window)
+		})
+	}
+	return [quantities]string{
+		completions: rate("", "vllm:request_success_total"),
+		running:     mean("sum", "vllm:num_requests_running"),
+		waiting:     mean("sum", "vllm:num_requests_waiting"),
+		// What came in and has not gone out: the growth of what is in the engine, in requests per second. The derivative is that of the
+		// least-squares line through the window, so that a single sample does not decide.
+		growth: fmt.Sprintf("sum by (namespace, pod) (deriv(vllm:num_requests_running[%[1]s])) + sum by (namespace, pod) (deriv(vllm:num_requests_waiting[%[1]s]))", window),
+		// Prompt and generation lengths are of the requests that finished in the window.
+		promptTokens:       rate("_sum", "vllm:request_prompt_tokens"),
+		promptRequests:     rate("_count", "vllm:request_prompt_tokens"),
+		generationTokens:   rate("_sum", "vllm:request_generation_tokens"),
+		generationRequests: rate("_count", "vllm:request_generation_tokens"),
+		ttftSum:            rate("_sum", "vllm:time_to_first_token_seconds"),
+		ttftCount:          rate("_count", "vllm:time_to_first_token_seconds"),
+		itlSum:             rate("_sum", itlNames...),
+		itlCount:           rate("_count", itlNames...),
+		kvUsage:            mean("avg", kvUsageNames...),
+		sampleAge:          "time() - max by (namespace, pod) (timestamp(vllm:num_requests_running))",
+	}
+}
+
+// firstOf asks for the first metric that is there.
+func firstOf(names []string, expression func(string) string) string {
+	parts := make([]string, len(names))
+	for i, n := range names {
+		parts[i] = expression(n)
+	}
+	return strings.Join(parts, " or ")
+}
