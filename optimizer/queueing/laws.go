@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/plug"
@@ -11,8 +12,9 @@ import (
 
 // Names of the registered laws.
 const (
-	LawWork   = "work"
-	LawLinear = "linear"
+	LawWork     = "work"
+	LawLinear   = "linear"
+	LawRoofline = "roofline"
 )
 
 // millisecond converts the unit of model data to that of this package, once, where parameters enter.
@@ -26,6 +28,7 @@ func Laws() plug.Registry[Law] {
 	return plug.NewRegistry("service-time law",
 		plug.Of(LawWork, func() workOptions { return workOptions{} }, workOptions.law),
 		plug.Of(LawLinear, func() linearOptions { return linearOptions{} }, linearOptions.law),
+		plug.Of(LawRoofline, func() rooflineOptions { return rooflineOptions{} }, rooflineOptions.law),
 	)
 }
 
@@ -49,7 +52,7 @@ func lawParameters(perf v1alpha1.Performance) (name string, parameters map[strin
 		if v, known := lawVersions[perf.Law.Name]; known && perf.Law.Version != v {
 			return "", nil, fmt.Errorf("law %q: version: %d is not the known version %d", perf.Law.Name, perf.Law.Version, v)
 		}
-		return perf.Law.Name, perf.Law.Parameters, nil
+		return perf.Law.Name, ofLaw(perf.Law.Parameters), nil
 	case p != nil:
 		return LawWork, map[string]float64{"alpha": p.Alpha, "beta": p.Beta, "gamma": p.Gamma}, nil
 	case d != nil && f != nil:
@@ -60,5 +63,19 @@ func lawParameters(perf v1alpha1.Performance) (name string, parameters map[strin
 	return "", nil, ErrNoParameters
 }
 
+// Calibration is the prefix of parameters that belong not to a law but to the calibration of its predictions on measured points.
+const Calibration = "calibration."
+
+// ofLaw are the parameters of the law itself.
+func ofLaw(all map[string]float64) map[string]float64 {
+	own := make(map[string]float64, len(all))
+	for name, v := range all {
+		if !strings.HasPrefix(name, Calibration) {
+			own[name] = v
+		}
+	}
+	return own
+}
+
 // lawVersions are the versions of parametrisations that were ever changed; the others have version 0.
-var lawVersions = map[string]int{LawWork: 0, LawLinear: 0}
+var lawVersions = map[string]int{LawWork: 0, LawLinear: 0, LawRoofline: 1}

@@ -16,6 +16,10 @@ type Batch struct {
 	PrefillTokens float64
 	// PrefillContext is the number of KV tokens that the prefills read, summed over their sequences.
 	PrefillContext float64
+	// Prefills is the number of sequences whose prompts are computed in the iteration.
+	Prefills float64
+	// PrefillPairs is the number of pairs of a prompt token computed and a token it attends to.
+	PrefillPairs float64
 }
 
 // Law is a service-time law: the time of an engine iteration. Implementations are immutable, positive, and do not decrease in any field

@@ -121,6 +121,8 @@ func (w work) iteration(b, c float64) float64 {
 		DecodeContext:  share * w.output * (w.cached + w.input + (w.output+1)/2),
 		PrefillTokens:  share * w.input,
 		PrefillContext: share * (w.cached*c + w.input*(c+1)/2),
+		Prefills:       share * c,
+		PrefillPairs:   share * w.input * (w.cached + w.input/2),
 	})
 }
 
@@ -136,7 +138,10 @@ func (w work) others(b, c float64) float64 {
 
 // ownPrefill is the time that a request's own prefill adds to its c prefill iterations.
 func (w work) ownPrefill(c float64) float64 {
-	chunk := Batch{PrefillTokens: w.input / c, PrefillContext: w.cached + w.input/c*(c+1)/2}
+	chunk := Batch{
+		PrefillTokens: w.input / c, PrefillContext: w.cached + w.input/c*(c+1)/2,
+		Prefills: 1, PrefillPairs: w.input / c * (w.cached + w.input/2),
+	}
 	return c * (w.law.IterationTime(chunk) - w.law.IterationTime(Batch{}))
 }
 

@@ -1,0 +1,133 @@
+package queueing
+
+import (
+	"errors"
+	"math"
+)
+
+// Roofline is a service-time law structured by the physics of an iteration:
+//
+//	overhead + prefill · prefills + sequence · decodes          what the engine does beside the GPU's work
+//	+ ⁴√(W(t)⁴ + (compute · t)⁴)                                matrix products over t = decodes + prompt tokens
+//	+ attention · pairs + kv · KV tokens that decodes read      attention
+//
+//	W(t) = weights + experts · (1 − (1 − share)^(spread · t))   weights read, with the experts that t tokens touch
+//
+// Matrix products are bound by memory while few tokens share the weights and by compute later; the fourth-power norm passes between the
+// two within a factor of 2^¼, as measured kernels do. Each term is positive and does not decrease in any field of the batch.
+// Derivation and accuracy: docs/models.md. Roofline: Williams et al., CACM 52(4), 2009.
+//
+// All times in seconds.
+type Roofline struct {
+	// Overhead of an iteration: scheduling, launching kernels, latency of collectives.
+	Overhead float64
+	// Weights and Experts are the times of reading the weights that every token uses, and all weights of routed experts.
+	Weights, Experts float64
+	// Share of the routed experts that serve one token, 0 to 1; 0 for dense models.
+	Share float64
+	// Spread scales the number of tokens in the share of experts touched: below 1 where routing is skewed.
+	Spread float64
+	// Compute is the time of the matrix products of one token, collectives included.
+	Compute float64
+	// Attention is the time of one pair of a prompt token and a token it attends to.
+	Attention float64
+	// KV is the time of reading the KV cache of one token.
+	KV float64
+	// Sequence is the time of handling one running sequence: sampling, scheduling, detokenising.
+	Sequence float64
+	// Prefill is the time that a prompt costs beside the products: leaving the captured graph, preparing inputs.
+	Prefill float64
+	// Delay between an arrival and its first token that no iteration accounts for.
+	Delay float64
+	// Bunch and Step say how much of each other's prefills closed-loop clients wait for, because they run in step: of the time of one
+	// prefill, Bunch·(1 − 1/N) + Step·(N − 1) for N clients. Open arrivals are not affected.
+	Bunch, Step float64
+	// KVTokens is the number of tokens that the KV cache holds, 0 where unknown.
+	KVTokens float64
+}
+
+// IterationTime implements [Law].
+func (r Roofline) IterationTime(b Batch) float64 {
+	return r.Overhead + r.Prefill*b.Prefills + r.Sequence*b.Decodes +
+		r.products(b.Decodes+b.PrefillTokens) + r.Attention*b.PrefillPairs + r.KV*b.DecodeContext
+}
+
+// products is the time of the matrix products over t tokens.
+func (r Roofline) products(t float64) float64 {
+	memory := r.Weights
+	if r.Experts > 0 {
+		memory += r.Experts * -math.Expm1(r.Spread*t*math.Log1p(-r.Share))
+	}
+	compute := r.Compute * t
+	large, small := max(memory, compute), min(memory, compute)
+	if large == 0 {
+		return 0
+	}
+	q := small / large
+	q *= q
+	return large * math.Sqrt(math.Sqrt(1+q*q))
+}
+
+// FirstTokenDelay implements Delayed.
+func (r Roofline) FirstTokenDelay() float64 { return r.Delay }
+
+// Delayed is a law that knows of a delay between an arrival and its first token that no iteration accounts for, in seconds.
+type Delayed interface {
+	FirstTokenDelay() float64
+}
+
+// rooflineOptions are the parameters as model data give them: times in milliseconds, the others as they are.
+type rooflineOptions struct {
+	Overhead  float64 `json:"overhead"`
+	Weights   float64 `json:"weights"`
+	Experts   float64 `json:"experts"`
+	Share     float64 `json:"share"`
+	Spread    float64 `json:"spread"`
+	Compute   float64 `json:"compute"`
+	Attention float64 `json:"attention"`
+	KV        float64 `json:"kv"`
+	Sequence  float64 `json:"sequence"`
+	Prefill   float64 `json:"prefill"`
+	Delay     float64 `json:"delay"`
+	Bunch     float64 `json:"bunch"`
+	Step      float64 `json:"step"`
+	KVTokens  float64 `json:"kvTokens"`
+}
+
+// Validate implements plug.Option.
+func (o rooflineOptions) Validate() error {
+	faults := []error{
+		within("overhead", o.Overhead, math.SmallestNonzeroFloat64, math.MaxFloat64, "above 0"),
+		within("share", o.Share, 0, 1, "0 to 1"),
+	}
+	for _, p := range []struct {
+		name  string
+		value float64
+	}{
+		{"weights", o.Weights}, {"experts", o.Experts}, {"spread", o.Spread}, {"compute", o.Compute}, {"attention", o.Attention},
+		{"kv", o.KV}, {"sequence", o.Sequence}, {"prefill", o.Prefill}, {"delay", o.Delay}, {"bunch", o.Bunch}, {"step", o.Step},
+		{"kvTokens", o.KVTokens},
+	} {
+		faults = append(faults, within(p.name, p.value, 0, math.MaxFloat64, "at least 0"))
+	}
+	return errors.Join(faults...)
+}
+
+func (o rooflineOptions) law() (Law, error) {
+	const ms = millisecond
+	return Roofline{
+		Overhead: o.Overhead * ms, Weights: o.Weights * ms, Experts: o.Experts * ms, Share: o.Share, Spread: o.Spread,
+		Compute: o.Compute * ms, Attention: o.Attention * ms, KV: o.KV * ms, Sequence: o.Sequence * ms, Prefill: o.Prefill * ms,
+		Delay: o.Delay * ms, Bunch: o.Bunch, Step: o.Step, KVTokens: o.KVTokens,
+	}, nil
+}
+
+// Parameters are those of model data: the inverse of what [Laws] reads.
+func (r Roofline) Parameters() map[string]float64 {
+	const perMS = 1 / millisecond
+	return map[string]float64{
+		"overhead": r.Overhead * perMS, "weights": r.Weights * perMS, "experts": r.Experts * perMS, "share": r.Share, "spread": r.Spread,
+		"compute": r.Compute * perMS, "attention": r.Attention * perMS, "kv": r.KV * perMS, "sequence": r.Sequence * perMS,
+		"prefill": r.Prefill * perMS, "delay": r.Delay * perMS, "bunch": r.Bunch, "step": r.Step, "kvTokens": r.KVTokens,
+	}
+}
