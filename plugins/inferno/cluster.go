@@ -1,0 +1,182 @@
+package inferno
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/utils/clock"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// cluster is what the plugin knows of the cluster. All profiles of a scheduler share it, so that they share one count of seats.
+type cluster struct {
+	fleet   *fleet
+	ledger  *ledger
+	plans   *plans
+	queue   fwk.PodActivator
+	metrics *pluginMetrics
+	logger  klog.Logger
+	clock   clock.PassiveClock
+	started time.Time
+	// counted tells whether all pods and nodes of the first lists were handled; read, whether all custom resources were.
+	counted, read []cache.InformerSynced
+}
+
+// newCluster watches pods and nodes through the scheduler's informers, and the custom resources through those of plans, which it starts.
+func newCluster(ctx context.Context, shared informers.SharedInformerFactory, p *plans, queue fwk.PodActivator, m *pluginMetrics, c clock.PassiveClock) (*cluster, error) {
+	cl := &cluster{fleet: newFleet(), plans: p, queue: queue, metrics: m, logger: klog.FromContext(ctx).WithName(Name), clock: c, started: c.Now()}
+	cl.ledger = newLedger(cl.fleet.locate)
+
+	var faults []error
+	watch := func(i cache.SharedIndexInformer, h cache.ResourceEventHandler) cache.InformerSynced {
+		registration, err := i.AddEventHandler(h)
+		if err != nil {
+			faults = append(faults, err)
+			return nil
+		}
+		return registration.HasSynced
+	}
+	cl.counted = []cache.InformerSynced{
+		watch(shared.Core().V1().Pods().Informer(), handlers(cl.podChanged, cl.podDeleted)),
+		watch(shared.Core().V1().Nodes().Informer(), handlers(cl.nodeChanged, cl.nodeDeleted)),
+	}
+	cl.read = []cache.InformerSynced{
+		watch(p.servers, handlers(cl.serverChanged, cl.serverDeleted)),
+		watch(p.accelerators, handlers(cl.acceleratorChanged, func(a *v1alpha1.Accelerator) { cl.acceleratorChanged(nil, a) })),
+		p.models.HasSynced,
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("watching the cluster: %w", err)
+	}
+	p.run(ctx)
+	return cl, nil
+}
+
+// handlers of one type of object. changed gets nil for the old object of an addition.
+func handlers[T any](changed func(before, after *T), deleted func(*T)) cache.ResourceEventHandlerFuncs {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if after, ok := obj.(*T); ok {
+				changed(nil, after)
+			}
+		},
+		UpdateFunc: func(before, after any) {
+			b, _ := before.(*T)
+			if a, ok := after.(*T); ok {
+				changed(b, a)
+			}
+		},
+		DeleteFunc: func(obj any) {
+			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = tombstone.Obj
+			}
+			if before, ok := obj.(*T); ok {
+				deleted(before)
+			}
+		},
+	}
+}
+
+// ready returns an error while what the plugin knows is not good enough to decide by: always before pods and nodes are counted, and before
+// the plans are read for at most patience since the start.
+func (c *cluster) ready(patience time.Duration) error {
+	for _, synced := range c.counted {
+		if !synced() {
+			return errors.New("pods and nodes are not counted yet")
+		}
+	}
+	for _, synced := range c.read {
+		if !synced() && c.clock.Since(c.started) < patience {
+			return errors.New("plans are not read yet")
+		}
+	}
+	return nil
+}
+
+// decide where a pod of a server may go.
+func (c *cluster) decide(key types.NamespacedName, pod *v1.Pod, overdue bool) decision {
+	s := situation{
+		key: key, server: c.plans.server(key), kinds: c.fleet.kinds(), carried: c.fleet.carried, seated: c.ledger.seated(key, revisionOf(pod)),
+		variant: variantOf(pod), requests: requestsOf(pod), overdue: overdue,
+	}
+	if s.server != nil {
+		s.measured = c.plans.measured(s.server.Spec.Model)
+	}
+	return decide(s)
+}
+
+func (c *cluster) podChanged(_, pod *v1.Pod) {
+	for _, e := range c.ledger.observe(pod) {
+		c.follow(e)
+	}
+}
+
+func (c *cluster) podDeleted(pod *v1.Pod) { c.follow(c.ledger.forget(pod.UID)) }
+
+// follow up on a change of the ledger. A pod that just arrived is woken too if there is room for it: the scheduler may have tried it
+// before the ledger heard of the seat that was freed for it.
+func (c *cluster) follow(e effect) {
+	if e.freed {
+		c.wake(e.server, causeSeatFreed)
+	}
+	if e.arrived != nil && c.decide(e.server, e.arrived, false).room() != 0 {
+		c.activate([]*v1.Pod{e.arrived}, causeArrived)
+	}
+}
+
+func (c *cluster) nodeChanged(_, node *v1.Node) {
+	if !c.fleet.setNode(node) {
+		return
+	}
+	c.ledger.relocate(node.Name)
+	c.wakeFor(c.fleet.on(node.Name))
+}
+
+func (c *cluster) nodeDeleted(node *v1.Node) {
+	// The seats on it stay until their pods go: they may well come back with the node.
+	c.fleet.deleteNode(node.Name)
+}
+
+func (c *cluster) serverChanged(before, server *v1alpha1.Server) {
+	if before != nil && samePlan(before, server) {
+		return
+	}
+	c.wake(types.NamespacedName{Namespace: server.Namespace, Name: server.Name}, causePlanChanged)
+}
+
+func (c *cluster) serverDeleted(server *v1alpha1.Server) {
+	c.wake(types.NamespacedName{Namespace: server.Namespace, Name: server.Name}, causePlanChanged)
+}
+
+// samePlan tells whether two states of a Server place pods alike.
+func samePlan(a, b *v1alpha1.Server) bool {
+	if (a.Status.Desired == nil) != (b.Status.Desired == nil) {
+		return false
+	}
+	if a.Status.Desired != nil && !slices.Equal(a.Status.Desired.Parts, b.Status.Desired.Parts) {
+		return false
+	}
+	return a.Spec.Model == b.Spec.Model && equality.Semantic.DeepEqual(a.Spec.Variants, b.Spec.Variants)
+}
+
+func (c *cluster) acceleratorChanged(before, after *v1alpha1.Accelerator) {
+	if before != nil && equality.Semantic.DeepEqual(before.Spec, after.Spec) && equality.Semantic.DeepEqual(before.Annotations, after.Annotations) {
+		return
+	}
+	c.fleet.setAccelerators(c.plans.allAccelerators())
+	c.ledger.relocate("")
+	for _, key := range c.ledger.serversWaiting() {
+		c.wake(key, causeFleetChanged)
+	}
+}

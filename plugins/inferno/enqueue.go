@@ -1,0 +1,70 @@
+package inferno
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/catalogue"
+)
+
+// EventsToRegister are the events of the scheduler's own queue that can help a pod the plugin rejected. Changes of plans, and seats that
+// become free, are not among them: the plugin wakes exactly the pods concerned (wake.go) once it has taken note of the change itself.
+func (p *Plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
+	return []fwk.ClusterEventWithHint{
+		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeLabel}, QueueingHintFn: p.afterNodeChange},
+		{Event: fwk.ClusterEvent{Resource: fwk.TargetPod, ActionType: fwk.UpdatePodLabel | fwk.UpdatePodScaleDown}, QueueingHintFn: p.afterPodChange},
+	}, nil
+}
+
+// afterNodeChange queues a pod when a node begins to carry an accelerator that the plan has room on for it.
+func (p *Plugin) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any) (fwk.QueueingHint, error) {
+	node, ok := after.(*v1.Node)
+	if !ok {
+		return fwk.Queue, fmt.Errorf("got a %T, want a node", after)
+	}
+	key, ours := serverOf(pod)
+	if !ours {
+		return fwk.Queue, nil
+	}
+	kinds := p.cluster.fleet.kinds()
+	names := kinds.Names(node.Labels)
+	if old, ok := before.(*v1.Node); ok && old != nil && slices.Equal(kinds.Names(old.Labels), names) {
+		return fwk.QueueSkip, nil
+	}
+	d := p.cluster.decide(key, pod, p.overdue(pod))
+	if _, ok := d.best(names); ok || d.anywhere {
+		return fwk.Queue, nil
+	}
+	return fwk.QueueSkip, nil
+}
+
+// afterPodChange queues a pod when what the plugin reads of it changed.
+func (p *Plugin) afterPodChange(_ klog.Logger, _ *v1.Pod, before, after any) (fwk.QueueingHint, error) {
+	a, isPod := before.(*v1.Pod)
+	b, stillPod := after.(*v1.Pod)
+	if !isPod || !stillPod {
+		return fwk.Queue, fmt.Errorf("got %T and %T, want pods", before, after)
+	}
+	for _, key := range []string{v1alpha1.ServerLabel, v1alpha1.VariantLabel} {
+		if a.Labels[key] != b.Labels[key] {
+			return fwk.Queue, nil
+		}
+	}
+	if revisionOf(a) != revisionOf(b) {
+		return fwk.Queue, nil
+	}
+	if before, after := requestsOf(a), requestsOf(b); !sameCards(p.cluster, before, after) {
+		return fwk.Queue, nil
+	}
+	return fwk.QueueSkip, nil
+}
+
+func sameCards(c *cluster, a, b v1.ResourceList) bool {
+	return !slices.ContainsFunc(c.fleet.kinds().Kinds(), func(k catalogue.Kind) bool { return cards(a, k.ResourceName) != cards(b, k.ResourceName) })
+}

@@ -1,0 +1,75 @@
+package inferno
+
+import (
+	"time"
+
+	"k8s.io/component-base/metrics"
+)
+
+// pluginMetrics are served on the scheduler's /metrics. Their labels take few values: none grows with the number of servers or pods.
+type pluginMetrics struct {
+	placements *metrics.CounterVec
+	rejections *metrics.CounterVec
+	wakeups    *metrics.CounterVec
+	annotating *metrics.HistogramVec
+}
+
+const (
+	metricsNamespace = "inferno"
+	metricsSubsystem = "scheduler"
+)
+
+// newMetrics registers the metrics.
+func newMetrics(register func(metrics.Registerable) error) (*pluginMetrics, error) {
+	m := &pluginMetrics{
+		placements: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "placements_total", StabilityLevel: metrics.ALPHA,
+			Help: "Pods of servers that were bound, by accelerator (empty where none is known) and by outcome: planned (within the plan), unplanned (there is no plan) or fallback (the plan had no room for too long).",
+		}, []string{"accelerator", "outcome"}),
+		rejections: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "rejections_total", StabilityLevel: metrics.ALPHA,
+			Help: "Scheduling attempts of pods of servers that the plugin ended, by reason: quota (the plan has no room), node (no node carries a planned accelerator), raced (the quota was used up during the attempt) or unready (the plugin had not read the cluster yet).",
+		}, []string{"reason"}),
+		wakeups: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "wakeups_total", StabilityLevel: metrics.ALPHA,
+			Help: "Waiting pods of servers that the plugin put back into the scheduling queue, by cause: plan, seat, fleet, arrival or overdue.",
+		}, []string{"cause"}),
+		annotating: metrics.NewHistogramVec(&metrics.HistogramOpts{
+			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "annotate_duration_seconds", StabilityLevel: metrics.ALPHA,
+			Help:    "Time to annotate a pod before it is bound, in seconds, by result: success or error.",
+			Buckets: metrics.ExponentialBuckets(0.001, 2, 14),
+		}, []string{"result"}),
+	}
+	for _, r := range []metrics.Registerable{m.placements, m.rejections, m.wakeups, m.annotating} {
+		if err := register(r); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Reasons of rejections, labels of a metric.
+const (
+	rejectedQuota   = "quota"
+	rejectedNode    = "node"
+	rejectedRaced   = "raced"
+	rejectedUnready = "unready"
+)
+
+func (m *pluginMetrics) placed(accelerator string, by outcome) {
+	m.placements.WithLabelValues(accelerator, string(by)).Inc()
+}
+
+func (m *pluginMetrics) rejected(reason string) { m.rejections.WithLabelValues(reason).Inc() }
+
+func (m *pluginMetrics) woken(why cause, pods int) {
+	m.wakeups.WithLabelValues(string(why)).Add(float64(pods))
+}
+
+func (m *pluginMetrics) annotated(d time.Duration, err error) {
+	result := "success"
+	if err != nil {
+		result = "error"
+	}
+	m.annotating.WithLabelValues(result).Observe(d.Seconds())
+}

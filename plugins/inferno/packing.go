@@ -1,0 +1,63 @@
+package inferno
+
+import (
+	"slices"
+
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// slotsLost is how much room for larger replicas a pod of `request` cards destroys on a node with `free` of `capacity` cards: the cards in
+// slots of 2, 4, 8, … cards, larger than the request and not larger than the node, that can be formed before and no longer after,
+//
+//	Σ s · (⌊free/s⌋ − ⌊(free−request)/s⌋)  over s = 2^k, request < s ≤ capacity.
+//
+// It is 0 where no larger replica loses a place. Larger replicas come in powers of two because tensor parallelism does.
+func slotsLost(free, request, capacity int64) int64 {
+	var lost int64
+	for s := int64(2); s <= capacity; s *= 2 {
+		if s > request {
+			lost += s * (free/s - max(free-request, 0)/s)
+		}
+	}
+	return lost
+}
+
+// Widths of the fields of a raw score: rank, then slots lost, then cards left over, each less than 2^fieldBits.
+const (
+	fieldBits = 20
+	fieldMax  = 1<<fieldBits - 1
+)
+
+// rawScore orders nodes: by the rank of the option the pod takes there, then by the room for larger replicas that it destroys, then by the
+// cards it leaves over (best fit). Larger is better.
+func rawScore(rank int, lost, leftover int64) int64 {
+	field := func(v int64) int64 { return min(max(v, 0), fieldMax) }
+	return -(field(int64(rank))<<(2*fieldBits) | field(lost)<<fieldBits | field(leftover))
+}
+
+// normalise turns raw scores into 0 … fwk.MaxNodeScore. Only their order counts: the steps between distinct raw scores are even. The best
+// node, the first by name among equals, alone has the maximum, so that a tie ends the same every time.
+func normalise(scores fwk.NodeScoreList) {
+	if len(scores) == 0 {
+		return
+	}
+	raw := make([]int64, len(scores))
+	best := 0
+	for i, s := range scores {
+		raw[i] = s.Score
+		if s.Score > scores[best].Score || s.Score == scores[best].Score && s.Name < scores[best].Name {
+			best = i
+		}
+	}
+	slices.Sort(raw)
+	raw = slices.Compact(raw)
+	top := fwk.MaxNodeScore - 1
+	for i := range scores {
+		position, _ := slices.BinarySearch(raw, scores[i].Score)
+		scores[i].Score = top
+		if len(raw) > 1 {
+			scores[i].Score = top * int64(position) / int64(len(raw)-1)
+		}
+	}
+	scores[best].Score = fwk.MaxNodeScore
+}

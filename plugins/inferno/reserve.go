@@ -1,0 +1,49 @@
+package inferno
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// Reserve takes the pod's seat. The quota is checked again under the ledger's lock: pods bound by others may have used it up meanwhile.
+func (p *Plugin) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) *fwk.Status {
+	c := read[*cycle](state, cycleKey)
+	if c == nil {
+		return nil
+	}
+	if c.decision.anywhere {
+		state.Write(placementKey, &placement{outcome: outcomeUnplanned, reason: c.decision.reason})
+		return nil
+	}
+	node, err := p.handle.SnapshotSharedLister().NodeInfos().Get(nodeName)
+	if err != nil {
+		return fwk.AsStatus(fmt.Errorf("node %q: %w", nodeName, err))
+	}
+	o, ok := c.optionOn(node)
+	if !ok {
+		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("node %q no longer carries a planned accelerator", nodeName))
+	}
+	if !p.cluster.ledger.take(c.server, pod, nodeName, o.accelerator, o.quota) {
+		p.cluster.metrics.rejected(rejectedRaced)
+		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("the plan's room for Server %s on %s was used up meanwhile", c.server, o.label))
+	}
+	state.Write(placementKey, &placement{label: o.label, outcome: o.outcome, reason: c.decision.reason, annotations: annotationsFor(o)})
+	klog.FromContext(ctx).V(4).Info("Seated", "pod", klog.KObj(pod), "server", c.server, "node", nodeName, "accelerator", o.accelerator, "outcome", o.outcome)
+	return nil
+}
+
+// Unreserve gives the seat back and wakes a pod that waits for one. Calling it again, or without Reserve, changes nothing.
+func (p *Plugin) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) {
+	c := read[*cycle](state, cycleKey)
+	if c == nil {
+		return
+	}
+	state.Delete(placementKey)
+	if p.cluster.ledger.release(c.server, pod.UID) {
+		p.cluster.wake(c.server, causeSeatFreed)
+	}
+}

@@ -1,0 +1,107 @@
+package inferno
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// cause of waking a pod, a label of a metric.
+type cause string
+
+const (
+	causePlanChanged  cause = "plan"
+	causeSeatFreed    cause = "seat"
+	causeFleetChanged cause = "fleet"
+	causeArrived      cause = "arrival"
+	causeOverdue      cause = "overdue"
+)
+
+// wake as many of a server's waiting pods as the plan has room for, the longest waiting first, and all of them where no plan limits them.
+// A pod that is woken and cannot be placed leaves its room, and the next event wakes one more.
+func (c *cluster) wake(key types.NamespacedName, why cause) {
+	c.wakeIf(key, why, func(decision) bool { return true })
+}
+
+// wakeFor wakes pods of servers that may go to one of the accelerators.
+func (c *cluster) wakeFor(accelerators []string) {
+	if len(accelerators) == 0 {
+		return
+	}
+	for _, key := range c.ledger.serversWaiting() {
+		c.wakeIf(key, causeFleetChanged, func(d decision) bool {
+			_, ok := d.best(accelerators)
+			return ok || d.anywhere
+		})
+	}
+}
+
+func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(decision) bool) {
+	// Pods of one revision and variant share a decision.
+	type template struct {
+		revision revision
+		variant  string
+	}
+	rooms := map[template]int{}
+	var woken []*v1.Pod
+	for _, pod := range c.ledger.waiting(key) {
+		t := template{revisionOf(pod), variantOf(pod)}
+		room, known := rooms[t]
+		if !known {
+			if d := c.decide(key, pod, false); concerns(d) {
+				room = d.room()
+			}
+		}
+		switch {
+		case room == unlimited:
+			woken = append(woken, pod)
+		case room > 0:
+			woken = append(woken, pod)
+			room--
+		}
+		rooms[t] = room
+	}
+	c.activate(woken, why)
+}
+
+// activate moves pods to the scheduler's active queue; those that are there, or unknown to it, stay as they are.
+func (c *cluster) activate(pods []*v1.Pod, why cause) {
+	if len(pods) == 0 {
+		return
+	}
+	m := make(map[string]*v1.Pod, len(pods))
+	for _, pod := range pods {
+		m[pod.Namespace+"/"+pod.Name] = pod
+	}
+	c.logger.V(4).Info("Waking pods", "cause", why, "pods", len(pods))
+	c.metrics.woken(why, len(pods))
+	c.queue.Activate(c.logger, m)
+}
+
+// wakeOverdue wakes the waiting pods of a scheduler profile whose patience of d ran out in (from, to].
+func (c *cluster) wakeOverdue(profile string, d time.Duration, from, to time.Time) {
+	var due []*v1.Pod
+	for _, key := range c.ledger.serversWaiting() {
+		for _, pod := range c.ledger.waiting(key) {
+			since, waits := unschedulableSince(pod)
+			if deadline := since.Add(d); waits && pod.Spec.SchedulerName == profile && deadline.After(from) && !deadline.After(to) {
+				due = append(due, pod)
+			}
+		}
+	}
+	slices.SortFunc(due, func(a, b *v1.Pod) int { return cmp.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name) })
+	c.activate(due, causeOverdue)
+}
+
+// unschedulableSince is when the scheduler first found no place for a pod; false where it found one or has not tried.
+func unschedulableSince(pod *v1.Pod) (time.Time, bool) {
+	for _, cond := range pod.Status.Conditions {
+		if cond.Type == v1.PodScheduled && cond.Status == v1.ConditionFalse && cond.Reason == v1.PodReasonUnschedulable {
+			return cond.LastTransitionTime.Time, true
+		}
+	}
+	return time.Time{}, false
+}
