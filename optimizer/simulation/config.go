@@ -86,8 +86,9 @@ func (c Config) Validate() error {
 type Hooks struct {
 	// Iteration is called at the end of every iteration.
 	Iteration func(start, end float64, batch Batch)
-	// FirstToken is called when a request yields its first token.
-	FirstToken func(at float64, request Request)
+	// FirstToken is called when a request yields its first token, so many seconds
+	// after it was submitted.
+	FirstToken func(at, seconds float64, request Request)
 	// TokenInterval is called with intervals between successive tokens of a
 	// request: count sequences of this iteration had waited so many seconds.
 	TokenInterval func(at, seconds float64, count int)

@@ -37,7 +37,7 @@ func TestOneRequestAlone(t *testing.T) {
 				}
 				intervals += count
 			},
-			FirstToken: func(at float64, r Request) { first++ },
+			FirstToken: func(at, seconds float64, r Request) { first++ },
 		},
 	}
 	// Chunks of 100, 100 and 50 tokens, then four decodes: 2 + 2 + 1.5 and 4·1.01 s.
@@ -102,7 +102,7 @@ func TestConservationAndLimits(t *testing.T) {
 		config.Hooks = Hooks{
 			Completed:     func(Completion) { completed++ },
 			TokenInterval: func(at, seconds float64, count int) { intervals += int64(count) },
-			FirstToken:    func(float64, Request) { firsts++ },
+			FirstToken:    func(float64, float64, Request) { firsts++ },
 			Iteration: func(start, end float64, b Batch) {
 				iterations++
 				prompt += int64(b.PrefillTokens)
@@ -199,7 +199,7 @@ func TestSameSeedSameEventsByteForByte(t *testing.T) {
 			StepTime: testRoofline(), NoiseCV: 0.2, Seed: seed,
 			Hooks: Hooks{
 				Iteration:     func(start, end float64, b Batch) { fmt.Fprintln(&out, "iteration", start, end, b) },
-				FirstToken:    func(at float64, r Request) { fmt.Fprintln(&out, "first", at, r) },
+				FirstToken:    func(at, s float64, r Request) { fmt.Fprintln(&out, "first", at, s, r) },
 				TokenInterval: func(at, s float64, n int) { fmt.Fprintln(&out, "interval", at, s, n) },
 			},
 		}

@@ -166,7 +166,7 @@ func (e *Engine) join(s *sequence, at float64) {
 		s.firstTokenAt = at
 		e.counters.PromptTokens += int64(s.request.InputTokens)
 		if hook := e.config.Hooks.FirstToken; hook != nil {
-			hook(at, s.request)
+			hook(at, at-s.submittedAt, s.request)
 		}
 	} else if hook := e.config.Hooks.TokenInterval; hook != nil {
 		hook(at, at-s.lastTokenAt, 1)
