@@ -126,6 +126,8 @@ func (p *Plane) startControllerManager(ctx context.Context) error {
 		"--service-account-private-key-file="+p.path("service-account.key"),
 		"--root-ca-file="+p.path("inferno-ca.crt"),
 		"--kube-api-qps=200", "--kube-api-burst=400",
+		// A few heartbeats (see stages.yaml): no node is lost because this machine was busy for a while.
+		"--node-monitor-grace-period=4m",
 		"--profiling=false",
 	)
 	if d := p.options.HPASyncPeriod; d != 0 {
@@ -242,7 +244,10 @@ func (p *Plane) startKwok(ctx context.Context) error {
 		"--kubeconfig="+kubeconfig,
 		"--config="+p.path("stages.yaml"),
 		"--manage-all-nodes=true",
-		"--node-lease-duration-seconds=40",
+		"--cidr=10.128.0.0/9", // of the pods' addresses, which it does not hand out twice as long as they last
+		// Nodes live by their heartbeats alone. With leases a restarted kwok would leave all nodes and their pods alone until
+		// the leases of its predecessor run out.
+		"--node-lease-duration-seconds=0",
 		"--server-address="+address,
 	)
 }

@@ -1,11 +1,18 @@
-//go:build !linux
+//go:build !unix
 
 package controlplane
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
-// childAttributes: only Linux can end children with a parent that is killed.
+var errNotUnix = errors.New("the local control plane needs a Unix system")
+
 func childAttributes() *syscall.SysProcAttr { return nil }
 
-// claimPort claims nothing: abstract sockets exist on Linux only.
-func claimPort(int) (release func(), err error) { return func() {}, nil }
+func claimPort(int) (release func(), err error) { return nil, errNotUnix }
+
+func lockFile(string) (unlock func(), err error) { return nil, errNotUnix }
+
+func isLocked(error) bool { return false }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -170,7 +171,8 @@ func (p *Plane) createAuthorities() (err error) {
 }
 
 // Run starts a process under the supervision of the plane, which ends it before the components that it uses. What it
-// writes goes to a log file in the instance directory unless it names its own.
+// writes goes to a log file in the instance directory unless it names its own. The process can be stopped and started
+// again on its own; one that does not start does not belong to the plane.
 func (p *Plane) Run(ctx context.Context, process *Process) error {
 	if process.Log == "" {
 		process.Log = p.path(process.Name + ".log")
@@ -194,25 +196,27 @@ func (p *Plane) Run(ctx context.Context, process *Process) error {
 	}
 	p.processes = append(p.processes, process)
 	p.mu.Unlock()
-	return process.Start(ctx)
+	err := process.Start(ctx)
+	if err != nil {
+		p.mu.Lock()
+		p.processes = slices.DeleteFunc(p.processes, func(other *Process) bool { return other == process })
+		p.mu.Unlock()
+	}
+	return err
 }
 
 // Stop ends all processes in the reverse order of their start, waits until they are gone and removes the instance
 // directory. A second call does nothing.
 func (p *Plane) Stop() error {
 	p.mu.Lock()
-	processes := p.processes
-	if p.stopped {
-		processes = nil
-	}
-	again := p.stopped
-	p.stopped = true
+	stopped, processes := p.stopped, p.processes
+	p.stopped, p.processes = true, nil
 	p.mu.Unlock()
-	if again {
+	if stopped {
 		return nil
 	}
-	for i := len(processes) - 1; i >= 0; i-- {
-		processes[i].Stop()
+	for _, process := range slices.Backward(processes) {
+		process.Stop()
 	}
 	p.ports.close()
 	defer p.unlock()

@@ -2,8 +2,11 @@ package controlplane
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -86,8 +89,27 @@ func scale(t *testing.T, client kubernetes.Interface, name string, replicas int)
 	}
 }
 
-func TestDeploymentRunsOnSimulatedGPUs(t *testing.T) {
-	plane, client := startPlane(t, Options{})
+// TestPlane runs what leaves a plane as it was on the same one, as each start takes seconds.
+func TestPlane(t *testing.T) {
+	plane, client := startPlane(t, Options{Prometheus: &PrometheusOptions{}})
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *Plane, kubernetes.Interface)
+	}{
+		{"DeploymentRunsOnSimulatedGPUs", testDeploymentRunsOnSimulatedGPUs},
+		{"PodTakesItsTimeToStart", testPodTakesItsTimeToStart},
+		{"UsersHaveTheRightsOfTheirRoles", testUsersHaveTheRightsOfTheirRoles},
+		{"KubectlWorksWithTheKubeconfig", testKubectlWorksWithTheKubeconfig},
+		{"ApplyOrdersAndReportsAllFaults", testApplyOrdersAndReportsAllFaults},
+		{"Kustomize", testKustomize},
+		{"PrometheusScrapesTargets", testPrometheusScrapesTargets},
+		{"AggregatorReachesAServerOnThisMachine", testAggregatorReachesAServerOnThisMachine},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, plane, client) })
+	}
+}
+
+func testDeploymentRunsOnSimulatedGPUs(t *testing.T, plane *Plane, client kubernetes.Interface) {
 	err := plane.AddNodes(t.Context(),
 		NodePool{Name: "h100", Count: 2, GPU: H100, GPUsPerNode: 2},
 		NodePool{Name: "mi300x", Count: 1, GPU: MI300X, GPUsPerNode: 1})
@@ -102,7 +124,7 @@ func TestDeploymentRunsOnSimulatedGPUs(t *testing.T) {
 	scale(t, client, "chat", 6)
 	eventually(t, "4 of 6 pods are Ready, as there are 4 GPUs", func() bool { return readyReplicas(t, client, "chat") == 4 })
 
-	pods, err := client.CoreV1().Pods(metav1.NamespaceDefault).List(t.Context(), metav1.ListOptions{})
+	pods, err := client.CoreV1().Pods(metav1.NamespaceDefault).List(t.Context(), metav1.ListOptions{LabelSelector: "app=chat"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,18 +140,18 @@ func TestDeploymentRunsOnSimulatedGPUs(t *testing.T) {
 	}
 	scale(t, client, "chat", 0)
 	eventually(t, "the pods are gone", func() bool {
-		pods, err := client.CoreV1().Pods(metav1.NamespaceDefault).List(t.Context(), metav1.ListOptions{})
+		pods, err := client.CoreV1().Pods(metav1.NamespaceDefault).List(t.Context(), metav1.ListOptions{LabelSelector: "app=chat"})
 		return err == nil && len(pods.Items) == 0
 	})
 }
 
-func TestPodTakesItsTimeToStart(t *testing.T) {
-	plane, client := startPlane(t, Options{PodStartup: time.Hour})
-	if err := plane.AddNodes(t.Context(), NodePool{Name: "l4", Count: 1, GPU: L4, GPUsPerNode: 8}); err != nil {
+func testPodTakesItsTimeToStart(t *testing.T, plane *Plane, client kubernetes.Interface) {
+	if err := plane.AddNodes(t.Context(), NodePool{Name: "starting", Count: 1, GPU: MI300X, GPUsPerNode: 2}); err != nil {
 		t.Fatal(err)
 	}
 	deployments := client.AppsV1().Deployments(metav1.NamespaceDefault)
-	slow, quick := deployment("slow", 1, NVIDIAResource), deployment("quick", 1, NVIDIAResource)
+	slow, quick := deployment("slow", 1, AMDResource), deployment("quick", 1, AMDResource)
+	slow.Spec.Template.Annotations = map[string]string{StartupSecondsAnnotation: "3600"}
 	quick.Spec.Template.Annotations = map[string]string{StartupSecondsAnnotation: "2"}
 	for _, d := range []*appsv1.Deployment{slow, quick} {
 		if _, err := deployments.Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
@@ -153,6 +175,212 @@ func TestPodTakesItsTimeToStart(t *testing.T) {
 	})
 	if got := readyReplicas(t, client, "slow"); got != 0 {
 		t.Errorf("%d replicas are Ready before their start-up time is over", got)
+	}
+}
+
+func testUsersHaveTheRightsOfTheirRoles(t *testing.T, plane *Plane, _ kubernetes.Interface) {
+	err := plane.Apply(t.Context(), []byte(`
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reads-config, namespace: llm}
+rules: [{apiGroups: [""], resources: [configmaps], verbs: [list]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: reads-config, namespace: llm}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reads-config}
+subjects: [{kind: ServiceAccount, name: optimizer, namespace: llm}]
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: llm}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubeconfig, err := plane.ServiceAccountKubeconfig("llm", "optimizer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CoreV1().ConfigMaps("llm").List(t.Context(), metav1.ListOptions{}); err != nil {
+		t.Errorf("what the role allows: %v", err)
+	}
+	if _, err := client.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("another namespace: error %v, want forbidden", err)
+	}
+}
+
+func testKubectlWorksWithTheKubeconfig(t *testing.T, plane *Plane, _ kubernetes.Interface) {
+	out, err := exec.CommandContext(t.Context(), plane.Kubectl(), "--kubeconfig", plane.AdminKubeconfig(), "version", "-o", "json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var versions struct {
+		ClientVersion, ServerVersion struct{ GitVersion string }
+	}
+	if err := json.Unmarshal(out, &versions); err != nil {
+		t.Fatal(err)
+	}
+	if v := versions.ServerVersion.GitVersion; v == "" || v != versions.ClientVersion.GitVersion {
+		t.Errorf("client and server versions are %+v, want the same", versions)
+	}
+}
+
+const widgetCRD = `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Widget, plural: widgets, singular: widget}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}
+`
+
+func testApplyOrdersAndReportsAllFaults(t *testing.T, plane *Plane, _ kubernetes.Interface) {
+	// The widget comes before its definition and its namespace.
+	files := fstest.MapFS{
+		"a/widget.yaml":           {Data: []byte("apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: shop}\nspec: {size: 1}\n")},
+		"b/crd.yaml":              {Data: []byte(widgetCRD)},
+		"b/kustomization.yaml":    {Data: []byte("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [crd.yaml]\n")},
+		"c/namespace.json":        {Data: []byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`)},
+		"c/README.md":             {Data: []byte("not a manifest: [")},
+		"d/default-namespace.yml": {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n")},
+	}
+	for range 2 { // applying again changes nothing
+		if err := plane.ApplyFS(t.Context(), files); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := plane.Apply(t.Context(), []byte(`
+{apiVersion: example.com/v1, kind: Widget, metadata: {name: bad, namespace: shop}, spec: {size: large}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: homeless, namespace: nowhere}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: fine, namespace: shop}}
+`))
+	if err == nil || !strings.Contains(err.Error(), "shop/bad") || !strings.Contains(err.Error(), "nowhere/homeless") {
+		t.Errorf("error %v, want one that names both refused objects", err)
+	}
+	get := exec.CommandContext(t.Context(), plane.Kubectl(), "--kubeconfig", plane.AdminKubeconfig(),
+		"get", "-n", "shop", "widget/w", "configmap/fine", "-o", "name")
+	if out, err := get.CombinedOutput(); err != nil {
+		t.Errorf("what was not refused is not there: %v\n%s", err, out)
+	}
+}
+
+func testKustomize(t *testing.T, plane *Plane, client kubernetes.Interface) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"kustomization.yaml": "resources: [config.yaml]\nnamePrefix: my-\n",
+		"config.yaml":        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	manifests, err := plane.Kustomize(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plane.Apply(t.Context(), manifests); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CoreV1().ConfigMaps("default").Get(t.Context(), "my-c", metav1.GetOptions{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := plane.Kustomize(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "kustomization") {
+		t.Errorf("a folder without kustomization: error %v, want one that says so", err)
+	}
+}
+
+func testPrometheusScrapesTargets(t *testing.T, plane *Plane, _ kubernetes.Interface) {
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "answer 42")
+	}))
+	defer target.Close()
+	targets := fmt.Sprintf(`[{"targets":[%q],"labels":{"pod":"chat-0"}}]`, strings.TrimPrefix(target.URL, "http://"))
+	if err := os.WriteFile(filepath.Join(plane.TargetsDir(), "fleet.json"), []byte(targets), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	query := plane.PrometheusURL() + "/api/v1/query?query=" + url.QueryEscape(`answer{pod="chat-0"}`)
+	eventually(t, "the target was scraped", func() bool {
+		resp, err := http.Get(query)
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		var answer struct {
+			Data struct{ Result []struct{ Value [2]any } }
+		}
+		err = json.NewDecoder(resp.Body).Decode(&answer)
+		return err == nil && len(answer.Data.Result) == 1 && answer.Data.Result[0].Value[1] == "42"
+	})
+}
+
+// testAggregatorReachesAServerOnThisMachine registers an API that a server of this process serves, in the way that the
+// metrics adapter is registered.
+func testAggregatorReachesAServerOnThisMachine(t *testing.T, plane *Plane, client kubernetes.Interface) {
+	pair, err := plane.ServingCert("adapter.default.svc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) == 0 || r.TLS.PeerCertificates[0].Subject.CommonName != "front-proxy-client" {
+			http.Error(w, "only the aggregator may ask", http.StatusForbidden)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"greeting.example.com/v1","resources":[],
+			"user":%q}`, r.Header.Get("X-Remote-User"))
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
+	defer server.Close()
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = plane.Apply(t.Context(), fmt.Appendf(nil, `
+{apiVersion: v1, kind: Service, metadata: {name: adapter}, spec: {type: ExternalName, externalName: localhost}}
+---
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.greeting.example.com}
+spec:
+  group: greeting.example.com
+  version: v1
+  groupPriorityMinimum: 100
+  versionPriority: 100
+  caBundle: %s
+  service: {namespace: default, name: adapter, port: %s}
+`, base64.StdEncoding.EncodeToString(plane.CA()), port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page []byte
+	eventually(t, "the API server passes requests on", func() bool {
+		page, err = client.CoreV1().RESTClient().Get().AbsPath("/apis/greeting.example.com/v1").DoRaw(t.Context())
+		return err == nil
+	})
+	if !strings.Contains(string(page), `"user":"admin"`) {
+		t.Errorf("the server was not told who asks: %s", page)
 	}
 }
 
@@ -289,163 +517,6 @@ func TestTwoPlanesAtOnce(t *testing.T) {
 	}
 }
 
-func TestUsersHaveTheRightsOfTheirRoles(t *testing.T) {
-	plane, _ := startPlane(t, Options{})
-	err := plane.Apply(t.Context(), []byte(`
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: reads-config, namespace: llm}
-rules: [{apiGroups: [""], resources: [configmaps], verbs: [list]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: reads-config, namespace: llm}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reads-config}
-subjects: [{kind: ServiceAccount, name: optimizer, namespace: llm}]
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: llm}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	kubeconfig, err := plane.ServiceAccountKubeconfig("llm", "optimizer")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := client.CoreV1().ConfigMaps("llm").List(t.Context(), metav1.ListOptions{}); err != nil {
-		t.Errorf("what the role allows: %v", err)
-	}
-	if _, err := client.CoreV1().ConfigMaps("default").List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
-		t.Errorf("another namespace: error %v, want forbidden", err)
-	}
-}
-
-func TestKubectlWorksWithTheKubeconfig(t *testing.T) {
-	plane, _ := startPlane(t, Options{})
-	out, err := exec.CommandContext(t.Context(), plane.Kubectl(), "--kubeconfig", plane.AdminKubeconfig(), "version", "-o", "json").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var versions struct {
-		ClientVersion, ServerVersion struct{ GitVersion string }
-	}
-	if err := json.Unmarshal(out, &versions); err != nil {
-		t.Fatal(err)
-	}
-	if v := versions.ServerVersion.GitVersion; v == "" || v != versions.ClientVersion.GitVersion {
-		t.Errorf("client and server versions are %+v, want the same", versions)
-	}
-}
-
-const widgetCRD = `
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {kind: Widget, plural: widgets, singular: widget}
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}
-`
-
-func TestApplyOrdersAndReportsAllFaults(t *testing.T) {
-	plane, _ := startPlane(t, Options{})
-	// The widget comes before its definition and its namespace.
-	files := fstest.MapFS{
-		"a/widget.yaml":           {Data: []byte("apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w, namespace: shop}\nspec: {size: 1}\n")},
-		"b/crd.yaml":              {Data: []byte(widgetCRD)},
-		"b/kustomization.yaml":    {Data: []byte("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [crd.yaml]\n")},
-		"c/namespace.json":        {Data: []byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`)},
-		"c/README.md":             {Data: []byte("not a manifest: [")},
-		"d/default-namespace.yml": {Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n")},
-	}
-	for range 2 { // applying again changes nothing
-		if err := plane.ApplyFS(t.Context(), files); err != nil {
-			t.Fatal(err)
-		}
-	}
-	err := plane.Apply(t.Context(), []byte(`
-{apiVersion: example.com/v1, kind: Widget, metadata: {name: bad, namespace: shop}, spec: {size: large}}
----
-{apiVersion: v1, kind: ConfigMap, metadata: {name: homeless, namespace: nowhere}}
----
-{apiVersion: v1, kind: ConfigMap, metadata: {name: fine, namespace: shop}}
-`))
-	if err == nil || !strings.Contains(err.Error(), "shop/bad") || !strings.Contains(err.Error(), "nowhere/homeless") {
-		t.Errorf("error %v, want one that names both refused objects", err)
-	}
-	get := exec.CommandContext(t.Context(), plane.Kubectl(), "--kubeconfig", plane.AdminKubeconfig(),
-		"get", "-n", "shop", "widget/w", "configmap/fine", "-o", "name")
-	if out, err := get.CombinedOutput(); err != nil {
-		t.Errorf("what was not refused is not there: %v\n%s", err, out)
-	}
-}
-
-func TestKustomize(t *testing.T) {
-	plane, client := startPlane(t, Options{})
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"kustomization.yaml": "resources: [config.yaml]\nnamePrefix: my-\n",
-		"config.yaml":        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	manifests, err := plane.Kustomize(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := plane.Apply(t.Context(), manifests); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := client.CoreV1().ConfigMaps("default").Get(t.Context(), "my-c", metav1.GetOptions{}); err != nil {
-		t.Error(err)
-	}
-	if _, err := plane.Kustomize(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "kustomization") {
-		t.Errorf("a folder without kustomization: error %v, want one that says so", err)
-	}
-}
-
-func TestPrometheusScrapesTargets(t *testing.T) {
-	plane, _ := startPlane(t, Options{Prometheus: &PrometheusOptions{}, Scheduler: SchedulerOptions{Disabled: true}})
-	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "answer 42")
-	}))
-	defer target.Close()
-	targets := fmt.Sprintf(`[{"targets":[%q],"labels":{"pod":"chat-0"}}]`, strings.TrimPrefix(target.URL, "http://"))
-	if err := os.WriteFile(filepath.Join(plane.TargetsDir(), "fleet.json"), []byte(targets), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	query := plane.PrometheusURL() + "/api/v1/query?query=" + url.QueryEscape(`answer{pod="chat-0"}`)
-	eventually(t, "the target was scraped", func() bool {
-		resp, err := http.Get(query)
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		var answer struct {
-			Data struct{ Result []struct{ Value [2]any } }
-		}
-		err = json.NewDecoder(resp.Body).Decode(&answer)
-		return err == nil && len(answer.Data.Result) == 1 && answer.Data.Result[0].Value[1] == "42"
-	})
-}
-
 func TestStartFailsWithTheReasonAndLeavesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a control plane")
@@ -462,7 +533,7 @@ func TestStartFailsWithTheReasonAndLeavesNothing(t *testing.T) {
 }
 
 func TestSchedulerStartedLater(t *testing.T) {
-	plane, client := startPlane(t, Options{Scheduler: SchedulerOptions{Disabled: true}})
+	plane, client := startPlane(t, Options{Scheduler: SchedulerOptions{Disabled: true}, PodStartup: time.Second})
 	if err := plane.AddNodes(t.Context(), NodePool{Name: "cpu", Count: 1}); err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ const (
 )
 
 // Process is a program under supervision: started, probed until it is ready, restarted whenever it dies, and ended with
-// its supervisor. Fill in the exported fields, then call Start, and Stop once.
+// its supervisor. Fill in the exported fields, then call Start and in the end Stop; after Stop it can be started again.
 type Process struct {
 	Name string   // names the process in events and errors
 	Path string   // of the executable
@@ -59,8 +59,9 @@ type Process struct {
 	pid      int
 	restarts int
 
+	life sync.Mutex // held by Start and by Stop
 	stop context.CancelFunc
-	done chan struct{} // closed when the supervisor has ended, with the process
+	done chan struct{} // closed when the supervisor has ended, with the process; nil when there is none
 }
 
 // EventType says what happened to a process.
@@ -99,18 +100,24 @@ func (e Event) String() string {
 // misconfigured: Start then returns an error that quotes the end of its log. The context bounds the start alone; once
 // Start has returned nil, the process runs, over as many restarts as it takes, until Stop.
 func (p *Process) Start(ctx context.Context) error {
+	p.life.Lock()
+	defer p.life.Unlock()
 	if p.done != nil {
-		return fmt.Errorf("%s: started twice", p.Name)
+		return fmt.Errorf("%s: is running already", p.Name)
 	}
 	supervise, stop := context.WithCancel(context.Background())
-	p.stop, p.done = stop, make(chan struct{})
+	done := make(chan struct{})
+	p.stop, p.done = stop, done
 
 	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(p.StartTimeout, defaultStartTimeout),
 		fmt.Errorf("not ready after %v", cmp.Or(p.StartTimeout, defaultStartTimeout)))
 	defer cancel()
 
 	first := make(chan error, 1)
-	go p.supervise(supervise, first)
+	go func() {
+		defer close(done)
+		p.supervise(supervise, first)
+	}()
 	var err error
 	select {
 	case err = <-first:
@@ -118,21 +125,26 @@ func (p *Process) Start(ctx context.Context) error {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		stop()
-		<-p.done
+		p.end()
 		return fmt.Errorf("%s: %w%s", p.Name, err, p.logTail())
 	}
 	return nil
 }
 
 // Stop ends the process with SIGTERM, and with SIGKILL when it takes too long, and waits until it is gone. A process
-// that was never started is stopped already.
+// that does not run is stopped already.
 func (p *Process) Stop() {
-	if p.done == nil {
-		return
+	p.life.Lock()
+	defer p.life.Unlock()
+	if p.done != nil {
+		p.end()
 	}
+}
+
+func (p *Process) end() {
 	p.stop()
 	<-p.done
+	p.done = nil
 }
 
 // PID returns the process id of the present incarnation, or 0 between two of them.
@@ -150,12 +162,11 @@ func (p *Process) Restarts() int {
 }
 
 // supervise runs the process again and again until the context ends. The first incarnation reports on first whether it
-// became ready; if it exits instead, supervision ends with it.
+// became ready; if it exits instead, supervision ends with it. Every event is reported from here, in order.
 func (p *Process) supervise(ctx context.Context, first chan<- error) {
 	// The parent-death signal follows the thread that started the child, so that thread has to live as long.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	defer close(p.done)
 
 	backoff := firstBackoff
 	for run := 0; ; run++ {

@@ -64,6 +64,12 @@ func TestProcessStartsAndStops(t *testing.T) {
 		t.Errorf("events are %v, want [ready stopped]", got)
 	}
 	p.Stop() // and again
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatalf("started again: %v", err)
+	}
+	if err := p.Start(t.Context()); err == nil {
+		t.Error("started while it runs")
+	}
 }
 
 func TestProcessIsRestartedWhenKilled(t *testing.T) {

@@ -27,7 +27,7 @@ func DefaultFleet() []NodePool {
 }
 
 // RunUp starts a control plane with nodes, says on out how to use it, and keeps it until the context ends, as it does on
-// Ctrl-C with signal.NotifyContext. Then it removes everything. Being ended that way is no error.
+// Ctrl-C with signal.NotifyContext. Then it removes everything. Being ended that way is no error, at whatever point.
 func RunUp(ctx context.Context, o UpOptions, out io.Writer) (err error) {
 	if o.Progress == nil {
 		o.Progress = out
@@ -38,12 +38,18 @@ func RunUp(ctx context.Context, o UpOptions, out io.Writer) (err error) {
 	}
 	started := time.Now()
 	plane, err := Start(ctx, o.Options)
+	if err != nil && ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
-		return unlessDone(ctx, err)
+		return err
 	}
 	defer func() {
+		if ctx.Err() != nil {
+			err = nil
+		}
 		fmt.Fprintln(out, "stopping")
-		err = errors.Join(unlessDone(ctx, err), plane.Stop())
+		err = errors.Join(err, plane.Stop())
 	}()
 	if err := plane.AddNodes(ctx, pools...); err != nil {
 		return err
@@ -68,12 +74,4 @@ func (p *Plane) describe(out io.Writer, pools []NodePool, took time.Duration) {
 	}
 	fmt.Fprintf(out, "  logs       %s\n\nUse it:\n  export KUBECONFIG=%s\n  kubectl get nodes\n", p.dir, p.admin)
 	fmt.Fprintf(out, "A kubectl of the same version: %s\n\nCtrl-C ends it and removes everything.\n", p.Kubectl())
-}
-
-// unlessDone returns nil instead of an error that only says that the context has ended.
-func unlessDone(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		return nil
-	}
-	return err
 }
