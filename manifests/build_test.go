@@ -1,0 +1,268 @@
+package manifests
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	apiregistration "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
+	schedulerscheme "k8s.io/kubernetes/pkg/scheduler/apis/config/scheme"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// foreign are the groups of resources whose types belong to other projects; they are checked for their shape alone.
+var foreign = map[string]bool{"cert-manager.io": true, "monitoring.coreos.com": true}
+
+// strictDecoder decodes every type that the manifests use, and refuses unknown and duplicate fields.
+func strictDecoder(t *testing.T) runtime.Decoder {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, apiregistration.AddToScheme, apiextensions.AddToScheme, v1alpha1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer()
+}
+
+// decode reads a stream into typed objects; what is foreign stays unstructured.
+func decode(t *testing.T, stream []byte) []runtime.Object {
+	t.Helper()
+	decoder := strictDecoder(t)
+	var objects []runtime.Object
+	documents := utilyaml.NewYAMLReader(bufioReader(stream))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var content map[string]any
+		if err := yaml.UnmarshalStrict(document, &content); err != nil {
+			t.Errorf("%v in\n%s", err, document)
+			continue
+		}
+		if len(content) == 0 {
+			continue
+		}
+		u := &unstructured.Unstructured{Object: content}
+		if foreign[u.GroupVersionKind().Group] {
+			objects = append(objects, u)
+			continue
+		}
+		object, _, err := decoder.Decode(document, nil, nil)
+		if err != nil {
+			t.Errorf("%s %s: %v", u.GetKind(), u.GetName(), err)
+			continue
+		}
+		objects = append(objects, object)
+	}
+}
+
+// build runs a kustomization of the embedded files, in memory.
+func build(t *testing.T, dir string, extra ...file) []byte {
+	t.Helper()
+	disk := filesys.MakeFsInMemory()
+	for _, f := range append(embedded(t), extra...) {
+		if err := disk.WriteFile("/"+f.name, f.data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, "/"+dir)
+	if err != nil {
+		t.Fatalf("%s: %v", dir, err)
+	}
+	stream, err := built.AsYaml()
+	if err != nil {
+		t.Fatalf("%s: %v", dir, err)
+	}
+	return stream
+}
+
+type file struct {
+	name string
+	data []byte
+}
+
+// embedded returns all embedded files.
+func embedded(t *testing.T) []file {
+	t.Helper()
+	var files []file
+	err := fs.WalkDir(Files, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := Files.ReadFile(name)
+		files = append(files, file{name, data})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// everything is the default with all components: what a cluster with cert-manager and the prometheus-operator can have.
+var everything = file{"test/everything/kustomization.yaml", []byte(`
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../../overlays/default, ../../samples]
+components: [../../components/custom-metrics, ../../components/service-monitor]
+`)}
+
+// builds are the kustomizations that are meant to be applied.
+func builds(t *testing.T) map[string][]runtime.Object {
+	t.Helper()
+	all := map[string][]runtime.Object{"everything": decode(t, build(t, "test/everything", everything))}
+	for _, dir := range []string{"overlays/default", "overlays/standalone", "overlays/local", "samples"} {
+		all[dir] = decode(t, build(t, dir))
+	}
+	return all
+}
+
+func TestKustomizationsBuild(t *testing.T) {
+	for name, objects := range builds(t) {
+		if len(objects) == 0 {
+			t.Errorf("%s is empty", name)
+		}
+		seen := map[string]bool{}
+		for _, object := range objects {
+			if id := identify(object); seen[id] {
+				t.Errorf("%s holds %s twice", name, id)
+			} else {
+				seen[id] = true
+			}
+		}
+	}
+}
+
+// Files that are applied as they are, without kustomize, are complete objects.
+func TestEveryFileDecodesStrictly(t *testing.T) {
+	patches := []string{"overlays/default/sidecar.yaml"}
+	for _, f := range embedded(t) {
+		t.Run(f.name, func(t *testing.T) {
+			switch {
+			case path.Base(f.name) == "kustomization.yaml":
+				if err := yaml.UnmarshalStrict(f.data, &types.Kustomization{}); err != nil {
+					t.Error(err)
+				}
+			case f.name == "scheduler/config.yaml":
+				if _, _, err := schedulerscheme.Codecs.UniversalDecoder().Decode(f.data, nil, nil); err != nil {
+					t.Error(err)
+				}
+			case slices.Contains(patches, f.name):
+			case len(decode(t, f.data)) == 0:
+				t.Error("no object")
+			}
+		})
+	}
+}
+
+// A definition that is generated but not listed would never be installed.
+func TestEveryFileIsPartOfItsKustomization(t *testing.T) {
+	listed := map[string]map[string]bool{}
+	for _, f := range embedded(t) {
+		dir, base := path.Split(f.name)
+		if base != "kustomization.yaml" {
+			continue
+		}
+		var k types.Kustomization
+		if err := yaml.Unmarshal(f.data, &k); err != nil {
+			t.Fatal(err)
+		}
+		listed[dir] = map[string]bool{}
+		for _, resource := range k.Resources {
+			listed[dir][resource] = true
+		}
+		for _, patch := range k.Patches {
+			listed[dir][patch.Path] = true
+		}
+		for _, generator := range k.ConfigMapGenerator {
+			for _, source := range generator.FileSources {
+				listed[dir][source] = true
+			}
+		}
+	}
+	for _, f := range embedded(t) {
+		dir, base := path.Split(f.name)
+		if base != "kustomization.yaml" && !listed[dir][base] {
+			t.Errorf("%s is not listed in %skustomization.yaml, which lists %v", f.name, dir, slices.Sorted(maps.Keys(listed[dir])))
+		}
+	}
+}
+
+func TestStreams(t *testing.T) {
+	for name, stream := range map[string][]byte{"CRDs": CRDs(), "RBAC": RBAC(), "Samples": Samples()} {
+		if len(decode(t, stream)) == 0 {
+			t.Errorf("%s is empty", name)
+		}
+	}
+	if got, want := len(decode(t, CRDs())), 5; got != want {
+		t.Errorf("%d definitions, want %d", got, want)
+	}
+	if !strings.Contains(string(SchedulerConfig()), "KubeSchedulerConfiguration") {
+		t.Errorf("no configuration of a scheduler:\n%s", SchedulerConfig())
+	}
+}
+
+func TestLocal(t *testing.T) {
+	ca := []byte("-----BEGIN CERTIFICATE-----\n")
+	stream, err := Local(12345, ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	services := 0
+	for _, object := range decode(t, stream) {
+		service, is := object.(*apiregistration.APIService)
+		if !is {
+			continue
+		}
+		services++
+		if port := service.Spec.Service.Port; port == nil || *port != 12345 {
+			t.Errorf("%s leads to port %v", service.Name, port)
+		}
+		if !bytes.Equal(service.Spec.CABundle, ca) {
+			t.Errorf("%s trusts %q", service.Name, service.Spec.CABundle)
+		}
+	}
+	if services != 3 {
+		t.Errorf("%d APIServices, want 3", services)
+	}
+	// Everything else is what the overlay of that name says.
+	local, overlay := map[string]bool{}, map[string]bool{}
+	for _, object := range decode(t, stream) {
+		local[identify(object)] = true
+	}
+	for _, object := range decode(t, build(t, "overlays/local")) {
+		overlay[identify(object)] = true
+	}
+	if !maps.Equal(local, overlay) {
+		t.Errorf("Local and the overlay local differ:\n%v\n%v", slices.Sorted(maps.Keys(local)), slices.Sorted(maps.Keys(overlay)))
+	}
+	for _, port := range []int{-1, 0, 65536} {
+		if _, err := Local(port, ca); err == nil {
+			t.Errorf("port %d is accepted", port)
+		}
+	}
+}
