@@ -77,5 +77,8 @@ func ofLaw(all map[string]float64) map[string]float64 {
 	return own
 }
 
+// RooflineVersion is the version of the parametrisation of [Roofline].
+const RooflineVersion = 1
+
 // lawVersions are the versions of parametrisations that were ever changed; the others have version 0.
-var lawVersions = map[string]int{LawWork: 0, LawLinear: 0, LawRoofline: 1}
+var lawVersions = map[string]int{LawWork: 0, LawLinear: 0, LawRoofline: RooflineVersion}

@@ -3,8 +3,6 @@ package queueing
 import (
 	"errors"
 	"math"
-
-	"github.com/llm-inferno/inferno/optimizer/plug"
 )
 
 // StateDependent is the reference model "mm1k-state-dependent": a birth–death queue of finite room in which n requests in service complete
@@ -184,11 +182,4 @@ func (p prefillCut) fits(m, b float64) bool {
 func meanOnly(mean float64) Quantity {
 	nan := math.NaN()
 	return Quantity{Mean: mean, P50: nan, P90: nan, P95: nan, P99: nan}
-}
-
-// Models are the registered queueing models.
-func Models() plug.Registry[Model] {
-	return plug.NewRegistry("queueing model",
-		plug.Of(ModelStateDependent, func() plug.NoOptions { return plug.NoOptions{} }, func(plug.NoOptions) (Model, error) { return StateDependent{}, nil }),
-	)
 }

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/json"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/fitting"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+)
+
+func newPredictCommand() *cobra.Command {
+	var (
+		fit, data, model string
+		prior            bool
+		files            knowledgeFiles
+	)
+	cmd := &cobra.Command{
+		Use:   "predict (--fit fitted.json | --prior) --data points.csv",
+		Short: "Predict latencies of benchmark points, from a fit or from physics alone",
+		Long: `Writes the rows of the data as CSV, with the predicted mean time to first token and time between tokens and, for open arrivals, their
+90th and 99th percentiles. Measured columns are never read. A pair that the fit lacks is predicted from the prior.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if data == "" || prior == (fit != "") {
+				return badInput{errors.New("--data and one of --fit and --prior must be given")}
+			}
+			knowledge, err := files.load()
+			if err != nil {
+				return err
+			}
+			points, err := readFile(data, func(r io.Reader) (*fitting.Points, error) { return fitting.ReadPoints(r, false) })
+			if err != nil {
+				return err
+			}
+			var models v1alpha1.ModelData
+			if fit != "" {
+				if models, err = readFile(fit, readModels); err != nil {
+					return err
+				}
+			}
+			queue, err := queueing.Models().New(model, nil)
+			if err != nil {
+				return badInput{err}
+			}
+			predictor, err := fitting.NewPredictor(queue, knowledge, models.Spec)
+			if err != nil {
+				return badInput{fmt.Errorf("%s: %w", fit, err)}
+			}
+			return writePredictions(cmd.OutOrStdout(), predictor, points)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&fit, "fit", "", "model data that inferno fit wrote")
+	f.BoolVar(&prior, "prior", false, "predict from physics and experience alone")
+	f.StringVar(&data, "data", "", "CSV of points")
+	f.StringVar(&model, "queue-model", queueing.ModelContinuousBatching, "queueing model for open arrivals: "+strings.Join(queueing.Models().Names(), ", "))
+	files.register(cmd)
+	return cmd
+}
+
+func readModels(r io.Reader) (v1alpha1.ModelData, error) {
+	var models v1alpha1.ModelData
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return models, err
+	}
+	strict, err := json.UnmarshalStrict(text, &models)
+	return models, errors.Join(append(strict, err)...)
+}
+
+// writePredictions answers every row, in order. Rows that cannot be predicted are an error, after the others were written.
+func writePredictions(w io.Writer, predictor *fitting.Predictor, points *fitting.Points) error {
+	out := csv.NewWriter(w)
+	header := append([]string(nil), points.Header...)
+	header = append(header, "predicted_ttft_ms", "predicted_itl_ms",
+		"predicted_ttft_p90_ms", "predicted_ttft_p99_ms", "predicted_itl_p90_ms", "predicted_itl_p99_ms")
+	if err := out.Write(header); err != nil {
+		return err
+	}
+	var faults []error
+	for _, p := range points.Rows {
+		q, err := predictor.Predict(p)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("line %d: %w", p.Line, err))
+			continue
+		}
+		row := append([]string(nil), p.Fields...)
+		for _, v := range []float64{q.TTFT.Mean, q.ITL.Mean, q.TTFT.P90, q.TTFT.P99, q.ITL.P90, q.ITL.P99} {
+			row = append(row, milliseconds(v))
+		}
+		if err := out.Write(row); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	if err := errors.Join(faults...); err != nil {
+		return badInput{err}
+	}
+	return out.Error()
+}
+
+// milliseconds as text; empty where unknown.
+func milliseconds(seconds float64) string {
+	if math.IsNaN(seconds) {
+		return ""
+	}
+	return strconv.FormatFloat(seconds*1e3, 'g', 8, 64)
+}

@@ -1,0 +1,264 @@
+package fitting
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+)
+
+// Knowledge is what priors are derived from.
+type Knowledge struct {
+	Architectures Architectures
+	Accelerators  Accelerators
+}
+
+// BuiltIn is the knowledge that comes with the program.
+func BuiltIn() Knowledge {
+	return Knowledge{Architectures: BuiltInArchitectures(), Accelerators: BuiltInAccelerators()}
+}
+
+// UnknownAccelerator says that nothing is known of a card.
+type UnknownAccelerator struct{ Name string }
+
+// Error implements error.
+func (u *UnknownAccelerator) Error() string {
+	return fmt.Sprintf("accelerator %q is not in the catalogue: give its memory, bandwidth and FLOP/s", u.Name)
+}
+
+// setting is a pair with everything its prior rests on.
+type setting struct {
+	physics
+	kind    kind
+	guessed bool
+}
+
+func (k Knowledge) setting(g Group) (setting, error) {
+	card, ok := k.Accelerators.Find(g["accelerator"])
+	if !ok {
+		return setting{}, &UnknownAccelerator{g["accelerator"]}
+	}
+	arch, guessed := k.Architectures.Find(g["model"])
+	degree := func(column string) int {
+		n, err := strconv.Atoi(g[column])
+		if err != nil {
+			return 0 // absent
+		}
+		return n
+	}
+	precision := Precision(g["precision"])
+	cacheBytes := 2.0
+	if g["engine"] == "trtllm" && precision.bytes() <= 1 {
+		cacheBytes = 1 // TensorRT-LLM caches in 8 bits where the weights have at most that
+	}
+	s := scales(arch, card, precision, parallelism(degree("tensor_parallel"), degree("attention_dp"), degree("expert_parallel")), cacheBytes)
+	return setting{
+		physics: s, guessed: guessed,
+		kind: kind{engine: g["engine"], moe: s.moe, cards: s.cards, precision: precision, accelerator: card.Name},
+	}, nil
+}
+
+// Prior is the law that physics and experience with other pairs give a pair that was never measured.
+func (k Knowledge) Prior(g Group) (queueing.Roofline, error) {
+	s, err := k.setting(g)
+	if err != nil {
+		return queueing.Roofline{}, err
+	}
+	mean, _ := s.kind.prior(s.guessed)
+	return s.law(mean), nil
+}
+
+const (
+	// itlNoise and ttftNoise are the relative errors of measurements, and of the law's form, that a fit reckons with.
+	itlNoise, ttftNoise = 0.03, 0.12
+	// outlying is the number of those errors beyond which a point is reported.
+	outlying = 5
+	// blind is the share of the prior's variance that must be left for a multiplier to count as not identified.
+	blind = 0.8
+)
+
+// Residual is how far one point is from the law, as logarithms of predicted over measured.
+type Residual struct {
+	Line      int
+	TTFT, ITL float64
+	// Outlier is true where the point is so far off that the fit gave it up.
+	Outlier bool
+}
+
+// Fit is what was learned of one group.
+type Fit struct {
+	Group  Group
+	Points int
+	Law    queueing.Law
+	// Order names the parameters whose logarithms Covariance is of.
+	Order      []string
+	Covariance [][]float64
+	// Unseen are the parameters that the data say next to nothing about, so that the prior decides.
+	Unseen    []string
+	Residuals []Residual
+	// Calibration corrects the law near measured points.
+	Calibration Calibration
+	// Guessed is true where the architecture is guessed from the model's name.
+	Guessed bool
+}
+
+// Options of a fit.
+type Options struct {
+	// Law is the name of the law; empty for the roofline.
+	Law string
+	// OpenLoop uses measurements of open arrivals too.
+	OpenLoop bool
+}
+
+// FitAll fits every group of points, in the order of their keys. The error joins those of all groups.
+func (k Knowledge) FitAll(points *Points, o Options) ([]*Fit, error) {
+	var fits []*Fit
+	var faults []error
+	for _, group := range points.Groups(func(p Point) bool { return p.Clients > 0 || o.OpenLoop }) {
+		f, err := k.fit(group, o)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		fits = append(fits, f)
+	}
+	if len(fits) == 0 && len(faults) == 0 {
+		faults = append(faults, errors.New("no points to fit: no row has a concurrency"))
+	}
+	return fits, errors.Join(faults...)
+}
+
+func (k Knowledge) fit(points []Point, o Options) (*Fit, error) {
+	group := points[0].Group
+	s, err := k.setting(group)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", group.Key(), err)
+	}
+	l, err := s.form(o.Law)
+	if err != nil {
+		return nil, err
+	}
+	x := append([]float64(nil), l.mean...)
+	m := len(points)
+	jac := leastSquares(x, 2*m+len(x), func(x, r []float64) {
+		law := l.law(x)
+		for i, p := range points {
+			itl, ttft := predicted(law, p)
+			r[i] = robust(math.Log(itl/p.ITL), itlNoise)
+			r[m+i] = robust(math.Log(ttft/p.TTFT), ttftNoise)
+		}
+		for j := range x {
+			r[2*m+j] = (x[j] - l.mean[j]) / l.sd[j]
+		}
+	})
+	f := &Fit{Group: group, Points: m, Law: l.law(x), Order: l.names, Covariance: covariance(jac), Guessed: s.guessed}
+	for j, name := range l.names {
+		if f.Covariance[j][j] > blind*l.sd[j]*l.sd[j] {
+			f.Unseen = append(f.Unseen, name)
+		}
+	}
+	for _, p := range points {
+		itl, ttft := predicted(f.Law, p)
+		r := Residual{Line: p.Line, ITL: math.Log(itl / p.ITL), TTFT: math.Log(ttft / p.TTFT)}
+		r.Outlier = math.Abs(r.ITL) > outlying*itlNoise || math.Abs(r.TTFT) > outlying*ttftNoise
+		f.Residuals = append(f.Residuals, r)
+	}
+	if _, ours := f.Law.(queueing.Roofline); ours {
+		f.Calibration = calibrate(points, f.Residuals)
+	}
+	return f, nil
+}
+
+// Errors are the mean relative errors of the law alone on its own points.
+func (f *Fit) Errors() (itl, ttft float64) {
+	for _, r := range f.Residuals {
+		itl += math.Abs(math.Expm1(r.ITL)) / float64(f.Points)
+		ttft += math.Abs(math.Expm1(r.TTFT)) / float64(f.Points)
+	}
+	return itl, ttft
+}
+
+// Describe lists the parameters as model data give them.
+func (f *Fit) Describe() string {
+	parameters := f.parameters().Parameters
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		parts = append(parts, fmt.Sprintf("%s=%.4g", name, parameters[name]))
+	}
+	return strings.Join(parts, " ")
+}
+
+// predicted latencies of a point that was validated when it was read; what still cannot be predicted is NaN.
+func predicted(law queueing.Law, p Point) (itl, ttft float64) {
+	var q queueing.Prediction
+	var err error
+	if p.Clients > 0 {
+		q, err = queueing.Closed(law, p.Requests, p.Limits, p.Clients)
+	} else if replica, failed := (queueing.ContinuousBatching{}).Replica(law, p.Requests, p.Limits); failed == nil {
+		q, err = replica.Open(p.Rate)
+	} else {
+		err = failed
+	}
+	if err != nil {
+		return math.NaN(), math.NaN()
+	}
+	return q.ITL.Mean, q.TTFT.Mean
+}
+
+// covariance is the inverse of the normal matrix: Gauss–Newton's approximation of the posterior.
+func covariance(jac *mat.Dense) [][]float64 {
+	var normal mat.SymDense
+	normal.SymOuterK(1, jac.T())
+	k := normal.SymmetricDim()
+	var chol mat.Cholesky
+	var inverse mat.SymDense
+	ok := chol.Factorize(&normal) && chol.InverseTo(&inverse) == nil
+	c := make([][]float64, k)
+	for i := range c {
+		c[i] = make([]float64, k)
+		for j := range c[i] {
+			if ok {
+				c[i][j] = inverse.At(i, j)
+			}
+		}
+	}
+	return c
+}
+
+// parameters of the law with its name.
+func (f *Fit) parameters() v1alpha1.LawParms {
+	switch l := f.Law.(type) {
+	case queueing.Roofline:
+		return v1alpha1.LawParms{Name: queueing.LawRoofline, Version: queueing.RooflineVersion, Parameters: l.Parameters()}
+	case queueing.Work:
+		return v1alpha1.LawParms{Name: queueing.LawWork, Parameters: map[string]float64{"alpha": l.Alpha * 1e3, "beta": l.Beta * 1e3, "gamma": l.Gamma * 1e3}}
+	case queueing.Linear:
+		return v1alpha1.LawParms{Name: queueing.LawLinear, Parameters: map[string]float64{
+			"alpha": l.Alpha * 1e3, "beta": l.Beta * 1e3, "gamma": l.Gamma * 1e3, "delta": l.Delta * 1e3,
+		}}
+	}
+	panic(fmt.Sprintf("fitting: law %T has no parameters", f.Law)) // form makes no other
+}
+
+// Performance is the fit as model data.
+func (f *Fit) Performance() v1alpha1.PerformanceEntry {
+	law := f.parameters()
+	law.Order, law.Covariance = f.Order, f.Covariance
+	f.Calibration.store(law.Parameters)
+	e := v1alpha1.PerformanceEntry{
+		Name:        f.Group["model"],
+		Performance: v1alpha1.Performance{Acc: f.Group["accelerator"], AccCount: 1, Match: maps.Clone(f.Group), Law: &law},
+	}
+	if l, ok := f.Law.(queueing.Roofline); ok {
+		e.KVTokens = int(l.KVTokens)
+	}
+	return e
+}

@@ -1,0 +1,178 @@
+package fitting
+
+import (
+	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// dense is a typical dense model of that many billions of parameters: hidden size h over h/128 layers, feed-forward 3.5·h, one key-value
+// head for four query heads of 128, so that a layer has 13·h² parameters.
+func dense(billions float64) v1alpha1.Architecture {
+	heads := max(4, int(math.Round(math.Cbrt(billions*1e9/13*128)/128)))
+	h := heads * 128
+	return v1alpha1.Architecture{
+		NumHiddenLayers: max(1, int(math.Round(billions*1e9/(13*float64(h)*float64(h))))), HiddenSize: h, IntermediateSize: h * 7 / 2,
+		NumAttentionHeads: heads, NumKeyValueHeads: max(1, heads/4), HeadDim: 128, VocabSize: 128000,
+	}
+}
+
+// footprint are the sizes of a model that an iteration is made of.
+type footprint struct {
+	layers, hidden float64
+	// always and experts are the parameters that every token uses, and those of all routed experts.
+	always, experts float64
+	// share of the routed experts that serve one token; 0 for dense models.
+	share float64
+	// active parameters per token.
+	active float64
+	// kv is the number of values cached per token, over all layers.
+	kv float64
+	// pair is the number of FLOP for one pair of tokens in attention, over all layers.
+	pair float64
+	// latent is true where the cache holds one latent for all heads, which tensor parallelism cannot split.
+	latent bool
+	// kvHeads is the number of key-value heads, over which tensor parallelism splits the cache.
+	kvHeads float64
+}
+
+// measure derives the sizes of a decoder-only transformer with gated feed-forward layers (three matrices each). Multi-head latent
+// attention: DeepSeek-V2, arXiv 2405.04434, section 2.1.
+func measure(a v1alpha1.Architecture) footprint {
+	f := func(n int) float64 { return float64(n) }
+	layers, hidden, heads := f(a.NumHiddenLayers), f(a.HiddenSize), f(a.NumAttentionHeads)
+	kvHeads, headDim := f(or(a.NumKeyValueHeads, a.NumAttentionHeads)), f(or(a.HeadDim, a.HiddenSize/max(1, a.NumAttentionHeads)))
+	routed := f(max(a.NumLocalExperts, a.NRoutedExperts, a.NumExperts))
+	inter, expert := 3*hidden*f(a.IntermediateSize), 3*hidden*f(or(a.MoEIntermediateSize, a.IntermediateSize))
+
+	var attention float64
+	p := footprint{layers: layers, hidden: hidden, kvHeads: kvHeads}
+	if rank, rope := f(a.KVLoraRank), f(a.QKRopeHeadDim); rank > 0 {
+		nope, value, query := f(a.QKNopeHeadDim), f(a.VHeadDim), f(a.QLoraRank)
+		attention = hidden*(rank+rope) + rank*heads*(nope+value) + heads*value*hidden
+		if query > 0 {
+			attention += hidden*query + query*heads*(nope+rope)
+		} else {
+			attention += hidden * heads * (nope + rope)
+		}
+		p.latent, p.kv, p.pair = true, layers*(rank+rope), layers*2*heads*(nope+rope+value)
+	} else {
+		attention = 2*hidden*heads*headDim + 2*hidden*kvHeads*headDim
+		p.kv, p.pair = layers*2*kvHeads*headDim, layers*4*heads*headDim
+	}
+	denseLayers := layers
+	if routed > 0 {
+		denseLayers = math.Min(layers, f(a.FirstKDenseReplace))
+		p.share = math.Min(1, f(max(1, a.NumExpertsPerTok))/routed)
+		p.experts = (layers - denseLayers) * routed * expert
+	}
+	p.always = layers*attention + denseLayers*inter + (layers-denseLayers)*f(a.NSharedExperts)*expert + f(a.VocabSize)*hidden
+	p.active = p.always + p.experts*p.share
+	return p
+}
+
+func or(n, otherwise int) int {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// Precision of weights and products: "bf16", "fp8", "fp4"; anything else counts as bf16.
+type Precision string
+
+// bytes per parameter; fp4 with its block scales.
+func (p Precision) bytes() float64 {
+	switch p {
+	case "fp8", "int8":
+		return 1
+	case "fp4", "nvfp4", "int4":
+		return 0.5625
+	}
+	return 2
+}
+
+// flops is the dense FLOP/s of the card at the precision, or the best it has.
+func (p Precision) flops(a Accelerator) float64 {
+	best := a.BF16
+	if b := p.bytes(); b <= 1 && a.FP8 > 0 {
+		best = a.FP8
+		if b < 1 && a.FP4 > 0 {
+			best = a.FP4
+		}
+	}
+	return best
+}
+
+// Parallelism is how a replica is spread over cards.
+type Parallelism struct {
+	// Tensor is the number of cards that share each attention layer, Data the number of such groups, together Tensor·Data cards.
+	Tensor, Data int
+}
+
+// parallelism reads the three degrees of benchmark records, 0 where absent. Records that multiply them (tensor 64 with 8 experts' groups
+// on 8 cards, or tensor = data on one group) are recognised by their squares.
+func parallelism(tensor, data, expert int) Parallelism {
+	tensor, data, expert = max(1, tensor), max(1, data), max(1, expert)
+	switch cards := tensor * data; {
+	case expert > 2 && cards == expert*expert && data > 1:
+		return Parallelism{1, expert}
+	case expert > 2 && cards == expert*expert:
+		return Parallelism{expert, 1}
+	case expert > 1 && tensor == data && cards == expert:
+		return Parallelism{tensor, 1}
+	}
+	return Parallelism{tensor, data}
+}
+
+// physics are the times in seconds that the hardware allows at best, the scales of the multipliers that are fitted.
+type physics struct {
+	layers float64
+	cards  float64
+	moe    bool
+	// weights, experts: reading them once; share of experts per token.
+	weights, experts, share float64
+	// compute per token with its collectives, attention per pair, kv per cached token.
+	compute, attention, kv float64
+	// overhead of an iteration in which each layer takes 20 µs, or 50 µs where cards must agree.
+	overhead float64
+	// kvTokens that the memory holds beside the weights.
+	kvTokens float64
+}
+
+const (
+	layerOverhead, parallelLayerOverhead = 20e-6, 50e-6
+	// usedMemory is the share of memory that engines use by default, and reserve what they keep per card for activations, in bytes.
+	usedMemory, reserve = 0.9, 3e9
+	// leastCache is the smallest KV cache assumed, in bytes: an engine that runs has one.
+	leastCache = 1e9
+)
+
+// scales derives the physics of a pair. cacheBytes is the number of bytes of a cached value.
+func scales(a v1alpha1.Architecture, c Accelerator, p Precision, par Parallelism, cacheBytes float64) physics {
+	f := measure(a)
+	g := float64(par.Tensor * par.Data)
+	splits := float64(par.Data)
+	if !f.latent {
+		splits *= math.Min(float64(par.Tensor), f.kvHeads)
+	}
+	s := physics{
+		layers: f.layers, cards: g, moe: f.experts > 0,
+		weights: f.always * p.bytes() / g / c.Bandwidth,
+		experts: f.experts * p.bytes() / g / c.Bandwidth,
+		share:   f.share,
+		compute: 2 * f.active / (g * p.flops(c)), attention: f.pair / (g * c.BF16),
+		kv:       f.kv * cacheBytes / splits / c.Bandwidth,
+		overhead: f.layers * layerOverhead,
+	}
+	if g > 1 {
+		s.overhead = f.layers * parallelLayerOverhead
+		if c.Link > 0 { // two ring all-reduces a layer of 2-byte activations, each moving 2·(T−1)/T of them
+			t := float64(par.Tensor)
+			s.compute += f.layers * 2 * f.hidden * 2 * 2 * (t - 1) / t / c.Link
+		}
+	}
+	free := math.Max(leastCache, g*c.Memory*usedMemory-(f.always+f.experts)*p.bytes()-g*reserve)
+	s.kvTokens = free / (f.kv * cacheBytes * g / splits)
+	return s
+}

@@ -1,0 +1,75 @@
+package fitting
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+)
+
+// Predictor answers points: from fitted model data, and where there are none for a pair, from the prior.
+type Predictor struct {
+	model     queueing.Model
+	knowledge Knowledge
+	fitted    map[string]learned
+}
+
+// learned is a law with its calibration.
+type learned struct {
+	law         queueing.Law
+	calibration Calibration
+}
+
+// NewPredictor prepares the laws of all fitted entries, which say by Match (and by name and accelerator where that is absent) what they
+// hold for. The error joins every fault.
+func NewPredictor(model queueing.Model, knowledge Knowledge, fitted []v1alpha1.PerformanceEntry) (*Predictor, error) {
+	p := &Predictor{model: model, knowledge: knowledge, fitted: map[string]learned{}}
+	var faults []error
+	for i, e := range fitted {
+		law, err := queueing.NewLaw(e.Performance)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("models[%d] (%s on %s): %w", i, e.Name, e.Acc, err))
+			continue
+		}
+		l := learned{law: law}
+		if e.Law != nil {
+			if l.calibration, err = loadCalibration(e.Law.Parameters); err != nil {
+				faults = append(faults, fmt.Errorf("models[%d] (%s on %s): %w", i, e.Name, e.Acc, err))
+			}
+		}
+		g := Group(e.Match)
+		if len(g) == 0 {
+			g = Group{"model": e.Name, "accelerator": e.Acc}
+		}
+		p.fitted[g.Key()] = l
+	}
+	return p, errors.Join(faults...)
+}
+
+// Predict answers one point.
+func (p *Predictor) Predict(at Point) (queueing.Prediction, error) {
+	l, ok := p.fitted[at.Group.Key()]
+	if !ok {
+		law, err := p.knowledge.Prior(at.Group)
+		if err != nil {
+			return queueing.Prediction{}, err
+		}
+		l = learned{law: law}
+	}
+	if at.Clients > 0 {
+		q, err := queueing.Closed(l.law, at.Requests, at.Limits, at.Clients)
+		itl, ttft := l.calibration.correct(at)
+		q.ITL.Mean *= itl
+		q.TTFT.Mean *= ttft
+		return q, err
+	}
+	if r, ok := l.law.(queueing.Roofline); ok && at.Limits.KVTokens == 0 {
+		at.Limits.KVTokens = int(r.KVTokens)
+	}
+	replica, err := p.model.Replica(l.law, at.Requests, at.Limits)
+	if err != nil {
+		return queueing.Prediction{}, err
+	}
+	return replica.Open(at.Rate)
+}
