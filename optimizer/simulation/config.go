@@ -59,6 +59,10 @@ type Config struct {
 
 	StepTime StepTime
 
+	// RequestOverhead is the time between the submission of a request and its place
+	// in the queue, s: parsing, tokenisation, transport.
+	RequestOverhead float64
+
 	// NoiseCV is the coefficient of variation by which every iteration is
 	// multiplied (log-normal with mean 1), 0 to 1; 0 is no noise.
 	NoiseCV float64
@@ -74,6 +78,9 @@ func (c Config) Validate() error {
 		faults = append(faults, errors.New("stepTime: missing"))
 	} else if err := c.StepTime.Validate(); err != nil {
 		faults = append(faults, fmt.Errorf("stepTime: %w", err))
+	}
+	if err := notNegative("requestOverhead", c.RequestOverhead); err != nil {
+		faults = append(faults, err)
 	}
 	if !(c.NoiseCV >= 0 && c.NoiseCV <= 1) {
 		faults = append(faults, fmt.Errorf("noiseCV: %v, want 0 to 1", c.NoiseCV))

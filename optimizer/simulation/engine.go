@@ -212,8 +212,11 @@ func (e *Engine) nextStart() float64 {
 	if e.waiting.len() == 0 {
 		return math.Inf(1)
 	}
-	return max(e.freeAt, e.waiting.at(0).submittedAt)
+	return max(e.freeAt, e.queuedAt(e.waiting.at(0)))
 }
+
+// queuedAt is when a sequence came to the queue, ready to be scheduled.
+func (e *Engine) queuedAt(s *sequence) float64 { return s.submittedAt + e.config.RequestOverhead }
 
 func (e *Engine) allocate() *sequence {
 	if last := len(e.spare) - 1; last >= 0 {

@@ -55,6 +55,15 @@ func TestOneRequestAlone(t *testing.T) {
 	}
 }
 
+func TestRequestOverheadIsPartOfTTFT(t *testing.T) {
+	config := Config{Limits: Limits{MaxNumSeqs: 4, MaxNumBatchedTokens: 8}, Cache: roomy, StepTime: Linear{Base: 1}, RequestOverhead: 0.25}
+	_, done := replay(t, config, []Request{{ID: 1, InputTokens: 1, OutputTokens: 4}, {ID: 2, ArrivedAt: 1, InputTokens: 1, OutputTokens: 1}})
+	// The second is ready at 1.25 s, just when an iteration begins.
+	if got := []float64{done[0].TTFT(), done[1].TTFT()}; done[0].ID != 2 || got[0] != 1.25 || got[1] != 1.25 {
+		t.Errorf("%+v: TTFT %v s, want 1.25 of both and request 2 first", done, got)
+	}
+}
+
 func TestSingleTokenHasNoInterval(t *testing.T) {
 	config := Config{Limits: Limits{MaxNumSeqs: 1, MaxNumBatchedTokens: 8}, Cache: roomy, StepTime: Linear{Base: 1}}
 	_, done := replay(t, config, []Request{{InputTokens: 1, OutputTokens: 1}})

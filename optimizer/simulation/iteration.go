@@ -62,7 +62,7 @@ func (e *Engine) continuePrefill(budget int) (used int) {
 func (e *Engine) admit(budget int) {
 	for budget > 0 && len(e.running) < e.config.MaxNumSeqs && e.waiting.len() > 0 {
 		s := e.waiting.at(0)
-		if s.submittedAt > e.startedAt || e.blocks(s.target) > e.freeBlocks {
+		if e.queuedAt(s) > e.startedAt || e.blocks(s.target) > e.freeBlocks {
 			return
 		}
 		e.waiting.popFront()

@@ -59,7 +59,9 @@ type Truth struct {
 	Accelerator string
 	StepTime    simulation.StepTime
 	Cache       simulation.Cache
-	NoiseCV     float64
+
+	RequestOverhead float64 // see [simulation.Config], as is the next
+	NoiseCV         float64
 }
 
 // Traffic is a trace whose requests are shared out between servers, by their keys.
@@ -148,5 +150,7 @@ type truthKey struct{ model, accelerator string }
 func (k truthKey) String() string { return k.model + " on " + k.accelerator }
 
 func (t Truth) engine(limits simulation.Limits) simulation.Config {
-	return simulation.Config{Limits: limits, Cache: t.Cache, StepTime: t.StepTime, NoiseCV: t.NoiseCV}
+	return simulation.Config{
+		Limits: limits, Cache: t.Cache, StepTime: t.StepTime, RequestOverhead: t.RequestOverhead, NoiseCV: t.NoiseCV,
+	}
 }
