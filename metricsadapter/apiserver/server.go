@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
@@ -70,16 +71,30 @@ func New(o *Options, registry prometheus.Registerer) (*Server, error) {
 			go servers.informer.RunWithContext(hook)
 			return nil
 		}),
-		generic.AddReadyzChecks(healthz.NamedCheck("servers-synced", func(*http.Request) error {
-			if !servers.HasSynced() {
-				return errors.New("the Servers are not read yet")
-			}
-			return nil
-		})),
+		generic.AddReadyzChecks(
+			healthz.NamedCheck("servers-synced", func(*http.Request) error { return checkSynced(servers) }),
+			healthz.NamedCheck("front-proxy-known", func(*http.Request) error { return checkFrontProxy(config.Authentication.RequestHeaderConfig) }),
+		),
 	); err != nil {
 		return nil, fmt.Errorf("prepare the watch on Servers: %w", err)
 	}
 	return &Server{generic: generic}, nil
+}
+
+func checkSynced(servers *serverCache) error {
+	if !servers.HasSynced() {
+		return errors.New("the Servers are not read yet")
+	}
+	return nil
+}
+
+// checkFrontProxy tells whether requests that the API server passes on would be believed. The library reads the authority for it from a
+// watch and serves meanwhile, which would greet the first requests of the autoscaler as anonymous.
+func checkFrontProxy(config *authenticatorfactory.RequestHeaderConfig) error {
+	if config != nil && len(config.CAContentProvider.CurrentCABundleContent()) == 0 {
+		return errors.New("the authority of the API server's front proxy is not read yet")
+	}
+	return nil
 }
 
 // Run serves until the context ends, and then until the answers under way are given.
