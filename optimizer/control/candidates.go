@@ -105,6 +105,8 @@ func limits(s *v1alpha1.ServerEntry, p *pair, outputTokens float64) queueing.Lim
 	default:
 		l.MaxBatch = defaultMaxBatch
 	}
+	// Every running sequence decodes one token an iteration: engines refuse a batch above the token budget.
+	l.MaxBatch = min(l.MaxBatch, l.MaxBatchedTokens)
 	return l
 }
 

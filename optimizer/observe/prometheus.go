@@ -29,9 +29,12 @@ type Querier interface {
 // concurrentQueries bounds the load that one observation puts on Prometheus.
 const concurrentQueries = 4
 
+// lengthWindows is the window over which the lengths of requests are taken, in windows.
+const lengthWindows = 4
+
 // ReadMetrics asks Prometheus for the measurements of all pods over the window that ends at now.
 func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Duration) (Metrics, error) {
-	expressions := queries(model.Duration(window).String())
+	expressions := queries(model.Duration(window).String(), model.Duration(lengthWindows*window).String())
 	var answers [quantities]model.Vector
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(concurrentQueries)

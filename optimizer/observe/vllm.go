@@ -34,7 +34,7 @@ var (
 )
 
 // queries are the PromQL expressions, one for each quantity, that yield one sample for every pod. Counters are taken as rates over the
-// window, gauges as means over it.
+// window, gauges as means over it; lengths of requests, which change slowly, over a longer one.
 func queries(window string) [quantities]string {
 	rate := func(suffix string, names ...string) string {
 		return firstOf(names, func(name string) string {
@@ -53,11 +53,11 @@ func queries(window string) [quantities]string {
 		// What came in and has not gone out: the growth of what is in the engine, in requests per second. The derivative is that of the
 		// least-squares line through the window, so that a single sample does not decide.
 		growth: fmt.Sprintf("sum by (namespace, pod) (deriv(vllm:num_requests_running[%[1]s])) + sum by (namespace, pod) (deriv(vllm:num_requests_waiting[%[1]s]))", window),
-		// Prompt and generation lengths are of the requests that finished in the window.
-		promptTokens:       rate("_sum", "vllm:request_prompt_tokens"),
-		promptRequests:     rate("_count", "vllm:request_prompt_tokens"),
-		generationTokens:   rate("_sum", "vllm:request_generation_tokens"),
-		generationRequests: rate("_count", "vllm:request_generation_tokens"),
+		// Lengths are of requests that finished. Those that finish first after load has risen are the short ones, hence the long window.
+		promptTokens:       long("_sum", "vllm:request_prompt_tokens"),
+		promptRequests:     long("_count", "vllm:request_prompt_tokens"),
+		generationTokens:   long("_sum", "vllm:request_generation_tokens"),
+		generationRequests: long("_count", "vllm:request_generation_tokens"),
 		ttftSum:            rate("_sum", "vllm:time_to_first_token_seconds"),
 		ttftCount:          rate("_count", "vllm:time_to_first_token_seconds"),
 		itlSum:             rate("_sum", itlNames...),

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/simulation"
+	"github.com/llm-inferno/inferno/optimizer/simulation/fleet"
+	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
+	"github.com/llm-inferno/inferno/optimizer/simulation/trace"
+	"github.com/llm-inferno/inferno/test/controlplane"
+	"github.com/llm-inferno/inferno/test/stack"
+)
+
+//go:embed cluster.yaml
+var cluster []byte
+
+const namespace = "llm"
+
+// scenario is what the demo plays.
+type scenario struct {
+	nodes   []controlplane.NodePool
+	servers []v1alpha1.Server
+	targets map[string]serving.Targets
+	costs   map[string]float64 // cents per hour by accelerator
+	fleet   fleet.Config
+}
+
+// accelerators by the product that nodes announce.
+var accelerators = map[string]string{controlplane.H100.Product: "h100", controlplane.A100.Product: "a100", controlplane.L40S.Product: "l40s"}
+
+// shares of the trace, by server.
+var shares = []trace.Share{
+	{Server: namespace + "/chat-premium", Weight: 0.30},
+	{Server: namespace + "/chat-bulk", Weight: 0.40},
+	{Server: namespace + "/agent-premium", Weight: 0.10},
+	{Server: namespace + "/agent-bulk", Weight: 0.20},
+}
+
+func newScenario(o options) (*scenario, error) {
+	s := &scenario{
+		nodes: []controlplane.NodePool{
+			{Name: "h100", Count: 1, GPU: controlplane.H100, GPUsPerNode: 4},
+			{Name: "a100", Count: 2, GPU: controlplane.A100, GPUsPerNode: 4},
+			{Name: "l40s", Count: 4, GPU: controlplane.L40S, GPUsPerNode: 4},
+		},
+		targets: map[string]serving.Targets{}, costs: map[string]float64{},
+	}
+	if err := s.readCluster(); err != nil {
+		return nil, err
+	}
+	t, err := trace.Open(o.trace)
+	if err != nil {
+		return nil, err
+	}
+	t.Arrivals = rampUp(t.Arrivals, o.speedUp*rampTime.Seconds())
+	s.fleet.Accelerators = accelerators
+	s.fleet.Truths = truths()
+	s.fleet.Seed = o.seed
+	s.fleet.Traffic = []fleet.Traffic{{
+		Trace: t, Options: trace.Options{SpeedUp: o.speedUp, Scale: o.scale, Loop: true, Seed: o.seed}, Shares: shares,
+	}}
+	return s, nil
+}
+
+// rampTime is how long the demo takes from first requests to the full load of the trace: servers in service have load before anybody looks.
+const rampTime = 45 * time.Second
+
+// rampUp thins out the beginning of a trace, so that its load rises in a straight line until the given time. Which requests stay is decided
+// by a low-discrepancy sequence: the same ones every time, and evenly spread.
+func rampUp(arrivals []trace.Arrival, until float64) []trace.Arrival {
+	golden := (math.Sqrt(5) - 1) / 2
+	kept := arrivals[:0:0]
+	for i, a := range arrivals {
+		if _, u := math.Modf(float64(i) * golden); u < a.At/until {
+			kept = append(kept, a)
+		}
+	}
+	return kept
+}
+
+// readCluster takes servers, targets and prices from the manifest that is applied, so that they are written once.
+func (s *scenario) readCluster() error {
+	classes := map[string]v1alpha1.ServiceClassSpec{}
+	served := map[string]string{}
+	docs := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(cluster), 4096)
+	for {
+		var raw struct {
+			metav1.TypeMeta
+			metav1.ObjectMeta `json:"metadata"`
+			Spec              json.RawMessage `json:"spec"`
+		}
+		if err := docs.Decode(&raw); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("cluster.yaml: %w", err)
+		}
+		var err error
+		switch raw.Kind {
+		case "Accelerator":
+			var spec v1alpha1.AcceleratorSpec
+			err = json.Unmarshal(raw.Spec, &spec)
+			s.costs[raw.Name] = spec.Cost
+		case "Model":
+			var spec v1alpha1.ModelSpec
+			err = json.Unmarshal(raw.Spec, &spec)
+			served[raw.Name] = spec.ServedName
+		case "ServiceClass":
+			var spec v1alpha1.ServiceClassSpec
+			err = json.Unmarshal(raw.Spec, &spec)
+			classes[raw.Name] = spec
+		case "Server":
+			server := v1alpha1.Server{ObjectMeta: raw.ObjectMeta}
+			err = json.Unmarshal(raw.Spec, &server.Spec)
+			s.servers = append(s.servers, server)
+		}
+		if err != nil {
+			return fmt.Errorf("cluster.yaml: %s %s: %w", raw.Kind, raw.Name, err)
+		}
+	}
+	for _, server := range s.servers {
+		for _, t := range classes[server.Spec.ServiceClass].ModelTargets {
+			if t.Model != server.Spec.Model {
+				continue
+			}
+			targets := serving.Targets{TTFT: v1alpha1.Seconds(t.TTFT), ITL: v1alpha1.Seconds(t.ITL)}
+			s.targets[server.Name] = targets
+			s.fleet.Servers = append(s.fleet.Servers, fleet.Server{Namespace: server.Namespace, Name: server.Name, Model: served[server.Spec.Model], Targets: targets})
+		}
+	}
+	return nil
+}
+
+// deploy creates everything a user would.
+func (s *scenario) deploy(ctx context.Context, st *stack.Stack) error {
+	if err := st.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
+		return err
+	}
+	if err := st.Apply(ctx, cluster); err != nil {
+		return err
+	}
+	for i := range s.servers {
+		if err := st.Deploy(ctx, &s.servers[i], 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chip is a kind of accelerator as the simulated engines see it: figures of the data sheets, in bytes/s and dense bf16 FLOP/s.
+type chip struct{ bandwidth, speed float64 }
+
+var chips = map[string]chip{
+	"h100": {3.35e12, 989e12},
+	"a100": {2.039e12, 312e12},
+	"l40s": {0.864e12, 362e12},
+}
+
+// network is a dense model as the simulated engines see it.
+type network struct {
+	parameters, kvBytesPerToken float64
+	cacheTokens                 map[string]int // KV tokens that the memory holds beside the weights
+}
+
+var networks = map[string]network{
+	// 32 layers of 8 KV heads of 128, bf16.
+	"meta-llama/Llama-3.1-8B-Instruct": {8.03e9, 131072, map[string]int{"h100": 411000, "a100": 411000, "l40s": 191000}},
+	// 48 layers of 8 KV heads of 128, bf16.
+	"Qwen/Qwen2.5-14B-Instruct": {14.77e9, 196608, map[string]int{"h100": 206000, "a100": 206000, "l40s": 60000}},
+}
+
+// truths are how the models really behave: a roofline, which has a kink where the planner's law has none, and noise.
+func truths() []fleet.Truth {
+	const (
+		bytesPerParameter = 2
+		memoryEfficiency  = 0.8
+		computeEfficiency = 0.5
+		overhead          = 1e-3
+		perSequence       = 20e-6
+		noise             = 0.05
+		blockSize         = 16
+	)
+	var list []fleet.Truth
+	for model, n := range networks {
+		for name, c := range chips {
+			list = append(list, fleet.Truth{
+				Model: model, Accelerator: name, NoiseCV: noise,
+				Cache: simulation.Cache{BlockSize: blockSize, Blocks: n.cacheTokens[name] / blockSize},
+				StepTime: simulation.Roofline{
+					WeightBytes: bytesPerParameter * n.parameters, ActiveParameters: n.parameters, KVBytesPerToken: n.kvBytesPerToken,
+					Bandwidth: c.bandwidth, Speed: c.speed, MemoryEfficiency: memoryEfficiency, ComputeEfficiency: computeEfficiency,
+					Overhead: overhead, SequenceOverhead: perSequence,
+				},
+			})
+		}
+	}
+	return list
+}

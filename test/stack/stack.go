@@ -1,0 +1,241 @@
+// Package stack runs the whole of inferno on the local machine: a real control plane with simulated nodes, the scheduler with its plugin, the
+// metrics adapter behind the API aggregator, the optimizer loop against a real Prometheus, each as a process of its own with the rights its
+// manifests give it, and model servers that are simulated. The demo, the end-to-end tests and "inferno up" stand on it.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/llm-inferno/inferno/manifests"
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/simulation/fleet"
+	"github.com/llm-inferno/inferno/test/controlplane"
+)
+
+// Options of a stack.
+type Options struct {
+	// Programs is the directory of inferno's programs; where empty they are looked for beside this one and on the PATH.
+	Programs string
+	// Nodes to simulate.
+	Nodes []controlplane.NodePool
+	// PodStartup is how long a model server takes from its start until it is ready.
+	PodStartup time.Duration
+	// ScrapeInterval of Prometheus; 1 s where zero.
+	ScrapeInterval time.Duration
+	// HPASync is how often autoscalers look; 1 s where zero.
+	HPASync time.Duration
+	// Progress gets a line for every step; nil for none.
+	Progress io.Writer
+	// KeepDir leaves the instance directory with its logs behind.
+	KeepDir bool
+	// WithoutInferno leaves inferno's programs out.
+	WithoutInferno bool
+}
+
+// Stack is a running stack.
+type Stack struct {
+	*controlplane.Plane
+	Options Options
+	// Client may do everything.
+	Client client.Client
+	// Kube may do everything.
+	Kube kubernetes.Interface
+	// DecisionLog is the file that the optimizer logs its decisions to.
+	DecisionLog string
+
+	fleetDone chan error
+	stopFleet context.CancelFunc
+	Fleet     *fleet.Fleet
+}
+
+// Start starts a stack and returns when all of it is ready. When it fails nothing is left running.
+func Start(ctx context.Context, o Options) (_ *Stack, err error) {
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
+	if o.HPASync == 0 {
+		o.HPASync = time.Second
+	}
+	paths, err := findPrograms(o.Programs)
+	if err != nil && !o.WithoutInferno {
+		return nil, err
+	}
+	plane, err := controlplane.Start(ctx, controlplane.Options{
+		Progress: o.Progress, KeepDir: o.KeepDir, HPASyncPeriod: o.HPASync, HPADownscaleStabilization: time.Second, PodStartup: o.PodStartup,
+		Scheduler:  controlplane.SchedulerOptions{Disabled: true},
+		Prometheus: &controlplane.PrometheusOptions{ScrapeInterval: o.ScrapeInterval},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{Plane: plane, Options: o, DecisionLog: filepath.Join(plane.Dir(), "decisions.jsonl")}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	if s.Client, s.Kube, err = Clients(plane.Config()); err != nil {
+		return nil, err
+	}
+	port, err := plane.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	objects, err := manifests.Local(port, plane.CA())
+	if err != nil {
+		return nil, err
+	}
+	if err := plane.Apply(ctx, objects); err != nil {
+		return nil, fmt.Errorf("installing inferno's manifests: %w", err)
+	}
+	if err := plane.AddNodes(ctx, o.Nodes...); err != nil {
+		return nil, err
+	}
+	if o.WithoutInferno {
+		return s, plane.StartScheduler(ctx, controlplane.SchedulerOptions{})
+	}
+	for _, start := range []func() error{
+		func() error { return s.startScheduler(ctx, paths[Scheduler]) },
+		func() error { return s.startAdapter(ctx, paths[Adapter], port) },
+		func() error { return s.startOptimizer(ctx, paths[Optimizer]) },
+	} {
+		if err := start(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Clients of an API server for native objects and inferno's.
+func Clients(config *rest.Config) (client.Client, kubernetes.Interface, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, nil, err
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := kubernetes.NewForConfig(config)
+	return c, k, err
+}
+
+func (s *Stack) startScheduler(ctx context.Context, path string) error {
+	account := serviceAccount(manifests.SchedulerAccount)
+	return s.StartScheduler(ctx, controlplane.SchedulerOptions{
+		Path: path, Config: manifests.SchedulerConfig(), User: account.user, Groups: account.groups,
+	})
+}
+
+type identity struct {
+	user   string
+	groups []string
+}
+
+func serviceAccount(name string) identity {
+	return identity{
+		user:   "system:serviceaccount:" + manifests.Namespace + ":" + name,
+		groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + manifests.Namespace, "system:authenticated"},
+	}
+}
+
+func (s *Stack) startAdapter(ctx context.Context, path string, port int) error {
+	pair, err := s.ServingCert(manifests.AdapterHost, "localhost", "127.0.0.1")
+	if err != nil {
+		return err
+	}
+	cert, key := filepath.Join(s.Dir(), "adapter.crt"), filepath.Join(s.Dir(), "adapter.key")
+	if err := errors.Join(os.WriteFile(cert, pair.Cert, 0o600), os.WriteFile(key, pair.Key, 0o600)); err != nil {
+		return err
+	}
+	kubeconfig, err := s.ServiceAccountKubeconfig(manifests.Namespace, manifests.AdapterAccount)
+	if err != nil {
+		return err
+	}
+	if err := s.Run(ctx, &controlplane.Process{
+		Name: string(Adapter), Path: path,
+		Args: []string{
+			"--kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
+			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port), "--tls-cert-file=" + cert, "--tls-private-key-file=" + key,
+		},
+		Ready: func(ctx context.Context) error { return s.externalMetricsServed(ctx) },
+	}); err != nil {
+		return err
+	}
+	return nil
+}
+
+// externalMetricsServed asks the API server, which asks the adapter.
+func (s *Stack) externalMetricsServed(ctx context.Context) error {
+	err := s.Kube.Discovery().RESTClient().Get().AbsPath("/apis/external.metrics.k8s.io/v1beta1").Do(ctx).Error()
+	if apierrors.IsServiceUnavailable(err) || err != nil {
+		return fmt.Errorf("external metrics are not served: %w", err)
+	}
+	return nil
+}
+
+func (s *Stack) startOptimizer(ctx context.Context, path string) error {
+	kubeconfig, err := s.ServiceAccountKubeconfig(manifests.Namespace, manifests.OptimizerAccount)
+	if err != nil {
+		return err
+	}
+	health, err := s.FreePort()
+	if err != nil {
+		return err
+	}
+	metrics, err := s.FreePort()
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx, &controlplane.Process{
+		Name: string(Optimizer), Path: path,
+		Args: []string{
+			"--kubeconfig=" + kubeconfig, "--prometheus-url=" + s.PrometheusURL(), "--prometheus-timeout=2s", "--decision-log=" + s.DecisionLog,
+			fmt.Sprintf("--health-bind-address=127.0.0.1:%d", health), fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", metrics), "--metrics-secure=false",
+		},
+		Ready: controlplane.HTTPReady(fmt.Sprintf("http://127.0.0.1:%d/readyz", health), nil),
+	})
+}
+
+// StartFleet plays the model servers of the configuration, whose client and discovery file are the stack's.
+func (s *Stack) StartFleet(ctx context.Context, c fleet.Config) error {
+	c.Client = s.Kube
+	c.FileSD = filepath.Join(s.TargetsDir(), "fleet.json")
+	f, err := fleet.New(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.Fleet, s.stopFleet, s.fleetDone = f, cancel, make(chan error, 1)
+	go func() { s.fleetDone <- f.Run(ctx) }()
+	return nil
+}
+
+// StopFleet ends the model servers; none running is no error.
+func (s *Stack) StopFleet() error {
+	if s.stopFleet == nil {
+		return nil
+	}
+	s.stopFleet()
+	s.stopFleet = nil
+	return <-s.fleetDone
+}
+
+// Stop ends everything and leaves nothing behind.
+func (s *Stack) Stop() error {
+	return errors.Join(s.StopFleet(), s.Plane.Stop())
+}

@@ -1,0 +1,135 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// schedulerName is the profile of inferno's scheduler.
+const schedulerName = "inferno-scheduler"
+
+// Deployment is the workload of a server as a user would write it: pods that carry the server's label, ask inferno's scheduler for a place,
+// and pass batch size and token budget on to the engine.
+func Deployment(s *v1alpha1.Server, cards int64) *appsv1.Deployment {
+	labels := map[string]string{"app": s.Name, v1alpha1.ServerLabel: s.Name}
+	gpus := corev1.ResourceList{"nvidia.com/gpu": *resource.NewQuantity(cards, resource.DecimalSI)}
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32(1)),
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": s.Name}},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec: corev1.PodSpec{
+					SchedulerName:                 schedulerName,
+					AutomountServiceAccountToken:  new(false),
+					TerminationGracePeriodSeconds: new(int64(1)),
+					Containers: []corev1.Container{{
+						Name: "engine", Image: "vllm/vllm-openai:simulated",
+						Args: []string{"--max-num-seqs=$(MAX_NUM_SEQS)", "--max-num-batched-tokens=$(MAX_NUM_BATCHED_TOKENS)"},
+						Env: []corev1.EnvVar{
+							fromAnnotation("MAX_NUM_SEQS", v1alpha1.MaxNumSeqsAnnotation),
+							fromAnnotation("MAX_NUM_BATCHED_TOKENS", v1alpha1.MaxNumBatchedTokensAnnotation),
+						},
+						Resources: corev1.ResourceRequirements{Requests: gpus, Limits: gpus},
+					}},
+				},
+			},
+		},
+	}
+}
+
+func fromAnnotation(name, annotation string) corev1.EnvVar {
+	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: fmt.Sprintf("metadata.annotations['%s']", annotation)}}}
+}
+
+// Autoscaler is the stock HorizontalPodAutoscaler of a server: it follows the plan in one step.
+func Autoscaler(s *v1alpha1.Server) *autoscalingv2.HorizontalPodAutoscaler {
+	one := resource.MustParse("1")
+	rules := func() *autoscalingv2.HPAScalingRules {
+		zero := resource.MustParse("0")
+		return &autoscalingv2.HPAScalingRules{
+			Tolerance: &zero, StabilizationWindowSeconds: new(int32(0)), SelectPolicy: new(autoscalingv2.MaxChangePolicySelect),
+			Policies: []autoscalingv2.HPAScalingPolicy{{Type: autoscalingv2.PodsScalingPolicy, Value: 1000, PeriodSeconds: 1}},
+		}
+	}
+	return &autoscalingv2.HorizontalPodAutoscaler{
+		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace},
+		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: s.Name},
+			MinReplicas:    new(int32(1)), MaxReplicas: 1000,
+			Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.ExternalMetricSourceType, External: &autoscalingv2.ExternalMetricSource{
+				Metric: autoscalingv2.MetricIdentifier{Name: "inferno_desired_replicas", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"server": s.Name}}},
+				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: &one},
+			}}},
+			Behavior: &autoscalingv2.HorizontalPodAutoscalerBehavior{ScaleUp: rules(), ScaleDown: rules()},
+		},
+	}
+}
+
+// Deploy creates workload and autoscaler of a server.
+func (s *Stack) Deploy(ctx context.Context, server *v1alpha1.Server, cards int64) error {
+	for _, o := range []client.Object{Deployment(server, cards), Autoscaler(server)} {
+		if err := s.Client.Create(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Placement counts the ready pods of a server by the product label of the node they run on. It asks the cluster and nothing of inferno's.
+func (s *Stack) Placement(ctx context.Context, namespace, server, productLabel string) (map[string]int, error) {
+	var pods corev1.PodList
+	if err := s.Client.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.ServerLabel: server}); err != nil {
+		return nil, err
+	}
+	var nodes corev1.NodeList
+	if err := s.Client.List(ctx, &nodes); err != nil {
+		return nil, err
+	}
+	product := map[string]string{}
+	for _, n := range nodes.Items {
+		product[n.Name] = n.Labels[productLabel]
+	}
+	count := map[string]int{}
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		if p.DeletionTimestamp == nil && ready(p) {
+			count[product[p.Spec.NodeName]]++
+		}
+	}
+	return count, nil
+}
+
+func ready(p *corev1.Pod) bool {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// Eventually polls until the condition holds; the error says what it waited for and what was last missing.
+func Eventually(ctx context.Context, what string, timeout time.Duration, condition func(context.Context) error) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		last = condition(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: not within %s: %w", what, timeout, last)
+	}
+	return nil
+}
