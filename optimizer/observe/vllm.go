@@ -35,12 +35,14 @@ var (
 
 // queries are the PromQL expressions, one for each quantity, that yield one sample for every pod. Counters are taken as rates over the
 // window, gauges as means over it; lengths of requests, which change slowly, over a longer one.
-func queries(window string) [quantities]string {
-	rate := func(suffix string, names ...string) string {
+func queries(window, longWindow string) [quantities]string {
+	rateOver := func(window, suffix string, names ...string) string {
 		return firstOf(names, func(name string) string {
 			return fmt.Sprintf("sum by (namespace, pod) (rate(%s%s[%s]))", name, suffix, window)
 		})
 	}
+	rate := func(suffix string, names ...string) string { return rateOver(window, suffix, names...) }
+	long := func(suffix string, names ...string) string { return rateOver(longWindow, suffix, names...) }
 	mean := func(aggregate string, names ...string) string {
 		return firstOf(names, func(name string) string {
 			return fmt.Sprintf("%s by (namespace, pod) (avg_over_time(%s[%s]))", aggregate, name, window)
