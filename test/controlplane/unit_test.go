@@ -2,14 +2,12 @@ package controlplane
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -243,6 +241,24 @@ func TestSchedulerConfig(t *testing.T) {
 	}
 }
 
+func FuzzSchedulerConfig(f *testing.F) {
+	f.Add([]byte("profiles: [{schedulerName: inferno}]\nclientConnection: {qps: 7}"))
+	f.Add([]byte("clientConnection: null\nClientConnection: 0"))
+	f.Fuzz(func(t *testing.T, given []byte) {
+		data, err := schedulerConfig(given, "/k")
+		if err != nil {
+			return
+		}
+		var config map[string]any
+		if err := yaml.Unmarshal(data, &config); err != nil {
+			t.Fatal(err)
+		}
+		if connection, ok := config["clientConnection"].(map[string]any); !ok || connection["kubeconfig"] != "/k" {
+			t.Errorf("from %q: client connection %v", given, config["clientConnection"])
+		}
+	})
+}
+
 func TestDecodeObjects(t *testing.T) {
 	tests := map[string]struct {
 		given    string
@@ -297,91 +313,6 @@ func FuzzDecodeObjects(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestKubernetesOfBinariesIsThatOfTheProject(t *testing.T) {
-	project, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	binaries, err := modules.ReadFile("binaries/kubernetes.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const module = "k8s.io/kubernetes"
-	got, want := moduleVersion(binaries, module), moduleVersion(project, module)
-	if got == "" || got != want {
-		t.Errorf("binaries/kubernetes.mod has %s %q, go.mod has %q", module, got, want)
-	}
-}
-
-func TestLinkerStampsTheKubernetesVersion(t *testing.T) {
-	mod := []byte("module m\nrequire (\n\tk8s.io/kubernetes v1.37.2 // indirect\n)\n")
-	got := recipe{stamped: true}.ldflags(mod)
-	for _, want := range []string{"gitVersion=v1.37.2", "gitMajor=1", "gitMinor=37"} {
-		if !slices.ContainsFunc(strings.Fields(got), func(f string) bool { return strings.HasSuffix(f, "."+want) }) {
-			t.Errorf("%q is not in %q", want, got)
-		}
-	}
-	if got := (recipe{}).ldflags(mod); got != "-s -w" {
-		t.Errorf("unstamped flags are %q", got)
-	}
-}
-
-func TestUnknownBinaryIsRefused(t *testing.T) {
-	_, err := Binaries(t.Context(), t.TempDir(), nil, Kubectl, "kubelet", "docker")
-	if err == nil || !strings.Contains(err.Error(), `"kubelet"`) || !strings.Contains(err.Error(), `"docker"`) {
-		t.Errorf("error %v, want one that names both", err)
-	}
-}
-
-func TestBinaryThatIsThereIsNotBuilt(t *testing.T) {
-	t.Setenv("PATH", t.TempDir()) // no go command
-	cache := t.TempDir()
-	mod, sum, err := recipes[0].moduleFiles()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := filepath.Join(cache, "controlplane", "etcd-"+moduleKey("etcd", mod, sum), "etcd")
-	if err := os.MkdirAll(filepath.Dir(want), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Binaries(t.Context(), cache, nil, Etcd); err == nil || !strings.Contains(err.Error(), "needs the go command") {
-		t.Errorf("without binary and go: error %v, want one that asks for go", err)
-	}
-	if err := os.WriteFile(want, nil, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	paths, err := Binaries(t.Context(), cache, nil, Etcd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(Paths{Etcd: want}, paths); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestBuildsWaitForEachOther(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	unlock, err := lockFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	var said bytes.Buffer
-	if _, err := waitForLock(ctx, path, &said); err == nil {
-		t.Error("a lock was taken twice")
-	}
-	if !strings.Contains(said.String(), "waiting for another process") {
-		t.Errorf("while waiting it said %q", said.String())
-	}
-	unlock()
-	again, err := waitForLock(t.Context(), path, &said)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again()
 }
 
 func TestAbandonedInstancesAreRemoved(t *testing.T) {
