@@ -15,8 +15,7 @@ import (
 )
 
 func main() {
-	factory := &inferno.Factory{}
-	command := app.NewSchedulerCommand(app.WithPlugin(inferno.Name, factory.New))
+	command := app.NewSchedulerCommand(app.WithPlugin(inferno.Name, inferno.NewFactory().New))
 	command.Use = "inferno-scheduler"
 	os.Exit(cli.Run(command))
 }

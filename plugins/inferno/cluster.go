@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -31,7 +32,12 @@ type cluster struct {
 	started time.Time
 	// counted tells whether all pods and nodes of the first lists were handled; read, whether all custom resources were.
 	counted, read []cache.InformerSynced
+	// open is set once pods are placed by what is known.
+	open atomic.Bool
 }
+
+// readyPoll is how often a plugin that starts looks whether it can begin.
+const readyPoll = 50 * time.Millisecond
 
 // newCluster watches pods and nodes through the scheduler's informers, and the custom resources through those of plans, which it starts.
 func newCluster(ctx context.Context, shared informers.SharedInformerFactory, p *plans, queue fwk.PodActivator, m *pluginMetrics, c clock.PassiveClock) (*cluster, error) {
@@ -91,17 +97,35 @@ func handlers[T any](changed func(before, after *T), deleted func(*T)) cache.Res
 // ready returns an error while what the plugin knows is not good enough to decide by: always before pods and nodes are counted, and before
 // the plans are read for at most patience since the start.
 func (c *cluster) ready(patience time.Duration) error {
-	for _, synced := range c.counted {
-		if !synced() {
-			return errors.New("pods and nodes are not counted yet")
-		}
+	if !synced(c.counted) {
+		return errors.New("pods and nodes are not counted yet")
 	}
-	for _, synced := range c.read {
-		if !synced() && c.clock.Since(c.started) < patience {
-			return errors.New("plans are not read yet")
-		}
+	if !synced(c.read) && c.clock.Since(c.started) < patience {
+		return errors.New("plans are not read yet")
 	}
 	return nil
+}
+
+func synced(all []cache.InformerSynced) bool {
+	return !slices.ContainsFunc(all, func(one cache.InformerSynced) bool { return !one() })
+}
+
+// wakeWhenReady wakes all waiting pods when what the plugin knows becomes good enough to decide by.
+func (c *cluster) wakeWhenReady(ctx context.Context, patience time.Duration) {
+	for c.ready(patience) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(readyPoll):
+		}
+	}
+	if !synced(c.read) {
+		c.logger.Error(nil, "Plans cannot be read: pods of servers are placed as if there were none until they can", "waited", patience)
+	}
+	c.open.Store(true)
+	for _, key := range c.ledger.serversWaiting() {
+		c.wake(key, causeReady)
+	}
 }
 
 // decide where a pod of a server may go.
@@ -130,7 +154,7 @@ func (c *cluster) follow(e effect) {
 	if e.freed {
 		c.wake(e.server, causeSeatFreed)
 	}
-	if e.arrived != nil && c.decide(e.server, e.arrived, false).room() != 0 {
+	if e.arrived != nil && c.open.Load() && c.decide(e.server, e.arrived, false).room() != 0 {
 		c.activate([]*v1.Pod{e.arrived}, causeArrived)
 	}
 }

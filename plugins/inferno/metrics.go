@@ -32,7 +32,7 @@ func newMetrics(register func(metrics.Registerable) error) (*pluginMetrics, erro
 		}, []string{"reason"}),
 		wakeups: metrics.NewCounterVec(&metrics.CounterOpts{
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "wakeups_total", StabilityLevel: metrics.ALPHA,
-			Help: "Waiting pods of servers that the plugin put back into the scheduling queue, by cause: plan, seat, fleet, arrival or overdue.",
+			Help: "Waiting pods of servers that the plugin put back into the scheduling queue, by cause: plan, seat, fleet, arrival, overdue or ready.",
 		}, []string{"cause"}),
 		annotating: metrics.NewHistogramVec(&metrics.HistogramOpts{
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "annotate_duration_seconds", StabilityLevel: metrics.ALPHA,

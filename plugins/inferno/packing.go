@@ -35,7 +35,7 @@ func rawScore(rank int, lost, leftover int64) int64 {
 	return -(field(int64(rank))<<(2*fieldBits) | field(lost)<<fieldBits | field(leftover))
 }
 
-// normalise turns raw scores into 0 … fwk.MaxNodeScore. Only their order counts: the steps between distinct raw scores are even. The best
+// normalise turns raw scores into 0 … fwk.MaxScore. Only their order counts: the steps between distinct raw scores are even. The best
 // node, the first by name among equals, alone has the maximum, so that a tie ends the same every time.
 func normalise(scores fwk.NodeScoreList) {
 	if len(scores) == 0 {
@@ -51,7 +51,7 @@ func normalise(scores fwk.NodeScoreList) {
 	}
 	slices.Sort(raw)
 	raw = slices.Compact(raw)
-	top := fwk.MaxNodeScore - 1
+	top := fwk.MaxScore - 1
 	for i := range scores {
 		position, _ := slices.BinarySearch(raw, scores[i].Score)
 		scores[i].Score = top
@@ -59,5 +59,5 @@ func normalise(scores fwk.NodeScoreList) {
 			scores[i].Score = top * int64(position) / int64(len(raw)-1)
 		}
 	}
-	scores[best].Score = fwk.MaxNodeScore
+	scores[best].Score = fwk.MaxScore
 }

@@ -29,7 +29,9 @@ type Plugin struct {
 	cluster *cluster
 	// annotate writes annotations on a pod.
 	annotate func(ctx context.Context, pod *v1.Pod, annotations map[string]string) error
-	clock    clock.WithTicker
+	// bindsFirst tells whether the plugin binds its pods itself.
+	bindsFirst func() bool
+	clock      clock.WithTicker
 }
 
 var (
@@ -39,6 +41,7 @@ var (
 	_ fwk.ScorePlugin       = &Plugin{}
 	_ fwk.ReservePlugin     = &Plugin{}
 	_ fwk.PreBindPlugin     = &Plugin{}
+	_ fwk.BindPlugin        = &Plugin{}
 	_ fwk.PostBindPlugin    = &Plugin{}
 	_ fwk.SignPlugin        = &Plugin{}
 	_ fwk.EnqueueExtensions = &Plugin{}
@@ -50,14 +53,23 @@ func (p *Plugin) Name() string { return Name }
 // Factory makes the plugin for each profile of one scheduler. The profiles share what they know of the cluster: pods of one server that
 // different profiles place count against one quota.
 type Factory struct {
-	// Register the metrics; the scheduler's own registry by default.
+	// Register the metrics.
 	Register func(metrics.Registerable) error
-	// Clock to wait by; the real one by default.
+	// Clock to wait by.
 	Clock clock.WithTicker
+
+	// openPlans and openClient are replaced in tests.
+	openPlans  func(*rest.Config) (*plans, error)
+	openClient func(fwk.Handle) (kubernetes.Interface, error)
 
 	once    sync.Once
 	cluster *cluster
 	err     error
+}
+
+// NewFactory makes a factory with the scheduler's own metrics registry and the real clock.
+func NewFactory() *Factory {
+	return &Factory{Register: legacyregistry.Register, Clock: clock.RealClock{}, openPlans: newPlans, openClient: annotationClient}
 }
 
 // New makes the plugin for a profile. What it starts runs until the context ends.
@@ -70,41 +82,28 @@ func (f *Factory) New(ctx context.Context, obj runtime.Object, handle fwk.Handle
 	if f.err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", Name, f.err)
 	}
-	client, err := annotationClient(handle)
+	client, err := f.openClient(handle)
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", Name, err)
 	}
-	p := &Plugin{args: args, handle: handle, cluster: f.cluster, annotate: patchWith(client), clock: f.clock()}
+	p := &Plugin{args: args, handle: handle, cluster: f.cluster, annotate: patchWith(client), bindsFirst: bindsFirst(handle), clock: f.Clock}
+	go p.cluster.wakeWhenReady(ctx, args.SyncTimeout.Duration)
 	if args.Fallback == config.FallbackAnyFeasible {
 		go p.watchOverdue(ctx, time.Second)
 	}
 	return p, nil
 }
 
-func (f *Factory) clock() clock.WithTicker {
-	if f.Clock != nil {
-		return f.Clock
-	}
-	return clock.RealClock{}
-}
-
 func (f *Factory) start(ctx context.Context, handle fwk.Handle) (*cluster, error) {
-	register := f.Register
-	if register == nil {
-		register = legacyregistry.Register
-	}
-	m, err := newMetrics(register)
+	m, err := newMetrics(f.Register)
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
-	if handle.KubeConfig() == nil {
-		return nil, fmt.Errorf("the scheduler has no configuration to reach the API server with")
-	}
-	p, err := newPlans(handle.KubeConfig())
+	p, err := f.openPlans(handle.KubeConfig())
 	if err != nil {
 		return nil, err
 	}
-	return newCluster(ctx, handle.SharedInformerFactory(), p, handle, m, f.clock())
+	return newCluster(ctx, handle.SharedInformerFactory(), p, handle, m, f.Clock)
 }
 
 // annotationClient has a rate limit of its own, as high as the scheduler's: annotating must not take from the pace of binding.

@@ -12,10 +12,9 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 )
 
-// PreBindPreFlight skips pods that have nothing to be annotated with.
+// PreBindPreFlight skips pods that have nothing to be annotated with, or will be when they are bound.
 func (p *Plugin) PreBindPreFlight(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) (*fwk.PreBindPreFlightResult, *fwk.Status) {
-	s := read[*placement](state, placementKey)
-	if s == nil || contains(pod.Annotations, s.annotations) {
+	if s := read[*placement](state, placementKey); s == nil || p.bindsFirst() || contains(pod.Annotations, s.annotations) {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
 	return &fwk.PreBindPreFlightResult{AllowParallel: true}, nil
@@ -24,7 +23,7 @@ func (p *Plugin) PreBindPreFlight(_ context.Context, state fwk.CycleState, pod *
 // PreBind annotates the pod, before a kubelet can see it, with the accelerator it takes and what the plan says its engine is started with.
 func (p *Plugin) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) *fwk.Status {
 	s := read[*placement](state, placementKey)
-	if s == nil || contains(pod.Annotations, s.annotations) {
+	if s == nil || p.bindsFirst() || contains(pod.Annotations, s.annotations) {
 		return nil
 	}
 	start := p.clock.Now()

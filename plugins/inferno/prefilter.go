@@ -20,7 +20,7 @@ func (p *Plugin) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	}
 	if err := p.cluster.ready(p.args.SyncTimeout.Duration); err != nil {
 		p.cluster.metrics.rejected(rejectedUnready)
-		return nil, fwk.AsStatus(err)
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, err.Error())
 	}
 	d := p.cluster.decide(key, pod, p.overdue(pod))
 	logger := klog.FromContext(ctx)

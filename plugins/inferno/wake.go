@@ -18,6 +18,7 @@ const (
 	causeFleetChanged cause = "fleet"
 	causeArrived      cause = "arrival"
 	causeOverdue      cause = "overdue"
+	causeReady        cause = "ready"
 )
 
 // wake as many of a server's waiting pods as the plan has room for, the longest waiting first, and all of them where no plan limits them.
@@ -40,6 +41,9 @@ func (c *cluster) wakeFor(accelerators []string) {
 }
 
 func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(decision) bool) {
+	if !c.open.Load() {
+		return
+	}
 	// Pods of one revision and variant share a decision.
 	type template struct {
 		revision revision

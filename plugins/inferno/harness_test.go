@@ -1,0 +1,396 @@
+package inferno
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+	fcache "k8s.io/client-go/tools/cache/testing"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/testutil"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/ktesting"
+	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+	"k8s.io/kubernetes/pkg/scheduler"
+	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	schedulermetrics "k8s.io/kubernetes/pkg/scheduler/metrics"
+	"k8s.io/utils/clock"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// world is a cluster without an API server: pods, nodes and custom resources live in memory, and kube-scheduler itself works on them
+// through its informers and its client. It outlives schedulers, so that they can be restarted.
+type world struct {
+	t *testing.T
+
+	mu   sync.Mutex
+	pods map[string]*v1.Pod
+	// failBinding, when set, says which bindings the API server refuses.
+	failBinding func(*v1.Pod) error
+	// onBound is called under the lock when a pod is bound.
+	onBound func(*v1.Pod)
+	serial  int
+
+	podSource, nodeSource, serverSource, acceleratorSource, modelSource *fcache.FakeControllerSource
+
+	events   recorder
+	registry metrics.KubeRegistry
+}
+
+func newWorld(t *testing.T) *world {
+	schedulermetrics.Register()
+	return &world{
+		t: t, pods: map[string]*v1.Pod{},
+		podSource: fcache.NewFakeControllerSource(), nodeSource: fcache.NewFakeControllerSource(), serverSource: fcache.NewFakeControllerSource(),
+		acceleratorSource: fcache.NewFakeControllerSource(), modelSource: fcache.NewFakeControllerSource(),
+	}
+}
+
+// recorder keeps events.
+type recorder struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (r *recorder) Eventf(regarding, _ runtime.Object, eventType, reason, _, note string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pod, _ := regarding.(*v1.Pod)
+	r.list = append(r.list, fmt.Sprintf("%s %s %s: %s", pod.Name, eventType, reason, fmt.Sprintf(note, args...)))
+}
+
+func (r *recorder) WithLogger(klog.Logger) events.EventRecorderLogger { return r }
+
+func (r *recorder) find(reason string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []string
+	for _, e := range r.list {
+		if strings.Contains(e, " "+reason+": ") {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// product names of nodes in tests, by type.
+var products = map[string]string{"h100": "NVIDIA-H100-80GB-HBM3", "a100": "NVIDIA-A100-SXM4-80GB", "l40s": "NVIDIA-L40S"}
+
+func node(name, typ string, cards int) *v1.Node {
+	capacity := v1.ResourceList{
+		v1.ResourceCPU: resource.MustParse("128"), v1.ResourceMemory: resource.MustParse("1Ti"), v1.ResourcePods: resource.MustParse("500"),
+		"nvidia.com/gpu": *resource.NewQuantity(int64(cards), resource.DecimalSI),
+	}
+	n := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{v1.LabelHostname: name}}, Status: v1.NodeStatus{Capacity: capacity, Allocatable: capacity}}
+	if typ != "" {
+		n.Labels["nvidia.com/gpu.product"] = products[typ]
+	}
+	return n
+}
+
+// pod of Server llm/chat, of a revision of its Deployment, that takes one card.
+func pod(name, rev string) *v1.Pod {
+	yes := true
+	return &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "llm", Name: name, UID: types.UID("uid-" + name),
+			Labels:          map[string]string{v1alpha1.ServerLabel: "chat", "pod-template-hash": rev},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "chat-" + rev, UID: types.UID("rs-" + rev), Controller: &yes}},
+		},
+		Spec: v1.PodSpec{
+			SchedulerName: "inferno-scheduler",
+			Containers:    []v1.Container{{Name: "engine", Image: "engine", Resources: v1.ResourceRequirements{Requests: gpus("1"), Limits: gpus("1")}}},
+		},
+	}
+}
+
+func (w *world) addNodes(nodes ...*v1.Node) {
+	for _, n := range nodes {
+		w.nodeSource.Add(n)
+	}
+}
+
+func (w *world) addAccelerators(names ...string) {
+	for _, n := range names {
+		w.acceleratorSource.Add(accelerator(n, "", 1))
+	}
+}
+
+// setPlan of Server llm/chat.
+func (w *world) setPlan(parts ...v1alpha1.AllocationPart) { w.serverSource.Modify(server(parts...)) }
+
+func (w *world) addPods(pods ...*v1.Pod) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range pods {
+		w.serial++
+		p.CreationTimestamp = metav1.NewTime(time.Unix(int64(w.serial), 0))
+		w.store(p, w.podSource.Add)
+	}
+}
+
+// store a pod under a new resource version and tell the watchers.
+func (w *world) store(p *v1.Pod, tell func(runtime.Object)) {
+	w.serial++
+	p.ResourceVersion = fmt.Sprint(w.serial)
+	w.pods[p.Name] = p
+	tell(p.DeepCopy())
+}
+
+func (w *world) deletePod(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p, ok := w.pods[name]; ok {
+		delete(w.pods, name)
+		w.podSource.Delete(p)
+	}
+}
+
+// change a pod that is there.
+func (w *world) change(name string, f func(*v1.Pod) error) (*v1.Pod, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p, ok := w.pods[name]
+	if !ok {
+		return nil, apierrors.NewNotFound(v1.Resource("pods"), name)
+	}
+	p = p.DeepCopy()
+	if err := f(p); err != nil {
+		return nil, err
+	}
+	w.store(p, w.podSource.Modify)
+	return p, nil
+}
+
+// client of the API server as far as a scheduler uses it: bindings and patches of pods.
+func (w *world) client() *fake.Clientset {
+	c := fake.NewClientset()
+	c.PrependReactor("create", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		if a.GetSubresource() != "binding" {
+			return true, nil, apierrors.NewBadRequest("a scheduler creates no pods")
+		}
+		binding := a.(clienttesting.CreateAction).GetObject().(*v1.Binding)
+		_, err := w.change(binding.Name, func(p *v1.Pod) error { return w.bind(p, binding) })
+		return true, binding, err
+	})
+	c.PrependReactor("patch", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		patch := a.(clienttesting.PatchAction)
+		p, err := w.change(patch.GetName(), func(p *v1.Pod) error { return apply(p, patch) })
+		return true, p, err
+	})
+	return c
+}
+
+func (w *world) bind(p *v1.Pod, binding *v1.Binding) error {
+	if p.Spec.NodeName != "" {
+		return apierrors.NewConflict(v1.Resource("pods"), p.Name, fmt.Errorf("already bound to %s", p.Spec.NodeName))
+	}
+	if w.failBinding != nil {
+		if err := w.failBinding(p); err != nil {
+			return err
+		}
+	}
+	p.Spec.NodeName = binding.Target.Name
+	if len(binding.Annotations) > 0 && p.Annotations == nil {
+		p.Annotations = map[string]string{}
+	}
+	maps.Copy(p.Annotations, binding.Annotations)
+	p.Status.Conditions = []v1.PodCondition{{Type: v1.PodScheduled, Status: v1.ConditionTrue}}
+	if w.onBound != nil {
+		w.onBound(p)
+	}
+	return nil
+}
+
+func apply(p *v1.Pod, a clienttesting.PatchAction) error {
+	before, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	if t := a.GetPatchType(); t != types.MergePatchType && t != types.StrategicMergePatchType {
+		return fmt.Errorf("unexpected patch type %s", t)
+	}
+	// Both types mean the same for what a scheduler patches by a merge patch: maps of strings.
+	after, err := strategicpatch.StrategicMergePatch(before, a.GetPatch(), v1.Pod{})
+	if err != nil {
+		return err
+	}
+	uid := p.UID
+	*p = v1.Pod{}
+	if err := json.Unmarshal(after, p); err != nil {
+		return err
+	}
+	if p.UID != uid {
+		return apierrors.NewConflict(v1.Resource("pods"), p.Name, fmt.Errorf("uid mismatch"))
+	}
+	return nil
+}
+
+func source[T runtime.Object](s *fcache.FakeControllerSource, example T) cache.SharedIndexInformer {
+	return cache.NewSharedIndexInformer(s, example, 0, cache.Indexers{})
+}
+
+// setup changes a configuration before the scheduler starts.
+type setup func(*schedulerconfig.KubeSchedulerProfile)
+
+// withArgs replaces the plugin's args.
+func withArgs(args string) setup {
+	return func(p *schedulerconfig.KubeSchedulerProfile) {
+		i := slices.IndexFunc(p.PluginConfig, func(c schedulerconfig.PluginConfig) bool { return c.Name == Name })
+		p.PluginConfig[i].Args = &runtime.Unknown{Raw: []byte(args)}
+	}
+}
+
+// withoutBind leaves binding to the default binder.
+func withoutBind(p *schedulerconfig.KubeSchedulerProfile) {
+	p.Plugins.Bind = schedulerconfig.PluginSet{}
+}
+
+// start kube-scheduler with the plugin, configured by a sample. It runs until stop.
+func (w *world) start(sample string, setups ...setup) (stop func()) {
+	w.t.Helper()
+	logger := ktesting.NewLogger(w.t, ktesting.NewConfig(ktesting.BufferLogs(true), ktesting.Verbosity(0)))
+	ctx, cancel := context.WithCancel(klog.NewContext(context.Background(), logger))
+	config, err := options.LoadConfigFromFile(logger, "../config/samples/"+sample)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range setups {
+		f(&config.Profiles[0])
+	}
+	client := w.client()
+	factory := informers.NewSharedInformerFactory(client, 0)
+	factory.InformerFor(&v1.Pod{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
+		return source(w.podSource, &v1.Pod{})
+	})
+	factory.InformerFor(&v1.Node{}, func(kubernetes.Interface, time.Duration) cache.SharedIndexInformer {
+		return source(w.nodeSource, &v1.Node{})
+	})
+	w.registry = metrics.NewKubeRegistry()
+	plugin := &Factory{
+		Register: w.registry.Register, Clock: clock.RealClock{},
+		openPlans: func(*rest.Config) (*plans, error) {
+			return &plans{
+				servers: source(w.serverSource, &v1alpha1.Server{}), accelerators: source(w.acceleratorSource, &v1alpha1.Accelerator{}),
+				models: source(w.modelSource, &v1alpha1.Model{}),
+			}, nil
+		},
+		openClient: func(fwk.Handle) (kubernetes.Interface, error) { return client, nil },
+	}
+	sched, err := scheduler.New(ctx, client, factory, nil, func(string) events.EventRecorderLogger { return &w.events },
+		scheduler.WithProfiles(config.Profiles...),
+		scheduler.WithFrameworkOutOfTreeRegistry(frameworkruntime.Registry{Name: plugin.New}),
+	)
+	if err != nil {
+		cancel()
+		w.t.Fatal(err)
+	}
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	if err := sched.WaitForHandlersSync(ctx); err != nil {
+		cancel()
+		w.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		sched.Run(ctx)
+	}()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			<-done
+			factory.Shutdown()
+		})
+	}
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// await a condition on the pods; the time limit only ends a test that would hang.
+func (w *world) await(what string, ok func(map[string]*v1.Pod) bool) {
+	w.t.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	for {
+		w.mu.Lock()
+		pods := maps.Clone(w.pods)
+		w.mu.Unlock()
+		if ok(pods) {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("waited in vain for: %s; placed: %v", what, placed(pods))
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// placed counts pods by the type of their node, which is its name up to the dash; pending pods under "".
+func placed(pods map[string]*v1.Pod) map[string]int {
+	m := map[string]int{}
+	for _, p := range pods {
+		typ, _, _ := strings.Cut(p.Spec.NodeName, "-")
+		m[typ]++
+	}
+	return m
+}
+
+func (w *world) awaitPlaced(what string, want map[string]int) {
+	w.t.Helper()
+	w.await(what, func(pods map[string]*v1.Pod) bool { return maps.Equal(placed(pods), want) })
+}
+
+// awaitTried waits until the scheduler has tried all pods that have no place.
+func (w *world) awaitTried() {
+	w.t.Helper()
+	w.await("every pending pod to be tried", func(pods map[string]*v1.Pod) bool {
+		return !slices.ContainsFunc(slices.Collect(maps.Values(pods)), func(p *v1.Pod) bool {
+			_, tried := unschedulableSince(p)
+			return p.Spec.NodeName == "" && !tried
+		})
+	})
+}
+
+func (w *world) metric(name string, labels map[string]string) float64 {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if testutil.LabelsMatch(m, labels) {
+				sum += m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return sum
+}

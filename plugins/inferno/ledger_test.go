@@ -1,0 +1,233 @@
+package inferno
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+var chat = types.NamespacedName{Namespace: "llm", Name: "chat"}
+
+// byNodeName takes the accelerator from the name of the node, up to the dash.
+func byNodeName(_ *v1.Pod, node string) string {
+	typ, _, _ := strings.Cut(node, "-")
+	return typ
+}
+
+func on(p *v1.Pod, node string) *v1.Pod {
+	p = p.DeepCopy()
+	p.Spec.NodeName = node
+	return p
+}
+
+func ending(p *v1.Pod) *v1.Pod {
+	p = p.DeepCopy()
+	now := metav1.Now()
+	p.DeletionTimestamp = &now
+	return p
+}
+
+func TestLedgerLifeOfASeat(t *testing.T) {
+	a, b := pod("a", "r1"), pod("b", "r1")
+	moved := on(a, "h100-1")
+	moved.Labels[v1alpha1.ServerLabel] = "other"
+	done := on(a, "h100-1")
+	done.Status.Phase = v1.PodSucceeded
+	type step struct {
+		name string
+		do   func(l *ledger) any
+		says any
+		// seats and waiting of the server afterwards.
+		seats   map[string]int
+		waiting int
+	}
+	take := func(p *v1.Pod, node string, quota int) func(*ledger) any {
+		return func(l *ledger) any { return l.take(chat, p, node, byNodeName(nil, node), quota) }
+	}
+	observe := func(p *v1.Pod) func(*ledger) any {
+		return func(l *ledger) any {
+			freed := 0
+			for _, e := range l.observe(p) {
+				if e.freed {
+					freed++
+				}
+			}
+			return freed
+		}
+	}
+	release := func(p *v1.Pod) func(*ledger) any { return func(l *ledger) any { return l.release(chat, p.UID) } }
+	forget := func(p *v1.Pod) func(*ledger) any { return func(l *ledger) any { return l.forget(p.UID).freed } }
+	for name, steps := range map[string][]step{
+		"reserved, bound, deleted": {
+			{"arrives", observe(a), 0, nil, 1},
+			{"reserved", take(a, "h100-1", 1), true, map[string]int{"h100": 1}, 0},
+			{"another finds no seat", take(b, "h100-1", 1), false, map[string]int{"h100": 1}, 0},
+			{"seen again before it is bound", observe(a), 0, map[string]int{"h100": 1}, 0},
+			{"bound", observe(on(a, "h100-1")), 0, map[string]int{"h100": 1}, 0},
+			{"deletion begins", observe(ending(on(a, "h100-1"))), 1, nil, 0},
+			{"deletion ends", forget(a), false, nil, 0},
+		},
+		"reservation fails": {
+			{"arrives", observe(a), 0, nil, 1},
+			{"reserved", take(a, "h100-1", 1), true, map[string]int{"h100": 1}, 0},
+			{"unreserved", release(a), true, nil, 1},
+			{"unreserved again", release(a), false, nil, 1},
+			{"reserved elsewhere", take(a, "a100-1", 1), true, map[string]int{"a100": 1}, 0},
+		},
+		"bound although the scheduler thinks not": {
+			{"reserved", take(a, "h100-1", 1), true, map[string]int{"h100": 1}, 0},
+			{"bound", observe(on(a, "h100-1")), 0, map[string]int{"h100": 1}, 0},
+			{"unreserved after a timeout", release(a), false, map[string]int{"h100": 1}, 0},
+		},
+		"deleted while reserved": {
+			{"arrives", observe(a), 0, nil, 1},
+			{"reserved", take(a, "h100-1", 1), true, map[string]int{"h100": 1}, 0},
+			{"deleted", forget(a), true, nil, 0},
+			{"unreserved", release(a), false, nil, 0},
+		},
+		"reserved after it was deleted": {
+			{"reserved", take(a, "h100-1", 1), true, map[string]int{"h100": 1}, 0},
+			{"unreserved", release(a), true, nil, 0},
+		},
+		"reserved twice": {
+			{"reserved", take(a, "h100-1", 1), true, map[string]int{"h100": 1}, 0},
+			{"and again elsewhere", take(a, "a100-1", 1), true, map[string]int{"a100": 1}, 0},
+		},
+		"bound by another scheduler, beyond any quota": {
+			{"one", observe(on(a, "h100-1")), 0, map[string]int{"h100": 1}, 0},
+			{"two", observe(on(b, "h100-1")), 0, map[string]int{"h100": 2}, 0},
+		},
+		"finished": {
+			{"bound", observe(on(a, "h100-1")), 0, map[string]int{"h100": 1}, 0},
+			{"succeeded", observe(done), 1, nil, 0},
+		},
+		"given to another server": {
+			{"bound", observe(on(a, "h100-1")), 0, map[string]int{"h100": 1}, 0},
+			{"relabelled", observe(moved), 1, nil, 0},
+		},
+		"unknown": {
+			{"forgotten", forget(a), false, nil, 0},
+			{"released", release(a), false, nil, 0},
+			{"ending", observe(ending(a)), 0, nil, 0},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLedger(byNodeName)
+			for _, s := range steps {
+				if got := s.do(l); got != s.says {
+					t.Errorf("%s: says %v, want %v", s.name, got, s.says)
+				}
+				if got := l.seated(chat, revisionOf(a)); len(got)+len(s.seats) > 0 && !cmp.Equal(got, s.seats) {
+					t.Errorf("%s: seats %v, want %v", s.name, got, s.seats)
+				}
+				if got := len(l.waiting(chat)); got != s.waiting {
+					t.Errorf("%s: %d wait, want %d", s.name, got, s.waiting)
+				}
+			}
+		})
+	}
+}
+
+func TestLedgerForgetsEverythingInTheEnd(t *testing.T) {
+	l := newLedger(byNodeName)
+	for i := range 100 {
+		p := pod(fmt.Sprint(i), fmt.Sprintf("r%d", i%3))
+		l.observe(p)
+		l.take(chat, p, "h100-1", "h100", unlimited)
+		l.observe(on(p, "h100-1"))
+		l.forget(p.UID)
+	}
+	if len(l.rosters)+len(l.home)+len(l.byNode) > 0 {
+		t.Errorf("left over: %v %v %v", l.rosters, l.home, l.byNode)
+	}
+}
+
+func TestLedgerRelocates(t *testing.T) {
+	typ := "h100"
+	l := newLedger(func(*v1.Pod, string) string { return typ })
+	p := pod("a", "r1")
+	l.observe(on(p, "node-1"))
+	typ = "a100"
+	l.relocate("node-2")
+	if got := l.seated(chat, revisionOf(p)); got["h100"] != 1 {
+		t.Errorf("another node's change moved the pod: %v", got)
+	}
+	l.relocate("node-1")
+	if diff := cmp.Diff(map[string]int{"a100": 1}, l.seated(chat, revisionOf(p))); diff != "" {
+		t.Errorf("after the node changed (-want +got):\n%s", diff)
+	}
+	typ = "l40s"
+	l.relocate("")
+	if diff := cmp.Diff(map[string]int{"l40s": 1}, l.seated(chat, revisionOf(p))); diff != "" {
+		t.Errorf("after all nodes changed (-want +got):\n%s", diff)
+	}
+}
+
+func TestLedgerCountsRevisionsApart(t *testing.T) {
+	l := newLedger(byNodeName)
+	l.observe(on(pod("old", "r1"), "h100-1"))
+	l.observe(on(pod("new", "r2"), "h100-1"))
+	stranger := pod("stranger", "r1")
+	stranger.OwnerReferences[0].Name = "someone-r1"
+	l.observe(on(stranger, "h100-1"))
+	bare := pod("bare", "r1")
+	bare.OwnerReferences = nil
+	l.observe(on(bare, "h100-1"))
+	for name, want := range map[string]int{"r1": 3, "r2": 3, "r3": 2} {
+		if got := l.seated(chat, revisionOf(pod("x", name)))["h100"]; got != want {
+			t.Errorf("%d seats count for revision %s, want %d", got, name, want)
+		}
+	}
+	if got := l.seated(chat, revision{})["h100"]; got != 4 {
+		t.Errorf("%d seats count for a pod without a controller, want all 4", got)
+	}
+}
+
+// TestLedgerUnderConcurrency has many goroutines take, bind, lose and free seats of one server at once.
+func TestLedgerUnderConcurrency(t *testing.T) {
+	const quota = 7
+	l := newLedger(byNodeName)
+	var held sync.Map // pods that hold a seat in truth, entered after take and removed before the seat is freed
+	count := func() int {
+		n := 0
+		held.Range(func(_, _ any) bool { n++; return true })
+		return n
+	}
+	var wg sync.WaitGroup
+	for g := range 16 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(g), 3))
+			for i := range 300 {
+				p := pod(fmt.Sprintf("%d-%d", g, i), "r1")
+				l.observe(p)
+				if !l.take(chat, p, "h100-1", "h100", quota) {
+					l.forget(p.UID)
+					continue
+				}
+				held.Store(p.UID, true)
+				if n := count(); n > quota {
+					t.Errorf("%d pods hold seats, the quota is %d", n, quota)
+				}
+				if r.IntN(3) > 0 {
+					l.observe(on(p, "h100-1"))
+					l.release(chat, p.UID) // a late Unreserve must not free a bound pod's seat
+				}
+				held.Delete(p.UID)
+				l.forget(p.UID)
+			}
+		})
+	}
+	wg.Wait()
+	if got := l.seated(chat, revision{}); len(got) > 0 {
+		t.Errorf("seats left over: %v", got)
+	}
+}

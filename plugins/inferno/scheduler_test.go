@@ -1,0 +1,347 @@
+package inferno
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// These tests run kube-scheduler itself, queue and binding cycles included.
+
+const secondScheduler = "second-scheduler.yaml"
+
+func several(n int, rev string) []*v1.Pod {
+	pods := make([]*v1.Pod, n)
+	for i := range pods {
+		pods[i] = pod(fmt.Sprintf("chat-%s-%04d", rev, i), rev)
+	}
+	return pods
+}
+
+func TestPodsFollowThePlanThroughItsChanges(t *testing.T) {
+	t.Run("bound by the plugin", func(t *testing.T) { testPodsFollowThePlan(t) })
+	t.Run("bound by the default binder", func(t *testing.T) { testPodsFollowThePlan(t, withoutBind) })
+}
+
+func testPodsFollowThePlan(t *testing.T, setups ...setup) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 8), node("a100-1", "a100", 8), node("l40s-1", "l40s", 8), node("cpu-1", "", 0))
+	w.addAccelerators("h100", "a100", "l40s")
+	w.setPlan(v1alpha1.AllocationPart{Accelerator: "h100", Replicas: 3, MaxBatchSize: 96, MaxBatchedTokens: 1024}, part("a100", 1))
+	w.addPods(several(6, "r1")...)
+	w.start(secondScheduler, setups...)
+
+	w.awaitPlaced("the quotas to be filled and the rest to wait", map[string]int{"h100": 3, "a100": 1, "": 2})
+	w.awaitTried()
+	for _, p := range w.pods {
+		want := map[string]string{}
+		switch p.Spec.NodeName {
+		case "h100-1":
+			want = map[string]string{v1alpha1.AcceleratorAnnotation: "h100", v1alpha1.MaxNumSeqsAnnotation: "96", v1alpha1.MaxNumBatchedTokensAnnotation: "1024"}
+		case "a100-1":
+			want = map[string]string{v1alpha1.AcceleratorAnnotation: "a100"}
+		}
+		if diff := cmp.Diff(want, p.Annotations, cmpEmptyMaps); diff != "" {
+			t.Errorf("annotations of %s on %q (-want +got):\n%s", p.Name, p.Spec.NodeName, diff)
+		}
+	}
+
+	w.setPlan(part("h100", 3), part("a100", 1), part("l40s", 1))
+	w.awaitPlaced("a pod to be woken by the new plan", map[string]int{"h100": 3, "a100": 1, "l40s": 1, "": 1})
+
+	var onA100 string
+	w.await("finding the pod on a100", func(pods map[string]*v1.Pod) bool {
+		for name, p := range pods {
+			if p.Spec.NodeName == "a100-1" {
+				onA100 = name
+			}
+		}
+		return onA100 != ""
+	})
+	w.deletePod(onA100)
+	w.awaitPlaced("the last pod to be woken by the free seat", map[string]int{"h100": 3, "a100": 1, "l40s": 1})
+
+	if got := w.metric("inferno_scheduler_placements_total", map[string]string{"outcome": "planned"}); got != 6 {
+		t.Errorf("%v planned placements counted, want 6", got)
+	}
+	wantPatches := 0.0
+	if len(setups) > 0 {
+		wantPatches = 6
+	}
+	if got := w.metric("inferno_scheduler_annotate_duration_seconds", nil); got != wantPatches {
+		t.Errorf("%v patches of annotations, want %v", got, wantPatches)
+	}
+	if found := w.events.find(ReasonPlacedWithoutPlan); len(found) > 0 {
+		t.Errorf("unexpected events: %v", found)
+	}
+}
+
+// cmpEmptyMaps makes nil and empty maps equal.
+var cmpEmptyMaps = cmp.Transformer("empty", func(m map[string]string) map[string]string {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+})
+
+func TestRolloutSurgesBesideTheOldRevision(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 8))
+	w.addAccelerators("h100")
+	w.setPlan(part("h100", 3))
+	w.addPods(several(3, "old")...)
+	w.start(secondScheduler)
+	w.awaitPlaced("the old revision to be placed", map[string]int{"h100": 3})
+	w.addPods(several(4, "new")...)
+	w.awaitPlaced("as much of the new revision as the plan says", map[string]int{"h100": 6, "": 1})
+}
+
+func TestAnotherWorkloadSharesTheQuota(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 8))
+	w.addAccelerators("h100")
+	w.setPlan(part("h100", 3))
+	w.addPods(several(2, "r1")...)
+	w.start(secondScheduler)
+	w.awaitPlaced("the first workload to be placed", map[string]int{"h100": 2})
+	others := several(2, "r2")
+	for _, p := range others {
+		p.OwnerReferences[0].Name = "other-r2"
+	}
+	w.addPods(others...)
+	w.awaitPlaced("one seat to be left for the other workload", map[string]int{"h100": 3, "": 1})
+}
+
+func TestRestartRecounts(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 8), node("a100-1", "a100", 8))
+	w.addAccelerators("h100", "a100")
+	w.setPlan(part("h100", 2), part("a100", 1))
+	w.addPods(several(2, "r1")...)
+	stop := w.start(secondScheduler)
+	w.awaitPlaced("the first pods", map[string]int{"h100": 1, "a100": 1})
+	stop()
+	more := several(4, "r1")[2:]
+	w.addPods(more...)
+	w.start(secondScheduler)
+	w.awaitPlaced("only what the plan has left", map[string]int{"h100": 2, "a100": 1, "": 1})
+}
+
+func TestNodeOfThePlannedTypeAppears(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("a100-1", "a100", 8))
+	w.addAccelerators("h100", "a100")
+	w.setPlan(part("h100", 2))
+	w.addPods(several(2, "r1")...)
+	w.start(secondScheduler)
+	w.awaitTried()
+	unlabelled := node("h100-1", "", 8)
+	w.addNodes(unlabelled)
+	w.nodeSource.Modify(node("h100-1", "h100", 8))
+	w.awaitPlaced("the pods to go to the new node", map[string]int{"h100": 2})
+}
+
+func TestAcceleratorIsDescribedLater(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 8))
+	w.setPlan(part("h100", 2))
+	w.addPods(several(2, "r1")...)
+	w.start(secondScheduler)
+	w.awaitTried()
+	w.addAccelerators("h100")
+	w.awaitPlaced("the pods to be woken", map[string]int{"h100": 2})
+}
+
+func TestPodsWithoutAPlanAreNeverStuck(t *testing.T) {
+	model := &v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "llama"}}
+	model.Spec.PerfData = []v1alpha1.Performance{{Acc: "a100"}}
+	for _, tt := range []struct {
+		name         string
+		accelerators []string
+		server       bool
+		model        bool
+		want         map[string]int
+	}{
+		{"no server: wherever an accelerator is described", []string{"h100"}, false, true, map[string]int{"h100": 2}},
+		{"never planned: what the model has data for", []string{"h100", "a100"}, true, true, map[string]int{"a100": 2}},
+		{"never planned, and no model either", []string{"h100"}, true, false, map[string]int{"h100": 2}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.addNodes(node("h100-1", "h100", 8), node("a100-1", "a100", 8))
+			w.addAccelerators(tt.accelerators...)
+			if tt.server {
+				w.serverSource.Add(unplannedServer())
+			}
+			if tt.model {
+				w.modelSource.Add(model)
+			}
+			w.addPods(several(2, "r1")...)
+			w.start(secondScheduler)
+			w.awaitPlaced("a place for every pod", tt.want)
+			w.await("an event for each pod", func(map[string]*v1.Pod) bool { return len(w.events.find(ReasonPlacedWithoutPlan)) == 2 })
+		})
+	}
+
+	t.Run("nothing described at all", func(t *testing.T) {
+		w := newWorld(t)
+		w.addNodes(node("h100-1", "h100", 8))
+		w.addPods(several(1, "r1")...)
+		w.start(secondScheduler)
+		w.awaitPlaced("the pod to be placed as if the plugin were not there", map[string]int{"h100": 1})
+		w.await("an event", func(map[string]*v1.Pod) bool { return len(w.events.find(ReasonPlacedWithoutPlan)) == 1 })
+	})
+}
+
+func TestFallbackAfterWaiting(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 1), node("l40s-1", "l40s", 8), node("a100-1", "a100", 8))
+	w.addAccelerators("h100", "l40s", "a100")
+	model := &v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "llama"}}
+	model.Spec.PerfData = []v1alpha1.Performance{{Acc: "h100"}, {Acc: "l40s"}}
+	w.modelSource.Add(model)
+	w.setPlan(part("h100", 2)) // and only one card of it is there
+	w.addPods(several(2, "r1")...)
+	w.start(secondScheduler, withArgs(`{"fallback":"AnyFeasible","fallbackAfter":"1s"}`))
+	w.awaitPlaced("the pod without room to go where its model fits", map[string]int{"h100": 1, "l40s": 1})
+	w.await("an event", func(map[string]*v1.Pod) bool { return len(w.events.find(ReasonPlacedBeyondPlan)) == 1 })
+	if e := w.events.find(ReasonPlacedBeyondPlan)[0]; !strings.Contains(e, "Placed on l40s: waited too long for the plan") {
+		t.Errorf("the event does not say what happened: %s", e)
+	}
+	if got := w.metric("inferno_scheduler_placements_total", map[string]string{"outcome": "fallback", "accelerator": "l40s"}); got != 1 {
+		t.Errorf("%v placements by fallback counted, want 1", got)
+	}
+}
+
+func TestForeignPodsAreLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 8), node("cpu-1", "", 0))
+	w.addAccelerators("h100")
+	foreign := pod("web", "r1")
+	delete(foreign.Labels, v1alpha1.ServerLabel)
+	foreign.Spec.Containers[0].Resources = v1.ResourceRequirements{}
+	foreign.Spec.NodeSelector = map[string]string{v1.LabelHostname: "cpu-1"}
+	w.addPods(foreign)
+	w.start(secondScheduler)
+	w.awaitPlaced("the pod to go where it asked for", map[string]int{"cpu": 1})
+	if a := w.pods["web"].Annotations; len(a) > 0 {
+		t.Errorf("a pod that is not ours was annotated: %v", a)
+	}
+}
+
+func TestPacking(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 8), node("h100-2", "h100", 8), node("h100-3", "h100", 8))
+	w.addAccelerators("h100")
+	w.setPlan(part("h100", 9))
+	w.addPods(several(9, "r1")...)
+	w.start(secondScheduler)
+	w.awaitPlaced("all pods", map[string]int{"h100": 9})
+	on := map[string]int{}
+	for _, p := range w.pods {
+		on[p.Spec.NodeName]++
+	}
+	if diff := cmp.Diff(map[string]int{"h100-1": 8, "h100-2": 1}, on); diff != "" {
+		t.Errorf("pods by node (-want +got):\n%s", diff)
+	}
+}
+
+// overshoot watches that no accelerator ever has more bound pods than the plan says, whatever happens meanwhile.
+func (w *world) watchOvershoot(quota map[string]int) {
+	w.onBound = func(bound *v1.Pod) {
+		count := map[string]int{}
+		for name, p := range w.pods {
+			if name != bound.Name {
+				typ, _, _ := strings.Cut(p.Spec.NodeName, "-")
+				count[typ]++
+			}
+		}
+		typ, _, _ := strings.Cut(bound.Spec.NodeName, "-")
+		if count[typ]+1 > quota[typ] {
+			w.t.Errorf("%s is pod number %d on %s, planned are %d", bound.Name, count[typ]+1, typ, quota[typ])
+		}
+	}
+}
+
+func TestBurstNeverOvershoots(t *testing.T) {
+	w := newWorld(t)
+	for i := range 30 {
+		for _, typ := range []string{"h100", "a100", "l40s"} {
+			w.addNodes(node(fmt.Sprintf("%s-%02d", typ, i), typ, 8))
+		}
+	}
+	w.addAccelerators("h100", "a100", "l40s")
+	w.setPlan(part("h100", 200), part("a100", 150), part("l40s", 7))
+	w.watchOvershoot(map[string]int{"h100": 200, "a100": 150, "l40s": 7})
+	w.start(secondScheduler)
+	w.addPods(several(1000, "r1")...)
+	w.awaitPlaced("exactly the plan", map[string]int{"h100": 200, "a100": 150, "l40s": 7, "": 643})
+}
+
+func TestQuotaHoldsThroughDisorder(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(seed, 7))
+			var rmu sync.Mutex
+			intn := func(n int) int {
+				rmu.Lock()
+				defer rmu.Unlock()
+				return r.IntN(n)
+			}
+			quota := map[string]int{"h100": 5 + intn(10), "a100": 1 + intn(10)}
+			w := newWorld(t)
+			w.addNodes(node("h100-1", "h100", 8), node("h100-2", "h100", 8), node("a100-1", "a100", 4), node("a100-2", "a100", 8))
+			w.addAccelerators("h100", "a100")
+			w.setPlan(part("h100", quota["h100"]), part("a100", quota["a100"]))
+			w.watchOvershoot(quota)
+			w.failBinding = func(*v1.Pod) error {
+				if intn(4) == 0 {
+					return errors.New("the API server has a bad day")
+				}
+				return nil
+			}
+			stop := w.start(secondScheduler)
+			next := 0
+			for range 40 {
+				switch intn(8) {
+				case 0, 1, 2, 3:
+					n := 1 + intn(8)
+					for range n {
+						w.addPods(pod(fmt.Sprintf("chat-%04d", next), "r1"))
+						next++
+					}
+				case 4, 5:
+					w.deletePod(fmt.Sprintf("chat-%04d", intn(next+1)))
+				case 6:
+					gone := node("h100-2", "h100", 8)
+					w.nodeSource.Delete(gone)
+					time.Sleep(time.Millisecond)
+					w.addNodes(gone)
+				case 7:
+					stop()
+					stop = w.start(secondScheduler)
+				}
+				time.Sleep(time.Duration(intn(5)) * time.Millisecond)
+			}
+			w.mu.Lock()
+			w.failBinding = nil
+			w.mu.Unlock()
+			w.addPods(several(30, "r1")...)
+			w.await("the plan to be filled in the end", func(pods map[string]*v1.Pod) bool {
+				got := placed(pods)
+				return got["h100"] == quota["h100"] && got["a100"] == quota["a100"]
+			})
+		})
+	}
+}
