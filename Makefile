@@ -1,0 +1,84 @@
+# make help says what there is. Everything that is needed is built or installed here; the first run takes a while, with visible progress.
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+GO    ?= go
+TOOL  := $(GO) tool -modfile=.ci/tools.mod
+BIN   := bin
+PROGRAMS := ./cmd/inferno ./cmd/inferno-optimizer ./cmd/inferno-adapter ./cmd/inferno-scheduler
+
+# The solver "milp" needs lp_solve and cgo. Where either is missing everything else is built and the solver says what to install.
+LPSOLVE_HEADER := $(firstword $(wildcard /usr/include/lpsolve/lp_lib.h /usr/local/include/lpsolve/lp_lib.h))
+ifneq ($(LPSOLVE_HEADER),)
+ifneq ($(shell $(GO) env CGO_ENABLED),0)
+TAGS := lpsolve
+export CGO_CFLAGS  := -O2 -g -I$(dir $(LPSOLVE_HEADER))
+export CGO_LDFLAGS := -O2 -g -llpsolve55 -lcolamd -ldl -lm
+endif
+endif
+GOTAGS := $(if $(TAGS),-tags=$(TAGS))
+
+# Packages that do not link Kubernetes' scheduler or API server are tested under the race detector.
+RACED   := ./optimizer/...
+UNRACED := ./cmd/... ./manifests/... ./metricsadapter/... ./plugins/... ./test/...
+
+.PHONY: help
+help: ## Say what there is
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## Install system packages that are missing (lp_solve), where that is possible
+	@bash .ci/lpsolve
+
+.PHONY: build
+build: deps ## Build the programs into bin/
+	@$(MAKE) build-now
+
+.PHONY: build-now
+build-now:
+	@echo "building inferno's programs (some minutes the first time)"
+	@mkdir -p $(BIN)
+	$(GO) build $(GOTAGS) -o $(BIN)/ $(PROGRAMS)
+
+.PHONY: demo
+demo: build ## Run the whole system on a local control plane with a simulated fleet under a real trace
+	@$(GO) run ./test/demo -programs $(BIN) -out out
+
+.PHONY: test
+test: deps ## Run all tests, those against the local control plane included
+	@$(MAKE) test-now
+
+.PHONY: test-now
+test-now: build-now
+	$(GO) test $(GOTAGS) -race -shuffle=on $(RACED)
+	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -shuffle=on -timeout=40m -p 1 $(UNRACED)
+
+.PHONY: bench
+bench: deps ## Run the benchmarks: ratios against a reference in the same run
+	@$(MAKE) bench-now
+
+.PHONY: bench-now
+bench-now:
+	$(GO) test $(GOTAGS) -run='^$$' -bench=. -benchmem ./optimizer/...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder and parser for a while
+	@bash .ci/fuzz
+
+.PHONY: generate
+generate: ## Write generated code and manifests
+	$(TOOL) controller-gen object crd:allowDangerousTypes=true output:crd:dir=manifests/crd paths=./optimizer/api/v1alpha1
+
+.PHONY: verify
+verify: deps ## Check that generated code is current, everything is formatted and linted, and nothing is untracked
+	@$(MAKE) verify-now
+
+.PHONY: verify-now
+verify-now: generate
+	@bash .ci/verify $(GOTAGS)
+
+.PHONY: clean
+clean: ## Remove what was built here; caches stay
+	rm -rf $(BIN) out
