@@ -1,7 +1,283 @@
 package queueing
 
-// ContinuousBatching is a placeholder.
-type ContinuousBatching struct{ StateDependent }
+import (
+	"errors"
+	"math"
+)
+
+// ContinuousBatching is the model "continuous-batching" of an engine that starts an iteration as soon as the last one ended, decodes all
+// running sequences in each, and fills what the token budget leaves with prompts in order of arrival. It knows distributions.
+//
+// Running requests share iterations equally, so the number n that run is a processor-sharing queue whose speed depends on n; its
+// stationary distribution depends on the mean number of tokens only, whatever their distribution (Cohen, Acta Informatica 12, 1979). The
+// time T(n) of an iteration is a mixture: without a prompt, or with what arrived during the last one. On top of it, a request waits for
+// the iteration in progress, for a place in the batch, and for the budget. Derivation, assumptions and limits are in docs/models.md.
+type ContinuousBatching struct{}
 
 // ModelContinuousBatching is the registered name of [ContinuousBatching].
 const ModelContinuousBatching = "continuous-batching"
+
+// nodes is the number of batches at which iteration times are computed; they are interpolated linearly between. The nodes are spaced
+// quadratically, closer where the experts touched still grow.
+const nodes = 13
+
+// Defaults of what is not known of requests: tokens like those of production traces, arrivals at random.
+const (
+	defaultTokensCV = 0.5
+	poisson         = 1
+)
+
+// continuous is a replica; all its fields are set when it is prepared.
+type continuous struct {
+	law    Law
+	delay  float64 // seconds before the first token outside iterations
+	input  float64 // prompt tokens to compute, mean
+	cached float64 // prompt tokens read from the prefix cache
+	output float64 // tokens to generate, mean
+	inCV   float64 // of the tokens to compute
+	outCV  float64
+	peak   float64 // peakedness of arrivals: variance over mean of what they bring to many servers
+	budget float64 // tokens per iteration
+	places float64 // requests that may run, at least 1
+	queue  float64 // requests that may wait
+	kv     float64 // KV tokens that a running request holds on average
+	full   float64 // the batch beyond which the budget admits no more than leaves
+	rate   float64 // the highest sustainable
+	at     [nodes]node
+}
+
+// node is a batch at which iteration times are computed.
+type node struct {
+	n     float64 // decodes
+	idle  float64 // time of an iteration without prompts
+	room  float64 // tokens that the budget leaves for prompts
+	parts float64 // mean number of iterations that a prompt takes
+}
+
+// Replica implements [Model].
+func (ContinuousBatching) Replica(law Law, requests Requests, limits Limits) (Replica, error) {
+	if err := errors.Join(requests.Validate(), limits.Validate()); err != nil {
+		return nil, err
+	}
+	r := &continuous{
+		law: law, input: requests.InputTokens * (1 - requests.PrefixHitRate), output: math.Max(1, requests.OutputTokens),
+		inCV: cv(requests.InputTokensSD, requests.InputTokens), outCV: cv(requests.OutputTokensSD, requests.OutputTokens),
+		budget: float64(limits.MaxBatchedTokens), places: float64(limits.MaxBatch), queue: float64(limits.MaxQueue),
+	}
+	r.cached = requests.InputTokens - r.input
+	if d, ok := law.(Delayed); ok {
+		r.delay = d.FirstTokenDelay()
+	}
+	arrivals := requests.ArrivalCV
+	if math.IsNaN(arrivals) {
+		arrivals = poisson
+	}
+	r.peak = (1 + arrivals*arrivals) / 2
+	// A request seen at a random time is one of the longer ones, half-way through.
+	r.kv = requests.InputTokens + r.output*(1+r.outCV*r.outCV)/2
+	if limits.KVTokens > 0 {
+		r.places = math.Max(1, math.Min(r.places, math.Floor(float64(limits.KVTokens)/r.kv)))
+	}
+	r.prepare()
+	return r, nil
+}
+
+// cv is a coefficient of variation, or what is assumed where the deviation is unknown.
+func cv(sd, mean float64) float64 {
+	switch {
+	case math.IsNaN(sd):
+		return defaultTokensCV
+	case mean == 0:
+		return 0
+	}
+	return sd / mean
+}
+
+func (r *continuous) prepare() {
+	// The batch at which as many prompts fit beside it as requests leave: n/out = (budget − n)/in.
+	r.full = r.places
+	if r.input > 0 {
+		r.full = math.Min(r.full, math.Max(1, r.budget*r.output/(r.input+r.output)))
+	}
+	for i := range r.at {
+		x := float64(i) / (nodes - 1)
+		r.at[i] = r.node(r.full * x * x)
+	}
+	// The rate at which a full batch leaves as fast as it is replaced: rate · out · T(rate) = full, where T grows with the rate.
+	top := &r.at[nodes-1]
+	low, high := 0.0, r.full/(r.intervals()*top.idle)
+	for range 60 {
+		rate := (low + high) / 2
+		t, _ := r.iteration(top, rate)
+		if rate*r.intervals()*t < r.full {
+			low = rate
+		} else {
+			high = rate
+		}
+		if high-low < 1e-9*high {
+			break
+		}
+	}
+	r.rate = low
+}
+
+// node prepares a batch of n decodes.
+func (r *continuous) node(n float64) node {
+	room := math.Max(1, r.budget-n)
+	return node{n: n, idle: r.law.IterationTime(r.batch(n, 0)), room: room, parts: r.parts(room)}
+}
+
+// intervals between tokens of a request that it spends in decode iterations: one less than its tokens, but never less than a short stay.
+func (r *continuous) intervals() float64 { return math.Max(r.output-1, 0.5) }
+
+// MaxRate implements [Replica].
+func (r *continuous) MaxRate() float64 { return r.rate * (1 - stabilityMargin) }
+
+// batch is an iteration over n decodes and prompts that many prompt tokens.
+func (r *continuous) batch(n, tokens float64) Batch {
+	b := Batch{Decodes: n, DecodeContext: n * r.kv, PrefillTokens: tokens}
+	if tokens > 0 {
+		b.Prefills = math.Max(1, tokens/r.input)
+		b.PrefillContext = tokens / r.input * (r.cached + r.input)
+		b.PrefillPairs = tokens * (r.cached + r.input/2)
+	}
+	return b
+}
+
+// iteration is the mean time of an iteration over the decodes of a node under the rate, and the share of iterations that hold prompts.
+func (r *continuous) iteration(at *node, rate float64) (mean, busy float64) {
+	if r.input == 0 {
+		return at.idle, 0
+	}
+	t := at.idle
+	for range 4 {
+		tokens := rate * r.input * t // that arrive during an iteration
+		busy = r.busy(at, rate*t)
+		with := r.law.IterationTime(r.batch(at.n, math.Min(tokens/busy, at.room)))
+		next := at.idle + busy*(with-at.idle)
+		if math.Abs(next-t) < 1e-4*t {
+			return next, busy
+		}
+		t = next
+	}
+	return t, busy
+}
+
+// busy is the share of iterations that hold prompts when `prompts` arrive per iteration: all in which one arrived where everything fits at
+// once, the utilisation of the budget where prompts are cut into many parts. Between, the last part of a prompt leaves room, which is
+// wasted unless another prompt has arrived.
+func (r *continuous) busy(at *node, prompts float64) float64 {
+	used := prompts * r.input / at.room
+	if used >= 1 {
+		return 1
+	}
+	waste := at.parts - r.input/at.room
+	return 1 - (1-used)*math.Exp(-prompts*waste)
+}
+
+// parts is the mean number of iterations that a prompt takes at `room` tokens each, E⌈X/room⌉ for normal lengths X: one, what is beyond
+// the room, and half a part for rounding up where there is any.
+func (r *continuous) parts(room float64) float64 {
+	x := r.input / room
+	if x == 0 {
+		return 1
+	}
+	spread := math.Max(r.inCV, 0.05) * x
+	z := (x - 1) / spread
+	return 1 + spread*(z*normal(z)+density(z)) + normal(z)/2
+}
+
+// Open implements [Replica].
+func (r *continuous) Open(rate float64) (Prediction, error) {
+	if err := validRate(rate); err != nil {
+		return Prediction{}, err
+	}
+	s := r.steady(rate)
+	return s.predict(true), nil
+}
+
+// Means is Open without percentiles, several times faster.
+func (r *continuous) Means(rate float64) (Prediction, error) {
+	if err := validRate(rate); err != nil {
+		return Prediction{}, err
+	}
+	s := r.steady(rate)
+	return s.predict(false), nil
+}
+
+// steady is the stationary state under a rate.
+type steady struct {
+	*continuous
+	arrivals   float64
+	throughput float64
+	empty      float64 // probability that nothing runs
+	waits      float64 // probability that an arrival finds the batch full
+	waiting    float64 // mean number that wait for a place
+	running    float64 // mean number that run, over time
+	seen       float64 // mean number that run, over intervals between tokens
+	deviation  float64 // of the number that run
+	mean       float64 // of iterations, over intervals between tokens
+}
+
+// steady solves the birth–death chain of the number that run: births at the rate, but no faster than the budget admits prompts, deaths at
+// n/(intervals · T(n)), and up to `queue` waiting ones behind a full batch. No allocation.
+func (r *continuous) steady(rate float64) steady {
+	const large, shrink = 1e100, 1e-100
+	s := steady{continuous: r, arrivals: rate}
+	var times [nodes]float64
+	for i := range times {
+		times[i], _ = r.iteration(&r.at[i], rate)
+	}
+	offered := rate * r.intervals()
+	w, sum, first, second, before := 1.0, 1.0, 0.0, 0.0, 0.0
+	empty := 1.0
+	last := math.Max(1, math.Floor(r.full))
+	seg := 0
+	slope := (times[1] - times[0]) / (r.at[1].n - r.at[0].n)
+	ratio := 0.0
+	for n := 1.0; n <= last; n++ {
+		for n > r.at[seg+1].n && seg < nodes-2 {
+			seg++
+			slope = (times[seg+1] - times[seg]) / (r.at[seg+1].n - r.at[seg].n)
+		}
+		t := times[seg] + slope*(n-r.at[seg].n)
+		ratio = offered * t / n
+		if r.peak != 1 {
+			ratio = math.Pow(ratio, 1/r.peak)
+		}
+		w *= math.Min(ratio, large)
+		before = sum
+		sum += w
+		first += w * n
+		second += w * n * n
+		if w > large {
+			w, sum, before, first, second, empty = w*shrink, sum*shrink, before*shrink, first*shrink, second*shrink, empty*shrink
+		}
+	}
+	t := geometric(math.Log(ratio), r.queue)
+	down := math.Exp(-t.log)
+	tail := w * t.sum
+	total := sum*down + tail
+	s.running = (first*down + last*tail) / total
+	mean2 := (second*down + last*last*tail) / total
+	s.deviation = math.Sqrt(math.Max(0, mean2-s.running*s.running))
+	s.seen = mean2 / s.running
+	s.empty = empty * down / total
+	s.waits = (w*down + tail) / total
+	// The wait for a place under general lengths: that of exponential ones times (ca² + cs²)/2 (Allen–Cunneen).
+	s.waiting = w * t.weighted / total * (2*r.peak - 1 + r.outCV*r.outCV) / 2
+	full := last / (r.intervals() * times[nodes-1])
+	s.throughput = math.Min(rate, (rate*before*down+full*tail)/total)
+	if r.peak != 1 {
+		s.throughput = math.Min(rate, s.running/(r.intervals()*r.timeAt(s.seen, &times)))
+	}
+	s.mean = s.running / (s.throughput * r.intervals())
+	return s
+}
+
+// timeAt interpolates iteration times between the nodes.
+func (r *continuous) timeAt(n float64, times *[nodes]float64) float64 {
+	x := math.Sqrt(math.Max(0, n)/r.full) * (nodes - 1)
+	i := int(math.Min(nodes-2, math.Floor(x)))
+	return times[i] + (times[i+1]-times[i])*(n-r.at[i].n)/(r.at[i+1].n-r.at[i].n)
+}

@@ -1,0 +1,246 @@
+package queueing
+
+import "math"
+
+// first are the parts that the time to first token is made of, for a request that arrives in the steady state.
+type first struct {
+	base     float64 // what every request takes: delay and its own prefill
+	residual float64 // length of the iteration in progress, of which a uniform part is left
+	idle     float64 // probability that none is in progress
+	spread   float64 // deviation of the prefill, normal
+	place    wait    // for a place in the batch
+	budget   wait    // for the token budget
+}
+
+// wait is zero but for a share of the requests, which wait an exponential time.
+type wait struct{ share, mean float64 }
+
+// first derives the parts.
+func (s *steady) first() first {
+	at := s.node(math.Min(s.running, s.full))
+	mean, busy := s.iteration(&at, s.arrivals)
+	prompts := math.Min(s.arrivals*mean*s.input, at.room) / math.Max(s.input, 1) // per iteration
+	with := mean
+	if busy > 0 {
+		with = at.idle + (mean-at.idle)/busy
+	}
+	square := busy*with*with + (1-busy)*at.idle*at.idle
+	f := first{idle: s.empty, residual: square / mean}
+
+	// A prompt shares its iterations with what arrived during the same one, which is longer than the mean.
+	others := s.arrivals * f.residual
+	own := math.Min(s.input*(1+others), at.room)
+	lastPart := s.law.IterationTime(s.batch(at.n, own))
+	f.base = s.delay + lastPart
+	if at.parts > 1 {
+		whole := s.law.IterationTime(s.batch(at.n, at.room))
+		f.base = s.delay + lastPart/at.parts + whole*(at.parts-1/at.parts)
+		f.base = s.delay + math.Max(lastPart, whole*(s.input/at.room+0.5))
+	}
+	perToken := (lastPart - at.idle) / math.Max(own, 1)
+	slope := s.slope()
+	variance := s.input * s.input * perToken * perToken * (s.inCV*s.inCV + math.Min(others, at.room/math.Max(1, s.input))*(1+s.inCV*s.inCV))
+	if at.parts > 1 {
+		perToken = s.law.IterationTime(s.batch(at.n, at.room)) / at.room
+		variance = s.input * s.input * perToken * perToken * s.inCV * s.inCV
+	}
+	f.spread = math.Sqrt(variance + slope*slope*s.deviation*s.deviation)
+
+	if used := prompts * s.input / at.room; used > 0 {
+		used = math.Min(used, 0.999)
+		whole := s.law.IterationTime(s.batch(at.n, at.room))
+		service := s.input / at.room * whole
+		f.budget = wait{share: used, mean: service * (1 + s.inCV*s.inCV) / 2 / (1 - used)}
+	}
+	if s.waits > 0 && s.waiting > 0 {
+		f.place = wait{share: s.waits, mean: s.waiting / (s.throughput * s.waits)}
+	}
+	return f
+}
+
+// slope is the derivative of the iteration time in the batch, in seconds per decode.
+func (s *steady) slope() float64 {
+	d := math.Max(1, s.deviation)
+	return (s.law.IterationTime(s.batch(s.running+d, 0)) - s.law.IterationTime(s.batch(math.Max(0, s.running-d), 0))) / (d + math.Min(d, s.running))
+}
+
+func (f *first) mean() float64 {
+	return f.base + (1-f.idle)*f.residual/2 + f.place.share*f.place.mean + f.budget.share*f.budget.mean
+}
+
+// beyond is the probability that the time to first token exceeds t.
+func (f *first) beyond(t float64) float64 {
+	shares := [4]float64{(1 - f.place.share) * (1 - f.budget.share), f.place.share * (1 - f.budget.share), (1 - f.place.share) * f.budget.share, f.place.share * f.budget.share}
+	means := [4]float64{0, f.place.mean, f.budget.mean, f.place.mean + f.budget.mean}
+	middle := f.base + (1-f.idle)*f.residual/2
+	sd := math.Sqrt(f.spread*f.spread + (1-f.idle)*f.residual*f.residual/12)
+	p := 0.0
+	for i, share := range shares {
+		switch {
+		case share < 1e-12:
+		case means[i] <= 0:
+			p += share * ((1-f.idle)*uniformNormal(t-f.base, f.residual, f.spread) + f.idle*normalBeyond(t-f.base, f.spread))
+		default:
+			p += share * exponentialNormal(t-middle, means[i], sd)
+		}
+	}
+	return p
+}
+
+// quantity is the distribution of the time to first token.
+func (f *first) quantity() Quantity {
+	scale := math.Max(f.place.mean, f.budget.mean) + f.residual + 6*f.spread
+	return quantiles(f.mean(), f.base-6*f.spread, f.base+scale, f.beyond)
+}
+
+// intervals is the distribution of the time between tokens: a mixture over what prompts an iteration holds.
+type intervals struct {
+	n             int
+	share         [8]float64
+	middle, width [8]float64
+}
+
+func (s *steady) intervals() intervals {
+	at := s.node(math.Min(s.seen, s.full))
+	mean, busy := s.iteration(&at, s.arrivals)
+	slope := s.slope() * s.deviation
+	var m intervals
+	add := func(share, middle, width float64) {
+		if m.n < len(m.share) {
+			m.share[m.n], m.middle[m.n], m.width[m.n] = share, middle, math.Hypot(width, slope)+1e-9*middle
+			m.n++
+		}
+	}
+	add(1-busy, at.idle, 0)
+	if busy <= 0 {
+		return m
+	}
+	prompts := s.arrivals * mean
+	if at.parts > 1.5 { // most parts fill the budget, the last of a prompt any share of it
+		whole := s.law.IterationTime(s.batch(at.n, at.room))
+		partial := s.law.IterationTime(s.batch(at.n, at.room/2))
+		last := busy * 0.5 * (1 - math.Min(1, prompts*s.input/at.room)) / math.Max(1, at.parts)
+		add(busy-last, whole, 0)
+		add(last, partial, (whole-partial)/2)
+		return m
+	}
+	left, p := busy, math.Exp(-prompts)
+	for k := 1; k < len(m.share) && left > 0; k++ {
+		p *= prompts / float64(k)
+		share := math.Min(left, p)
+		if k == len(m.share)-1 {
+			share = left
+		}
+		left -= share
+		tokens := math.Min(float64(k)*s.input, at.room)
+		middle := s.law.IterationTime(s.batch(at.n, tokens))
+		add(share, middle, (middle-at.idle)*s.inCV/math.Sqrt(float64(k)))
+	}
+	return m
+}
+
+func (m *intervals) beyond(t float64) float64 {
+	p := 0.0
+	for i := range m.n {
+		p += m.share[i] * normalBeyond(t-m.middle[i], m.width[i])
+	}
+	return p
+}
+
+func (m *intervals) quantity(mean float64) Quantity {
+	low, high := math.Inf(1), 0.0
+	for i := range m.n {
+		low = math.Min(low, m.middle[i]-6*m.width[i])
+		high = math.Max(high, m.middle[i]+6*m.width[i])
+	}
+	return quantiles(mean, low, high, m.beyond)
+}
+
+// predict assembles the prediction, with percentiles where they are asked for.
+func (s *steady) predict(percentiles bool) Prediction {
+	f := s.first()
+	p := Prediction{
+		Rate: s.arrivals, Throughput: s.throughput, MaxRate: s.MaxRate(), InService: s.running,
+		Wait:    f.place.share*f.place.mean + f.budget.share*f.budget.mean + (1-f.idle)*f.residual/2,
+		Prefill: f.base,
+		TTFT:    meanOnly(f.mean()), ITL: meanOnly(s.mean),
+	}
+	p.Response = p.TTFT.Mean + s.continuous.intervals()*s.mean
+	if percentiles {
+		p.TTFT = f.quantity()
+		m := s.intervals()
+		p.ITL = m.quantity(s.mean)
+	}
+	return p
+}
+
+// quantiles inverts a survival function that is 1 at low; high is a guess from where the search expands.
+func quantiles(mean, low, high float64, beyond func(float64) float64) Quantity {
+	low = math.Max(0, low)
+	at := func(share float64) float64 {
+		a, b := low, high
+		for i := 0; i < 60 && beyond(b) > share; i++ {
+			a, b = b, b+2*(b-low)
+		}
+		for i := 0; i < 60 && b-a > 1e-6*b; i++ {
+			if x := (a + b) / 2; beyond(x) > share {
+				a = x
+			} else {
+				b = x
+			}
+		}
+		return (a + b) / 2
+	}
+	return Quantity{Mean: mean, P50: at(0.5), P90: at(0.1), P95: at(0.05), P99: at(0.01)}
+}
+
+// normal is the distribution function of the standard normal, density its derivative.
+func normal(z float64) float64  { return 0.5 * math.Erfc(-z/math.Sqrt2) }
+func density(z float64) float64 { return math.Exp(-z*z/2) / math.Sqrt(2*math.Pi) }
+
+// normalBeyond is the probability that a normal variable around 0 exceeds x.
+func normalBeyond(x, sd float64) float64 {
+	if sd == 0 {
+		if x < 0 {
+			return 1
+		}
+		return 0
+	}
+	return normal(-x / sd)
+}
+
+// uniformNormal is the probability that a uniform variable on 0 … length plus a normal one around 0 exceeds x.
+func uniformNormal(x, length, sd float64) float64 {
+	if length <= 0 {
+		return normalBeyond(x, sd)
+	}
+	if sd < 1e-9*length {
+		return math.Max(0, math.Min(1, 1-x/length))
+	}
+	// The mean over u of Φ((u − x)/sd), whose antiderivative is z·Φ(z) + φ(z).
+	g := func(z float64) float64 { return z*normal(z) + density(z) }
+	return sd / length * (g((length-x)/sd) - g(-x/sd))
+}
+
+// exponentialNormal is the probability that an exponential variable plus a normal one around 0 exceeds x.
+func exponentialNormal(x, mean, sd float64) float64 {
+	if sd < 1e-9*mean {
+		return math.Exp(-math.Max(0, x) / mean)
+	}
+	a := sd / mean
+	z := x / sd
+	e := a*a/2 - x/mean
+	if z-a > 30 || e < 0 {
+		return normal(-z) + math.Exp(e)*normal(z-a)
+	}
+	// Mills' ratio keeps exp(e) from overflowing where Φ(z − a) vanishes.
+	return normal(-z) + density(z)*mills(a-z)
+}
+
+// mills is (1 − Φ(x))/φ(x).
+func mills(x float64) float64 {
+	if x < 8 {
+		return normal(-x) / density(x)
+	}
+	return 1 / (x + 1/(x+2/(x+3/x)))
+}
