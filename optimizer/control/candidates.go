@@ -88,7 +88,29 @@ func allowed(s *v1alpha1.ServerEntry, p *pair, current string) error {
 	return nil
 }
 
-// limits of the engine on one accelerator: the batch that the server asks for, or the one that memory holds for requests of this length.
+// batchTolerance is how far the max batch size in force may be from the one that memory holds before it changes: lengths of requests are
+// estimates, and running pods keep what they were started with.
+const batchTolerance = 0.25
+
+// lastBatch is the max batch size that the plan in force gives on an accelerator, 0 where it gives none.
+func lastBatch(s *v1alpha1.ServerEntry, accelerator string) int {
+	d := s.DesiredAlloc
+	if d == nil {
+		return 0
+	}
+	for _, p := range d.Parts {
+		if p.Accelerator == accelerator {
+			return p.MaxBatchSize
+		}
+	}
+	if d.Accelerator == accelerator {
+		return d.MaxBatch
+	}
+	return 0
+}
+
+// limits of the engine on one accelerator: the batch that the server asks for, or the one that memory holds for requests of this length,
+// unless the one in force is close to it.
 func limits(s *v1alpha1.ServerEntry, p *pair, outputTokens float64) queueing.Limits {
 	l := queueing.Limits{
 		MaxBatch: s.MaxBatchSize, MaxQueue: s.MaxQueueSize, MaxBatchedTokens: s.MaxBatchedTokens, KVTokens: p.perf.KVTokens,
@@ -104,6 +126,9 @@ func limits(s *v1alpha1.ServerEntry, p *pair, outputTokens float64) queueing.Lim
 		l.MaxBatch = p.perf.MaxBatchSize
 	default:
 		l.MaxBatch = defaultMaxBatch
+	}
+	if last := lastBatch(s, p.perf.Acc); s.MaxBatchSize == 0 && math.Abs(float64(last-l.MaxBatch)) <= batchTolerance*float64(l.MaxBatch) {
+		l.MaxBatch = last
 	}
 	// Every running sequence decodes one token an iteration: engines refuse a batch above the token budget.
 	l.MaxBatch = min(l.MaxBatch, l.MaxBatchedTokens)
