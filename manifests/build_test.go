@@ -135,7 +135,7 @@ components: [../../components/custom-metrics, ../../components/service-monitor]
 func builds(t *testing.T) map[string][]runtime.Object {
 	t.Helper()
 	all := map[string][]runtime.Object{"everything": decode(t, build(t, "test/everything", everything))}
-	for _, dir := range []string{"overlays/default", "overlays/standalone", "overlays/local", "samples"} {
+	for _, dir := range []string{"overlays/default", "overlays/standalone", "overlays/own-certificate", "overlays/local", "samples"} {
 		all[dir] = decode(t, build(t, dir))
 	}
 	return all
@@ -159,7 +159,7 @@ func TestKustomizationsBuild(t *testing.T) {
 
 // Files that are applied as they are, without kustomize, are complete objects.
 func TestEveryFileDecodesStrictly(t *testing.T) {
-	patches := []string{"overlays/default/sidecar.yaml"}
+	patches := []string{"components/sidecar/sidecar.yaml"}
 	for _, f := range embedded(t) {
 		t.Run(f.name, func(t *testing.T) {
 			switch {

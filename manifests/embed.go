@@ -51,26 +51,52 @@ func SchedulerConfig() []byte {
 // Local returns all that a control plane needs whose programs run beside its API server and not in pods: [CRDs], [RBAC], and APIServices
 // that lead to an adapter at the port of localhost. The adapter's certificate is for [AdapterHost], issued by an authority in caBundle (PEM).
 func Local(port int, caBundle []byte) ([]byte, error) {
-	if port < 1 || port > 65535 {
-		return nil, fmt.Errorf("port of the adapter: %d; must be from 1 to 65535", port)
-	}
-	stream := bytes.Join([][]byte{CRDs(), RBAC(), mustStream("overlays/local/service.yaml")}, separator)
-	services, err := fs.Glob(Files, "components/custom-metrics/custom-*.yaml")
+	external, err := ExternalMetricsAPI(port, caBundle)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range append(services, "apiservices/external.yaml") {
-		service, err := localAPIService(name, port, caBundle)
+	custom, err := CustomMetricsAPI(port, caBundle)
+	if err != nil {
+		return nil, err
+	}
+	return Join(CRDs(), RBAC(), mustStream("overlays/local/service.yaml"), external, custom), nil
+}
+
+// ExternalMetricsAPI returns the APIService of external.metrics.k8s.io, leading to the port of the adapter's service and trusting the
+// authorities in caBundle (PEM).
+func ExternalMetricsAPI(port int, caBundle []byte) ([]byte, error) {
+	return apiServices("apiservices/external.yaml", port, caBundle)
+}
+
+// CustomMetricsAPI is like [ExternalMetricsAPI] for the versions of custom.metrics.k8s.io.
+func CustomMetricsAPI(port int, caBundle []byte) ([]byte, error) {
+	return apiServices("components/custom-metrics/custom-*.yaml", port, caBundle)
+}
+
+// Join makes one stream of several.
+func Join(streams ...[]byte) []byte { return bytes.Join(streams, []byte("---\n")) }
+
+func apiServices(pattern string, port int, caBundle []byte) ([]byte, error) {
+	if port < 1 || port > 65535 {
+		return nil, fmt.Errorf("port of the adapter: %d; must be from 1 to 65535", port)
+	}
+	names, err := fs.Glob(Files, pattern)
+	if err != nil {
+		return nil, err
+	}
+	var services [][]byte
+	for _, name := range names {
+		service, err := apiService(name, port, caBundle)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		stream = append(append(stream, separator...), service...)
+		services = append(services, service)
 	}
-	return stream, nil
+	return Join(services...), nil
 }
 
-// localAPIService returns the APIService in the file, led to the port and trusting the authority.
-func localAPIService(name string, port int, caBundle []byte) ([]byte, error) {
+// apiService returns the APIService in the file, led to the port and trusting the authority.
+func apiService(name string, port int, caBundle []byte) ([]byte, error) {
 	data, err := Files.ReadFile(name)
 	if err != nil {
 		return nil, err
@@ -93,8 +119,6 @@ func localAPIService(name string, port int, caBundle []byte) ([]byte, error) {
 	return yaml.Marshal(service)
 }
 
-var separator = []byte("---\n")
-
 // mustStream returns the embedded files that the patterns match as one stream, in the order of the patterns and of their names. A pattern
 // without a match is a mistake in this package.
 func mustStream(patterns ...string) []byte {
@@ -112,5 +136,5 @@ func mustStream(patterns ...string) []byte {
 			files = append(files, data)
 		}
 	}
-	return bytes.Join(files, separator)
+	return Join(files...)
 }

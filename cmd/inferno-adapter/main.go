@@ -54,8 +54,10 @@ func command() *cobra.Command {
 		Short: "Serve the plans of inferno as metrics to HorizontalPodAutoscalers",
 		Long: `inferno-adapter serves what inferno planned for each Server (desired replicas, max batch size, token budget, predicted latencies)
 through external.metrics.k8s.io and custom.metrics.k8s.io, so that stock HorizontalPodAutoscalers follow the plan. It is registered with an
-APIService; it needs no connection to the optimizer and no leader.`,
-		Args:          cobra.NoArgs,
+APIService; it needs no connection to the optimizer and no leader.
+
+In a cluster without cert-manager, "inferno-adapter certificate" makes its certificate and its APIService.`,
+		Args:          usage(cobra.NoArgs),
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -77,8 +79,22 @@ APIService; it needs no connection to the optimizer and no leader.`,
 		cmd.Flags().AddFlagSet(groups.FlagSets[name])
 	}
 	columns, _, _ := term.TerminalSize(os.Stdout)
+	certificate := certificateCommand() // with cobra's own help: it has none of these flags
+	certificate.SetUsageFunc(cmd.UsageFunc())
+	certificate.SetHelpFunc(cmd.HelpFunc())
 	cliflag.SetUsageAndHelpFunc(cmd, groups, columns)
+	cmd.AddCommand(certificate)
 	return cmd
+}
+
+// usage marks the errors of a check of arguments as those of usage.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return fmt.Errorf("%w: %w", errUsage, err)
+		}
+		return nil
+	}
 }
 
 func run(ctx context.Context, options *apiserver.Options) error {
