@@ -54,7 +54,7 @@ func rights(objects []runtime.Object, account string) []string {
 		add(b.Namespace, b.Namespace, b.RoleRef, b.Subjects)
 	}
 	slices.Sort(lines)
-	return lines
+	return slices.Compact(lines)
 }
 
 func flatten(scope string, rule rbac.PolicyRule) []string {
@@ -76,7 +76,7 @@ func flatten(scope string, rule rbac.PolicyRule) []string {
 	return lines
 }
 
-// lines spells out "scope: verb,verb group/resource,resource".
+// spell writes out "scope: verb,verb group/resource,resource".
 func spell(compact ...string) []string {
 	var lines []string
 	for _, c := range compact {
@@ -94,7 +94,7 @@ func spell(compact ...string) []string {
 		}
 	}
 	slices.Sort(lines)
-	return lines
+	return slices.Compact(lines)
 }
 
 // optimizerRights and adapterRights are all that these programs may do.
@@ -107,6 +107,7 @@ var (
 		"cluster: patch /pods",
 		"cluster: create,patch /events",
 		"cluster: create,patch events.k8s.io/events",
+		"cluster: ClusterRole system:auth-delegator",
 		"inferno-system: create coordination.k8s.io/leases",
 		"inferno-system: get,update,patch coordination.k8s.io/leases=inferno-optimizer",
 	}
