@@ -54,8 +54,8 @@ func newScenario(o options) (*scenario, error) {
 	s := &scenario{
 		nodes: []controlplane.NodePool{
 			{Name: "h100", Count: 1, GPU: controlplane.H100, GPUsPerNode: 4},
-			{Name: "a100", Count: 2, GPU: controlplane.A100, GPUsPerNode: 4},
-			{Name: "l40s", Count: 4, GPU: controlplane.L40S, GPUsPerNode: 4},
+			{Name: "a100", Count: 3, GPU: controlplane.A100, GPUsPerNode: 4},
+			{Name: "l40s", Count: 5, GPU: controlplane.L40S, GPUsPerNode: 4},
 		},
 		targets: map[string]serving.Targets{}, costs: map[string]float64{},
 	}

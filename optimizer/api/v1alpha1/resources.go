@@ -123,7 +123,6 @@ type ModelStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,categories=inferno
 // +kubebuilder:printcolumn:name="Served as",type=string,JSONPath=`.spec.servedName`
-// +kubebuilder:printcolumn:name="Accelerators",type=string,JSONPath=`.spec.perfData[*].acc`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Model struct {
@@ -347,7 +346,7 @@ type ServerStatus struct {
 	CostPerHour float64 `json:"costPerHour,omitempty"`
 	// ReadyReplicas in all.
 	// +optional
-	ReadyReplicas int `json:"readyReplicas,omitempty"`
+	ReadyReplicas int `json:"readyReplicas"`
 	// Placement of ready pods for people, such as "H100:3 A100:2".
 	// +optional
 	Placement string `json:"placement,omitempty"`

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llm-inferno/inferno/test/controlplane"
+	"github.com/llm-inferno/inferno/test/stack"
+)
+
+type upOptions struct {
+	programs   string
+	nodes      []string
+	podStartup time.Duration
+	planeOnly  bool
+	keep       bool
+}
+
+// products by the name people give a pool.
+var products = map[string]controlplane.GPU{
+	"h200": controlplane.H200, "h100": controlplane.H100, "a100": controlplane.A100, "l40s": controlplane.L40S, "l4": controlplane.L4, "mi300x": controlplane.MI300X,
+}
+
+func newUpCommand() *cobra.Command {
+	var o upOptions
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run inferno on a real control plane on this machine, with simulated accelerators",
+		Long: `Starts etcd, the API server, the controller manager with its stock autoscaler, Prometheus and simulated GPU nodes, all upstream programs
+built from Go modules and cached, and inferno's own scheduler, metrics adapter and optimizer beside them. Prints the kubeconfig and runs until
+Ctrl-C, which leaves nothing behind. Several run side by side.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.programs, "programs", "", "directory of inferno's programs; default beside this one, then the PATH")
+	f.StringSliceVar(&o.nodes, "nodes", []string{"h100=2x8", "a100=2x8", "l40s=4x4"}, "simulated nodes as TYPE=NODESxGPUS, types: h200, h100, a100, l40s, l4, mi300x")
+	f.DurationVar(&o.podStartup, "pod-startup", 5*time.Second, "time from the start of a pod until it is ready")
+	f.BoolVar(&o.planeOnly, "control-plane-only", false, "leave inferno's programs out and run the stock scheduler")
+	f.BoolVar(&o.keep, "keep", false, "keep the instance directory with its logs")
+	return cmd
+}
+
+// pools parses the nodes; the error joins every fault.
+func (o *upOptions) pools() ([]controlplane.NodePool, error) {
+	var pools []controlplane.NodePool
+	var faults []error
+	seen := map[string]bool{}
+	for _, text := range o.nodes {
+		name, size, _ := strings.Cut(text, "=")
+		nodes, gpus, _ := strings.Cut(size, "x")
+		n, errNodes := strconv.Atoi(nodes)
+		g, errGPUs := strconv.Atoi(gpus)
+		gpu, known := products[name]
+		if !known || seen[name] || errNodes != nil || errGPUs != nil || n < 1 || g < 1 || n > 5000 || g > 64 {
+			faults = append(faults, fmt.Errorf("--nodes: %q is not allowed, must be TYPE=NODESxGPUS like h100=2x8, each type once", text))
+			continue
+		}
+		seen[name] = true
+		pools = append(pools, controlplane.NodePool{Name: name, Count: n, GPU: gpu, GPUsPerNode: g})
+	}
+	if o.podStartup < 0 {
+		faults = append(faults, fmt.Errorf("--pod-startup: %s is not allowed, must be at least 0", o.podStartup))
+	}
+	return pools, errors.Join(faults...)
+}
+
+func (o *upOptions) run(ctx context.Context, out io.Writer) (err error) {
+	pools, err := o.pools()
+	if err != nil {
+		return badInput{err}
+	}
+	s, err := stack.Start(ctx, stack.Options{
+		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, WithoutInferno: o.planeOnly,
+	})
+	if err != nil {
+		// Ctrl-C while things start is not a failure.
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer func() {
+		fmt.Fprintln(out, "stopping")
+		err = errors.Join(err, s.Stop())
+	}()
+	fmt.Fprintf(out, `
+the control plane is ready:
+  export KUBECONFIG=%s
+  kubectl get nodes -L nvidia.com/gpu.product
+  kubectl get accelerators,models,serviceclasses,servers,optimizers -A
+Prometheus: %s   (targets: file_sd in %s)
+logs and the decision log: %s
+Ctrl-C ends it and leaves nothing behind
+`, s.AdminKubeconfig(), s.PrometheusURL(), s.TargetsDir(), s.Dir())
+	<-ctx.Done()
+	return nil
+}
