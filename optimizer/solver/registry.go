@@ -7,6 +7,7 @@ func Solvers() plug.Registry[Solver] {
 	return plug.NewRegistry[Solver]("solver",
 		plug.Of(SeparableName, none, func(plug.NoOptions) (Solver, error) { return Separable{}, nil }),
 		plug.Of(GreedyName, DefaultGreedyOptions, func(o GreedyOptions) (Solver, error) { return NewGreedy(o) }),
+		plug.Of(ExactName, DefaultExactOptions, func(o ExactOptions) (Solver, error) { return NewExact(o) }),
 	)
 }
 

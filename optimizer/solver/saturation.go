@@ -13,9 +13,11 @@ import (
 //   - PriorityExhaustive: each in turn takes all the replicas that fit.
 //   - PriorityRoundRobin: the servers of a priority, one priority after the other, take one replica each, round after round.
 //   - RoundRobin: all servers take one replica each, round after round.
-func (d *draft) saturate(servers []Server, scope func(*Server) bool) {
+//
+// It says whether any server got anything.
+func (d *draft) saturate(servers []Server, scope func(*Server) bool) bool {
 	if d.p.SaturationPolicy == "" || d.p.SaturationPolicy == v1alpha1.SaturationNone {
-		return
+		return false
 	}
 	waiting := turns(d.p, rank(d.p))
 	waiting = slices.DeleteFunc(waiting, func(r ranked) bool {
@@ -33,6 +35,7 @@ func (d *draft) saturate(servers []Server, scope func(*Server) bool) {
 	case v1alpha1.SaturationRoundRobin:
 		d.roundRobin(waiting)
 	}
+	return slices.ContainsFunc(waiting, func(r ranked) bool { return d.choices[r.server].Candidate >= 0 })
 }
 
 // exhaust gives the server as many replicas as fit, of the first candidate of which any fits.

@@ -1,0 +1,322 @@
+// Package branch finds the best integral solution of a program of multiple choice: of every set exactly one column. Relaxations give bounds
+// and what is left fractional is branched on; columns whose reduced cost exceeds the gap are banned (Nemhauser, Wolsey 1988, II.2).
+package branch
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
+)
+
+// Options of a search.
+type Options struct {
+	// Incumbent is a feasible solution to start from, a column for each set; nil: none is known.
+	Incumbent []int32
+	// Gap, relative, at which the search stops. 0: the optimum is proven.
+	Gap float64
+	// Step of which all costs of solutions are multiples, or exceed multiples by at most Excess; 0 where there is none. Only the multiples
+	// count: bounds are rounded up to them, and a solution is better if its multiple is less.
+	Step, Excess float64
+	// Work is the effort to spend after the first relaxation, in columns visited by pivots: about 2 ns each.
+	Work int
+}
+
+// Result of a search.
+type Result struct {
+	// Pick is the column of each set, nil where no solution was found.
+	Pick []int32
+	// Cost of the pick, +Inf without.
+	Cost float64
+	// Bound on the cost of every solution; +Inf where there is none.
+	Bound float64
+	// Prices of the rows at the first relaxation: what a unit more of capacity is worth.
+	Prices []float64
+	// Nodes searched.
+	Nodes int
+}
+
+// slack is the relative tolerance of comparisons of costs.
+const slack = 1e-9
+
+// Steps of the climb of the knapsacks, at the root of a search and below.
+const (
+	rootSteps = 150
+	nodeSteps = 12
+)
+
+// maxPivots of one relaxation, far above what is ever needed.
+const maxPivots = 20000
+
+// Solve searches until the optimum is proven, the gap reached, the work done or the context at its end.
+func Solve(ctx context.Context, p *choicelp.Program, o Options) Result {
+	s := &search{ctx: ctx, p: p, step: o.Step, over: o.Excess, best: math.Inf(1), gap: o.Gap, work: o.Work}
+	if o.Incumbent != nil {
+		s.keep(o.Incumbent)
+	}
+	root := choicelp.Start(p)
+	status := root.Climb(math.Inf(1), maxPivots)
+	res := Result{Prices: slices.Clone(root.Prices), Bound: math.Inf(1)}
+	if status != choicelp.Infeasible {
+		res.Bound = s.raise(root.Bound())
+		res.Bound = max(res.Bound, s.root(root, res.Bound))
+	}
+	res.Pick, res.Cost, res.Nodes = s.pick, s.best, s.nodes
+	if res.Bound >= s.target() {
+		res.Bound = s.best
+	}
+	res.Bound = min(res.Bound, res.Cost)
+	return res
+}
+
+// search is one run over a program.
+type search struct {
+	ctx  context.Context
+	p    *choicelp.Program
+	step float64
+	over float64 // excess
+	gap  float64
+	// offset is the cost of what is decided elsewhere: costs, bounds and the target are without it.
+	offset float64
+	work   int
+	nodes  int
+
+	knaps *knapsacks // nil where they do not apply
+
+	pick []int32
+	best float64
+	left []float64 // of the rows, for trials
+}
+
+// root proves a bound at least as good as that of the first relaxation, and looks for good solutions: by rounding, in the kernel of columns
+// that nearly are in the relaxation, and among all columns that can be in a better solution at all.
+func (s *search) root(st *choicelp.State, bound float64) float64 {
+	s.round(st)
+	for _, sets := range []int{40, 120} {
+		if s.closed(bound) || s.done() {
+			return bound
+		}
+		s.kernel(st, bound, sets)
+	}
+	if s.closed(bound) || s.done() {
+		return bound
+	}
+	exact := st.Bound() // not rounded up: reduced costs add to this one
+	sub := s.reduce(st, func(_ int, _ int32, extra float64) bool { return exact+extra < s.target() })
+	if sub == nil {
+		return s.best
+	}
+	return sub.run(s, s.work)
+}
+
+// closed says whether the best solution is as good as asked for, given the bound.
+func (s *search) closed(bound float64) bool {
+	return bound >= s.target() || s.best-bound <= s.gap*math.Abs(bound+s.offset)
+}
+
+// target is what a solution has to cost less than to be news, with tolerance.
+func (s *search) target() float64 {
+	if math.IsInf(s.best, 1) {
+		return s.best
+	}
+	if s.step > 0 {
+		multiple := math.Floor((s.best+s.offset)/s.step + 1e-6)
+		return (multiple-1+1e-6)*s.step + s.over - s.offset
+	}
+	return s.best - slack*(1+math.Abs(s.best))
+}
+
+// raise rounds a bound up to the next cost that is possible.
+func (s *search) raise(bound float64) float64 {
+	if s.step > 0 && !math.IsInf(bound, 0) {
+		return max(bound, s.step*math.Ceil((bound+s.offset-s.over)/s.step-1e-6)-s.offset)
+	}
+	return bound
+}
+
+func (s *search) done() bool { return s.work <= 0 || s.ctx.Err() != nil }
+
+// keep takes the pick as the best if it is feasible and better.
+func (s *search) keep(pick []int32) bool {
+	if s.left == nil {
+		s.left = make([]float64, len(s.p.Capacity))
+	}
+	copy(s.left, s.p.Capacity)
+	cost := 0.0
+	for _, j := range pick {
+		cost += s.p.Cost[j]
+		s.take(j, 1)
+	}
+	for _, l := range s.left {
+		if l < -1e-6 {
+			return false
+		}
+	}
+	if cost >= s.best-slack*(1+math.Abs(cost)) {
+		return false
+	}
+	s.pick, s.best = slices.Clone(pick), cost
+	return true
+}
+
+func (s *search) take(j int32, sign float64) {
+	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
+		s.left[s.p.Row[e]] -= sign * s.p.Amount[e]
+	}
+}
+
+func (s *search) fits(j int32) bool {
+	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
+		if s.p.Amount[e] > s.left[s.p.Row[e]]+1e-6 {
+			return false
+		}
+	}
+	return true
+}
+
+// node searches the tree of the state, whose knapsack multipliers are mu (nil: not known yet), and returns a bound on all solutions in it.
+func (s *search) node(st *choicelp.State, mu []float64) float64 {
+	s.nodes++
+	bound := math.Inf(-1)
+	var status choicelp.Status
+	for fresh := true; fresh; {
+		before, bans := st.Pivots, st.Bans
+		status = st.Climb(s.target(), maxPivots)
+		s.work -= (st.Pivots - before + 1) * s.p.Columns()
+		if status == choicelp.Infeasible {
+			return math.Inf(1)
+		}
+		bound = max(bound, s.raise(st.Bound()))
+		if bound >= s.target() {
+			return bound
+		}
+		s.round(st)
+		if s.closed(bound) || s.done() {
+			return bound
+		}
+		if !s.tighten(st, st.Bound()) {
+			return s.best
+		}
+		if s.knaps != nil {
+			if len(mu) == 0 {
+				mu = multipliers(st, s.p)
+			}
+			bound = max(bound, s.whole(st, mu))
+			if s.closed(bound) || s.done() {
+				return bound
+			}
+			if !s.knaps.fix(st, mu, s.target()) {
+				return s.best
+			}
+		}
+		fresh = st.Bans > bans
+	}
+	column := s.branchOn(st, status)
+	if column < 0 {
+		if status != choicelp.Optimal && !s.keepable(st.Key) {
+			return math.Inf(1)
+		}
+		s.keep(st.Key)
+		return bound
+	}
+	first := st.Clone()
+	first.Fix(column)
+	lower := s.node(first, slices.Clone(mu))
+	if s.closed(bound) || s.done() {
+		return bound
+	}
+	if !st.Ban(column) {
+		return max(bound, lower)
+	}
+	return max(bound, min(lower, s.node(st, mu)))
+}
+
+// whole is the bound of the knapsacks.
+func (s *search) whole(st *choicelp.State, mu []float64) float64 {
+	steps := nodeSteps
+	if s.nodes == 1 {
+		steps = rootSteps
+	}
+	s.work -= steps * s.knaps.cells
+	return s.raise(s.knaps.climb(st, mu, s.target, steps, func() {
+		if steps == rootSteps {
+			s.repair(st)
+		}
+	}))
+}
+
+// tighten bans columns that cannot be in a better solution, by the bound, not rounded up, and their reduced costs. False: some set has none left.
+func (s *search) tighten(st *choicelp.State, bound float64) bool {
+	room := s.target() - bound
+	for set := range s.p.Sets() {
+		least := math.Inf(1)
+		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+			if !st.Banned(j) {
+				least = min(least, s.p.Reduced(st.Prices, j))
+			}
+		}
+		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+			if !st.Banned(j) && s.p.Reduced(st.Prices, j)-least > room+slack*(1+math.Abs(bound)) && !st.Ban(j) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// branchOn is the column to branch on: of the set that is most evenly split, weighed by the price of what it takes, the largest part; of
+// any set with a choice where the relaxation was not solved, which only rounding can cause; −1 where nothing is left to decide.
+func (s *search) branchOn(st *choicelp.State, status choicelp.Status) int32 {
+	best, at := -1.0, int32(-1)
+	set, part, col := -1, 0.0, int32(-1)
+	flush := func() {
+		if col >= 0 && s.open(st, set) > 1 {
+			if score := (1 - part) * (1 + math.Abs(s.p.Reduced(st.Prices, col)-s.p.Cost[col])); score > best {
+				best, at = score, col
+			}
+		}
+	}
+	st.Fraction(func(k int, j int32, x float64) {
+		if k != set {
+			flush()
+			set, part, col = k, -1, -1
+		}
+		if x > part && !st.Banned(j) {
+			part, col = x, j
+		}
+	})
+	flush()
+	if at >= 0 {
+		return at
+	}
+	if status == choicelp.Optimal {
+		return -1
+	}
+	for k := range s.p.Sets() {
+		if s.open(st, k) > 1 {
+			return st.Key[k]
+		}
+	}
+	return -1
+}
+
+// open is the number of columns of the set that are not banned.
+func (s *search) open(st *choicelp.State, set int) int {
+	n := 0
+	for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+		if !st.Banned(j) {
+			n++
+		}
+	}
+	return n
+}
+
+// keepable says whether the pick is feasible.
+func (s *search) keepable(pick []int32) bool {
+	copy(s.left, s.p.Capacity)
+	for _, j := range pick {
+		s.take(j, 1)
+	}
+	return slices.Min(append([]float64{0}, s.left...)) > -1e-6
+}

@@ -1,0 +1,323 @@
+package branch
+
+import (
+	"math"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
+)
+
+// The relaxation in the prices of capacity knows that half a server cannot be served, but not that half a row cannot be used: of three cards,
+// servers of two use two. Pricing the servers instead and keeping each row whole does (Fisher, Jaikumar, Van Wassenhove 1986):
+//
+//	L(μ) = Σ_S μ_S − Σ_r max { Σ_j (μ_S(j) − c_j) x_j : Σ_j a_rj x_j ≤ b_r, x_j ∈ {0, 1} },
+//
+// one knapsack for each row, by dynamic programming. It starts from the prices that the relaxation implies, where it is no worse, and is
+// climbed by subgradients (Held, Wolfe, Crowder 1974). A column with entries in several rows is of the first one's knapsack; its other
+// entries are priced as in the relaxation.
+
+// maxTable bounds the cells of all knapsacks of a program: beyond, the relaxation alone is tight enough, for there are many servers to a row.
+const maxTable = 4_000_000
+
+// knapsacks are the rows of a program as knapsacks. Amounts have to be whole numbers of at least 0.
+type knapsacks struct {
+	p     *choicelp.Program
+	items [][]int32 // columns of each row, as their first entry
+	loose []int32   // columns without entries
+	unit  []int     // the greatest common divisor of a row's amounts
+	set   []int32   // of each column
+	cells int
+
+	profit []float64 // of each column
+	in     []bool    // the column is in the knapsack
+	count  []int32   // of columns taken, by set
+	table  []float64
+}
+
+// newKnapsacks is nil where the program does not have whole amounts, or too many cells.
+func newKnapsacks(p *choicelp.Program) *knapsacks {
+	k := &knapsacks{p: p, items: make([][]int32, len(p.Capacity)), unit: make([]int, len(p.Capacity)), set: make([]int32, p.Columns()),
+		profit: make([]float64, p.Columns()), in: make([]bool, p.Columns()), count: make([]int32, p.Sets())}
+	for s := range p.Sets() {
+		for j := p.First[s]; j < p.First[s+1]; j++ {
+			k.set[j] = int32(s)
+			if p.Ptr[j] == p.Ptr[j+1] {
+				k.loose = append(k.loose, j)
+				continue
+			}
+			for e := p.Ptr[j]; e < p.Ptr[j+1]; e++ {
+				if a := p.Amount[e]; a < 0 || a != math.Trunc(a) {
+					return nil
+				}
+			}
+			r := p.Row[p.Ptr[j]]
+			k.items[r] = append(k.items[r], j)
+			k.unit[r] = gcd(k.unit[r], int(p.Amount[p.Ptr[j]]))
+		}
+	}
+	for r, items := range k.items {
+		if k.cells += (len(items) + 2) * (k.size(r) + 1); k.cells > maxTable {
+			return nil
+		}
+	}
+	return k
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+// size of the knapsack of a row, in its units.
+func (k *knapsacks) size(r int) int {
+	total := 0.0
+	for _, j := range k.items[r] {
+		total += k.p.Amount[k.p.Ptr[j]]
+	}
+	return int(min(total, max(0, k.p.Capacity[r]+1e-6))) / max(1, k.unit[r])
+}
+
+func (k *knapsacks) amount(j int32, r int) int {
+	return int(k.p.Amount[k.p.Ptr[j]]) / max(1, k.unit[r])
+}
+
+// multipliers are the prices of the sets that the relaxation implies: the least reduced cost of each.
+func multipliers(st *choicelp.State, p *choicelp.Program) []float64 {
+	mu := make([]float64, p.Sets())
+	for s := range mu {
+		mu[s] = math.Inf(1)
+		for j := p.First[s]; j < p.First[s+1]; j++ {
+			if !st.Banned(j) {
+				mu[s] = min(mu[s], p.Reduced(st.Prices, j))
+			}
+		}
+	}
+	return mu
+}
+
+// bound is L(μ); it fills in and count.
+func (k *knapsacks) bound(st *choicelp.State, mu []float64) float64 {
+	p := k.p
+	total := 0.0
+	for _, m := range mu {
+		total += m
+	}
+	for j := range k.profit {
+		k.in[j] = false
+		pr := mu[k.set[j]] - p.Cost[j]
+		for e := p.Ptr[j] + 1; e < p.Ptr[j+1]; e++ {
+			pr -= st.Prices[p.Row[e]] * p.Amount[e]
+		}
+		if st.Banned(int32(j)) {
+			pr = math.Inf(-1)
+		}
+		k.profit[j] = pr
+	}
+	clear(k.count)
+	for r := range p.Capacity {
+		total -= k.fill(r)
+		if k.secondary(r) {
+			total -= st.Prices[r] * p.Capacity[r]
+		}
+	}
+	for _, j := range k.loose {
+		if k.profit[j] > 0 {
+			total -= k.profit[j]
+			k.in[j] = true
+			k.count[k.set[j]]++
+		}
+	}
+	return total
+}
+
+// secondary says whether columns of other rows' knapsacks have entries in the row, which then are priced.
+func (k *knapsacks) secondary(r int) bool {
+	for j := range k.profit {
+		for e := k.p.Ptr[j] + 1; e < k.p.Ptr[j+1]; e++ {
+			if int(k.p.Row[e]) == r {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// fill solves the knapsack of a row.
+func (k *knapsacks) fill(r int) float64 {
+	size := k.size(r)
+	var items []int32
+	total := 0
+	for _, j := range k.items[r] {
+		if a := k.amount(j, r); k.profit[j] > 0 && a <= size {
+			items = append(items, j)
+			total += a
+		}
+	}
+	if total <= size { // all fit
+		sum := 0.0
+		for _, j := range items {
+			sum += k.profit[j]
+			k.in[j] = true
+			k.count[k.set[j]]++
+		}
+		return sum
+	}
+	width := size + 1
+	t := k.rows((len(items) + 1) * width)
+	clear(t[:width])
+	for i, j := range items {
+		prev, next := t[i*width:(i+1)*width], t[(i+1)*width:(i+2)*width]
+		a, pr := k.amount(j, r), k.profit[j]
+		copy(next[:a], prev[:a])
+		for c := a; c < width; c++ {
+			next[c] = max(prev[c], prev[c-a]+pr)
+		}
+	}
+	c := size
+	for i := len(items) - 1; i >= 0; i-- {
+		if t[(i+1)*width+c] > t[i*width+c] {
+			j := items[i]
+			k.in[j] = true
+			k.count[k.set[j]]++
+			c -= k.amount(j, r)
+		}
+	}
+	return t[len(items)*width+size]
+}
+
+func (k *knapsacks) rows(n int) []float64 {
+	if cap(k.table) < n {
+		k.table = make([]float64, n)
+	}
+	return k.table[:n]
+}
+
+// climb improves μ by so many steps towards the target, and returns the best bound, whose μ it leaves behind. each sees every solution of
+// the knapsacks.
+func (k *knapsacks) climb(st *choicelp.State, mu []float64, goal func() float64, steps int, each func()) float64 {
+	best := k.bound(st, mu)
+	at := slices.Clone(mu)
+	value := best
+	scale, since := 1.0, 0
+	for range steps {
+		target := goal()
+		norm := 0.0
+		for _, n := range k.count {
+			norm += float64((1 - n) * (1 - n))
+		}
+		if norm == 0 || best >= target {
+			break // the knapsacks agree: this is a solution; or enough
+		}
+		each()
+		if math.IsInf(target, 1) {
+			target = value + .02*math.Abs(value) + 1 // as good a guess as any
+		}
+		t := scale * (max(target, value+1e-6*math.Abs(value)) - value) / norm
+		for s, n := range k.count {
+			at[s] += t * float64(1-n)
+		}
+		value = k.bound(st, at)
+		if value > best {
+			if value > best+1e-4*math.Abs(target-best) {
+				since = 0
+			}
+			best = value
+			copy(mu, at)
+		} else if since++; since >= 5 {
+			since, scale = 0, scale/2
+			copy(at, mu)
+			value = k.bound(st, at)
+		}
+	}
+	return best
+}
+
+// fix bans the columns that by the knapsacks at μ, whose bound is given, cannot be in a solution below the target, and all others of sets
+// of which one column must be. False: a set has no column left.
+func (k *knapsacks) fix(st *choicelp.State, mu []float64, target float64) bool {
+	bound := k.bound(st, mu)
+	var ban, must []int32
+	for r := range k.p.Capacity {
+		k.sensitivity(r, func(j int32, with, without, best float64) {
+			if bound+best-with >= target {
+				ban = append(ban, j)
+			} else if bound+best-without >= target {
+				must = append(must, j)
+			}
+		})
+	}
+	for _, j := range k.loose {
+		switch loss := math.Abs(k.profit[j]); {
+		case bound+loss < target:
+		case k.profit[j] < 0:
+			ban = append(ban, j)
+		default:
+			must = append(must, j)
+		}
+	}
+	for _, j := range ban {
+		if !st.Ban(j) {
+			return false
+		}
+	}
+	for _, j := range must {
+		if st.Banned(j) {
+			return false
+		}
+		st.Fix(j)
+	}
+	return true
+}
+
+// sensitivity calls f for every column of the row's knapsack that is not banned, with the best profit where it is in, where it is not, and
+// in all.
+func (k *knapsacks) sensitivity(r int, f func(j int32, with, without, best float64)) {
+	size := k.size(r)
+	width := size + 1
+	var items []int32
+	for _, j := range k.items[r] {
+		if !math.IsInf(k.profit[j], -1) {
+			items = append(items, j)
+		}
+	}
+	n := len(items)
+	// before[i] is the best of the first i items by capacity, after[i] of those from i on.
+	t := k.rows(2 * (n + 1) * width)
+	before, after := t[:(n+1)*width], t[(n+1)*width:]
+	clear(before[:width])
+	clear(after[n*width:])
+	extend := func(prev, next []float64, j int32) {
+		a, pr := k.amount(j, r), k.profit[j]
+		if pr <= 0 || a > size {
+			copy(next, prev)
+			return
+		}
+		copy(next[:a], prev[:a])
+		for c := a; c < width; c++ {
+			next[c] = max(prev[c], prev[c-a]+pr)
+		}
+	}
+	for i, j := range items {
+		extend(before[i*width:(i+1)*width], before[(i+1)*width:(i+2)*width], j)
+	}
+	for i := n - 1; i >= 0; i-- {
+		extend(after[(i+1)*width:(i+2)*width], after[i*width:(i+1)*width], items[i])
+	}
+	best := before[n*width+size]
+	for i, j := range items {
+		b, a := before[i*width:(i+1)*width], after[(i+1)*width:(i+2)*width]
+		combine := func(room int) float64 {
+			if room < 0 {
+				return math.Inf(-1)
+			}
+			most := math.Inf(-1)
+			for c := 0; c <= room; c++ {
+				most = max(most, b[c]+a[room-c])
+			}
+			return most
+		}
+		f(j, combine(size-k.amount(j, r))+k.profit[j], combine(size), best)
+	}
+}

@@ -1,0 +1,114 @@
+package branch
+
+import (
+	"math"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
+)
+
+// reduced is a part of a program: some columns, the sets that have more than one of them left.
+type reduced struct {
+	p       *choicelp.Program
+	columns []int32 // of the whole, for each column of the part
+	sets    []int   // of the whole, for each set of the part
+	pick    []int32 // of the whole, where a set has one column
+	cost    float64 // of these
+}
+
+// reduce makes the part of the columns that keep holds for; extra is a column's reduced cost above the least of its set. Nil: some set has
+// no column left.
+func (s *search) reduce(st *choicelp.State, keep func(set int, column int32, extra float64) bool) *reduced {
+	r := &reduced{pick: make([]int32, s.p.Sets())}
+	capacity := slices.Clone(s.p.Capacity)
+	type span struct{ from, to int }
+	var kept []int32
+	spans := make([]span, s.p.Sets())
+	w := make([]float64, 0, 64)
+	for set := range s.p.Sets() {
+		least := math.Inf(1)
+		w = w[:0]
+		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+			w = append(w, s.p.Reduced(st.Prices, j))
+			least = min(least, w[len(w)-1])
+		}
+		from := len(kept)
+		for i, v := range w {
+			if j := s.p.First[set] + int32(i); keep(set, j, v-least) {
+				kept = append(kept, j)
+			}
+		}
+		spans[set] = span{from, len(kept)}
+		switch len(kept) - from {
+		case 0:
+			return nil
+		case 1:
+			j := kept[from]
+			r.pick[set] = j
+			r.cost += s.p.Cost[j]
+			for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
+				capacity[s.p.Row[e]] -= s.p.Amount[e]
+			}
+		}
+	}
+	r.p = choicelp.NewProgram(capacity)
+	for set, at := range spans {
+		if at.to-at.from < 2 {
+			continue
+		}
+		for _, j := range kept[at.from:at.to] {
+			for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
+				r.p.AddEntry(int(s.p.Row[e]), s.p.Amount[e])
+			}
+			r.p.EndColumn(s.p.Cost[j])
+			r.columns = append(r.columns, j)
+		}
+		r.p.EndSet()
+		r.sets = append(r.sets, set)
+	}
+	return r
+}
+
+// run searches the part, hands better solutions to the whole, and returns a bound on all solutions of the part or better than the best.
+func (r *reduced) run(s *search, work int) float64 {
+	sub := &search{ctx: s.ctx, p: r.p, step: s.step, over: s.over, gap: s.gap, work: work, best: s.best - r.cost, offset: s.offset + r.cost}
+	sub.left = make([]float64, len(r.p.Capacity))
+	sub.knaps = newKnapsacks(r.p)
+	bound := sub.node(choicelp.Start(r.p), nil)
+	s.work -= work - sub.work
+	s.nodes += sub.nodes
+	if sub.pick != nil {
+		pick := slices.Clone(r.pick)
+		for i, j := range sub.pick {
+			pick[r.sets[i]] = r.columns[j]
+		}
+		s.keep(pick)
+	}
+	return min(s.best, bound+r.cost)
+}
+
+// kernel searches among few sets: those that the relaxation splits and those that would change their column at the least extra cost. Where
+// the best solution is known, columns that cannot be in a better one stay out.
+func (s *search) kernel(st *choicelp.State, bound float64, sets int) {
+	extras := make([]float64, 0, s.p.Sets())
+	for set := range s.p.Sets() {
+		first, second := math.Inf(1), math.Inf(1)
+		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+			w := s.p.Reduced(st.Prices, j)
+			if w < first {
+				first, second = w, first
+			} else if w < second {
+				second = w
+			}
+		}
+		extras = append(extras, second-first)
+	}
+	slices.Sort(extras)
+	limit := extras[min(len(extras), sets)-1]
+	limit = max(limit, 1e-6)
+	if sub := s.reduce(st, func(_ int, _ int32, extra float64) bool {
+		return extra <= limit && bound+extra < s.target() || extra == 0
+	}); sub != nil {
+		sub.run(s, min(s.work/4, 400*sub.p.Columns()*10))
+	}
+}

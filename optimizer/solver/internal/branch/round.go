@@ -1,0 +1,175 @@
+package branch
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
+)
+
+// round tries to make the relaxed solution integral: sets that it does not split keep their column, the others get, the largest first, the
+// column of least reduced cost that fits, where need be after another set makes way.
+func (s *search) round(st *choicelp.State) {
+	if s.left == nil {
+		s.left = make([]float64, len(s.p.Capacity))
+	}
+	copy(s.left, s.p.Capacity)
+	pick := slices.Clone(st.Key)
+	var open []int
+	st.Fraction(func(set int, _ int32, _ float64) {
+		if len(open) == 0 || open[len(open)-1] != set {
+			open = append(open, set)
+		}
+	})
+	for _, set := range open {
+		pick[set] = -1
+	}
+	for _, j := range pick {
+		if j >= 0 {
+			s.take(j, 1)
+		}
+	}
+	s.complete(st, pick, open)
+}
+
+// complete gives the open sets columns, those first whose capacity is dearest, and keeps the result if it is good.
+func (s *search) complete(st *choicelp.State, pick []int32, open []int) {
+	weight := func(set int) float64 {
+		j := st.Key[set]
+		return s.p.Reduced(st.Prices, j) - s.p.Cost[j]
+	}
+	slices.SortStableFunc(open, func(a, b int) int { return cmp.Compare(weight(b), weight(a)) })
+	for _, set := range open {
+		if pick[set] = s.cheapestFit(st, set); pick[set] < 0 && !s.makeWay(st, pick, set) {
+			return
+		}
+		if pick[set] >= 0 {
+			s.take(pick[set], 1)
+		}
+	}
+	s.polish(pick)
+	s.keep(pick)
+}
+
+// cheapestFit is the column of least reduced cost of the set that fits, −1 where none does.
+func (s *search) cheapestFit(st *choicelp.State, set int) int32 {
+	best, at := math.Inf(1), int32(-1)
+	for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+		if st.Banned(j) || !s.fits(j) {
+			continue
+		}
+		if w := s.p.Reduced(st.Prices, j); w < best {
+			best, at = w, j
+		}
+	}
+	return at
+}
+
+// makeWay gives the set a column that fits once one other set changes its own, at the least sum of costs. It takes neither: pick[set] is
+// taken by the caller.
+func (s *search) makeWay(st *choicelp.State, pick []int32, set int) bool {
+	best := math.Inf(1)
+	mine, other, theirs := int32(-1), -1, int32(-1)
+	for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+		if st.Banned(j) {
+			continue
+		}
+		s.take(j, 1)
+		for k, now := range pick {
+			if now < 0 || !s.shareRow(j, now) {
+				continue
+			}
+			s.take(now, -1)
+			for n := s.p.First[k]; n < s.p.First[k+1]; n++ {
+				cost := s.p.Cost[j] + s.p.Cost[n] - s.p.Cost[now]
+				if n == now || st.Banned(n) || cost >= best {
+					continue
+				}
+				s.take(n, 1)
+				if s.holds(j) && s.holds(n) {
+					best, mine, other, theirs = cost, j, k, n
+				}
+				s.take(n, -1)
+			}
+			s.take(now, 1)
+		}
+		s.take(j, -1)
+	}
+	if other < 0 {
+		return false
+	}
+	s.take(pick[other], -1)
+	s.take(theirs, 1)
+	pick[other], pick[set] = theirs, mine
+	return true
+}
+
+// shareRow says whether two columns take of the same row.
+func (s *search) shareRow(a, b int32) bool {
+	for e := s.p.Ptr[a]; e < s.p.Ptr[a+1]; e++ {
+		for f := s.p.Ptr[b]; f < s.p.Ptr[b+1]; f++ {
+			if s.p.Row[e] == s.p.Row[f] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// holds says whether no row of the column, which is taken, is overdrawn.
+func (s *search) holds(j int32) bool {
+	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
+		if s.left[s.p.Row[e]] < -1e-6 {
+			return false
+		}
+	}
+	return true
+}
+
+// polish moves sets to cheaper columns that fit until none does.
+func (s *search) polish(pick []int32) {
+	for moved := true; moved; {
+		moved = false
+		for set, now := range pick {
+			for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+				if s.p.Cost[j] >= s.p.Cost[pick[set]]-slack {
+					continue
+				}
+				now = pick[set]
+				s.take(now, -1)
+				if s.fits(j) {
+					pick[set], moved = j, true
+					s.take(j, 1)
+				} else {
+					s.take(now, 1)
+				}
+			}
+		}
+	}
+}
+
+// repair makes a solution of that of the knapsacks: sets that several rows chose keep the column of least reduced cost, those that none chose
+// get a column that fits, where need be after another set makes way.
+func (s *search) repair(st *choicelp.State) {
+	k := s.knaps
+	copy(s.left, s.p.Capacity)
+	pick := make([]int32, s.p.Sets())
+	var open []int
+	for set := range pick {
+		pick[set] = -1
+		best := math.Inf(1)
+		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+			if k.in[j] && -k.profit[j] < best {
+				best, pick[set] = -k.profit[j], j
+			}
+		}
+		if j := pick[set]; j >= 0 && s.fits(j) {
+			s.take(j, 1)
+		} else {
+			pick[set] = -1
+			open = append(open, set)
+		}
+	}
+	s.complete(st, pick, open)
+}

@@ -1,0 +1,121 @@
+// Package choicelp solves linear programs of multiple choice: of every set one column, at least cost, within the capacity of rows.
+//
+//	minimise  Σ_j c_j x_j   subject to   Σ_{j∈S} x_j = 1 for every set S,   Σ_j a_rj x_j ≤ b_r for every row r,   x ≥ 0.
+//
+// There are few rows (card types, at most some dozens) and many sets (servers), so at most as many sets as rows are fractional in a basic
+// solution, and the basis that is worked with has the size of the rows: generalised upper bounding (Dantzig, Van Slyke 1967). The dual
+//
+//	L(λ) = Σ_S min_{j∈S} (c_j + λ·a_j) − λ·b,   λ ≥ 0,
+//
+// is concave and piecewise linear; it is climbed by a dual simplex whose line search passes every breakpoint while the slope is positive
+// (the long step; Fourer 1994, Koberstein 2005). Whatever rounding does to the basis, L(λ) of the true costs is a lower bound.
+package choicelp
+
+import "math"
+
+// Program is a linear program of multiple choice. It is not changed by solving.
+type Program struct {
+	// Capacity b of the rows.
+	Capacity []float64
+	// First column of each set, and the number of columns at the end: set s has the columns First[s] to First[s+1]−1, at least one.
+	First []int32
+	// Cost c of the columns.
+	Cost []float64
+	// Entries of column j are those from Ptr[j] to Ptr[j+1]−1.
+	Ptr []int32
+	// Row and Amount of the entries.
+	Row    []int32
+	Amount []float64
+
+	set  []int32   // of each column
+	work []float64 // costs, perturbed
+}
+
+// NewProgram makes a program without sets.
+func NewProgram(capacity []float64) *Program {
+	return &Program{Capacity: capacity, First: []int32{0}, Ptr: []int32{0}}
+}
+
+// AddEntry adds an entry to the column that is being added.
+func (p *Program) AddEntry(row int, amount float64) {
+	p.Row = append(p.Row, int32(row))
+	p.Amount = append(p.Amount, amount)
+}
+
+// EndColumn ends the column whose entries were added and gives it its cost.
+func (p *Program) EndColumn(cost float64) {
+	p.Cost = append(p.Cost, cost)
+	p.Ptr = append(p.Ptr, int32(len(p.Row)))
+}
+
+// EndSet ends the set whose columns were added.
+func (p *Program) EndSet() {
+	for len(p.set) < len(p.Cost) {
+		p.set = append(p.set, int32(p.Sets()))
+	}
+	p.First = append(p.First, int32(len(p.Cost)))
+}
+
+// perturbation is the largest change of a cost, relative to the mean cost, that breaks ties while climbing. Bounds are of the true costs.
+const perturbation = 1e-8
+
+// perturb makes the costs that the climb works with: ties, which would make it stall, are broken by a fixed pseudo-random pattern.
+func (p *Program) perturb() {
+	if len(p.work) == len(p.Cost) {
+		return
+	}
+	mean := 0.0
+	for _, c := range p.Cost {
+		mean += math.Abs(c)
+	}
+	mean = max(mean/float64(max(1, len(p.Cost))), 1e-6)
+	p.work = make([]float64, len(p.Cost))
+	for j, c := range p.Cost {
+		h := uint64(j+1) * 0x9e3779b97f4a7c15 // Fibonacci hashing (Knuth, vol. 3, 6.4)
+		h ^= h >> 29
+		h *= 0xbf58476d1ce4e5b9
+		p.work[j] = c + perturbation*mean*float64(h>>40)/(1<<24)
+	}
+}
+
+// Sets is the number of sets.
+func (p *Program) Sets() int { return len(p.First) - 1 }
+
+// Columns is the number of columns.
+func (p *Program) Columns() int { return len(p.Cost) }
+
+// dot is v·a_j.
+func (p *Program) dot(v []float64, j int32) float64 {
+	sum := 0.0
+	for e := p.Ptr[j]; e < p.Ptr[j+1]; e++ {
+		sum += v[p.Row[e]] * p.Amount[e]
+	}
+	return sum
+}
+
+// Reduced is the cost of a column at the prices: c_j + λ·a_j.
+func (p *Program) Reduced(prices []float64, column int32) float64 {
+	return p.Cost[column] + p.dot(prices, column)
+}
+
+// Bound is L(λ) over the columns that are not banned (nil: none is): a lower bound on the cost of every solution, for any prices of at
+// least 0. +Inf where a set has no column left.
+func (p *Program) Bound(prices []float64, banned []bool) float64 {
+	sum := 0.0
+	for r, b := range p.Capacity {
+		sum -= prices[r] * b
+	}
+	for s := range p.Sets() {
+		least := math.Inf(1)
+		for j := p.First[s]; j < p.First[s+1]; j++ {
+			if banned != nil && banned[j] {
+				continue
+			}
+			if w := p.Reduced(prices, j); w < least {
+				least = w
+			}
+		}
+		sum += least
+	}
+	return sum
+}
