@@ -172,7 +172,7 @@ func (r *continuous) busy(at *node, prompts float64) float64 {
 		return 1
 	}
 	waste := at.parts - r.input/at.room
-	return 1 - (1-used)*math.Exp(-prompts*waste)
+	return 1 - (1-used)*r.arriving(0, prompts*waste)
 }
 
 // parts is the mean number of iterations that a prompt takes at `room` tokens each, E⌈X/room⌉ for normal lengths X: one, what is beyond

@@ -27,28 +27,22 @@ func (s *steady) first() first {
 	square := busy*with*with + (1-busy)*at.idle*at.idle
 	f := first{idle: s.empty, residual: square / mean}
 
-	// A prompt shares its iterations with what arrived during the same one, which is longer than the mean.
-	others := s.arrivals * f.residual
-	own := math.Min(s.input*(1+others), at.room)
-	lastPart := s.law.IterationTime(s.batch(at.n, own))
-	f.base = s.delay + lastPart
-	if at.parts > 1 {
-		whole := s.law.IterationTime(s.batch(at.n, at.room))
-		f.base = s.delay + lastPart/at.parts + whole*(at.parts-1/at.parts)
-		f.base = s.delay + math.Max(lastPart, whole*(s.input/at.room+0.5))
-	}
-	perToken := (lastPart - at.idle) / math.Max(own, 1)
+	// A prompt that is not cut shares its iteration with what arrived during the same one, which is longer than the mean. One that is cut
+	// fills its iterations alone; the others' prompts are then in its wait for the budget.
+	cut := math.Min(1, at.parts-1)
+	whole := s.law.IterationTime(s.batch(at.n, at.room))
+	left := math.Max(0, s.input-(at.parts-1)*at.room)
+	own := math.Max(1, math.Min(left+(1-cut)*s.input*s.others(s.arrivals*f.residual), at.room))
+	last := s.law.IterationTime(s.batch(at.n, own))
+	f.base = s.delay + (at.parts-1)*whole + last
+	perToken := (1-cut)*(last-at.idle)/own + cut*whole/at.room
 	slope := s.slope()
-	variance := s.input * s.input * perToken * perToken * (s.inCV*s.inCV + math.Min(others, at.room/math.Max(1, s.input))*(1+s.inCV*s.inCV))
-	if at.parts > 1 {
-		perToken = s.law.IterationTime(s.batch(at.n, at.room)) / at.room
-		variance = s.input * s.input * perToken * perToken * s.inCV * s.inCV
-	}
+	prompt := s.input * perToken
+	variance := prompt * prompt * (s.inCV*s.inCV + (1-cut)*math.Min(1, s.arrivalCV2())*(own-left)/math.Max(1, s.input))
 	f.spread = math.Sqrt(variance + slope*slope*s.deviation*s.deviation)
 
 	if used := prompts * s.input / at.room; used > 0 {
 		used = math.Min(used, 0.999)
-		whole := s.law.IterationTime(s.batch(at.n, at.room))
 		service := s.input / at.room * whole
 		f.budget = wait{share: used, mean: service * (1 + s.inCV*s.inCV) / 2 / (1 - used)}
 	}
@@ -57,6 +51,27 @@ func (s *steady) first() first {
 	}
 	return f
 }
+
+// others is the mean number of arrivals during the same iteration as a given one, in which `prompts` arrive on average: that many where
+// arrivals are Poisson, and by their dispersion c² − 1 more or fewer where they are not (the renewal function's asymptote).
+func (s *steady) others(prompts float64) float64 {
+	return math.Max(0, prompts-2*(1-s.peak)*-math.Expm1(-prompts))
+}
+
+// arriving is the probability that k ≥ 0 prompts arrive in an iteration in which `prompts` arrive on average: Poisson, or where arrivals
+// are more regular a mixture with arrivals at equal distances, in proportion to the dispersion.
+func (r *continuous) arriving(k int, prompts float64) float64 {
+	random := math.Exp(-prompts)
+	for i := 1; i <= k; i++ {
+		random *= prompts / float64(i)
+	}
+	regular := math.Max(0, 1-math.Abs(prompts-float64(k)))
+	c2 := math.Min(1, r.arrivalCV2())
+	return c2*random + (1-c2)*regular
+}
+
+// arrivalCV2 is the squared coefficient of variation of the times between arrivals.
+func (r *continuous) arrivalCV2() float64 { return 2*r.peak - 1 }
 
 // slope is the derivative of the iteration time in the batch, in seconds per decode.
 func (s *steady) slope() float64 {
@@ -124,10 +139,9 @@ func (s *steady) intervals() intervals {
 		add(last, partial, (whole-partial)/2)
 		return m
 	}
-	left, p := busy, math.Exp(-prompts)
+	left := busy
 	for k := 1; k < len(m.share) && left > 0; k++ {
-		p *= prompts / float64(k)
-		share := math.Min(left, p)
+		share := math.Min(left, s.arriving(k, prompts))
 		if k == len(m.share)-1 {
 			share = left
 		}
