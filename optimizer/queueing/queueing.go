@@ -94,6 +94,17 @@ type Replica interface {
 	MaxRate() float64
 }
 
+// Means is a replica that predicts means at a fraction of the cost: like Open, but all percentiles are NaN.
+type Means interface {
+	Means(rate float64) (Prediction, error)
+}
+
+// Resizer is a replica that can be asked about a smaller max batch without preparing it anew.
+type Resizer interface {
+	// Resized is the replica with that max batch, from 1 to that of its limits.
+	Resized(maxBatch int) Replica
+}
+
 // Model is a queueing model. Implementations are immutable and deterministic.
 type Model interface {
 	// Replica prepares one replica; the error joins every fault of the arguments.

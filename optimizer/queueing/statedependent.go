@@ -49,6 +49,13 @@ func (r *stateDependent) MaxRate() float64 {
 	return r.rates[len(r.rates)-1] * (1 - stabilityMargin)
 }
 
+// Resized implements [Resizer].
+func (r *stateDependent) Resized(maxBatch int) Replica {
+	s := *r
+	s.rates = r.rates[:maxBatch]
+	return &s
+}
+
 // Open implements [Replica].
 func (r *stateDependent) Open(rate float64) (Prediction, error) {
 	if err := validRate(rate); err != nil {

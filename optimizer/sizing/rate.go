@@ -1,7 +1,6 @@
 package sizing
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
@@ -27,30 +26,30 @@ func RatePerReplica(model queueing.Model, law queueing.Law, req queueing.Request
 	if err != nil {
 		return 0, queueing.Prediction{}, err
 	}
-	p, err := highest(replica, t)
-	return p.Throughput, p, err
+	return highest(replica, t, 0)
 }
 
-// highest is the prediction at the highest arrival rate that meets the targets.
-func highest(replica queueing.Replica, t Targets) (queueing.Prediction, error) {
-	rate := replica.MaxRate()
-	best, err := replica.Open(rate)
-	if err != nil {
-		return best, err
+// highest is the throughput and the prediction at the highest arrival rate that meets the targets; near is a rate to begin the search at, 0
+// for none.
+func highest(replica queueing.Replica, t Targets, near float64) (float64, queueing.Prediction, error) {
+	s := search{ask: replica.Open, percentile: t.Percentile, low: replica.MaxRate() * lowestShare, high: replica.MaxRate(), near: near}
+	if m, ok := replica.(queueing.Means); ok && t.Percentile == 0 {
+		s.ask = m.Means
 	}
-	idle := rate * lowestShare
+	best, err := s.ask(s.high)
 	for _, l := range t.latencies() {
-		if l.at(best, t.Percentile) <= l.target {
-			continue
+		if err != nil {
+			return 0, best, err
 		}
-		if rate, best, err = l.highest(replica, t.Percentile, idle, rate); err != nil {
-			return best, err
+		if l.at(best, t.Percentile) > l.target || math.IsNaN(l.at(best, t.Percentile)) {
+			best, err = s.meet(l, best)
+			s.high = best.Rate
 		}
 	}
-	if cap := throughputMargin * replica.MaxRate(); t.TPS > 0 && rate > cap {
-		return replica.Open(cap)
+	if most := throughputMargin * replica.MaxRate(); err == nil && t.TPS > 0 && best.Rate > most {
+		best, err = s.ask(most)
 	}
-	return best, nil
+	return best.Throughput, best, err
 }
 
 func (l latency) at(p queueing.Prediction, percentile float64) float64 {
@@ -61,37 +60,74 @@ func (l latency) at(p queueing.Prediction, percentile float64) float64 {
 	return q.At(percentile)
 }
 
-// highest rate between low and high that meets the target, which high misses.
-func (l latency) highest(replica queueing.Replica, percentile, low, high float64) (rate float64, p queueing.Prediction, err error) {
-	// Latencies grow like 1 / (1 − load), so that this measure of the excess is close to a straight line in the rate.
-	excess := func(rate float64) float64 {
-		q, failed := replica.Open(rate)
-		if failed != nil {
-			err = errors.Join(err, failed)
-			return math.NaN()
-		}
-		return 1 - l.target/l.at(q, percentile)
-	}
-	above, below := excess(high), excess(low)
-	switch {
-	case err != nil:
-		return 0, p, err
-	case math.IsNaN(below) || math.IsNaN(above):
-		return 0, p, fmt.Errorf("%s: the queueing model does not know the percentile %g", l.name, percentile)
-	case below > 0:
-		return 0, p, &Infeasible{Target: l.name, Percentile: percentile, Want: l.target, Best: l.target / (1 - below)}
-	}
-	rate = crossing(excess, low, below, high, above)
-	if err != nil {
-		return 0, p, err
-	}
-	p, err = replica.Open(rate)
-	return rate, p, err
+// search is for the highest rate between low and high at which a target is met.
+type search struct {
+	ask             func(rate float64) (queueing.Prediction, error)
+	percentile      float64
+	low, high, near float64
+	met             queueing.Prediction // at the highest rate that met the target
+	err             error
 }
 
-// crossing finds where f passes from at most zero at a to above zero at b, to a relative [rateTolerance], and returns a point at which f
-// is at most zero. It is regula falsi with the Illinois rule, and a bisection whenever the bracket does not halve in three steps.
-func crossing(f func(float64) float64, a, fa, b, fb float64) float64 {
+// meet finds the highest rate that meets the target, which the prediction at high misses.
+func (s *search) meet(l latency, above queueing.Prediction) (queueing.Prediction, error) {
+	// Latencies grow like 1 / (1 − load), so that this measure of the excess is close to a straight line in the rate.
+	excess := func(p queueing.Prediction) float64 { return 1 - l.target/l.at(p, s.percentile) }
+	at := func(rate float64) float64 {
+		p, err := s.ask(rate)
+		if err != nil {
+			s.err = err
+			return math.NaN()
+		}
+		e := excess(p)
+		if e <= 0 && p.Rate >= s.met.Rate {
+			s.met = p
+		}
+		return e
+	}
+	s.met = queueing.Prediction{}
+	a, b, fb := s.low, s.high, excess(above)
+	fa := math.NaN()
+	if s.near > a && s.near < b { // a narrow bracket around the guess, where it holds one
+		const narrow = 1.02
+		if f := at(s.near); f > 0 {
+			b, fb = s.near, f
+			if x := s.near / narrow; x > a {
+				if f := at(x); f <= 0 {
+					a, fa = x, f
+				} else {
+					b, fb = x, f
+				}
+			}
+		} else {
+			a, fa = s.near, f
+			if x := s.near * narrow; x < b {
+				if f := at(x); f > 0 {
+					b, fb = x, f
+				} else {
+					a, fa = x, f
+				}
+			}
+		}
+	}
+	if math.IsNaN(fa) {
+		fa = at(a)
+	}
+	switch {
+	case s.err != nil:
+		return s.met, s.err
+	case math.IsNaN(fa) || math.IsNaN(fb):
+		return s.met, fmt.Errorf("%s: the queueing model does not know the percentile %g", l.name, s.percentile)
+	case fa > 0:
+		return s.met, &Infeasible{Target: l.name, Percentile: s.percentile, Want: l.target, Best: l.target / (1 - fa)}
+	}
+	crossing(at, a, fa, b, fb)
+	return s.met, s.err
+}
+
+// crossing finds where f passes from at most zero at a to above zero at b, to a relative [rateTolerance], by evaluations alone: the
+// caller keeps the best point. It is regula falsi with the Illinois rule, and a bisection whenever the bracket does not halve in three steps.
+func crossing(f func(float64) float64, a, fa, b, fb float64) {
 	const most = 200
 	side, wide := 0, b-a
 	for i := 1; i <= most && b-a > rateTolerance*b; i++ {
@@ -107,7 +143,7 @@ func crossing(f func(float64) float64, a, fa, b, fb float64) float64 {
 		fx := f(x)
 		switch {
 		case math.IsNaN(fx):
-			return a
+			return
 		case fx <= 0:
 			if side < 0 {
 				fb /= 2
@@ -120,7 +156,6 @@ func crossing(f func(float64) float64, a, fa, b, fb float64) float64 {
 			b, fb, side = x, fx, 1
 		}
 	}
-	return a
 }
 
 // Replicas is the smallest number of replicas that carry the total demand at no more than perReplica each, and at least least. Rates are
