@@ -283,26 +283,17 @@ func assemble(list []*work, p *solver.Problem, sol *solver.Solution, solved []*w
 		Verdicts: map[string]Verdict{},
 		State:    State{Servers: map[string]ServerState{}},
 	}
-	value := 0.0
 	for i, choice := range sol.Choices {
 		w := solved[i]
 		verdict := w.settle(choice, p.Unlimited)
 		w.verdict = &verdict
-		if choice.Candidate >= 0 {
-			full := p.Servers[i].Candidates[choice.Candidate]
-			value += full.Value * share(choice.Replicas, full.Replicas)
-		}
 	}
-	heldCost := 0.0
 	for _, w := range list {
 		name := w.entry.Name
 		d.State.Servers[name] = w.memory
 		d.Verdicts[name] = *w.verdict
 		if w.held != nil {
 			d.Plan.Allocations[name] = *w.held
-			if len(w.options) == 0 {
-				heldCost += w.held.Cost
-			}
 		}
 		if !w.verdict.Planned {
 			d.Plan.Unserved = append(d.Plan.Unserved, v1alpha1.Unserved{Server: name, Reason: w.verdict.Message})
@@ -312,7 +303,7 @@ func assemble(list []*work, p *solver.Problem, sol *solver.Solution, solved []*w
 		}
 	}
 	d.Plan.TotalCost = totalCost(d.Plan.Allocations)
-	d.Plan.Solver.LowerBound, d.Plan.Solver.Gap = bound(sol.LowerBound, value, heldCost)
+	d.Plan.Solver.LowerBound, d.Plan.Solver.Gap = known(sol.LowerBound), known(sol.Gap)
 	slices.SortFunc(d.Plan.Unserved, func(a, b v1alpha1.Unserved) int { return strings.Compare(a.Server, b.Server) })
 	slices.SortFunc(d.Candidates, func(a, b v1alpha1.Candidate) int {
 		if c := strings.Compare(a.Server, b.Server); c != 0 {
@@ -321,13 +312,6 @@ func assemble(list []*work, p *solver.Problem, sol *solver.Solution, solved []*w
 		return strings.Compare(a.Accelerator, b.Accelerator)
 	})
 	return d
-}
-
-func share(part, whole int) float64 {
-	if whole == 0 {
-		return 1
-	}
-	return float64(part) / float64(whole)
 }
 
 // totalCost adds in the order of names, so that equal plans have costs equal to the last bit.
@@ -344,17 +328,12 @@ func totalCost(allocations map[string]v1alpha1.Allocation) float64 {
 	return sum
 }
 
-// bound writes a solver's lower bound and gap; both absent where it proves none.
-func bound(lower, value, held float64) (*float64, *float64) {
-	if math.IsNaN(lower) {
-		return nil, nil
+// known is a number that the solver may not have, absent where it is NaN.
+func known(x float64) *float64 {
+	if math.IsNaN(x) {
+		return nil
 	}
-	gap := 0.0
-	if value > lower && lower > 0 {
-		gap = (value - lower) / lower
-	}
-	lower += held
-	return &lower, &gap
+	return &x
 }
 
 // settle turns the solver's choice into the server's allocation, kept in w.held, and the verdict.

@@ -184,9 +184,10 @@ type Unserved struct {
 // SolverReport says which solver found a plan and how far from the optimum it can be at most.
 type SolverReport struct {
 	Name string `json:"name"`
-	// LowerBound on the cost of any plan that serves the same servers, in cents per hour; absent where the solver proves none.
+	// LowerBound on the value (cost plus price of change) of any plan that serves as many servers of each priority in full, in cents per
+	// hour, over those servers; absent where the solver proves none.
 	LowerBound *float64 `json:"lowerBound,omitempty"`
-	// Gap is (cost − lowerBound) / lowerBound; absent where there is no bound.
+	// Gap is (value − lowerBound) / lowerBound; absent where there is no bound.
 	Gap *float64 `json:"gap,omitempty"`
 	// Seconds the solver took; set by the caller that owns a clock.
 	Seconds float64 `json:"seconds"`
