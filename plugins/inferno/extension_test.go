@@ -245,3 +245,18 @@ func TestWakesOverdueOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestArrivingPodIsWokenIfThereIsRoom(t *testing.T) {
+	// The scheduler may have tried the pod before the ledger heard of the seat that was freed for it.
+	for parts, want := range map[int]int{1: 0, 2: 1} {
+		p := standing(t, config.InfernoArgs{}, clock.RealClock{}, server(part("h100", parts)), accelerator("h100", "", 1), node("h100-1", "h100", 8), on(pod("seated", "r1"), "h100-1"))
+		queue := &activations{}
+		p.cluster.queue = queue
+		p.cluster.open.Store(true)
+		p.cluster.podChanged(nil, pod("new", "r1"))
+		p.cluster.podChanged(nil, pod("new", "r1"))
+		if len(queue.woken) != want {
+			t.Errorf("%d planned, one seated: woke %v, want %d", parts, queue.woken, want)
+		}
+	}
+}

@@ -129,7 +129,7 @@ func pod(name, rev string) *v1.Pod {
 
 func (w *world) addNodes(nodes ...*v1.Node) {
 	for _, n := range nodes {
-		w.nodeSource.Add(n)
+		w.nodeSource.Add(n.DeepCopy()) // the source writes to what it is given
 	}
 }
 
@@ -165,7 +165,7 @@ func (w *world) deletePod(name string) {
 	defer w.mu.Unlock()
 	if p, ok := w.pods[name]; ok {
 		delete(w.pods, name)
-		w.podSource.Delete(p)
+		w.podSource.Delete(p.DeepCopy())
 	}
 }
 
@@ -331,14 +331,19 @@ func (w *world) start(sample string, setups ...setup) (stop func()) {
 	return stop
 }
 
+// snapshot of the pods.
+func (w *world) snapshot() map[string]*v1.Pod {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.pods)
+}
+
 // await a condition on the pods; the time limit only ends a test that would hang.
 func (w *world) await(what string, ok func(map[string]*v1.Pod) bool) {
 	w.t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
-		w.mu.Lock()
-		pods := maps.Clone(w.pods)
-		w.mu.Unlock()
+		pods := w.snapshot()
 		if ok(pods) {
 			return
 		}

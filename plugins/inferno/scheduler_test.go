@@ -43,7 +43,7 @@ func testPodsFollowThePlan(t *testing.T, setups ...setup) {
 
 	w.awaitPlaced("the quotas to be filled and the rest to wait", map[string]int{"h100": 3, "a100": 1, "": 2})
 	w.awaitTried()
-	for _, p := range w.pods {
+	for _, p := range w.snapshot() {
 		want := map[string]string{}
 		switch p.Spec.NodeName {
 		case "h100-1":
@@ -234,7 +234,7 @@ func TestForeignPodsAreLeftAlone(t *testing.T) {
 	w.addPods(foreign)
 	w.start(secondScheduler)
 	w.awaitPlaced("the pod to go where it asked for", map[string]int{"cpu": 1})
-	if a := w.pods["web"].Annotations; len(a) > 0 {
+	if a := w.snapshot()["web"].Annotations; len(a) > 0 {
 		t.Errorf("a pod that is not ours was annotated: %v", a)
 	}
 }
@@ -248,7 +248,7 @@ func TestPacking(t *testing.T) {
 	w.start(secondScheduler)
 	w.awaitPlaced("all pods", map[string]int{"h100": 9})
 	on := map[string]int{}
-	for _, p := range w.pods {
+	for _, p := range w.snapshot() {
 		on[p.Spec.NodeName]++
 	}
 	if diff := cmp.Diff(map[string]int{"h100-1": 8, "h100-2": 1}, on); diff != "" {
@@ -324,10 +324,9 @@ func TestQuotaHoldsThroughDisorder(t *testing.T) {
 				case 4, 5:
 					w.deletePod(fmt.Sprintf("chat-%04d", intn(next+1)))
 				case 6:
-					gone := node("h100-2", "h100", 8)
-					w.nodeSource.Delete(gone)
+					w.nodeSource.Delete(node("h100-2", "h100", 8))
 					time.Sleep(time.Millisecond)
-					w.addNodes(gone)
+					w.addNodes(node("h100-2", "h100", 8))
 				case 7:
 					stop()
 					stop = w.start(secondScheduler)
