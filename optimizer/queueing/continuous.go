@@ -103,22 +103,33 @@ func (r *continuous) prepare() {
 		x := float64(i) / (nodes - 1)
 		r.at[i] = r.node(r.full * x * x)
 	}
-	// The rate at which a full batch leaves as fast as it is replaced: rate · out · T(rate) = full, where T grows with the rate.
+	r.rate = r.saturation()
+}
+
+// saturation is the rate at which a full batch leaves as fast as it is replaced: rate · intervals · T(rate) = full, by secants, for T grows
+// with the rate, nearly in a straight line.
+func (r *continuous) saturation() float64 {
 	top := &r.at[nodes-1]
-	low, high := 0.0, r.full/(r.intervals()*top.idle)
-	for range 60 {
-		rate := (low + high) / 2
-		t, _ := r.iteration(top, rate)
-		if rate*r.intervals()*t < r.full {
-			low = rate
-		} else {
-			high = rate
-		}
-		if high-low < 1e-9*high {
+	excess := func(rate float64) float64 {
+		t, _ := r.iteration(top, rate, top.idle)
+		return rate*r.intervals()*t/r.full - 1
+	}
+	a, fa := 0.0, -1.0
+	b := r.full / (r.intervals() * top.idle)
+	fb := excess(b)
+	for range 30 {
+		if b-a < 1e-9*b || fb < 1e-9 {
 			break
 		}
+		x := (a*fb - b*fa) / (fb - fa)
+		x = min(max(x, a+0.05*(b-a)), b-0.05*(b-a))
+		if f := excess(x); f > 0 {
+			b, fb = x, f
+		} else {
+			a, fa = x, f
+		}
 	}
-	r.rate = low
+	return a + (b-a)*max(0, min(1, fa/(fa-fb)))
 }
 
 // node prepares a batch of n decodes.
@@ -144,12 +155,12 @@ func (r *continuous) batch(n, tokens float64) Batch {
 	return b
 }
 
-// iteration is the mean time of an iteration over the decodes of a node under the rate, and the share of iterations that hold prompts.
-func (r *continuous) iteration(at *node, rate float64) (mean, busy float64) {
+// iteration is the mean time of an iteration over the decodes of a node under the rate, and the share of iterations that hold prompts; the search begins at guess.
+func (r *continuous) iteration(at *node, rate, guess float64) (mean, busy float64) {
 	if r.input == 0 {
 		return at.idle, 0
 	}
-	t := at.idle
+	t := guess
 	for range 4 {
 		tokens := rate * r.input * t // that arrive during an iteration
 		busy = r.busy(at, rate*t)
@@ -225,8 +236,10 @@ func (r *continuous) steady(rate float64) steady {
 	const large, shrink = 1e100, 1e-100
 	s := steady{continuous: r, arrivals: rate}
 	var times [nodes]float64
+	stretch := 1.0 // of iterations by prompts, much the same at neighbouring nodes
 	for i := range times {
-		times[i], _ = r.iteration(&r.at[i], rate)
+		times[i], _ = r.iteration(&r.at[i], rate, r.at[i].idle*stretch)
+		stretch = times[i] / r.at[i].idle
 	}
 	offered := rate * r.intervals()
 	w, sum, first, second, before := 1.0, 1.0, 0.0, 0.0, 0.0
@@ -245,7 +258,7 @@ func (r *continuous) steady(rate float64) steady {
 		if r.peak != 1 {
 			ratio = math.Pow(ratio, 1/r.peak)
 		}
-		w *= math.Min(ratio, large)
+		w *= min(ratio, large)
 		before = sum
 		sum += w
 		first += w * n

@@ -27,12 +27,12 @@ func (StateDependent) Replica(law Law, requests Requests, limits Limits) (Replic
 	r := &stateDependent{
 		work:  work{law: law, input: requests.InputTokens * (1 - requests.PrefixHitRate), output: requests.OutputTokens},
 		cut:   prefillCut{input: requests.InputTokens * (1 - requests.PrefixHitRate), output: requests.OutputTokens, budget: float64(limits.MaxBatchedTokens)},
-		rates: make([]float64, limits.MaxBatch),
+		times: make([]float64, limits.MaxBatch),
 		queue: limits.MaxQueue,
 	}
 	r.work.cached = requests.InputTokens - r.work.input
-	for i := range r.rates {
-		r.rates[i] = float64(i+1) / r.serviceTime(float64(i+1))
+	for i := range r.times {
+		r.times[i] = r.serviceTime(float64(i+1)) / float64(i+1)
 	}
 	return r, nil
 }
@@ -40,19 +40,19 @@ func (StateDependent) Replica(law Law, requests Requests, limits Limits) (Replic
 type stateDependent struct {
 	work  work
 	cut   prefillCut
-	rates []float64 // completions per second of a batch of i+1
+	times []float64 // seconds between completions of a batch of i+1
 	queue int
 }
 
 // MaxRate implements [Replica].
 func (r *stateDependent) MaxRate() float64 {
-	return r.rates[len(r.rates)-1] * (1 - stabilityMargin)
+	return (1 - stabilityMargin) / r.times[len(r.times)-1]
 }
 
 // Resized implements [Resizer].
 func (r *stateDependent) Resized(maxBatch int) Replica {
 	s := *r
-	s.rates = r.rates[:maxBatch]
+	s.times = r.times[:maxBatch]
 	return &s
 }
 
@@ -61,7 +61,7 @@ func (r *stateDependent) Open(rate float64) (Prediction, error) {
 	if err := validRate(rate); err != nil {
 		return Prediction{}, err
 	}
-	o := birthDeath(rate, r.rates, r.queue)
+	o := birthDeath(rate, r.times, r.queue)
 	service := o.inService / o.throughput
 	response := o.inSystem / o.throughput
 	p := Prediction{
@@ -96,7 +96,7 @@ func (r *stateDependent) latencies(n, service float64) (prefill, itl, first floa
 		prefill, itl = l.phases(r.work.input, n)
 		return prefill, itl, 0 // the prefill yields the first token
 	}
-	c := r.cut.iterations(min(max(math.Round(n), 1), float64(len(r.rates))))
+	c := r.cut.iterations(min(max(math.Round(n), 1), float64(len(r.times))))
 	prefill = c*math.Max(0, r.work.others(n-1, c)) + r.work.ownPrefill(c)
 	itl = (service - prefill) / r.work.output
 	return prefill, itl, itl

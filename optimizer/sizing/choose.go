@@ -39,72 +39,54 @@ const (
 //
 // The rate rises with the batch until targets bind and may fall beyond, so its peak is bracketed by halving from the given limit and
 // closed in by golden section; the smallest batch is then found by bisection on the rising side. The budget likewise: a small one
-// starves prompts, a large one makes decodes wait for them. About 25 sizings each, which share what a replica prepares.
+// starves prompts, a large one makes decodes wait for them. What is searched is not the rate, which takes ten evaluations, but by how much
+// the targets are missed at the best rate so far, which takes one; only what beats it is sized.
 func Choose(model queueing.Model, law queueing.Law, req queueing.Requests, lim queueing.Limits, t Targets, free Free) (Choice, error) {
 	if err := t.Validate(); err != nil {
 		return Choice{}, err
 	}
 	c := &chooser{model: model, law: law, requests: req, targets: t}
+	c.best.Limits = lim
 	given := c.size(lim)
-	if given.err != nil && !errors.As(given.err, new(*Infeasible)) {
-		return Choice{}, given.err
+	if given != nil && !errors.As(given, new(*Infeasible)) {
+		return Choice{}, given
 	}
-	best := given
 	if free.Budget && lim.MaxBatchedTokens > leastBudget {
-		best = c.peak(best, leastBudget, budgetStep, func(v int) queueing.Limits {
-			l := best.Limits
-			l.MaxBatchedTokens = v
-			return l
-		}, lim.MaxBatchedTokens)
+		c.peak(leastBudget, lim.MaxBatchedTokens, budgetStep, func(l *queueing.Limits) *int { return &l.MaxBatchedTokens })
 	}
 	if free.Batch {
-		within := func(v int) queueing.Limits {
-			l := best.Limits
-			l.MaxBatch = v
-			return l
-		}
-		top := c.peak(best, 1, 1, within, lim.MaxBatch)
-		best = c.smallest(top, within)
+		c.peak(1, lim.MaxBatch, 1, func(l *queueing.Limits) *int { return &l.MaxBatch })
+		c.smallest()
 	}
-	if best.Rate == 0 {
-		return Choice{}, given.err
+	if c.err == nil && c.best.Rate == 0 {
+		return Choice{}, given
 	}
-	return best.Choice, c.err
+	return c.best, c.err
 }
 
-// chooser sizes one pair under different limits.
+// chooser holds the best choice so far for one pair.
 type chooser struct {
 	model    queueing.Model
 	law      queueing.Law
 	requests queueing.Requests
 	targets  Targets
+	best     Choice // of rate 0 until one meets the targets
 	prepared queueing.Replica
 	limits   queueing.Limits // of prepared
-	near     float64
 	err      error
 }
 
-// sized is a choice with why it failed, if it did; then its rate is 0.
-type sized struct {
-	Choice
-	err error
-}
-
-// size never fails but for reasons that hold under all limits.
-func (c *chooser) size(l queueing.Limits) sized {
+// size finds the rate under limits and keeps them where they beat the best.
+func (c *chooser) size(l queueing.Limits) error {
 	replica, err := c.replica(l)
 	if err != nil {
-		return sized{Choice{Limits: l}, err}
+		return err
 	}
-	rate, p, err := highest(replica, c.targets, c.near)
-	if err != nil {
-		if !errors.As(err, new(*Infeasible)) {
-			c.err = errors.Join(c.err, err)
-		}
-		return sized{Choice{Limits: l}, err}
+	rate, p, err := highest(replica, c.targets, c.best.Prediction.Rate)
+	if err == nil && rate > c.best.Rate {
+		c.best = Choice{l, rate, p}
 	}
-	c.near = p.Rate
-	return sized{Choice{l, rate, p}, nil}
+	return err
 }
 
 // replica reuses the one prepared where only the batch differs.
@@ -121,66 +103,131 @@ func (c *chooser) replica(l queueing.Limits) (queueing.Replica, error) {
 	return r, err
 }
 
-// peak of the rate over values from low to high, where `top` is the choice at high; found to a ratio, or exactly where step is 1.
-func (c *chooser) peak(top sized, low int, step float64, limits func(int) queueing.Limits, high int) sized {
-	best, at := top, high
-	ask := func(v int) float64 {
-		s := c.size(limits(v))
-		if s.Rate > best.Rate {
-			best, at = s, v
+// miss is by how much the targets, and that share of the best rate, are missed under limits: at most zero where the limits reach it.
+// Without a best one, it is by how much the targets are missed by a replica at hardly any load.
+func (c *chooser) miss(l queueing.Limits, share float64) float64 {
+	replica, err := c.replica(l)
+	if err != nil {
+		c.err = errors.Join(c.err, err)
+		return math.Inf(1)
+	}
+	s := newSearch(replica, c.targets)
+	rate := s.low
+	if c.best.Rate > 0 {
+		rate = c.best.Prediction.Rate * share
+	}
+	p, err := s.ask(rate)
+	if err != nil {
+		c.err = errors.Join(c.err, err)
+		return math.Inf(1)
+	}
+	missed, short := s.excess(p), c.best.Rate*share*(1-rateTolerance)/p.Throughput-1
+	if missed <= 0 && short > 0 && rate < s.high { // more must arrive than at the best, because more are turned away
+		if reached, _, err := highest(replica, c.targets, rate); err == nil {
+			short = c.best.Rate*share*(1-rateTolerance)/reached - 1
 		}
-		return s.Rate
+	}
+	if rate > s.high { // what cannot be sustained is missed however fast the few that are served
+		short = max(short, 1-s.high/rate)
+	}
+	c.err = errors.Join(c.err, s.err)
+	return max(missed, short)
+}
+
+// try sizes limits that beat the best, and returns by how much they miss it otherwise.
+func (c *chooser) try(l queueing.Limits) float64 {
+	before := c.best.Rate
+	miss := c.miss(l, 1)
+	if miss > 0 || c.err != nil {
+		return miss
+	}
+	if err := c.size(l); err != nil && !errors.As(err, new(*Infeasible)) {
+		c.err = errors.Join(c.err, err)
+	}
+	if c.best.Rate > before*(1+rateTolerance) {
+		return -1 // better than all before
+	}
+	return 0
+}
+
+// peak moves the best choice to the peak of the rate over the values of one limit from low to high, found to a ratio, or exactly where
+// step is 1. The best must be at high, or not yet exist.
+func (c *chooser) peak(low, high int, step float64, limit func(*queueing.Limits) *int) {
+	with := func(v int) queueing.Limits {
+		l := c.best.Limits
+		*limit(&l) = v
+		return l
+	}
+	at := high // of the best
+	try := func(v int) float64 {
+		miss := c.try(with(v))
+		if miss < 0 {
+			at = v
+		}
+		return miss
 	}
 	left := low
 	for v := high / 2; v >= low; v /= 2 {
-		if rate := ask(v); best.Rate > 0 && rate < plateau*best.Rate {
+		if miss := try(v); c.best.Rate > 0 && miss > 1-plateau {
 			left = v
 			break
 		}
 	}
 	right := min(high, 2*at+1)
-	// Golden section on logarithms between the neighbours of the best power.
 	const golden = 0.6180339887498949
 	a, b := math.Log(float64(left)), math.Log(float64(right))
 	value := func(x float64) int { return int(math.Round(math.Exp(x))) }
 	x, y := b-golden*(b-a), a+golden*(b-a)
-	fx, fy := ask(value(x)), ask(value(y))
+	fx, fy := try(value(x)), try(value(y))
 	for value(x) < value(y) && b-a > math.Log(step) {
-		if fx < fy {
-			a, x, fx = x, y, fy
+		switch {
+		case fy < 0: // the last tried beats x as well
+			fallthrough
+		case fx > fy:
+			a, x, fx = x, y, max(fy, 0)
 			y = a + golden*(b-a)
-			fy = ask(value(y))
-		} else {
-			b, y, fy = y, x, fx
+			fy = try(value(y))
+		default:
+			b, y, fy = y, x, max(fx, 0)
 			x = b - golden*(b-a)
-			fx = ask(value(x))
-		}
-	}
-	if step == 1 { // rounding leaves the neighbours unseen
-		for from := 0; from != at; {
-			from = at
-			if at < high {
-				ask(at + 1)
-			}
-			if at == from && at > low {
-				ask(at - 1)
+			if fx = try(value(x)); fx < 0 {
+				fy = math.Inf(1)
 			}
 		}
 	}
-	return best
+	if step > 1 {
+		return
+	}
+	for from := 0; from != at; { // rounding leaves the neighbours unseen
+		from = at
+		if at < high {
+			try(at + 1)
+		}
+		if at == from && at > low {
+			try(at - 1)
+		}
+	}
 }
 
-// smallest batch that comes within peakShare of the peak, by bisection below it.
-func (c *chooser) smallest(top sized, limits func(int) queueing.Limits) sized {
-	low, high := 0, top.Limits.MaxBatch // low is too small, high is enough
-	best := top
-	for high-low > 1 {
-		v := low + (high-low)/2
-		if s := c.size(limits(v)); s.Rate >= peakShare*top.Rate && s.err == nil {
-			best, high = s, v
+// smallest moves the best choice to the smallest batch that comes within peakShare of it, by bisection below.
+func (c *chooser) smallest() {
+	if c.best.Rate == 0 {
+		return
+	}
+	l := c.best.Limits
+	low, high := 0, l.MaxBatch // low is too small, high is enough
+	for high-low > 1 && c.err == nil {
+		l.MaxBatch = low + (high-low)/2
+		if c.miss(l, peakShare) <= 0 {
+			high = l.MaxBatch
 		} else {
-			low = v
+			low = l.MaxBatch
 		}
 	}
-	return best
+	if l.MaxBatch = high; high < c.best.Limits.MaxBatch {
+		c.best.Rate = 0 // the smaller one replaces it although it is slower
+		if err := c.size(l); err != nil {
+			c.err = errors.Join(c.err, err)
+		}
+	}
 }

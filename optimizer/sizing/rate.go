@@ -32,21 +32,22 @@ func RatePerReplica(model queueing.Model, law queueing.Law, req queueing.Request
 // highest is the throughput and the prediction at the highest arrival rate that meets the targets; near is a rate to begin the search at, 0
 // for none.
 func highest(replica queueing.Replica, t Targets, near float64) (float64, queueing.Prediction, error) {
-	s := search{ask: replica.Open, percentile: t.Percentile, low: replica.MaxRate() * lowestShare, high: replica.MaxRate(), near: near}
-	if m, ok := replica.(queueing.Means); ok && t.Percentile == 0 {
-		s.ask = m.Means
-	}
+	s := newSearch(replica, t)
+	s.near = near
 	best, err := s.ask(s.high)
-	for _, l := range t.latencies() {
-		if err != nil {
+	if err != nil {
+		return 0, best, err
+	}
+	missed := s.excess(best) > 0
+	if s.err != nil {
+		return 0, best, s.err
+	}
+	if missed {
+		if best, err = s.meet(best); err != nil {
 			return 0, best, err
 		}
-		if l.at(best, t.Percentile) > l.target || math.IsNaN(l.at(best, t.Percentile)) {
-			best, err = s.meet(l, best)
-			s.high = best.Rate
-		}
 	}
-	if most := throughputMargin * replica.MaxRate(); err == nil && t.TPS > 0 && best.Rate > most {
+	if most := throughputMargin * replica.MaxRate(); t.TPS > 0 && best.Rate > most {
 		best, err = s.ask(most)
 	}
 	return best.Throughput, best, err
@@ -60,33 +61,72 @@ func (l latency) at(p queueing.Prediction, percentile float64) float64 {
 	return q.At(percentile)
 }
 
-// search is for the highest rate between low and high at which a target is met.
+// search is for the highest rate between low and high at which all targets are met.
 type search struct {
 	ask             func(rate float64) (queueing.Prediction, error)
+	targets         []latency
 	percentile      float64
 	low, high, near float64
-	met             queueing.Prediction // at the highest rate that met the target
+	met             queueing.Prediction // at the highest rate that met the targets
 	err             error
 }
 
-// meet finds the highest rate that meets the target, which the prediction at high misses.
-func (s *search) meet(l latency, above queueing.Prediction) (queueing.Prediction, error) {
-	// Latencies grow like 1 / (1 − load), so that this measure of the excess is close to a straight line in the rate.
-	excess := func(p queueing.Prediction) float64 { return 1 - l.target/l.at(p, s.percentile) }
+func newSearch(replica queueing.Replica, t Targets) search {
+	high := replica.MaxRate()
+	s := search{ask: replica.Open, targets: t.latencies(), percentile: t.Percentile, low: high * lowestShare, high: high}
+	if m, ok := replica.(queueing.Means); ok && t.Percentile == 0 {
+		s.ask = m.Means
+	}
+	return s
+}
+
+// excess is by how much the worst target is missed, at most zero where all are met. Latencies grow like 1 / (1 − load), so that
+// 1 − target/latency is close to a straight line in the rate.
+func (s *search) excess(p queueing.Prediction) float64 {
+	worst := math.Inf(-1)
+	for _, l := range s.targets {
+		e := 1 - l.target/l.at(p, s.percentile)
+		if math.IsNaN(e) {
+			s.err = fmt.Errorf("%s: the queueing model does not know the percentile %g", l.name, s.percentile)
+			return e
+		}
+		worst = max(worst, e)
+	}
+	return worst
+}
+
+// infeasible is the error for the target that is missed most even at the lowest rate.
+func (s *search) infeasible(p queueing.Prediction) error {
+	var e *Infeasible
+	worst := 0.0
+	for _, l := range s.targets {
+		best := l.at(p, s.percentile)
+		if over := 1 - l.target/best; over > worst {
+			worst = over
+			e = &Infeasible{Target: l.name, Percentile: s.percentile, Want: l.target, Best: best}
+		}
+	}
+	return e
+}
+
+// meet finds the highest rate that meets the targets, which the prediction at high misses.
+func (s *search) meet(above queueing.Prediction) (queueing.Prediction, error) {
+	var lowest queueing.Prediction
 	at := func(rate float64) float64 {
 		p, err := s.ask(rate)
 		if err != nil {
 			s.err = err
 			return math.NaN()
 		}
-		e := excess(p)
+		e := s.excess(p)
 		if e <= 0 && p.Rate >= s.met.Rate {
 			s.met = p
 		}
+		lowest = p
 		return e
 	}
 	s.met = queueing.Prediction{}
-	a, b, fb := s.low, s.high, excess(above)
+	a, b, fb := s.low, s.high, s.excess(above)
 	fa := math.NaN()
 	if s.near > a && s.near < b { // a narrow bracket around the guess, where it holds one
 		const narrow = 1.02
@@ -116,10 +156,8 @@ func (s *search) meet(l latency, above queueing.Prediction) (queueing.Prediction
 	switch {
 	case s.err != nil:
 		return s.met, s.err
-	case math.IsNaN(fa) || math.IsNaN(fb):
-		return s.met, fmt.Errorf("%s: the queueing model does not know the percentile %g", l.name, s.percentile)
 	case fa > 0:
-		return s.met, &Infeasible{Target: l.name, Percentile: s.percentile, Want: l.target, Best: l.target / (1 - fa)}
+		return s.met, s.infeasible(lowest)
 	}
 	crossing(at, a, fa, b, fb)
 	return s.met, s.err
