@@ -19,7 +19,7 @@ const ModelContinuousBatching = "continuous-batching"
 
 // nodes is the number of batches at which iteration times are computed; they are interpolated linearly between. The nodes are spaced
 // quadratically, closer where the experts touched still grow.
-const nodes = 13
+const nodes = 9
 
 // Defaults of what is not known of requests: tokens like those of production traces, arrivals at random.
 const (
@@ -166,7 +166,7 @@ func (r *continuous) iteration(at *node, rate, guess float64) (mean, busy float6
 		busy = r.busy(at, rate*t)
 		with := r.law.IterationTime(r.batch(at.n, math.Min(tokens/busy, at.room)))
 		next := at.idle + busy*(with-at.idle)
-		if math.Abs(next-t) < 1e-4*t {
+		if math.Abs(next-t) < 1e-3*t {
 			return next, busy
 		}
 		t = next
