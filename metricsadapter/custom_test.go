@@ -115,9 +115,6 @@ func TestCustomMetricFaults(t *testing.T) {
 }
 
 func TestCustomMetricOfManyObjects(t *testing.T) {
-	servers := fleet()
-	servers.servers = append(servers.servers, with(server("mixed", "bad"), func(s *v1alpha1.Server) { s.Status.Desired = nil }),
-		server("mixed", "good", part("H100", 2, 0, 0)))
 	for _, test := range []struct {
 		name, namespace string
 		resource        schema.GroupResource
@@ -135,7 +132,7 @@ func TestCustomMetricOfManyObjects(t *testing.T) {
 		{"no namespace", "", ServersResource, "", nil, OutcomeNoServer},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			list, err := New(servers, func() time.Time { return now }).GetMetricBySelector(context.Background(), test.namespace,
+			list, err := New(fleet(), func() time.Time { return now }).GetMetricBySelector(context.Background(), test.namespace,
 				selectorOf(t, test.objects), provider.CustomMetricInfo{GroupResource: test.resource, Namespaced: true, Metric: DesiredReplicas}, nil)
 			if outcome := OutcomeOf(err); outcome != test.outcome {
 				t.Fatalf("outcome %q, want %q (%v)", outcome, test.outcome, err)

@@ -68,6 +68,7 @@ func TestExternalMetricValues(t *testing.T) {
 		{DesiredReplicas, "server=idle", []string{"idle 0"}}, // planned zero is zero
 		{DesiredReplicas, "", []string{"chat 5", "idle 0", "split 5", "variants 6"}},
 		{DesiredReplicas, "server in (split,chat)", []string{"chat 5", "split 5"}},
+		{DesiredReplicas, "server!=chat", []string{"idle 0", "split 5", "variants 6"}},
 		{DesiredReplicas, "server notin (split,chat)", []string{"idle 0", "variants 6"}},
 
 		// A server over several accelerators is one value, unless parts of it are asked for.
@@ -135,7 +136,8 @@ func TestExternalMetricFaults(t *testing.T) {
 		{"label that no value has", "llm", DesiredReplicas, "app!=chat,tier=x", OutcomeBadSelector, 400, []string{"app, tier", "accelerator", "server"}},
 		{"no plan", "sick", DesiredReplicas, "server=planless", OutcomeNoPlan, 503, []string{"sick/planless", "no plan yet", "UnknownModel: no Model x"}},
 		{"stale plan", "sick", DesiredReplicas, "server=stale", OutcomeStalePlan, 503, []string{"sick/stale", "stale", "2025-03-01T12:00:00Z", "9 s"}},
-		{"a sum with a term missing", "sick", DesiredReplicas, "", OutcomeNoPlan, 503, []string{"sick/planless", "sick/stale"}},
+		{"a sum with a term missing", "mixed", DesiredReplicas, "", OutcomeNoPlan, 503, []string{"mixed/bad"}},
+		{"a sum with all terms missing", "sick", DesiredReplicas, "", OutcomeNoPlan, 503, []string{"sick/planless", "sick/stale"}},
 		{"no batch size", "llm", MaxBatchSize, "server=idle", OutcomeNoValue, 404, []string{"llm/idle", "engine's default"}},
 		{"latency of a part", "llm", PredictedTTFT, "server=split,accelerator=H100", OutcomeNoValue, 404, []string{"accelerator H100", "as a whole"}},
 	} {

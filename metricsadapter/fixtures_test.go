@@ -110,7 +110,7 @@ func with(s *v1alpha1.Server, change func(*v1alpha1.Server)) *v1alpha1.Server {
 	return s
 }
 
-// fleet of two namespaces: llm, where all is well, and sick, where nothing is.
+// fleet of namespaces: llm, where all is well, sick, where nothing is, and mixed.
 func fleet() *fakeServers {
 	return &fakeServers{servers: []*v1alpha1.Server{
 		variants(),
@@ -118,6 +118,8 @@ func fleet() *fakeServers {
 		server("llm", "chat", part("H100", 5, 96, 1024)),
 		with(server("llm", "idle"), func(s *v1alpha1.Server) { s.Status.ReadyReplicas = 0 }),
 		with(server("other", "chat", part("H100", 7, 96, 1024)), func(s *v1alpha1.Server) { s.Status.ReadyReplicas = 0 }),
+		with(server("mixed", "bad"), func(s *v1alpha1.Server) { s.Status.Desired = nil }),
+		server("mixed", "good", part("H100", 2, 0, 0)),
 		with(server("sick", "stale", part("H100", 5, 96, 1024)), func(s *v1alpha1.Server) { s.Status.Desired.StaleAfterSeconds = 9 }),
 		with(server("sick", "planless"), func(s *v1alpha1.Server) {
 			s.Status.Desired = nil
