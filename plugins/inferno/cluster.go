@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,8 @@ type cluster struct {
 	started time.Time
 	// counted tells whether all pods and nodes of the first lists were handled; read, whether all custom resources were.
 	counted, read []cache.InformerSynced
+	// profiles of this scheduler that use the plugin, by name.
+	profiles sync.Map
 	// open is set once pods are placed by what is known.
 	open atomic.Bool
 }
@@ -154,7 +157,7 @@ func (c *cluster) follow(e effect) {
 	if e.freed {
 		c.wake(e.server, causeSeatFreed)
 	}
-	if e.arrived != nil && c.open.Load() && c.decide(e.server, e.arrived, false).room() != 0 {
+	if e.arrived != nil && c.open.Load() && c.ours(e.arrived) && c.decide(e.server, e.arrived, false).room() > 0 {
 		c.activate([]*v1.Pod{e.arrived}, causeArrived)
 	}
 }

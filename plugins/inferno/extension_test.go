@@ -1,6 +1,7 @@
 package inferno
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 )
 
 // standing is a plugin whose knowledge the test sets directly; nothing runs.
-func standing(t *testing.T, args config.InfernoArgs, c clock.WithTicker, objects ...any) *Plugin {
+func standing(t testing.TB, args config.InfernoArgs, c clock.WithTicker, objects ...any) *Plugin {
 	t.Helper()
 	m, err := newMetrics(metrics.NewKubeRegistry().Register)
 	if err != nil {
@@ -32,6 +33,7 @@ func standing(t *testing.T, args config.InfernoArgs, c clock.WithTicker, objects
 	}
 	cl := &cluster{fleet: newFleet(), plans: p, metrics: m, clock: c, started: c.Now()}
 	cl.ledger = newLedger(cl.fleet.locate)
+	cl.profiles.Store("inferno-scheduler", true)
 	var accelerators []*v1alpha1.Accelerator
 	for _, o := range objects {
 		switch o := o.(type) {
@@ -206,6 +208,11 @@ func TestWakesOnlyAsManyAsThereIsRoomFor(t *testing.T) {
 		p.CreationTimestamp = metav1.NewTime(time.Unix(int64(100-len(objects)), 0)) // the last is the oldest
 		objects = append(objects, p)
 	}
+	// Two that wait longest of all, but not for this plugin.
+	elsewhere, gated := pod("elsewhere", "r1"), pod("gated", "r1")
+	elsewhere.Spec.SchedulerName = "someone-else"
+	gated.Spec.SchedulingGates = []v1.PodSchedulingGate{{Name: "later"}}
+	objects = append(objects, elsewhere, gated)
 	p := standing(t, config.InfernoArgs{}, clock.RealClock{}, objects...)
 	queue := &activations{}
 	p.cluster.queue = queue
@@ -220,7 +227,7 @@ func TestWakesOnlyAsManyAsThereIsRoomFor(t *testing.T) {
 		got[w] = true
 	}
 	if len(queue.woken) != 2 || !got["llm/chat-r1-0004"] || !got["llm/chat-r1-0003"] {
-		t.Errorf("woke %v, want the two that wait longest", queue.woken)
+		t.Errorf("woke %v, want the two of ours that wait longest", queue.woken)
 	}
 }
 
@@ -257,6 +264,39 @@ func TestArrivingPodIsWokenIfThereIsRoom(t *testing.T) {
 		p.cluster.podChanged(nil, pod("new", "r1"))
 		if len(queue.woken) != want {
 			t.Errorf("%d planned, one seated: woke %v, want %d", parts, queue.woken, want)
+		}
+	}
+}
+
+func TestFreeSeatWakesNobodyWhereNothingLimits(t *testing.T) {
+	// No plan: what counts is the node's free resources, and the scheduler wakes pods for those itself.
+	p := standing(t, config.InfernoArgs{}, clock.RealClock{}, accelerator("h100", "", 1), node("h100-1", "h100", 8), on(pod("seated", "r1"), "h100-1"), pod("waiting", "r1"))
+	queue := &activations{}
+	p.cluster.queue = queue
+	p.cluster.open.Store(true)
+	p.cluster.podDeleted(pod("seated", "r1"))
+	if len(queue.woken) != 0 {
+		t.Errorf("woke %v", queue.woken)
+	}
+	p.cluster.wake(chat, causePlanChanged)
+	if len(queue.woken) != 1 {
+		t.Errorf("woke %v after a change of the plan, want the one that waits", queue.woken)
+	}
+}
+
+func BenchmarkPreFilter(b *testing.B) {
+	objects := []any{server(part("h100", 5000), part("a100", 5000)), accelerator("h100", "", 1), accelerator("a100", "", 1)}
+	for i := range 5000 {
+		objects = append(objects, node(fmt.Sprintf("h100-%d", i), []string{"h100", "a100", "l40s", ""}[i%4], 8))
+	}
+	for i := range 2000 {
+		objects = append(objects, on(pod(fmt.Sprintf("seated-%d", i), "r1"), "h100-0"))
+	}
+	p := standing(b, config.InfernoArgs{}, clock.RealClock{}, objects...)
+	next := pod("next", "r1")
+	for b.Loop() {
+		if _, s := p.PreFilter(b.Context(), framework.NewCycleState(), next, nil); !s.IsSuccess() {
+			b.Fatal(s.Message())
 		}
 	}
 }

@@ -87,6 +87,7 @@ func (f *Factory) New(ctx context.Context, obj runtime.Object, handle fwk.Handle
 		return nil, fmt.Errorf("plugin %s: %w", Name, err)
 	}
 	p := &Plugin{args: args, handle: handle, cluster: f.cluster, annotate: patchWith(client), bindsFirst: bindsFirst(handle), clock: f.Clock}
+	p.cluster.profiles.Store(handle.ProfileName(), true)
 	go p.cluster.wakeWhenReady(ctx, args.SyncTimeout.Duration)
 	if args.Fallback == config.FallbackAnyFeasible {
 		go p.watchOverdue(ctx, time.Second)

@@ -22,7 +22,8 @@ const (
 )
 
 // wake as many of a server's waiting pods as the plan has room for, the longest waiting first, and all of them where no plan limits them.
-// A pod that is woken and cannot be placed leaves its room, and the next event wakes one more.
+// A pod that is woken and cannot be placed leaves its room, and the next event wakes one more. Where no quota limits a server, a seat that
+// becomes free changes nothing but the node's free resources, for which the scheduler has events of its own.
 func (c *cluster) wake(key types.NamespacedName, why cause) {
 	c.wakeIf(key, why, func(decision) bool { return true })
 }
@@ -52,6 +53,9 @@ func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(deci
 	rooms := map[template]int{}
 	var woken []*v1.Pod
 	for _, pod := range c.ledger.waiting(key) {
+		if !c.ours(pod) {
+			continue
+		}
 		t := template{revisionOf(pod), variantOf(pod)}
 		room, known := rooms[t]
 		if !known {
@@ -60,6 +64,7 @@ func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(deci
 			}
 		}
 		switch {
+		case room == unlimited && why == causeSeatFreed:
 		case room == unlimited:
 			woken = append(woken, pod)
 		case room > 0:
@@ -69,6 +74,13 @@ func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(deci
 		rooms[t] = room
 	}
 	c.activate(woken, why)
+}
+
+// ours tells whether a waiting pod is for one of this scheduler's profiles and not held back by a gate: waking others would only use up the
+// room that those who can use it should be woken for.
+func (c *cluster) ours(pod *v1.Pod) bool {
+	_, ok := c.profiles.Load(pod.Spec.SchedulerName)
+	return ok && len(pod.Spec.SchedulingGates) == 0
 }
 
 // activate moves pods to the scheduler's active queue; those that are there, or unknown to it, stay as they are.
@@ -91,7 +103,7 @@ func (c *cluster) wakeOverdue(profile string, d time.Duration, from, to time.Tim
 	for _, key := range c.ledger.serversWaiting() {
 		for _, pod := range c.ledger.waiting(key) {
 			since, waits := unschedulableSince(pod)
-			if deadline := since.Add(d); waits && pod.Spec.SchedulerName == profile && deadline.After(from) && !deadline.After(to) {
+			if deadline := since.Add(d); waits && c.ours(pod) && pod.Spec.SchedulerName == profile && deadline.After(from) && !deadline.After(to) {
 				due = append(due, pod)
 			}
 		}
