@@ -41,7 +41,7 @@ type continuous struct {
 	places float64 // requests that may run, at least 1
 	queue  float64 // requests that may wait
 	kv     float64 // KV tokens that a running request holds on average
-	full   float64 // the batch beyond which the budget admits no more than leaves
+	full   float64 // the batch beyond which the budget admits no more than leaves, a whole number
 	rate   float64 // the highest sustainable
 	at     [nodes]node
 }
@@ -56,6 +56,19 @@ type node struct {
 
 // Replica implements [Model].
 func (ContinuousBatching) Replica(law Law, requests Requests, limits Limits) (Replica, error) {
+	r, err := newContinuous(law, requests, limits)
+	if err != nil {
+		return nil, err
+	}
+	for i := range r.at {
+		x := float64(i) / (nodes - 1)
+		r.at[i] = r.node(r.full * x * x)
+	}
+	return r, nil
+}
+
+// newContinuous prepares a replica but for its nodes.
+func newContinuous(law Law, requests Requests, limits Limits) (*continuous, error) {
 	if err := errors.Join(requests.Validate(), limits.Validate()); err != nil {
 		return nil, err
 	}
@@ -78,7 +91,12 @@ func (ContinuousBatching) Replica(law Law, requests Requests, limits Limits) (Re
 	if limits.KVTokens > 0 {
 		r.places = math.Max(1, math.Min(r.places, math.Floor(float64(limits.KVTokens)/r.kv)))
 	}
-	r.prepare()
+	// The batch at which as many prompts fit beside it as requests leave: n/out = (budget − n)/in.
+	r.full = r.places
+	if r.input > 0 {
+		r.full = math.Min(r.full, math.Max(1, math.Floor(r.budget*r.output/(r.input+r.output))))
+	}
+	r.rate = r.saturation()
 	return r, nil
 }
 
@@ -93,25 +111,12 @@ func cv(sd, mean float64) float64 {
 	return sd / mean
 }
 
-func (r *continuous) prepare() {
-	// The batch at which as many prompts fit beside it as requests leave: n/out = (budget − n)/in.
-	r.full = r.places
-	if r.input > 0 {
-		r.full = math.Min(r.full, math.Max(1, r.budget*r.output/(r.input+r.output)))
-	}
-	for i := range r.at {
-		x := float64(i) / (nodes - 1)
-		r.at[i] = r.node(r.full * x * x)
-	}
-	r.rate = r.saturation()
-}
-
 // saturation is the rate at which a full batch leaves as fast as it is replaced: rate · intervals · T(rate) = full, by secants, for T grows
 // with the rate, nearly in a straight line.
 func (r *continuous) saturation() float64 {
-	top := &r.at[nodes-1]
+	top := r.node(r.full)
 	excess := func(rate float64) float64 {
-		t, _ := r.iteration(top, rate, top.idle)
+		t, _ := r.iteration(&top, rate, top.idle)
 		return rate*r.intervals()*t/r.full - 1
 	}
 	a, fa := 0.0, -1.0
@@ -147,7 +152,7 @@ func (r *continuous) MaxRate() float64 { return r.rate * (1 - stabilityMargin) }
 // batch is an iteration over n decodes and prompts that many prompt tokens.
 func (r *continuous) batch(n, tokens float64) Batch {
 	b := Batch{Decodes: n, DecodeContext: n * r.kv, PrefillTokens: tokens}
-	if tokens > 0 {
+	if tokens > 0 && r.input > 0 {
 		b.Prefills = math.Max(1, tokens/r.input)
 		b.PrefillContext = tokens / r.input * (r.cached + r.input)
 		b.PrefillPairs = tokens * (r.cached + r.input/2)
@@ -160,16 +165,29 @@ func (r *continuous) iteration(at *node, rate, guess float64) (mean, busy float6
 	if r.input == 0 {
 		return at.idle, 0
 	}
-	t := guess
-	for range 4 {
+	next := func(t float64) float64 {
 		tokens := rate * r.input * t // that arrive during an iteration
 		busy = r.busy(at, rate*t)
 		with := r.law.IterationTime(r.batch(at.n, math.Min(tokens/busy, at.room)))
-		next := at.idle + busy*(with-at.idle)
-		if math.Abs(next-t) < 1e-3*t {
-			return next, busy
+		return at.idle + busy*(with-at.idle)
+	}
+	const tolerance, most = 1e-3, 20
+	t := guess
+	for range most { // Steffensen's iteration: the plain one is slow where prompts take most of the time
+		a := next(t)
+		if math.Abs(a-t) < tolerance*t {
+			return a, busy
 		}
-		t = next
+		b := next(a)
+		if math.Abs(b-a) < tolerance*a/4 {
+			return b, busy
+		}
+		d := t - 2*a + b
+		if x := t - (a-t)*(a-t)/d; d != 0 && x > at.idle && x < 100*b {
+			t = x
+		} else {
+			t = b
+		}
 	}
 	return t, busy
 }
@@ -220,6 +238,7 @@ func (r *continuous) Means(rate float64) (Prediction, error) {
 type steady struct {
 	*continuous
 	arrivals   float64
+	flow       float64 // the rate at which prompts are computed
 	throughput float64
 	empty      float64 // probability that nothing runs
 	waits      float64 // probability that an arrival finds the batch full
@@ -230,67 +249,60 @@ type steady struct {
 	mean       float64 // of iterations, over intervals between tokens
 }
 
-// steady solves the birth–death chain of the number that run: births at the rate, but no faster than the budget admits prompts, deaths at
-// n/(intervals · T(n)), and up to `queue` waiting ones behind a full batch. No allocation.
+// steady solves the birth–death chain of the number that run: deaths at n/(intervals · T(n)), and up to `queue` waiting ones behind a full
+// batch. Arrivals that are not Poisson have peakedness z and births at the rate of the Bernoulli–Poisson–Pascal approximation,
+//
+//	rate/z + (1 − 1/z) · n / (intervals · T(n)),
+//
+// which keeps the mean and scales the variance by z (Delbrouck, IEEE Trans. Commun. 29(3), 1981). Waiting ones are geometric with the
+// utilisation to the power 1/z. Nobody is prefilled faster than a full batch leaves, so beyond saturation iterations do not grow. No
+// allocation.
 func (r *continuous) steady(rate float64) steady {
 	const large, shrink = 1e100, 1e-100
-	s := steady{continuous: r, arrivals: rate}
+	s := steady{continuous: r, arrivals: rate, flow: math.Min(rate, r.rate)}
 	var times [nodes]float64
 	stretch := 1.0 // of iterations by prompts, much the same at neighbouring nodes
 	for i := range times {
-		times[i], _ = r.iteration(&r.at[i], rate, r.at[i].idle*stretch)
+		times[i], _ = r.iteration(&r.at[i], s.flow, r.at[i].idle*stretch)
 		stretch = times[i] / r.at[i].idle
 	}
-	offered := rate * r.intervals()
-	w, sum, first, second, before := 1.0, 1.0, 0.0, 0.0, 0.0
+	offered, own := rate*r.intervals()/r.peak, 1-1/r.peak
+	w, sum, first, second, leaving := 1.0, 1.0, 0.0, 0.0, 0.0
 	empty := 1.0
-	last := math.Max(1, math.Floor(r.full))
+	last := r.full
 	seg := 0
 	slope := (times[1] - times[0]) / (r.at[1].n - r.at[0].n)
-	ratio := 0.0
+	var t float64
 	for n := 1.0; n <= last; n++ {
 		for n > r.at[seg+1].n && seg < nodes-2 {
 			seg++
 			slope = (times[seg+1] - times[seg]) / (r.at[seg+1].n - r.at[seg].n)
 		}
-		t := times[seg] + slope*(n-r.at[seg].n)
-		ratio = offered * t / n
-		if r.peak != 1 {
-			ratio = math.Pow(ratio, 1/r.peak)
-		}
-		w *= min(ratio, large)
-		before = sum
+		t = times[seg] + slope*(n-r.at[seg].n)
+		w *= min(max(0, (offered*t+own*(n-1))/n), large)
 		sum += w
 		first += w * n
 		second += w * n * n
+		leaving += w * n / t
 		if w > large {
-			w, sum, before, first, second, empty = w*shrink, sum*shrink, before*shrink, first*shrink, second*shrink, empty*shrink
+			w, sum, first, second, leaving, empty = w*shrink, sum*shrink, first*shrink, second*shrink, leaving*shrink, empty*shrink
 		}
 	}
-	t := geometric(math.Log(ratio), r.queue)
-	down := math.Exp(-t.log)
-	tail := w * t.sum
+	use := rate * r.intervals() * t / last // of a full batch
+	q := geometric(math.Log(use)/r.peak, r.queue)
+	down := math.Exp(-q.log)
+	tail := w * q.sum
 	total := sum*down + tail
 	s.running = (first*down + last*tail) / total
-	mean2 := (second*down + last*last*tail) / total
-	s.deviation = math.Sqrt(math.Max(0, mean2-s.running*s.running))
-	s.seen = mean2 / s.running
+	square := (second*down + last*last*tail) / total
+	s.deviation = math.Sqrt(math.Max(0, square-s.running*s.running))
+	s.seen = square / s.running
 	s.empty = empty * down / total
 	s.waits = (w*down + tail) / total
-	// The wait for a place under general lengths: that of exponential ones times (ca² + cs²)/2 (Allen–Cunneen).
-	s.waiting = w * t.weighted / total * (2*r.peak - 1 + r.outCV*r.outCV) / 2
-	full := last / (r.intervals() * times[nodes-1])
-	s.throughput = math.Min(rate, (rate*before*down+full*tail)/total)
-	if r.peak != 1 {
-		s.throughput = math.Min(rate, s.running/(r.intervals()*r.timeAt(s.seen, &times)))
-	}
-	s.mean = s.running / (s.throughput * r.intervals())
+	// The wait for a place under general lengths: that of exponential ones times (ca² + cs²)/(ca² + 1), as ca is in the tail (Allen–Cunneen).
+	s.waiting = w * q.weighted / total * (r.arrivalCV2() + r.outCV*r.outCV) / (2 * r.peak)
+	left := (leaving*down + last/t*tail) / total / r.intervals()
+	s.mean = s.running / (left * r.intervals())
+	s.throughput = math.Min(rate, left)
 	return s
-}
-
-// timeAt interpolates iteration times between the nodes.
-func (r *continuous) timeAt(n float64, times *[nodes]float64) float64 {
-	x := math.Sqrt(math.Max(0, n)/r.full) * (nodes - 1)
-	i := int(math.Min(nodes-2, math.Floor(x)))
-	return times[i] + (times[i+1]-times[i])*(n-r.at[i].n)/(r.at[i+1].n-r.at[i].n)
 }

@@ -18,8 +18,8 @@ type wait struct{ share, mean float64 }
 // first derives the parts.
 func (s *steady) first() first {
 	at := s.node(math.Min(s.running, s.full))
-	mean, busy := s.iteration(&at, s.arrivals, at.idle)
-	prompts := math.Min(s.arrivals*mean*s.input, at.room) / math.Max(s.input, 1) // per iteration
+	mean, busy := s.iteration(&at, s.flow, at.idle)
+	prompts := math.Min(s.flow*mean*s.input, at.room) / math.Max(s.input, 1) // per iteration
 	with := mean
 	if busy > 0 {
 		with = at.idle + (mean-at.idle)/busy
@@ -32,7 +32,7 @@ func (s *steady) first() first {
 	cut := math.Min(1, at.parts-1)
 	whole := s.law.IterationTime(s.batch(at.n, at.room))
 	left := math.Max(0, s.input-(at.parts-1)*at.room)
-	own := math.Max(1, math.Min(left+(1-cut)*s.input*s.others(s.arrivals*f.residual), at.room))
+	own := math.Max(1, math.Min(left+(1-cut)*s.input*s.others(s.flow*f.residual), at.room))
 	last := s.law.IterationTime(s.batch(at.n, own))
 	f.base = s.delay + (at.parts-1)*whole + last
 	perToken := (1-cut)*(last-at.idle)/own + cut*whole/at.room
@@ -117,7 +117,7 @@ type intervals struct {
 
 func (s *steady) intervals() intervals {
 	at := s.node(math.Min(s.seen, s.full))
-	mean, busy := s.iteration(&at, s.arrivals, at.idle)
+	mean, busy := s.iteration(&at, s.flow, at.idle)
 	slope := s.slope() * s.deviation
 	var m intervals
 	add := func(share, middle, width float64) {
@@ -130,7 +130,7 @@ func (s *steady) intervals() intervals {
 	if busy <= 0 {
 		return m
 	}
-	prompts := s.arrivals * mean
+	prompts := s.flow * mean
 	if at.parts > 1.5 { // most parts fill the budget, the last of a prompt any share of it
 		whole := s.law.IterationTime(s.batch(at.n, at.room))
 		partial := s.law.IterationTime(s.batch(at.n, at.room/2))

@@ -7,6 +7,7 @@ func Models() plug.Registry[Model] {
 	return plug.NewRegistry("queueing model",
 		constant(ModelStateDependent, StateDependent{}),
 		constant(ModelContinuousBatching, ContinuousBatching{}),
+		constant(ModelBound, Bound{}),
 	)
 }
 

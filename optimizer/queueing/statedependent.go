@@ -94,11 +94,15 @@ func (r *stateDependent) serviceTime(b float64) float64 {
 func (r *stateDependent) latencies(n, service float64) (prefill, itl, first float64) {
 	if l, ok := r.work.law.(phased); ok {
 		prefill, itl = l.phases(r.work.input, n)
+		if r.work.input == 0 {
+			return prefill, itl, itl
+		}
 		return prefill, itl, 0 // the prefill yields the first token
 	}
 	c := r.cut.iterations(min(max(math.Round(n), 1), float64(len(r.times))))
 	prefill = c*math.Max(0, r.work.others(n-1, c)) + r.work.ownPrefill(c)
-	itl = (service - prefill) / r.work.output
+	// Where the law is not linear, the parts of the mean batch do not add up to its whole, and less than nothing may be left.
+	itl = math.Max((service-prefill)/r.work.output, r.work.law.IterationTime(Batch{Decodes: 1}))
 	return prefill, itl, itl
 }
 
