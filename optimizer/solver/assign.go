@@ -130,42 +130,84 @@ func (f *pool) solve(ctx context.Context, o branch.Options) ([]int, float64) {
 		return nil, 0
 	}
 	all := make([]int, f.levels) // nobody is left out
-	prog, columns := f.program(f.levels, all, -1)
+	prog, columns := f.program(f.levels, all, -1, nil)
 	res := branch.Solve(ctx, prog, o)
 	if res.Pick != nil {
 		return f.picked(res.Pick, columns), max(0, res.Cost-res.Bound)
 	}
-	pick := make([]int, n)
-	for i := range pick {
-		pick[i] = unserved
-	}
+	pick := f.weighted(ctx, o)
 	out := make([]int, f.levels)
 	for l := range f.levels {
 		f.insert(pick, l)
 		if out[l] = f.left(pick, l); out[l] > 0 {
-			prog, columns := f.program(l+1, out, l)
+			prog, columns := f.program(l+1, out, l, nil)
 			c := o
-			c.Incumbent, c.Step, c.Excess, c.Gap, c.Work = f.columns(pick, columns), 1, tieBreak, 0, int(float64(o.Work)*countWork)
+			c.Incumbent, c.Step, c.Excess, c.Work = f.columns(pick[:prog.Sets()], columns), 1, tieBreak, int(float64(o.Work)*countWork)
 			res := branch.Solve(ctx, prog, c)
-			copy(pick, f.picked(res.Pick, columns))
-			out[l] = f.left(pick, l)
+			if n := int(math.Floor(res.Cost)); n < out[l] {
+				copy(pick, f.picked(res.Pick, columns))
+				f.drop(pick, l)
+				out[l] = n
+			}
 		}
 	}
-	prog, columns = f.program(f.levels, out, -1)
+	prog, columns = f.program(f.levels, out, -1, nil)
 	o.Incumbent = f.columns(pick, columns)
 	res = branch.Solve(ctx, prog, o)
 	return f.picked(res.Pick, columns), max(0, res.Cost-res.Bound)
 }
 
+// weighted is a good start: the value is minimised where a server that gets nothing costs the more the higher its level, though not so much
+// more that lower levels count for nothing.
+func (f *pool) weighted(ctx context.Context, o branch.Options) []int {
+	most := 1.0
+	for i := range f.servers {
+		for _, c := range f.servers[i].options {
+			most = max(most, c.value)
+		}
+	}
+	ratio := min(weightRatio, math.Pow(1e9, 1/float64(f.levels)))
+	weight := make([]float64, f.levels)
+	for l := range weight {
+		weight[l] = most * math.Pow(ratio, float64(f.levels-l))
+	}
+	prog, columns := f.program(f.levels, nil, -1, weight)
+	o.Step, o.Gap, o.Work = 0, max(o.Gap, 1e-9), o.Work/10
+	res := branch.Solve(ctx, prog, o)
+	return f.picked(res.Pick, columns)
+}
+
+// weightRatio is how many times more a server weighs than one of the level below, or, on the lowest level, than the dearest option.
+const weightRatio = 30
+
+// drop leaves out those servers below the level that do not fit beside the others.
+func (f *pool) drop(pick []int, level int) {
+	left := slices.Clone(f.capacity)
+	for i, k := range pick {
+		if k == unserved {
+			continue
+		}
+		c := f.servers[i].options[k]
+		if c.row < 0 {
+			continue
+		}
+		if f.servers[i].level > level && float64(c.units) > left[c.row] {
+			pick[i] = unserved
+			continue
+		}
+		left[c.row] -= float64(c.units)
+	}
+}
+
 // program is that of the first so many levels. Of level l, out[l] servers at most get nothing: getting nothing is a column that takes one of
 // out[l] of a row. Where count is a level, that level has no such limit, and the cost is the number of its servers that get nothing,
-// plus a tie break; else the cost is the value. The options that the columns are of are returned.
-func (f *pool) program(levels int, out []int, count int) (*choicelp.Program, []int32) {
+// plus a tie break; else the cost is the value. With weights instead, any server may get nothing, at that cost. The options that the columns are of are returned.
+func (f *pool) program(levels int, out []int, count int, weight []float64) (*choicelp.Program, []int32) {
 	capacity := slices.Clone(f.capacity)
 	nothing := make([]int, levels)
 	for l := range levels {
 		nothing[l] = -1
-		if out[l] > 0 && l != count {
+		if weight == nil && out[l] > 0 && l != count {
 			nothing[l] = len(capacity)
 			capacity = append(capacity, float64(out[l]))
 		}
@@ -189,6 +231,9 @@ func (f *pool) program(levels int, out []int, count int) (*choicelp.Program, []i
 			columns = append(columns, int32(k))
 		}
 		switch {
+		case weight != nil:
+			p.EndColumn(weight[s.level])
+			columns = append(columns, unserved)
 		case s.level == count:
 			p.EndColumn(1)
 			columns = append(columns, unserved)

@@ -42,8 +42,8 @@ const slack = 1e-9
 
 // Steps of the climb of the knapsacks, at the root of a search and below.
 const (
-	rootSteps = 150
-	nodeSteps = 12
+	rootSteps = 800
+	nodeSteps = 30
 )
 
 // maxPivots of one relaxation, far above what is ever needed.
@@ -93,13 +93,13 @@ type search struct {
 // that nearly are in the relaxation, and among all columns that can be in a better solution at all.
 func (s *search) root(st *choicelp.State, bound float64) float64 {
 	s.round(st)
-	for _, sets := range []int{40, 120} {
+	for _, sets := range []int{40, 120, 250} {
 		if s.closed(bound) || s.done() {
 			return bound
 		}
 		s.kernel(st, bound, sets)
 	}
-	if s.closed(bound) || s.done() {
+	if s.closed(bound) || s.done() || s.gap > 0 {
 		return bound
 	}
 	exact := st.Bound() // not rounded up: reduced costs add to this one
@@ -183,7 +183,7 @@ func (s *search) node(st *choicelp.State, mu []float64) float64 {
 	for fresh := true; fresh; {
 		before, bans := st.Pivots, st.Bans
 		status = st.Climb(s.target(), maxPivots)
-		s.work -= (st.Pivots - before + 1) * s.p.Columns()
+		s.work -= (st.Pivots - before + 1) * s.p.Columns() * 2
 		if status == choicelp.Infeasible {
 			return math.Inf(1)
 		}
@@ -236,14 +236,16 @@ func (s *search) node(st *choicelp.State, mu []float64) float64 {
 func (s *search) whole(st *choicelp.State, mu []float64) float64 {
 	steps := nodeSteps
 	if s.nodes == 1 {
-		steps = rootSteps
+		steps = min(rootSteps, max(nodeSteps, s.work/(4*s.knaps.cells)))
 	}
-	s.work -= steps * s.knaps.cells
-	return s.raise(s.knaps.climb(st, mu, s.target, steps, func() {
-		if steps == rootSteps {
+	before := s.knaps.done
+	bound := s.raise(s.knaps.climb(st, mu, s.target, steps, func() {
+		if s.nodes == 1 {
 			s.repair(st)
 		}
 	}))
+	s.work -= s.knaps.done - before
+	return bound
 }
 
 // tighten bans columns that cannot be in a better solution, by the bound, not rounded up, and their reduced costs. False: some set has none left.

@@ -24,9 +24,12 @@ type knapsacks struct {
 	p     *choicelp.Program
 	items [][]int32 // columns of each row, as their first entry
 	loose []int32   // columns without entries
-	unit  []int     // the greatest common divisor of a row's amounts
+	size  []int     // of each row, in the greatest common divisor of its amounts
+	also  []bool    // columns of other rows' knapsacks have entries in the row, which are priced
 	set   []int32   // of each column
+	take  []int     // what each column takes of its row's size
 	cells int
+	done  int // cells filled since the start
 
 	profit []float64 // of each column
 	in     []bool    // the column is in the knapsack
@@ -36,8 +39,9 @@ type knapsacks struct {
 
 // newKnapsacks is nil where the program does not have whole amounts, or too many cells.
 func newKnapsacks(p *choicelp.Program) *knapsacks {
-	k := &knapsacks{p: p, items: make([][]int32, len(p.Capacity)), unit: make([]int, len(p.Capacity)), set: make([]int32, p.Columns()),
-		profit: make([]float64, p.Columns()), in: make([]bool, p.Columns()), count: make([]int32, p.Sets())}
+	k := &knapsacks{p: p, items: make([][]int32, len(p.Capacity)), size: make([]int, len(p.Capacity)), also: make([]bool, len(p.Capacity)),
+		set: make([]int32, p.Columns()), take: make([]int, p.Columns()), profit: make([]float64, p.Columns()),
+		in: make([]bool, p.Columns()), count: make([]int32, p.Sets())}
 	for s := range p.Sets() {
 		for j := p.First[s]; j < p.First[s+1]; j++ {
 			k.set[j] = int32(s)
@@ -49,14 +53,27 @@ func newKnapsacks(p *choicelp.Program) *knapsacks {
 				if a := p.Amount[e]; a < 0 || a != math.Trunc(a) {
 					return nil
 				}
+				if e > p.Ptr[j] {
+					k.also[p.Row[e]] = true
+				}
 			}
 			r := p.Row[p.Ptr[j]]
 			k.items[r] = append(k.items[r], j)
-			k.unit[r] = gcd(k.unit[r], int(p.Amount[p.Ptr[j]]))
 		}
 	}
 	for r, items := range k.items {
-		if k.cells += (len(items) + 2) * (k.size(r) + 1); k.cells > maxTable {
+		unit, total := 0, 0
+		for _, j := range items {
+			k.take[j] = int(p.Amount[p.Ptr[j]])
+			unit = gcd(unit, k.take[j])
+			total += k.take[j]
+		}
+		unit = max(1, unit)
+		for _, j := range items {
+			k.take[j] /= unit
+		}
+		k.size[r] = int(min(float64(total), max(0, p.Capacity[r]+1e-6))) / unit
+		if k.cells += (len(items) + 2) * (k.size[r] + 1); k.cells > maxTable {
 			return nil
 		}
 	}
@@ -68,19 +85,6 @@ func gcd(a, b int) int {
 		a, b = b, a%b
 	}
 	return a
-}
-
-// size of the knapsack of a row, in its units.
-func (k *knapsacks) size(r int) int {
-	total := 0.0
-	for _, j := range k.items[r] {
-		total += k.p.Amount[k.p.Ptr[j]]
-	}
-	return int(min(total, max(0, k.p.Capacity[r]+1e-6))) / max(1, k.unit[r])
-}
-
-func (k *knapsacks) amount(j int32, r int) int {
-	return int(k.p.Amount[k.p.Ptr[j]]) / max(1, k.unit[r])
 }
 
 // multipliers are the prices of the sets that the relaxation implies: the least reduced cost of each.
@@ -118,7 +122,7 @@ func (k *knapsacks) bound(st *choicelp.State, mu []float64) float64 {
 	clear(k.count)
 	for r := range p.Capacity {
 		total -= k.fill(r)
-		if k.secondary(r) {
+		if k.also[r] {
 			total -= st.Prices[r] * p.Capacity[r]
 		}
 	}
@@ -132,25 +136,13 @@ func (k *knapsacks) bound(st *choicelp.State, mu []float64) float64 {
 	return total
 }
 
-// secondary says whether columns of other rows' knapsacks have entries in the row, which then are priced.
-func (k *knapsacks) secondary(r int) bool {
-	for j := range k.profit {
-		for e := k.p.Ptr[j] + 1; e < k.p.Ptr[j+1]; e++ {
-			if int(k.p.Row[e]) == r {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // fill solves the knapsack of a row.
 func (k *knapsacks) fill(r int) float64 {
-	size := k.size(r)
+	size := k.size[r]
 	var items []int32
 	total := 0
 	for _, j := range k.items[r] {
-		if a := k.amount(j, r); k.profit[j] > 0 && a <= size {
+		if a := k.take[j]; k.profit[j] > 0 && a <= size {
 			items = append(items, j)
 			total += a
 		}
@@ -165,11 +157,12 @@ func (k *knapsacks) fill(r int) float64 {
 		return sum
 	}
 	width := size + 1
+	k.done += len(items) * width
 	t := k.rows((len(items) + 1) * width)
 	clear(t[:width])
 	for i, j := range items {
 		prev, next := t[i*width:(i+1)*width], t[(i+1)*width:(i+2)*width]
-		a, pr := k.amount(j, r), k.profit[j]
+		a, pr := k.take[j], k.profit[j]
 		copy(next[:a], prev[:a])
 		for c := a; c < width; c++ {
 			next[c] = max(prev[c], prev[c-a]+pr)
@@ -181,7 +174,7 @@ func (k *knapsacks) fill(r int) float64 {
 			j := items[i]
 			k.in[j] = true
 			k.count[k.set[j]]++
-			c -= k.amount(j, r)
+			c -= k.take[j]
 		}
 	}
 	return t[len(items)*width+size]
@@ -194,41 +187,67 @@ func (k *knapsacks) rows(n int) []float64 {
 	return k.table[:n]
 }
 
-// climb improves μ by so many steps towards the target, and returns the best bound, whose μ it leaves behind. each sees every solution of
-// the knapsacks.
+// climb improves μ by so many steps towards the goal, and returns the best bound, whose μ it leaves behind. each sees every solution of the
+// knapsacks. Steps go along the subgradient deflected by the last direction (Camerini, Fratta, Maffioli 1975), with Polyak's length.
 func (k *knapsacks) climb(st *choicelp.State, mu []float64, goal func() float64, steps int, each func()) float64 {
 	best := k.bound(st, mu)
 	at := slices.Clone(mu)
+	d := make([]float64, len(mu))
 	value := best
 	scale, since := 1.0, 0
+	patience := 20
+	if steps < 200 {
+		scale, patience = .5, 5
+	}
 	for range steps {
 		target := goal()
-		norm := 0.0
-		for _, n := range k.count {
-			norm += float64((1 - n) * (1 - n))
-		}
-		if norm == 0 || best >= target {
-			break // the knapsacks agree: this is a solution; or enough
+		if best >= target {
+			break
 		}
 		each()
 		if math.IsInf(target, 1) {
-			target = value + .02*math.Abs(value) + 1 // as good a guess as any
+			target = best + .02*math.Abs(best) + 1 // as good a guess as any
 		}
-		t := scale * (max(target, value+1e-6*math.Abs(value)) - value) / norm
+		norm, dot, last := 0.0, 0.0, 0.0
 		for s, n := range k.count {
-			at[s] += t * float64(1-n)
+			g := float64(1 - n)
+			norm += g * g
+			dot += g * d[s]
+			last += d[s] * d[s]
+		}
+		if norm == 0 {
+			break // the knapsacks agree: this is a solution
+		}
+		deflect := 0.0
+		if dot < 0 {
+			deflect = -1.5 * dot / last
+		}
+		length := 0.0
+		for s, n := range k.count {
+			d[s] = float64(1-n) + deflect*d[s]
+			length += d[s] * d[s]
+		}
+		if length == 0 {
+			break
+		}
+		t := scale * max(target-value, 1e-6*math.Abs(value)) / length
+		for s := range at {
+			at[s] += t * d[s]
 		}
 		value = k.bound(st, at)
-		if value > best {
-			if value > best+1e-4*math.Abs(target-best) {
-				since = 0
+		if value > best+1e-4*math.Abs(target-best) {
+			since = 0
+		} else if since++; since >= patience {
+			if since, scale = 0, scale/2; scale < .01 {
+				scale = .3
+				copy(at, mu)
+				clear(d)
+				value = k.bound(st, at)
 			}
+		}
+		if value > best {
 			best = value
 			copy(mu, at)
-		} else if since++; since >= 5 {
-			since, scale = 0, scale/2
-			copy(at, mu)
-			value = k.bound(st, at)
 		}
 	}
 	return best
@@ -274,7 +293,7 @@ func (k *knapsacks) fix(st *choicelp.State, mu []float64, target float64) bool {
 // sensitivity calls f for every column of the row's knapsack that is not banned, with the best profit where it is in, where it is not, and
 // in all.
 func (k *knapsacks) sensitivity(r int, f func(j int32, with, without, best float64)) {
-	size := k.size(r)
+	size := k.size[r]
 	width := size + 1
 	var items []int32
 	for _, j := range k.items[r] {
@@ -283,13 +302,14 @@ func (k *knapsacks) sensitivity(r int, f func(j int32, with, without, best float
 		}
 	}
 	n := len(items)
+	k.done += 4 * n * width
 	// before[i] is the best of the first i items by capacity, after[i] of those from i on.
 	t := k.rows(2 * (n + 1) * width)
 	before, after := t[:(n+1)*width], t[(n+1)*width:]
 	clear(before[:width])
 	clear(after[n*width:])
 	extend := func(prev, next []float64, j int32) {
-		a, pr := k.amount(j, r), k.profit[j]
+		a, pr := k.take[j], k.profit[j]
 		if pr <= 0 || a > size {
 			copy(next, prev)
 			return
@@ -318,6 +338,6 @@ func (k *knapsacks) sensitivity(r int, f func(j int32, with, without, best float
 			}
 			return most
 		}
-		f(j, combine(size-k.amount(j, r))+k.profit[j], combine(size), best)
+		f(j, combine(size-k.take[j])+k.profit[j], combine(size), best)
 	}
 }

@@ -73,7 +73,9 @@ func (s *search) reduce(st *choicelp.State, keep func(set int, column int32, ext
 func (r *reduced) run(s *search, work int) float64 {
 	sub := &search{ctx: s.ctx, p: r.p, step: s.step, over: s.over, gap: s.gap, work: work, best: s.best - r.cost, offset: s.offset + r.cost}
 	sub.left = make([]float64, len(r.p.Capacity))
-	sub.knaps = newKnapsacks(r.p)
+	if s.gap == 0 {
+		sub.knaps = newKnapsacks(r.p)
+	}
 	bound := sub.node(choicelp.Start(r.p), nil)
 	s.work -= work - sub.work
 	s.nodes += sub.nodes
@@ -86,6 +88,9 @@ func (r *reduced) run(s *search, work int) float64 {
 	}
 	return min(s.best, bound+r.cost)
 }
+
+// kernelWork is the effort for each column of a kernel, in columns visited.
+const kernelWork = 20_000
 
 // kernel searches among few sets: those that the relaxation splits and those that would change their column at the least extra cost. Where
 // the best solution is known, columns that cannot be in a better one stay out.
@@ -109,6 +114,6 @@ func (s *search) kernel(st *choicelp.State, bound float64, sets int) {
 	if sub := s.reduce(st, func(_ int, _ int32, extra float64) bool {
 		return extra <= limit && bound+extra < s.target() || extra == 0
 	}); sub != nil {
-		sub.run(s, min(s.work/4, 400*sub.p.Columns()*10))
+		sub.run(s, min(s.work/4, kernelWork*sub.p.Columns()))
 	}
 }

@@ -41,7 +41,7 @@ func (s *search) complete(st *choicelp.State, pick []int32, open []int) {
 	}
 	slices.SortStableFunc(open, func(a, b int) int { return cmp.Compare(weight(b), weight(a)) })
 	for _, set := range open {
-		if pick[set] = s.cheapestFit(st, set); pick[set] < 0 && !s.makeWay(st, pick, set) {
+		if pick[set] = s.cheapestFit(st, set); pick[set] < 0 && !(len(pick) <= fewSets && s.makeWay(st, pick, set)) && !s.evict(st, pick, set) {
 			return
 		}
 		if pick[set] >= 0 {
@@ -103,6 +103,134 @@ func (s *search) makeWay(st *choicelp.State, pick []int32, set int) bool {
 	s.take(theirs, 1)
 	pick[other], pick[set] = theirs, mine
 	return true
+}
+
+// evict gives the set a column for which several others make way: those that lose least for each unit they free. It takes what the others
+// change to, but not the set's own column.
+func (s *search) evict(st *choicelp.State, pick []int32, set int) bool {
+	columns := make([]int32, 0, 8)
+	for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+		if !st.Banned(j) {
+			columns = append(columns, j)
+		}
+	}
+	slices.SortStableFunc(columns, func(a, b int32) int {
+		return cmp.Compare(s.p.Reduced(st.Prices, a), s.p.Reduced(st.Prices, b))
+	})
+	best, at := math.Inf(1), int32(-1)
+	for _, j := range columns[:min(len(columns), evictions)] {
+		s.take(j, 1)
+		undo, ok := s.relieve(st, pick, j, nil)
+		s.take(j, -1)
+		cost := s.p.Cost[j]
+		for i := len(undo) - 1; i >= 0; i-- {
+			u := undo[i]
+			cost += s.p.Cost[pick[u.set]] - s.p.Cost[u.column]
+			s.take(pick[u.set], -1)
+			s.take(u.column, 1)
+			pick[u.set] = u.column
+		}
+		if ok && cost < best {
+			best, at = cost, j
+		}
+	}
+	if at < 0 {
+		return false
+	}
+	s.take(at, 1)
+	s.relieve(st, pick, at, nil)
+	s.take(at, -1)
+	pick[set] = at
+	return true
+}
+
+// evictions is the number of columns of a set that others are asked to make way for.
+const evictions = 4
+
+// fewSets is the number of sets up to which all pairs of columns are tried.
+const fewSets = 400
+
+// change is a column that a set had.
+type change struct {
+	set    int
+	column int32
+}
+
+// chain is the length of chains of sets that make way for each other.
+const chain = 3
+
+// relieve moves other sets off the rows of column j, which is taken, until none of them is overdrawn: to columns that fit, at the least loss
+// for each unit freed; or, while the chain is not too long, to columns whose rows are relieved in turn, but not to blocked rows. It returns
+// what it changed.
+func (s *search) relieve(st *choicelp.State, pick []int32, j int32, blocked []int32) (undo []change, ok bool) {
+	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
+		row := s.p.Row[e]
+		blocked := append(blocked, row)
+		for s.left[row] < -1e-6 {
+			set, to := s.victim(st, pick, row, func(n int32) bool { return s.fits(n) })
+			deeper := set < 0
+			if deeper && len(blocked) < chain {
+				set, to = s.victim(st, pick, row, func(n int32) bool { return !s.inAny(n, blocked) })
+			}
+			if set < 0 {
+				return undo, false
+			}
+			undo = append(undo, change{set, pick[set]})
+			s.take(pick[set], -1)
+			s.take(to, 1)
+			pick[set] = to
+			if deeper {
+				more, ok := s.relieve(st, pick, to, blocked)
+				if undo = append(undo, more...); !ok {
+					return undo, false
+				}
+			}
+		}
+	}
+	return undo, true
+}
+
+// victim is the set that leaves the row at the least loss for each unit it frees, and the column, of those that may be, that it changes to;
+// −1 where there is none.
+func (s *search) victim(st *choicelp.State, pick []int32, row int32, may func(n int32) bool) (set int, to int32) {
+	best := math.Inf(1)
+	set, to = -1, -1
+	for k, now := range pick {
+		if now < 0 {
+			continue
+		}
+		frees := min(s.amount(now, row), -s.left[row])
+		if frees <= 0 {
+			continue
+		}
+		for n := s.p.First[k]; n < s.p.First[k+1]; n++ {
+			loss := (s.p.Cost[n] - s.p.Cost[now]) / frees
+			if loss < best && !st.Banned(n) && s.amount(n, row) == 0 && may(n) {
+				best, set, to = loss, k, n
+			}
+		}
+	}
+	return set, to
+}
+
+// inAny says whether the column takes of any of the rows.
+func (s *search) inAny(j int32, rows []int32) bool {
+	for _, r := range rows {
+		if s.amount(j, r) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// amount is what the column takes of the row.
+func (s *search) amount(j, row int32) float64 {
+	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
+		if s.p.Row[e] == row {
+			return s.p.Amount[e]
+		}
+	}
+	return 0
 }
 
 // shareRow says whether two columns take of the same row.
