@@ -94,13 +94,14 @@ func (st *Stages) estimate(cat *catalogue, snap *Snapshot, before map[string]map
 	for model, pairs := range cat.pairs {
 		for _, p := range pairs {
 			acc := p.perf.Acc
-			perf, learned, err := st.Estimator.Estimate(p.perf, before[model][acc], seen[[2]string{model, acc}])
+			e, err := st.Estimator.Estimate(p.perf, before[model][acc], seen[[2]string{model, acc}])
+			learned := e.Learned
 			if err != nil {
 				p.fault = fmt.Errorf("estimating: %w", err)
 				learned = before[model][acc]
 			} else {
-				p.perf = perf
-				p.law, p.fault = queueing.NewLaw(perf)
+				p.perf = e.Performance
+				p.law, p.fault = queueing.NewLaw(e.Performance)
 			}
 			if learned == nil {
 				continue
@@ -124,16 +125,21 @@ func observations(snap *Snapshot) map[[2]string][]estimation.Observation {
 		if a == nil || o == nil || a.Load == nil || a.NumReplicas == 0 || len(a.Parts) > 1 {
 			continue
 		}
-		running := math.NaN()
+		e := estimation.Unmeasured(s.Name)
+		e.Time = float64(o.Time.UnixMilli()) / 1e3
+		e.Replicas = float64(a.NumReplicas)
 		if o.Running != nil {
-			running = *o.Running
+			e.Running = *o.Running
 		}
+		if o.Waiting != nil {
+			e.Waiting = *o.Waiting
+		}
+		e.ArrivalRate = v1alpha1.PerSecond(a.Load.ArrivalRate) / e.Replicas
+		e.InputTokens, e.OutputTokens = a.Load.AvgInTokens, a.Load.AvgOutTokens
+		e.TTFT, e.ITL = measured(a.TTFTAverage), measured(a.ITLAverage)
+		e.MaxBatch, e.MaxBatchedTokens = a.MaxBatch, a.MaxBatchedTokens
 		key := [2]string{s.Model, a.Accelerator}
-		seen[key] = append(seen[key], estimation.Observation{
-			Time: float64(o.Time.UnixMilli()) / 1e3, Running: running, InputTokens: a.Load.AvgInTokens, OutputTokens: a.Load.AvgOutTokens,
-			TTFT: measured(a.TTFTAverage), ITL: measured(a.ITLAverage), MaxBatch: a.MaxBatch,
-			ArrivalRate: v1alpha1.PerSecond(a.Load.ArrivalRate) / float64(a.NumReplicas),
-		})
+		seen[key] = append(seen[key], e)
 	}
 	return seen
 }

@@ -1,48 +1,107 @@
-// Package estimation learns how fast a model really runs on an accelerator. Estimators are chosen by registered name and are deterministic
-// functions of what was given, learned before, and observed.
+// Package estimation learns how fast a model really runs on an accelerator.
+//
+// An [Estimator] takes what performance was given, what it remembers and what was observed, and returns the performance to plan with, what
+// to remember, and a judgement of every observation. Estimators are chosen by registered name. They hold no state: all that they remember
+// is in the [v1alpha1.PairStatus] that they hand back, so that a restart at any point continues identically.
+//
+// Derivation, noise, limits and measured figures are in docs/estimation.md.
 package estimation
 
 import (
+	"math"
+
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/plug"
 )
 
-// Observation is what was measured of one model on one accelerator over one window. A NaN was not measured.
+// Observation is what was measured of one model on one accelerator over one window, on one server. A NaN was not measured; 0 was measured
+// to be zero.
 type Observation struct {
-	// Time in seconds since the Unix epoch.
+	// Source is what was measured: the name of a server, or of a replica. Repeats are recognised within a source.
+	Source string
+	// Time in seconds since the Unix epoch at which the window ended; NaN where unknown.
 	Time float64
-	// Running requests per replica, mean over the window.
-	Running float64
+	// Window in seconds over which was measured.
+	Window float64
+	// Replicas that were measured.
+	Replicas float64
+	// Running requests per replica, mean over the window, and the standard deviation of their number over time.
+	Running, RunningSD float64
+	// Waiting requests per replica, mean over the window.
+	Waiting float64
+	// ArrivalRate and Throughput (completions) per replica in requests per second.
+	ArrivalRate, Throughput float64
 	// InputTokens and OutputTokens per request.
 	InputTokens, OutputTokens float64
+	// PrefixHitRate is the share of prompt tokens found in the prefix cache, 0 to 1.
+	PrefixHitRate float64
 	// TTFT and ITL, means in seconds.
 	TTFT, ITL float64
-	// ArrivalRate per replica in requests per second.
-	ArrivalRate float64
-	// MaxBatch that the replicas were started with, 0 where unknown.
-	MaxBatch int
+	// TTFTP90 and ITLP90, 90th percentiles in seconds.
+	TTFTP90, ITLP90 float64
+	// Requests that the means are taken over, of all replicas.
+	Requests float64
+	// MaxBatch and MaxBatchedTokens that the replicas were started with, 0 where unknown.
+	MaxBatch, MaxBatchedTokens int
 }
 
-// Estimator learns the performance of one (model, accelerator) pair.
+// Unmeasured is an observation of a source in which nothing was measured.
+func Unmeasured(source string) Observation {
+	nan := math.NaN()
+	return Observation{
+		Source: source, Time: nan, Window: nan, Replicas: nan, Running: nan, RunningSD: nan, Waiting: nan, ArrivalRate: nan, Throughput: nan,
+		InputTokens: nan, OutputTokens: nan, PrefixHitRate: nan, TTFT: nan, ITL: nan, TTFTP90: nan, ITLP90: nan, Requests: nan,
+	}
+}
+
+// Judgement is what an estimator made of one observation. Times in seconds, NaN where there is none.
+type Judgement struct {
+	// PredictedITL and PredictedTTFT were predicted before the observation was learned from.
+	PredictedITL, PredictedTTFT float64
+	// InnovationITL and InnovationTTFT are the logarithms of measured over predicted.
+	InnovationITL, InnovationTTFT float64
+	// SurpriseITL and SurpriseTTFT are innovations in units of their expected standard deviation.
+	SurpriseITL, SurpriseTTFT float64
+	// Accepted is true where at least one latency was learned from.
+	Accepted bool
+	// Reason says why the observation, or one of its latencies, was not learned from; empty where all were.
+	Reason string
+}
+
+// Estimate is what an estimator concludes.
+type Estimate struct {
+	// Performance to plan with.
+	Performance v1alpha1.Performance
+	// Learned is what to remember; nil where nothing was learned.
+	Learned *v1alpha1.PairStatus
+	// Judgements of the observations, in their order.
+	Judgements []Judgement
+	// Notice says what a person should know, such as why what was remembered could not be taken up; empty where there is nothing.
+	Notice string
+}
+
+// Estimator learns the performance of one (model, accelerator) pair. Implementations are immutable and deterministic.
 type Estimator interface {
-	// Estimate returns the performance to plan with and what to remember. learned is nil where nothing was learned yet.
-	Estimate(given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen []Observation) (v1alpha1.Performance, *v1alpha1.PairStatus, error)
+	// Estimate learns from the observations seen. learned is what the last call returned, nil where nothing was learned yet; it is not
+	// changed. An error means that what was given cannot be used at all; bad observations are judgements, not errors.
+	Estimate(given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error)
 }
 
-// Fixed trusts what was given and learns nothing.
-type Fixed struct{}
-
-// Estimate returns what was given.
-func (Fixed) Estimate(given v1alpha1.Performance, learned *v1alpha1.PairStatus, _ []Observation) (v1alpha1.Performance, *v1alpha1.PairStatus, error) {
-	return given, learned, nil
-}
+// Names of the registered estimators.
+const (
+	EstimatorEKF           = "ekf"
+	EstimatorSlidingWindow = "sliding-window"
+	EstimatorFixed         = "fixed"
+)
 
 // Default is the estimator used where none is named.
-const Default = "fixed"
+const Default = EstimatorFixed
 
 // Estimators are the registered estimators.
 func Estimators() plug.Registry[Estimator] {
 	return plug.NewRegistry("estimator",
-		plug.Of("fixed", func() plug.NoOptions { return plug.NoOptions{} }, func(plug.NoOptions) (Estimator, error) { return Fixed{}, nil }),
+		plug.Of(EstimatorFixed, func() plug.NoOptions { return plug.NoOptions{} }, func(plug.NoOptions) (Estimator, error) { return Fixed{}, nil }),
+		plug.Of(EstimatorEKF, DefaultOptions, func(o Options) (Estimator, error) { return ekf{o}, nil }),
+		plug.Of(EstimatorSlidingWindow, DefaultWindowOptions, func(o WindowOptions) (Estimator, error) { return slidingWindow{o}, nil }),
 	)
 }

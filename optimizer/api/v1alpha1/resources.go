@@ -83,11 +83,96 @@ type ModelSpec struct {
 	PerfData []Performance `json:"perfData,omitempty"`
 }
 
+// OperatingRange says under which values of one quantity a pair was learned.
+type OperatingRange struct {
+	// Name of the quantity: running, inputTokens or outputTokens.
+	Name string `json:"name"`
+	// Low and High are the smallest and largest value learned from.
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
+	// LogMean and LogVariance are the recent mean and variance of the logarithm.
+	LogMean     float64 `json:"logMean"`
+	LogVariance float64 `json:"logVariance"`
+}
+
+// Suspicion is a run of surprising observations that all point the same way: outliers, or a change not yet believed.
+type Suspicion struct {
+	// Name of the latency: itl or ttft.
+	Name string `json:"name"`
+	// Count of observations in the run.
+	Count int `json:"count"`
+	// LogRatio is the mean logarithm of measured over predicted.
+	LogRatio float64 `json:"logRatio"`
+}
+
+// SourceStatus is what was last seen of one server or replica, by which repeats and moving load are recognised. Zero is not measured.
+type SourceStatus struct {
+	// Name of the source.
+	Name string `json:"name"`
+	// Seconds since the Unix epoch of the last observation.
+	Seconds float64 `json:"seconds"`
+	// Running requests per replica.
+	// +optional
+	Running float64 `json:"running,omitempty"`
+	// ArrivalRate per replica in requests per second.
+	// +optional
+	ArrivalRate float64 `json:"arrivalRate,omitempty"`
+	// Replicas that were measured.
+	// +optional
+	Replicas float64 `json:"replicas,omitempty"`
+	// ITL and TTFT in seconds.
+	// +optional
+	ITL float64 `json:"itl,omitempty"`
+	// +optional
+	TTFT float64 `json:"ttft,omitempty"`
+}
+
+// KeptObservation is one observation that an estimator keeps. Zero is not measured.
+type KeptObservation struct {
+	// Seconds since the Unix epoch.
+	Seconds float64 `json:"seconds"`
+	// Running requests per replica, mean and standard deviation over time.
+	// +optional
+	Running float64 `json:"running,omitempty"`
+	// +optional
+	RunningSD float64 `json:"runningSD,omitempty"`
+	// ArrivalRate per replica in requests per second, where running requests were not measured.
+	// +optional
+	ArrivalRate float64 `json:"arrivalRate,omitempty"`
+	// InputTokens and OutputTokens per request, and the share of input found in the prefix cache.
+	InputTokens  float64 `json:"inputTokens"`
+	OutputTokens float64 `json:"outputTokens"`
+	// +optional
+	PrefixHitRate float64 `json:"prefixHitRate,omitempty"`
+	// MaxBatch and MaxBatchedTokens of the engine.
+	// +optional
+	MaxBatch float64 `json:"maxBatch,omitempty"`
+	// +optional
+	MaxBatchedTokens float64 `json:"maxBatchedTokens,omitempty"`
+	// ITL and TTFT in seconds, with the variances of their logarithms.
+	// +optional
+	ITL float64 `json:"itl,omitempty"`
+	// +optional
+	ITLVariance float64 `json:"itlVariance,omitempty"`
+	// +optional
+	TTFT float64 `json:"ttft,omitempty"`
+	// +optional
+	TTFTVariance float64 `json:"ttftVariance,omitempty"`
+}
+
 // PairStatus is what was learned of a model on one accelerator.
 type PairStatus struct {
 	// Acc names the accelerator.
 	Acc string `json:"acc"`
-	// Law with its learned parameters.
+	// Estimator that learned it, and the version of its memory: what another estimator or version remembers is not taken up.
+	// +optional
+	Estimator string `json:"estimator,omitempty"`
+	// +optional
+	Version int `json:"version,omitempty"`
+	// Basis is a digest of the performance that learning began from; when it is given anew, learning begins anew.
+	// +optional
+	Basis string `json:"basis,omitempty"`
+	// Law with its learned parameters. The parameter calibration.ttft, which is no law's, is the factor by which the law misses TTFT.
 	// +optional
 	Law *LawParms `json:"law,omitempty"`
 	// Observations that entered the estimate.
@@ -96,9 +181,41 @@ type PairStatus struct {
 	// Rejected observations.
 	// +optional
 	Rejected int64 `json:"rejected,omitempty"`
+	// LastRejection says why an observation was last rejected.
+	// +optional
+	LastRejection string `json:"lastRejection,omitempty"`
+	// LearnedSince is the time of the first observation that entered.
+	// +optional
+	LearnedSince *metav1.Time `json:"learnedSince,omitempty"`
 	// UpdatedAt is the time of the last observation that entered.
 	// +optional
 	UpdatedAt *metav1.Time `json:"updatedAt,omitempty"`
+	// ITLError and TTFTError are recent mean errors of one-step-ahead predictions, as shares of what was measured.
+	// +optional
+	ITLError float64 `json:"itlError,omitempty"`
+	// +optional
+	TTFTError float64 `json:"ttftError,omitempty"`
+	// Suspicions of a change that is not yet believed.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Suspicions []Suspicion `json:"suspicions,omitempty"`
+	// Ranges of operation that were learned from.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Ranges []OperatingRange `json:"ranges,omitempty"`
+	// Sources last seen.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Sources []SourceStatus `json:"sources,omitempty"`
+	// Kept observations, oldest first, of estimators that keep any.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	Kept []KeptObservation `json:"kept,omitempty"`
 }
 
 // ModelStatus says what was learned of a model.

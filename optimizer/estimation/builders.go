@@ -1,0 +1,53 @@
+package estimation
+
+import "github.com/llm-inferno/inferno/optimizer/queueing"
+
+// builder makes a law from its parameters in the units of package queueing, without the detour over JSON that [queueing.NewLaw] takes.
+type builder struct {
+	parameters []parameter
+	law        func(v []float64) queueing.Law
+}
+
+// parameter of a law with the factor from the unit of model data to that of package queueing.
+type parameter struct {
+	name string
+	unit float64
+}
+
+// slot is where a parameter comes from: its value times the exponential of a state, or the value alone where state is negative.
+type slot struct {
+	state int
+	value float64
+}
+
+const (
+	millisecond = 1e-3
+	plain       = 1
+)
+
+// builders of the laws that can be learned.
+var builders = map[string]builder{
+	queueing.LawWork: {
+		[]parameter{{"alpha", millisecond}, {"beta", millisecond}, {"gamma", millisecond}},
+		func(v []float64) queueing.Law { return queueing.Work{Alpha: v[0], Beta: v[1], Gamma: v[2]} },
+	},
+	queueing.LawLinear: {
+		[]parameter{{"alpha", millisecond}, {"beta", millisecond}, {"gamma", millisecond}, {"delta", millisecond}},
+		func(v []float64) queueing.Law {
+			return queueing.Linear{Alpha: v[0], Beta: v[1], Gamma: v[2], Delta: v[3]}
+		},
+	},
+	queueing.LawRoofline: {
+		[]parameter{
+			{"overhead", millisecond}, {"weights", millisecond}, {"experts", millisecond}, {"share", plain}, {"spread", plain},
+			{"compute", millisecond}, {"attention", millisecond}, {"kv", millisecond}, {"sequence", millisecond}, {"prefill", millisecond},
+			{"delay", millisecond}, {"bunch", plain}, {"step", plain}, {"kvTokens", plain},
+		},
+		func(v []float64) queueing.Law {
+			return queueing.Roofline{
+				Overhead: v[0], Weights: v[1], Experts: v[2], Share: v[3], Spread: v[4], Compute: v[5], Attention: v[6], KV: v[7],
+				Sequence: v[8], Prefill: v[9], Delay: v[10], Bunch: v[11], Step: v[12], KVTokens: v[13],
+			}
+		},
+	},
+}

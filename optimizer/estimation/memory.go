@@ -1,0 +1,141 @@
+package estimation
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// memoryVersion is that of what the estimators of this package remember.
+const memoryVersion = 1
+
+// maxSources bounds the sources that are remembered; those not seen for longest are forgotten.
+const maxSources = 64
+
+// recall returns a copy of what was remembered, or a fresh memory and why what was remembered is not taken up.
+func recall(learned *v1alpha1.PairStatus, f *form, estimator, acc string) (*v1alpha1.PairStatus, gaussian, string) {
+	fresh := &v1alpha1.PairStatus{Acc: acc, Estimator: estimator, Version: memoryVersion, Basis: f.basis}
+	if learned == nil {
+		return fresh, f.prior.clone(), ""
+	}
+	refuse := func(format string, args ...any) (*v1alpha1.PairStatus, gaussian, string) {
+		return fresh, f.prior.clone(), "learning begins anew: " + fmt.Sprintf(format, args...)
+	}
+	switch {
+	case learned.Estimator != estimator:
+		return refuse("what is remembered was learned by the estimator %q, not %q", learned.Estimator, estimator)
+	case learned.Version != memoryVersion:
+		return refuse("what is remembered has version %d, not %d", learned.Version, memoryVersion)
+	case learned.Basis != f.basis:
+		return refuse("the performance that was given has changed")
+	case learned.Law == nil || learned.Law.Name != f.law || learned.Law.Version != f.version:
+		return refuse("what is remembered is not of law %q version %d", f.law, f.version)
+	case !slices.Equal(learned.Law.Order, f.names()):
+		return refuse("what is remembered has the parameters %s, not %s", strings.Join(learned.Law.Order, " "), strings.Join(f.names(), " "))
+	}
+	if err := squareOf(learned.Law.Covariance, len(f.states)); err != nil {
+		return refuse("%v", err)
+	}
+	var g gaussian
+	for _, row := range learned.Law.Covariance {
+		g.cov = append(g.cov, row...)
+	}
+	var ok bool
+	if g.mean, ok = f.vector(learned.Law.Parameters, g.cov); !ok {
+		return refuse("a parameter that is remembered is missing, or not above 0 and finite")
+	}
+	return learned.DeepCopy(), g, ""
+}
+
+// store writes the state of learning into a memory.
+func store(m *v1alpha1.PairStatus, f *form, g gaussian) {
+	m.Law = &v1alpha1.LawParms{Name: f.law, Version: f.version, Parameters: f.parameters(g), Order: f.names(), Covariance: g.rows()}
+}
+
+// source returns what was last seen of a source; nil where it was never seen.
+func source(m *v1alpha1.PairStatus, name string) *v1alpha1.SourceStatus {
+	for i := range m.Sources {
+		if m.Sources[i].Name == name {
+			return &m.Sources[i]
+		}
+	}
+	return nil
+}
+
+// remember what was seen of a source. Sources are kept in the order of their names.
+func remember(m *v1alpha1.PairStatus, s v1alpha1.SourceStatus) {
+	i, found := slices.BinarySearchFunc(m.Sources, s.Name, func(a v1alpha1.SourceStatus, name string) int { return strings.Compare(a.Name, name) })
+	if found {
+		m.Sources[i] = s
+		return
+	}
+	m.Sources = slices.Insert(m.Sources, i, s)
+	if len(m.Sources) > maxSources {
+		oldest := 0
+		for k := range m.Sources {
+			if m.Sources[k].Seconds < m.Sources[oldest].Seconds {
+				oldest = k
+			}
+		}
+		m.Sources = slices.Delete(m.Sources, oldest, oldest+1)
+	}
+}
+
+// assumedInterval in seconds between observations that do not say when they were made.
+const assumedInterval = 60
+
+// elapsed returns the whole seconds since the memory was updated, and the new time of update. Whole seconds, because that is what a
+// resource's status keeps, and a restart must not change what is learned.
+func elapsed(m *v1alpha1.PairStatus, seconds float64) (float64, *metav1.Time) {
+	var before int64
+	if m.UpdatedAt != nil {
+		before = m.UpdatedAt.Unix()
+	}
+	now := before + assumedInterval
+	if !math.IsNaN(seconds) {
+		now = int64(math.Floor(seconds))
+	}
+	if m.UpdatedAt == nil {
+		before = now
+	}
+	t := metav1.NewTime(time.Unix(max(now, before), 0).UTC())
+	return float64(max(0, now-before)), &t
+}
+
+// suspect counts a surprising measurement of a latency and returns the suspicion, which begins anew where the direction changes.
+func suspect(m *v1alpha1.PairStatus, name string, innovation float64) *v1alpha1.Suspicion {
+	for i := range m.Suspicions {
+		s := &m.Suspicions[i]
+		if s.Name != name {
+			continue
+		}
+		if s.LogRatio*innovation < 0 {
+			s.Count, s.LogRatio = 0, 0
+		}
+		s.Count++
+		s.LogRatio += (innovation - s.LogRatio) / float64(s.Count)
+		return s
+	}
+	m.Suspicions = append(m.Suspicions, v1alpha1.Suspicion{Name: name, Count: 1, LogRatio: innovation})
+	return &m.Suspicions[len(m.Suspicions)-1]
+}
+
+// trust forgets the suspicion of a latency.
+func trust(m *v1alpha1.PairStatus, name string) {
+	m.Suspicions = slices.DeleteFunc(m.Suspicions, func(s v1alpha1.Suspicion) bool { return s.Name == name })
+	if len(m.Suspicions) == 0 {
+		m.Suspicions = nil
+	}
+}
+
+// score takes an error of a prediction into a running mean over the last observations.
+func score(mean *float64, count int64, innovation float64) {
+	e := math.Abs(math.Expm1(-innovation)) // |predicted/measured − 1|
+	*mean += (e - *mean) / float64(min(count+1, remembered))
+}

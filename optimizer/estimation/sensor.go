@@ -1,0 +1,102 @@
+package estimation
+
+import (
+	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+)
+
+// conditions are what an iteration is predicted from: the mean batch that ran, or the traffic that it followed from.
+type conditions struct {
+	running       float64 // requests per replica, mean over time; NaN where only arrivals are known
+	runningSD     float64 // NaN where unknown
+	rate          float64 // arrivals per second and replica, used where running is NaN
+	input, output float64 // tokens per request
+	cached        float64 // share of input found in the prefix cache
+	maxBatch      float64 // +Inf where unknown
+	budget        float64 // tokens per iteration
+}
+
+// latencies predicts ITL and TTFT without a wait for a place, in seconds, of the batch that ran.
+//
+// A token sees the requests that run at the same time, and itself. Of a number with mean N and variance V a running request sees V/N + N,
+// which for arrivals at random is N + 1 (Poisson arrivals see time averages). Each of the N others brings its prefill once in `out` tokens:
+//
+//	ITL  = T(seen decodes) + N/out · (what one prefill adds to an iteration),
+//	TTFT = delay + T(seen decodes) + own prefill + ITL/2, the last for the iteration in progress.
+//
+// The older law [queueing.Linear] defines phases instead: ITL = α + β·N, TTFT = γ + δ·in·N.
+func (c conditions) latencies(law queueing.Law) (itl, ttft float64) {
+	n := c.running
+	if math.IsNaN(n) {
+		n = c.follows(law)
+	}
+	if l, ok := law.(queueing.Linear); ok {
+		return l.Alpha + l.Beta*n, l.Gamma + l.Delta*c.input*(1-c.cached)*max(1, n)
+	}
+	idle, adds := c.parts(law, n)
+	itl = idle + n/c.output*adds
+	ttft = idle + adds + itl/2
+	if in := c.input * (1 - c.cached); in > c.budget { // each further iteration that the budget forces repeats the decodes
+		ttft += (math.Ceil(in/c.budget) - 1) * idle
+	}
+	if d, ok := law.(queueing.Delayed); ok {
+		ttft += d.FirstTokenDelay()
+	}
+	return itl, ttft
+}
+
+// parts are the time of an iteration of decodes alone, and what one prefill adds to iterations; where more than one prefill falls on an
+// iteration, the mean of what each adds.
+func (c conditions) parts(law queueing.Law, n float64) (idle, adds float64) {
+	seen := n + 1
+	if !math.IsNaN(c.runningSD) && n > 0 {
+		seen = n + c.runningSD*c.runningSD/n
+	}
+	seen = max(1, min(seen, c.maxBatch))
+	b := queueing.Batch{Decodes: seen, DecodeContext: seen * (c.input + c.output/2)}
+	idle = law.IterationTime(b)
+	in := c.input * (1 - c.cached)
+	if in <= 0 {
+		return idle, 0
+	}
+	together := max(1, n/c.output)
+	b.Prefills, b.PrefillTokens, b.PrefillContext = together, together*in, together*c.input
+	b.PrefillPairs = together * in * (c.input - in/2)
+	return idle, (law.IterationTime(b) - idle) / together
+}
+
+// follows is the mean number that run in the steady state of the arrivals, by Little's law: the solution of N = rate · out · ITL(N), which
+// is nearly a straight line in N, so that a few secants find it. It is no more than fits, or than would be plausible where that is unknown.
+func (c conditions) follows(law queueing.Law) float64 {
+	most := min(c.maxBatch, assumedMaxBatch)
+	itl := func(n float64) float64 {
+		if l, ok := law.(queueing.Linear); ok {
+			return l.Alpha + l.Beta*n
+		}
+		idle, adds := c.parts(law, n)
+		return idle + n/c.output*adds
+	}
+	tokens := c.rate * c.output
+	low, high := 0.0, most
+	atLow, atHigh := tokens*itl(low)-low, tokens*itl(high)-high
+	if atHigh >= 0 {
+		return most
+	}
+	for range 4 {
+		n := low + (high-low)*atLow/(atLow-atHigh)
+		at := tokens*itl(n) - n
+		if math.Abs(at) <= 1e-3*n {
+			return n
+		}
+		if at > 0 {
+			low, atLow = n, at
+		} else {
+			high, atHigh = n, at
+		}
+	}
+	return low + (high-low)*atLow/(atLow-atHigh)
+}
+
+// assumedMaxBatch bounds the number that run where the engine's limit is unknown: the default of vLLM on large GPUs.
+const assumedMaxBatch = 1024
