@@ -19,11 +19,12 @@ import (
 type Knowledge struct {
 	Architectures Architectures
 	Accelerators  Accelerators
+	Experience    Experience
 }
 
 // BuiltIn is the knowledge that comes with the program.
 func BuiltIn() Knowledge {
-	return Knowledge{Architectures: BuiltInArchitectures(), Accelerators: BuiltInAccelerators()}
+	return Knowledge{Architectures: BuiltInArchitectures(), Accelerators: BuiltInAccelerators(), Experience: BuiltInExperience()}
 }
 
 // UnknownAccelerator says that nothing is known of a card.
@@ -72,7 +73,7 @@ func (k Knowledge) Prior(g Group) (queueing.Roofline, error) {
 	if err != nil {
 		return queueing.Roofline{}, err
 	}
-	mean, _ := s.kind.prior(s.guessed)
+	mean, _ := k.Experience.prior(s.kind, s.guessed)
 	return s.law(mean), nil
 }
 
@@ -152,23 +153,12 @@ func (k Knowledge) fit(points []Point, o Options) (*Fit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", group.Key(), err)
 	}
-	l, err := s.form(o.Law)
+	l, err := s.form(o.Law, &k.Experience)
 	if err != nil {
 		return nil, err
 	}
-	x := append([]float64(nil), l.mean...)
 	m := len(points)
-	jac := leastSquares(x, 2*m+len(x), func(x, r []float64) {
-		law := l.law(x)
-		for i, p := range points {
-			itl, ttft := predicted(law, p)
-			r[i] = robust(math.Log(itl/p.ITL), itlNoise)
-			r[m+i] = robust(math.Log(ttft/p.TTFT), p.ttftNoise())
-		}
-		for j := range x {
-			r[2*m+j] = (x[j] - l.mean[j]) / l.sd[j]
-		}
-	})
+	x, jac := l.fit(points)
 	f := &Fit{Group: group, Points: m, Law: l.law(x), Order: l.names, Covariance: covariance(jac), Guessed: s.guessed}
 	for j, name := range l.names {
 		if f.Covariance[j][j] > blind*l.sd[j]*l.sd[j] {
@@ -185,6 +175,24 @@ func (k Knowledge) fit(points []Point, o Options) (*Fit, error) {
 		f.Calibration = calibrate(points, f.Residuals)
 	}
 	return f, nil
+}
+
+// fit finds the parameters of a form that explain the points best, given their prior, and the Jacobian there.
+func (l form) fit(points []Point) ([]float64, *mat.Dense) {
+	x := append([]float64(nil), l.mean...)
+	m := len(points)
+	jac := leastSquares(x, 2*m+len(x), func(x, r []float64) {
+		law := l.law(x)
+		for i, p := range points {
+			itl, ttft := predicted(law, p)
+			r[i] = robust(math.Log(itl/p.ITL), itlNoise)
+			r[m+i] = robust(math.Log(ttft/p.TTFT), p.ttftNoise())
+		}
+		for j := range x {
+			r[2*m+j] = (x[j] - l.mean[j]) / l.sd[j]
+		}
+	})
+	return x, jac
 }
 
 // Errors are the mean relative errors of the law alone on its own points.

@@ -128,8 +128,10 @@ func parallelism(tensor, data, expert int) Parallelism {
 // physics are the times in seconds that the hardware allows at best, the scales of the multipliers that are fitted.
 type physics struct {
 	layers float64
-	cards  float64
-	moe    bool
+	// kvWidth is the number of values cached per token.
+	kvWidth float64
+	cards   float64
+	moe     bool
 	// weights, experts: reading them once; share of experts per token.
 	weights, experts, share float64
 	// compute per token with its collectives, attention per pair, kv per cached token.
@@ -157,7 +159,7 @@ func scales(a v1alpha1.Architecture, c Accelerator, p Precision, par Parallelism
 		splits *= math.Min(float64(par.Tensor), f.kvHeads)
 	}
 	s := physics{
-		layers: f.layers, cards: g, moe: f.experts > 0,
+		layers: f.layers, kvWidth: f.kv, cards: g, moe: f.experts > 0,
 		weights: f.always * p.bytes() / g / c.Bandwidth,
 		experts: f.experts * p.bytes() / g / c.Bandwidth,
 		share:   f.share,

@@ -21,11 +21,11 @@ func LawNames() []string { return []string{queueing.LawLinear, queueing.LawRoofl
 // vague is the spread of the logarithm of a parameter of the reference laws around its physical scale: a factor of 10 either way.
 const vague = 2.3
 
-func (s setting) form(name string) (form, error) {
+func (s setting) form(name string, experience *Experience) (form, error) {
 	switch name {
 	case queueing.LawRoofline, "":
-		mean, sd := s.kind.prior(s.guessed)
-		return form{multiplierNames[:], mean[:], sd[:], func(x []float64) queueing.Law { return s.physics.law(theta(x)) }}, nil
+		mean, sd := experience.prior(s.kind, s.guessed)
+		return form{multiplierNames[:], mean[:], sd[:], s.roofline}, nil
 	case queueing.LawWork:
 		return logarithmic([]string{"alpha", "beta", "gamma"}, []float64{s.overhead + s.weights + s.experts, s.compute, s.kv},
 			func(v []float64) queueing.Law { return queueing.Work{Alpha: v[0], Beta: v[1], Gamma: v[2]} }), nil
@@ -37,6 +37,9 @@ func (s setting) form(name string) (form, error) {
 	}
 	return form{}, fmt.Errorf("law: %q cannot be fitted, allowed are %s", name, strings.Join(LawNames(), ", "))
 }
+
+// roofline is the law with these multipliers.
+func (s setting) roofline(x []float64) queueing.Law { return s.physics.law(theta(x)) }
 
 // logarithmic is a form with vague priors around scales.
 func logarithmic(names []string, scales []float64, law func(v []float64) queueing.Law) form {

@@ -59,8 +59,7 @@ type kind struct {
 	accelerator string
 }
 
-// features of a pair in the order of the columns of trained.
-func (k kind) features() [9]float64 {
+func (k kind) features() [features]float64 {
 	is := func(b bool) float64 {
 		if b {
 			return 1
@@ -68,47 +67,58 @@ func (k kind) features() [9]float64 {
 		return 0
 	}
 	acc := plain(k.accelerator)
-	return [9]float64{
+	return [features]float64{
 		1, is(k.engine == "vllm"), is(k.engine == "sglang"), is(k.engine == "trtllm"),
 		is(k.moe) - 0.5, math.Log2(math.Max(1, k.cards)) - 1.5, is(k.precision == "fp4"), is(k.precision == "fp8"),
 		is(strings.Contains(acc, "b200") || strings.Contains(acc, "b300")),
 	}
 }
 
-// trained is the prior: the mean of each multiplier is linear in the features, and the spread is that between pairs. Estimated by
-// empirical Bayes over the pairs of test/data/measured/silicon.csv; see docs/models.md. Columns: constant, vLLM, SGLang, TensorRT-LLM,
-// experts (± 1/2), log2(cards) − 1.5, fp4, fp8, Blackwell.
-var trained = [multipliers]struct {
-	mean   [9]float64
-	spread float64
-}{
-	overhead: {[9]float64{0.62, 0.08, 0.08, -0.15, 0.18, -0.04, 0.01, 0.16, -0.01}, 0.25},
-	weights:  {[9]float64{0.00, 0.00, 0.00, 0.00, 0.00, 0.01, 0.00, 0.00, 0.00}, 0.21},
-	compute:  {[9]float64{0.46, 0.05, -0.07, 0.03, 0.12, 0.02, -0.01, 0.11, 0.01}, 0.41},
-	kv:       {[9]float64{0.20, -0.05, 0.07, -0.01, -0.01, 0.02, -0.03, 0.02, -0.03}, 0.25},
-	sequence: {[9]float64{0.59, 0.18, -0.12, 0.00, -0.06, 0.00, -0.09, 0.04, -0.07}, 0.75},
-	bunch:    {[9]float64{0.34, 0.04, 0.07, -0.11, -0.06, -0.15, 0.02, -0.07, 0.02}, 1.11},
-	step:     {[9]float64{-2.21, -0.10, 0.48, -0.40, -0.04, 0.11, 0.08, -0.11, 0.12}, 0.49},
-	delay:    {[9]float64{0.53, -0.46, 0.12, 0.39, 0.07, 0.15, 0.06, -0.13, -0.03}, 0.79},
-	spread:   {[9]float64{-0.07, 0.01, 0.01, -0.01, 0.01, 0.02, 0.01, 0.00, 0.00}, 0.28},
-	room:     {[9]float64{0.66, 0.08, -0.02, -0.04, 0.02, -0.04, 0.01, 0.00, 0.02}, 0.47},
-	prefill:  {[9]float64{0.28, -0.32, 0.10, 0.29, 0.08, 0.12, 0.05, 0.04, 0.12}, 0.92},
+// features of a kind, in this order: constant, vLLM, SGLang, TensorRT-LLM, experts (± 1/2), log2(cards) − 1.5, fp4, fp8, Blackwell.
+const features = 9
+
+// Experience is what was learned from other pairs: the mean of each multiplier's logarithm is linear in the features of a kind, and
+// the spread is that between pairs of one kind.
+type Experience [multipliers]struct {
+	Mean   [features]float64
+	Spread float64
+}
+
+// BuiltInExperience was learned by [Knowledge.Learn] from all pairs of test/data/measured/silicon.csv; `make accuracy` prints it anew and
+// shows what it is worth on models that it was not learned from.
+func BuiltInExperience() Experience {
+	return Experience{
+		overhead: {[features]float64{0.64, 0.08, 0.09, -0.15, 0.16, -0.04, 0.01, 0.16, -0.01}, 0.26},
+		weights:  {[features]float64{-0.01, 0.01, 0.00, -0.01, 0.00, 0.00, 0.00, 0.00, 0.00}, 0.21},
+		compute:  {[features]float64{0.44, 0.03, -0.06, 0.03, 0.11, 0.03, -0.01, 0.11, 0.00}, 0.38},
+		kv:       {[features]float64{0.20, -0.04, 0.06, -0.02, 0.00, 0.02, -0.03, 0.02, -0.02}, 0.26},
+		sequence: {[features]float64{0.61, 0.16, -0.08, -0.02, -0.07, 0.00, -0.10, 0.06, -0.08}, 0.77},
+		bunch:    {[features]float64{0.31, 0.04, 0.06, -0.10, -0.05, -0.14, 0.02, -0.06, 0.02}, 1.19},
+		step:     {[features]float64{-2.18, -0.09, 0.51, -0.43, -0.05, 0.10, 0.05, -0.08, 0.12}, 0.50},
+		delay:    {[features]float64{0.55, -0.43, 0.13, 0.35, 0.06, 0.12, 0.06, -0.13, -0.06}, 0.82},
+		spread:   {[features]float64{-0.06, 0.01, 0.01, -0.01, 0.01, 0.02, 0.01, 0.00, 0.00}, 0.28},
+		room:     {[features]float64{0.66, 0.08, -0.03, -0.03, 0.02, -0.04, 0.01, 0.00, 0.03}, 0.44},
+		prefill:  {[features]float64{0.19, -0.24, -0.02, 0.32, 0.10, 0.09, 0.06, 0.02, 0.11}, 1.06},
+	}
 }
 
 // guessedSpread widens the prior of what depends on an architecture that is only guessed.
 const guessedSpread = 0.5
 
-// prior is the mean and spread of the multipliers of a pair.
-func (k kind) prior(guessed bool) (mean, sd theta) {
+// prior is the mean and spread of the multipliers of a kind.
+func (e *Experience) prior(k kind, guessed bool) (mean, sd theta) {
 	f := k.features()
-	for i, p := range trained {
+	for i, p := range e {
 		for j, x := range f {
-			mean[i] += p.mean[j] * x
+			mean[i] += p.Mean[j] * x
 		}
-		sd[i] = p.spread
+		sd[i] = p.Spread
 		if guessed && i != bunch && i != step {
 			sd[i] = math.Hypot(sd[i], guessedSpread)
 		}
 	}
 	return mean, sd
 }
+
+// MultiplierNames are the names of the multipliers, in the order of [Experience].
+func MultiplierNames() []string { return append([]string(nil), multiplierNames[:]...) }

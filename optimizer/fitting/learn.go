@@ -1,0 +1,147 @@
+package fitting
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+)
+
+// innocent is what is believed of the multipliers before any pair was measured: near what the hardware allows, and how far from it.
+var innocent = [multipliers]struct{ mean, sd, within float64 }{
+	overhead: {0.5, 0.5, 0.3}, weights: {0.05, 0.15, 0.15}, compute: {0.4, 0.4, 0.3}, kv: {0.1, 0.25, 0.25}, sequence: {0, 0.7, 0.7},
+	bunch: {0.3, 0.7, 0.6}, step: {-2, 1, 0.8}, delay: {0, 1, 0.8}, spread: {-0.1, 0.3, 0.3}, room: {0, 0.3, 0.2}, prefill: {-0.5, 0.7, 0.5},
+}
+
+const (
+	// engineShare and kindShare are how far engines, and other features, may move a multiplier, as shares of its sd above.
+	engineShare, kindShare = 0.3, 0.15
+	// withinWeight is the number of pairs that the believed spread between pairs counts for.
+	withinWeight = 3
+	// leastPoints of a pair to learn from.
+	leastPoints = 5
+	// roomOptimism moves the prior of the KV cache up: a cache thought too small predicts waits of minutes that never come, one thought
+	// too large misses waits that the first saturated point teaches.
+	roomOptimism = 0.4
+	learnRounds  = 6
+)
+
+// Learn derives experience from measured pairs by empirical Bayes: in turn it fits every pair under the prior so far, and regresses the
+// fitted multipliers on the features of their kinds, robustly and with each model family counting by the root of its pairs (EM for a
+// linear mixed model; Laird & Ware, Biometrics 38, 1982). The error joins pairs that could not be set up.
+func (k Knowledge) Learn(groups [][]Point) (Experience, error) {
+	var e Experience
+	for j, b := range innocent {
+		e[j].Mean[0], e[j].Spread = b.mean, 1.5*b.sd
+	}
+	var pairs []lesson
+	var faults []error
+	families := map[string]int{}
+	for _, points := range groups {
+		if len(points) < leastPoints {
+			continue
+		}
+		s, err := k.setting(points[0].Group)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", points[0].Group.Key(), err))
+			continue
+		}
+		family := fmt.Sprint(s.layers, s.kvWidth, s.moe) // models of one architecture are one family
+		families[family]++
+		pairs = append(pairs, lesson{setting: s, points: points, family: family, features: s.kind.features()})
+	}
+	if len(pairs) == 0 {
+		return e, errors.Join(append(faults, errors.New("no pair has enough points to learn from"))...)
+	}
+	for i := range pairs {
+		pairs[i].weight = 1 / math.Sqrt(float64(families[pairs[i].family]))
+	}
+	for range learnRounds {
+		for i := range pairs {
+			pairs[i].fit(&e)
+		}
+		for j := range e {
+			regress(&e, j, pairs)
+		}
+	}
+	e[room].Mean[0] += roomOptimism
+	return e, errors.Join(faults...)
+}
+
+// lesson is one pair that is learned from.
+type lesson struct {
+	setting
+	points   []Point
+	family   string
+	weight   float64
+	features [features]float64
+	at       []float64 // fitted multipliers
+	variance []float64
+}
+
+func (p *lesson) fit(e *Experience) {
+	mean, sd := e.prior(p.kind, p.guessed)
+	f := form{mean: mean[:], sd: sd[:], law: p.roofline}
+	x, jac := f.fit(p.points)
+	c := covariance(jac)
+	p.at, p.variance = x, make([]float64, len(x))
+	for j := range x {
+		p.variance[j] = c[j][j]
+	}
+}
+
+// regress updates the mean and the spread of one multiplier.
+func regress(e *Experience, j int, pairs []lesson) {
+	b := innocent[j]
+	t := &e[j]
+	left := func(p *lesson) float64 { // what the features do not explain
+		r := p.at[j]
+		for i, x := range p.features {
+			r -= x * t.Mean[i]
+		}
+		return r
+	}
+	trust := make([]float64, len(pairs))
+	normal, right := mat.NewSymDense(features, nil), mat.NewVecDense(features, nil)
+	total := 0.0
+	for i := range pairs {
+		total += pairs[i].weight
+	}
+	for i := range pairs {
+		p := &pairs[i]
+		r := left(p) / t.Spread
+		trust[i] = p.weight / total * float64(len(pairs)) / (1 + r*r/4)
+		w := trust[i] / (t.Spread * t.Spread)
+		normal.SymRankOne(normal, w, mat.NewVecDense(features, p.features[:]))
+		right.AddScaledVec(right, w*p.at[j], mat.NewVecDense(features, append([]float64(nil), p.features[:]...)))
+	}
+	for i := range features {
+		share, mean := kindShare, 0.0
+		switch {
+		case i == 0:
+			share, mean = 1, b.mean
+		case i <= 3:
+			share = engineShare
+		}
+		precision := 1 / (share * share * b.sd * b.sd)
+		normal.SetSym(i, i, normal.At(i, i)+precision)
+		right.SetVec(i, right.AtVec(i)+precision*mean)
+	}
+	var chol mat.Cholesky
+	var solved mat.VecDense
+	if !chol.Factorize(normal) || chol.SolveVecTo(&solved, right) != nil {
+		return // keeps what was believed; cannot happen, the prior alone is positive definite
+	}
+	for i := range features {
+		t.Mean[i] = solved.AtVec(i)
+	}
+	sum, weights := 0.0, 0.0
+	for i := range pairs {
+		r := left(&pairs[i])
+		sum += trust[i] * (r*r + pairs[i].variance[j])
+		weights += trust[i]
+	}
+	n := float64(len(pairs))
+	t.Spread = math.Max(0.05, math.Min(2, math.Sqrt((sum/weights*n+withinWeight*b.within*b.within)/(n+withinWeight))))
+}

@@ -1,0 +1,383 @@
+// Command accuracy measures how well laws and queueing models predict the measured and simulated data of test/data, and prints the tables of
+// docs/models.md as Markdown. Priors are learned anew for every model family that is tested, from the others only.
+//
+//	go run ./test/accuracy          the tables
+//	go run ./test/accuracy -learn   the prior learned from all measurements, as Go source
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"math"
+	"os"
+	"slices"
+	"sort"
+
+	"github.com/llm-inferno/inferno/optimizer/fitting"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+func main() {
+	log.SetFlags(0)
+	data := flag.String("data", "test/data", "folder of the data")
+	learn := flag.Bool("learn", false, "print the prior learned from all measurements, as Go source")
+	flag.Parse()
+	silicon, err := read(*data + "/measured/silicon.csv")
+	if err != nil {
+		log.Fatal(err)
+	}
+	pairs := known(silicon.Groups(func(p fitting.Point) bool { return true }))
+	if *learn {
+		err = printExperience(pairs)
+	} else {
+		err = tables(*data, pairs)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func read(name string) (*fitting.Points, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	points, err := fitting.ReadPoints(f, true)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return points, nil
+}
+
+// known are the pairs whose architecture is not guessed.
+func known(groups [][]fitting.Point) [][]fitting.Point {
+	architectures := fitting.BuiltInArchitectures()
+	return slices.DeleteFunc(groups, func(g []fitting.Point) bool {
+		_, guessed := architectures.Find(g[0].Group["model"])
+		return guessed
+	})
+}
+
+func printExperience(pairs [][]fitting.Point) error {
+	e, err := fitting.BuiltIn().Learn(pairs)
+	if err != nil {
+		return err
+	}
+	for i, name := range fitting.MultiplierNames() {
+		fmt.Printf("%s: {[features]float64{", name)
+		for j, v := range e[i].Mean {
+			if j > 0 {
+				fmt.Print(", ")
+			}
+			fmt.Printf("%.2f", v)
+		}
+		fmt.Printf("}, %.2f},\n", e[i].Spread)
+	}
+	return nil
+}
+
+// family of a model: those of one architecture are never split between learning and testing.
+func family(model string) string {
+	a, _ := fitting.BuiltInArchitectures().Find(model)
+	return fmt.Sprint(a)
+}
+
+// split divides the points of a pair; nil where it cannot.
+type split func(points []fitting.Point) (train, test []fitting.Point)
+
+func everyOther(points []fitting.Point) (train, test []fitting.Point) {
+	for i, p := range points {
+		if i%2 == 0 {
+			train = append(train, p)
+		} else {
+			test = append(test, p)
+		}
+	}
+	return train, test
+}
+
+// oneShape trains on the token shape with most points.
+func oneShape(points []fitting.Point) (train, test []fitting.Point) {
+	type shape [2]float64
+	of := func(p fitting.Point) shape { return shape{p.Requests.InputTokens, p.Requests.OutputTokens} }
+	count := map[shape]int{}
+	for _, p := range points {
+		count[of(p)]++
+	}
+	best := of(points[0])
+	for _, p := range points { // in the order of the points, which are sorted by tokens
+		if count[of(p)] > count[best] {
+			best = of(p)
+		}
+	}
+	for _, p := range points {
+		if of(p) == best {
+			train = append(train, p)
+		} else {
+			test = append(test, p)
+		}
+	}
+	return train, test
+}
+
+// merged sorts points and takes the medians of repeated ones.
+func merged(points []fitting.Point) []fitting.Point {
+	type key [3]float64
+	by := map[key][]fitting.Point{}
+	var keys []key
+	for _, p := range points {
+		k := key{p.Requests.InputTokens, p.Requests.OutputTokens, p.Clients}
+		if by[k] == nil {
+			keys = append(keys, k)
+		}
+		by[k] = append(by[k], p)
+	}
+	slices.SortFunc(keys, func(a, b key) int { return slices.Compare(a[:], b[:]) })
+	var out []fitting.Point
+	for _, k := range keys {
+		p := by[k][0]
+		p.TTFT = median(each(by[k], func(p fitting.Point) float64 { return p.TTFT }))
+		p.ITL = median(each(by[k], func(p fitting.Point) float64 { return p.ITL }))
+		out = append(out, p)
+	}
+	return out
+}
+
+const (
+	leastOfGroup, leastOfTraining = 8, 4
+)
+
+// score are the errors of all groups, each the mean over its points and at most 1.
+type score struct{ itl, ttft []float64 }
+
+func (s *score) add(points []fitting.Point, predict func(fitting.Point) (queueing.Prediction, error)) error {
+	var itl, ttft float64
+	for _, p := range points {
+		q, err := predict(p)
+		if err != nil {
+			return err
+		}
+		itl += math.Abs(q.ITL.Mean/p.ITL-1) / float64(len(points))
+		ttft += math.Abs(q.TTFT.Mean/p.TTFT-1) / float64(len(points))
+	}
+	s.itl, s.ttft = append(s.itl, math.Min(1, itl)), append(s.ttft, math.Min(1, ttft))
+	return nil
+}
+
+func (s *score) String() string {
+	return fmt.Sprintf("%d | %.1f / %.1f %% | %.1f / %.1f %%", len(s.itl), 100*mean(s.itl), 100*median(s.itl), 100*mean(s.ttft), 100*median(s.ttft))
+}
+
+func tables(data string, pairs [][]fitting.Point) error {
+	families := map[string]bool{}
+	for _, g := range pairs {
+		families[family(g[0].Group["model"])] = true
+	}
+	names := make([]string, 0, len(families))
+	for f := range families {
+		names = append(names, f)
+	}
+	sort.Strings(names)
+
+	protocols := []struct {
+		name  string
+		split split
+	}{{"every other point", everyOther}, {"one token shape, predict the others", oneShape}}
+	laws := fitting.LawNames()
+	scores := map[string]*score{}
+	var priorITL, priorTTFT []float64
+	for _, f := range names {
+		k := fitting.BuiltIn()
+		var others [][]fitting.Point
+		for _, g := range pairs {
+			if family(g[0].Group["model"]) != f {
+				others = append(others, g)
+			}
+		}
+		e, err := k.Learn(others)
+		if err != nil {
+			return err
+		}
+		k.Experience = e
+		for _, g := range pairs {
+			if family(g[0].Group["model"]) != f {
+				continue
+			}
+			for _, p := range g {
+				q, err := prior(k, p)
+				if err != nil {
+					return err
+				}
+				priorITL = append(priorITL, math.Abs(q.ITL.Mean/p.ITL-1))
+				priorTTFT = append(priorTTFT, math.Abs(q.TTFT.Mean/p.TTFT-1))
+			}
+			points := merged(g)
+			if len(points) < leastOfGroup {
+				continue
+			}
+			for _, protocol := range protocols {
+				train, test := protocol.split(points)
+				if len(train) < leastOfTraining || len(test) == 0 {
+					continue
+				}
+				for _, law := range laws {
+					key := protocol.name + " | " + law
+					if scores[key] == nil {
+						scores[key] = &score{}
+					}
+					predictor, err := fitted(k, train, law)
+					if err != nil {
+						return err
+					}
+					if err := scores[key].add(test, predictor.Predict); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	fmt.Print("## Measured engines, priors learned from the other models\n\n| trained on | law | groups | ITL, mean / median group | TTFT, mean / median group |\n|---|---|---|---|---|\n")
+	for _, protocol := range protocols {
+		for _, law := range laws {
+			key := protocol.name + " | " + law
+			fmt.Printf("| %s | %s |\n", key, scores[key])
+		}
+	}
+	fmt.Printf("| nothing (prior), median over points | roofline | %d points | %.1f %% | %.1f %% |\n\n", len(priorITL), 100*median(priorITL), 100*median(priorTTFT))
+	return simulated(data)
+}
+
+func prior(k fitting.Knowledge, p fitting.Point) (queueing.Prediction, error) {
+	law, err := k.Prior(p.Group)
+	if err != nil {
+		return queueing.Prediction{}, err
+	}
+	return queueing.Closed(law, p.Requests, p.Limits, p.Clients)
+}
+
+func fitted(k fitting.Knowledge, train []fitting.Point, law string) (*fitting.Predictor, error) {
+	fits, err := k.FitAll(&fitting.Points{Rows: train}, fitting.Options{Law: law})
+	if err != nil {
+		return nil, err
+	}
+	return predictor(k, fits, queueing.ContinuousBatching{})
+}
+
+func predictor(k fitting.Knowledge, fits []*fitting.Fit, m queueing.Model) (*fitting.Predictor, error) {
+	var entries []v1alpha1.PerformanceEntry
+	for _, f := range fits {
+		entries = append(entries, f.Performance())
+	}
+	return fitting.NewPredictor(m, k, entries)
+}
+
+// simulated fits on the closed-loop rows of each pair and predicts its open arrivals, once as the data say they are and once as regular as
+// they behave.
+func simulated(data string) error {
+	open, err := readOpen(data + "/simulated/open-loop.csv")
+	if err != nil {
+		return err
+	}
+	budget, err := readOpen(data + "/simulated/token-budget.csv")
+	if err != nil {
+		return err
+	}
+	k := fitting.BuiltIn()
+	fits, err := k.FitAll(open.points, fitting.Options{})
+	if err != nil {
+		return err
+	}
+	p, err := predictor(k, fits, queueing.ContinuousBatching{})
+	if err != nil {
+		return err
+	}
+	fmt.Print("## Simulated engines, open arrivals, fitted on a closed loop, median errors\n\n| data | arrivals taken for | runs | ITL | P90 ITL | P99 ITL | TTFT | P90 TTFT | P99 TTFT |\n|---|---|---|---|---|---|---|---|---|\n")
+	for _, s := range []struct {
+		name string
+		*sheet
+	}{{"loads", open}, {"token budgets", budget}} {
+		for _, arrivals := range []struct {
+			name string
+			cv   float64
+		}{{"Poisson", 1}, {"regular", 0}} {
+			if err := s.print(p, s.name, arrivals.name, arrivals.cv); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sheet is a table with the measured percentiles of open arrivals.
+type sheet struct {
+	points  *fitting.Points
+	columns map[string]int
+}
+
+func readOpen(name string) (*sheet, error) {
+	points, err := read(name)
+	if err != nil {
+		return nil, err
+	}
+	s := &sheet{points: points, columns: map[string]int{}}
+	for i, c := range points.Header {
+		s.columns[c] = i
+	}
+	return s, nil
+}
+
+func (s *sheet) print(p *fitting.Predictor, name, arrivals string, cv float64) error {
+	columns := []string{"itl_ms", "itl_p90_ms", "itl_p99_ms", "ttft_ms", "ttft_p90_ms", "ttft_p99_ms"}
+	errs := make([][]float64, len(columns))
+	for _, row := range s.points.Rows {
+		if row.Rate == 0 {
+			continue
+		}
+		row.Requests.ArrivalCV = cv
+		q, err := p.Predict(row)
+		if err != nil {
+			return err
+		}
+		for i, v := range []float64{q.ITL.Mean, q.ITL.P90, q.ITL.P99, q.TTFT.Mean, q.TTFT.P90, q.TTFT.P99} {
+			var measured float64
+			if _, err := fmt.Sscan(row.Fields[s.columns[columns[i]]], &measured); err != nil {
+				return fmt.Errorf("line %d: %s: %w", row.Line, columns[i], err)
+			}
+			errs[i] = append(errs[i], math.Abs(v*1e3/measured-1))
+		}
+	}
+	fmt.Printf("| %s | %s | %d |", name, arrivals, len(errs[0]))
+	for _, e := range errs {
+		fmt.Printf(" %.1f %% |", 100*median(e))
+	}
+	fmt.Println()
+	return nil
+}
+
+func each(points []fitting.Point, of func(fitting.Point) float64) []float64 {
+	var v []float64
+	for _, p := range points {
+		v = append(v, of(p))
+	}
+	return v
+}
+
+func mean(v []float64) float64 {
+	s := 0.0
+	for _, x := range v {
+		s += x / float64(len(v))
+	}
+	return s
+}
+
+func median(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	if n := len(s); n%2 == 0 {
+		return (s[n/2-1] + s[n/2]) / 2
+	}
+	return s[len(s)/2]
+}
