@@ -10,6 +10,9 @@ import (
 
 // Predictor answers points: from fitted model data, and where there are none for a pair, from the prior.
 type Predictor struct {
+	// Uncalibrated leaves out what measured points say beyond the law.
+	Uncalibrated bool
+
 	model     queueing.Model
 	knowledge Knowledge
 	fitted    map[string]learned
@@ -59,9 +62,11 @@ func (p *Predictor) Predict(at Point) (queueing.Prediction, error) {
 	}
 	if at.Clients > 0 {
 		q, err := queueing.Closed(l.law, at.Requests, at.Limits, at.Clients)
-		itl, ttft := l.calibration.correct(at)
-		q.ITL.Mean *= itl
-		q.TTFT.Mean *= ttft
+		if !p.Uncalibrated {
+			itl, ttft := l.calibration.correct(at)
+			q.ITL.Mean *= itl
+			q.TTFT.Mean *= ttft
+		}
 		return q, err
 	}
 	if r, ok := l.law.(queueing.Roofline); ok && at.Limits.KVTokens == 0 {
