@@ -17,6 +17,9 @@ func sortLevels(levels []level) {
 // millions of columns are the unit of ExactOptions.Work.
 const millions = 1_000_000
 
+// largeShare is the part of the work, one in so many, that is spent where the gap need not be 0.
+const largeShare = 20
+
 // countWork is the share of the work that maximising the number of servers of a priority may take.
 const countWork = .2
 
@@ -54,17 +57,23 @@ func (x *Exact) assign(ctx context.Context, d *draft, levels []level) float64 {
 	f := newPool(d, levels)
 	o := branch.Options{Step: f.step, Work: x.o.Work * millions}
 	if len(f.servers) > x.o.ExactServers {
-		o.Gap = x.o.Gap
+		o.Gap, o.Work = x.o.Gap, o.Work/largeShare
 	}
 	pick, missed := f.solve(ctx, o)
-	for i, k := range pick {
-		if k != unserved {
-			s := &f.servers[i]
-			j := s.options[k].candidate
-			d.give(s.index, j, d.p.Servers[s.index].Candidates[j].Replicas)
-		}
-	}
+	f.give(d, pick)
 	return missed
+}
+
+// give hands the picked options to the draft.
+func (f *pool) give(d *draft, pick []int) {
+	for i, k := range pick {
+		if k == unserved {
+			continue
+		}
+		s := &f.servers[i]
+		j := s.options[k].candidate
+		d.give(s.index, j, d.p.Servers[s.index].Candidates[j].Replicas)
+	}
 }
 
 func newPool(d *draft, levels []level) *pool {

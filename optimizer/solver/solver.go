@@ -78,6 +78,8 @@ type Solution struct {
 	Gap float64
 	// Solver is the name of the solver that found the plan: that of the delegate where a solver delegates.
 	Solver string
+	// Why a solver that delegates picked this one; else empty.
+	Why string
 }
 
 // Solver solves problems. At the context's deadline it returns the best plan it has. A problem that Validate finds fault with is an error.

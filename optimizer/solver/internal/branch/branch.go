@@ -46,6 +46,9 @@ const (
 	nodeSteps = 30
 )
 
+// firstKernel is the number of sets of the first kernel; each next one has twice as many.
+const firstKernel = 40
+
 // maxPivots of one relaxation, far above what is ever needed.
 const maxPivots = 20000
 
@@ -93,11 +96,11 @@ type search struct {
 // that nearly are in the relaxation, and among all columns that can be in a better solution at all.
 func (s *search) root(st *choicelp.State, bound float64) float64 {
 	s.round(st)
-	for _, sets := range []int{40, 120, 250} {
+	for sets := firstKernel; sets < 2*s.p.Sets() && (s.gap > 0 || sets < 200); sets *= 2 {
 		if s.closed(bound) || s.done() {
 			return bound
 		}
-		s.kernel(st, bound, sets)
+		s.kernel(st, bound, min(sets, s.p.Sets()))
 	}
 	if s.closed(bound) || s.done() || s.gap > 0 {
 		return bound

@@ -1,0 +1,115 @@
+package solver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
+)
+
+// MILPName is the registered name of MILP.
+const MILPName = "milp"
+
+// MILPOptions are the options of MILP.
+type MILPOptions struct {
+	// Timeout of each pass, in seconds, from 1 to 3600. There is a pass for each priority that falls short, and one for the value.
+	Timeout int `json:"timeout"`
+}
+
+// DefaultMILPOptions give each pass 20 seconds.
+func DefaultMILPOptions() MILPOptions { return MILPOptions{Timeout: 20} }
+
+// Validate implements plug.Option.
+func (o MILPOptions) Validate() error {
+	if o.Timeout < 1 || o.Timeout > 3600 {
+		return fmt.Errorf("timeout: %d s is not between 1 and 3600", o.Timeout)
+	}
+	return nil
+}
+
+// MILP solves the problem as a mixed integer linear program with lp_solve 5.5: first the number of servers of each priority, the highest
+// first, then the value. The context is looked at between passes.
+type MILP struct{ o MILPOptions }
+
+// errNoLPSolve says what to do where the program was built without lp_solve.
+var errNoLPSolve = errors.New("milp: built without lp_solve; install it (Debian: liblpsolve55-dev) and build with cgo and -tags=lpsolve, " +
+	"as make does where it finds the library; the solver \"exact\" needs neither")
+
+// NewMILP makes a MILP; options out of range, and a program built without lp_solve, are errors.
+func NewMILP(o MILPOptions) (*MILP, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if !haveLPSolve {
+		return nil, errNoLPSolve
+	}
+	return &MILP{o}, nil
+}
+
+// Solve implements Solver.
+func (m *MILP) Solve(ctx context.Context, p *Problem) (*Solution, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	d := newDraft(p)
+	proven := true
+	lexicographic(d, levelsOf(rank(p)), func(d *draft, levels []level) float64 {
+		f := newPool(d, levels)
+		pick, optimal := m.solve(ctx, f)
+		f.give(d, pick)
+		proven = proven && optimal
+		return 0
+	})
+	s := d.solution(MILPName, math.NaN())
+	if proven {
+		s.LowerBound, s.Gap = s.Value, 0
+	}
+	return s, nil
+}
+
+// solve picks an option for each server, or unserved, and says whether it is proven that no pick is better.
+func (m *MILP) solve(ctx context.Context, f *pool) ([]int, bool) {
+	pick := make([]int, len(f.servers))
+	for i := range pick {
+		pick[i] = unserved
+	}
+	proven := true
+	pass := func(prog *choicelp.Program, columns []int32) {
+		if prog.Sets() == 0 || ctx.Err() != nil {
+			proven = proven && prog.Sets() == 0
+			return
+		}
+		js, optimal := lpSolve(prog, m.o.Timeout)
+		if proven = proven && optimal; js != nil && feasible(prog, js) {
+			copy(pick, f.picked(js, columns))
+		}
+	}
+	out := make([]int, f.levels)
+	for l := range f.levels {
+		f.insert(pick, l)
+		if out[l] = f.left(pick, l); out[l] > 0 {
+			pass(f.program(l+1, out, l, nil))
+			out[l] = f.left(pick, l)
+		}
+	}
+	pass(f.program(f.levels, out, -1, nil))
+	return pick, proven
+}
+
+// feasible says whether the pick keeps within the capacity of all rows.
+func feasible(p *choicelp.Program, pick []int32) bool {
+	left := append([]float64(nil), p.Capacity...)
+	for _, j := range pick {
+		for e := p.Ptr[j]; e < p.Ptr[j+1]; e++ {
+			left[p.Row[e]] -= p.Amount[e]
+		}
+	}
+	for _, l := range left {
+		if l < -1e-6 {
+			return false
+		}
+	}
+	return true
+}
