@@ -3,6 +3,7 @@ package observe
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -30,10 +31,15 @@ type readPod struct {
 	readyFor time.Duration
 }
 
-// measure adds up the pods of one server. Pods whose samples are older than staleAfter count as not measured. Pods that became ready within
-// the window may not have been scraped and are left out; other pods without measurements are taken to carry as much as the mean of
-// the measured ones, since a load balancer does not know who is being measured.
-func measure(pods []readPod, window, staleAfter time.Duration) (load, *fault) {
+// measure adds up the pods of one server: those that are ready, and those that departed within the window, whose counters still tell of what
+// came in before. Pods whose samples are older than staleAfter count as not measured. Pods that became ready within the window may not have
+// been scraped and are left out; other pods without measurements are taken to carry as much as the mean of the measured ones, since a load
+// balancer does not know who is being measured.
+//
+// Requests that arrived in a window were admitted in it, or wait at its end though they did not at its beginning: offered load is the rate of
+// first tokens plus the growth of the queues. Completions tell the same only as many seconds later as a request takes, and never while a
+// server is overloaded.
+func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Duration) (load, *fault) {
 	var fresh []*PodMetrics
 	stale, missing := 0, 0
 	for _, p := range pods {
@@ -57,21 +63,23 @@ func measure(pods []readPod, window, staleAfter time.Duration) (load, *fault) {
 		}
 		return load{}, &fault{v1alpha1.ReasonNoMetrics, "there is no ready pod to measure"}
 	}
+	counted := slices.Concat(fresh, departed)
 	l := load{
-		completions: total(fresh, completions), ttft: ratio(fresh, ttftSum, ttftCount), itl: ratio(fresh, itlSum, itlCount),
-		in: ratio(fresh, promptTokens, promptRequests), out: ratio(fresh, generationTokens, generationRequests),
+		completions: total(counted, completions), ttft: ratio(counted, ttftSum, ttftCount), itl: ratio(counted, itlSum, itlCount),
+		in: ratio(counted, promptTokens, promptRequests), out: ratio(counted, generationTokens, generationRequests),
 		running: mean(fresh, running), waiting: mean(fresh, waiting), kvUsage: mean(fresh, kvUsage),
 	}
-	if math.IsNaN(l.completions) {
-		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of completed requests yet", len(fresh))}
+	admitted := total(counted, ttftCount)
+	if math.IsNaN(admitted) {
+		admitted = l.completions
 	}
-	l.arrivals = l.completions
-	if g := total(fresh, growth); !math.IsNaN(g) {
-		l.arrivals = max(l.completions+g, 0)
+	if math.IsNaN(admitted) {
+		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of requests yet", len(fresh))}
 	}
+	l.arrivals = max(admitted+(known(total(fresh, waitingNow))-known(total(counted, waitingThen)))/window.Seconds(), 0)
 	unseen := float64(len(fresh)+stale+missing) / float64(len(fresh))
 	l.arrivals *= unseen
-	l.completions *= unseen
+	l.completions = known(l.completions) * unseen
 	return l, nil
 }
 

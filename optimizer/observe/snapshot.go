@@ -26,6 +26,8 @@ type Readings struct {
 	// Nodes and Pods of the cluster.
 	Nodes []corev1.Node
 	Pods  []corev1.Pod
+	// Departed names the server of pods that are gone since less than a window.
+	Departed map[types.NamespacedName]types.NamespacedName
 	// Metrics of the pods; nil where Prometheus did not answer, and MetricsFault says why.
 	Metrics      Metrics
 	MetricsFault error
@@ -93,7 +95,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	st.Placement = placement(st.Current)
 	e.Observation = &v1alpha1.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current}
 
-	l, missing := r.measureServer(pods)
+	l, missing := r.measureServer(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, pods)
 	if missing != nil {
 		// What was last measured stays in the status, with its time: an old number that says how old it is misleads nobody.
 		st.Load, st.Measured = s.Status.Load, s.Status.Measured
@@ -119,7 +121,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	return st
 }
 
-func (r *Readings) measureServer(pods []*corev1.Pod) (load, *fault) {
+func (r *Readings) measureServer(server types.NamespacedName, pods []*corev1.Pod) (load, *fault) {
 	if r.MetricsFault != nil {
 		return load{}, &fault{v1alpha1.ReasonPrometheusUnreachable, r.MetricsFault.Error()}
 	}
@@ -130,7 +132,13 @@ func (r *Readings) measureServer(pods []*corev1.Pod) (load, *fault) {
 			ready = append(ready, readPod{metrics: r.Metrics[key], readyFor: r.Now.Sub(since)})
 		}
 	}
-	return measure(ready, r.Window, r.StaleAfter)
+	var departed []*PodMetrics
+	for pod, of := range r.Departed {
+		if m := r.Metrics[pod]; m != nil && of == server {
+			departed = append(departed, m)
+		}
+	}
+	return measure(ready, departed, r.Window, r.StaleAfter)
 }
 
 // known is the value, 0 where it was not measured.

@@ -12,7 +12,8 @@ const (
 	completions quantity = iota
 	running
 	waiting
-	growth
+	waitingNow
+	waitingThen
 	promptTokens
 	promptRequests
 	generationTokens
@@ -52,9 +53,9 @@ func queries(window, longWindow string) [quantities]string {
 		completions: rate("", "vllm:request_success_total"),
 		running:     mean("sum", "vllm:num_requests_running"),
 		waiting:     mean("sum", "vllm:num_requests_waiting"),
-		// What came in and has not gone out: the growth of what is in the engine, in requests per second. The derivative is that of the
-		// least-squares line through the window, so that a single sample does not decide.
-		growth: fmt.Sprintf("sum by (namespace, pod) (deriv(vllm:num_requests_running[%[1]s])) + sum by (namespace, pod) (deriv(vllm:num_requests_waiting[%[1]s]))", window),
+		// What waits now and what waited when the window began: the difference came in and was not admitted.
+		waitingNow:  "sum by (namespace, pod) (vllm:num_requests_waiting)",
+		waitingThen: fmt.Sprintf("sum by (namespace, pod) (vllm:num_requests_waiting offset %s)", window),
 		// Lengths are of requests that finished. Those that finish first after load has risen are the short ones, hence the long window.
 		promptTokens:       long("_sum", "vllm:request_prompt_tokens"),
 		promptRequests:     long("_count", "vllm:request_prompt_tokens"),

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -129,6 +130,7 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		Accelerators: accelerators.Items, Models: models.Items, ServiceClasses: classes.Items, Servers: servers.Items, Optimizer: c.optimizer,
 	}
 	r.Nodes, r.Pods = nodes.Items, pods.Items
+	r.Departed = c.departed(r)
 	querier, err := c.Querier(source.URL)
 	if err != nil {
 		r.MetricsFault = err
@@ -138,6 +140,35 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 	defer cancel()
 	r.Metrics, r.MetricsFault = observe.ReadMetrics(ctx, querier, r.Now, r.Window)
 	return r, nil
+}
+
+// sighting is where a pod was last seen.
+type sighting struct {
+	server types.NamespacedName
+	at     time.Time
+}
+
+// departed remembers which pods there are, and returns those that were there less than a window ago and are no more.
+func (c *cycle) departed(r *observe.Readings) map[types.NamespacedName]types.NamespacedName {
+	if c.seen == nil {
+		c.seen = map[types.NamespacedName]sighting{}
+	}
+	for i := range r.Pods {
+		p := &r.Pods[i]
+		if server := p.Labels[v1alpha1.ServerLabel]; server != "" && p.DeletionTimestamp == nil {
+			c.seen[client.ObjectKeyFromObject(p)] = sighting{types.NamespacedName{Namespace: p.Namespace, Name: server}, r.Now}
+		}
+	}
+	gone := map[types.NamespacedName]types.NamespacedName{}
+	for pod, s := range c.seen {
+		switch {
+		case r.Now.Sub(s.at) > r.Window:
+			delete(c.seen, pod)
+		case s.at.Before(r.Now):
+			gone[pod] = s.server
+		}
+	}
+	return gone
 }
 
 // write the outcome: first the deletion costs, so that a falling number of replicas removes the right pods, then the statuses.

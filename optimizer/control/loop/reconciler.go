@@ -48,8 +48,10 @@ type Reconciler struct {
 
 	metrics *metrics
 	state   control.State
-	last    time.Time
-	number  int64
+	// seen are the pods of servers and when they were last there.
+	seen   map[types.NamespacedName]sighting
+	last   time.Time
+	number int64
 }
 
 // SetupWithManager watches the Optimizer, and what a plan depends on: a change of what is asked for runs a cycle at once.

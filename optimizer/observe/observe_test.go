@@ -1,0 +1,333 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/common/model"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+var now = time.Unix(10_000, 0)
+
+const (
+	window     = time.Minute
+	staleAfter = 3 * time.Minute
+)
+
+// sampled are the measurements of a pod that serves 2 requests/s of 100 → 50 tokens; changes overwrite some.
+func sampled(changes map[quantity]float64) *PodMetrics {
+	m := &PodMetrics{
+		completions: 2, running: 10, waiting: 1, waitingNow: 5, waitingThen: 5, promptTokens: 200, promptRequests: 2, generationTokens: 100, generationRequests: 2,
+		ttftSum: 1, ttftCount: 2, itlSum: 2, itlCount: 100, kvUsage: 0.5, sampleAge: 1,
+	}
+	for q, v := range changes {
+		m[q] = v
+	}
+	return m
+}
+
+func TestMeasure(t *testing.T) {
+	nan := math.NaN()
+	old := readPod{sampled(map[quantity]float64{sampleAge: 600}), time.Hour}
+	good := readPod{sampled(nil), time.Hour}
+	unseen := readPod{nil, time.Hour}
+	young := readPod{nil, time.Second}
+	for _, c := range []struct {
+		name     string
+		pods     []readPod
+		departed []*PodMetrics
+		arrivals float64
+		fault    string
+	}{
+		{"one pod", []readPod{good}, nil, 2, ""},
+		{"pods add up", []readPod{good, good, good}, nil, 6, ""},
+		{"a growing queue is load", []readPod{{sampled(map[quantity]float64{waitingNow: 95}), time.Hour}}, nil, 3.5, ""},
+		{"a shrinking queue is not", []readPod{{sampled(map[quantity]float64{waitingThen: 35}), time.Hour}}, nil, 1.5, ""},
+		{"a queue that was not there before", []readPod{{sampled(map[quantity]float64{waitingNow: 60, waitingThen: nan}), time.Hour}}, nil, 3, ""},
+		{"load is never negative", []readPod{{sampled(map[quantity]float64{waitingThen: 1000}), time.Hour}}, nil, 0, ""},
+		{"overload: nothing completes", []readPod{{sampled(map[quantity]float64{completions: 0, waitingNow: 65}), time.Hour}}, nil, 3, ""},
+		{"zero is zero", []readPod{{sampled(map[quantity]float64{completions: 0, ttftCount: 0}), time.Hour}}, nil, 0, ""},
+		{"admissions unknown", []readPod{{sampled(map[quantity]float64{ttftCount: nan}), time.Hour}}, nil, 2, ""},
+		{"infinite is not counted", []readPod{good, {sampled(map[quantity]float64{waitingNow: math.Inf(1), waitingThen: nan}), time.Hour}}, nil, 4, ""},
+		{"a pod that departed", []readPod{good}, []*PodMetrics{sampled(map[quantity]float64{waitingNow: nan})}, 4 - 5.0/60, ""},
+		{"half of the targets missing", []readPod{good, unseen}, nil, 4, ""},
+		{"stale ones are not believed, but carry load", []readPod{good, old}, nil, 4, ""},
+		{"a young pod may not have been scraped", []readPod{good, young}, nil, 2, ""},
+		{"no pod", nil, nil, 0, v1alpha1.ReasonNoMetrics},
+		{"no samples", []readPod{unseen}, nil, 0, v1alpha1.ReasonNoMetrics},
+		{"only a young pod", []readPod{young}, nil, 0, v1alpha1.ReasonNoMetrics},
+		{"all stale", []readPod{old, old}, nil, 0, v1alpha1.ReasonStaleMetrics},
+		{"NaN age", []readPod{{sampled(map[quantity]float64{sampleAge: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
+		{"no rate known", []readPod{{sampled(map[quantity]float64{completions: nan, ttftCount: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l, f := measure(c.pods, c.departed, window, staleAfter)
+			switch {
+			case c.fault != "":
+				if f == nil || f.reason != c.fault || f.detail == "" {
+					t.Errorf("fault %+v, want %s with a detail", f, c.fault)
+				}
+			case f != nil:
+				t.Errorf("unexpected fault %+v", f)
+			case math.Abs(l.arrivals-c.arrivals) > 1e-9:
+				t.Errorf("%v requests/s, want %v", l.arrivals, c.arrivals)
+			case l.in != 100 || l.out != 50 || l.itl != 0.02 || (l.ttft != 0.5 && !math.IsNaN(l.ttft)):
+				t.Errorf("means are %+v", l)
+			}
+		})
+	}
+}
+
+// Without a finished request lengths and latencies are unknown, not zero.
+func TestMeansOfNothingAreUnknown(t *testing.T) {
+	l, f := measure([]readPod{{sampled(map[quantity]float64{promptRequests: 0, generationRequests: 0, ttftCount: 0, itlCount: math.NaN()}), time.Hour}}, nil, window, staleAfter)
+	if f != nil {
+		t.Fatal(f)
+	}
+	for name, x := range map[string]float64{"in": l.in, "out": l.out, "ttft": l.ttft, "itl": l.itl} {
+		if !math.IsNaN(x) {
+			t.Errorf("%s is %v", name, x)
+		}
+	}
+}
+
+// prometheus answers every query with one sample for each pod, unless it fails.
+type prometheus struct {
+	answer func(query string) (model.Value, error)
+}
+
+func (p prometheus) Query(_ context.Context, query string, _ time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
+	v, err := p.answer(query)
+	return v, nil, err
+}
+
+func TestReadMetrics(t *testing.T) {
+	m, err := ReadMetrics(context.Background(), prometheus{func(query string) (model.Value, error) {
+		if strings.Contains(query, "kv_cache_usage_perc") {
+			return model.Vector{}, nil
+		}
+		return model.Vector{{Metric: model.Metric{"namespace": "llm", "pod": "a"}, Value: 7}}, nil
+	}}, now, window)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := m[types.NamespacedName{Namespace: "llm", Name: "a"}]
+	if len(m) != 1 || p == nil || p[completions] != 7 || !math.IsNaN(p[kvUsage]) {
+		t.Errorf("read %v", m)
+	}
+	for name, answer := range map[string]func(string) (model.Value, error){
+		"refused":      func(string) (model.Value, error) { return nil, errors.New("refused") },
+		"not a vector": func(string) (model.Value, error) { return &model.Scalar{}, nil },
+	} {
+		if _, err := ReadMetrics(context.Background(), prometheus{answer}, now, window); err == nil || !strings.Contains(err.Error(), "query") {
+			t.Errorf("%s: error %v does not name the query", name, err)
+		}
+	}
+}
+
+func node(name, product string, gpus int64, change func(*corev1.Node)) corev1.Node {
+	n := corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"nvidia.com/gpu.product": product}},
+		Status: corev1.NodeStatus{
+			Allocatable: corev1.ResourceList{"nvidia.com/gpu": *resource.NewQuantity(gpus, resource.DecimalSI)},
+			Conditions:  []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}},
+		},
+	}
+	if change != nil {
+		change(&n)
+	}
+	return n
+}
+
+func pod(name, on string, gpus int64, labels map[string]string, change func(*corev1.Pod)) corev1.Pod {
+	p := corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "llm", Labels: labels},
+		Spec: corev1.PodSpec{NodeName: on, Containers: []corev1.Container{{Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{"nvidia.com/gpu": *resource.NewQuantity(gpus, resource.DecimalSI)},
+		}}}},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{
+			Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now.Add(-time.Hour)),
+		}}},
+	}
+	if change != nil {
+		change(&p)
+	}
+	return p
+}
+
+var ours = map[string]string{v1alpha1.ServerLabel: "chat"}
+
+func accelerator(name, typ string, multiplicity int, cost float64) v1alpha1.Accelerator {
+	return v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.AcceleratorSpec{
+		AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: typ, Multiplicity: multiplicity, Cost: cost},
+	}}
+}
+
+const (
+	h100Product = "NVIDIA-H100-80GB-HBM3"
+	l4Product   = "NVIDIA-L4"
+)
+
+// Only what can be placed is capacity: not cordoned, not unready, not used by others.
+func TestCapacity(t *testing.T) {
+	v := newView(&Cluster{
+		Accelerators: []v1alpha1.Accelerator{accelerator("h100", "H100", 1, 1), accelerator("4xh100", "H100", 4, 4), accelerator("l4", "L4", 1, 1)},
+		Nodes: []corev1.Node{
+			node("a", h100Product, 8, nil),
+			node("b", h100Product, 8, nil),
+			node("cordoned", h100Product, 8, func(n *corev1.Node) { n.Spec.Unschedulable = true }),
+			node("unready", h100Product, 8, func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionFalse }),
+			node("unknown", h100Product, 8, func(n *corev1.Node) { n.Status.Conditions = nil }),
+			node("going", h100Product, 8, func(n *corev1.Node) { n.DeletionTimestamp = &metav1.Time{Time: now} }),
+			node("other", "NVIDIA-Unheard-Of", 8, nil),
+			node("small", l4Product, 2, nil),
+		},
+		Pods: []corev1.Pod{
+			pod("ours", "a", 4, ours, nil),
+			pod("theirs", "a", 3, nil, nil),
+			pod("theirs-done", "b", 8, nil, func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }),
+			pod("theirs-init", "b", 1, nil, func(p *corev1.Pod) {
+				p.Spec.InitContainers = []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("2")}}}}
+			}),
+			pod("theirs-pending", "", 8, nil, nil),
+			pod("theirs-greedy", "small", 5, nil, nil),
+		},
+	})
+	want := map[string]TypeCapacity{"H100": {Nodes: 6, Capacity: 16, Available: 11}, "L4": {Nodes: 1, Capacity: 2, Available: 0}}
+	if diff := cmp.Diff(want, v.capacity()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAcceleratorOfAPod(t *testing.T) {
+	v := newView(&Cluster{
+		Accelerators: []v1alpha1.Accelerator{accelerator("h100", "H100", 1, 1), accelerator("4xh100", "H100", 4, 4)},
+		Nodes:        []corev1.Node{node("a", h100Product, 8, nil), node("x", "unheard of", 8, nil)},
+	})
+	for name, c := range map[string]struct {
+		pod  corev1.Pod
+		want string
+	}{
+		"by the annotation":                  {pod("p", "a", 1, ours, func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.AcceleratorAnnotation: "4xh100"} }), "4xh100"},
+		"by the cards it asks for: one":      {pod("p", "a", 1, ours, nil), "h100"},
+		"by the cards it asks for: four":     {pod("p", "a", 4, ours, nil), "4xh100"},
+		"waits for a node":                   {pod("p", "", 1, ours, nil), ""},
+		"on a node nobody describes":         {pod("p", "x", 1, ours, nil), ""},
+		"on a node that is gone":             {pod("p", "gone", 1, ours, nil), ""},
+		"a number of cards nobody described": {pod("p", "a", 3, ours, nil), "4xh100"},
+	} {
+		if got := v.accelerator(&c.pod); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+func readings(change func(*Readings)) *Readings {
+	r := &Readings{
+		Now: now, Window: window, StaleAfter: staleAfter,
+		Resources: specification.Resources{
+			Accelerators: []v1alpha1.Accelerator{accelerator("h100", "H100", 1, 400)},
+			Models: []v1alpha1.Model{{ObjectMeta: metav1.ObjectMeta{Name: "m"}, Spec: v1alpha1.ModelSpec{
+				PerfData: []v1alpha1.Performance{{Acc: "h100", AccCount: 2, PerfParms: &v1alpha1.PerfParms{Alpha: 1}}},
+			}}},
+			Servers: []v1alpha1.Server{{ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: "llm"}, Spec: v1alpha1.ServerSpec{Model: "m", ServiceClass: "c"}}},
+		},
+		Nodes: []corev1.Node{node("a", h100Product, 8, nil)},
+		Pods: []corev1.Pod{
+			pod("chat-1", "a", 2, ours, func(p *corev1.Pod) {
+				p.Annotations = map[string]string{v1alpha1.MaxNumSeqsAnnotation: "64", v1alpha1.MaxNumBatchedTokensAnnotation: "rubbish"}
+			}),
+			pod("chat-2", "a", 2, ours, func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse }),
+			pod("chat-3", "a", 2, ours, func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: now} }),
+		},
+		Metrics: Metrics{{Namespace: "llm", Name: "chat-1"}: sampled(nil), {Namespace: "llm", Name: "gone"}: sampled(nil)},
+	}
+	if change != nil {
+		change(r)
+	}
+	return r
+}
+
+func TestObserve(t *testing.T) {
+	o := Observe(readings(nil))
+	st := o.Statuses["llm/chat"]
+	want := v1alpha1.ServerStatus{
+		Load:     &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(now), Load: v1alpha1.Load{ArrivalRate: 120, Throughput: 120, AvgInTokens: 100, AvgOutTokens: 50}},
+		Measured: &v1alpha1.Latencies{TTFT: 500, ITL: 20},
+		Current:  []v1alpha1.ObservedPart{{Accelerator: "h100", Starting: 1}, {Accelerator: "h100", Ready: 1, MaxBatchSize: 64}},
+		// Two accelerators a replica, at 400 cents each.
+		CostPerHour: 800, ReadyReplicas: 1, Placement: "h100:1",
+	}
+	if diff := cmp.Diff(want, st); diff != "" {
+		t.Error(diff)
+	}
+	e := o.Snapshot.System.Servers.Spec[0]
+	if e.CurrentAlloc == nil || e.CurrentAlloc.Load == nil || e.CurrentAlloc.Load.ArrivalRate != 120 || *e.Observation.Running != 10 {
+		t.Errorf("entry %+v", e)
+	}
+	if diff := cmp.Diff([]v1alpha1.AcceleratorCount{{Type: "H100", Count: 8}}, o.Snapshot.System.Capacity.Count); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Without measurements the load is missing in the snapshot, whatever was known before; the status keeps what was known, with its old time.
+func TestObserveFaults(t *testing.T) {
+	before := &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(now.Add(-time.Hour)), Load: v1alpha1.Load{ArrivalRate: 60, AvgOutTokens: 5}}
+	for name, c := range map[string]struct {
+		change func(*Readings)
+		reason string
+	}{
+		"Prometheus away": {func(r *Readings) { r.Metrics, r.MetricsFault = nil, errors.New("connection refused") }, v1alpha1.ReasonPrometheusUnreachable},
+		"no samples":      {func(r *Readings) { r.Metrics = Metrics{} }, v1alpha1.ReasonNoMetrics},
+		"stale samples":   {func(r *Readings) { r.Metrics[types.NamespacedName{Namespace: "llm", Name: "chat-1"}][sampleAge] = 1e4 }, v1alpha1.ReasonStaleMetrics},
+	} {
+		o := Observe(readings(func(r *Readings) {
+			r.Resources.Servers[0].Status.Load = before
+			c.change(r)
+		}))
+		e := o.Snapshot.System.Servers.Spec[0]
+		if e.Observation.Fault != c.reason || e.Observation.Detail == "" || (e.CurrentAlloc != nil && e.CurrentAlloc.Load != nil) {
+			t.Errorf("%s: entry %+v of %+v", name, e.Observation, e.CurrentAlloc)
+		}
+		if diff := cmp.Diff(before, o.Statuses["llm/chat"].Load); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// While no request finishes, their lengths are those of before.
+func TestLengthsAreRemembered(t *testing.T) {
+	o := Observe(readings(func(r *Readings) {
+		r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: v1alpha1.Load{AvgInTokens: 11, AvgOutTokens: 22}}
+		m := r.Metrics[types.NamespacedName{Namespace: "llm", Name: "chat-1"}]
+		m[promptRequests], m[generationRequests] = 0, 0
+	}))
+	if l := o.Statuses["llm/chat"].Load; l.AvgInTokens != 11 || l.AvgOutTokens != 22 || l.ArrivalRate != 120 {
+		t.Errorf("load %+v", l)
+	}
+}
+
+func FuzzLimitAnnotations(f *testing.F) {
+	for _, s := range []string{"", "64", "-1", "1e3", "999999999999999999999", " 7", "NaN"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if n := number(s); n < 0 || (n > 0 && fmt.Sprint(n) != strings.TrimLeft(strings.TrimPrefix(s, "+"), "0")) {
+			t.Errorf("%q is read as %d", s, n)
+		}
+	})
+}

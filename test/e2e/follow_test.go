@@ -1,0 +1,337 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// A day in the life: load comes, goes, prices change, programs die, Prometheus goes away. One stack serves all steps, since starting one is
+// what costs time; each step leaves it as the next one needs it.
+func TestFollowsThePlan(t *testing.T) {
+	s := start(t)
+	s.serve("chat", nil)
+	s.play("chat", "odd")
+	s.load("chat", 4)
+
+	t.Run("load up and down", func(t *testing.T) { s.t = t; loadUpAndDown(s) })
+	t.Run("limits reach the pods", func(t *testing.T) { s.t = t; limitsReachThePods(s) })
+	t.Run("a server of an unknown model harms no other", func(t *testing.T) { s.t = t; unknownModel(s) })
+	t.Run("programs that die lose nothing", func(t *testing.T) { s.t = t; restarts(s) })
+	t.Run("Prometheus away holds the plan", func(t *testing.T) { s.t = t; prometheusAway(s) })
+	t.Run("no samples hold the plan", func(t *testing.T) { s.t = t; noSamples(s) })
+	t.Run("changing accelerator keeps capacity", func(t *testing.T) { s.t = t; changeAccelerator(s) })
+	t.Run("the Optimizer resource drives", func(t *testing.T) { s.t = t; optimizerDrives(s) })
+	t.Run("pods that are not ours are left alone", func(t *testing.T) { s.t = t; foreignPods(s) })
+}
+
+func loadUpAndDown(s *system) {
+	s.settled("chat", 1, 2)
+	s.load("chat", 70)
+	s.settled("chat", 5, 10)
+	s.wantCondition("chat", v1alpha1.ConditionRealised, metav1.ConditionTrue, v1alpha1.ReasonRealised)
+	s.load("chat", 10)
+	s.settled("chat", 2, 4)
+	s.wantCondition("chat", v1alpha1.ConditionObserved, metav1.ConditionTrue, v1alpha1.ReasonObserved)
+	s.wantCondition("chat", v1alpha1.ConditionPlanned, metav1.ConditionTrue, v1alpha1.ReasonPlanned)
+
+	// The loop sees the load that is there.
+	s.eventually("the observed load is the offered one", func(ctx context.Context) error {
+		server, err := s.server(ctx, "chat")
+		if err != nil {
+			return err
+		}
+		if rate := v1alpha1.PerSecond(server.Status.Load.ArrivalRate); rate < 21 || rate > 29 {
+			return fmt.Errorf("%.1f requests/s are observed, 25 offered", rate)
+		}
+		return nil
+	})
+	var list corev1.EventList
+	if err := s.Client.List(s.t.Context(), &list, client.InNamespace(namespace)); err != nil {
+		s.t.Fatal(err)
+	}
+	reasons := map[string]int{}
+	for _, e := range list.Items {
+		if e.InvolvedObject.Kind == "Server" {
+			reasons[e.Reason]++
+		}
+	}
+	if reasons[v1alpha1.ReasonPlanChanged] == 0 {
+		s.t.Errorf("no event tells that the plan changed: %v", reasons)
+	}
+	data, err := os.ReadFile(s.DecisionLog)
+	if err != nil || !strings.Contains(string(data), `"llm/chat"`) {
+		s.t.Errorf("the decision log says nothing of the server: %v", err)
+	}
+}
+
+func limitsReachThePods(s *system) {
+	server, err := s.server(s.t.Context(), "chat")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	plan := map[string]v1alpha1.AllocationPart{}
+	for _, p := range server.Status.Desired.Parts {
+		plan[p.Accelerator] = p
+	}
+	pods, err := s.pods(s.t.Context(), "chat")
+	if err != nil || len(pods) == 0 {
+		s.t.Fatal(len(pods), err)
+	}
+	for _, p := range pods {
+		part := plan[p.Annotations[v1alpha1.AcceleratorAnnotation]]
+		if batch, err := strconv.Atoi(p.Annotations[v1alpha1.MaxNumSeqsAnnotation]); err != nil || batch < 1 {
+			s.t.Errorf("pod %s starts with batch %q", p.Name, p.Annotations[v1alpha1.MaxNumSeqsAnnotation])
+		}
+		if got := p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]; got != strconv.Itoa(part.MaxBatchedTokens) || part.MaxBatchedTokens != 1024 {
+			s.t.Errorf("pod %s starts with token budget %q, the plan says %d", p.Name, got, part.MaxBatchedTokens)
+		}
+	}
+	for pod, fault := range s.Fleet.Report().Faults {
+		s.t.Errorf("pod %s cannot serve: %s", pod, fault)
+	}
+}
+
+func unknownModel(s *system) {
+	s.serve("odd", func(o *v1alpha1.Server) { o.Spec.Model = "gpt-9" })
+	s.wantCondition("odd", v1alpha1.ConditionPlanned, metav1.ConditionFalse, v1alpha1.ReasonUnknownModel)
+	s.wantCondition("chat", v1alpha1.ConditionPlanned, metav1.ConditionTrue, v1alpha1.ReasonPlanned)
+	s.settled("chat", 2, 4)
+	if err := s.Client.Delete(s.t.Context(), &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Name: "odd", Namespace: namespace}}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// restarts kills every program of inferno: while it is away and after it is back, replicas never fall.
+func restarts(s *system) {
+	before, err := s.server(s.t.Context(), "chat")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	least := s.watchReplicas("chat")
+	for _, name := range []string{"inferno-optimizer", "inferno-adapter", "kube-scheduler"} {
+		s.kill(name)
+		time.Sleep(3 * time.Second)
+	}
+	s.eventually("a new optimizer confirms the plan", func(ctx context.Context) error {
+		server, err := s.server(ctx, "chat")
+		if err == nil && !server.Status.Desired.ConfirmedAt.After(before.Status.Desired.ConfirmedAt.Time.Add(5*time.Second)) {
+			err = fmt.Errorf("it was last confirmed at %s", server.Status.Desired.ConfirmedAt)
+		}
+		return err
+	})
+	s.load("chat", 70)
+	s.settled("chat", 5, 10)
+	ready, asked := least()
+	if want := before.Status.Desired.Replicas - 1; ready < want || asked < want {
+		s.t.Errorf("%d pods were ready and %d asked for at the least; before there were %d", ready, asked, before.Status.Desired.Replicas)
+	}
+}
+
+func prometheusAway(s *system) {
+	s.settled("chat", 5, 10)
+	least := s.watchReplicas("chat")
+	s.Process("prometheus").Stop()
+	s.wantCondition("chat", v1alpha1.ConditionObserved, metav1.ConditionFalse, v1alpha1.ReasonPrometheusUnreachable)
+	s.wantCondition("chat", v1alpha1.ConditionPlanned, metav1.ConditionFalse, v1alpha1.ReasonPrometheusUnreachable)
+	s.load("chat", 10) // nobody sees it
+	time.Sleep(10 * time.Second)
+	if ready, asked := least(); ready < 5 || asked < 5 {
+		s.t.Errorf("the plan was not held: %d ready, %d asked for", ready, asked)
+	}
+	if err := s.Process("prometheus").Start(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.wantCondition("chat", v1alpha1.ConditionObserved, metav1.ConditionTrue, v1alpha1.ReasonObserved)
+	s.settled("chat", 2, 4)
+}
+
+// noSamples takes the targets away: Prometheus is there and has nothing to say.
+func noSamples(s *system) {
+	s.load("chat", 70)
+	s.settled("chat", 5, 10)
+	least := s.watchReplicas("chat")
+	if err := s.StopFleet(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.eventually("the load is not known", func(ctx context.Context) error {
+		server, err := s.server(ctx, "chat")
+		if err != nil {
+			return err
+		}
+		c := meta.FindStatusCondition(server.Status.Conditions, v1alpha1.ConditionObserved)
+		if c.Status != metav1.ConditionFalse || (c.Reason != v1alpha1.ReasonNoMetrics && c.Reason != v1alpha1.ReasonStaleMetrics) {
+			return fmt.Errorf("condition is %+v", c)
+		}
+		return nil
+	})
+	time.Sleep(8 * time.Second)
+	if ready, asked := least(); ready < 5 || asked < 5 {
+		s.t.Errorf("the plan was not held: %d ready, %d asked for", ready, asked)
+	}
+	s.play("chat", "odd")
+	s.load("chat", 70)
+	s.wantCondition("chat", v1alpha1.ConditionObserved, metav1.ConditionTrue, v1alpha1.ReasonObserved)
+	s.settled("chat", 5, 10)
+}
+
+// changeAccelerator makes the other accelerator by far the cheaper one: pods move, and ready ones never fall below the smaller of both plans.
+func changeAccelerator(s *system) {
+	server, err := s.server(s.t.Context(), "chat")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	from := server.Status.Desired.Parts[0].Accelerator
+	to := map[string]string{"h100": "l40s", "l40s": "h100"}[from]
+	old := server.Status.Desired.Replicas
+	least := s.watchReplicas("chat")
+	s.patch(accelerator(to), `{"spec":{"cost":1}}`)
+	s.eventually("pods are on "+to, func(ctx context.Context) error {
+		server, err := s.server(ctx, "chat")
+		if err != nil {
+			return err
+		}
+		if d := server.Status.Desired; len(d.Parts) != 1 || d.Parts[0].Accelerator != to || d.Surge > 0 {
+			return fmt.Errorf("the plan is %+v", d)
+		}
+		return s.realised(ctx, server)
+	})
+	server, err = s.server(s.t.Context(), "chat")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if ready, _ := least(); ready < min(old, server.Status.Desired.Replicas) {
+		s.t.Errorf("%d pods were ready at the least while moving from %d × %s to %d × %s", ready, old, from, server.Status.Desired.Replicas, to)
+	}
+}
+
+func optimizerDrives(s *system) {
+	cycle := func(ctx context.Context) (int64, error) {
+		o := optimizer()
+		if err := s.Client.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
+			return 0, err
+		}
+		if o.Status.LastCycle == nil || len(o.Status.LastCycle.Stages) < 5 {
+			return 0, fmt.Errorf("the status tells nothing of the stages: %+v", o.Status)
+		}
+		return o.Status.LastCycle.Number, nil
+	}
+	s.patch(optimizer(), `{"spec":{"interval":"1h"}}`)
+	var before int64
+	s.eventually("cycles rest", func(ctx context.Context) error {
+		n, err := cycle(ctx)
+		if err != nil {
+			return err
+		}
+		if n != before {
+			before = n
+			time.Sleep(3 * time.Second)
+			return errors.New("they still run")
+		}
+		return nil
+	})
+	s.patch(optimizer(), fmt.Sprintf(`{"metadata":{"annotations":{%q:"now"}}}`, v1alpha1.ReconcileAnnotation))
+	s.eventually("a poke runs a cycle", func(ctx context.Context) error {
+		n, err := cycle(ctx)
+		if err == nil && n <= before {
+			err = fmt.Errorf("still cycle %d", n)
+		}
+		return err
+	})
+	wantReady := func(status metav1.ConditionStatus, reasons ...string) {
+		s.t.Helper()
+		s.eventually(fmt.Sprintf("Ready is %s for %v", status, reasons), func(ctx context.Context) error {
+			o := optimizer()
+			if err := s.Client.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
+				return err
+			}
+			c := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionReady)
+			for _, r := range reasons {
+				if c != nil && c.Status == status && c.Reason == r {
+					return nil
+				}
+			}
+			return fmt.Errorf("it is %+v", c)
+		})
+	}
+	s.patch(optimizer(), `{"spec":{"suspend":true}}`)
+	wantReady(metav1.ConditionFalse, v1alpha1.ReasonSuspended)
+	s.patch(optimizer(), `{"spec":{"suspend":false,"interval":"1s","solver":{"name":"oracle"}}}`)
+	wantReady(metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec)
+	s.patch(optimizer(), `{"spec":{"solver":null}}`)
+	wantReady(metav1.ConditionTrue, v1alpha1.ReasonCycleSucceeded, v1alpha1.ReasonCycleDegraded)
+
+	// A dry run decides and writes no plan.
+	s.patch(optimizer(), `{"spec":{"dryRun":true}}`)
+	s.wantCondition("chat", v1alpha1.ConditionPlanned, metav1.ConditionFalse, v1alpha1.ReasonDryRun)
+	server, err := s.server(s.t.Context(), "chat")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.load("chat", 4)
+	time.Sleep(20 * time.Second)
+	after, err := s.server(s.t.Context(), "chat")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !after.Status.Desired.DecidedAt.Equal(&server.Status.Desired.DecidedAt) || after.Status.Desired.Replicas != server.Status.Desired.Replicas {
+		s.t.Errorf("a dry run changed the plan from %+v to %+v", server.Status.Desired, after.Status.Desired)
+	}
+	s.patch(optimizer(), `{"spec":{"dryRun":false}}`)
+	s.settled("chat", 1, 2)
+}
+
+// foreignPods asks inferno's scheduler for a pod that belongs to no server: it is scheduled like any other.
+func foreignPods(s *system) {
+	gpus := corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("1")}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "stranger", Namespace: namespace},
+		Spec: corev1.PodSpec{
+			SchedulerName: "inferno-scheduler", AutomountServiceAccountToken: new(false),
+			Containers: []corev1.Container{{Name: "c", Image: "c", Resources: corev1.ResourceRequirements{Requests: gpus, Limits: gpus}}},
+		},
+	}
+	if err := s.Client.Create(s.t.Context(), pod); err != nil {
+		s.t.Fatal(err)
+	}
+	s.eventually("the stranger runs", func(ctx context.Context) error {
+		if err := s.Client.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
+			return err
+		}
+		if pod.Spec.NodeName == "" {
+			return errors.New("it has no node")
+		}
+		return nil
+	})
+	if a := pod.Annotations[v1alpha1.AcceleratorAnnotation]; a != "" {
+		s.t.Errorf("the stranger was given %s", a)
+	}
+	// Its card is no longer there for plans.
+	s.eventually("the card of the stranger is not available", func(ctx context.Context) error {
+		missing := 0
+		for _, name := range []string{"h100", "l40s"} {
+			a := accelerator(name)
+			if err := s.Client.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
+				return err
+			}
+			missing += a.Status.Capacity - a.Status.Available
+		}
+		if missing != 1 {
+			return fmt.Errorf("%d cards are missing", missing)
+		}
+		return nil
+	})
+}
