@@ -1,0 +1,225 @@
+package loop
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+)
+
+var (
+	earlier = metav1.NewTime(time.Unix(1000, 0))
+	now     = metav1.NewTime(time.Unix(2000, 0))
+)
+
+func plan(accelerator string, replicas int) []v1alpha1.AllocationPart {
+	return []v1alpha1.AllocationPart{{Accelerator: accelerator, Replicas: replicas}}
+}
+
+func on(accelerator string, ready, starting int) v1alpha1.ObservedPart {
+	return v1alpha1.ObservedPart{Accelerator: accelerator, Ready: ready, Starting: starting}
+}
+
+func TestSurge(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		plan    []v1alpha1.AllocationPart
+		current []v1alpha1.ObservedPart
+		want    int
+	}{
+		{"nothing runs yet", plan("A", 3), nil, 0},
+		{"as planned", plan("A", 3), []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
+		{"scale out on the same accelerator", plan("A", 5), []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
+		{"scale in on the same accelerator", plan("A", 2), []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
+		{"moving: the old ones stay", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0)}, 3},
+		{"moving: new ones start", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0), on("B", 0, 2)}, 3},
+		{"moving: one of two is ready", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0), on("B", 1, 1)}, 3},
+		{"moved: the old ones go", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0), on("B", 2, 0)}, 0},
+		{"scaled to zero", nil, []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
+		{"shifting between two", []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 1}, {Accelerator: "B", Replicas: 2}}, []v1alpha1.ObservedPart{on("A", 3, 0)}, 2},
+		{"pods with other limits on the same accelerator", plan("A", 4), []v1alpha1.ObservedPart{on("A", 2, 0), {Accelerator: "A", Ready: 2, MaxBatchSize: 7}}, 0},
+	} {
+		if got := surge(c.plan, c.current); got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+func pod(name, on string, age time.Duration) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(now.Add(-age)), Labels: map[string]string{"acc": on}},
+		Spec:       corev1.PodSpec{NodeName: on},
+	}
+}
+
+// On each accelerator the oldest pods keep their place; those that wait for a node are in nobody's way.
+func TestOverQuota(t *testing.T) {
+	pods := []*corev1.Pod{pod("a-young", "A", 1), pod("a-old", "A", 3), pod("a-mid", "A", 2), pod("b", "B", 9), pod("waiting", "", 9), pod("c", "C", 1)}
+	over := overQuota([]v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 2}, {Accelerator: "C", Replicas: 5}}, pods, func(p *corev1.Pod) string { return p.Labels["acc"] })
+	var names []string
+	for _, p := range pods {
+		if over[p] {
+			names = append(names, p.Name)
+		}
+	}
+	if diff := cmp.Diff([]string{"a-young", "b"}, names); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func allocation(accelerator string, replicas int) *v1alpha1.Allocation {
+	return &v1alpha1.Allocation{Accelerator: accelerator, NumReplicas: replicas, MaxBatch: 8, Cost: 5, Load: &v1alpha1.Load{ArrivalRate: 60}}
+}
+
+func decided(a *v1alpha1.Allocation, v control.Verdict) planned {
+	return planned{allocation: a, verdict: v, staleAfter: metav1.Duration{Duration: time.Minute}, now: now}
+}
+
+var good = control.Verdict{Planned: true, Reason: v1alpha1.ReasonPlanned, Message: "cheapest"}
+
+func TestDesired(t *testing.T) {
+	last := &v1alpha1.DesiredState{Replicas: 3, Parts: []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 3, MaxBatchSize: 8}}, DecidedAt: earlier, ConfirmedAt: earlier}
+
+	same := desired(last, nil, decided(allocation("A", 3), good))
+	if !same.DecidedAt.Equal(&earlier) || !same.ConfirmedAt.Equal(&now) || same.StaleAfterSeconds != 60 {
+		t.Errorf("a plan that was confirmed: %+v", same)
+	}
+	other := desired(last, nil, decided(allocation("A", 4), good))
+	if !other.DecidedAt.Equal(&now) || other.Replicas != 4 {
+		t.Errorf("a plan that changed: %+v", other)
+	}
+	moved := desired(last, []v1alpha1.ObservedPart{on("A", 3, 0)}, decided(allocation("B", 2), good))
+	if moved.Replicas != 5 || moved.Surge != 3 || moved.Parts[0].Replicas != 2 {
+		t.Errorf("a plan that moves: %+v", moved)
+	}
+	// What nobody decided stays; what was decided to be nothing becomes nothing.
+	if kept := desired(last, nil, decided(nil, control.Verdict{Reason: v1alpha1.ReasonUnknownModel})); kept != last {
+		t.Errorf("an unknown model changed the plan to %+v", kept)
+	}
+	if none := desired(last, nil, decided(nil, control.Verdict{Reason: v1alpha1.ReasonNoCapacity, Message: "needs 4"})); none.Replicas != 0 || len(none.Parts) != 0 || none.Reason != "needs 4" {
+		t.Errorf("without capacity the plan is %+v", none)
+	}
+}
+
+func conditions(t *testing.T, st v1alpha1.ServerStatus) map[string]string {
+	t.Helper()
+	got := map[string]string{}
+	for _, c := range st.Conditions {
+		got[c.Type] = string(c.Status) + " " + c.Reason
+		if c.Message == "" || c.ObservedGeneration != 7 {
+			t.Errorf("condition %+v", c)
+		}
+	}
+	return got
+}
+
+func TestServerStatus(t *testing.T) {
+	server := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Generation: 7}}
+	observed := v1alpha1.ServerStatus{Current: []v1alpha1.ObservedPart{on("A", 3, 0)}, Load: &v1alpha1.ObservedLoad{Load: v1alpha1.Load{AvgOutTokens: 1}}}
+	st := serverStatus(server, observed, &v1alpha1.Observation{}, decided(allocation("A", 3), good))
+	if diff := cmp.Diff(map[string]string{"Observed": "True Observed", "Planned": "True Planned", "Realised": "True Realised"}, conditions(t, st)); diff != "" {
+		t.Error(diff)
+	}
+	server.Status = st
+
+	st = serverStatus(server, observed, &v1alpha1.Observation{Fault: v1alpha1.ReasonNoMetrics, Detail: "none"}, decided(allocation("A", 5), control.Verdict{Reason: v1alpha1.ReasonNoMetrics, Message: "held"}))
+	if diff := cmp.Diff(map[string]string{"Observed": "False NoMetrics", "Planned": "False NoMetrics", "Realised": "False Realising"}, conditions(t, st)); diff != "" {
+		t.Error(diff)
+	}
+	if c := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionRealised); c.Message != "A: 3 of 5 ready" {
+		t.Errorf("message %q", c.Message)
+	}
+
+	dry := decided(allocation("A", 9), good)
+	dry.dryRun = true
+	if st := serverStatus(server, observed, nil, dry); st.Desired.Replicas != 3 || conditions(t, st)["Planned"] != "False DryRun" {
+		t.Errorf("a dry run wrote %+v, %v", st.Desired, st.Conditions)
+	}
+	if diff := cmp.Diff(3, len(server.Status.Conditions)); diff != "" {
+		t.Error("the input changed: " + diff)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	status := func(replicas int, planned metav1.ConditionStatus, reason string) *v1alpha1.ServerStatus {
+		return &v1alpha1.ServerStatus{
+			Desired:    &v1alpha1.DesiredState{Replicas: replicas, Parts: plan("A", replicas), Reason: "because"},
+			Conditions: []metav1.Condition{{Type: v1alpha1.ConditionPlanned, Status: planned, Reason: reason, Message: "m"}},
+		}
+	}
+	fine := status(3, metav1.ConditionTrue, v1alpha1.ReasonPlanned)
+	for _, c := range []struct {
+		name          string
+		before, after *v1alpha1.ServerStatus
+		want          []string
+	}{
+		{"nothing new", fine, fine, nil},
+		{"first plan", &v1alpha1.ServerStatus{}, fine, []string{"Normal PlanChanged"}},
+		{"plan changed", fine, status(4, metav1.ConditionTrue, v1alpha1.ReasonPlanned), []string{"Normal PlanChanged"}},
+		{"gone bad", fine, status(3, metav1.ConditionFalse, v1alpha1.ReasonNoCapacity), []string{"Warning NoCapacity"}},
+		{"still bad", status(3, metav1.ConditionFalse, v1alpha1.ReasonNoCapacity), status(3, metav1.ConditionFalse, v1alpha1.ReasonNoCapacity), nil},
+		{"bad in another way", status(3, metav1.ConditionFalse, v1alpha1.ReasonNoCapacity), status(3, metav1.ConditionFalse, v1alpha1.ReasonNoMetrics), []string{"Warning NoMetrics"}},
+		{"good again", status(3, metav1.ConditionFalse, v1alpha1.ReasonNoCapacity), fine, []string{"Normal Planned"}},
+	} {
+		var got []string
+		for _, e := range eventsOf(c.before, c.after) {
+			got = append(got, e.kind+" "+e.reason)
+		}
+		if diff := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
+func TestOldestOptimizerDrives(t *testing.T) {
+	o := func(name string, at metav1.Time) v1alpha1.Optimizer {
+		return v1alpha1.Optimizer{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: at}}
+	}
+	for want, list := range map[string][]v1alpha1.Optimizer{
+		"b": {o("a", now), o("b", earlier), o("c", now)},
+		"a": {o("c", now), o("a", now), o("b", now)},
+	} {
+		if got := oldest(list).Name; got != want {
+			t.Errorf("%s drives, want %s", got, want)
+		}
+	}
+}
+
+// Each record is one line, also when many are written at once.
+func TestDecisionLog(t *testing.T) {
+	var out bytes.Buffer
+	log := NewDecisionLog(&out)
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() {
+			if err := log.Write(&Record{ID: "x", Decision: &control.Decision{Plan: v1alpha1.Solution{TotalCost: 7}}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 20 {
+		t.Fatalf("%d lines", len(lines))
+	}
+	for _, line := range lines {
+		var r Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil || r.ID != "x" || r.Plan.TotalCost != 7 {
+			t.Errorf("%v: %s", err, line)
+		}
+	}
+	if err := NewDecisionLog(nil).Write(&Record{}); err != nil {
+		t.Error(err)
+	}
+}
