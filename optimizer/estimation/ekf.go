@@ -125,7 +125,7 @@ func (t *tracker) expected() []float64 {
 	n := len(t.mean)
 	x := make([]float64, n)
 	for i := range x {
-		x[i] = t.mean[i] + t.cov[i*n+i]/2
+		x[i] = t.mean[i]
 	}
 	return x
 }

@@ -121,9 +121,8 @@ func (f *form) setPrior(order []string, covariance [][]float64, o Options) error
 	}
 	f.prior.cov[n*n-1] = ttftSpread * ttftSpread
 	for i, s := range f.states[:n-1] {
-		f.prior.mean[i] = math.Log(f.given[s.parameters[0]]) - f.prior.cov[i*n+i]/2
+		f.prior.mean[i] = math.Log(f.given[s.parameters[0]])
 	}
-	f.prior.mean[n-1] = -f.prior.cov[n*n-1] / 2
 	return nil
 }
 
@@ -166,12 +165,12 @@ func (f *form) parameters(g gaussian) map[string]float64 {
 	n := len(f.states)
 	all := maps.Clone(f.given)
 	for i, s := range f.states[:n-1] {
-		factor := math.Exp(g.mean[i]+g.cov[i*n+i]/2) / f.given[s.parameters[0]]
+		factor := math.Exp(g.mean[i]) / f.given[s.parameters[0]]
 		for _, name := range s.parameters {
 			all[name] = f.given[name] * factor
 		}
 	}
-	all[ttftState] = math.Exp(g.mean[n-1] + g.cov[n*n-1]/2)
+	all[ttftState] = math.Exp(g.mean[n-1])
 	return all
 }
 
@@ -184,7 +183,7 @@ func (f *form) vector(parameters map[string]float64, cov []float64) (x []float64
 		if i < n-1 {
 			value = parameters[s.parameters[0]]
 		}
-		x[i] = math.Log(value) - cov[i*n+i]/2
+		x[i] = math.Log(value)
 		if math.IsNaN(x[i]) || math.IsInf(x[i], 0) {
 			return nil, false
 		}

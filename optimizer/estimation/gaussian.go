@@ -115,7 +115,7 @@ func (w *learner) linearise(g gaussian, f func(x []float64) float64) linear {
 	n := len(g.mean)
 	g.cholesky(w.l)
 	scale := math.Sqrt(float64(n))
-	sum, square, explained := 0.0, 0.0, 0.0
+	square, explained := 0.0, 0.0
 	centre := f(g.mean)
 	d := w.slope
 	for i := range n {
@@ -126,14 +126,11 @@ func (w *learner) linearise(g gaussian, f func(x []float64) float64) linear {
 			return f(w.x) - centre
 		}
 		up, down := value(1), value(-1)
-		sum += up + down
 		square += up*up + down*down
 		d[i] = (up - down) / (2 * scale)
 		explained += d[i] * d[i]
 	}
-	points := float64(2 * n)
-	mean := sum / points
-	out := linear{value: centre + mean, missed: max(0, square/points-mean*mean-explained), slope: d}
+	out := linear{value: centre, missed: max(0, square/float64(2*n)-explained), slope: d}
 	// slope = L⁻ᵀ·d, by back substitution.
 	for i := n - 1; i >= 0; i-- {
 		s := d[i]

@@ -28,7 +28,7 @@ type Options struct {
 // DefaultOptions suit measurements of one-minute windows from a serving engine.
 func DefaultOptions() Options {
 	return Options{
-		Spread: 0.7, Level: 0.7, ITLNoise: 0.03, TTFTNoise: 0.10, RunningNoise: 0.05, TokensNoise: 0.10,
+		Spread: 0.5, Level: 0.5, ITLNoise: 0.03, TTFTNoise: 0.15, RunningNoise: 0.03, TokensNoise: 0.15,
 		MemoryHours: 30 * 24, Gate: 4, Believe: 3,
 	}
 }
@@ -38,7 +38,7 @@ func DefaultOptions() Options {
 const (
 	fittedSpread  = 0.1
 	fittedLevel   = 0.2
-	ttftSpread    = 0.2
+	ttftSpread    = 0.3
 	arrivalsNoise = 0.15
 )
 

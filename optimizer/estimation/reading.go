@@ -65,6 +65,7 @@ func (o *Observation) readBatch(r *reading, options *Options, last *v1alpha1.Sou
 		}
 		if last != nil && last.Replicas > 0 && o.Replicas > 0 {
 			r.batchNoise += square(movingShare * math.Log(o.Replicas/last.Replicas))
+			r.running = crowded(o.Running, o.Replicas, last.Running, last.Replicas)
 		}
 		return
 	}
@@ -78,8 +79,21 @@ func (o *Observation) readBatch(r *reading, options *Options, last *v1alpha1.Sou
 	}
 }
 
+// crowded is the mean batch where replicas were added since the last observation. They were there for part of the window only; before, what
+// runs now ran on fewer, as many on each as were seen there.
+func crowded(running, replicas, before, replicasBefore float64) float64 {
+	if replicas <= replicasBefore {
+		return running
+	}
+	crowd := max(running, min(before, running*replicas/replicasBefore))
+	return running + alone*(crowd-running)
+}
+
+// alone is the share of a window in which added replicas were not yet there.
+const alone = 1.0 / 3
+
 // movingShare is the part of a change of load between two observations by which batch and latencies may be apart.
-const movingShare = 0.25
+const movingShare = 0.1
 
 func square(x float64) float64 { return x * x }
 
