@@ -35,6 +35,7 @@ func TestFollowsThePlan(t *testing.T) {
 	t.Run("no samples hold the plan", func(t *testing.T) { s.t = t; noSamples(s) })
 	t.Run("changing accelerator keeps capacity", func(t *testing.T) { s.t = t; changeAccelerator(s) })
 	t.Run("the Optimizer resource drives", func(t *testing.T) { s.t = t; optimizerDrives(s) })
+	t.Run("bad resources are refused", func(t *testing.T) { s.t = t; badResources(s) })
 	t.Run("pods that are not ours are left alone", func(t *testing.T) { s.t = t; foreignPods(s) })
 }
 

@@ -1,0 +1,76 @@
+package e2e
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+// badResources are refused by the API server with messages that name the field and what is allowed, all faults at once.
+func badResources(s *system) {
+	for name, c := range map[string]struct {
+		manifest string
+		want     []string
+	}{
+		"accelerator": {`
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Accelerator
+metadata: {name: bad}
+spec: {cost: -1, multiplicity: -2, power: {midUtil: 7}}`,
+			[]string{"spec.cost", "spec.multiplicity", "spec.power.midUtil", "greater than or equal to 0", "less than or equal to 1"}},
+		"model": {`
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Model
+metadata: {name: bad}
+spec:
+  perfData:
+    - {acc: h100, perfParms: {alpha: 1, beta: 1, gamma: 1}, decodeParms: {alpha: 1, beta: 1}}`,
+			[]string{"decodeParms and prefillParms are given together", "different laws; give one"}},
+		"service class": {`
+apiVersion: inferno.platform.ai/v1alpha1
+kind: ServiceClass
+metadata: {name: bad}
+spec: {priority: 0, modelTargets: [{model: m, slo-itl: -5}, {model: m}]}`,
+			[]string{"spec.priority", "slo-itl", "Duplicate value"}},
+		"server": {`
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Server
+metadata: {name: bad, namespace: llm}
+spec: {model: m, serviceClass: c, routing: Random, minReplicas: 5, maxReplicas: 2}`,
+			[]string{"spec.routing", `"LeastRequest"`}},
+		"server bounds": {`
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Server
+metadata: {name: bad, namespace: llm}
+spec: {model: m, serviceClass: c, minReplicas: 5, maxReplicas: 2}`,
+			[]string{"maxReplicas must be at least minReplicas"}},
+		"optimizer": {`
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Optimizer
+metadata: {name: bad}
+spec: {interval: 10ms, prometheus: {url: "ftp://x"}, saturationPolicy: Fair}`,
+			[]string{"spec.prometheus.url", "spec.saturationPolicy", `"PriorityRoundRobin"`}},
+		"optimizer interval": {`
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Optimizer
+metadata: {name: bad}
+spec: {interval: 10ms}`,
+			[]string{"interval must be at least 1s"}},
+	} {
+		o := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(c.manifest), &o.Object); err != nil {
+			s.t.Fatal(err)
+		}
+		err := s.Client.Create(s.t.Context(), o)
+		if err == nil {
+			s.t.Errorf("%s: accepted", name)
+			continue
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) {
+				s.t.Errorf("%s: %q does not say %q", name, err, want)
+			}
+		}
+	}
+}
