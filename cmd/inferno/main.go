@@ -55,7 +55,11 @@ size and token budget, so that every service class meets its latency targets at 
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badInput{err} })
-	root.AddCommand(newPlanCommand(), newFitCommand(), newPredictCommand(), newAnalyzeCommand(), newUpCommand(), newTuneCommand())
+	root.AddCommand(
+		newPlanCommand(), newUpCommand(),
+		newFitCommand(), newPredictCommand(), newAnalyzeCommand(), newPlotCommand(),
+		newTuneCommand(), newForecastCommand(),
+	)
 	return root
 }
 

@@ -176,7 +176,7 @@ func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, no
 	load := s.CurrentAlloc.Load
 	w.demand = demand{in: load.AvgInTokens, out: load.AvgOutTokens}
 	rate := v1alpha1.PerSecond(load.ArrivalRate)
-	w.memory.History = forecast.Remember(w.memory.History, forecast.Sample{Time: now, Rate: rate}, st.Forecaster.Memory())
+	w.memory.History = st.Forecaster.Remember(w.memory.History, forecast.Sample{Time: now, Rate: rate})
 	if rate > 0 || len(w.memory.History) > 1 {
 		w.demand.rate = st.Forecaster.Forecast(w.memory.History, st.Horizon).Upper
 	}
@@ -285,7 +285,7 @@ func (w *work) reserve(capacity map[string]int, cat *catalogue) {
 // assemble writes the decision.
 func assemble(list []*work, p *solver.Problem, sol *solver.Solution, solved []*work) *Decision {
 	d := &Decision{
-		Plan:     v1alpha1.Solution{Allocations: map[string]v1alpha1.Allocation{}, Unserved: []v1alpha1.Unserved{}, Solver: v1alpha1.SolverReport{Name: sol.Solver}},
+		Plan:     v1alpha1.Solution{Allocations: map[string]v1alpha1.Allocation{}, Unserved: []v1alpha1.Unserved{}, Solver: v1alpha1.SolverReport{Name: sol.Solver, Why: sol.Why}},
 		Verdicts: map[string]Verdict{},
 		State:    State{Servers: map[string]ServerState{}},
 	}

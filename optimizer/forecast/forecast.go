@@ -1,7 +1,14 @@
-// Package forecast predicts arrival rates. Forecasters are chosen by registered name and are deterministic functions of the history.
+// Package forecast predicts arrival rates with calibrated upper quantiles. Forecasters are chosen by registered name and are deterministic
+// functions of the history: they are told no more than the samples, and the same samples give the same forecast.
 package forecast
 
-import "github.com/llm-inferno/inferno/optimizer/plug"
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/plug"
+)
 
 // Sample is an arrival rate that was observed.
 type Sample struct {
@@ -9,13 +16,22 @@ type Sample struct {
 	Time float64 `json:"time"`
 	// Rate in requests per second.
 	Rate float64 `json:"rate"`
+	// Count is the number of observations that the rate is the mean of; 0 means one.
+	Count int `json:"count,omitempty"`
 }
 
-// Prediction of the arrival rate over the horizon, in requests per second.
+func (s Sample) weight() float64 { return float64(max(s.Count, 1)) }
+
+// sound tells whether a sample is one: finite, and a rate that can be.
+func (s Sample) sound() bool {
+	return !math.IsNaN(s.Time) && !math.IsInf(s.Time, 0) && s.Rate >= 0 && !math.IsInf(s.Rate, 0)
+}
+
+// Prediction of the arrival rate at the end of the horizon, in requests per second.
 type Prediction struct {
-	// Mean is the expected rate at the end of the horizon.
+	// Mean is the rate that is expected: the middle one, and the last one where the forecaster is silent.
 	Mean float64
-	// Upper is the rate to size for: the forecaster's quantile, at least 0.
+	// Upper is the forecaster's quantile of that rate, at least 0.
 	Upper float64
 }
 
@@ -23,43 +39,163 @@ type Prediction struct {
 type Forecaster interface {
 	// Forecast predicts the rate horizon seconds after the last sample. Samples are in ascending order of time and there is at least one.
 	Forecast(history []Sample, horizon float64) Prediction
-	// Memory is how many seconds of history the forecaster wants.
-	Memory() float64
+	// Track follows one server and predicts the same as Forecast does from all that was observed, at little cost per sample.
+	Track(horizon float64) Tracker
+	// Remember appends a sample to a history and drops or merges what the forecaster does not need, so that the history is bounded. A
+	// sample that is not newer than the last one, or is not a rate, changes nothing. The given history is not written to.
+	Remember(history []Sample, s Sample) []Sample
 }
 
-// None predicts that the rate stays as it is: persistence.
-type None struct{}
-
-// Forecast returns the last rate.
-func (None) Forecast(history []Sample, _ float64) Prediction {
-	last := history[len(history)-1].Rate
-	return Prediction{Mean: last, Upper: last}
+// Tracker forecasts one server for one horizon, sample by sample. It is not safe for concurrent use.
+type Tracker interface {
+	// Observe takes in the next sample. One that is not newer than the last window, or is not a rate, is ignored.
+	Observe(s Sample)
+	// Pass tells that it is now the given time, and no sample came since the last one.
+	Pass(now float64)
+	// Forecast the rate at the end of the horizon, which begins at the last sample or at what Pass told. Nothing is known before the
+	// first sample: NaN.
+	Forecast() Prediction
 }
 
-// Memory is nothing beyond the last sample.
-func (None) Memory() float64 { return 0 }
+// Names of the forecasters.
+const (
+	NameNone        = "none"
+	NameHolt        = "holt"
+	NameHoltWinters = "holt-winters"
+	NameAdaptive    = "adaptive"
+)
 
 // Default is the forecaster used where none is named.
-const Default = "none"
+const Default = NameNone
 
 // Forecasters are the registered forecasters.
 func Forecasters() plug.Registry[Forecaster] {
 	return plug.NewRegistry("forecaster",
-		plug.Of("none", func() plug.NoOptions { return plug.NoOptions{} }, func(plug.NoOptions) (Forecaster, error) { return None{}, nil }),
+		plug.Of(NameNone, func() NoneOptions { return NoneOptions{Window: DefaultWindow} }, newNone),
+		plug.Of(NameHolt, defaultHolt, func(o HoltOptions) (Forecaster, error) {
+			return windowed{o.Options, func(int) *mixture { return newMixture(o.Quantile, false, newHolt(o, nil)) }}, nil
+		}),
+		plug.Of(NameHoltWinters, defaultHolt, func(o HoltOptions) (Forecaster, error) {
+			return windowed{o.Options, func(perDay int) *mixture {
+				return newMixture(o.Quantile, false, newHolt(o, newSeasons(perDay)))
+			}}, nil
+		}),
+		plug.Of(NameAdaptive, defaultOptions, func(o Options) (Forecaster, error) {
+			return windowed{o, func(perDay int) *mixture {
+				return newMixture(o.Quantile, true, persistence{}, &regression{count: dayFeatures}, &regression{count: featureCount})
+			}}, nil
+		}),
 	)
 }
 
-// Remember appends a sample to a history and drops what lies further back than memory seconds. A sample that is not newer than the last one
-// changes nothing.
-func Remember(history []Sample, s Sample, memory float64) []Sample {
-	if n := len(history); n > 0 && s.Time <= history[n-1].Time {
-		return history
+// Options of forecasters that look at the history in windows.
+type Options struct {
+	// Quantile of the rate that Upper is to be, above 0 and below 1.
+	Quantile float64 `json:"quantile"`
+	// Window in seconds that rates are averaged over, 10 to 3600, a divisor of a day. Horizons are whole windows.
+	Window float64 `json:"window"`
+}
+
+const (
+	// DefaultQuantile of the rate at the end of the horizon that is sized for.
+	DefaultQuantile = 0.9
+	// DefaultWindow in seconds.
+	DefaultWindow = 600
+
+	// memory is how many days of history are kept, at most memoryWindows windows.
+	memory        = 14
+	memoryWindows = 4032
+	// maxHorizon in seconds; a longer one counts as this.
+	maxHorizon = day
+)
+
+func defaultOptions() Options { return Options{Quantile: DefaultQuantile, Window: DefaultWindow} }
+
+func defaultHolt() HoltOptions {
+	return HoltOptions{Options: defaultOptions(), Level: 0.6, Trend: 0.05, Damping: 0.95}
+}
+
+// Validate joins what is wrong with the options.
+func (o Options) Validate() error {
+	var faults []error
+	if !(o.Quantile > 0 && o.Quantile < 1) {
+		faults = append(faults, fmt.Errorf("quantile: %v, want above 0 and below 1", o.Quantile))
 	}
-	kept := make([]Sample, 0, len(history)+1)
-	for _, h := range history {
-		if h.Time >= s.Time-memory {
-			kept = append(kept, h)
+	return errors.Join(append(faults, validWindow(o.Window))...)
+}
+
+func validWindow(w float64) error {
+	if w >= 10 && w <= 3600 && math.Mod(day, w) == 0 {
+		return nil
+	}
+	return fmt.Errorf("window: %v, want 10 to 3600 seconds and a divisor of a day", w)
+}
+
+// Validate joins what is wrong with the options.
+func (o HoltOptions) Validate() error {
+	faults := []error{o.Options.Validate()}
+	for _, c := range []struct {
+		name  string
+		value float64
+	}{{"level", o.Level}, {"trend", o.Trend}, {"damping", o.Damping}} {
+		if !(c.value >= 0 && c.value <= 1) {
+			faults = append(faults, fmt.Errorf("%s: %v, want 0 to 1", c.name, c.value))
 		}
 	}
+	return errors.Join(faults...)
+}
+
+// windowed is a forecaster that averages samples over windows and mixes experts.
+type windowed struct {
+	Options
+	mix func(perDay int) *mixture
+}
+
+// Forecast follows the history from its begin.
+func (w windowed) Forecast(history []Sample, horizon float64) Prediction {
+	k := w.Track(horizon)
+	for _, s := range w.recent(history) {
+		k.Observe(s)
+	}
+	return k.Forecast()
+}
+
+// Track makes a tracker.
+func (w windowed) Track(horizon float64) Tracker { return newTracker(w.Options, horizon, w.mix) }
+
+// recent is the part of a history that is not too old to matter.
+func (w windowed) recent(history []Sample) []Sample {
+	last := history[len(history)-1].Time
+	i := 0
+	for history[i].Time < last-2*w.memory() {
+		i++
+	}
+	return history[i:]
+}
+
+func (w windowed) memory() float64 { return min(memory*day, memoryWindows*w.Window) }
+
+// Remember keeps one sample per window. Old ones are dropped a day at a time.
+func (w windowed) Remember(history []Sample, s Sample) []Sample {
+	n := len(history)
+	if !s.sound() || n > 0 && s.Time <= history[n-1].Time {
+		return history
+	}
+	i := 0
+	if n > 0 && history[0].Time < s.Time-w.memory()-day {
+		for i < n && history[i].Time < s.Time-w.memory() {
+			i++
+		}
+	}
+	kept := append(make([]Sample, 0, n-i+1), history[i:]...)
+	if k := len(kept) - 1; k >= 0 && math.Floor(kept[k].Time/w.Window) == math.Floor(s.Time/w.Window) {
+		kept[k] = merge(kept[k], s)
+		return kept
+	}
 	return append(kept, s)
+}
+
+func merge(a, b Sample) Sample {
+	n := a.weight() + b.weight()
+	return Sample{Time: b.Time, Rate: (a.Rate*a.weight() + b.Rate*b.weight()) / n, Count: int(n)}
 }
