@@ -185,6 +185,9 @@ func printTable(out io.Writer, system *v1alpha1.System, plan *v1alpha1.Solution)
 	if g := plan.Solver.Gap; g != nil {
 		fmt.Fprintf(out, ", at most %.3f %% above the optimum", 100**g)
 	}
+	if w := plan.Solver.Why; w != "" {
+		fmt.Fprintf(out, " (%s)", w)
+	}
 	fmt.Fprintln(out)
 	if len(plan.Unserved) > 0 {
 		fmt.Fprintf(out, "\n%d of %d servers do not get what their targets need:\n", len(plan.Unserved), len(servers))

@@ -33,16 +33,12 @@ type Stages struct {
 // DefaultQueueModel is the queueing model used where none is named.
 const DefaultQueueModel = "mm1k-state-dependent"
 
-// DefaultSolver is the solver used where none is named.
+// defaultSolver is the solver used where none is named.
 func defaultSolver(o *v1alpha1.OptimizerEntry) string {
-	switch {
-	case o.MILPSolver:
-		return "milp"
-	case o.Unlimited:
-		return "separable"
-	default:
-		return "greedy"
+	if o.MILPSolver {
+		return solver.MILPName
 	}
+	return solver.AutoName
 }
 
 // NewStages builds the stages that the options name, with defaults for those they do not name. The error joins the faults of all stages.

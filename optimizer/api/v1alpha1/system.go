@@ -184,6 +184,8 @@ type Unserved struct {
 // SolverReport says which solver found a plan and how far from the optimum it can be at most.
 type SolverReport struct {
 	Name string `json:"name"`
+	// Why this solver, where it was picked among several.
+	Why string `json:"why,omitempty"`
 	// LowerBound on the value (cost plus price of change) of any plan that serves as many servers of each priority in full, in cents per
 	// hour, over those servers; absent where the solver proves none.
 	LowerBound *float64 `json:"lowerBound,omitempty"`
