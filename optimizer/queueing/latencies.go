@@ -44,7 +44,7 @@ func (s *steady) first() first {
 	if used := prompts * s.input / at.room; used > 0 {
 		used = math.Min(used, 0.999)
 		service := s.input / at.room * whole
-		f.budget = wait{share: used, mean: service * (1 + s.inCV*s.inCV) / 2 / (1 - used)}
+		f.budget = wait{share: used, mean: service * (s.arrivalCV2() + s.inCV*s.inCV) / 2 / (1 - used)}
 	}
 	if s.waits > 0 && s.waiting > 0 {
 		f.place = wait{share: s.waits, mean: s.waiting / (s.throughput * s.waits)}
