@@ -140,13 +140,21 @@ func (t *tracker) logTTFT(r *reading, x []float64) float64 {
 	return math.Log(ttft) + x[len(x)-1]
 }
 
-// batchNoise is the variance that an uncertain batch puts on a latency: that of the batch times the square of the response to it.
+// batchNoise is the variance that an uncertain batch puts on a latency: that of the batch times the square of the response to it. Where the
+// batch follows from arrivals, the response to either is taken that is larger, since a batch that is full no longer responds to arrivals.
 func (t *tracker) batchNoise(r *reading, f func(*reading, []float64) float64) float64 {
 	const step = 0.1
-	more := *r
-	more.running *= 1 + step
-	more.rate *= 1 + step
-	return r.batchNoise * square((f(&more, t.mean)-f(r, t.mean))/math.Log1p(step))
+	at := f(r, t.mean)
+	response := func(running, rate float64) float64 {
+		other := *r
+		other.running, other.rate = running, rate
+		return math.Abs(f(&other, t.mean)-at) / math.Log1p(step)
+	}
+	if !math.IsNaN(r.running) {
+		return r.batchNoise * square(response(r.running*(1+step), 0))
+	}
+	n := r.follows(t.law(t.mean))
+	return r.batchNoise * square(max(response(n*(1+step), 0), response(math.NaN(), r.rate/(1+step))))
 }
 
 // Measurements beyond bend standard deviations count for less, as in Huber's estimator.
