@@ -22,6 +22,7 @@ const (
 	StageSize      = "size"
 	StageStabilise = "stabilise"
 	StageSolve     = "solve"
+	StageExplain   = "explain"
 )
 
 // work is one server on its way through the stages.
@@ -79,6 +80,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 	if err != nil {
 		return nil, fmt.Errorf("solver %s: %w", st.Names["solver"], err)
 	}
+	enter(StageExplain)
 	d := assemble(list, problem, solution, solved)
 	if d.Plan.Solver.Name == "" {
 		d.Plan.Solver.Name = st.Names["solver"]
