@@ -3,6 +3,7 @@ package solver
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math"
 	"slices"
 
@@ -26,20 +27,17 @@ const countWork = .2
 // tieBreak is what all values together weigh while servers are counted, in servers: they only break ties.
 const tieBreak = .01
 
-// option is a candidate that a server can be served with: it fits the capacity, and none of the same type is better in value and units.
-type option struct {
-	candidate int
-	row       int // of the type, −1 where it takes nothing
-	units     int
-	value     float64
+// use is what an option takes of a row.
+type use struct {
+	row    int
+	amount float64
 }
 
-// pool is what a round assigns: servers with their options, and the rows that these draw on.
-type pool struct {
-	servers  []server
-	capacity []float64
-	levels   int
-	step     float64
+// option is a candidate that a server can be served with: it fits the capacity, and none is better in value and in all it takes.
+type option struct {
+	candidate int
+	value     float64
+	uses      []use
 }
 
 // server is one of the pool.
@@ -49,8 +47,37 @@ type server struct {
 	options []option
 }
 
+// purchase is one that can be made. Its cards are part of the capacity of rows, of which it takes them while it is not made.
+type purchase struct {
+	pool  int // index into Problem.Elastic
+	price float64
+	cards []use
+}
+
+// pool is what a round assigns: servers with their options, and the rows that these draw on.
+type pool struct {
+	servers   []server
+	purchases []purchase
+	capacity  []float64
+	kinds     []kind // of rows
+	levels    int
+	step      float64
+}
+
+// kind is what a row counts: places for replicas of so many cards of a type. Where the type has no nodes, it is cards.
+type kind struct {
+	name string
+	size int
+}
+
 // unserved stands for the option of getting nothing.
 const unserved = -1
+
+// picks are an option for each server of a pool, or unserved, and whether each purchase is made.
+type picks struct {
+	options []int
+	bought  []bool
+}
 
 // assign serves the levels from what the draft has left, and returns by how much the value may be above the optimum of as many servers.
 func (x *Exact) assign(ctx context.Context, d *draft, levels []level) float64 {
@@ -59,62 +86,186 @@ func (x *Exact) assign(ctx context.Context, d *draft, levels []level) float64 {
 	if len(f.servers) > x.o.ExactServers {
 		o.Gap, o.Work = x.o.Gap, o.Work/largeShare
 	}
-	pick, missed := f.solve(ctx, o)
-	f.give(d, pick)
-	return missed
+	picks, bound, prices := f.solve(ctx, o)
+	value, whole := f.give(d, picks)
+	d.prices = f.perCard(d, prices)
+	if !whole {
+		return value // another set of servers than the bound is of
+	}
+	if missed := value - bound; missed > rounding*(1+value) {
+		return missed
+	}
+	return 0
 }
 
-// give hands the picked options to the draft.
-func (f *pool) give(d *draft, pick []int) {
-	for i, k := range pick {
+// rounding is the relative difference of sums that counts as none.
+const rounding = 1e-9
+
+// give hands the picks to the draft, purchases first. Rows are necessary for a packing, but for odd sizes of replicas they are not
+// sufficient: a server whose option turns out not to fit gets the next that does. It returns the value given, and whether all got theirs.
+func (f *pool) give(d *draft, p picks) (value float64, whole bool) {
+	for i, yes := range p.bought {
+		if yes {
+			d.buy(f.purchases[i].pool, 1)
+			value += f.purchases[i].price
+		}
+	}
+	whole = true
+	for i, k := range p.options {
 		if k == unserved {
 			continue
 		}
 		s := &f.servers[i]
-		j := s.options[k].candidate
-		d.give(s.index, j, d.p.Servers[s.index].Candidates[j].Replicas)
+		candidates := d.p.Servers[s.index].Candidates
+		try := append([]option{s.options[k]}, s.options...)
+		for n, o := range try {
+			if c := &candidates[o.candidate]; d.fits(c) {
+				d.give(s.index, o.candidate, c.Replicas)
+				value += c.Value
+				whole = whole && n == 0
+				break
+			}
+			whole = false
+		}
 	}
+	return value, whole
+}
+
+// perCard is what one card more of each type of the problem would save, given the prices of the rows.
+func (f *pool) perCard(d *draft, prices []float64) map[string]float64 {
+	per := make(map[string]float64, len(d.stock))
+	for t := range d.stock {
+		per[t] = 0
+	}
+	for r, k := range f.kinds {
+		if r < len(prices) {
+			per[k.name] += prices[r] / float64(k.size)
+		}
+	}
+	return per
 }
 
 func newPool(d *draft, levels []level) *pool {
 	f := &pool{levels: len(levels)}
-	rows := map[string]int{}
+	rows := f.rows(d, levels)
 	var values []float64
 	for l := range levels {
 		for _, r := range levels[l].servers {
-			s := server{index: r.server, level: l}
-			least := map[int]int{}
+			s := server{index: r.server, level: l, options: make([]option, 0, len(r.candidates))}
 			for _, j := range r.candidates {
 				c := &d.p.Servers[r.server].Candidates[j]
-				if !d.fits(c) {
-					continue
+				o := option{candidate: j, value: c.Value}
+				possible := true
+				if !d.p.Unlimited {
+					c.uses(func(kind string, replicas, units int) {
+						o.uses, possible = f.take(o.uses, possible, rows[kind], replicas, units)
+					})
 				}
-				row := -1
-				if !d.p.Unlimited && c.Units() > 0 {
-					var ok bool
-					if row, ok = rows[c.Type]; !ok {
-						row = len(f.capacity)
-						rows[c.Type] = row
-						f.capacity = append(f.capacity, float64(d.left[c.Type]))
-					}
+				if possible && !slices.ContainsFunc(s.options, func(better option) bool { return better.within(o) }) {
+					s.options = append(s.options, o)
+					values = append(values, c.Value)
 				}
-				if n, ok := least[row]; ok && n <= c.Units() || row >= 0 && has(least, -1) {
-					continue // another of the type, or one that takes nothing, has no more value and takes no more
-				}
-				least[row] = c.Units()
-				s.options = append(s.options, option{j, row, c.Units(), c.Value})
-				values = append(values, c.Value)
 			}
 			if len(s.options) > 0 {
 				f.servers = append(f.servers, s)
 			}
 		}
 	}
+	for i := range f.purchases {
+		values = append(values, f.purchases[i].price)
+	}
 	f.step = step(values)
 	return f
 }
 
-func has(m map[int]int, k int) bool { _, ok := m[k]; return ok }
+// within says whether the option takes no more of anything than the other. Options come in the order of value.
+func (o *option) within(other option) bool {
+	for _, u := range o.uses {
+		if !slices.ContainsFunc(other.uses, func(v use) bool { return v.row == u.row && v.amount >= u.amount }) {
+			return false
+		}
+	}
+	return true
+}
+
+// take adds what replicas take of the rows of their type, and says whether that can be had at all.
+func (f *pool) take(uses []use, possible bool, rows []int, replicas, units int) ([]use, bool) {
+	if len(rows) == 0 {
+		return uses, false
+	}
+	for _, r := range rows {
+		if f.kinds[r].size > units {
+			break
+		}
+		n := float64(replicas * (units / f.kinds[r].size))
+		uses = append(uses, use{r, n})
+		possible = possible && n <= f.capacity[r]
+	}
+	return uses, possible
+}
+
+// rows makes the rows of each type: one that counts cards; or, where there are nodes, one for each size of replicas, the smallest first,
+// that counts the places for replicas of that size. A replica takes as many places of a smaller size as it would hold of them.
+func (f *pool) rows(d *draft, levels []level) map[string][]int {
+	if d.p.Unlimited {
+		return nil
+	}
+	sizes := map[string][]int{}
+	for l := range levels {
+		for _, r := range levels[l].servers {
+			for j := range d.p.Servers[r.server].Candidates {
+				d.p.Servers[r.server].Candidates[j].uses(func(kind string, _, units int) {
+					if s := d.stock[kind]; s == nil || s.nodes == nil {
+						units = 1
+					}
+					if !slices.Contains(sizes[kind], units) {
+						sizes[kind] = append(sizes[kind], units)
+					}
+				})
+			}
+		}
+	}
+	rows := map[string][]int{}
+	for _, name := range slices.Sorted(maps.Keys(sizes)) {
+		slices.Sort(sizes[name])
+		for _, size := range sizes[name] {
+			rows[name] = append(rows[name], len(f.kinds))
+			f.kinds = append(f.kinds, kind{name, size})
+			f.capacity = append(f.capacity, d.places(name, size))
+		}
+	}
+	for i, e := range d.p.Elastic {
+		for range e.Limit - d.bought[i] {
+			p := purchase{pool: i, price: e.Price}
+			for _, r := range rows[e.Type] {
+				if n := float64(e.Cards / f.kinds[r].size); n > 0 {
+					p.cards = append(p.cards, use{r, n})
+					f.capacity[r] += n
+				}
+			}
+			if len(p.cards) > 0 {
+				f.purchases = append(f.purchases, p)
+			}
+		}
+	}
+	return rows
+}
+
+// places is the number of replicas of a size that fit beside those that are placed, as far as a count can tell.
+func (d *draft) places(name string, size int) float64 {
+	s := d.stock[name]
+	if s == nil {
+		return 0
+	}
+	if s.nodes == nil {
+		return float64(s.left / size)
+	}
+	n := s.slots(size)
+	for cards, replicas := range s.placed {
+		n -= replicas * (cards / size)
+	}
+	return float64(max(0, n))
+}
 
 // step is the largest amount of which all values are multiples, to a hundredth of a cent; 0 where there is none.
 func step(values []float64) float64 {
@@ -132,85 +283,141 @@ func step(values []float64) float64 {
 	return float64(g) * unit
 }
 
-// solve picks an option for each server, or unserved, and says by how much the value may be above the optimum.
-func (f *pool) solve(ctx context.Context, o branch.Options) ([]int, float64) {
-	n := len(f.servers)
-	if n == 0 {
-		return nil, 0
-	}
+// solve makes the picks, with a bound on the value of all picks that serve as many of each level, and the prices of the rows.
+func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []float64) {
+	p := f.nothing()
 	all := make([]int, f.levels) // nobody is left out
 	prog, columns := f.program(f.levels, all, -1, nil)
 	res := branch.Solve(ctx, prog, o)
 	if res.Pick != nil {
-		return f.picked(res.Pick, columns), max(0, res.Cost-res.Bound)
+		f.read(res.Pick, columns, p)
+		return p, res.Bound, res.Prices
 	}
-	pick := f.weighted(ctx, o)
+	f.weighted(ctx, o, p)
 	out := make([]int, f.levels)
 	for l := range f.levels {
-		f.insert(pick, l)
-		if out[l] = f.left(pick, l); out[l] > 0 {
+		f.insert(p, l)
+		if out[l] = f.left(p, l); out[l] > 0 {
 			prog, columns := f.program(l+1, out, l, nil)
 			c := o
-			c.Incumbent, c.Step, c.Excess, c.Work = f.columns(pick[:prog.Sets()], columns), 1, tieBreak, int(float64(o.Work)*countWork)
+			c.Incumbent, c.Step, c.Excess, c.Work = f.write(p, columns), 1, tieBreak, int(float64(o.Work)*countWork)
 			res := branch.Solve(ctx, prog, c)
 			if n := int(math.Floor(res.Cost)); n < out[l] {
-				copy(pick, f.picked(res.Pick, columns))
-				f.drop(pick, l)
+				f.read(res.Pick, columns, p)
+				f.drop(p, l)
 				out[l] = n
 			}
 		}
 	}
 	prog, columns = f.program(f.levels, out, -1, nil)
-	o.Incumbent = f.columns(pick, columns)
+	o.Incumbent = f.write(p, columns)
 	res = branch.Solve(ctx, prog, o)
-	return f.picked(res.Pick, columns), max(0, res.Cost-res.Bound)
+	f.read(res.Pick, columns, p)
+	return p, res.Bound, res.Prices
+}
+
+// nothing serves nobody and buys nothing.
+func (f *pool) nothing() picks {
+	p := picks{make([]int, len(f.servers)), make([]bool, len(f.purchases))}
+	for i := range p.options {
+		p.options[i] = unserved
+	}
+	return p
 }
 
 // weighted is a good start: the value is minimised where a server that gets nothing costs the more the higher its level, though not so much
 // more that lower levels count for nothing.
-func (f *pool) weighted(ctx context.Context, o branch.Options) []int {
+func (f *pool) weighted(ctx context.Context, o branch.Options, p picks) {
+	ratio := min(weightRatio, math.Pow(1e9, 1/float64(f.levels)))
+	weight := make([]float64, f.levels)
+	for l := range weight {
+		weight[l] = f.dearest() * math.Pow(ratio, float64(f.levels-l))
+	}
+	prog, columns := f.program(f.levels, nil, -1, weight)
+	o.Step, o.Gap, o.Work = 0, max(o.Gap, 1e-9), o.Work/10
+	if res := branch.Solve(ctx, prog, o); res.Pick != nil {
+		f.read(res.Pick, columns, p)
+	}
+}
+
+// weightRatio is how many times more a server weighs than one of the level below, or, on the lowest level, than the dearest option.
+const weightRatio = 30
+
+func (f *pool) dearest() float64 {
 	most := 1.0
 	for i := range f.servers {
 		for _, c := range f.servers[i].options {
 			most = max(most, c.value)
 		}
 	}
-	ratio := min(weightRatio, math.Pow(1e9, 1/float64(f.levels)))
-	weight := make([]float64, f.levels)
-	for l := range weight {
-		weight[l] = most * math.Pow(ratio, float64(f.levels-l))
-	}
-	prog, columns := f.program(f.levels, nil, -1, weight)
-	o.Step, o.Gap, o.Work = 0, max(o.Gap, 1e-9), o.Work/10
-	res := branch.Solve(ctx, prog, o)
-	return f.picked(res.Pick, columns)
+	return most
 }
 
-// weightRatio is how many times more a server weighs than one of the level below, or, on the lowest level, than the dearest option.
-const weightRatio = 30
+// free is what the picks leave of the rows.
+func (f *pool) free(p picks) []float64 {
+	left := slices.Clone(f.capacity)
+	for i, k := range p.options {
+		if k != unserved {
+			for _, u := range f.servers[i].options[k].uses {
+				left[u.row] -= u.amount
+			}
+		}
+	}
+	for i, yes := range p.bought {
+		if !yes {
+			for _, u := range f.purchases[i].cards {
+				left[u.row] -= u.amount
+			}
+		}
+	}
+	return left
+}
 
 // drop leaves out those servers below the level that do not fit beside the others.
-func (f *pool) drop(pick []int, level int) {
-	left := slices.Clone(f.capacity)
-	for i, k := range pick {
-		if k == unserved {
-			continue
+func (f *pool) drop(p picks, level int) {
+	had := slices.Clone(p.options)
+	for i := range p.options {
+		if f.servers[i].level > level {
+			p.options[i] = unserved
 		}
-		c := f.servers[i].options[k]
-		if c.row < 0 {
-			continue
-		}
-		if f.servers[i].level > level && float64(c.units) > left[c.row] {
-			pick[i] = unserved
-			continue
-		}
-		left[c.row] -= float64(c.units)
 	}
+	left := f.free(p)
+	for i, k := range had {
+		if k != unserved && p.options[i] == unserved && f.servers[i].options[k].fits(left) {
+			p.options[i] = k
+			f.servers[i].options[k].takeFrom(left)
+		}
+	}
+}
+
+func (o *option) fits(left []float64) bool {
+	for _, u := range o.uses {
+		if u.amount > left[u.row] {
+			return false
+		}
+	}
+	return true
+}
+
+func (o *option) takeFrom(left []float64) {
+	for _, u := range o.uses {
+		left[u.row] -= u.amount
+	}
+}
+
+// share is the largest share that the option takes of what is left of a row.
+func (o *option) share(left []float64) float64 {
+	most := 0.0
+	for _, u := range o.uses {
+		most = max(most, u.amount/left[u.row])
+	}
+	return most
 }
 
 // program is that of the first so many levels. Of level l, out[l] servers at most get nothing: getting nothing is a column that takes one of
 // out[l] of a row. Where count is a level, that level has no such limit, and the cost is the number of its servers that get nothing,
-// plus a tie break; else the cost is the value. With weights instead, any server may get nothing, at that cost. The options that the columns are of are returned.
+// plus a tie break; else the cost is the value. With weights instead, any server may get nothing, at that cost. The options
+// that the columns are of are returned; of purchases, 0 is not made and 1 is.
 func (f *pool) program(levels int, out []int, count int, weight []float64) (*choicelp.Program, []int32) {
 	capacity := slices.Clone(f.capacity)
 	nothing := make([]int, levels)
@@ -232,11 +439,11 @@ func (f *pool) program(levels int, out []int, count int, weight []float64) (*cho
 		if s.level >= levels {
 			break
 		}
-		for k, c := range s.options {
-			if c.row >= 0 {
-				p.AddEntry(c.row, float64(c.units))
+		for k := range s.options {
+			for _, u := range s.options[k].uses {
+				p.AddEntry(u.row, u.amount)
 			}
-			p.EndColumn(c.value * scale)
+			p.EndColumn(s.options[k].value * scale)
 			columns = append(columns, int32(k))
 		}
 		switch {
@@ -253,6 +460,15 @@ func (f *pool) program(levels int, out []int, count int, weight []float64) (*cho
 		}
 		p.EndSet()
 	}
+	for i := range f.purchases {
+		for _, u := range f.purchases[i].cards {
+			p.AddEntry(u.row, u.amount)
+		}
+		p.EndColumn(0)
+		p.EndColumn(f.purchases[i].price * scale)
+		columns = append(columns, 0, 1)
+		p.EndSet()
+	}
 	return p, columns
 }
 
@@ -264,86 +480,87 @@ func (f *pool) most(levels int) float64 {
 			sum += slices.MaxFunc(f.servers[i].options, func(a, b option) int { return cmp.Compare(a.value, b.value) }).value
 		}
 	}
+	for i := range f.purchases {
+		sum += f.purchases[i].price
+	}
 	return sum
 }
 
-// picked turns columns into options.
-func (f *pool) picked(pick []int32, columns []int32) []int {
-	options := make([]int, len(pick))
+// read turns a column for each set of a program into picks. Servers that are not in the program keep theirs.
+func (f *pool) read(pick []int32, columns []int32, p picks) {
+	n := len(pick) - len(f.purchases)
 	for i, j := range pick {
-		options[i] = int(columns[j])
+		if i < n {
+			p.options[i] = int(columns[j])
+		} else {
+			p.bought[i-n] = columns[j] == 1
+		}
 	}
-	return options
 }
 
-// columns turns options into columns of the program with that list.
-func (f *pool) columns(pick []int, columns []int32) []int32 {
-	var js []int32
+// write turns picks into a column for each set of the program that the columns are of.
+func (f *pool) write(p picks, columns []int32) []int32 {
+	var pick []int32
 	j := 0
-	for i := 0; j < len(columns); i++ {
-		end := j + len(f.servers[i].options)
-		if end < len(columns) && columns[end] == unserved {
-			end++
+	end := len(columns) - 2*len(f.purchases)
+	for i := 0; j < end; i++ {
+		next := j + len(f.servers[i].options)
+		if next < end && columns[next] == unserved {
+			next++
 		}
-		at := j + pick[i]
-		if pick[i] == unserved {
-			at = end - 1
+		at := j + p.options[i]
+		if p.options[i] == unserved {
+			at = next - 1
 		}
-		js = append(js, int32(at))
-		j = end
+		pick = append(pick, int32(at))
+		j = next
 	}
-	return js
+	for _, yes := range p.bought {
+		if yes {
+			pick = append(pick, int32(j+1))
+		} else {
+			pick = append(pick, int32(j))
+		}
+		j += 2
+	}
+	return pick
 }
 
-// left is the number of servers of the level that the pick leaves out.
-func (f *pool) left(pick []int, level int) int {
+// left is the number of servers of the level that the picks leave out.
+func (f *pool) left(p picks, level int) int {
 	n := 0
-	for i := range f.servers {
-		if f.servers[i].level == level && pick[i] == unserved {
+	for i, k := range p.options {
+		if f.servers[i].level == level && k == unserved {
 			n++
 		}
 	}
 	return n
 }
 
-// insert serves what servers of the level it can beside those that are served, first those that take the smallest share of a type.
-func (f *pool) insert(pick []int, level int) {
-	left := slices.Clone(f.capacity)
+// insert serves what servers of the level it can beside those that are served, first those that take the smallest share of a row.
+func (f *pool) insert(p picks, level int) {
+	left := f.free(p)
 	var waiting []int
-	for i := range f.servers {
-		if k := pick[i]; k != unserved {
-			if c := f.servers[i].options[k]; c.row >= 0 {
-				left[c.row] -= float64(c.units)
-			}
-		} else if f.servers[i].level == level {
+	share := make([]float64, len(f.servers))
+	for i, k := range p.options {
+		if k == unserved && f.servers[i].level == level {
 			waiting = append(waiting, i)
-		}
-	}
-	share := func(i int) float64 {
-		least := math.Inf(1)
-		for _, c := range f.servers[i].options {
-			if c.row < 0 {
-				return 0
+			share[i] = math.Inf(1)
+			for n := range f.servers[i].options {
+				share[i] = min(share[i], f.servers[i].options[n].share(f.capacity))
 			}
-			least = min(least, float64(c.units)/f.capacity[c.row])
 		}
-		return least
 	}
-	slices.SortStableFunc(waiting, func(a, b int) int { return cmp.Compare(share(a), share(b)) })
+	slices.SortStableFunc(waiting, func(a, b int) int { return cmp.Compare(share[a], share[b]) })
 	for _, i := range waiting {
 		best := math.Inf(1)
-		for k, c := range f.servers[i].options {
-			if c.row < 0 {
-				pick[i] = k
-				best = 0
-				break
-			}
-			if s := float64(c.units) / left[c.row]; float64(c.units) <= left[c.row] && s < best {
-				best, pick[i] = s, k
+		for k := range f.servers[i].options {
+			if o := &f.servers[i].options[k]; o.fits(left) && o.share(left) < best {
+				best, p.options[i] = o.share(left), k
 			}
 		}
-		if c := pick[i]; c != unserved && f.servers[i].options[c].row >= 0 {
-			left[f.servers[i].options[c].row] -= float64(f.servers[i].options[c].units)
+		if k := p.options[i]; k != unserved {
+			f.servers[i].options[k].takeFrom(left)
 		}
 	}
 }

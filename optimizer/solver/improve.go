@@ -33,16 +33,27 @@ func (d *draft) advance(r *ranked, on map[string][]*ranked) string {
 				return ""
 			}
 		}
-		missing := c.Units() - d.left[c.Type]
+		if len(c.Parts) > 0 || d.p.Unlimited {
+			continue // splits are chosen when they fit, not made room for
+		}
+		missing := c.Units() - d.left(c.Type)
 		if from != nil && from.Type == c.Type {
 			missing -= from.Units()
+		}
+		if missing <= 0 && !d.wouldFit(r.server, c) {
+			continue
 		}
 		if missing > 0 {
 			other, alternative, price := d.makeWay(r, c.Type, missing, on[c.Type])
 			if other == nil || from != nil && price >= saves-minGain {
 				continue
 			}
+			was := d.choices[other.server].Candidate
 			d.move(other, alternative)
+			if !d.wouldFit(r.server, c) {
+				d.move(other, was)
+				continue
+			}
 			kind := d.candidate(other.server).Type
 			on[kind] = append(on[kind], other)
 		}
@@ -57,7 +68,7 @@ func (d *draft) advance(r *ranked, on map[string][]*ranked) string {
 func (d *draft) makeWay(r *ranked, kind string, units int, on []*ranked) (other *ranked, candidate int, price float64) {
 	for _, o := range on {
 		from := d.candidate(o.server)
-		if o == r || from == nil || from.Type != kind || from.Units() < units {
+		if o == r || from == nil || len(from.Parts) > 0 || from.Type != kind || from.Units() < units {
 			continue
 		}
 		for _, j := range o.candidates {
@@ -66,13 +77,24 @@ func (d *draft) makeWay(r *ranked, kind string, units int, on []*ranked) (other 
 			if other != nil && p >= price {
 				break
 			}
-			if c.Type != kind && d.fits(c) {
+			if len(c.Parts) == 0 && c.Type != kind && d.fits(c) {
 				other, candidate, price = o, j, p
 				break
 			}
 		}
 	}
 	return other, candidate, price
+}
+
+// wouldFit says whether the server could have the candidate in exchange for what it has.
+func (d *draft) wouldFit(server int, c *Candidate) bool {
+	had := d.choices[server]
+	d.take(server)
+	ok := d.fits(c)
+	if had.Candidate >= 0 {
+		d.give(server, had.Candidate, had.Replicas)
+	}
+	return ok
 }
 
 func (d *draft) move(r *ranked, candidate int) {

@@ -57,9 +57,9 @@ func (m *MILP) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	proven := true
 	lexicographic(d, levelsOf(rank(p)), func(d *draft, levels []level) float64 {
 		f := newPool(d, levels)
-		pick, optimal := m.solve(ctx, f)
-		f.give(d, pick)
-		proven = proven && optimal
+		p, optimal := m.solve(ctx, f)
+		_, whole := f.give(d, p)
+		proven = proven && optimal && whole
 		return 0
 	})
 	s := d.solution(MILPName, math.NaN())
@@ -69,33 +69,33 @@ func (m *MILP) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	return s, nil
 }
 
-// solve picks an option for each server, or unserved, and says whether it is proven that no pick is better.
-func (m *MILP) solve(ctx context.Context, f *pool) ([]int, bool) {
-	pick := make([]int, len(f.servers))
-	for i := range pick {
-		pick[i] = unserved
-	}
+// solve makes the picks and says whether it is proven that none are better.
+func (m *MILP) solve(ctx context.Context, f *pool) (picks, bool) {
+	p := f.nothing()
 	proven := true
 	pass := func(prog *choicelp.Program, columns []int32) {
-		if prog.Sets() == 0 || ctx.Err() != nil {
-			proven = proven && prog.Sets() == 0
+		if prog.Sets() == 0 {
+			return
+		}
+		if ctx.Err() != nil {
+			proven = false
 			return
 		}
 		js, optimal := lpSolve(prog, m.o.Timeout)
 		if proven = proven && optimal; js != nil && feasible(prog, js) {
-			copy(pick, f.picked(js, columns))
+			f.read(js, columns, p)
 		}
 	}
 	out := make([]int, f.levels)
 	for l := range f.levels {
-		f.insert(pick, l)
-		if out[l] = f.left(pick, l); out[l] > 0 {
+		f.insert(p, l)
+		if out[l] = f.left(p, l); out[l] > 0 {
 			pass(f.program(l+1, out, l, nil))
-			out[l] = f.left(pick, l)
+			out[l] = f.left(p, l)
 		}
 	}
 	pass(f.program(f.levels, out, -1, nil))
-	return pick, proven
+	return p, proven
 }
 
 // feasible says whether the pick keeps within the capacity of all rows.

@@ -38,8 +38,10 @@ func rank(p *Problem) []ranked {
 }
 
 func compareCandidates(a, b *Candidate) int {
+	if a.Value != b.Value {
+		return cmp.Compare(a.Value, b.Value)
+	}
 	return cmp.Or(
-		cmp.Compare(a.Value, b.Value),
 		cmp.Compare(a.Cost, b.Cost),
 		cmp.Compare(a.Accelerator, b.Accelerator),
 		cmp.Compare(a.Type, b.Type),

@@ -13,41 +13,58 @@ import (
 type draft struct {
 	p       *Problem
 	choices []Choice
-	left    map[string]int
+	stock   map[string]*stock
+	bought  []int
+	prices  map[string]float64
 }
 
 func newDraft(p *Problem) *draft {
-	d := &draft{p: p, choices: make([]Choice, len(p.Servers)), left: maps.Clone(p.Capacity)}
-	if d.left == nil {
-		d.left = map[string]int{}
-	}
+	d := &draft{p: p, choices: make([]Choice, len(p.Servers)), stock: stocks(p)}
 	for i := range d.choices {
 		d.choices[i] = Choice{Server: i, Candidate: -1}
+	}
+	if len(p.Elastic) > 0 {
+		d.bought = make([]int, len(p.Elastic))
 	}
 	return d
 }
 
-// room is the number of replicas of the candidate that fit into what is left, at most as many as it needs.
+// left is the number of cards of the type that are not taken.
+func (d *draft) left(kind string) int {
+	if s := d.stock[kind]; s != nil {
+		return s.left
+	}
+	return 0
+}
+
+// room is the number of replicas of the candidate that fit into what is left, at most as many as it needs. A split fits in full or not at
+// all.
 func (d *draft) room(c *Candidate) int {
 	if d.p.Unlimited || c.Units() == 0 {
 		return c.Replicas
 	}
-	return min(c.Replicas, d.left[c.Type]/c.UnitsPerReplica)
+	if len(c.Parts) == 0 {
+		return d.stock[c.Type].room(c.UnitsPerReplica, c.Replicas)
+	}
+	for i := range c.Parts {
+		if part := &c.Parts[i]; part.Replicas > 0 && d.stock[part.Type].room(part.UnitsPerReplica, part.Replicas) < part.Replicas {
+			return 0
+		}
+	}
+	return c.Replicas
 }
 
 // fits says whether the candidate can be had in full.
 func (d *draft) fits(c *Candidate) bool { return d.room(c) >= c.Replicas }
 
-// give adds replicas of the candidate to what the server has.
+// give adds replicas of the candidate to what the server has: of a split, all.
 func (d *draft) give(server, candidate, replicas int) {
 	c := &d.p.Servers[server].Candidates[candidate]
 	ch := &d.choices[server]
 	ch.Candidate = candidate
 	ch.Replicas += replicas
 	ch.BestEffort = ch.Replicas < c.Replicas
-	if !d.p.Unlimited && replicas > 0 {
-		d.left[c.Type] -= replicas * c.UnitsPerReplica
-	}
+	d.hold(c, replicas, 1)
 }
 
 // take takes back what the server has.
@@ -56,11 +73,40 @@ func (d *draft) take(server int) {
 	if ch.Candidate < 0 {
 		return
 	}
-	c := &d.p.Servers[server].Candidates[ch.Candidate]
-	if !d.p.Unlimited && ch.Replicas > 0 {
-		d.left[c.Type] += ch.Replicas * c.UnitsPerReplica
-	}
+	d.hold(&d.p.Servers[server].Candidates[ch.Candidate], ch.Replicas, -1)
 	*ch = Choice{Server: server, Candidate: -1}
+}
+
+// hold takes the cards of so many replicas of the candidate, or gives them back where the sign is −1.
+func (d *draft) hold(c *Candidate, replicas, sign int) {
+	if d.p.Unlimited {
+		return
+	}
+	c.uses(func(kind string, n, units int) {
+		if len(c.Parts) == 0 {
+			n = replicas
+		}
+		if n > 0 {
+			d.stock[kind].add(units, sign*n)
+		}
+	})
+}
+
+// buy adds purchases from an elastic pool.
+func (d *draft) buy(pool, n int) {
+	e := &d.p.Elastic[pool]
+	d.bought[pool] += n
+	s := d.stock[e.Type]
+	if s == nil {
+		s = &stock{placed: map[int]int{}}
+		d.stock[e.Type] = s
+	}
+	s.left += n * e.Cards
+	if s.nodes != nil {
+		for range n {
+			s.nodes = append(s.nodes, e.Cards)
+		}
+	}
 }
 
 // served says whether the server has all it needs.
@@ -70,7 +116,10 @@ func (d *draft) served(server int) bool {
 
 // solution closes the draft: reasons are given, the value is summed. bound is NaN where none was proven.
 func (d *draft) solution(name string, bound float64) *Solution {
-	s := &Solution{Choices: d.choices, LowerBound: bound, Solver: name}
+	s := &Solution{Choices: d.choices, LowerBound: bound, Solver: name, Bought: d.bought, Prices: d.prices, Placement: d.placement()}
+	for i, n := range d.bought {
+		s.Value += float64(n) * d.p.Elastic[i].Price
+	}
 	for i := range d.choices {
 		if d.served(i) {
 			s.Value += d.p.Servers[i].Candidates[d.choices[i].Candidate].Value
@@ -80,6 +129,42 @@ func (d *draft) solution(name string, bound float64) *Solution {
 	}
 	s.Gap = gap(s.Value, bound)
 	return s
+}
+
+// placement packs the replicas onto the nodes that are given; bought nodes have the names of their pools with a number.
+func (d *draft) placement() []Placement {
+	if len(d.p.Nodes) == 0 || d.p.Unlimited {
+		return nil
+	}
+	names := map[string][]Node{}
+	for _, n := range d.p.Nodes {
+		names[n.Type] = append(names[n.Type], n)
+	}
+	for i, n := range d.bought {
+		e := &d.p.Elastic[i]
+		for k := range n {
+			names[e.Type] = append(names[e.Type], Node{Name: fmt.Sprintf("%s/%d", e.Name, k), Type: e.Type, Free: e.Cards})
+		}
+	}
+	var all []Placement
+	for kind, nodes := range names {
+		s := d.stock[kind]
+		if s.nodes == nil {
+			continue
+		}
+		slices.SortFunc(nodes, func(a, b Node) int { return cmp.Or(cmp.Compare(b.Free, a.Free), cmp.Compare(a.Name, b.Name)) })
+		sorted := &stock{placed: s.placed}
+		for _, n := range nodes {
+			sorted.nodes = append(sorted.nodes, n.Free)
+		}
+		sorted.pack(func(node, cards, replicas int) {
+			all = append(all, Placement{nodes[node].Name, cards, replicas})
+		})
+	}
+	slices.SortFunc(all, func(a, b Placement) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(b.UnitsPerReplica, a.UnitsPerReplica))
+	})
+	return all
 }
 
 // gap is how far value may be above the optimum, relative to the bound; bounds and values are at least 0.
@@ -104,20 +189,13 @@ func (d *draft) reason(server int) string {
 	if len(s.Candidates) == 0 {
 		return "no accelerator meets its targets"
 	}
-	type lack struct {
-		kind                 string
-		needs, left, missing int
-	}
 	best := map[string]lack{}
 	ch := &d.choices[server]
-	for _, c := range s.Candidates {
-		left := d.left[c.Type]
-		if ch.BestEffort && s.Candidates[ch.Candidate].Type == c.Type {
-			left += ch.Replicas * s.Candidates[ch.Candidate].UnitsPerReplica
-		}
-		l := lack{c.Type, c.Units(), left, c.Units() - left}
-		if old, ok := best[c.Type]; !ok || l.missing < old.missing {
-			best[c.Type] = l
+	for i := range s.Candidates {
+		c := &s.Candidates[i]
+		l := d.lacks(c, ch.BestEffort && s.Candidates[ch.Candidate].Type == c.Type, ch)
+		if old, ok := best[l.kind]; !ok || l.missing < old.missing {
+			best[l.kind] = l
 		}
 	}
 	lacks := slices.SortedFunc(maps.Values(best), func(a, b lack) int {
@@ -129,13 +207,38 @@ func (d *draft) reason(server int) string {
 	}
 	for i, l := range lacks[:min(len(lacks), shownLacks)] {
 		if i == 0 {
-			fmt.Fprintf(&b, "needs %d × %s, %d left", l.needs, l.kind, l.left)
+			b.WriteString("needs ")
 		} else {
-			fmt.Fprintf(&b, "; or %d × %s, %d left", l.needs, l.kind, l.left)
+			b.WriteString("; or ")
+		}
+		fmt.Fprintf(&b, "%d × %s, %d left", l.needs, l.kind, l.left)
+		if l.missing <= 0 {
+			b.WriteString(", on nodes with too few each")
 		}
 	}
 	if more := len(lacks) - shownLacks; more > 0 {
 		fmt.Fprintf(&b, "; or one of %d more types", more)
 	}
 	return b.String()
+}
+
+// lack is what a candidate lacks: of a split, the type that it lacks most of.
+type lack struct {
+	kind                 string
+	needs, left, missing int
+}
+
+func (d *draft) lacks(c *Candidate, has bool, ch *Choice) lack {
+	var worst lack
+	first := true
+	c.uses(func(kind string, replicas, units int) {
+		left := d.left(kind)
+		if has {
+			left += ch.Replicas * d.p.Servers[ch.Server].Candidates[ch.Candidate].UnitsPerReplica
+		}
+		if l := (lack{kind, replicas * units, left, replicas*units - left}); first || l.missing > worst.missing {
+			worst, first = l, false
+		}
+	})
+	return worst
 }

@@ -70,7 +70,7 @@ func (d *draft) roundRobin(servers []ranked) {
 // startable is the first candidate of which at least one replica fits, -1 where none does.
 func (d *draft) startable(r *ranked) int {
 	for _, j := range r.candidates {
-		if d.room(&d.p.Servers[r.server].Candidates[j]) > 0 {
+		if c := &d.p.Servers[r.server].Candidates[j]; len(c.Parts) == 0 && d.room(c) > 0 {
 			return j
 		}
 	}

@@ -22,10 +22,38 @@ type Candidate struct {
 	Cost float64
 	// Value is what is minimised: the cost plus the price of change.
 	Value float64
+	// Parts of a candidate over several types: what it takes instead of Replicas × UnitsPerReplica of Type. Replicas is their sum. A split
+	// is taken in full or not at all, never as best effort.
+	Parts []Part
+}
+
+// Part is the part of a split candidate that runs on one accelerator.
+type Part struct {
+	Accelerator, Type         string
+	Replicas, UnitsPerReplica int
+	// Share of the server's requests that the part is assumed to get, from 0 to 1.
+	Share float64
+}
+
+// uses calls f for each type that the candidate takes cards of.
+func (c *Candidate) uses(f func(kind string, replicas, unitsPerReplica int)) {
+	if len(c.Parts) == 0 {
+		if c.Replicas > 0 {
+			f(c.Type, c.Replicas, c.UnitsPerReplica)
+		}
+		return
+	}
+	for i := range c.Parts {
+		f(c.Parts[i].Type, c.Parts[i].Replicas, c.Parts[i].UnitsPerReplica)
+	}
 }
 
 // Units is the number of cards the candidate takes in all.
-func (c Candidate) Units() int { return c.Replicas * c.UnitsPerReplica }
+func (c Candidate) Units() int {
+	n := 0
+	c.uses(func(_ string, replicas, units int) { n += replicas * units })
+	return n
+}
 
 // Server is one server with its ways to be served.
 type Server struct {
@@ -43,13 +71,40 @@ type Problem struct {
 	Servers []Server
 	// Capacity is the number of cards that can be placed, by type. A type that is absent has none.
 	Capacity map[string]int
-	// Unlimited ignores Capacity.
+	// Nodes with their free cards, of types whose replicas have to fit on nodes. They replace the Capacity of their types: what is left on a
+	// node is capacity only for replicas that it holds.
+	Nodes []Node
+	// Elastic is capacity that does not exist yet but can be bought. Only exact and auto buy.
+	Elastic []Elastic
+	// Unlimited ignores capacity of all kinds.
 	Unlimited bool
 	// SaturationPolicy says how servers that cannot be served in full share what is left: a v1alpha1.Saturation constant; empty is None.
 	SaturationPolicy string
 	// DelayedBestEffort serves best effort after all priorities had their turn. Without it, the best effort of a priority comes before the
 	// service of lower ones.
 	DelayedBestEffort bool
+}
+
+// Node is a node with cards of one type.
+type Node struct {
+	// Name is unique among the nodes of a problem.
+	Name string
+	Type string
+	// Free cards: those that nobody else's pods hold, on a node that takes pods.
+	Free int
+}
+
+// Elastic is a node pool that can grow in time: what comes too late must not be in the problem.
+type Elastic struct {
+	// Name is unique among the elastic pools of a problem.
+	Name string
+	Type string
+	// Cards that come with each purchase, on one node.
+	Cards int
+	// Limit is the largest number of purchases.
+	Limit int
+	// Price of a purchase in cents per hour, beside the cost of the candidates that use it.
+	Price float64
 }
 
 // Choice is what a server gets.
@@ -70,7 +125,14 @@ type Choice struct {
 type Solution struct {
 	// Choices, one for each server, in the order of Problem.Servers.
 	Choices []Choice
-	// Value is the sum of the values of the candidates of all servers that are served in full. Best effort does not count.
+	// Bought is the number of purchases from each of Problem.Elastic; nil where there are none to buy from.
+	Bought []int
+	// Placement is a packing of all replicas onto Problem.Nodes, of types that nodes were given of; sorted by node, then cards.
+	Placement []Placement
+	// Prices are what one card more of each type would save, in cents per hour, by the relaxation; nil where the solver has none. Types of
+	// which there is enough have 0.
+	Prices map[string]float64
+	// Value is the sum of the values of the candidates of all servers that are served in full, and of purchases. Best effort does not count.
 	Value float64
 	// LowerBound on the value of any plan that serves as many servers of each priority; NaN where the solver proves none.
 	LowerBound float64
@@ -80,6 +142,12 @@ type Solution struct {
 	Solver string
 	// Why a solver that delegates picked this one; else empty.
 	Why string
+}
+
+// Placement says that a node holds replicas of a size.
+type Placement struct {
+	Node                      string
+	UnitsPerReplica, Replicas int
 }
 
 // Solver solves problems. At the context's deadline it returns the best plan it has. A problem that Validate finds fault with is an error.

@@ -39,11 +39,52 @@ func (p *Problem) Validate() error {
 			faults = append(faults, fmt.Errorf("capacity[%s]: %d is not between 0 and %d", t, n, maxUnits))
 		}
 	}
+	faults = append(faults, p.validNodes()...)
 	if err := validPolicy(p.SaturationPolicy); err != nil {
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
 }
+
+func (p *Problem) validNodes() []error {
+	var faults []error
+	nodes := make(map[string]bool, len(p.Nodes))
+	for _, n := range p.Nodes {
+		if nodes[n.Name] {
+			faults = append(faults, fmt.Errorf("nodes[%s]: given twice, names are unique", n.Name))
+		}
+		nodes[n.Name] = true
+		if n.Type == "" {
+			faults = append(faults, fmt.Errorf("nodes[%s].type: empty", n.Name))
+		}
+		if n.Free < 0 || n.Free > maxUnits {
+			faults = append(faults, fmt.Errorf("nodes[%s].free: %d is not between 0 and %d", n.Name, n.Free, maxUnits))
+		}
+	}
+	pools := make(map[string]bool, len(p.Elastic))
+	for _, e := range p.Elastic {
+		if pools[e.Name] {
+			faults = append(faults, fmt.Errorf("elastic[%s]: given twice, names are unique", e.Name))
+		}
+		pools[e.Name] = true
+		if e.Type == "" {
+			faults = append(faults, fmt.Errorf("elastic[%s].type: empty", e.Name))
+		}
+		if e.Cards < 1 || e.Cards > maxPurchase {
+			faults = append(faults, fmt.Errorf("elastic[%s].cards: %d is not between 1 and %d", e.Name, e.Cards, maxPurchase))
+		}
+		if e.Limit < 0 || e.Limit > maxPurchase {
+			faults = append(faults, fmt.Errorf("elastic[%s].limit: %d is not between 0 and %d", e.Name, e.Limit, maxPurchase))
+		}
+		if math.IsNaN(e.Price) || math.IsInf(e.Price, 0) || e.Price < 0 {
+			faults = append(faults, fmt.Errorf("elastic[%s].price: %v is not a number of at least 0", e.Name, e.Price))
+		}
+	}
+	return faults
+}
+
+// maxPurchase bounds purchases and their cards: each is a decision of its own.
+const maxPurchase = 10_000
 
 func (c *Candidate) validate() error {
 	var faults []error
@@ -58,7 +99,9 @@ func (c *Candidate) validate() error {
 	switch {
 	case c.Replicas < 0:
 		faults = append(faults, fmt.Errorf("replicas: %d is below 0", c.Replicas))
-	case c.Replicas == 0:
+	case c.Replicas == 0 && len(c.Parts) == 0:
+	case len(c.Parts) > 0:
+		faults = append(faults, c.validParts()...)
 	case c.Type == "":
 		faults = append(faults, errors.New("type: empty, a candidate with replicas needs one"))
 	case c.UnitsPerReplica < 1:
@@ -67,6 +110,30 @@ func (c *Candidate) validate() error {
 		faults = append(faults, fmt.Errorf("replicas: %d × %d units is above %d", c.Replicas, c.UnitsPerReplica, maxUnits))
 	}
 	return errors.Join(faults...)
+}
+
+func (c *Candidate) validParts() []error {
+	var faults []error
+	sum := 0
+	types := map[string]bool{}
+	for i, part := range c.Parts {
+		if part.Type == "" || types[part.Type] {
+			faults = append(faults, fmt.Errorf("parts[%d].type: %q is empty or given twice", i, part.Type))
+		}
+		types[part.Type] = true
+		if part.Replicas < 1 || part.UnitsPerReplica < 1 || part.Replicas > maxUnits/part.UnitsPerReplica {
+			faults = append(faults, fmt.Errorf("parts[%d]: %d replicas of %d units, allowed are at least 1 and in all %d", i, part.Replicas,
+				part.UnitsPerReplica, maxUnits))
+		}
+		if math.IsNaN(part.Share) || part.Share < 0 || part.Share > 1 {
+			faults = append(faults, fmt.Errorf("parts[%d].share: %v is not between 0 and 1", i, part.Share))
+		}
+		sum += part.Replicas
+	}
+	if sum != c.Replicas {
+		faults = append(faults, fmt.Errorf("replicas: %d is not the sum %d of the parts", c.Replicas, sum))
+	}
+	return faults
 }
 
 func validPolicy(name string) error {

@@ -21,6 +21,7 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	taken := map[string]int{}
+	held := map[size]int{}
 	value := 0.0
 	for i, c := range s.Choices {
 		name := p.Servers[i].Name
@@ -35,7 +36,10 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 			}
 		default:
 			x := p.Servers[i].Candidates[c.Candidate]
-			taken[x.Type] += c.Replicas * x.UnitsPerReplica
+			for _, part := range parts(x, c.Replicas) {
+				taken[part.Type] += part.Replicas * part.UnitsPerReplica
+				held[size{part.Type, part.UnitsPerReplica}] += part.Replicas
+			}
 			switch {
 			case c.BestEffort && (c.Replicas < 1 || c.Replicas >= x.Replicas || c.Reason == ""):
 				fault("%s: best effort with %d of %d replicas, reason %q", name, c.Replicas, x.Replicas, c.Reason)
@@ -49,10 +53,22 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 			}
 		}
 	}
-	for t, n := range taken {
-		if !p.Unlimited && n > p.Capacity[t] {
-			fault("%d of %d %s taken", n, p.Capacity[t], t)
+	have := cards(p)
+	for i, n := range s.Bought {
+		e := p.Elastic[i]
+		if n < 0 || n > e.Limit {
+			fault("%d of %d purchases from %s", n, e.Limit, e.Name)
 		}
+		have[e.Type] += n * e.Cards
+		value += float64(n) * e.Price
+	}
+	for t, n := range taken {
+		if !p.Unlimited && n > have[t] {
+			fault("%d of %d %s taken", n, have[t], t)
+		}
+	}
+	if !p.Unlimited {
+		faults = append(faults, checkPlacement(p, s, held)...)
 	}
 	if math.Abs(value-s.Value) > tolerance*(1+value) {
 		fault("value %v, but the choices sum to %v", s.Value, value)
@@ -72,6 +88,62 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 	return errors.Join(faults...)
 }
 
+// size is replicas of so many cards of a type.
+type size struct {
+	kind  string
+	cards int
+}
+
+// parts are what the candidate takes with so many replicas.
+func parts(c solver.Candidate, replicas int) []solver.Part {
+	if len(c.Parts) > 0 {
+		return c.Parts
+	}
+	return []solver.Part{{Type: c.Type, Replicas: replicas, UnitsPerReplica: c.UnitsPerReplica}}
+}
+
+// cards are those of each type before purchases; of types with nodes, those on nodes.
+func cards(p *solver.Problem) map[string]int {
+	have := map[string]int{}
+	for t, n := range p.Capacity {
+		have[t] = n
+	}
+	for _, n := range p.Nodes {
+		have[n.Type] = 0
+	}
+	for _, n := range p.Nodes {
+		have[n.Type] += n.Free
+	}
+	return have
+}
+
+// checkPlacement judges the packing: no node holds more than it has, and all replicas of types with nodes are somewhere.
+func checkPlacement(p *solver.Problem, s *solver.Solution, held map[size]int) []error {
+	var faults []error
+	free, kind, packed := map[string]int{}, map[string]string{}, map[string]bool{}
+	for _, n := range p.Nodes {
+		free[n.Name], kind[n.Name], packed[n.Type] = n.Free, n.Type, true
+	}
+	for i, n := range s.Bought {
+		for k := range n {
+			name := fmt.Sprintf("%s/%d", p.Elastic[i].Name, k)
+			free[name], kind[name] = p.Elastic[i].Cards, p.Elastic[i].Type
+		}
+	}
+	for _, x := range s.Placement {
+		if free[x.Node] -= x.Replicas * x.UnitsPerReplica; free[x.Node] < 0 {
+			faults = append(faults, fmt.Errorf("node %s is overdrawn by %d", x.Node, -free[x.Node]))
+		}
+		held[size{kind[x.Node], x.UnitsPerReplica}] -= x.Replicas
+	}
+	for z, n := range held {
+		if packed[z.kind] && n != 0 {
+			faults = append(faults, fmt.Errorf("%d replicas of %d × %s are not placed", n, z.cards, z.kind))
+		}
+	}
+	return faults
+}
+
 // Standing is how good a plan is: servers served in full by priority, the highest first, and their value.
 type Standing struct {
 	Priorities []int
@@ -87,6 +159,9 @@ func Of(p *solver.Problem, s *solver.Solution) Standing {
 			st.add(p.Servers[i].Priority, 1)
 			st.Value += p.Servers[i].Candidates[c.Candidate].Value
 		}
+	}
+	for i, n := range s.Bought {
+		st.Value += float64(n) * p.Elastic[i].Price
 	}
 	return st
 }
@@ -146,36 +221,130 @@ func BruteForce(p *solver.Problem) Standing {
 	for i := range best.Served {
 		best.Served[i] = -1
 	}
-	left := map[string]int{}
-	for t, n := range p.Capacity {
-		left[t] = n
+	left := cards(p)
+	for _, e := range p.Elastic {
+		left[e.Type] += e.Limit * e.Cards
 	}
 	now := standing(p)
+	held := map[size]int{}
 	var try func(i int)
 	try = func(i int) {
 		if i == len(p.Servers) {
-			if now.Compare(best) < 0 {
+			price, ok := cheapestPurchases(p, held)
+			if now.Value += price; ok && now.Compare(best) < 0 {
 				copy(best.Served, now.Served)
 				best.Value = now.Value
 			}
+			now.Value -= price
 			return
 		}
 		for _, c := range p.Servers[i].Candidates {
-			units := c.Replicas * c.UnitsPerReplica
-			if units > left[c.Type] && !p.Unlimited {
-				continue
+			fits := true
+			for _, x := range parts(c, c.Replicas) {
+				left[x.Type] -= x.Replicas * x.UnitsPerReplica
+				held[size{x.Type, x.UnitsPerReplica}] += x.Replicas
+				fits = fits && (left[x.Type] >= 0 || p.Unlimited)
 			}
-			left[c.Type] -= units
-			now.add(p.Servers[i].Priority, 1)
-			before := now.Value
-			now.Value += c.Value
-			try(i + 1)
-			now.Value = before
-			now.add(p.Servers[i].Priority, -1)
-			left[c.Type] += units
+			if fits {
+				now.add(p.Servers[i].Priority, 1)
+				before := now.Value
+				now.Value += c.Value
+				try(i + 1)
+				now.Value = before
+				now.add(p.Servers[i].Priority, -1)
+			}
+			for _, x := range parts(c, c.Replicas) {
+				left[x.Type] += x.Replicas * x.UnitsPerReplica
+				held[size{x.Type, x.UnitsPerReplica}] -= x.Replicas
+			}
 		}
 		try(i + 1)
 	}
 	try(0)
 	return best
+}
+
+// cheapestPurchases is the least price at which the replicas can be placed; all combinations of purchases are tried.
+func cheapestPurchases(p *solver.Problem, held map[size]int) (float64, bool) {
+	if p.Unlimited || len(p.Nodes) == 0 && len(p.Elastic) == 0 {
+		return 0, true
+	}
+	best, found := 0.0, false
+	bought := make([]int, len(p.Elastic))
+	var try func(i int, price float64)
+	try = func(i int, price float64) {
+		if found && price >= best {
+			return
+		}
+		if i == len(p.Elastic) {
+			if placeable(p, bought, held) {
+				best, found = price, true
+			}
+			return
+		}
+		for n := 0; n <= p.Elastic[i].Limit; n++ {
+			bought[i] = n
+			try(i+1, price+float64(n)*p.Elastic[i].Price)
+		}
+		bought[i] = 0
+	}
+	try(0, 0)
+	return best, found
+}
+
+// placeable tries all ways to place the replicas, type by type.
+func placeable(p *solver.Problem, bought []int, held map[size]int) bool {
+	bins := map[string][]int{}
+	onNodes := map[string]bool{}
+	for _, n := range p.Nodes {
+		onNodes[n.Type] = true
+		bins[n.Type] = append(bins[n.Type], n.Free)
+	}
+	for t := range held {
+		if !onNodes[t.kind] {
+			bins[t.kind] = []int{p.Capacity[t.kind]}
+		}
+	}
+	for i, n := range bought {
+		e := p.Elastic[i]
+		for range n {
+			if onNodes[e.Type] {
+				bins[e.Type] = append(bins[e.Type], e.Cards)
+			} else if len(bins[e.Type]) > 0 {
+				bins[e.Type][0] += e.Cards
+			}
+		}
+	}
+	items := map[string][]int{}
+	for z, n := range held {
+		for range n {
+			items[z.kind] = append(items[z.kind], z.cards)
+		}
+	}
+	for t, list := range items {
+		if !pack(bins[t], list) {
+			return false
+		}
+	}
+	return true
+}
+
+func pack(bins, items []int) bool {
+	if len(items) == 0 {
+		return true
+	}
+	tried := map[int]bool{}
+	for i, b := range bins {
+		if b < items[0] || tried[b] {
+			continue
+		}
+		tried[b] = true
+		bins[i] -= items[0]
+		ok := pack(bins, items[1:])
+		bins[i] += items[0]
+		if ok {
+			return true
+		}
+	}
+	return false
 }

@@ -74,6 +74,11 @@ func plansHold(t *testing.T, s solver.Solver, n int) {
 			t.Fatalf("seed %d: better than the best %+v: %+v", seed, best, Of(p, got))
 		}
 	}
+	for seed := range uint64(n / 4) {
+		p := instances.Placed(seed)
+		p.SaturationPolicy = policies[seed%uint64(len(policies))]
+		solveAndCheck(t, s, p)
+	}
 	solveAndCheck(t, s, instances.Fleet(1, 60, 8, .5))
 }
 
@@ -81,6 +86,9 @@ func plansHold(t *testing.T, s solver.Solver, n int) {
 func orderless(t *testing.T, s solver.Solver, n int) {
 	for seed := range uint64(n) {
 		p := instances.Small(seed)
+		if seed%2 == 0 {
+			p = instances.Placed(seed)
+		}
 		p.SaturationPolicy = policies[seed%uint64(len(policies))]
 		first := solve(t, s, p)
 		if diff := cmp.Diff(first, solve(t, s, p), cmpopts.EquateNaNs()); diff != "" {

@@ -44,6 +44,41 @@ func Small(seed uint64) *solver.Problem {
 	return p
 }
 
+// Placed is a small problem in which some types are on nodes, some can be bought, and some candidates are split over two types.
+func Placed(seed uint64) *solver.Problem {
+	p := Small(seed)
+	r := source(seed + 1<<32)
+	p.Servers = p.Servers[:min(len(p.Servers), 4)]
+	for t := range 3 {
+		if r.IntN(2) == 0 {
+			for n := range 1 + r.IntN(3) {
+				p.Nodes = append(p.Nodes, solver.Node{Name: fmt.Sprintf("%s-%d", typeName(t), n), Type: typeName(t), Free: r.IntN(6)})
+			}
+		}
+		if r.IntN(3) == 0 {
+			p.Elastic = append(p.Elastic, solver.Elastic{Name: "more-" + typeName(t), Type: typeName(t), Cards: 1 + r.IntN(4), Limit: r.IntN(3), Price: float64(r.IntN(5))})
+		}
+	}
+	for i := range p.Servers {
+		for j := range p.Servers[i].Candidates {
+			c := &p.Servers[i].Candidates[j]
+			if c.Replicas > 0 && r.IntN(3) == 0 {
+				c.UnitsPerReplica = 1 << r.IntN(3)
+			}
+			if c.Replicas > 1 && r.IntN(4) == 0 {
+				other := typeName((int(c.Type[0]-'A') + 1) % 3)
+				if other != c.Type {
+					c.Parts = []solver.Part{
+						{Accelerator: c.Type, Type: c.Type, Replicas: 1, UnitsPerReplica: c.UnitsPerReplica, Share: .5},
+						{Accelerator: other, Type: other, Replicas: c.Replicas - 1, UnitsPerReplica: 1, Share: .5},
+					}
+				}
+			}
+		}
+	}
+	return p
+}
+
 func typeName(t int) string { return string(rune('A' + t)) }
 
 // card is an accelerator type: memory in bytes, bandwidth in bytes/s, dense 16-bit FLOP/s, price in cents/hour.
