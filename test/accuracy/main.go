@@ -248,7 +248,10 @@ func tables(data string, pairs [][]fitting.Point) error {
 		}
 	}
 	fmt.Printf("| nothing (prior), median over points | roofline | %d points | %.1f %% | %.1f %% |\n\n", len(priorITL), 100*median(priorITL), 100*median(priorTTFT))
-	return simulated(data)
+	if err := simulated(data); err != nil {
+		return err
+	}
+	return engines()
 }
 
 func prior(k fitting.Knowledge, p fitting.Point) (queueing.Prediction, error) {
