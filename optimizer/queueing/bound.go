@@ -3,7 +3,7 @@ package queueing
 // Bound is the model "fluid-bound", for screening: requests arrive and leave as a fluid, so that nobody waits for a place or behind
 // others, and the batch is the one at which as many leave as arrive,
 //
-//	n = rate · intervals · T(n).
+//	n = rate · stay · T(n).
 //
 // It takes about ten evaluations of the law, prepares nothing, and knows means only. Its latencies are below those of
 // [ContinuousBatching] where T is convex, as it is unless experts are still being touched, so that a rate sized with it is an upper bound
@@ -44,13 +44,13 @@ func (b bound) Open(rate float64) (Prediction, error) {
 func (b bound) Means(rate float64) (Prediction, error) { return b.Open(rate) }
 
 // level is the batch at which as many requests leave as arrive, and the mean time of an iteration over it: the root of
-// rate · intervals · T(n) − n, by regula falsi with the Illinois rule; relative error 1e-6.
+// rate · stay · T(n) − n, by regula falsi with the Illinois rule; relative error 1e-6.
 func (b bound) level(rate float64) (n float64, at node, t float64) {
 	const tolerance, most = 1e-6, 40
 	excess := func(x float64) float64 {
 		at = b.node(x)
 		t, _ = b.iteration(&at, rate, at.idle)
-		return rate*b.intervals()*t - x
+		return rate*b.stay*t - x
 	}
 	high, fhigh := b.full, excess(b.full)
 	if fhigh >= 0 {

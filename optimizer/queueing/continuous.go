@@ -39,6 +39,8 @@ type continuous struct {
 	peak   float64 // peakedness of arrivals: variance over mean of what they bring to many servers
 	budget float64 // tokens per iteration
 	places float64 // requests that may run, at least 1
+	stay   float64 // iterations for which a request holds its place
+	decode float64 // share of them in which it decodes
 	queue  float64 // requests that may wait
 	kv     float64 // KV tokens that a running request holds on average
 	full   float64 // the batch beyond which the budget admits no more than leaves, a whole number
@@ -48,7 +50,7 @@ type continuous struct {
 
 // node is a batch at which iteration times are computed.
 type node struct {
-	n     float64 // decodes
+	n     float64 // running requests
 	idle  float64 // time of an iteration without prompts
 	room  float64 // tokens that the budget leaves for prompts
 	parts float64 // mean number of iterations that a prompt takes
@@ -96,6 +98,8 @@ func newContinuous(law Law, requests Requests, limits Limits) (*continuous, erro
 	if r.input > 0 {
 		r.full = math.Min(r.full, math.Max(1, math.Floor(r.budget*r.output/(r.input+r.output))))
 	}
+	r.stay = r.intervals() + r.parts(math.Max(1, r.budget-r.full/2))
+	r.decode = r.intervals() / r.stay
 	r.rate = r.saturation()
 	return r, nil
 }
@@ -111,16 +115,16 @@ func cv(sd, mean float64) float64 {
 	return sd / mean
 }
 
-// saturation is the rate at which a full batch leaves as fast as it is replaced: rate · intervals · T(rate) = full, by secants, for T grows
+// saturation is the rate at which a full batch leaves as fast as it is replaced: rate · stay · T(rate) = full, by secants, for T grows
 // with the rate, nearly in a straight line.
 func (r *continuous) saturation() float64 {
 	top := r.node(r.full)
 	excess := func(rate float64) float64 {
 		t, _ := r.iteration(&top, rate, top.idle)
-		return rate*r.intervals()*t/r.full - 1
+		return rate*r.stay*t/r.full - 1
 	}
 	a, fa := 0.0, -1.0
-	b := r.full / (r.intervals() * top.idle)
+	b := r.full / (r.stay * top.idle)
 	fb := excess(b)
 	for range 30 {
 		if b-a < 1e-9*b || fb < 1e-9 {
@@ -137,7 +141,7 @@ func (r *continuous) saturation() float64 {
 	return a + (b-a)*max(0, min(1, fa/(fa-fb)))
 }
 
-// node prepares a batch of n decodes.
+// node prepares a batch of n running requests.
 func (r *continuous) node(n float64) node {
 	room := math.Max(1, r.budget-n)
 	return node{n: n, idle: r.law.IterationTime(r.batch(n, 0)), room: room, parts: r.parts(room)}
@@ -149,8 +153,9 @@ func (r *continuous) intervals() float64 { return math.Max(r.output-1, 0.5) }
 // MaxRate implements [Replica].
 func (r *continuous) MaxRate() float64 { return r.rate * (1 - stabilityMargin) }
 
-// batch is an iteration over n decodes and prompts that many prompt tokens.
+// batch is an iteration over n running requests, of which the most part decodes, and that many prompt tokens.
 func (r *continuous) batch(n, tokens float64) Batch {
+	n *= r.decode
 	b := Batch{Decodes: n, DecodeContext: n * r.kv, PrefillTokens: tokens}
 	if tokens > 0 && r.input > 0 {
 		b.Prefills = math.Max(1, tokens/r.input)
@@ -160,7 +165,7 @@ func (r *continuous) batch(n, tokens float64) Batch {
 	return b
 }
 
-// iteration is the mean time of an iteration over the decodes of a node under the rate, and the share of iterations that hold prompts; the search begins at guess.
+// iteration is the mean time of an iteration over the batch of a node under the rate, and the share of iterations that hold prompts; the search begins at guess.
 func (r *continuous) iteration(at *node, rate, guess float64) (mean, busy float64) {
 	if r.input == 0 {
 		return at.idle, 0
@@ -249,10 +254,10 @@ type steady struct {
 	mean       float64 // of iterations, over intervals between tokens
 }
 
-// steady solves the birth–death chain of the number that run: deaths at n/(intervals · T(n)), and up to `queue` waiting ones behind a full
+// steady solves the birth–death chain of the number that run: deaths at n/(stay · T(n)), and up to `queue` waiting ones behind a full
 // batch. Arrivals that are not Poisson have peakedness z and births at the rate of the Bernoulli–Poisson–Pascal approximation,
 //
-//	rate/z + (1 − 1/z) · n / (intervals · T(n)),
+//	rate/z + (1 − 1/z) · n / (stay · T(n)),
 //
 // which keeps the mean and scales the variance by z (Delbrouck, IEEE Trans. Commun. 29(3), 1981). Waiting ones are geometric with the
 // utilisation to the power 1/z. Nobody is prefilled faster than a full batch leaves, so beyond saturation iterations do not grow. No
@@ -266,7 +271,7 @@ func (r *continuous) steady(rate float64) steady {
 		times[i], _ = r.iteration(&r.at[i], s.flow, r.at[i].idle*stretch)
 		stretch = times[i] / r.at[i].idle
 	}
-	offered, own := rate*r.intervals()/r.peak, 1-1/r.peak
+	offered, own := rate*r.stay/r.peak, 1-1/r.peak
 	w, sum, first, second, leaving := 1.0, 1.0, 0.0, 0.0, 0.0
 	empty := 1.0
 	last := r.full
@@ -288,7 +293,7 @@ func (r *continuous) steady(rate float64) steady {
 			w, sum, first, second, leaving, empty = w*shrink, sum*shrink, first*shrink, second*shrink, leaving*shrink, empty*shrink
 		}
 	}
-	use := rate * r.intervals() * t / last // of a full batch
+	use := rate * r.stay * t / last // of a full batch
 	q := geometric(math.Log(use)/r.peak, r.queue)
 	down := math.Exp(-q.log)
 	tail := w * q.sum
@@ -301,8 +306,8 @@ func (r *continuous) steady(rate float64) steady {
 	s.waits = (w*down + tail) / total
 	// The wait for a place under general lengths: that of exponential ones times (ca² + cs²)/(ca² + 1), as ca is in the tail (Allen–Cunneen).
 	s.waiting = w * q.weighted / total * (r.arrivalCV2() + r.outCV*r.outCV) / (2 * r.peak)
-	left := (leaving*down + last/t*tail) / total / r.intervals()
-	s.mean = s.running / (left * r.intervals())
+	left := (leaving*down + last/t*tail) / total / r.stay
+	s.mean = s.running / (left * r.stay)
 	s.throughput = math.Min(rate, left)
 	return s
 }
