@@ -42,7 +42,7 @@ const slack = 1e-9
 
 // Steps of the climb of the knapsacks, at the root of a search and below.
 const (
-	rootSteps = 800
+	rootSteps = 2000
 	nodeSteps = 30
 )
 
@@ -239,7 +239,7 @@ func (s *search) node(st *choicelp.State, mu []float64) float64 {
 func (s *search) whole(st *choicelp.State, mu []float64) float64 {
 	steps := nodeSteps
 	if s.nodes == 1 {
-		steps = min(rootSteps, max(nodeSteps, s.work/(4*s.knaps.cells)))
+		steps = min(rootSteps, max(nodeSteps, s.work/(10*s.knaps.cells)))
 	}
 	before := s.knaps.done
 	bound := s.raise(s.knaps.climb(st, mu, s.target, steps, func() {
