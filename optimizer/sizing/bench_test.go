@@ -140,7 +140,11 @@ func timesFaster(b *testing.B, slow func(), fast func()) {
 }
 
 func BenchmarkSize(b *testing.B) {
-	for name, model := range map[string]queueing.Model{"state-dependent": queueing.StateDependent{}, "continuous-batching": queueing.ContinuousBatching{}} {
+	for _, name := range queueing.Models().Names() {
+		model, err := queueing.Models().New(name, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
 		b.Run(name, func(b *testing.B) {
 			timesFaster(b, func() { plainServer.size(benchTarget.TTFT, benchTarget.ITL) }, func() {
 				if _, _, err := sizing.RatePerReplica(model, benchLaw, benchReq, benchLim, benchTarget); err != nil {

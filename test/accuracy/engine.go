@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -12,8 +13,8 @@ import (
 
 // engines compares the queueing model with the project's own simulator of an engine, which shares the law but nothing else: what is left is
 // the error of queueing alone.
-func engines() error {
-	fmt.Print("\n## Simulated engine with a known law, median errors of the queueing model alone\n\n| interarrival CV | load | runs | ITL | P90 ITL | P99 ITL | TTFT | P90 TTFT | P99 TTFT |\n|---|---|---|---|---|---|---|---|---|\n")
+func engines(w io.Writer) error {
+	fmt.Fprint(w, "\n### Simulated engine with a known law, median errors of the queueing model alone\n\n| interarrival CV | load | runs | ITL | P90 ITL | P99 ITL | TTFT | P90 TTFT | P99 TTFT |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, cv := range []float64{0, 1, 2} {
 		for _, load := range []float64{0.3, 0.6, 0.8, 0.9} {
 			errs := make([][]float64, 6)
@@ -33,11 +34,11 @@ func engines() error {
 					runs++
 				}
 			}
-			fmt.Printf("| %g | %g | %d |", cv, load, runs)
+			fmt.Fprintf(w, "| %g | %g | %d |", cv, load, runs)
 			for _, e := range errs {
-				fmt.Printf(" %.1f %% |", 100*median(e))
+				fmt.Fprintf(w, " %.1f %% |", 100*median(e))
 			}
-			fmt.Println()
+			fmt.Fprintln(w)
 		}
 	}
 	return nil

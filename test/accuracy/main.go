@@ -2,12 +2,16 @@
 // docs/models.md as Markdown. Priors are learned anew for every model family that is tested, from the others only.
 //
 //	go run ./test/accuracy          the tables
+//	go run ./test/accuracy -write docs/models.md
 //	go run ./test/accuracy -learn   the prior learned from all measurements, as Go source
 package main
 
 import (
+	"bytes"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"math"
 	"os"
@@ -24,20 +28,47 @@ func main() {
 	log.SetFlags(0)
 	data := flag.String("data", "test/data", "folder of the data")
 	learn := flag.Bool("learn", false, "print the prior learned from all measurements, as Go source")
+	document := flag.String("write", "", "document whose tables to replace, between its marks")
 	flag.Parse()
 	silicon, err := read(*data + "/measured/silicon.csv")
 	if err != nil {
 		log.Fatal(err)
 	}
 	pairs := known(silicon.Groups(func(p fitting.Point) bool { return true }))
-	if *learn {
+	switch {
+	case *learn:
 		err = printExperience(pairs)
-	} else {
-		err = tables(*data, pairs)
+	case *document != "":
+		err = update(*document, *data, pairs)
+	default:
+		err = tables(os.Stdout, *data, pairs)
 	}
 	if err != nil {
 		log.Fatal(err)
 	}
+}
+
+// Marks between which a document holds the tables.
+const begin, end = "<!-- accuracy: made by `go run ./test/accuracy -write` -->\n", "<!-- end of accuracy -->\n"
+
+// update replaces the tables of a document.
+func update(document, data string, pairs [][]fitting.Point) error {
+	text, err := os.ReadFile(document)
+	if err != nil {
+		return err
+	}
+	before, rest, opened := bytes.Cut(text, []byte(begin))
+	_, after, closed := bytes.Cut(rest, []byte(end))
+	if !opened || !closed {
+		return errors.New(document + ": the marks of the tables are missing")
+	}
+	out := bytes.NewBuffer(append(before, begin...))
+	if err := tables(out, data, pairs); err != nil {
+		return err
+	}
+	out.WriteString(end)
+	out.Write(after)
+	return os.WriteFile(document, out.Bytes(), 0o644)
 }
 
 func read(name string) (*fitting.Points, error) {
@@ -172,7 +203,7 @@ func (s *score) String() string {
 	return fmt.Sprintf("%d | %.1f / %.1f %% | %.1f / %.1f %%", len(s.itl), 100*mean(s.itl), 100*median(s.itl), 100*mean(s.ttft), 100*median(s.ttft))
 }
 
-func tables(data string, pairs [][]fitting.Point) error {
+func tables(w io.Writer, data string, pairs [][]fitting.Point) error {
 	families := map[string]bool{}
 	for _, g := range pairs {
 		families[family(g[0].Group["model"])] = true
@@ -240,18 +271,18 @@ func tables(data string, pairs [][]fitting.Point) error {
 			}
 		}
 	}
-	fmt.Print("## Measured engines, priors learned from the other models\n\n| trained on | law | groups | ITL, mean / median group | TTFT, mean / median group |\n|---|---|---|---|---|\n")
+	fmt.Fprint(w, "\n### Measured engines, priors learned from the other models\n\n| trained on | law | groups | ITL, mean / median group | TTFT, mean / median group |\n|---|---|---|---|---|\n")
 	for _, protocol := range protocols {
 		for _, law := range laws {
 			key := protocol.name + " | " + law
-			fmt.Printf("| %s | %s |\n", key, scores[key])
+			fmt.Fprintf(w, "| %s | %s |\n", key, scores[key])
 		}
 	}
-	fmt.Printf("| nothing (prior), median over points | roofline | %d points | %.1f %% | %.1f %% |\n\n", len(priorITL), 100*median(priorITL), 100*median(priorTTFT))
-	if err := simulated(data); err != nil {
+	fmt.Fprintf(w, "| nothing (prior), median over points | roofline | %d points | %.1f %% | %.1f %% |\n\n", len(priorITL), 100*median(priorITL), 100*median(priorTTFT))
+	if err := simulated(w, data); err != nil {
 		return err
 	}
-	return engines()
+	return engines(w)
 }
 
 func prior(k fitting.Knowledge, p fitting.Point) (queueing.Prediction, error) {
@@ -280,7 +311,7 @@ func predictor(k fitting.Knowledge, fits []*fitting.Fit, m queueing.Model) (*fit
 
 // simulated fits on the closed-loop rows of each pair and predicts its open arrivals, once as the data say they are and once as regular as
 // they behave.
-func simulated(data string) error {
+func simulated(w io.Writer, data string) error {
 	open, err := readOpen(data + "/simulated/open-loop.csv")
 	if err != nil {
 		return err
@@ -298,7 +329,7 @@ func simulated(data string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Print("## Simulated engines, open arrivals, fitted on a closed loop, median errors\n\n| data | arrivals taken for | runs | ITL | P90 ITL | P99 ITL | TTFT | P90 TTFT | P99 TTFT |\n|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprint(w, "### Simulated engines, open arrivals, fitted on a closed loop, median errors\n\n| data | arrivals taken for | runs | ITL | P90 ITL | P99 ITL | TTFT | P90 TTFT | P99 TTFT |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, s := range []struct {
 		name string
 		*sheet
@@ -307,7 +338,7 @@ func simulated(data string) error {
 			name string
 			cv   float64
 		}{{"Poisson", 1}, {"regular", 0}} {
-			if err := s.print(p, s.name, arrivals.name, arrivals.cv); err != nil {
+			if err := s.print(w, p, s.name, arrivals.name, arrivals.cv); err != nil {
 				return err
 			}
 		}
@@ -333,7 +364,7 @@ func readOpen(name string) (*sheet, error) {
 	return s, nil
 }
 
-func (s *sheet) print(p *fitting.Predictor, name, arrivals string, cv float64) error {
+func (s *sheet) print(w io.Writer, p *fitting.Predictor, name, arrivals string, cv float64) error {
 	columns := []string{"itl_ms", "itl_p90_ms", "itl_p99_ms", "ttft_ms", "ttft_p90_ms", "ttft_p99_ms"}
 	errs := make([][]float64, len(columns))
 	for _, row := range s.points.Rows {
@@ -353,11 +384,11 @@ func (s *sheet) print(p *fitting.Predictor, name, arrivals string, cv float64) e
 			errs[i] = append(errs[i], math.Abs(v*1e3/measured-1))
 		}
 	}
-	fmt.Printf("| %s | %s | %d |", name, arrivals, len(errs[0]))
+	fmt.Fprintf(w, "| %s | %s | %d |", name, arrivals, len(errs[0]))
 	for _, e := range errs {
-		fmt.Printf(" %.1f %% |", 100*median(e))
+		fmt.Fprintf(w, " %.1f %% |", 100*median(e))
 	}
-	fmt.Println()
+	fmt.Fprintln(w)
 	return nil
 }
 
