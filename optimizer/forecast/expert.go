@@ -18,10 +18,10 @@ type method interface {
 	close(s *series)
 }
 
-// expert turns what a method expects into a quantile: the same quantile of the errors it has made lately; where scaled, of the errors
-// relative to how large they were in the last windows and at this time of past days.
+// expert turns what a method expects into a quantile: the same quantile of the errors it has made lately, each relative to the size of error
+// that was to be expected.
 type expert struct {
-	scaled bool
+	scale scale
 
 	past   []opinion
 	open   opinion
@@ -42,10 +42,7 @@ func (e *expert) look(s *series, centre, quantile float64) opinion {
 	if math.IsNaN(centre) {
 		return silent
 	}
-	e.open.centre, e.open.scale = centre, 1
-	if e.scaled {
-		e.open.scale = e.volatility(s)
-	}
+	e.open.centre, e.open.scale = centre, e.scale(e, s)
 	if e.errors.len() >= residualsNeeded && !math.IsNaN(e.open.scale) {
 		e.open.upper = centre + e.open.scale*e.errors.quantile(quantile)
 	}
@@ -69,10 +66,13 @@ func (e *expert) close(s *series) {
 	}
 }
 
+// scale is the size of error to be expected of an expert in the newest window, in any unit; NaN while it is not known.
+type scale func(e *expert, s *series) float64
+
 const (
 	// Windows whose errors say how volatile the present is, and what the long-term size of errors weighs against them, in windows.
-	volatilitySpan, volatilityPrior = 18, 12
-	// The same for this time of past days: windows to either side, and the prior.
+	latelySpan, latelyPrior = 9, 6
+	// The same for this time of past days, in windows to either side.
 	dailySpan, dailyPrior = 4, 18
 	// sizesNeeded is the number of errors below which their size is not known.
 	sizesNeeded = 20
@@ -80,29 +80,39 @@ const (
 	leastSize = 1e-6
 )
 
-// volatility is the size of error to be expected now: the geometric mean of those of the last hours and of this time of past days, both
-// shrunk towards the long-term mean.
-func (e *expert) volatility(s *series) float64 {
-	t := s.newest()
-	known := t - s.horizon
+// constant takes all errors to be alike.
+func constant(*expert, *series) float64 { return 1 }
+
+// plain are the scales of the textbook.
+var plain = []scale{constant}
+
+// lately takes the size of errors to be that of the last hours, shrunk towards the long-term mean.
+func lately(e *expert, s *series) float64 {
+	mean := e.meanSize(s)
+	sum, n := e.size.over(s.newest()-s.horizon-latelySpan, s.newest()-s.horizon)
+	return (sum+latelyPrior*mean)/(n+latelyPrior) + leastSize
+}
+
+// daily takes the size of errors to be that at this time of past days, shrunk towards the long-term mean.
+func daily(e *expert, s *series) float64 {
+	mean, t := e.meanSize(s), s.newest()
+	sum, n := 0.0, 0.0
+	for d := 1; d <= daysBack; d++ {
+		j := t - d*s.perDay
+		more, k := e.size.over(j-dailySpan, min(j+dailySpan+1, t-s.horizon))
+		sum, n = sum+more, n+k
+	}
+	return (sum+dailyPrior*mean)/(n+dailyPrior) + leastSize
+}
+
+// meanSize is the long-term mean size of errors.
+func (e *expert) meanSize(s *series) float64 {
+	known := s.newest() - s.horizon
 	sum, n := e.size.over(known-residualSpan, known)
 	if n < sizesNeeded {
 		return math.NaN()
 	}
-	mean := sum / n
-	lately, n := e.size.over(t-s.horizon-volatilitySpan, known)
-	now := (lately + volatilityPrior*mean) / (n + volatilityPrior)
-	daily, days := 0.0, 0.0
-	for d := 1; d <= daysBack; d++ {
-		j := t - d*s.perDay
-		if j-dailySpan < 0 {
-			break
-		}
-		sum, n := e.size.over(j-dailySpan, min(j+dailySpan+1, known))
-		daily, days = daily+sum, days+n
-	}
-	daily = (daily + dailyPrior*mean) / (days + dailyPrior)
-	return math.Sqrt(now*daily) + leastSize
+	return sum / n
 }
 
 // persistence expects no growth.

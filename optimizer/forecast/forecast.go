@@ -73,16 +73,16 @@ func Forecasters() plug.Registry[Forecaster] {
 	return plug.NewRegistry("forecaster",
 		plug.Of(NameNone, func() NoneOptions { return NoneOptions{Window: DefaultWindow} }, newNone),
 		plug.Of(NameHolt, defaultHolt, func(o HoltOptions) (Forecaster, error) {
-			return windowed{o.Options, func(int) *mixture { return newMixture(o.Quantile, false, newHolt(o, nil)) }}, nil
+			return windowed{o.Options, func(int) *mixture { return newMixture(o.Quantile, plain, newHolt(o, nil)) }}, nil
 		}),
 		plug.Of(NameHoltWinters, defaultHolt, func(o HoltOptions) (Forecaster, error) {
 			return windowed{o.Options, func(perDay int) *mixture {
-				return newMixture(o.Quantile, false, newHolt(o, newSeasons(perDay)))
+				return newMixture(o.Quantile, plain, newHolt(o, newSeasons(perDay)))
 			}}, nil
 		}),
 		plug.Of(NameAdaptive, defaultOptions, func(o Options) (Forecaster, error) {
 			return windowed{o, func(perDay int) *mixture {
-				return newMixture(o.Quantile, true, persistence{}, &regression{count: dayFeatures}, &regression{count: featureCount})
+				return newMixture(o.Quantile, []scale{constant, lately, daily}, persistence{}, &regression{count: dayFeatures}, &regression{count: featureCount})
 			}}, nil
 		}),
 	)

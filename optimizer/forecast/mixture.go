@@ -9,7 +9,7 @@ const (
 	// persistence that it loses more than another. A lead of one percent over the 500 windows of the back-test is then a factor of 2.
 	learningRate = 0.15
 	// persistencePrior is the lead of persistence at the start, as the logarithm of its weight: others must earn theirs.
-	persistencePrior = 2
+	persistencePrior = 4
 	// surprise bounds the rate a loss is counted for, in multiples of the rate forecast from: one flash crowd must not decide who is heard.
 	surprise = 5
 )
@@ -20,19 +20,18 @@ const (
 type mixture struct {
 	quantile float64
 	methods  []method
-	experts  []*expert // one per method, or two where scales are tried
+	experts  []*expert // for each method one per scale
 	losses   []float64 // of each expert
 	count    float64   // of what was judged, faded like the losses
 	opinions []opinion // on the newest window
 }
 
-// newMixture asks for an expert per method or, where scales are tried, a plain and a scaled one.
-func newMixture(quantile float64, scales bool, methods ...method) *mixture {
+// newMixture asks for an expert per method and scale.
+func newMixture(quantile float64, scales []scale, methods ...method) *mixture {
 	m := &mixture{quantile: quantile, methods: methods}
 	for range methods {
-		m.experts = append(m.experts, &expert{})
-		if scales {
-			m.experts = append(m.experts, &expert{scaled: true})
+		for _, s := range scales {
+			m.experts = append(m.experts, &expert{scale: s})
 		}
 	}
 	m.losses = make([]float64, len(m.experts))

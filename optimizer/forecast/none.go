@@ -22,7 +22,7 @@ func newNone(o NoneOptions) (Forecaster, error) {
 	if o.Quantile == 0 {
 		return None{}, nil
 	}
-	return windowed{Options(o), func(int) *mixture { return newMixture(o.Quantile, false, persistence{}) }}, nil
+	return windowed{Options(o), func(int) *mixture { return newMixture(o.Quantile, plain, persistence{}) }}, nil
 }
 
 // None predicts that the rate stays as it is: persistence, without a margin.

@@ -124,9 +124,9 @@ func (s *series) isLow(rate float64) bool {
 // The first window after missing ones is often counted in part only.
 func (s *series) patience() int {
 	if s.last.missing {
-		return max(s.horizon-1, 1)
+		return max(s.horizon/2, 1)
 	}
-	return s.horizon - 1
+	return s.horizon / 2
 }
 
 func median3(x []float64) float64 {
