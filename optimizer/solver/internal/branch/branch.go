@@ -96,16 +96,20 @@ type search struct {
 // that nearly are in the relaxation, and among all columns that can be in a better solution at all.
 func (s *search) root(st *choicelp.State, bound float64) float64 {
 	s.round(st)
+	exact := st.Bound() // not rounded up: reduced costs add to this one
 	for sets := firstKernel; sets < 2*s.p.Sets() && (s.gap > 0 || sets < 200); sets *= 2 {
+		if sets == 4*firstKernel {
+			s.neighbourhoods(st, exact)
+		}
 		if s.closed(bound) || s.done() {
 			return bound
 		}
-		s.kernel(st, bound, min(sets, s.p.Sets()))
+		s.kernel(st, exact, min(sets, s.p.Sets()))
 	}
+	s.neighbourhoods(st, exact)
 	if s.closed(bound) || s.done() || s.gap > 0 {
 		return bound
 	}
-	exact := st.Bound() // not rounded up: reduced costs add to this one
 	sub := s.reduce(st, func(_ int, _ int32, extra float64) bool { return exact+extra < s.target() })
 	if sub == nil {
 		return s.best

@@ -70,10 +70,13 @@ func (s *search) reduce(st *choicelp.State, keep func(set int, column int32, ext
 }
 
 // run searches the part, hands better solutions to the whole, and returns a bound on all solutions of the part or better than the best.
-func (r *reduced) run(s *search, work int) float64 {
+func (r *reduced) run(s *search, work int) float64 { return r.search(s, work, s.gap == 0) }
+
+// search is run with or without knapsacks: they prove more but take longer.
+func (r *reduced) search(s *search, work int, knapsacks bool) float64 {
 	sub := &search{ctx: s.ctx, p: r.p, step: s.step, over: s.over, gap: s.gap, work: work, best: s.best - r.cost, offset: s.offset + r.cost}
 	sub.left = make([]float64, len(r.p.Capacity))
-	if s.gap == 0 {
+	if knapsacks {
 		sub.knaps = newKnapsacks(r.p)
 	}
 	bound := sub.node(choicelp.Start(r.p), nil)
