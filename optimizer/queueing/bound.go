@@ -36,7 +36,7 @@ func (b bound) Open(rate float64) (Prediction, error) {
 	throughput := min(rate, b.rate)
 	return Prediction{
 		Rate: rate, Throughput: throughput, MaxRate: b.MaxRate(), InService: n, Prefill: ttft,
-		TTFT: meanOnly(ttft), ITL: meanOnly(t), Response: ttft + b.intervals()*t,
+		TTFT: meanOnly(ttft), ITL: meanOnly(t), RequestITL: meanOnly(t), Response: ttft + b.intervals()*t,
 	}, nil
 }
 

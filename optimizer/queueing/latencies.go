@@ -161,6 +161,28 @@ func (m *intervals) beyond(t float64) float64 {
 	return p
 }
 
+// persistence is the share of the variance of the batch that is left in its mean over the stay of a request: the mean of 1 − |u − v| over the
+// unit square, as the batch is forgotten linearly over a stay where stays are much alike.
+const persistence = 2.0 / 3
+
+// requestDeviation is the standard deviation of the mean time between tokens of a request: from the batch around it, and from the
+// iterations with prompts that happen to fall into its stay.
+func (s *steady) requestDeviation(m *intervals) float64 {
+	average, square := 0.0, 0.0
+	for i := range m.n {
+		average += m.share[i] * m.middle[i]
+		square += m.share[i] * m.middle[i] * m.middle[i]
+	}
+	batch := s.slope() * s.deviation * s.mean / math.Max(1e-300, s.law.IterationTime(s.batch(s.seen, 0)))
+	return math.Sqrt(persistence*batch*batch + math.Max(0, square-average*average)*math.Min(1, 1/s.continuous.intervals()))
+}
+
+// normalQuantity has the percentiles of a normal distribution, cut at a hundredth of the mean.
+func normalQuantity(mean, sd float64) Quantity {
+	at := func(z float64) float64 { return math.Max(mean+z*sd, mean/100) }
+	return Quantity{Mean: mean, P50: mean, P90: at(1.2816), P95: at(1.6449), P99: at(2.3263)}
+}
+
 func (m *intervals) quantity(mean float64) Quantity {
 	low, high := math.Inf(1), 0.0
 	for i := range m.n {
@@ -177,13 +199,14 @@ func (s *steady) predict(percentiles bool) Prediction {
 		Rate: s.arrivals, Throughput: s.throughput, MaxRate: s.MaxRate(), InService: s.running,
 		Wait:    f.place.share*f.place.mean + f.budget.share*f.budget.mean + (1-f.idle)*f.residual/2,
 		Prefill: f.base,
-		TTFT:    meanOnly(f.mean()), ITL: meanOnly(s.mean),
+		TTFT:    meanOnly(f.mean()), ITL: meanOnly(s.mean), RequestITL: meanOnly(s.mean),
 	}
 	p.Response = p.TTFT.Mean + s.continuous.intervals()*s.mean
 	if percentiles {
 		p.TTFT = f.quantity()
 		m := s.intervals()
 		p.ITL = m.quantity(s.mean)
+		p.RequestITL = normalQuantity(s.mean, s.requestDeviation(&m))
 	}
 	return p
 }

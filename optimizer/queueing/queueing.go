@@ -82,6 +82,9 @@ type Prediction struct {
 	TTFT Quantity
 	// ITL is the time between tokens, over intervals.
 	ITL Quantity
+	// RequestITL is the mean time between the tokens of a request, over requests: much narrower than over intervals, because a request sees
+	// many iterations. Its mean is that of ITL.
+	RequestITL Quantity
 	// MaxRate is the highest arrival rate, in requests per second, that the replica can sustain whatever the latency.
 	MaxRate float64
 }

@@ -74,7 +74,7 @@ func (r *stateDependent) Open(rate float64) (Prediction, error) {
 	}
 	var itl, first float64
 	p.Prefill, itl, first = r.latencies(o.inService, service)
-	p.ITL = meanOnly(itl)
+	p.ITL, p.RequestITL = meanOnly(itl), meanOnly(itl)
 	p.TTFT = meanOnly(p.Wait + p.Prefill + first)
 	return p, nil
 }

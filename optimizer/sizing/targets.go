@@ -46,14 +46,14 @@ type latency struct {
 	of     func(queueing.Prediction) queueing.Quantity
 }
 
-// latencies are the targets on latencies that bind.
+// latencies are the targets on latencies that bind. A percentile of ITL is over requests, each with the mean of its intervals.
 func (t Targets) latencies() []latency {
 	var all []latency
 	if t.TTFT > 0 {
 		all = append(all, latency{"TTFT", t.TTFT, func(p queueing.Prediction) queueing.Quantity { return p.TTFT }})
 	}
 	if t.ITL > 0 {
-		all = append(all, latency{"ITL", t.ITL, func(p queueing.Prediction) queueing.Quantity { return p.ITL }})
+		all = append(all, latency{"ITL", t.ITL, func(p queueing.Prediction) queueing.Quantity { return p.RequestITL }})
 	}
 	return all
 }

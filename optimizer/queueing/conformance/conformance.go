@@ -126,7 +126,7 @@ func sane(t *testing.T, replica queueing.Replica, p problem, contract Contract) 
 		if err != nil {
 			t.Fatalf("load %v: %v", load, err)
 		}
-		if err := errors.Join(finite(q), ordered("TTFT", q.TTFT), ordered("ITL", q.ITL)); err != nil {
+		if err := errors.Join(finite(q), ordered("TTFT", q.TTFT), ordered("ITL", q.ITL), ordered("ITL of requests", q.RequestITL)); err != nil {
 			t.Errorf("load %v: %v\n%+v", load, err, q)
 		}
 		if q.Rate != rate {
