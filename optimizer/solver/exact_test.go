@@ -48,3 +48,35 @@ func TestExactPlacesAndBuysLikeBruteForce(t *testing.T) {
 		}
 	}
 }
+
+// The optima are what HiGHS 1.x proves for the same instances in lexicographic passes (scipy.optimize.milp).
+func TestExactAgainstKnownOptima(t *testing.T) {
+	if testing.Short() {
+		t.Skip("some seconds")
+	}
+	x := exact(t)
+	for _, c := range []struct {
+		seed    uint64
+		servers int
+		share   float64
+		served  []int
+		value   float64
+	}{
+		{1, 50, .5, []int{19, 12, 10}, 3440}, {0, 50, .7, []int{13, 18, 18}, 3553},
+		{1, 50, .7, []int{22, 14, 11}, 5366}, {0, 50, .9, []int{13, 18, 19}, 3804}, {0, 100, .7, []int{27, 34, 39}, 9189},
+		{0, 100, .9, []int{27, 34, 39}, 9048}, {0, 200, .7, []int{48, 66, 86}, 18839.5}, {0, 200, .9, []int{48, 66, 86}, 18579.5},
+	} {
+		p := instances.Fleet(c.seed, c.servers, 20, c.share)
+		s, err := x.Solve(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conformance.Check(p, s); err != nil {
+			t.Error(err)
+		}
+		want := conformance.Standing{Priorities: []int{1, 2, 3}, Served: c.served, Value: c.value}
+		if got := conformance.Of(p, s); got.Compare(want) != 0 || s.Gap > 1e-4 {
+			t.Errorf("seed %d, %d servers, %g: got %+v with gap %v, want %+v", c.seed, c.servers, c.share, got, s.Gap, want)
+		}
+	}
+}
