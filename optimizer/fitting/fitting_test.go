@@ -13,15 +13,6 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
-func readPoints(t testing.TB, text string) *Points {
-	t.Helper()
-	p, err := ReadPoints(strings.NewReader(text), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
 func TestReadPointsNamesEveryFault(t *testing.T) {
 	for _, c := range []struct {
 		name, text string
