@@ -33,6 +33,9 @@ type use struct {
 	amount float64
 }
 
+// countGap is how many servers, as a share of all, may be served less than the bound allows where the gap need not be 0.
+const countGap = 5e-4
+
 // option is a candidate that a server can be served with: it fits the capacity, and none is better in value and in all it takes.
 type option struct {
 	candidate int
@@ -301,6 +304,9 @@ func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []f
 			prog, columns := f.program(l+1, out, l, nil)
 			c := o
 			c.Incumbent, c.Step, c.Excess, c.Work = f.write(p, columns), 1, tieBreak, int(float64(o.Work)*countWork)
+			if o.Gap > 0 {
+				c.Near = countGap*float64(len(f.servers)) + tieBreak
+			}
 			res := branch.Solve(ctx, prog, c)
 			if n := int(math.Floor(res.Cost)); n < out[l] {
 				f.read(res.Pick, columns, p)
@@ -328,20 +334,23 @@ func (f *pool) nothing() picks {
 // weighted is a good start: the value is minimised where a server that gets nothing costs the more the higher its level, though not so much
 // more that lower levels count for nothing.
 func (f *pool) weighted(ctx context.Context, o branch.Options, p picks) {
-	ratio := min(weightRatio, math.Pow(1e9, 1/float64(f.levels)))
+	ratio := min(weightRatio, math.Pow(1e8, 1/float64(f.levels)))
 	weight := make([]float64, f.levels)
 	for l := range weight {
 		weight[l] = f.dearest() * math.Pow(ratio, float64(f.levels-l))
 	}
 	prog, columns := f.program(f.levels, nil, -1, weight)
-	o.Step, o.Gap, o.Work = 0, max(o.Gap, 1e-9), o.Work/10
+	o.Step, o.Gap, o.Work = 0, weightGap, o.Work/10
 	if res := branch.Solve(ctx, prog, o); res.Pick != nil {
 		f.read(res.Pick, columns, p)
 	}
 }
 
+// weightGap is the gap at which the start is good enough.
+const weightGap = 1e-3
+
 // weightRatio is how many times more a server weighs than one of the level below, or, on the lowest level, than the dearest option.
-const weightRatio = 30
+const weightRatio = 300
 
 func (f *pool) dearest() float64 {
 	most := 1.0

@@ -16,8 +16,8 @@ type GreedyOptions struct {
 	Rounds int `json:"rounds"`
 }
 
-// DefaultGreedyOptions improve until nothing moves, in practice in a few rounds.
-func DefaultGreedyOptions() GreedyOptions { return GreedyOptions{Rounds: 10} }
+// DefaultGreedyOptions improve twice: what comes after is little.
+func DefaultGreedyOptions() GreedyOptions { return GreedyOptions{Rounds: 2} }
 
 // Validate implements plug.Option.
 func (o GreedyOptions) Validate() error {

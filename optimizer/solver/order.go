@@ -17,21 +17,23 @@ type ranked struct {
 
 // rank puts servers in the order of their names and their candidates in that of value, then cost, accelerator, type and size.
 func rank(p *Problem) []ranked {
-	servers := make([]ranked, len(p.Servers))
-	total := 0
+	return rankSome(p, func(int) bool { return true })
+}
+
+// rankSome is rank of the servers, by index, that the filter holds for.
+func rankSome(p *Problem, filter func(server int) bool) []ranked {
+	servers := make([]ranked, 0, len(p.Servers))
 	for i := range p.Servers {
-		total += len(p.Servers[i].Candidates)
-	}
-	backing := make([]int, total)
-	for i := range p.Servers {
+		if !filter(i) {
+			continue
+		}
 		s := &p.Servers[i]
-		order := backing[:len(s.Candidates):len(s.Candidates)]
-		backing = backing[len(s.Candidates):]
+		order := make([]int, len(s.Candidates))
 		for j := range order {
 			order[j] = j
 		}
 		slices.SortStableFunc(order, func(a, b int) int { return compareCandidates(&s.Candidates[a], &s.Candidates[b]) })
-		servers[i] = ranked{server: i, name: s.Name, priority: s.Priority, candidates: order}
+		servers = append(servers, ranked{server: i, name: s.Name, priority: s.Priority, candidates: order})
 	}
 	slices.SortFunc(servers, func(a, b ranked) int { return cmp.Compare(a.name, b.name) })
 	return servers

@@ -19,10 +19,7 @@ func (d *draft) saturate(servers []Server, scope func(*Server) bool) bool {
 	if d.p.SaturationPolicy == "" || d.p.SaturationPolicy == v1alpha1.SaturationNone {
 		return false
 	}
-	waiting := turns(d.p, rank(d.p))
-	waiting = slices.DeleteFunc(waiting, func(r ranked) bool {
-		return d.choices[r.server].Candidate >= 0 || !scope(&servers[r.server])
-	})
+	waiting := turns(d.p, rankSome(d.p, func(i int) bool { return d.choices[i].Candidate < 0 && scope(&servers[i]) }))
 	switch d.p.SaturationPolicy {
 	case v1alpha1.SaturationPriorityExhaustive:
 		for i := range waiting {

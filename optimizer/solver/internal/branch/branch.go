@@ -16,6 +16,8 @@ type Options struct {
 	Incumbent []int32
 	// Gap, relative, at which the search stops. 0: the optimum is proven.
 	Gap float64
+	// Near is the difference of cost to the bound at which the search stops, beside Gap.
+	Near float64
 	// Step of which all costs of solutions are multiples, or exceed multiples by at most Excess; 0 where there is none. Only the multiples
 	// count: bounds are rounded up to them, and a solution is better if its multiple is less.
 	Step, Excess float64
@@ -46,15 +48,18 @@ const (
 	nodeSteps = 30
 )
 
-// firstKernel is the number of sets of the first kernel; each next one has twice as many.
-const firstKernel = 40
+// firstKernel is the number of sets of the first kernel; each next one has that many times more.
+const (
+	firstKernel  = 40
+	kernelGrowth = 4
+)
 
 // maxPivots of one relaxation, far above what is ever needed.
 const maxPivots = 20000
 
 // Solve searches until the optimum is proven, the gap reached, the work done or the context at its end.
 func Solve(ctx context.Context, p *choicelp.Program, o Options) Result {
-	s := &search{ctx: ctx, p: p, step: o.Step, over: o.Excess, best: math.Inf(1), gap: o.Gap, work: o.Work}
+	s := &search{ctx: ctx, p: p, step: o.Step, over: o.Excess, best: math.Inf(1), gap: o.Gap, near: o.Near, work: o.Work}
 	if o.Incumbent != nil {
 		s.keep(o.Incumbent)
 	}
@@ -80,6 +85,7 @@ type search struct {
 	step float64
 	over float64 // excess
 	gap  float64
+	near float64
 	// offset is the cost of what is decided elsewhere: costs, bounds and the target are without it.
 	offset float64
 	work   int
@@ -97,8 +103,8 @@ type search struct {
 func (s *search) root(st *choicelp.State, bound float64) float64 {
 	s.round(st)
 	exact := st.Bound() // not rounded up: reduced costs add to this one
-	for sets := firstKernel; sets < 2*s.p.Sets() && (s.gap > 0 || sets < 200); sets *= 2 {
-		if sets == 4*firstKernel {
+	for sets := firstKernel; sets < kernelGrowth*s.p.Sets() && (s.gap > 0 || sets < 200); sets *= kernelGrowth {
+		if sets == kernelGrowth*firstKernel {
 			s.neighbourhoods(st, exact)
 		}
 		if s.closed(bound) || s.done() {
@@ -119,7 +125,7 @@ func (s *search) root(st *choicelp.State, bound float64) float64 {
 
 // closed says whether the best solution is as good as asked for, given the bound.
 func (s *search) closed(bound float64) bool {
-	return bound >= s.target() || s.best-bound <= s.gap*math.Abs(bound+s.offset)
+	return bound >= s.target() || s.best-bound <= max(s.near, s.gap*math.Abs(bound+s.offset))
 }
 
 // target is what a solution has to cost less than to be news, with tolerance.

@@ -14,6 +14,8 @@ const (
 	neighbourWork = 2_000
 	// neighbourShare is the part of the work, one in so many, that goes to neighbourhoods.
 	neighbourShare = 3
+	// manySets is the number of sets beyond which neighbourhoods cost more than they give.
+	manySets = 2000
 	// fruitless is the number of neighbourhoods without a better solution, per row, after which no more are tried.
 	fruitless = 4
 )
@@ -21,7 +23,7 @@ const (
 // neighbourhoods improves the best solution: the sets that share two rows are decided anew, all others stay (large neighbourhood search,
 // Shaw 1998). Pairs of rows, and of their sets where there are too many, come in a fixed pseudo-random order.
 func (s *search) neighbourhoods(st *choicelp.State, bound float64) {
-	if s.pick == nil || len(s.p.Capacity) == 0 {
+	if s.pick == nil || len(s.p.Capacity) == 0 || s.p.Sets() > manySets {
 		return
 	}
 	stop := s.work - s.work/neighbourShare

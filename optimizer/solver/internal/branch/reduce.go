@@ -74,7 +74,7 @@ func (r *reduced) run(s *search, work int) float64 { return r.search(s, work, s.
 
 // search is run with or without knapsacks: they prove more but take longer.
 func (r *reduced) search(s *search, work int, knapsacks bool) float64 {
-	sub := &search{ctx: s.ctx, p: r.p, step: s.step, over: s.over, gap: s.gap, work: work, best: s.best - r.cost, offset: s.offset + r.cost}
+	sub := &search{ctx: s.ctx, p: r.p, step: s.step, over: s.over, gap: s.gap, near: s.near, work: work, best: s.best - r.cost, offset: s.offset + r.cost}
 	sub.left = make([]float64, len(r.p.Capacity))
 	if knapsacks {
 		sub.knaps = newKnapsacks(r.p)

@@ -56,7 +56,8 @@ func (p *Program) EndSet() {
 	p.First = append(p.First, int32(len(p.Cost)))
 }
 
-// perturbation is the largest change of a cost, relative to the mean cost, that breaks ties while climbing. Bounds are of the true costs.
+// perturbation is the largest change of a cost, relative to itself plus the least, that breaks ties while climbing. Bounds are of the true
+// costs.
 const perturbation = 1e-8
 
 // perturb makes the costs that the climb works with: ties, which would make it stall, are broken by a fixed pseudo-random pattern.
@@ -64,17 +65,21 @@ func (p *Program) perturb() {
 	if len(p.work) == len(p.Cost) {
 		return
 	}
-	mean := 0.0
+	least := math.Inf(1)
 	for _, c := range p.Cost {
-		mean += math.Abs(c)
+		if c != 0 {
+			least = min(least, math.Abs(c))
+		}
 	}
-	mean = max(mean/float64(max(1, len(p.Cost))), 1e-6)
+	if math.IsInf(least, 1) {
+		least = 1
+	}
 	p.work = make([]float64, len(p.Cost))
 	for j, c := range p.Cost {
 		h := uint64(j+1) * 0x9e3779b97f4a7c15 // Fibonacci hashing (Knuth, vol. 3, 6.4)
 		h ^= h >> 29
 		h *= 0xbf58476d1ce4e5b9
-		p.work[j] = c + perturbation*mean*float64(h>>40)/(1<<24)
+		p.work[j] = c + perturbation*(least+math.Abs(c))*float64(h>>40)/(1<<24)
 	}
 }
 
