@@ -85,7 +85,7 @@ type picks struct {
 // assign serves the levels from what the draft has left, and returns by how much the value may be above the optimum of as many servers.
 func (x *Exact) assign(ctx context.Context, d *draft, levels []level) float64 {
 	f := newPool(d, levels)
-	o := branch.Options{Step: f.step, Work: x.o.Work * millions}
+	o := branch.Options{Step: f.step, Work: x.o.Work * millions, Prices: f.hint(d.p.Prices)}
 	if len(f.servers) > x.o.ExactServers {
 		o.Gap, o.Work = x.o.Gap, o.Work/largeShare
 	}
@@ -296,7 +296,8 @@ func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []f
 		f.read(res.Pick, columns, p)
 		return p, res.Bound, res.Prices
 	}
-	f.weighted(ctx, o, p)
+	hint := o.Prices
+	prices, weight := f.weighted(ctx, o, p)
 	out := make([]int, f.levels)
 	for l := range f.levels {
 		f.insert(p, l)
@@ -304,6 +305,12 @@ func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []f
 			prog, columns := f.program(l+1, out, l, nil)
 			c := o
 			c.Incumbent, c.Step, c.Excess, c.Work = f.write(p, columns), 1, tieBreak, int(float64(o.Work)*countWork)
+			c.Prices = scaled(prices, 1/weight[l])
+			for q := range l {
+				if out[q] > 0 {
+					c.Prices = append(c.Prices, weight[q]/weight[l])
+				}
+			}
 			if o.Gap > 0 {
 				c.Near = countGap*float64(len(f.servers)) + tieBreak
 			}
@@ -317,6 +324,13 @@ func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []f
 	}
 	prog, columns = f.program(f.levels, out, -1, nil)
 	o.Incumbent = f.write(p, columns)
+	if o.Prices = slices.Clone(hint); hint != nil {
+		for l := range out {
+			if out[l] > 0 {
+				o.Prices = append(o.Prices, f.dearest())
+			}
+		}
+	}
 	res = branch.Solve(ctx, prog, o)
 	f.read(res.Pick, columns, p)
 	return p, res.Bound, res.Prices
@@ -332,18 +346,41 @@ func (f *pool) nothing() picks {
 }
 
 // weighted is a good start: the value is minimised where a server that gets nothing costs the more the higher its level, though not so much
-// more that lower levels count for nothing.
-func (f *pool) weighted(ctx context.Context, o branch.Options, p picks) {
+// more that lower levels count for nothing. The prices of the rows and the weights are returned.
+func (f *pool) weighted(ctx context.Context, o branch.Options, p picks) (prices, weight []float64) {
 	ratio := min(weightRatio, math.Pow(1e8, 1/float64(f.levels)))
-	weight := make([]float64, f.levels)
+	weight = make([]float64, f.levels)
 	for l := range weight {
 		weight[l] = f.dearest() * math.Pow(ratio, float64(f.levels-l))
 	}
 	prog, columns := f.program(f.levels, nil, -1, weight)
-	o.Step, o.Gap, o.Work = 0, weightGap, o.Work/10
-	if res := branch.Solve(ctx, prog, o); res.Pick != nil {
+	o.Step, o.Gap, o.Work, o.Prices = 0, weightGap, o.Work/10, nil
+	res := branch.Solve(ctx, prog, o)
+	if res.Pick != nil {
 		f.read(res.Pick, columns, p)
 	}
+	return res.Prices, weight
+}
+
+// scaled are the prices times a factor.
+func scaled(prices []float64, factor float64) []float64 {
+	s := slices.Clone(prices)
+	for i := range s {
+		s[i] *= factor
+	}
+	return s
+}
+
+// hint are the prices of the rows, given those of cards by type; nil where none are given.
+func (f *pool) hint(perCard map[string]float64) []float64 {
+	if len(perCard) == 0 {
+		return nil
+	}
+	prices := make([]float64, len(f.kinds))
+	for r, k := range f.kinds {
+		prices[r] = max(0, perCard[k.name]*float64(k.size))
+	}
+	return prices
 }
 
 // weightGap is the gap at which the start is good enough.

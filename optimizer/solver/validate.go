@@ -39,6 +39,11 @@ func (p *Problem) Validate() error {
 			faults = append(faults, fmt.Errorf("capacity[%s]: %d is not between 0 and %d", t, n, maxUnits))
 		}
 	}
+	for _, t := range slices.Sorted(maps.Keys(p.Prices)) {
+		if v := p.Prices[t]; math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
+			faults = append(faults, fmt.Errorf("prices[%s]: %v is not a number of at least 0", t, v))
+		}
+	}
 	faults = append(faults, p.validNodes()...)
 	if err := validPolicy(p.SaturationPolicy); err != nil {
 		faults = append(faults, err)

@@ -16,6 +16,8 @@ type Options struct {
 	Incumbent []int32
 	// Gap, relative, at which the search stops. 0: the optimum is proven.
 	Gap float64
+	// Prices of the rows that are near those of the relaxation, such as those of a problem that differs little; nil: none are known.
+	Prices []float64
 	// Near is the difference of cost to the bound at which the search stops, beside Gap.
 	Near float64
 	// Step of which all costs of solutions are multiples, or exceed multiples by at most Excess; 0 where there is none. Only the multiples
@@ -63,7 +65,7 @@ func Solve(ctx context.Context, p *choicelp.Program, o Options) Result {
 	if o.Incumbent != nil {
 		s.keep(o.Incumbent)
 	}
-	root := choicelp.Start(p)
+	root := s.crash(o.Prices)
 	status := root.Climb(math.Inf(1), maxPivots)
 	res := Result{Prices: slices.Clone(root.Prices), Bound: math.Inf(1)}
 	if status != choicelp.Infeasible {
@@ -116,7 +118,7 @@ func (s *search) root(st *choicelp.State, bound float64) float64 {
 	if s.closed(bound) || s.done() || s.gap > 0 {
 		return bound
 	}
-	sub := s.reduce(st, func(_ int, _ int32, extra float64) bool { return exact+extra < s.target() })
+	sub := s.reduce(st.Prices, func(_ int, _ int32, extra float64) bool { return exact+extra < s.target() })
 	if sub == nil {
 		return s.best
 	}

@@ -45,7 +45,7 @@ func (s *search) neighbourhoods(st *choicelp.State, bound float64) {
 			open[set] = true
 		}
 		before := s.best
-		sub := s.reduce(st, func(set int, j int32, extra float64) bool {
+		sub := s.reduce(st.Prices, func(set int, j int32, extra float64) bool {
 			return j == s.pick[set] || open[set] && bound+extra < s.target()
 		})
 		if sub != nil && len(sub.sets) > 0 {

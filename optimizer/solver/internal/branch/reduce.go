@@ -18,7 +18,7 @@ type reduced struct {
 
 // reduce makes the part of the columns that keep holds for; extra is a column's reduced cost above the least of its set. Nil: some set has
 // no column left.
-func (s *search) reduce(st *choicelp.State, keep func(set int, column int32, extra float64) bool) *reduced {
+func (s *search) reduce(prices []float64, keep func(set int, column int32, extra float64) bool) *reduced {
 	r := &reduced{pick: make([]int32, s.p.Sets())}
 	capacity := slices.Clone(s.p.Capacity)
 	type span struct{ from, to int }
@@ -29,7 +29,7 @@ func (s *search) reduce(st *choicelp.State, keep func(set int, column int32, ext
 		least := math.Inf(1)
 		w = w[:0]
 		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
-			w = append(w, s.p.Reduced(st.Prices, j))
+			w = append(w, s.p.Reduced(prices, j))
 			least = min(least, w[len(w)-1])
 		}
 		from := len(kept)
@@ -98,11 +98,21 @@ const kernelWork = 20_000
 // kernel searches among few sets: those that the relaxation splits and those that would change their column at the least extra cost. Where
 // the best solution is known, columns that cannot be in a better one stay out.
 func (s *search) kernel(st *choicelp.State, bound float64, sets int) {
+	limit := s.nearest(st.Prices, sets)
+	if sub := s.reduce(st.Prices, func(_ int, _ int32, extra float64) bool {
+		return extra <= limit && bound+extra < s.target() || extra == 0
+	}); sub != nil {
+		sub.run(s, min(s.work/4, kernelWork*sub.p.Columns()))
+	}
+}
+
+// nearest is the extra cost at the prices up to which so many sets have a second column.
+func (s *search) nearest(prices []float64, sets int) float64 {
 	extras := make([]float64, 0, s.p.Sets())
 	for set := range s.p.Sets() {
 		first, second := math.Inf(1), math.Inf(1)
 		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
-			w := s.p.Reduced(st.Prices, j)
+			w := s.p.Reduced(prices, j)
 			if w < first {
 				first, second = w, first
 			} else if w < second {
@@ -113,10 +123,34 @@ func (s *search) kernel(st *choicelp.State, bound float64, sets int) {
 	}
 	slices.Sort(extras)
 	limit := extras[min(len(extras), sets)-1]
-	limit = max(limit, 1e-6)
-	if sub := s.reduce(st, func(_ int, _ int32, extra float64) bool {
-		return extra <= limit && bound+extra < s.target() || extra == 0
-	}); sub != nil {
-		sub.run(s, min(s.work/4, kernelWork*sub.p.Columns()))
-	}
+	return max(limit, 1e-6)
 }
+
+// crash starts the relaxation from prices that are near the optimum: a program of the sets that are undecided at these prices is solved
+// first, and its basis installed. Where that program has no solution, the start is the usual one.
+func (s *search) crash(prices []float64) *choicelp.State {
+	st := choicelp.Start(s.p)
+	if len(prices) != len(s.p.Capacity) || s.p.Sets() < 4*crashSets {
+		return st
+	}
+	limit := s.nearest(prices, crashSets)
+	sub := s.reduce(prices, func(_ int, _ int32, extra float64) bool { return extra <= limit })
+	part := choicelp.Start(sub.p)
+	if part.Climb(math.Inf(1), maxPivots) != choicelp.Optimal {
+		return st
+	}
+	keys, basis := slices.Clone(sub.pick), slices.Clone(part.Basis())
+	for i, j := range part.Key {
+		keys[sub.sets[i]] = sub.columns[j]
+	}
+	for i, v := range basis {
+		if v >= 0 {
+			basis[i] = sub.columns[v]
+		}
+	}
+	st.Install(keys, basis)
+	return st
+}
+
+// crashSets is the number of sets of the program that is solved first.
+const crashSets = 250

@@ -78,6 +78,26 @@ func Start(p *Program) *State {
 	return st
 }
 
+// Basis are the basic variables: columns, or −1−r for the slack of row r.
+func (st *State) Basis() []int32 { return st.basic }
+
+// Install makes the basis and the keys those of a program that differs little, of which this one has all rows and columns. Sets without
+// basic columns then get their cheapest column. A basis that does not do leaves the state at its start.
+func (st *State) Install(keys, basis []int32) {
+	copy(st.Key, keys)
+	copy(st.basic, basis)
+	clear(st.inSet)
+	clear(st.isIn)
+	for _, v := range st.basic {
+		if v >= 0 {
+			st.isIn[v] = true
+			st.inSet[st.p.set[v]]++
+		}
+	}
+	st.invert()
+	st.rekey()
+}
+
 // Clone copies the state.
 func (st *State) Clone() *State {
 	c := *st
