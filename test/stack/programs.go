@@ -42,7 +42,7 @@ func findPrograms(dir string) (map[Program]string, error) {
 		if dir != "" {
 			where = "in " + dir
 		}
-		return nil, fmt.Errorf("%s not found %s; build with make build, or go install %s/cmd/...", strings.Join(missing, ", "), where, module)
+		return nil, fmt.Errorf("%s not found %s; make build builds them", strings.Join(missing, ", "), where)
 	}
 	return paths, nil
 }
