@@ -16,13 +16,8 @@ const (
 	columnRate = "request_rate_per_s"
 )
 
-const (
-	// maxFaults is how many faults are reported before reading stops.
-	maxFaults = 20
-	// Larger times and rates are faults of the file.
-	maxTime = 1e12
-	maxRate = 1e9
-)
+// maxFaults is how many faults are reported before reading stops.
+const maxFaults = 20
 
 // ReadSamples reads samples from CSV with the columns seconds and request_rate_per_s, in ascending order of time. A rate that is empty or NaN
 // is missing, and so is its sample. The error joins what is wrong with each line, up to a limit.

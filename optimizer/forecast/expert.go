@@ -21,12 +21,10 @@ type method interface {
 // expert turns what a method expects into a quantile: the same quantile of the errors it has made lately, each relative to the size of error
 // that was to be expected.
 type expert struct {
-	scale scale
-
-	past   []opinion
+	scale  scale
 	open   opinion
-	size   sums    // of the errors, without sign, by the window they were made in
-	errors ordered // relative to their scale
+	past   []opinion // on the windows before, since the newest whose outcome is known
+	errors ordered
 }
 
 // opinion on a window. All in logarithms of the growth; NaN where there is none.
@@ -34,40 +32,33 @@ type opinion struct {
 	centre, scale, upper float64
 }
 
-var silent = opinion{math.NaN(), math.NaN(), math.NaN()}
-
 // look forms an opinion on the newest window from what the method expects, NaN where it is silent.
-func (e *expert) look(s *series, centre, quantile float64) opinion {
-	e.open = silent
-	if math.IsNaN(centre) {
-		return silent
-	}
-	e.open.centre, e.open.scale = centre, e.scale(e, s)
-	if e.errors.len() >= residualsNeeded && !math.IsNaN(e.open.scale) {
+func (e *expert) look(s *series, centre float64, size *sums, quantile float64) {
+	e.open = opinion{centre, e.scale(s, size), math.NaN()}
+	if e.errors.len() >= residualsNeeded {
 		e.open.upper = centre + e.open.scale*e.errors.quantile(quantile)
 	}
-	return e.open
 }
 
-// close ends a window and learns from the error of the forecast that was made for it.
-func (e *expert) close(s *series) {
-	e.past = append(e.past, e.open)
-	t := s.newest()
-	if j := t - s.horizon; j >= 0 {
-		o, err := e.past[j], math.NaN()
-		if s.accepted[t] && s.accepted[j] {
-			err = s.logs[t] - s.logs[j] - o.centre
-		}
-		e.size.set(j, math.Abs(err))
-		if r := err / o.scale; !math.IsNaN(r) {
-			e.errors.add(j, r)
-		}
-		e.errors.forget(j - residualSpan)
+// bound keeps the quantile within the errors there have been: however volatile the present is, a forecast further out than any outcome yet is
+// an extrapolation.
+func (e *expert) bound(seen *ordered) {
+	if seen.len() > 0 && !math.IsNaN(e.open.upper) {
+		e.open.upper = e.open.centre + min(max(e.open.upper-e.open.centre, seen.quantile(0)), seen.quantile(1))
 	}
 }
 
-// scale is the size of error to be expected of an expert in the newest window, in any unit; NaN while it is not known.
-type scale func(e *expert, s *series) float64
+// learn from the growth that followed the oldest opinion.
+func (e *expert) learn(at int, growth float64) {
+	if r := (growth - e.past[0].centre) / e.past[0].scale; !math.IsNaN(r) {
+		e.errors.add(at, r)
+	}
+	e.errors.forget(at - residualSpan)
+}
+
+// scale is the size of error to be expected in the newest window, in any unit; NaN while it is not known. Sizes are those of the errors so far,
+// without sign, by the window they were made in.
+type scale func(s *series, sizes *sums) float64
 
 const (
 	// Windows whose errors say how volatile the present is, and what the long-term size of errors weighs against them, in windows.
@@ -81,34 +72,34 @@ const (
 )
 
 // constant takes all errors to be alike.
-func constant(*expert, *series) float64 { return 1 }
+func constant(*series, *sums) float64 { return 1 }
 
 // plain are the scales of the textbook.
 var plain = []scale{constant}
 
 // lately takes the size of errors to be that of the last hours, shrunk towards the long-term mean.
-func lately(e *expert, s *series) float64 {
-	mean := e.meanSize(s)
-	sum, n := e.size.over(s.newest()-s.horizon-latelySpan, s.newest()-s.horizon)
+func lately(s *series, sizes *sums) float64 {
+	mean := meanSize(s, sizes)
+	sum, n := sizes.over(s.newest()-s.horizon-latelySpan, s.newest()-s.horizon)
 	return (sum+latelyPrior*mean)/(n+latelyPrior) + leastSize
 }
 
 // daily takes the size of errors to be that at this time of past days, shrunk towards the long-term mean.
-func daily(e *expert, s *series) float64 {
-	mean, t := e.meanSize(s), s.newest()
+func daily(s *series, sizes *sums) float64 {
+	mean, t := meanSize(s, sizes), s.newest()
 	sum, n := 0.0, 0.0
 	for d := 1; d <= daysBack; d++ {
 		j := t - d*s.perDay
-		more, k := e.size.over(j-dailySpan, min(j+dailySpan+1, t-s.horizon))
+		more, k := sizes.over(j-dailySpan, min(j+dailySpan+1, t-s.horizon))
 		sum, n = sum+more, n+k
 	}
 	return (sum+dailyPrior*mean)/(n+dailyPrior) + leastSize
 }
 
 // meanSize is the long-term mean size of errors.
-func (e *expert) meanSize(s *series) float64 {
+func meanSize(s *series, sizes *sums) float64 {
 	known := s.newest() - s.horizon
-	sum, n := e.size.over(known-residualSpan, known)
+	sum, n := sizes.over(known-residualSpan, known)
 	if n < sizesNeeded {
 		return math.NaN()
 	}

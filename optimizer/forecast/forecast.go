@@ -12,9 +12,9 @@ import (
 
 // Sample is an arrival rate that was observed.
 type Sample struct {
-	// Time in seconds since the Unix epoch.
+	// Time in seconds since the Unix epoch, within ±1e12.
 	Time float64 `json:"time"`
-	// Rate in requests per second.
+	// Rate in requests per second, 0 to 1e9.
 	Rate float64 `json:"rate"`
 	// Count is the number of observations that the rate is the mean of; 0 means one.
 	Count int `json:"count,omitempty"`
@@ -24,7 +24,7 @@ func (s Sample) weight() float64 { return float64(max(s.Count, 1)) }
 
 // sound tells whether a sample is one: finite, and a rate that can be.
 func (s Sample) sound() bool {
-	return !math.IsNaN(s.Time) && !math.IsInf(s.Time, 0) && s.Rate >= 0 && !math.IsInf(s.Rate, 0)
+	return math.Abs(s.Time) <= maxTime && s.Rate >= 0 && s.Rate <= maxRate
 }
 
 // Prediction of the arrival rate at the end of the horizon, in requests per second.
@@ -37,7 +37,7 @@ type Prediction struct {
 
 // Forecaster predicts the arrival rate of one server.
 type Forecaster interface {
-	// Forecast predicts the rate horizon seconds after the last sample. Samples are in ascending order of time and there is at least one.
+	// Forecast predicts the rate horizon seconds after the last sample, at most a day and in whole windows, at least one. Samples are in ascending order of time and there is at least one.
 	Forecast(history []Sample, horizon float64) Prediction
 	// Track follows one server and predicts the same as Forecast does from all that was observed, at little cost per sample.
 	Track(horizon float64) Tracker
@@ -107,6 +107,10 @@ const (
 	memoryWindows = 4032
 	// maxHorizon in seconds; a longer one counts as this.
 	maxHorizon = day
+
+	// Times and rates beyond these are no observations.
+	maxTime = 1e12
+	maxRate = 1e9
 )
 
 func defaultOptions() Options { return Options{Quantile: DefaultQuantile, Window: DefaultWindow} }
@@ -154,7 +158,7 @@ type windowed struct {
 // Forecast follows the history from its begin.
 func (w windowed) Forecast(history []Sample, horizon float64) Prediction {
 	k := w.Track(horizon)
-	for _, s := range w.recent(history) {
+	for _, s := range history {
 		k.Observe(s)
 	}
 	return k.Forecast()
@@ -163,37 +167,38 @@ func (w windowed) Forecast(history []Sample, horizon float64) Prediction {
 // Track makes a tracker.
 func (w windowed) Track(horizon float64) Tracker { return newTracker(w.Options, horizon, w.mix) }
 
-// recent is the part of a history that is not too old to matter.
-func (w windowed) recent(history []Sample) []Sample {
-	last := history[len(history)-1].Time
-	i := 0
-	for history[i].Time < last-2*w.memory() {
-		i++
-	}
-	return history[i:]
-}
-
-func (w windowed) memory() float64 { return min(memory*day, memoryWindows*w.Window) }
-
 // Remember keeps one sample per window. Old ones are dropped a day at a time.
 func (w windowed) Remember(history []Sample, s Sample) []Sample {
 	n := len(history)
 	if !s.sound() || n > 0 && s.Time <= history[n-1].Time {
 		return history
 	}
-	i := 0
-	if n > 0 && history[0].Time < s.Time-w.memory()-day {
-		for i < n && history[i].Time < s.Time-w.memory() {
-			i++
-		}
-	}
-	kept := append(make([]Sample, 0, n-i+1), history[i:]...)
-	if k := len(kept) - 1; k >= 0 && math.Floor(kept[k].Time/w.Window) == math.Floor(s.Time/w.Window) {
+	kept := append(make([]Sample, 0, n+1), w.cut(history, s)...)
+	if k := len(kept) - 1; k >= 0 && w.index(kept[k]) == w.index(s) {
 		kept[k] = merge(kept[k], s)
 		return kept
 	}
 	return append(kept, s)
 }
+
+// cut drops what lies more than the memory before a sample, once that is a day's worth.
+func (w windowed) cut(history []Sample, s Sample) []Sample {
+	back := func(x Sample) float64 { return w.index(s) - w.index(x) }
+	keep := float64(w.windows())
+	if len(history) == 0 || back(history[0]) <= keep+day/w.Window {
+		return history
+	}
+	i := 0
+	for i < len(history) && back(history[i]) > keep {
+		i++
+	}
+	return history[i:]
+}
+
+// windows of history that are kept.
+func (o Options) windows() int { return int(min(memory*day/o.Window, memoryWindows)) }
+
+func (o Options) index(s Sample) float64 { return math.Floor(s.Time / o.Window) }
 
 func merge(a, b Sample) Sample {
 	n := a.weight() + b.weight()

@@ -19,23 +19,27 @@ const (
 // is the one to beat.
 type mixture struct {
 	quantile float64
-	methods  []method
-	experts  []*expert // for each method one per scale
-	losses   []float64 // of each expert
-	count    float64   // of what was judged, faded like the losses
-	opinions []opinion // on the newest window
+	voices   []*voice
+	count    float64 // of what was judged, faded like the losses
 }
 
-// newMixture asks for an expert per method and scale.
+// voice is a method with the experts that follow it, one per scale; the first scale is constant.
+type voice struct {
+	method  method
+	sizes   sums // of the method's errors
+	experts []*expert
+	losses  []float64 // of each expert
+}
+
 func newMixture(quantile float64, scales []scale, methods ...method) *mixture {
-	m := &mixture{quantile: quantile, methods: methods}
-	for range methods {
+	m := &mixture{quantile: quantile}
+	for _, method := range methods {
+		v := &voice{method: method, losses: make([]float64, len(scales))}
 		for _, s := range scales {
-			m.experts = append(m.experts, &expert{scale: s})
+			v.experts = append(v.experts, &expert{scale: s})
 		}
+		m.voices = append(m.voices, v)
 	}
-	m.losses = make([]float64, len(m.experts))
-	m.opinions = make([]opinion, len(m.experts))
 	return m
 }
 
@@ -43,87 +47,103 @@ func newMixture(quantile float64, scales []scale, methods ...method) *mixture {
 func (m *mixture) forecast(s *series) Prediction {
 	m.look(s)
 	here := s.logs[s.newest()]
-	best := m.best()
+	best := math.Inf(-1)
+	m.each(func(o opinion, score float64) { best = max(best, score) })
 	if math.IsInf(best, -1) {
 		return Prediction{Mean: s.exp(here), Upper: s.exp(here)}
 	}
 	var centre, upper, weights float64
-	for i, o := range m.opinions {
-		if !math.IsNaN(o.upper) {
-			w := math.Exp(m.score(i) - best)
-			centre, upper, weights = centre+w*o.centre, upper+w*o.upper, weights+w
-		}
-	}
+	m.each(func(o opinion, score float64) {
+		w := math.Exp(score - best)
+		centre, upper, weights = centre+w*o.centre, upper+w*o.upper, weights+w
+	})
 	return Prediction{Mean: s.exp(here + centre/weights), Upper: s.exp(here + upper/weights)}
 }
 
+// look lets all form their opinion on the newest window.
 func (m *mixture) look(s *series) {
-	each := len(m.experts) / len(m.methods)
-	for i, method := range m.methods {
-		centre, speaks := method.expect(s)
+	for _, v := range m.voices {
+		centre, speaks := v.method.expect(s)
 		if !speaks {
 			centre = math.NaN()
 		}
-		for j := i * each; j < (i+1)*each; j++ {
-			m.opinions[j] = m.experts[j].look(s, centre, m.quantile)
+		for _, e := range v.experts {
+			e.look(s, centre, &v.sizes, m.quantile)
+			e.bound(&v.experts[0].errors)
 		}
 	}
 }
 
-// score is the logarithm of the weight of an expert.
-func (m *mixture) score(i int) float64 {
-	prior := 0.0
-	if i == 0 {
-		prior = persistencePrior
-	}
-	if m.losses[0] <= 0 {
-		return prior
-	}
-	return prior - learningRate*m.losses[i]/(m.losses[0]/m.count)
-}
-
-// best is the highest score of those that speak, −Inf where nobody does.
-func (m *mixture) best() float64 {
-	best := math.Inf(-1)
-	for i, o := range m.opinions {
-		if !math.IsNaN(o.upper) {
-			best = max(best, m.score(i))
+// each visits the experts that speak about the newest window, with the logarithm of their weight.
+func (m *mixture) each(visit func(o opinion, score float64)) {
+	first := m.voices[0].losses[0]
+	for i, v := range m.voices {
+		for j, e := range v.experts {
+			if math.IsNaN(e.open.upper) {
+				continue
+			}
+			score := 0.0
+			if i == 0 && j == 0 {
+				score = persistencePrior
+			}
+			if first > 0 {
+				score -= learningRate * v.losses[j] / (first / m.count)
+			}
+			visit(e.open, score)
 		}
 	}
-	return best
 }
 
 // close ends a window: the forecasts made for it are judged, then all learn from it.
 func (m *mixture) close(s *series) {
 	m.look(s)
-	t := s.newest()
-	if j := t - s.horizon; j >= 0 && s.accepted[t] {
-		m.judge(j, s)
+	for _, v := range m.voices {
+		for _, e := range v.experts {
+			e.past = append(e.past, e.open)
+		}
 	}
-	for _, e := range m.experts {
-		e.close(s)
+	if from := s.newest() - s.horizon; from >= 0 {
+		m.judge(s, from)
+		for _, v := range m.voices {
+			v.learn(s, from)
+		}
 	}
-	for _, method := range m.methods {
-		method.close(s)
+	for _, v := range m.voices {
+		v.method.close(s)
 	}
 }
 
-// judge counts the losses of the forecasts made at a place for the newest window. Who was silent then counts as if it had spoken like the
-// first (specialists; Freund, Schapire, Singer and Warmuth 1997), so that it is neither rewarded nor punished.
-func (m *mixture) judge(at int, s *series) {
-	first := m.experts[0].past[at].upper
-	if math.IsNaN(first) {
+// judge counts the losses of the forecasts made from a window for the newest. Who was silent then counts as if it had spoken like the first
+// (specialists; Freund, Schapire, Singer and Warmuth 1997), so that it is neither rewarded nor punished.
+func (m *mixture) judge(s *series, from int) {
+	to := s.newest()
+	first := m.voices[0].experts[0].past[0].upper
+	if !s.accepted[to] || math.IsNaN(first) {
 		return
 	}
-	from := s.logs[at]
-	rate := min(s.exp(s.logs[s.newest()]), surprise*s.exp(from))
+	rate := min(s.exp(s.logs[to]), surprise*s.exp(s.logs[from]))
 	m.count = m.count*lossMemory + 1
-	for i, e := range m.experts {
-		upper := e.past[at].upper
-		if math.IsNaN(upper) {
-			upper = first
+	for _, v := range m.voices {
+		for j, e := range v.experts {
+			upper := e.past[0].upper
+			if math.IsNaN(upper) {
+				upper = first
+			}
+			v.losses[j] = v.losses[j]*lossMemory + pinball(rate, s.exp(s.logs[from]+upper), m.quantile)
 		}
-		m.losses[i] = m.losses[i]*lossMemory + pinball(rate, s.exp(from+upper), m.quantile)
+	}
+}
+
+// learn from the growth between a window and the newest.
+func (v *voice) learn(s *series, from int) {
+	growth := math.NaN()
+	if to := s.newest(); s.accepted[from] && s.accepted[to] {
+		growth = s.logs[to] - s.logs[from]
+	}
+	v.sizes.set(from, math.Abs(growth-v.experts[0].past[0].centre))
+	for _, e := range v.experts {
+		e.learn(from, growth)
+		e.past = e.past[1:]
 	}
 }
 

@@ -1,6 +1,9 @@
 package forecast
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 const (
 	day = 86400.0
@@ -15,15 +18,20 @@ type tracker struct {
 	series  *series
 	mixture *mixture
 
-	index       float64 // of the open window, since the epoch
-	sum, weight float64 // of the samples in it
+	keep, slack int       // windows of history, and how many more before it is cut
+	closed      []float64 // rates of the windows before the open one, NaN where missing
+	index       float64   // of the open window, since the epoch
+	sum, weight float64   // of the samples in it
 }
 
 // newTracker makes a tracker for a horizon in seconds.
 func newTracker(o Options, horizon float64, mix func(perDay int) *mixture) *tracker {
-	steps := int(max(1, math.Round(min(horizon, maxHorizon)/o.Window)))
+	steps := 1
+	if horizon > o.Window {
+		steps = int(math.Round(min(horizon, maxHorizon) / o.Window))
+	}
 	perDay := int(math.Round(day / o.Window))
-	k := &tracker{window: o.Window}
+	k := &tracker{window: o.Window, keep: o.windows(), slack: perDay}
 	k.begin = func() (*series, *mixture) { return newSeries(perDay, steps, 1/o.Window), mix(perDay) }
 	k.series, k.mixture = k.begin()
 	return k
@@ -37,14 +45,18 @@ func (k *tracker) Observe(s Sample) {
 	index := math.Floor(s.Time / k.window)
 	if k.empty() || index-k.index > forgotten {
 		k.series, k.mixture = k.begin()
-		k.index = index - 1
+		k.closed, k.index = nil, index-1
 	}
 	k.reach(index)
-	if index == k.index {
-		k.sum += s.Rate * s.weight()
-		k.weight += s.weight()
-		k.series.set(k.sum / k.weight)
+	if index < k.index {
+		return
 	}
+	if len(k.closed) > k.keep+k.slack {
+		k.cut()
+	}
+	k.sum += s.Rate * s.weight()
+	k.weight += s.weight()
+	k.series.set(k.sum / k.weight)
 }
 
 // Pass begins the windows up to that of the given time.
@@ -59,11 +71,33 @@ func (k *tracker) empty() bool { return k.series.newest() < 0 }
 func (k *tracker) reach(index float64) {
 	for ; k.index < index; k.index++ {
 		if !k.empty() {
-			k.mixture.close(k.series)
+			k.closed = append(k.closed, k.sum/k.weight) // NaN where nothing was seen
 		}
-		k.series.advance()
+		k.advance()
 		k.sum, k.weight = 0, 0
 	}
+}
+
+func (k *tracker) advance() {
+	if !k.empty() {
+		k.mixture.close(k.series)
+	}
+	k.series.advance()
+}
+
+// cut begins anew with the history that is kept, so that what is known never depends on more than that.
+func (k *tracker) cut() {
+	kept := k.closed[len(k.closed)-k.keep:]
+	for len(kept) > 0 && math.IsNaN(kept[0]) {
+		kept = kept[1:]
+	}
+	k.closed = slices.Clone(kept)
+	k.series, k.mixture = k.begin()
+	for _, rate := range k.closed {
+		k.advance()
+		k.series.set(rate)
+	}
+	k.advance()
 }
 
 // Forecast from what was observed.
