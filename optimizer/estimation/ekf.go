@@ -15,10 +15,10 @@ type ekf struct{ options Options }
 
 // Estimate implements [Estimator].
 func (e ekf) Estimate(given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
-	return estimate(EstimatorEKF, &e.options, 0, given, learned, seen)
+	return estimate(EstimatorEKF, &e.options, 2*acquisition, given, learned, seen)
 }
 
-// estimate runs the filter; keep is the number of observations that are fitted anew each time, 0 to fit none anew.
+// estimate runs the estimator of that name, which fits up to keep observations all at once.
 func estimate(name string, o *Options, keep int, given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
 	f, err := newForm(given, *o)
 	if errors.Is(err, queueing.ErrNoParameters) {
@@ -28,7 +28,7 @@ func estimate(name string, o *Options, keep int, given v1alpha1.Performance, lea
 		return Estimate{Performance: given, Learned: learned}, err
 	}
 	m, g, notice := recall(learned, f, name, given.Acc)
-	t := &tracker{form: f, options: o, memory: m, gaussian: g, learner: newLearner(len(f.states)), law: f.laws(), keep: keep}
+	t := &tracker{form: f, options: o, memory: m, gaussian: g, learner: newLearner(len(f.states)), law: f.laws(), keep: keep, window: name == EstimatorSlidingWindow}
 	out := Estimate{Notice: notice, Judgements: make([]Judgement, len(seen))}
 	for i := range seen {
 		out.Judgements[i] = t.observe(&seen[i])
@@ -49,7 +49,9 @@ type tracker struct {
 	gaussian
 	learner *learner
 	law     func(x []float64) queueing.Law
-	keep    int
+	// keep is the number of observations that are fitted all at once; window is whether that goes on for ever.
+	keep   int
+	window bool
 }
 
 // unjudged is a judgement in which nothing is known but a reason.
@@ -78,56 +80,77 @@ func (t *tracker) observe(o *Observation) Judgement {
 	}
 	remember(m, o.status())
 	dt, now := elapsed(m, r.seconds)
+	m.UpdatedAt = now
 	t.pass(dt, t.options.MemoryHours*3600, t.form.prior)
-	r, ranges := attenuateAll(m.Ranges, r, t.options)
+	repeats := 1 + familiar(m.Ranges, m.Observations, r, t.options)
+	ranges := extendAll(m.Ranges, m.Observations, &r, t.options)
+	raw := r
+	r = likely(ranges, m.Observations+1, r, t.options)
 
-	j := unjudged("")
-	expected := t.expected()
-	itl, ttft := r.latencies(t.law(expected))
-	ttft *= math.Exp(expected[len(expected)-1])
-	j.PredictedITL, j.PredictedTTFT = itl, ttft
-	j.InnovationITL, j.InnovationTTFT = r.logITL-math.Log(itl), r.logTTFT-math.Log(ttft)
+	j := t.predict(&r)
 	notes := r.notes
-	learn := func(name string, y *float64, noise *float64, f func(*reading, []float64) float64, innovation float64, surprise, mean *float64) {
-		if math.IsNaN(*y) {
-			return
+	sensors := []sensor{
+		{"itl", r.logITL, r.itlNoise, t.logITL, j.InnovationITL, &j.SurpriseITL, &m.ITLError},
+		{"ttft", r.logTTFT, r.ttftNoise, t.logTTFT, j.InnovationTTFT, &j.SurpriseTTFT, &m.TTFTError},
+	}
+	for _, s := range sensors {
+		if math.IsNaN(s.y) || len(notes) > len(r.notes) { // what spoils one latency may spoil the other
+			continue
 		}
-		*noise += t.batchNoise(&r, f)
-		var why string
-		if *surprise, why = t.learn(name, *y, noise, func(x []float64) float64 { return f(&r, x) }); why != "" {
+		why := t.learn(&s, &r, repeats)
+		if why != "" {
 			notes = append(notes, why)
-			*y = math.NaN()
-			return
+			continue
 		}
-		score(mean, m.Observations, innovation)
+		score(s.error, m.Observations, s.innovation)
 		j.Accepted = true
 	}
-	learn("itl", &r.logITL, &r.itlNoise, t.logITL, j.InnovationITL, &j.SurpriseITL, &m.ITLError)
-	learn("ttft", &r.logTTFT, &r.ttftNoise, t.logTTFT, j.InnovationTTFT, &j.SurpriseTTFT, &m.TTFTError)
 	j.Reason = strings.Join(notes, "; ")
-	m.UpdatedAt = now
+	if j.Accepted || t.acquiring() {
+		m.Ranges = ranges
+	}
+	if t.acquiring() {
+		raw.itlNoise *= repeats
+		raw.ttftNoise *= repeats
+		raw.batchNoise *= repeats
+		m.Kept = append(m.Kept, raw.keep())
+		m.Kept = m.Kept[max(0, len(m.Kept)-t.keep):]
+		t.fit()
+	}
 	if !j.Accepted {
 		t.reject(j.Reason)
 		return j
 	}
-	if t.keep > 0 {
-		t.refit(&r)
-	}
-	m.Ranges = ranges
 	if m.Observations++; m.LearnedSince == nil {
 		m.LearnedSince = now
+	}
+	if !t.window && m.Observations >= acquisition {
+		m.Kept = nil
 	}
 	return j
 }
 
-// expected is the vector whose exponentials are the means of the parameters.
-func (t *tracker) expected() []float64 {
-	n := len(t.mean)
-	x := make([]float64, n)
-	for i := range x {
-		x[i] = t.mean[i]
-	}
-	return x
+// acquisition is the number of observations that a filter fits all at once, before it goes on from them one by one.
+const acquisition = 24
+
+// acquiring is whether observations are kept and fitted all at once.
+func (t *tracker) acquiring() bool { return t.window || t.memory.Observations < acquisition }
+
+// predict says what the estimate predicts of a reading.
+func (t *tracker) predict(r *reading) Judgement {
+	j := unjudged("")
+	j.PredictedITL, j.PredictedTTFT = math.Exp(t.logITL(r, t.mean)), math.Exp(t.logTTFT(r, t.mean))
+	j.InnovationITL, j.InnovationTTFT = r.logITL-math.Log(j.PredictedITL), r.logTTFT-math.Log(j.PredictedTTFT)
+	return j
+}
+
+// sensor is one latency of a reading.
+type sensor struct {
+	name            string
+	y, noise        float64 // logarithm and its variance, the batch apart
+	f               func(*reading, []float64) float64
+	innovation      float64
+	surprise, error *float64
 }
 
 func (t *tracker) logITL(r *reading, x []float64) float64 {
@@ -142,41 +165,50 @@ func (t *tracker) logTTFT(r *reading, x []float64) float64 {
 
 // batchNoise is the variance that an uncertain batch puts on a latency: that of the batch times the square of the response to it. Where the
 // batch follows from arrivals, the response to either is taken that is larger, since a batch that is full no longer responds to arrivals.
-func (t *tracker) batchNoise(r *reading, f func(*reading, []float64) float64) float64 {
+func (t *tracker) batchNoise(r *reading, x []float64, f func(*reading, []float64) float64) float64 {
 	const step = 0.1
-	at := f(r, t.mean)
+	at := f(r, x)
 	response := func(running, rate float64) float64 {
 		other := *r
 		other.running, other.rate = running, rate
-		return math.Abs(f(&other, t.mean)-at) / math.Log1p(step)
+		return math.Abs(f(&other, x)-at) / math.Log1p(step)
 	}
 	if !math.IsNaN(r.running) {
 		return r.batchNoise * square(response(r.running*(1+step), 0))
 	}
-	n := r.follows(t.law(t.mean))
+	n := r.follows(t.law(x))
 	return r.batchNoise * square(max(response(n*(1+step), 0), response(math.NaN(), r.rate/(1+step))))
 }
 
 // Measurements beyond bend standard deviations count for less, as in Huber's estimator.
 const bend = 2
 
-// learn takes in one latency and returns how surprising it was, and why it was not learned from. Noise is the variance of its logarithm; it
-// grows where the latency counts for less.
-func (t *tracker) learn(name string, y float64, noise *float64, f func(x []float64) float64) (surprise float64, why string) {
+// learn takes in one latency and says why it was not learned from. It counts for less where it is surprising or repeats what is known.
+func (t *tracker) learn(s *sensor, r *reading, repeats float64) string {
+	f := func(x []float64) float64 { return s.f(r, x) }
+	noise := s.noise + t.batchNoise(r, t.mean, s.f)
 	line := t.learner.linearise(t.gaussian, f)
-	innovation := y - line.value
-	surprise = innovation / math.Sqrt(line.variance(t.gaussian)+line.missed+*noise)
-	if math.Abs(surprise) > t.options.Gate {
-		s := suspect(t.memory, name, innovation)
-		if s.Count < t.options.Believe {
-			return surprise, fmt.Sprintf("%s is %.2g times what is expected, %.1f standard deviations off", name, math.Exp(innovation), surprise)
+	innovation := s.y - line.value
+	*s.surprise = innovation / math.Sqrt(line.variance(t.gaussian)+line.missed+noise)
+	believed := math.Abs(*s.surprise) > t.options.Gate
+	if believed {
+		sus := suspect(t.memory, s.name, innovation)
+		if sus.Count < t.options.Believe {
+			return fmt.Sprintf("%s is %.2g times what is expected, %.1f standard deviations off", s.name, math.Exp(innovation), *s.surprise)
 		}
-		t.reopen(name, s.LogRatio)
+		t.reopen(s.name, sus.LogRatio)
+		repeats = 1
 	}
-	trust(t.memory, name)
-	*noise *= max(1, math.Abs(surprise)/bend)
-	t.learner.update(t.gaussian, f, y, *noise)
-	return surprise, ""
+	if believed || math.Abs(*s.surprise) <= bend { // between bend and gate a suspicion stands
+		trust(t.memory, s.name)
+	}
+	if !t.acquiring() {
+		// Each update has its own linearisation, by which directions that cannot be seen seem to be seen a little; familiar ones, twice over,
+		// must not add up to knowledge.
+		repeats *= repeats
+		t.learner.update(t.gaussian, f, s.y, noise*repeats*max(1, math.Abs(*s.surprise)/bend))
+	}
+	return ""
 }
 
 // reopened is the share of the prior's variance that is given back when a change is believed.
@@ -186,9 +218,9 @@ const reopened = 0.1
 // same factor: other hardware, another clock, another engine.
 func (t *tracker) reopen(name string, ratio float64) {
 	n := len(t.mean)
-	if t.keep > 0 {
-		t.memory.Kept = nil
-		t.reset()
+	if t.acquiring() { // what came before the change is no longer so
+		t.memory.Kept = t.memory.Kept[max(0, len(t.memory.Kept)-t.options.Believe+1):]
+		return
 	}
 	if name == "ttft" { // ITL fits: it is the prefill that changed
 		t.cov[n*n-1] += ratio * ratio

@@ -28,7 +28,7 @@ type Options struct {
 // DefaultOptions suit measurements of one-minute windows from a serving engine.
 func DefaultOptions() Options {
 	return Options{
-		Spread: 0.5, Level: 0.5, ITLNoise: 0.03, TTFTNoise: 0.15, RunningNoise: 0.03, TokensNoise: 0.15,
+		Spread: 0.5, Level: 0.5, ITLNoise: 0.03, TTFTNoise: 0.15, RunningNoise: 0.03, TokensNoise: 0.12,
 		MemoryHours: 30 * 24, Gate: 4, Believe: 3,
 	}
 }

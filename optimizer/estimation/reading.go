@@ -90,7 +90,7 @@ func crowded(running, replicas, before, replicasBefore float64) float64 {
 }
 
 // alone is the share of a window in which added replicas were not yet there.
-const alone = 1.0 / 3
+const alone = 0.4
 
 // movingShare is the part of a change of load between two observations by which batch and latencies may be apart.
 const movingShare = 0.1

@@ -14,28 +14,6 @@ func (e slidingWindow) Estimate(given v1alpha1.Performance, learned *v1alpha1.Pa
 	return estimate(EstimatorSlidingWindow, &e.options.Options, e.options.Keep, given, learned, seen)
 }
 
-// refit takes a reading into the window and fits the window, from the prior.
-func (t *tracker) refit(r *reading) {
-	kept := append(t.memory.Kept, r.keep())
-	t.memory.Kept = kept[max(0, len(kept)-t.keep):]
-	t.reset()
-	for i := range t.memory.Kept {
-		k := recalled(&t.memory.Kept[i])
-		if !math.IsNaN(k.logITL) {
-			t.learner.update(t.gaussian, func(x []float64) float64 { return t.logITL(&k, x) }, k.logITL, k.itlNoise)
-		}
-		if !math.IsNaN(k.logTTFT) {
-			t.learner.update(t.gaussian, func(x []float64) float64 { return t.logTTFT(&k, x) }, k.logTTFT, k.ttftNoise)
-		}
-	}
-}
-
-// reset goes back to the prior.
-func (t *tracker) reset() {
-	copy(t.mean, t.form.prior.mean)
-	copy(t.cov, t.form.prior.cov)
-}
-
 // keep writes a reading for the memory, in which zero is not measured.
 func (r *reading) keep() v1alpha1.KeptObservation {
 	k := v1alpha1.KeptObservation{Seconds: r.seconds, InputTokens: r.input, OutputTokens: r.output, PrefixHitRate: r.cached, MaxBatchedTokens: r.budget}
@@ -50,6 +28,7 @@ func (r *reading) keep() v1alpha1.KeptObservation {
 			k.RunningSD = r.runningSD
 		}
 	}
+	k.BatchVariance = r.batchNoise
 	if !math.IsInf(r.maxBatch, 0) {
 		k.MaxBatch = r.maxBatch
 	}
@@ -75,7 +54,7 @@ func recalled(k *v1alpha1.KeptObservation) reading {
 			running: known(k.Running), runningSD: known(k.RunningSD), rate: k.ArrivalRate, input: k.InputTokens, output: k.OutputTokens,
 			cached: k.PrefixHitRate, maxBatch: known(k.MaxBatch), budget: k.MaxBatchedTokens,
 		},
-		seconds: k.Seconds, logITL: math.Log(known(k.ITL)), logTTFT: math.Log(known(k.TTFT)), itlNoise: k.ITLVariance, ttftNoise: k.TTFTVariance,
+		seconds: k.Seconds, logITL: math.Log(known(k.ITL)), logTTFT: math.Log(known(k.TTFT)), batchNoise: k.BatchVariance, itlNoise: k.ITLVariance, ttftNoise: k.TTFTVariance,
 	}
 	if math.IsNaN(r.maxBatch) {
 		r.maxBatch = math.Inf(1)

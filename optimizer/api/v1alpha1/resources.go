@@ -149,7 +149,10 @@ type KeptObservation struct {
 	MaxBatch float64 `json:"maxBatch,omitempty"`
 	// +optional
 	MaxBatchedTokens float64 `json:"maxBatchedTokens,omitempty"`
-	// ITL and TTFT in seconds, with the variances of their logarithms.
+	// BatchVariance is the variance of the logarithm of the number that run.
+	// +optional
+	BatchVariance float64 `json:"batchVariance,omitempty"`
+	// ITL and TTFT in seconds, with the variances of their logarithms, the batch apart.
 	// +optional
 	ITL float64 `json:"itl,omitempty"`
 	// +optional
