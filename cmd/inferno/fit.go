@@ -118,7 +118,7 @@ func printFits(w io.Writer, fits []*fitting.Fit) error {
 		itl, ttft := f.Errors()
 		unseen := strings.Join(f.Unseen, " ")
 		if f.Guessed {
-			unseen = strings.TrimSpace(unseen + " (architecture guessed from the name)")
+			unseen = strings.TrimSpace(unseen + " (architecture or card guessed)")
 		}
 		fmt.Fprintf(t, "%s\t%d\t%.1f %%\t%.1f %%\t%s\t%s\t%s\n", f.Group.Key(), f.Points, 100*itl, 100*ttft, f.Describe(), unseen, lines(f.Residuals))
 	}

@@ -80,7 +80,6 @@ func TestFitAndPredictRefuse(t *testing.T) {
 		"no data":              {nil, true, "--data"},
 		"no such file":         {[]string{"--data", "nowhere.csv", "--out", "x"}, true, "nowhere.csv"},
 		"unknown law":          {[]string{"--data", points, "--out", filepath.Join(t.TempDir(), "x"), "--law", "ohm"}, true, `"ohm"`},
-		"unknown accelerator":  {[]string{"--data", file(t, "p.csv", strings.ReplaceAll(fitPoints, "h100_sxm", "abacus")), "--out", "x"}, true, "abacus"},
 		"prior and fit":        {[]string{"--data", points, "--prior", "--fit", points}, false, "one of --fit and --prior"},
 		"fit is no model data": {[]string{"--data", points, "--fit", file(t, "f.json", `{"modelz": []}`)}, false, "modelz"},
 		"unknown queue model":  {[]string{"--data", points, "--prior", "--queue-model", "psychic"}, false, "psychic"},

@@ -38,15 +38,42 @@ func (u *UnknownAccelerator) Error() string {
 // setting is a pair with everything its prior rests on.
 type setting struct {
 	physics
-	kind    kind
-	guessed bool
+	kind kind
+	// vague widens the prior of what depends on an architecture or a card that is only guessed.
+	vague float64
 }
 
+const (
+	// guessedArchitecture and guessedCard are by how much a guess may be off, as standard deviations of logarithms.
+	guessedArchitecture, guessedCard = 0.5, 1
+	// typicalCard stands for a card that nothing is known of.
+	typicalCard = "h100_sxm"
+)
+
+// setting of a pair; a card that is not known is an error.
 func (k Knowledge) setting(g Group) (setting, error) {
 	card, ok := k.Accelerators.Find(g["accelerator"])
 	if !ok {
 		return setting{}, &UnknownAccelerator{g["accelerator"]}
 	}
+	return k.settingOn(g, card), nil
+}
+
+// measuredSetting of a pair of which there are measurements; a card that is not known is guessed, for they will tell.
+func (k Knowledge) measuredSetting(g Group) setting {
+	if s, err := k.setting(g); err == nil {
+		return s
+	}
+	card, ok := k.Accelerators.Find(typicalCard)
+	if !ok {
+		card, _ = BuiltInAccelerators().Find(typicalCard)
+	}
+	s := k.settingOn(g, card)
+	s.vague = math.Hypot(s.vague, guessedCard)
+	return s
+}
+
+func (k Knowledge) settingOn(g Group, card Accelerator) setting {
 	arch, guessed := k.Architectures.Find(g["model"])
 	degree := func(column string) int {
 		n, err := strconv.Atoi(g[column])
@@ -61,10 +88,14 @@ func (k Knowledge) setting(g Group) (setting, error) {
 		cacheBytes = 1 // TensorRT-LLM caches in 8 bits where the weights have at most that
 	}
 	s := scales(arch, card, precision, parallelism(degree("tensor_parallel"), degree("attention_dp"), degree("expert_parallel")), cacheBytes)
-	return setting{
-		physics: s, guessed: guessed,
-		kind: kind{engine: g["engine"], moe: s.moe, cards: s.cards, precision: precision, accelerator: card.Name},
-	}, nil
+	all := setting{
+		physics: s,
+		kind:    kind{engine: g["engine"], moe: s.moe, cards: s.cards, precision: precision, accelerator: card.Name},
+	}
+	if guessed {
+		all.vague = guessedArchitecture
+	}
+	return all
 }
 
 // Prior is the law that physics and experience with other pairs give a pair that was never measured.
@@ -73,7 +104,7 @@ func (k Knowledge) Prior(g Group) (queueing.Roofline, error) {
 	if err != nil {
 		return queueing.Roofline{}, err
 	}
-	mean, _ := k.Experience.prior(s.kind, s.guessed)
+	mean, _ := k.Experience.prior(s.kind, s.vague)
 	return s.law(mean), nil
 }
 
@@ -117,7 +148,7 @@ type Fit struct {
 	Residuals []Residual
 	// Calibration corrects the law near measured points.
 	Calibration Calibration
-	// Guessed is true where the architecture is guessed from the model's name.
+	// Guessed is true where the architecture is guessed from the model's name, or the card is not known.
 	Guessed bool
 }
 
@@ -149,17 +180,14 @@ func (k Knowledge) FitAll(points *Points, o Options) ([]*Fit, error) {
 
 func (k Knowledge) fit(points []Point, o Options) (*Fit, error) {
 	group := points[0].Group
-	s, err := k.setting(group)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", group.Key(), err)
-	}
+	s := k.measuredSetting(group)
 	l, err := s.form(o.Law, &k.Experience)
 	if err != nil {
 		return nil, err
 	}
 	m := len(points)
 	x, jac := l.fit(points)
-	f := &Fit{Group: group, Points: m, Law: l.law(x), Order: l.names, Covariance: covariance(jac), Guessed: s.guessed}
+	f := &Fit{Group: group, Points: m, Law: l.law(x), Order: l.names, Covariance: covariance(jac), Guessed: s.vague > 0}
 	for j, name := range l.names {
 		if f.Covariance[j][j] > blind*l.sd[j]*l.sd[j] {
 			f.Unseen = append(f.Unseen, name)

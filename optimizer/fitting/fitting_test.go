@@ -40,7 +40,7 @@ func TestFindAccelerator(t *testing.T) {
 	all := BuiltInAccelerators()
 	for name, want := range map[string]string{
 		"h100_sxm": "h100_sxm", "H100": "h100_sxm", "A100-80": "a100_sxm", "NVIDIA-H100-80GB-HBM3": "h100_sxm", "L40S": "l40s", "L4": "l4",
-		"GB200": "gb200", "h100_pcie": "h100_pcie", "2xA100": "", "quantum": "",
+		"GB200": "gb200", "h100_pcie": "h100_pcie", "2xA100": "", "MI300X": "mi300x", "NVIDIA-A10G": "a10", "Tesla-T4": "t4", "quantum": "",
 	} {
 		got, ok := all.Find(name)
 		if ok != (want != "") || got.Name != want {
@@ -114,7 +114,7 @@ func synthetic(t *testing.T, k Knowledge, g Group, shift theta) (queueing.Roofli
 	if err != nil {
 		t.Fatal(err)
 	}
-	mean, _ := k.Experience.prior(s.kind, s.guessed)
+	mean, _ := k.Experience.prior(s.kind, s.vague)
 	for i := range mean {
 		mean[i] += shift[i]
 	}
@@ -164,6 +164,22 @@ func TestFitFindsTheLawAndTheOutlier(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(fits[0].Unseen, " "), "spread") {
 		t.Errorf("a dense model has no experts to see, but not identified are %v only", fits[0].Unseen)
+	}
+}
+
+func TestFitOnUnknownCardSaysSo(t *testing.T) {
+	k := BuiltIn()
+	want, points := synthetic(t, k, Group{"model": "Qwen/Qwen3-32B", "accelerator": "h200_sxm"}, theta{})
+	for i := range points {
+		points[i].Group = Group{"model": "Qwen/Qwen3-32B", "accelerator": "abacus"}
+	}
+	fits, err := k.FitAll(&Points{Rows: points}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := queueing.Batch{Decodes: 16, DecodeContext: 32e3}
+	if g, w := fits[0].Law.IterationTime(b), want.IterationTime(b); !fits[0].Guessed || math.Abs(g/w-1) > 0.05 {
+		t.Errorf("guessed %v; an iteration takes %v, want %v", fits[0].Guessed, g, w)
 	}
 }
 

@@ -24,7 +24,7 @@ const vague = 2.3
 func (s setting) form(name string, experience *Experience) (form, error) {
 	switch name {
 	case queueing.LawRoofline, "":
-		mean, sd := experience.prior(s.kind, s.guessed)
+		mean, sd := experience.prior(s.kind, s.vague)
 		return form{multiplierNames[:], mean[:], sd[:], s.roofline}, nil
 	case queueing.LawWork:
 		return logarithmic([]string{"alpha", "beta", "gamma"}, []float64{s.overhead + s.weights + s.experts, s.compute, s.kv},

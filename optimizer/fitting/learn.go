@@ -81,7 +81,7 @@ type lesson struct {
 }
 
 func (p *lesson) fit(e *Experience) {
-	mean, sd := e.prior(p.kind, p.guessed)
+	mean, sd := e.prior(p.kind, p.vague)
 	f := form{mean: mean[:], sd: sd[:], law: p.roofline}
 	x, jac := f.fit(p.points)
 	c := covariance(jac)

@@ -102,19 +102,16 @@ func BuiltInExperience() Experience {
 	}
 }
 
-// guessedSpread widens the prior of what depends on an architecture that is only guessed.
-const guessedSpread = 0.5
-
-// prior is the mean and spread of the multipliers of a kind.
-func (e *Experience) prior(k kind, guessed bool) (mean, sd theta) {
+// prior is the mean and spread of the multipliers of a kind; vague is added to the spread of what depends on guessed sizes.
+func (e *Experience) prior(k kind, vague float64) (mean, sd theta) {
 	f := k.features()
 	for i, p := range e {
 		for j, x := range f {
 			mean[i] += p.Mean[j] * x
 		}
 		sd[i] = p.Spread
-		if guessed && i != bunch && i != step {
-			sd[i] = math.Hypot(sd[i], guessedSpread)
+		if i != bunch && i != step {
+			sd[i] = math.Hypot(sd[i], vague)
 		}
 	}
 	return mean, sd
