@@ -65,6 +65,7 @@ type pool struct {
 	kinds     []kind // of rows
 	levels    int
 	step      float64
+	uses      []use // what the options' uses are slices of
 }
 
 // kind is what a row counts: places for replicas of so many cards of a type. Where the type has no nodes, it is cards.
@@ -160,9 +161,9 @@ func newPool(d *draft, levels []level) *pool {
 				o := option{candidate: j, value: c.Value}
 				possible := true
 				if !d.p.Unlimited {
-					c.uses(func(kind string, replicas, units int) {
-						o.uses, possible = f.take(o.uses, possible, rows[kind], replicas, units)
-					})
+					first := len(f.uses)
+					c.uses(func(kind string, replicas, units int) { possible = f.take(rows[kind], replicas, units) && possible })
+					o.uses = f.uses[first:len(f.uses):len(f.uses)]
 				}
 				if possible && !slices.ContainsFunc(s.options, func(better option) bool { return better.within(o) }) {
 					s.options = append(s.options, o)
@@ -191,20 +192,18 @@ func (o *option) within(other option) bool {
 	return true
 }
 
-// take adds what replicas take of the rows of their type, and says whether that can be had at all.
-func (f *pool) take(uses []use, possible bool, rows []int, replicas, units int) ([]use, bool) {
-	if len(rows) == 0 {
-		return uses, false
-	}
+// take adds what replicas take of the rows of their type to the uses, and says whether that can be had at all.
+func (f *pool) take(rows []int, replicas, units int) (possible bool) {
+	possible = len(rows) > 0
 	for _, r := range rows {
 		if f.kinds[r].size > units {
 			break
 		}
 		n := float64(replicas * (units / f.kinds[r].size))
-		uses = append(uses, use{r, n})
+		f.uses = append(f.uses, use{r, n})
 		possible = possible && n <= f.capacity[r]
 	}
-	return uses, possible
+	return possible
 }
 
 // rows makes the rows of each type: one that counts cards; or, where there are nodes, one for each size of replicas, the smallest first,
