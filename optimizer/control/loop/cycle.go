@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -69,6 +70,9 @@ func (c *cycle) run(ctx context.Context) error {
 		return err
 	}
 	o := observe.Observe(readings)
+	if c.state.Learned == nil {
+		c.state.Learned = learnedOf(readings.Resources.Models)
+	}
 	before := c.state
 	decision, err := c.stages.Decide(ctx, &o.Snapshot, before, c.watch.enter)
 	if err != nil {
@@ -226,7 +230,7 @@ func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe
 	}
 	for i := range r.Resources.Models {
 		m := &r.Resources.Models[i]
-		next := modelStatus(m, r.Resources.Accelerators, c.report.Time)
+		next := modelStatus(m, r.Resources.Accelerators, d.State.Learned[specification.Name(m)], c.report.Time)
 		if !equality.Semantic.DeepEqual(m.Status, next) {
 			faults = append(faults, client.IgnoreNotFound(applyStatus(ctx, c.Client, "Model", m, &next)))
 		}
@@ -296,9 +300,28 @@ func acceleratorStatus(a *v1alpha1.Accelerator, capacity map[string]observe.Type
 	return next
 }
 
-func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, now metav1.Time) v1alpha1.ModelStatus {
+// learnedOf is what the statuses of models say was learned, by model and accelerator: what a new leader, or a restart, begins with.
+func learnedOf(models []v1alpha1.Model) map[string]map[string]*v1alpha1.PairStatus {
+	all := map[string]map[string]*v1alpha1.PairStatus{}
+	for i := range models {
+		m := &models[i]
+		byAccelerator := map[string]*v1alpha1.PairStatus{}
+		for j := range m.Status.Learned {
+			pair := m.Status.Learned[j].DeepCopy()
+			byAccelerator[pair.Acc] = pair
+		}
+		all[specification.Name(m)] = byAccelerator
+	}
+	return all
+}
+
+func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned map[string]*v1alpha1.PairStatus, now metav1.Time) v1alpha1.ModelStatus {
 	next := m.Status
 	next.ObservedGeneration = m.Generation
+	next.Learned = nil
+	for _, a := range slices.Sorted(maps.Keys(learned)) {
+		next.Learned = append(next.Learned, *learned[a])
+	}
 	next.Conditions = slices.Clone(m.Status.Conditions)
 	known := map[string]bool{}
 	for i := range accelerators {

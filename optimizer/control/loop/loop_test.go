@@ -182,6 +182,19 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// What was learned is in the status of the models, whence a restart takes it up.
+func TestLearnedSurvivesARestart(t *testing.T) {
+	learned := map[string]*v1alpha1.PairStatus{
+		"a": {Acc: "a", Observations: 3, Law: &v1alpha1.LawParms{Name: "work", Parameters: map[string]float64{"alpha": 7}}},
+		"b": {Acc: "b", Observations: 4},
+	}
+	m := v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "m"}}
+	m.Status = modelStatus(&m, nil, learned, now)
+	if diff := cmp.Diff(map[string]map[string]*v1alpha1.PairStatus{"m": learned}, learnedOf([]v1alpha1.Model{m})); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestOldestOptimizerDrives(t *testing.T) {
 	o := func(name string, at metav1.Time) v1alpha1.Optimizer {
 		return v1alpha1.Optimizer{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: at}}
