@@ -21,6 +21,7 @@ func newPredictCommand() *cobra.Command {
 	var (
 		fit, data, model string
 		prior            bool
+		arrivalCV        float64
 		files            knowledgeFiles
 	)
 	cmd := &cobra.Command{
@@ -55,6 +56,11 @@ func newPredictCommand() *cobra.Command {
 			if err != nil {
 				return badInput{fmt.Errorf("%s: %w", fit, err)}
 			}
+			if cmd.Flags().Changed("arrival-cv") {
+				for i := range points.Rows {
+					points.Rows[i].Requests.ArrivalCV = arrivalCV
+				}
+			}
 			return writePredictions(cmd.OutOrStdout(), predictor, points)
 		},
 	}
@@ -63,6 +69,7 @@ func newPredictCommand() *cobra.Command {
 	f.BoolVar(&prior, "prior", false, "predict from physics and experience alone")
 	f.StringVar(&data, "data", "", "CSV of points")
 	f.StringVar(&model, "queue-model", queueing.ModelContinuousBatching, "queueing model for open arrivals: "+strings.Join(queueing.Models().Names(), ", "))
+	f.Float64Var(&arrivalCV, "arrival-cv", 1, "coefficient of variation of the times between arrivals, instead of the column interarrival_cv; 0 for arrivals at equal distances")
 	files.register(cmd)
 	return cmd
 }

@@ -24,23 +24,32 @@ type Calibration struct {
 type anchor struct {
 	clients, input, output float64 // logarithms
 	itl, ttft              float64
+	reach                  float64 // of ttft, as a multiple of the lengths
 }
 
 // The process: standard deviations of what the law misses and of the noise, and lengths in powers of e.
 const (
-	itlMiss, ttftMiss                        = 0.06, 0.30
-	itlPointNoise, ttftPointNoise            = 0.02, 0.08
+	itlMiss, itlPointNoise                   = 0.06, 0.02
+	ttftMiss, ttftPointNoise                 = 0.30, 0.08
 	clientsLength, inputLength, outputLength = 1.0, 1.0, 1.5
+)
+
+// What is tried for TTFT, whose noise differs much between benchmarks.
+var (
+	ttftMisses  = []float64{0.1, ttftMiss, 0.7}
+	ttftNoises  = []float64{0.03, ttftPointNoise, 0.2}
+	ttftReaches = []float64{0.7, 1.5, 3}
 )
 
 func newAnchor(p Point) anchor {
 	return anchor{clients: math.Log(p.Clients), input: math.Log(1 + p.Requests.InputTokens), output: math.Log(p.Requests.OutputTokens)}
 }
 
-// likeness is the correlation of what the law misses at two points.
-func (a anchor) likeness(b anchor) float64 {
+// likeness is the correlation of what the law misses at two points, for lengths multiplied by reach.
+func (a anchor) likeness(b anchor, reach float64) float64 {
 	sq := func(x float64) float64 { return x * x }
-	return math.Exp(-0.5 * (sq((a.clients-b.clients)/clientsLength) + sq((a.input-b.input)/inputLength) + sq((a.output-b.output)/outputLength)))
+	d := sq((a.clients-b.clients)/clientsLength) + sq((a.input-b.input)/inputLength) + sq((a.output-b.output)/outputLength)
+	return math.Exp(-0.5 * d / (reach * reach))
 }
 
 func calibrate(points []Point, residuals []Residual) Calibration {
@@ -51,30 +60,65 @@ func calibrate(points []Point, residuals []Residual) Calibration {
 		c.anchors[i] = newAnchor(p)
 		itl[i], ttft[i] = -residuals[i].ITL, -residuals[i].TTFT
 	}
-	k := mat.NewSymDense(n, nil)
-	for i := range n {
-		for j := i; j < n; j++ {
-			k.SetSym(i, j, c.anchors[i].likeness(c.anchors[j]))
-		}
-	}
-	for i, w := range process(k, itl, itlMiss, itlPointNoise) {
+	weights, _ := process(c.likeness(1), itl, itlMiss, itlPointNoise)
+	for i, w := range weights {
 		c.anchors[i].itl = w
 	}
-	for i, w := range process(k, ttft, ttftMiss, ttftPointNoise) {
-		c.anchors[i].ttft = w
+	weights, reach := adaptive(c, ttft)
+	for i, w := range weights {
+		c.anchors[i].ttft, c.anchors[i].reach = w, reach
 	}
 	return c
 }
 
-// process returns the weights w with which Σ w·likeness predicts y.
-func process(likeness *mat.SymDense, y []float64, miss, noise float64) []float64 {
-	const rounds, freedom = 10, 3
+// likeness of all pairs of points.
+func (c Calibration) likeness(reach float64) *mat.SymDense {
+	n := len(c.anchors)
+	k := mat.NewSymDense(n, nil)
+	for i := range n {
+		for j := i; j < n; j++ {
+			k.SetSym(i, j, c.anchors[i].likeness(c.anchors[j], reach))
+		}
+	}
+	return k
+}
+
+// adaptive chooses the process that predicts every point best from the others, held to the usual one by a log-normal prior of spread 1.
+func adaptive(c Calibration, y []float64) (weights []float64, reach float64) {
+	best := math.Inf(1)
+	for _, r := range ttftReaches {
+		likeness := c.likeness(r)
+		for _, miss := range ttftMisses {
+			for _, noise := range ttftNoises {
+				w, surprise := process(likeness, y, miss, noise)
+				for _, ratio := range []float64{miss / ttftMiss, noise / ttftPointNoise, r} {
+					surprise += math.Log(ratio) * math.Log(ratio) / 2
+				}
+				if surprise < best {
+					best, weights, reach = surprise, w, r
+				}
+			}
+		}
+	}
+	if weights == nil { // nothing could be factorised
+		return make([]float64, len(y)), 1
+	}
+	return weights, reach
+}
+
+// process returns the weights w with which Σ w·likeness predicts y, and how surprising every point is to the process of the others: minus the
+// logarithm of its leave-one-out predictive density (Student's t, 3 degrees of freedom; Rasmussen & Williams, section 5.4.2).
+func process(likeness *mat.SymDense, y []float64, miss, noise float64) (weights []float64, surprise float64) {
+	const rounds, freedom = 6, 3.0
 	n := len(y)
-	trust, weights := make([]float64, n), make([]float64, n)
+	trust := make([]float64, n)
 	for i := range trust {
 		trust[i] = 1
 	}
 	target := mat.NewVecDense(n, append([]float64(nil), y...))
+	weights = make([]float64, n)
+	var inverse mat.SymDense
+	var solved mat.VecDense
 	for range rounds {
 		c := mat.NewSymDense(n, nil)
 		c.ScaleSym(miss*miss, likeness)
@@ -82,26 +126,30 @@ func process(likeness *mat.SymDense, y []float64, miss, noise float64) []float64
 			c.SetSym(i, i, c.At(i, i)+noise*noise/trust[i])
 		}
 		var chol mat.Cholesky
-		var solved mat.VecDense
-		if !chol.Factorize(c) || chol.SolveVecTo(&solved, target) != nil {
-			return make([]float64, n) // no calibration rather than a wrong one
+		if !chol.Factorize(c) || chol.InverseTo(&inverse) != nil {
+			return make([]float64, n), math.Inf(1) // no calibration rather than a wrong one
 		}
+		solved.MulVec(&inverse, target)
 		for i := range n {
-			weights[i] = solved.AtVec(i) * miss * miss
 			left := solved.AtVec(i) * noise * noise / trust[i] // y minus what the process says
-			trust[i] = math.Min(1, (freedom+1.0)/freedom/(1+left*left/(noise*noise*freedom)))
+			weights[i] = solved.AtVec(i) * miss * miss
+			trust[i] = math.Min(1, (freedom+1)/freedom/(1+left*left/(noise*noise*freedom)))
 		}
 	}
-	return weights
+	for i := range n {
+		variance := 1 / inverse.At(i, i)
+		off := solved.AtVec(i) * variance
+		surprise += (freedom+1)/2*math.Log1p(off*off/variance/freedom) + math.Log(variance)/2
+	}
+	return weights, surprise
 }
 
 // correct returns the factors by which to multiply the law's ITL and TTFT at a point.
 func (c Calibration) correct(p Point) (itl, ttft float64) {
 	at := newAnchor(p)
 	for _, a := range c.anchors {
-		l := a.likeness(at)
-		itl += a.itl * l
-		ttft += a.ttft * l
+		itl += a.itl * a.likeness(at, 1)
+		ttft += a.ttft * a.likeness(at, math.Max(a.reach, 1e-3))
 	}
 	return math.Exp(itl), math.Exp(ttft)
 }
@@ -109,7 +157,7 @@ func (c Calibration) correct(p Point) (itl, ttft float64) {
 // store writes the calibration among the parameters of a law.
 func (c Calibration) store(parameters map[string]float64) {
 	for i, a := range c.anchors {
-		for name, v := range map[string]float64{"clients": a.clients, "input": a.input, "output": a.output, "itl": a.itl, "ttft": a.ttft} {
+		for name, v := range map[string]float64{"clients": a.clients, "input": a.input, "output": a.output, "itl": a.itl, "ttft": a.ttft, "reach": a.reach} {
 			parameters[fmt.Sprintf("%s%d.%s", queueing.Calibration, i, name)] = v
 		}
 	}
@@ -143,6 +191,8 @@ func loadCalibration(parameters map[string]float64) (Calibration, error) {
 			a.itl = v
 		case "ttft":
 			a.ttft = v
+		case "reach":
+			a.reach = v
 		default:
 			return Calibration{}, fmt.Errorf("parameter %q: unknown field of a calibration", name)
 		}
