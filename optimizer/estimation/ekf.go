@@ -82,6 +82,7 @@ func (t *tracker) observe(o *Observation) Judgement {
 	dt, now := elapsed(m, r.seconds)
 	m.UpdatedAt = now
 	t.pass(dt, t.options.MemoryHours*3600, t.form.prior)
+	before := t.clone()
 	repeats := 1 + familiar(m.Ranges, m.Observations, r, t.options)
 	ranges := extendAll(m.Ranges, m.Observations, &r, t.options)
 	raw := r
@@ -117,6 +118,12 @@ func (t *tracker) observe(o *Observation) Judgement {
 		m.Kept = m.Kept[max(0, len(m.Kept)-t.keep):]
 		t.fit()
 	}
+	if !t.sane() {
+		copy(t.mean, before.mean)
+		copy(t.cov, before.cov)
+		m.Kept = m.Kept[:max(0, len(m.Kept)-1)]
+		j.Accepted, j.Reason = false, "no parameters explain it"
+	}
 	if !j.Accepted {
 		t.reject(j.Reason)
 		return j
@@ -128,6 +135,22 @@ func (t *tracker) observe(o *Observation) Judgement {
 		m.Kept = nil
 	}
 	return j
+}
+
+// sane is whether the estimate makes a law: rounding and overflow may leave none after values that are allowed but absurd.
+func (t *tracker) sane() bool {
+	const most = 50 // powers of e from what was given
+	for i, x := range t.mean {
+		if !(math.Abs(x-t.form.prior.mean[i]) <= most) {
+			return false
+		}
+	}
+	for _, v := range t.cov {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // acquisition is the number of observations that a filter fits all at once, before it goes on from them one by one.

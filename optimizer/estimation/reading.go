@@ -70,7 +70,7 @@ func (o *Observation) readBatch(r *reading, options *Options, last *v1alpha1.Sou
 		return
 	}
 	r.batchNoise = square(arrivalsNoise)
-	if o.Throughput > 0 {
+	if o.Throughput > 1/maxRate {
 		r.rate = (o.ArrivalRate + o.Throughput) / 2
 		r.batchNoise += square(math.Log(o.ArrivalRate/o.Throughput) / 2)
 	}
@@ -135,24 +135,24 @@ func (o *Observation) faults() error {
 			faults = append(faults, fmt.Errorf("%s: %v is not allowed, must be %s", field, v, allowed))
 		}
 	}
-	positive := func(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
+	positive := func(v, most float64) bool { return v >= 1/most && v <= most }
 	unknownOr := func(v float64, ok bool) bool { return math.IsNaN(v) || ok }
-	check("time", o.Time, unknownOr(o.Time, positive(o.Time) && o.Time < maxSeconds), "seconds since 1970")
+	check("time", o.Time, unknownOr(o.Time, o.Time >= 0 && o.Time < maxSeconds), "seconds since 1970")
 	check("inputTokens", o.InputTokens, o.InputTokens >= 0 && o.InputTokens <= maxTokens, "0 to 1e7")
-	check("outputTokens", o.OutputTokens, o.OutputTokens > 0 && o.OutputTokens <= maxTokens, "above 0, to 1e7")
-	check("itl", o.ITL, unknownOr(o.ITL, positive(o.ITL)), "above 0 and finite")
-	check("ttft", o.TTFT, unknownOr(o.TTFT, positive(o.TTFT)), "above 0 and finite")
-	check("running", o.Running, unknownOr(o.Running, o.Running > 0 && o.Running <= maxRunning), "above 0, to 65536, where latencies were measured")
+	check("outputTokens", o.OutputTokens, positive(o.OutputTokens, maxTokens), "above 0, to 1e7")
+	check("itl", o.ITL, unknownOr(o.ITL, positive(o.ITL, maxLatency)), "1e-7 to 1e7 seconds")
+	check("ttft", o.TTFT, unknownOr(o.TTFT, positive(o.TTFT, maxLatency)), "1e-7 to 1e7 seconds")
+	check("running", o.Running, unknownOr(o.Running, positive(o.Running, maxRunning)), "above 0, to 65536, where latencies were measured")
 	check("prefixHitRate", o.PrefixHitRate, unknownOr(o.PrefixHitRate, o.PrefixHitRate >= 0 && o.PrefixHitRate <= 1), "0 to 1")
 	check("runningSD", o.RunningSD, unknownOr(o.RunningSD, o.RunningSD >= 0 && o.RunningSD <= maxRunning), "0 to 65536")
 	for _, c := range []struct {
 		field string
 		v     float64
 	}{{"waiting", o.Waiting}, {"requests", o.Requests}, {"throughput", o.Throughput}, {"replicas", o.Replicas}} {
-		check(c.field, c.v, unknownOr(c.v, c.v >= 0 && !math.IsInf(c.v, 0)), "at least 0 and finite")
+		check(c.field, c.v, unknownOr(c.v, c.v >= 0 && c.v <= maxCount), "0 to 1e12")
 	}
 	if math.IsNaN(o.Running) {
-		check("arrivalRate", o.ArrivalRate, positive(o.ArrivalRate), "above 0 where running requests are not measured")
+		check("arrivalRate", o.ArrivalRate, positive(o.ArrivalRate, maxRate), "above 0, to 1e7, where running requests are not measured")
 	}
 	if math.IsNaN(o.ITL) && math.IsNaN(o.TTFT) {
 		faults = append(faults, errors.New("neither itl nor ttft was measured"))
@@ -162,6 +162,9 @@ func (o *Observation) faults() error {
 
 const (
 	maxTokens  = 1e7
+	maxLatency = 1e7
+	maxRate    = 1e7
+	maxCount   = 1e12
 	maxRunning = 1 << 16
 	maxSeconds = 1e11
 )
