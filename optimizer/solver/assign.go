@@ -18,8 +18,13 @@ func sortLevels(levels []level) {
 // millions of columns are the unit of ExactOptions.Work.
 const millions = 1_000_000
 
-// largeShare is the part of the work, one in so many, that is spent where the gap need not be 0.
-const largeShare = 20
+// mediumShare and largeShare are the parts of the work, one in so many, that are spent where the gap need not be 0: on up to mediumServers,
+// and on more.
+const (
+	mediumShare   = 5
+	mediumServers = 1500
+	largeShare    = 20
+)
 
 // countWork is the share of the work that maximising the number of servers of a priority may take.
 const countWork = .2
@@ -88,7 +93,10 @@ func (x *Exact) assign(ctx context.Context, d *draft, levels []level) float64 {
 	f := newPool(d, levels)
 	o := branch.Options{Step: f.step, Work: x.o.Work * millions, Prices: f.hint(d.p.Prices)}
 	if len(f.servers) > x.o.ExactServers {
-		o.Gap, o.Work = x.o.Gap, o.Work/largeShare
+		o.Gap, o.Work = x.o.Gap, o.Work/mediumShare
+		if len(f.servers) > mediumServers {
+			o.Work = o.Work * mediumShare / largeShare
+		}
 	}
 	picks, bound, prices := f.solve(ctx, o)
 	value, whole := f.give(d, picks)

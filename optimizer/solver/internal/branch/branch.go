@@ -56,6 +56,9 @@ const (
 	kernelGrowth = 4
 )
 
+// wholeSets is the number of sets up to which all columns are searched where the gap need not be 0.
+const wholeSets = 1500
+
 // maxPivots of one relaxation, far above what is ever needed.
 const maxPivots = 20000
 
@@ -115,14 +118,14 @@ func (s *search) root(st *choicelp.State, bound float64) float64 {
 		s.kernel(st, exact, min(sets, s.p.Sets()))
 	}
 	s.neighbourhoods(st, exact)
-	if s.closed(bound) || s.done() || s.gap > 0 {
+	if s.closed(bound) || s.done() || s.gap > 0 && s.p.Sets() > wholeSets {
 		return bound
 	}
 	sub := s.reduce(st.Prices, func(_ int, _ int32, extra float64) bool { return exact+extra < s.target() })
 	if sub == nil {
 		return s.best
 	}
-	return sub.run(s, s.work)
+	return sub.search(s, s.work, true)
 }
 
 // closed says whether the best solution is as good as asked for, given the bound.
