@@ -211,8 +211,17 @@ func (c *checker) array(t reflect.Type, path string, depth int) {
 func (c *checker) scalar(tok json.Token, t reflect.Type, path string) {
 	raw, _ := json.Marshal(tok)
 	if err := json.Unmarshal(raw, reflect.New(t).Interface()); err != nil {
-		c.fault(path, "%s stands where %s is expected", raw, article(t))
+		c.fault(path, "%s stands where %s is expected", shortened(raw), article(t))
 	}
+}
+
+// shortened keeps a value recognisable without repeating all of it.
+func shortened(raw []byte) []byte {
+	const most = 60
+	if len(raw) <= most {
+		return raw
+	}
+	return append(bytes.ToValidUTF8(slices.Clone(raw[:most]), nil), "…"...)
 }
 
 func article(t reflect.Type) string {
