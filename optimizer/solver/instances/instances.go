@@ -87,8 +87,8 @@ type card struct {
 	memory, bandwidth, flops, cost float64
 }
 
-// cards are twenty types. Figures of the first ten are those of test/data (makers' data sheets), rounded; the rest are the same cards as
-// other vendors or clouds offer them, at other prices. Prices are of the order of public on-demand prices divided by 5, as in the sample
+// cards are twenty types. Figures are the makers' (data sheets), rounded; AIU2 and G2 are those of the llm-inferno sample systems. Prices
+// are of the order of public on-demand prices divided by 5, as in the sample
 // systems.
 var cards = []card{
 	{"L4", 24e9, .3e12, 121e12, 6}, {"L40S", 48e9, .864e12, 362e12, 32}, {"A100", 80e9, 2.04e12, 312e12, 40},

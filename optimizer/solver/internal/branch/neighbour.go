@@ -11,16 +11,17 @@ const (
 	// neighbours is the number of sets that are decided anew together.
 	neighbours = 40
 	// neighbourWork is the effort for each column of a neighbourhood, in columns visited.
-	neighbourWork = 2_000
+	neighbourWork = 5_000
 	// neighbourShare is the part of the work, one in so many, that goes to neighbourhoods.
 	neighbourShare = 3
 	// manySets is the number of sets beyond which neighbourhoods cost more than they give.
 	manySets = 2000
 	// fruitless is the number of neighbourhoods without a better solution, per row, after which no more are tried.
-	fruitless = 4
+	fruitless = 20
 )
 
-// neighbourhoods improves the best solution: the sets that share two rows are decided anew, all others stay (large neighbourhood search,
+// neighbourhoods improves the best solution: the sets that share two rows, and some that take
+// nothing, are decided anew, all others stay (large neighbourhood search,
 // Shaw 1998). Pairs of rows, and of their sets where there are too many, come in a fixed pseudo-random order.
 func (s *search) neighbourhoods(st *choicelp.State, bound float64) {
 	if s.pick == nil || len(s.p.Capacity) == 0 || s.p.Sets() > manySets {
@@ -30,16 +31,16 @@ func (s *search) neighbourhoods(st *choicelp.State, bound float64) {
 	rows := len(s.p.Capacity)
 	for round, idle := uint64(0), 0; idle < fruitless*rows && s.work > stop && !s.done() && !s.closed(bound); round++ {
 		a, b := int32(hash(round, 1)%uint64(rows)), int32(hash(round, 2)%uint64(rows))
-		var sets []int
+		var sets, idlers []int // those with columns of the rows, those that take nothing
 		for set, j := range s.pick {
-			if s.amount(j, a) > 0 || s.amount(j, b) > 0 {
+			switch {
+			case s.amount(j, a) > 0 || s.amount(j, b) > 0:
 				sets = append(sets, set)
+			case s.p.Ptr[j] == s.p.Ptr[j+1]:
+				idlers = append(idlers, set)
 			}
 		}
-		if len(sets) > neighbours {
-			slices.SortFunc(sets, func(x, y int) int { return cmp.Compare(hash(round, uint64(x)+3), hash(round, uint64(y)+3)) })
-			sets = sets[:neighbours]
-		}
+		sets = append(some(sets, neighbours, round), some(idlers, neighbours/4, round)...)
 		open := make([]bool, s.p.Sets())
 		for _, set := range sets {
 			open[set] = true
@@ -56,6 +57,15 @@ func (s *search) neighbourhoods(st *choicelp.State, bound float64) {
 			idle = 0
 		}
 	}
+}
+
+// some are at most n of the sets, in a pseudo-random order where there are more.
+func some(sets []int, n int, round uint64) []int {
+	if len(sets) <= n {
+		return sets
+	}
+	slices.SortFunc(sets, func(x, y int) int { return cmp.Compare(hash(round, uint64(x)+3), hash(round, uint64(y)+3)) })
+	return sets[:n]
 }
 
 // hash mixes two numbers (the finaliser of SplitMix64; Steele, Lea, Flood 2014).
