@@ -15,7 +15,7 @@ import (
 var (
 	measuredColour  = color.RGBA{R: 0xd5, G: 0x5e, B: 0x00, A: 0xff}
 	predictedColour = color.RGBA{R: 0x00, G: 0x72, B: 0xb2, A: 0xff}
-	bandColour      = color.RGBA{R: 0x00, G: 0x40, B: 0x70, A: 0x40}
+	bandColour      = color.NRGBA{R: 0x00, G: 0x72, B: 0xb2, A: 0x40}
 )
 
 // plotTuning draws one column for each pair: latencies predicted and measured, then each parameter with two standard deviations either way.
@@ -85,6 +85,9 @@ func panelsOf(key pair, steps []tuneStep) ([]*plot.Plot, error) {
 			return nil, err
 		}
 		panels = append(panels, p)
+	}
+	for _, p := range panels {
+		p.X.Min, p.X.Max = 1, float64(max(2, len(steps)))
 	}
 	panels[len(panels)-1].X.Label.Text = "observation"
 	return panels, nil

@@ -19,8 +19,6 @@ func (g gaussian) clone() gaussian {
 	return gaussian{mean: slices.Clone(g.mean), cov: slices.Clone(g.cov)}
 }
 
-func (g gaussian) sd(i int) float64 { return math.Sqrt(max(0, g.cov[i*len(g.mean)+i])) }
-
 // rows of the covariance.
 func (g gaussian) rows() [][]float64 {
 	n := len(g.mean)

@@ -1,0 +1,89 @@
+package estimation
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/stat/distuv"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+)
+
+// Point is an operating point of one replica.
+type Point struct {
+	// Running requests, above 0.
+	Running float64
+	// InputTokens and OutputTokens per request, at least 0 and above 0.
+	InputTokens, OutputTokens float64
+}
+
+// Cautious is performance under whose law the ITL at a point is not exceeded with the given probability, by what is not known of the law's
+// parameters: to first order, with a the gradient of log ITL and P their covariance, the parameters are moved by z·P·a/√(aᵀ·P·a), which
+// is the likeliest way to an ITL that is z standard deviations longer. Probability 0.5 and performance without a covariance stay as they
+// are. A pair that is well known is hardly moved, a fresh one by much.
+func Cautious(p v1alpha1.Performance, at Point, probability float64) (v1alpha1.Performance, error) {
+	if !(probability > 0 && probability < 1) {
+		return p, fmt.Errorf("probability: %v is not allowed, must be above 0 and below 1", probability)
+	}
+	if !(at.Running > 0 && at.InputTokens >= 0 && at.OutputTokens > 0) {
+		return p, fmt.Errorf("operating point: %+v is not allowed, must be above 0", at)
+	}
+	if p.Law == nil || len(p.Law.Covariance) == 0 || probability == 0.5 {
+		return p, nil
+	}
+	f, err := newForm(p, DefaultOptions())
+	if err != nil {
+		return p, err
+	}
+	g := f.stated(p.Law)
+	c := conditions{
+		running: at.Running, runningSD: math.NaN(), input: at.InputTokens, output: at.OutputTokens, maxBatch: math.Inf(1),
+		budget: queueing.DefaultMaxBatchedTokens,
+	}
+	laws := f.laws()
+	logITL := func(x []float64) float64 {
+		itl, _ := c.latencies(laws(x))
+		return math.Log(itl)
+	}
+	const step = 1e-5
+	n, here := len(g.mean), logITL(g.mean)
+	slope := make([]float64, n)
+	for i := range slope {
+		before := g.mean[i]
+		g.mean[i] += step
+		slope[i] = (logITL(g.mean) - here) / step
+		g.mean[i] = before
+	}
+	variance := linear{slope: slope}.variance(g)
+	if variance == 0 {
+		return p, nil
+	}
+	z := distuv.UnitNormal.Quantile(probability) / math.Sqrt(variance)
+	moved := g.clone()
+	for i := range n {
+		for j := range n {
+			moved.mean[i] += z * g.cov[i*n+j] * slope[j]
+		}
+	}
+	return f.performance(p, moved), nil
+}
+
+// stated is the distribution that a law states of itself: its parameters, and the covariance of those named in its order.
+func (f *form) stated(law *v1alpha1.LawParms) gaussian {
+	n := len(f.states)
+	g := newGaussian(n)
+	copy(g.mean, f.prior.mean)
+	for i, s := range f.states {
+		for j, t := range f.states {
+			for a, name := range law.Order {
+				for b, other := range law.Order {
+					if name == s.name && other == t.name {
+						g.cov[i*n+j] = law.Covariance[a][b]
+					}
+				}
+			}
+		}
+	}
+	return g
+}
