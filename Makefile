@@ -63,6 +63,10 @@ bench: deps ## Run the benchmarks: ratios against a reference in the same run
 bench-now:
 	$(GO) test $(GOTAGS) -run='^$$' -bench=. -benchmem ./optimizer/...
 
+.PHONY: accuracy
+accuracy: ## Measure the accuracy of laws and queueing models again, and write the tables of docs/models.md
+	$(GO) run ./test/accuracy -write docs/models.md
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder and parser for a while
 	@bash .ci/fuzz
