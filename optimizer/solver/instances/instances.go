@@ -87,9 +87,8 @@ type card struct {
 	memory, bandwidth, flops, cost float64
 }
 
-// cards are twenty types. Figures are the makers' (data sheets), rounded; AIU2 and G2 are those of the llm-inferno sample systems. Prices
-// are of the order of public on-demand prices divided by 5, as in the sample
-// systems.
+// cards are twenty types. Memory, bandwidth and FLOP/s are of the makers' data sheets, rounded, those of AIU2 and G2 of the llm-inferno
+// sample systems with FLOP/s assumed. Prices are of the order of those systems' prices.
 var cards = []card{
 	{"L4", 24e9, .3e12, 121e12, 6}, {"L40S", 48e9, .864e12, 362e12, 32}, {"A100", 80e9, 2.04e12, 312e12, 40},
 	{"H100", 80e9, 3.35e12, 989e12, 75}, {"H200", 141e9, 4.8e12, 989e12, 90}, {"B200", 180e9, 7.7e12, 2250e12, 150},

@@ -41,8 +41,8 @@ type Result struct {
 	Nodes int
 }
 
-// slack is the relative tolerance of comparisons of costs.
-const slack = 1e-9
+// slack is the relative tolerance of comparisons of costs: more than the perturbation that bounds suffer from.
+const slack = 5e-8
 
 // Steps of the climb of the knapsacks, at the root of a search and below.
 const (
