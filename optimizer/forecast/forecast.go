@@ -102,8 +102,8 @@ const (
 	// DefaultWindow in seconds.
 	DefaultWindow = 600
 
-	// memory is how many days of history are kept, at most memoryWindows windows.
-	memory        = 14
+	// memory is how many days of history are kept, at most memoryWindows windows: a weekly season is there to be used in the third week.
+	memory        = 21
 	memoryWindows = 4032
 	// maxHorizon in seconds; a longer one counts as this.
 	maxHorizon = day

@@ -16,6 +16,9 @@ type HoltOptions struct {
 // errorLimit bounds the error that smoothing learns from, in usual errors (Gelper, Fried and Croux 2010, robust Holt–Winters smoothing).
 const errorLimit = 4
 
+// leastError is the least usual error: who was right to the percent for a day must still learn from a change.
+const leastError = 0.01
+
 // errorMemory is what the usual error keeps from window to window.
 const errorMemory = 0.98
 
@@ -51,13 +54,12 @@ func (h *holt) step(s *series) (level, trend, usual float64) {
 	}
 	e := y - (h.level + h.phi*h.trend)
 	usual = h.usual
-	if usual > 0 {
-		e = min(max(e, -errorLimit*usual), errorLimit*usual)
-	}
-	usual = errorMemory*usual + (1-errorMemory)*math.Abs(e)
-	if h.usual == 0 {
+	if usual == 0 {
 		usual = math.Abs(e)
 	}
+	limit := errorLimit * max(usual, leastError)
+	e = min(max(e, -limit), limit)
+	usual = errorMemory*usual + (1-errorMemory)*math.Abs(e)
 	return h.level + h.phi*h.trend + h.alpha*e, h.phi*h.trend + h.alpha*h.beta*e, usual
 }
 
@@ -89,8 +91,6 @@ func (h *holt) close(s *series) {
 		h.begun = true
 	}
 	if h.seasons != nil {
-		before := h.season(t)
 		h.seasons.close(s)
-		h.level += before - h.season(t)
 	}
 }

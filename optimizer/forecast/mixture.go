@@ -10,7 +10,7 @@ const (
 	learningRate = 0.15
 	// persistencePrior is the lead of persistence at the start, as the logarithm of its weight: others must earn theirs.
 	persistencePrior = 4
-	// surprise bounds the rate a loss is counted for, in multiples of the rate forecast from: one flash crowd must not decide who is heard.
+	// surprise bounds the rates a loss is counted for, in multiples of the rate forecast from: one flash crowd must not decide who is heard.
 	surprise = 5
 )
 
@@ -60,11 +60,13 @@ func (m *mixture) forecast(s *series) Prediction {
 	return Prediction{Mean: s.exp(here + centre/weights), Upper: s.exp(here + upper/weights)}
 }
 
-// look lets all form their opinion on the newest window.
+// look lets all form their opinion on the newest window. After a rate that is out of all proportion only the first is asked: the others
+// know ordinary windows and would extrapolate.
 func (m *mixture) look(s *series) {
-	for _, v := range m.voices {
+	odd := s.odd()
+	for i, v := range m.voices {
 		centre, speaks := v.method.expect(s)
-		if !speaks {
+		if !speaks || odd && i > 0 {
 			centre = math.NaN()
 		}
 		for _, e := range v.experts {
@@ -121,7 +123,8 @@ func (m *mixture) judge(s *series, from int) {
 	if !s.accepted[to] || math.IsNaN(first) {
 		return
 	}
-	rate := min(s.exp(s.logs[to]), surprise*s.exp(s.logs[from]))
+	most := surprise * s.exp(s.logs[from])
+	rate := min(s.exp(s.logs[to]), most)
 	m.count = m.count*lossMemory + 1
 	for _, v := range m.voices {
 		for j, e := range v.experts {

@@ -73,3 +73,9 @@ func (s *sums) over(from, to int) (total, count float64) {
 	}
 	return s.total[to] - s.total[from], s.count[to] - s.count[from]
 }
+
+// mean of the values at from, …, to−1, and whether there is any.
+func (s *sums) mean(from, to int) (float64, bool) {
+	total, count := s.over(from, to)
+	return total / count, count > 0
+}

@@ -141,7 +141,7 @@ func describe(s *series) features {
 	m := [4]float64{s.logs[t]}
 	for i, k := range [3]int{3, 6, 18} {
 		var known bool
-		if m[i+1], known = s.mean(t+1-k, t+1); !known {
+		if m[i+1], known = s.smooth.mean(t+1-k, t+1); !known {
 			m[i+1] = s.logs[t]
 		}
 	}
@@ -184,7 +184,7 @@ func then(s *series, days int, level float64) (growth, distance float64, known b
 	if begin-around < 0 || end+around > t {
 		return 0, 0, false
 	}
-	after, ok := s.mean(end-around, end+around+1)
-	before, also := s.mean(begin-around, begin+around+1)
+	after, ok := s.sobered.mean(end-around, end+around+1)
+	before, also := s.sobered.mean(begin-around, begin+around+1)
 	return after - before, after - level, ok && also
 }

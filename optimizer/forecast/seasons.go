@@ -8,12 +8,15 @@ const (
 	// seasonFound is the share of the variance that a season must explain one period ahead before it is believed; seasonLost is where it
 	// is given up again.
 	seasonFound, seasonLost = 0.25, 0.1
+	// wholePeriod is the share of a day's or a week's windows that its mean needs.
+	wholePeriod = 0.9
 	// strengthMemory is in periods: what was explained is forgotten that fast.
 	strengthMemory = 3
 )
 
-// seasons are the deviations from the daily mean by time of day, and what remains by time of week; each is zero until it was found in the
-// data: until the profile of the past predicts a good part of the variance of what follows.
+// seasons are the deviations of logarithms from the mean of the day before by time of day, and what remains of those from the mean of the
+// week before by time of week; each is zero until it was found in the data: until the profile of the past predicts a good part of the
+// variance of what follows.
 type seasons struct {
 	perDay    int
 	day, week season
@@ -25,16 +28,25 @@ func newSeasons(perDay int) *seasons {
 
 func (s *seasons) at(t int) float64 { return s.day.at(t) + s.week.at(t) }
 
-// close learns from the newest window. The daily mean is that of the day before it.
+// close learns from the newest window.
 func (s *seasons) close(x *series) {
 	t := x.newest()
-	mean, known := x.mean(t+1-s.perDay, t+1)
-	if !known || !x.accepted[t] || t+1 < s.perDay {
+	if !x.accepted[t] {
 		return
 	}
-	d := x.logs[t] - mean
-	s.week.learn(t, d-s.day.profile[t%s.perDay])
-	s.day.learn(t, d)
+	if mean, known := whole(x, s.perDay); known {
+		s.day.learn(t, x.sober()-mean, s.perDay)
+	}
+	if mean, known := whole(x, 7*s.perDay); known {
+		s.week.learn(t, x.sober()-mean-s.day.profile[t%s.perDay], s.perDay)
+	}
+}
+
+// whole is the mean of the last windows, if nearly all of them are there.
+func whole(x *series, windows int) (float64, bool) {
+	t := x.newest()
+	sum, count := x.sobered.over(t+1-windows, t+1)
+	return sum / count, count >= wholePeriod*float64(windows)
 }
 
 type season struct {
@@ -56,7 +68,8 @@ func (s *season) at(t int) float64 {
 	return s.profile[t%len(s.profile)]
 }
 
-func (s *season) learn(t int, deviation float64) {
+// learn takes in a deviation; whether there is a season is not said before that many were predicted.
+func (s *season) learn(t int, deviation float64, needed int) {
 	period := len(s.profile)
 	i := t % period
 	if !s.visited[i] {
@@ -67,7 +80,7 @@ func (s *season) learn(t int, deviation float64) {
 	miss := deviation - s.profile[i]
 	s.total, s.rest, s.count = keep*s.total+deviation*deviation, keep*s.rest+miss*miss, keep*s.count+1
 	s.profile[i] += seasonWeight * miss
-	if s.count < float64(period)/2 {
+	if s.count < float64(needed)/2 {
 		return
 	}
 	switch explained := 1 - s.rest/math.Max(s.total, math.SmallestNonzeroFloat64); {

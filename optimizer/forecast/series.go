@@ -11,6 +11,9 @@ const (
 	outageNoise = 0.25
 	// outageLimit is the number of low windows after which the low rate is the load, and is learned from.
 	outageLimit = 36
+	// leastReach and usualReach (in usual steps) are how far the rate of a window may be from the median of those before without being an
+	// outlier; after two windows the median has followed.
+	leastReach, usualReach = 0.4, 6
 	// recent is the number of accepted windows whose median a rate is compared with.
 	recent = 3
 	// noiseSpan is the number of windows that the usual step is taken from.
@@ -28,6 +31,7 @@ type series struct {
 	logs     []float64
 	accepted []bool
 	smooth   sums // of the accepted logarithms
+	sobered  sums // the same, outliers cut
 
 	verdict verdict // on the open window
 	last    verdict // on the one before it
@@ -71,11 +75,31 @@ func (s *series) set(rate float64) {
 	n := s.newest()
 	s.verdict = s.judge(rate)
 	s.logs[n], s.accepted[n] = s.log(s.verdict.level), s.verdict.accepted
-	x := math.NaN()
+	x, y := math.NaN(), math.NaN()
 	if s.accepted[n] {
-		x = s.logs[n]
+		x, y = s.logs[n], s.sober()
 	}
 	s.smooth.set(n, x)
+	s.sobered.set(n, y)
+}
+
+// odd tells whether the newest rate is as far above those just before as an outage is below.
+func (s *series) odd() bool {
+	return len(s.fresh) == recent && outageShare*s.exp(s.logs[s.newest()]) > median3(s.fresh)
+}
+
+// sober is the logarithm of the newest rate within reach of those just before: what a spike is counted as where the past is learned from.
+func (s *series) sober() float64 {
+	x := s.logs[s.newest()]
+	if len(s.fresh) < recent {
+		return x
+	}
+	reach := leastReach
+	if s.steps.len() >= recent {
+		reach = max(reach, usualReach*s.steps.quantile(0.5))
+	}
+	middle := s.log(median3(s.fresh))
+	return min(max(x, middle-reach), middle+reach)
 }
 
 func (s *series) close() {
@@ -132,10 +156,4 @@ func (s *series) patience() int {
 func median3(x []float64) float64 {
 	a, b, c := x[0], x[1], x[2]
 	return max(min(a, b), min(max(a, b), c))
-}
-
-// mean of the accepted logarithms at from, …, to−1, and whether there is any.
-func (s *series) mean(from, to int) (float64, bool) {
-	total, count := s.smooth.over(from, to)
-	return total / count, count > 0
 }
