@@ -24,6 +24,7 @@ import (
 
 type planOptions struct {
 	system, solver, queueModel, output, candidates string
+	explain                                        []string
 }
 
 var outputFormats = []string{"table", "json", "yaml"}
@@ -46,6 +47,7 @@ server-data.json, capacity-data.json and optimizer-data.json) and prints what ev
 	f.StringVar(&o.queueModel, "queue-model", "", "queueing model to use instead of the specification's: "+strings.Join(queueing.Models().Names(), ", "))
 	f.StringVarP(&o.output, "output", "o", "table", "output format: "+strings.Join(outputFormats, ", "))
 	f.StringVar(&o.candidates, "candidates", "", "file to write every (server, accelerator) that was considered to, as JSON")
+	f.StringArrayVar(&o.explain, "explain", nil, "server to explain the plan of: its candidates, what each costs, why it was taken or not; may be repeated")
 	return cmd
 }
 
@@ -94,6 +96,9 @@ func (o *planOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	d, err := decide(ctx, stages, system)
 	if err != nil {
 		return err
+	}
+	if d.Plan.Explanations, err = explainAll(d, o.explain); err != nil {
+		return badInput{err}
 	}
 	if o.candidates != "" {
 		if err := writeJSON(o.candidates, d.Candidates); err != nil {
@@ -191,7 +196,7 @@ func printTable(out io.Writer, system *v1alpha1.System, plan *v1alpha1.Solution)
 			fmt.Fprintf(out, "  %s: %s\n", u.Server, u.Reason)
 		}
 	}
-	return nil
+	return printExplanations(out, plan)
 }
 
 func rate(a *v1alpha1.Allocation) string {

@@ -86,6 +86,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 		d.Plan.Solver.Name = st.Names["solver"]
 	}
 	d.State.Learned = learned
+	d.basis = newBasis(list, problem, solution)
 	return d, nil
 }
 
@@ -311,7 +312,7 @@ func assemble(list []*work, p *solver.Problem, sol *solver.Solution, solved []*w
 		}
 	}
 	d.Plan.TotalCost = totalCost(d.Plan.Allocations)
-	d.Plan.Solver.LowerBound, d.Plan.Solver.Gap = known(sol.LowerBound), known(sol.Gap)
+	d.Plan.Solver.LowerBound, d.Plan.Solver.Gap, d.Plan.Solver.Prices = known(sol.LowerBound), known(sol.Gap), sol.Prices
 	slices.SortFunc(d.Plan.Unserved, func(a, b v1alpha1.Unserved) int { return strings.Compare(a.Server, b.Server) })
 	slices.SortFunc(d.Candidates, func(a, b v1alpha1.Candidate) int {
 		if c := strings.Compare(a.Server, b.Server); c != 0 {

@@ -59,4 +59,6 @@ type Decision struct {
 	Verdicts map[string]Verdict `json:"verdicts"`
 	// State for the next decision.
 	State State `json:"-"`
+
+	basis basis
 }

@@ -99,7 +99,7 @@ type OperatingRange struct {
 type Suspicion struct {
 	// Name of the latency: itl or ttft.
 	Name string `json:"name"`
-	// Count of observations in the run.
+	// Count of observations in the run; those too far off to be learned from count twice.
 	Count int `json:"count"`
 	// LogRatio is the mean logarithm of measured over predicted.
 	LogRatio float64 `json:"logRatio"`

@@ -173,6 +173,10 @@ type Solution struct {
 	Unserved []Unserved `json:"unserved"`
 	// Solver that found the plan and how good it is.
 	Solver SolverReport `json:"solver"`
+	// Explanations of the servers that were asked for, in the order of the questions.
+	Explanations []Explanation `json:"explanations,omitempty"`
+	// WhatIf is the difference to the plan of a changed question, where one was asked.
+	WhatIf *PlanDifference `json:"whatIf,omitempty"`
 }
 
 // Unserved is a server without an allocation that meets its targets.
@@ -191,6 +195,9 @@ type SolverReport struct {
 	LowerBound *float64 `json:"lowerBound,omitempty"`
 	// Gap is (value − lowerBound) / lowerBound; absent where there is no bound.
 	Gap *float64 `json:"gap,omitempty"`
+	// Prices are what one card more of each type would save, in cents per hour, 0 where there is enough: what to buy next. Absent where the
+	// solver has none.
+	Prices map[string]float64 `json:"prices,omitempty"`
 	// Seconds the solver took; set by the caller that owns a clock.
 	Seconds float64 `json:"seconds"`
 }

@@ -104,6 +104,10 @@ func (c *cycle) finish(o *observe.Observation, d *control.Decision) {
 	for t, capacity := range o.Capacity {
 		c.metrics.capacity.WithLabelValues(t).Set(float64(capacity.Available))
 	}
+	c.metrics.prices.Reset()
+	for t, price := range d.Plan.Solver.Prices {
+		c.metrics.prices.WithLabelValues(t).Set(price)
+	}
 }
 
 // read the cluster, from the cache, and the measurements. That Prometheus does not answer is a reading too.

@@ -15,6 +15,7 @@ type metrics struct {
 	ready    *prometheus.GaugeVec
 	arrivals *prometheus.GaugeVec
 	capacity *prometheus.GaugeVec
+	prices   *prometheus.GaugeVec
 	planned  *prometheus.GaugeVec
 }
 
@@ -41,11 +42,15 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		capacity: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "inferno_accelerator_available_cards", Help: "Cards of a type that plans may give to servers.",
 		}, []string{"type"}),
+		prices: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "inferno_accelerator_shadow_price_cents_per_hour",
+			Help: "What one card more of a type would save, in cents per hour, by the plan of the last cycle; 0 where there is enough.",
+		}, []string{"type"}),
 		planned: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "inferno_server_condition", Help: "1 where the condition of the server is True, 0 where it is not.",
 		}, []string{"namespace", "server", "condition"}),
 	}
-	r.MustRegister(m.cycles, m.stages, m.cost, m.desired, m.ready, m.arrivals, m.capacity, m.planned)
+	r.MustRegister(m.cycles, m.stages, m.cost, m.desired, m.ready, m.arrivals, m.capacity, m.prices, m.planned)
 	return m
 }
 
