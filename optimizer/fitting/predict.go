@@ -50,31 +50,49 @@ func NewPredictor(model queueing.Model, knowledge Knowledge, fitted []v1alpha1.P
 	return p, errors.Join(faults...)
 }
 
-// Predict answers one point.
-func (p *Predictor) Predict(at Point) (queueing.Prediction, error) {
-	l, ok := p.fitted[at.Group.Key()]
-	if !ok {
-		law, err := p.knowledge.Prior(at.Group)
-		if err != nil {
-			return queueing.Prediction{}, err
-		}
-		l = learned{law: law}
-	}
-	if at.Clients > 0 {
-		q, err := queueing.Closed(l.law, at.Requests, at.Limits, at.Clients)
-		if !p.Uncalibrated {
-			itl, ttft := l.calibration.correct(at)
-			q.ITL.Mean *= itl
-			q.TTFT.Mean *= ttft
-		}
-		return q, err
+// Law is the service-time law that holds for a point, and the limits of its engine with what the law knows of the KV cache.
+func (p *Predictor) Law(at Point) (queueing.Law, queueing.Limits, error) {
+	l, err := p.learned(at)
+	if err != nil {
+		return nil, at.Limits, err
 	}
 	if r, ok := l.law.(queueing.Roofline); ok && at.Limits.KVTokens == 0 {
 		at.Limits.KVTokens = int(r.KVTokens)
 	}
-	replica, err := p.model.Replica(l.law, at.Requests, at.Limits)
+	return l.law, at.Limits, nil
+}
+
+// learned is what was fitted to the pair of a point, or its prior.
+func (p *Predictor) learned(at Point) (learned, error) {
+	if l, ok := p.fitted[at.Group.Key()]; ok {
+		return l, nil
+	}
+	law, err := p.knowledge.Prior(at.Group)
+	return learned{law: law}, err
+}
+
+// Predict answers one point.
+func (p *Predictor) Predict(at Point) (queueing.Prediction, error) {
+	if at.Clients == 0 {
+		law, limits, err := p.Law(at)
+		if err != nil {
+			return queueing.Prediction{}, err
+		}
+		replica, err := p.model.Replica(law, at.Requests, limits)
+		if err != nil {
+			return queueing.Prediction{}, err
+		}
+		return replica.Open(at.Rate)
+	}
+	l, err := p.learned(at)
 	if err != nil {
 		return queueing.Prediction{}, err
 	}
-	return replica.Open(at.Rate)
+	q, err := queueing.Closed(l.law, at.Requests, at.Limits, at.Clients)
+	if !p.Uncalibrated {
+		itl, ttft := l.calibration.correct(at)
+		q.ITL.Mean *= itl
+		q.TTFT.Mean *= ttft
+	}
+	return q, err
 }
