@@ -203,8 +203,11 @@ func (t *tracker) batchNoise(r *reading, x []float64, f func(*reading, []float64
 	return r.batchNoise * square(max(response(n*(1+step), 0), response(math.NaN(), r.rate/(1+step))))
 }
 
-// Measurements beyond bend standard deviations count for less, as in Huber's estimator.
+// Measurements beyond bend standard deviations count for less, as in Huber's estimator, and are suspicious.
 const bend = 2
+
+// outlierWeight is how many merely surprising measurements one beyond the gate is worth as evidence of a change.
+const outlierWeight = 2
 
 // learn takes in one latency and says why it was not learned from. It counts for less where it is surprising or repeats what is known.
 func (t *tracker) learn(s *sensor, r *reading, repeats float64) string {
@@ -213,25 +216,48 @@ func (t *tracker) learn(s *sensor, r *reading, repeats float64) string {
 	line := t.learner.linearise(t.gaussian, f)
 	innovation := s.y - line.value
 	*s.surprise = innovation / math.Sqrt(line.variance(t.gaussian)+line.missed+noise)
-	believed := math.Abs(*s.surprise) > t.options.Gate
-	if believed {
-		sus := suspect(t.memory, s.name, innovation)
-		if sus.Count < t.options.Believe {
+	if z := math.Abs(*s.surprise); z <= bend {
+		trust(t.memory, s.name)
+	} else {
+		weight := 1
+		if z > t.options.Gate {
+			weight = outlierWeight
+		}
+		sus := suspect(t.memory, s.name, innovation, weight)
+		switch {
+		case sus.Count >= outlierWeight*t.options.Believe:
+			t.reopen(s.name, sus.LogRatio)
+			trust(t.memory, s.name)
+			repeats = 1
+		case z > t.options.Gate:
 			return fmt.Sprintf("%s is %.2g times what is expected, %.1f standard deviations off", s.name, math.Exp(innovation), *s.surprise)
 		}
-		t.reopen(s.name, sus.LogRatio)
-		repeats = 1
-	}
-	if believed || math.Abs(*s.surprise) <= bend { // between bend and gate a suspicion stands
-		trust(t.memory, s.name)
 	}
 	if !t.acquiring() {
-		// Each update has its own linearisation, by which directions that cannot be seen seem to be seen a little; familiar ones, twice over,
-		// must not add up to knowledge.
-		repeats *= repeats
-		t.learner.update(t.gaussian, f, s.y, noise*repeats*max(1, math.Abs(*s.surprise)/bend))
+		t.filter(s.name, f, s.y, noise*max(1, math.Abs(*s.surprise)/bend), repeats)
 	}
 	return ""
+}
+
+// filter takes in one latency. What is familiar cannot tell parameters apart, and each update has its own linearisation, by which what
+// cannot be seen seems to be seen a little; that must not add up to knowledge. So all parameters learn from 1/repeats² of the information,
+// and what they have in common from the rest: the level for ITL, the factor of TTFT for TTFT.
+func (t *tracker) filter(name string, f func(x []float64) float64, y, noise, repeats float64) {
+	share := 1 / square(repeats)
+	t.learner.update(t.gaussian, f, y, noise/share)
+	if share > 0.99 {
+		return
+	}
+	direction := make([]float64, len(t.mean))
+	last := len(direction) - 1
+	for i := range direction[:last] {
+		direction[i] = 1
+	}
+	if name == "ttft" {
+		clear(direction)
+		direction[last] = 1
+	}
+	t.learner.shift(t.gaussian, direction, f, y, noise/(1-share))
 }
 
 // reopened is the share of the prior's variance that is given back when a change is believed.
@@ -258,7 +284,7 @@ func (t *tracker) reopen(name string, ratio float64) {
 func (t *tracker) reported() gaussian {
 	g := t.clone()
 	for _, s := range t.memory.Suspicions {
-		if s.Name == "itl" && s.Count > 1 {
+		if s.Name == "itl" && s.Count >= 2*outlierWeight {
 			g.widen(len(g.mean)-1, square(min(math.Abs(s.LogRatio), math.Ln2)), 0, g)
 		}
 	}

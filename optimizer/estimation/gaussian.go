@@ -186,6 +186,28 @@ func (w *learner) update(g gaussian, f func(x []float64) float64, y, noise float
 	copy(g.cov, q.cov)
 }
 
+// shift is an update that moves the mean along one direction only, by what is most probable for that: the gain is u·(uᵀ·P·a)/(|u|²·S).
+// What cannot be told apart is not told apart, however often it is seen.
+func (w *learner) shift(g gaussian, direction []float64, f func(x []float64) float64, y, noise float64) {
+	n := len(g.mean)
+	line := w.linearise(g, f)
+	total := noise + line.missed + line.variance(g)
+	gain, size := 0.0, 0.0
+	for i, u := range direction {
+		size += u * u
+		for j, a := range line.slope {
+			gain += u * g.cov[i*n+j] * a
+		}
+	}
+	gain /= size * total
+	for i, u := range direction {
+		w.gain[i] = gain * u
+		g.mean[i] += w.gain[i] * (y - line.value)
+	}
+	copy(w.q.cov, g.cov)
+	w.joseph(g.cov, w.q.cov, line.slope, noise+line.missed)
+}
+
 // joseph writes (I − K·A)·P·(I − K·A)ᵀ + K·R·Kᵀ into out.
 func (w *learner) joseph(out, p, slope []float64, noise float64) {
 	n := len(slope)

@@ -108,22 +108,24 @@ func elapsed(m *v1alpha1.PairStatus, seconds float64) (float64, *metav1.Time) {
 	return float64(max(0, now-before)), &t
 }
 
-// suspect counts a surprising measurement of a latency and returns the suspicion, which begins anew where the direction changes.
-func suspect(m *v1alpha1.PairStatus, name string, innovation float64) *v1alpha1.Suspicion {
+// suspect adds weight to the suspicion of a latency and returns it; it begins anew where the direction changes.
+func suspect(m *v1alpha1.PairStatus, name string, innovation float64, weight int) *v1alpha1.Suspicion {
+	var s *v1alpha1.Suspicion
 	for i := range m.Suspicions {
-		s := &m.Suspicions[i]
-		if s.Name != name {
-			continue
+		if m.Suspicions[i].Name == name {
+			s = &m.Suspicions[i]
 		}
-		if s.LogRatio*innovation < 0 {
-			s.Count, s.LogRatio = 0, 0
-		}
-		s.Count++
-		s.LogRatio += (innovation - s.LogRatio) / float64(s.Count)
-		return s
 	}
-	m.Suspicions = append(m.Suspicions, v1alpha1.Suspicion{Name: name, Count: 1, LogRatio: innovation})
-	return &m.Suspicions[len(m.Suspicions)-1]
+	if s == nil {
+		m.Suspicions = append(m.Suspicions, v1alpha1.Suspicion{Name: name})
+		s = &m.Suspicions[len(m.Suspicions)-1]
+	}
+	if s.LogRatio*innovation < 0 {
+		s.Count, s.LogRatio = 0, 0
+	}
+	s.Count += weight
+	s.LogRatio += (innovation - s.LogRatio) * float64(weight) / float64(s.Count)
+	return s
 }
 
 // trust forgets the suspicion of a latency.

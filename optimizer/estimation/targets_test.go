@@ -146,6 +146,30 @@ func TestFollowsSlowerHardware(t *testing.T) {
 	}
 }
 
+// Where one operating point has been seen for long, changes are followed too: large ones at once, small ones in half an hour.
+func TestFollowsChangesOfTheFamiliar(t *testing.T) {
+	for _, c := range []struct {
+		factor float64
+		within int
+	}{{1.5, 10}, {1.3, 10}, {1.1, 30}, {0.9, 30}, {0.5, 10}} {
+		for seed := range uint64(20) {
+			w := newWorld(seed)
+			p := newPupil(t, estimation.EstimatorEKF, truth.performance())
+			at := point{20, 1000, 500}
+			for range 300 {
+				p.sees(w.observe(truth, at))
+			}
+			changed := truth.times(c.factor, c.factor, c.factor)
+			for range c.within {
+				p.sees(w.observe(changed, at))
+			}
+			if off := p.off(changed, at); off > 0.05 {
+				t.Errorf("seed %d: ITL is off by %.1f %% %d observations after it changed by a factor of %v", seed, 100*off, c.within, c.factor)
+			}
+		}
+	}
+}
+
 func TestRestartContinuesIdentically(t *testing.T) {
 	for _, name := range learners {
 		w := newWorld(7)
