@@ -68,6 +68,7 @@ func FuzzTrack(f *testing.F) {
 	f.Add(seed.Bytes(), 1800.0)
 	f.Add([]byte("any text will do as numbers, too"), -1.0)
 	f.Fuzz(func(t *testing.T, raw []byte, horizon float64) {
+		raw = raw[:min(len(raw), 8*300)]
 		for _, name := range forecast.Forecasters().Names() {
 			fc := mustNew(t, name, "")
 			k := fc.Track(horizon)

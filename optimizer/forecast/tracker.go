@@ -7,8 +7,8 @@ import (
 
 const (
 	day = 86400.0
-	// forgotten is the number of missing windows after which a history is begun anew.
-	forgotten = 2 * memoryWindows
+	// forgotten is the number of days without a sample after which a history is begun anew.
+	forgotten = 7
 )
 
 // tracker follows the samples of one server for one horizon.
@@ -21,6 +21,7 @@ type tracker struct {
 	keep, slack int       // windows of history, and how many more before it is cut
 	closed      []float64 // rates of the windows before the open one, NaN where missing
 	index       float64   // of the open window, since the epoch
+	seen        float64   // the window of the last sample
 	sum, weight float64   // of the samples in it
 }
 
@@ -43,7 +44,7 @@ func (k *tracker) Observe(s Sample) {
 		return
 	}
 	index := math.Floor(s.Time / k.window)
-	if k.empty() || index-k.index > forgotten {
+	if k.empty() || index-k.seen > k.forgotten() {
 		k.series, k.mixture = k.begin()
 		k.closed, k.index = nil, index-1
 	}
@@ -54,6 +55,7 @@ func (k *tracker) Observe(s Sample) {
 	if len(k.closed) > k.keep+k.slack {
 		k.cut()
 	}
+	k.seen = index
 	k.sum += s.Rate * s.weight()
 	k.weight += s.weight()
 	k.series.set(k.sum / k.weight)
@@ -61,10 +63,12 @@ func (k *tracker) Observe(s Sample) {
 
 // Pass begins the windows up to that of the given time.
 func (k *tracker) Pass(now float64) {
-	if index := math.Floor(now / k.window); !k.empty() && index-k.index <= forgotten {
+	if index := math.Floor(now / k.window); !k.empty() && index-k.seen <= k.forgotten() {
 		k.reach(index)
 	}
 }
+
+func (k *tracker) forgotten() float64 { return forgotten * day / k.window }
 
 func (k *tracker) empty() bool { return k.series.newest() < 0 }
 
