@@ -74,7 +74,7 @@ func (c *cycle) run(ctx context.Context) error {
 		c.state.Learned = learnedOf(readings.Resources.Models)
 	}
 	before := c.state
-	decision, err := c.stages.Decide(ctx, &o.Snapshot, before, c.watch.enter)
+	decision, err := c.decide(ctx, &o.Snapshot, before)
 	if err != nil {
 		return err
 	}
@@ -85,6 +85,16 @@ func (c *cycle) run(ctx context.Context) error {
 	c.finish(o, decision)
 	record := &Record{ID: c.report.ID, Snapshot: o.Snapshot, State: before, Decision: decision, Stages: c.watch.stages, DryRun: c.optimizer.Spec.DryRun}
 	return errors.Join(err, c.Log.Write(record))
+}
+
+// longestSolve is what a solver gets at most; a plan with a small proven gap now is worth more than the optimum after the load has changed.
+const longestSolve = 5 * time.Second
+
+// decide gives the solver half of the interval.
+func (c *cycle) decide(ctx context.Context, s *control.Snapshot, state control.State) (*control.Decision, error) {
+	ctx, cancel := context.WithTimeout(ctx, min(interval(c.optimizer)/2, longestSolve))
+	defer cancel()
+	return c.stages.Decide(ctx, s, state, c.watch.enter)
 }
 
 // finish fills in the report and the metrics.
