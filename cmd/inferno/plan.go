@@ -24,7 +24,7 @@ import (
 
 type planOptions struct {
 	system, solver, queueModel, output, candidates string
-	explain                                        []string
+	explain, whatIf                                []string
 }
 
 var outputFormats = []string{"table", "json", "yaml"}
@@ -48,6 +48,8 @@ server-data.json, capacity-data.json and optimizer-data.json) and prints what ev
 	f.StringVarP(&o.output, "output", "o", "table", "output format: "+strings.Join(outputFormats, ", "))
 	f.StringVar(&o.candidates, "candidates", "", "file to write every (server, accelerator) that was considered to, as JSON")
 	f.StringArrayVar(&o.explain, "explain", nil, "server to explain the plan of: its candidates, what each costs, why it was taken or not; may be repeated")
+	f.StringArrayVar(&o.whatIf, "what-if", nil, `change to show the difference of, as KIND.NAME=CHANGE; may be repeated. KIND: `+strings.Join(whatIfKinds, ", ")+
+		` (of an accelerator type, a server in requests per minute, an accelerator in cents per hour, a service class in ms); CHANGE: +N, -N, *F or a number`)
 	return cmd
 }
 
@@ -93,9 +95,20 @@ func (o *planOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	if err != nil {
 		return badInput{err}
 	}
+	changed, changes, err := ask(system, o.whatIf)
+	if err != nil {
+		return badInput{err}
+	}
 	d, err := decide(ctx, stages, system)
 	if err != nil {
 		return err
+	}
+	if len(changes) > 0 {
+		other, err := decide(ctx, stages, changed)
+		if err != nil {
+			return err
+		}
+		d.Plan.WhatIf = control.Difference(changes, &d.Plan, &other.Plan)
 	}
 	if d.Plan.Explanations, err = explainAll(d, o.explain); err != nil {
 		return badInput{err}
@@ -196,7 +209,7 @@ func printTable(out io.Writer, system *v1alpha1.System, plan *v1alpha1.Solution)
 			fmt.Fprintf(out, "  %s: %s\n", u.Server, u.Reason)
 		}
 	}
-	return printExplanations(out, plan)
+	return errors.Join(printExplanations(out, plan), printDifference(out, plan.WhatIf))
 }
 
 func rate(a *v1alpha1.Allocation) string {

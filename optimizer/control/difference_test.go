@@ -1,0 +1,37 @@
+package control_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+)
+
+func TestDifference(t *testing.T) {
+	on := func(accelerator string, n int, cost float64) v1alpha1.Allocation {
+		return v1alpha1.Allocation{Accelerator: accelerator, NumReplicas: n, Cost: cost}
+	}
+	before := &v1alpha1.Solution{
+		TotalCost:   30,
+		Allocations: map[string]v1alpha1.Allocation{"gone": on("A", 1, 10), "moved": on("A", 1, 10), "same": on("A", 1, 10)},
+		Unserved:    []v1alpha1.Unserved{{Server: "new"}, {Server: "never"}},
+	}
+	after := &v1alpha1.Solution{
+		TotalCost:   45,
+		Allocations: map[string]v1alpha1.Allocation{"moved": on("B", 2, 20), "new": on("A", 1, 10), "same": on("A", 1, 15)},
+		Unserved:    []v1alpha1.Unserved{{Server: "gone"}, {Server: "never"}},
+	}
+	a, b, c, d := on("A", 1, 10), on("A", 1, 10), on("B", 2, 20), on("A", 1, 10)
+	want := &v1alpha1.PlanDifference{
+		Changes: []string{"x"}, TotalCost: 45, CostChange: 15, Served: []string{"new"}, Lost: []string{"gone"},
+		Changed: []v1alpha1.AllocationChange{{Server: "gone", Before: &a}, {Server: "moved", Before: &b, After: &c}, {Server: "new", After: &d}},
+	}
+	if diff := cmp.Diff(want, control.Difference([]string{"x"}, before, after)); diff != "" {
+		t.Error(diff)
+	}
+	if same := control.Difference(nil, before, before); len(same.Changed)+len(same.Served)+len(same.Lost) != 0 || same.CostChange != 0 {
+		t.Errorf("a plan differs from itself: %+v", same)
+	}
+}
