@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -229,12 +230,13 @@ func (t *tracker) learn(s *sensor, r *reading, repeats float64) string {
 			t.reopen(s.name, sus.LogRatio)
 			trust(t.memory, s.name)
 			repeats = 1
+			line = t.learner.linearise(t.gaussian, f)
 		case z > t.options.Gate:
 			return fmt.Sprintf("%s is %.2g times what is expected, %.1f standard deviations off", s.name, math.Exp(innovation), *s.surprise)
 		}
 	}
 	if !t.acquiring() {
-		t.filter(s.name, f, s.y, noise*max(1, math.Abs(*s.surprise)/bend), repeats)
+		t.filter(s.name, line, f, s.y, noise*max(1, math.Abs(*s.surprise)/bend), repeats)
 	}
 	return ""
 }
@@ -242,9 +244,16 @@ func (t *tracker) learn(s *sensor, r *reading, repeats float64) string {
 // filter takes in one latency. What is familiar cannot tell parameters apart, and each update has its own linearisation, by which what
 // cannot be seen seems to be seen a little; that must not add up to knowledge. So all parameters learn from 1/repeats² of the information,
 // and what they have in common from the rest: the level for ITL, the factor of TTFT for TTFT.
-func (t *tracker) filter(name string, f func(x []float64) float64, y, noise, repeats float64) {
+func (t *tracker) filter(name string, line linear, f func(x []float64) float64, y, noise, repeats float64) {
 	share := 1 / square(repeats)
-	t.learner.update(t.gaussian, f, y, noise/share)
+	rest := linear{value: line.value, missed: line.missed, slope: slices.Clone(line.slope)}
+	for i, a := range rest.slope {
+		rest.value -= a * t.mean[i]
+	}
+	t.learner.update(t.gaussian, line, f, y, noise/share)
+	for i, a := range rest.slope {
+		rest.value += a * t.mean[i]
+	}
 	if share > 0.99 {
 		return
 	}
@@ -257,7 +266,7 @@ func (t *tracker) filter(name string, f func(x []float64) float64, y, noise, rep
 		clear(direction)
 		direction[last] = 1
 	}
-	t.learner.shift(t.gaussian, direction, f, y, noise/(1-share))
+	t.learner.shift(t.gaussian, rest, direction, y, noise/(1-share))
 }
 
 // reopened is the share of the prior's variance that is given back when a change is believed.

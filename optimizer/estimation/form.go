@@ -1,12 +1,14 @@
 package estimation
 
 import (
-	"encoding/json"
+	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -86,7 +88,8 @@ func newForm(given v1alpha1.Performance, o Options) (*form, error) {
 	if err := f.setPrior(order, covariance, o); err != nil {
 		return nil, err
 	}
-	return f, f.digest(order, covariance)
+	f.basis = f.digest(order, covariance)
+	return f, nil
 }
 
 // setPrior sets mean and covariance. Where the data say how sure they are, the prior is as sure as that and as one machine is like another;
@@ -146,21 +149,32 @@ func squareOf(m [][]float64, n int) error {
 	return nil
 }
 
-// digest makes the basis by which what was learned is recognised as belonging to what was given.
-func (f *form) digest(order []string, covariance [][]float64) error {
-	text, err := json.Marshal([]any{f.law, f.version, f.given, order, covariance})
-	if err != nil {
-		return fmt.Errorf("law: %w", err)
-	}
+// digest is the basis by which what was learned is recognised as belonging to what was given.
+func (f *form) digest(order []string, covariance [][]float64) string {
 	h := fnv.New64a()
-	h.Write(text)
-	f.basis = fmt.Sprintf("%016x", h.Sum64())
-	return nil
+	number := func(v float64) { h.Write(binary.LittleEndian.AppendUint64(nil, math.Float64bits(v))) }
+	text := func(s string) {
+		number(float64(len(s)))
+		io.WriteString(h, s)
+	}
+	text(f.law)
+	number(float64(f.version))
+	for _, name := range slices.Sorted(maps.Keys(f.given)) {
+		text(name)
+		number(f.given[name])
+	}
+	for _, name := range order {
+		text(name)
+	}
+	for _, row := range covariance {
+		for _, v := range row {
+			number(v)
+		}
+	}
+	return strconv.FormatUint(h.Sum64(), 16)
 }
 
-// parameters of a distribution, in the law's units, with the state that is no law's. They are the means of log-normal variables,
-// exp(mean + variance/2): times add up, so that a law of mean parameters predicts mean times however uncertain its parameters are, which a
-// law of the medians would not.
+// parameters of a distribution, its medians, in the law's units, with the state that is no law's.
 func (f *form) parameters(g gaussian) map[string]float64 {
 	n := len(f.states)
 	all := maps.Clone(f.given)
@@ -175,7 +189,7 @@ func (f *form) parameters(g gaussian) map[string]float64 {
 }
 
 // vector is the inverse of parameters; ok is false where a parameter is missing, not positive or not finite.
-func (f *form) vector(parameters map[string]float64, cov []float64) (x []float64, ok bool) {
+func (f *form) vector(parameters map[string]float64) (x []float64, ok bool) {
 	n := len(f.states)
 	x = make([]float64, n)
 	for i, s := range f.states {
@@ -214,12 +228,15 @@ func (f *form) laws() func(x []float64) queueing.Law {
 			}
 		}
 	}
-	values := make([]float64, len(slots))
+	values, factors := make([]float64, len(slots)), make([]float64, len(f.states)-1)
 	return func(x []float64) queueing.Law {
+		for i := range factors {
+			factors[i] = math.Exp(x[i])
+		}
 		for i, s := range slots {
 			values[i] = s.value
 			if s.state >= 0 {
-				values[i] *= math.Exp(x[s.state])
+				values[i] *= factors[s.state]
 			}
 		}
 		return b.law(values)

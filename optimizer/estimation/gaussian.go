@@ -154,13 +154,17 @@ const (
 // linearisation. The covariance is updated in Joseph's form, which keeps it symmetric and positive.
 //
 // García-Fernández, Svensson, Morelande & Särkkä, Posterior Linearization Filter, IEEE TSP 63(20), 2015.
-func (w *learner) update(g gaussian, f func(x []float64) float64, y, noise float64) {
+//
+// line is the linearisation over g, made by the last call.
+func (w *learner) update(g gaussian, line linear, f func(x []float64) float64, y, noise float64) {
 	n := len(g.mean)
 	q := w.q
 	copy(q.mean, g.mean)
 	copy(q.cov, g.cov)
-	for range iterations {
-		line := w.linearise(q, f)
+	for i := range iterations {
+		if i > 0 {
+			line = w.linearise(q, f)
+		}
 		total := noise + line.missed + line.variance(g)
 		residual := y - line.value
 		for i, a := range line.slope {
@@ -187,10 +191,9 @@ func (w *learner) update(g gaussian, f func(x []float64) float64, y, noise float
 }
 
 // shift is an update that moves the mean along one direction only, by what is most probable for that: the gain is u·(uᵀ·P·a)/(|u|²·S).
-// What cannot be told apart is not told apart, however often it is seen.
-func (w *learner) shift(g gaussian, direction []float64, f func(x []float64) float64, y, noise float64) {
+// What cannot be told apart is not told apart, however often it is seen. line is a linearisation near g, whose value is that at g.
+func (w *learner) shift(g gaussian, line linear, direction []float64, y, noise float64) {
 	n := len(g.mean)
-	line := w.linearise(g, f)
 	total := noise + line.missed + line.variance(g)
 	gain, size := 0.0, 0.0
 	for i, u := range direction {

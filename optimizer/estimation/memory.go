@@ -47,7 +47,7 @@ func recall(learned *v1alpha1.PairStatus, f *form, estimator, acc string) (*v1al
 		g.cov = append(g.cov, row...)
 	}
 	var ok bool
-	if g.mean, ok = f.vector(learned.Law.Parameters, g.cov); !ok {
+	if g.mean, ok = f.vector(learned.Law.Parameters); !ok {
 		return refuse("a parameter that is remembered is missing, or not above 0 and finite")
 	}
 	return learned.DeepCopy(), g, ""

@@ -18,7 +18,9 @@ func TestUpdateIsKalmansOnLines(t *testing.T) {
 	residual := y - (2*1 + 0.5*-2)
 	wantMean := []float64{1 + pa[0]/s*residual, -2 + pa[1]/s*residual}
 	wantCov := []float64{4 - pa[0]*pa[0]/s, 1 - pa[0]*pa[1]/s, 1 - pa[0]*pa[1]/s, 9 - pa[1]*pa[1]/s}
-	newLearner(2).update(g, func(x []float64) float64 { return a[0]*x[0] + a[1]*x[1] }, y, r)
+	w := newLearner(2)
+	f := func(x []float64) float64 { return a[0]*x[0] + a[1]*x[1] }
+	w.update(g, w.linearise(g, f), f, y, r)
 	for i := range wantMean {
 		if math.Abs(g.mean[i]-wantMean[i]) > 1e-9 {
 			t.Errorf("mean[%d] is %v, want %v", i, g.mean[i], wantMean[i])
