@@ -14,12 +14,20 @@ type Bound struct{}
 const ModelBound = "fluid-bound"
 
 // Replica implements [Model].
-func (Bound) Replica(law Law, requests Requests, limits Limits) (Replica, error) {
-	r, err := newContinuous(law, requests, limits)
-	if err != nil {
+func (m Bound) Replica(law Law, requests Requests, limits Limits) (Replica, error) {
+	return m.Reuse(nil, law, requests, limits)
+}
+
+// Reuse implements [Reuser].
+func (Bound) Reuse(old Replica, law Law, requests Requests, limits Limits) (Replica, error) {
+	b, ok := old.(bound)
+	if !ok {
+		b = bound{new(continuous)}
+	}
+	if err := b.prepare(law, requests, limits); err != nil {
 		return nil, err
 	}
-	return bound{r}, nil
+	return b, nil
 }
 
 type bound struct{ *continuous }
@@ -49,7 +57,7 @@ func (b bound) level(rate float64) (n float64, at node, t float64) {
 	const tolerance, most = 1e-6, 40
 	excess := func(x float64) float64 {
 		at = b.node(x)
-		t, _ = b.iteration(&at, rate, at.idle)
+		t = b.balanced(&at)
 		return rate*b.stay*t - x
 	}
 	high, fhigh := b.full, excess(b.full)
@@ -57,7 +65,6 @@ func (b bound) level(rate float64) (n float64, at node, t float64) {
 		return high, at, t
 	}
 	low, flow := 0.0, excess(0)
-	n = low
 	side := 0
 	for i := 0; i < most && high-low > tolerance*high; i++ {
 		n = (low*fhigh - high*flow) / (fhigh - flow)

@@ -57,9 +57,17 @@ type node struct {
 }
 
 // Replica implements [Model].
-func (ContinuousBatching) Replica(law Law, requests Requests, limits Limits) (Replica, error) {
-	r, err := newContinuous(law, requests, limits)
-	if err != nil {
+func (m ContinuousBatching) Replica(law Law, requests Requests, limits Limits) (Replica, error) {
+	return m.Reuse(nil, law, requests, limits)
+}
+
+// Reuse implements [Reuser].
+func (ContinuousBatching) Reuse(old Replica, law Law, requests Requests, limits Limits) (Replica, error) {
+	r, ok := old.(*continuous)
+	if !ok {
+		r = new(continuous)
+	}
+	if err := r.prepare(law, requests, limits); err != nil {
 		return nil, err
 	}
 	for i := range r.at {
@@ -69,12 +77,12 @@ func (ContinuousBatching) Replica(law Law, requests Requests, limits Limits) (Re
 	return r, nil
 }
 
-// newContinuous prepares a replica but for its nodes.
-func newContinuous(law Law, requests Requests, limits Limits) (*continuous, error) {
+// prepare sets everything but the nodes.
+func (r *continuous) prepare(law Law, requests Requests, limits Limits) error {
 	if err := errors.Join(requests.Validate(), limits.Validate()); err != nil {
-		return nil, err
+		return err
 	}
-	r := &continuous{
+	*r = continuous{
 		law: law, input: requests.InputTokens * (1 - requests.PrefixHitRate), output: math.Max(1, requests.OutputTokens),
 		inCV: cv(requests.InputTokensSD, requests.InputTokens), outCV: cv(requests.OutputTokensSD, requests.OutputTokens),
 		budget: float64(limits.MaxBatchedTokens), places: float64(limits.MaxBatch), queue: float64(limits.MaxQueue),
@@ -101,7 +109,7 @@ func newContinuous(law Law, requests Requests, limits Limits) (*continuous, erro
 	r.stay = r.intervals() + r.parts(math.Max(1, r.budget-r.full/2))
 	r.decode = r.intervals() / r.stay
 	r.rate = r.saturation()
-	return r, nil
+	return nil
 }
 
 // cv is a coefficient of variation, or what is assumed where the deviation is unknown.
@@ -115,30 +123,22 @@ func cv(sd, mean float64) float64 {
 	return sd / mean
 }
 
-// saturation is the rate at which a full batch leaves as fast as it is replaced: rate · stay · T(rate) = full, by secants, for T grows
-// with the rate, nearly in a straight line.
+// saturation is the rate at which a full batch leaves as fast as it is replaced.
 func (r *continuous) saturation() float64 {
 	top := r.node(r.full)
-	excess := func(rate float64) float64 {
-		t, _ := r.iteration(&top, rate, top.idle)
-		return rate*r.stay*t/r.full - 1
+	return r.full / (r.stay * r.balanced(&top))
+}
+
+// balanced is the mean time of an iteration over the batch of a node at the rate at which as many requests arrive as leave, n/stay an
+// iteration: [continuous.iteration] with rate · T known beforehand, so that nothing is searched for.
+func (r *continuous) balanced(at *node) float64 {
+	if r.input == 0 || at.n == 0 {
+		return at.idle
 	}
-	a, fa := 0.0, -1.0
-	b := r.full / (r.stay * top.idle)
-	fb := excess(b)
-	for range 30 {
-		if b-a < 1e-9*b || fb < 1e-9 {
-			break
-		}
-		x := (a*fb - b*fa) / (fb - fa)
-		x = min(max(x, a+0.05*(b-a)), b-0.05*(b-a))
-		if f := excess(x); f > 0 {
-			b, fb = x, f
-		} else {
-			a, fa = x, f
-		}
-	}
-	return a + (b-a)*max(0, min(1, fa/(fa-fb)))
+	prompts := at.n / r.stay
+	busy := r.busy(at, prompts)
+	with := r.law.IterationTime(r.batch(at.n, math.Min(prompts*r.input/busy, at.room)))
+	return at.idle + busy*(with-at.idle)
 }
 
 // node prepares a batch of n running requests.

@@ -102,16 +102,22 @@ type Means interface {
 	Means(rate float64) (Prediction, error)
 }
 
-// Resizer is a replica that can be asked about a smaller max batch without preparing it anew.
+// Resizer is a replica whose max batch can be changed without preparing it anew.
 type Resizer interface {
-	// Resized is the replica with that max batch, from 1 to that of its limits.
-	Resized(maxBatch int) Replica
+	// Resize sets the max batch, from 1 to that of the limits it was prepared for.
+	Resize(maxBatch int)
 }
 
 // Model is a queueing model. Implementations are immutable and deterministic.
 type Model interface {
 	// Replica prepares one replica; the error joins every fault of the arguments.
 	Replica(law Law, requests Requests, limits Limits) (Replica, error)
+}
+
+// Reuser is a model that prepares a replica in the memory of another of its own, which must not be used any more. Any other replica, nil
+// included, is left alone. It does what Replica does, without allocating where the memory suffices.
+type Reuser interface {
+	Reuse(old Replica, law Law, requests Requests, limits Limits) (Replica, error)
 }
 
 // At returns the latency at a percentile in (0, 100): between the known ones the logarithm of the latency is a straight line in that of

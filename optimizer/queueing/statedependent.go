@@ -20,14 +20,27 @@ const ModelStateDependent = "mm1k-state-dependent"
 const stabilityMargin = 1e-3
 
 // Replica implements [Model].
-func (StateDependent) Replica(law Law, requests Requests, limits Limits) (Replica, error) {
+func (m StateDependent) Replica(law Law, requests Requests, limits Limits) (Replica, error) {
+	return m.Reuse(nil, law, requests, limits)
+}
+
+// Reuse implements [Reuser].
+func (StateDependent) Reuse(old Replica, law Law, requests Requests, limits Limits) (Replica, error) {
 	if err := errors.Join(requests.Validate(), limits.Validate()); err != nil {
 		return nil, err
 	}
-	r := &stateDependent{
+	r, ok := old.(*stateDependent)
+	if !ok {
+		r = new(stateDependent)
+	}
+	times := r.times
+	if cap(times) < limits.MaxBatch {
+		times = make([]float64, limits.MaxBatch)
+	}
+	*r = stateDependent{
 		work:  work{law: law, input: requests.InputTokens * (1 - requests.PrefixHitRate), output: requests.OutputTokens},
 		cut:   prefillCut{input: requests.InputTokens * (1 - requests.PrefixHitRate), output: requests.OutputTokens, budget: float64(limits.MaxBatchedTokens)},
-		times: make([]float64, limits.MaxBatch),
+		times: times[:limits.MaxBatch],
 		queue: limits.MaxQueue,
 	}
 	r.work.cached = requests.InputTokens - r.work.input
@@ -49,12 +62,8 @@ func (r *stateDependent) MaxRate() float64 {
 	return (1 - stabilityMargin) / r.times[len(r.times)-1]
 }
 
-// Resized implements [Resizer].
-func (r *stateDependent) Resized(maxBatch int) Replica {
-	s := *r
-	s.times = r.times[:maxBatch]
-	return &s
-}
+// Resize implements [Resizer].
+func (r *stateDependent) Resize(maxBatch int) { r.times = r.times[:maxBatch] }
 
 // Open implements [Replica].
 func (r *stateDependent) Open(rate float64) (Prediction, error) {

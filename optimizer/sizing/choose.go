@@ -42,20 +42,26 @@ const (
 // starves prompts, a large one makes decodes wait for them. What is searched is not the rate, which takes ten evaluations, but by how much
 // the targets are missed at the best rate so far, which takes one; only what beats it is sized.
 func Choose(model queueing.Model, law queueing.Law, req queueing.Requests, lim queueing.Limits, t Targets, free Free) (Choice, error) {
+	s := Sizer{Model: model}
+	return s.Choose(law, req, lim, t, free)
+}
+
+// Choose is the function of that name.
+func (s *Sizer) Choose(law queueing.Law, req queueing.Requests, lim queueing.Limits, t Targets, free Free) (Choice, error) {
 	if err := t.Validate(); err != nil {
 		return Choice{}, err
 	}
-	c := &chooser{model: model, law: law, requests: req, targets: t}
+	c := &chooser{sizer: s, law: law, requests: req, targets: t}
 	c.best.Limits = lim
 	given := c.size(lim)
 	if given != nil && !errors.As(given, new(*Infeasible)) {
 		return Choice{}, given
 	}
 	if free.Budget && lim.MaxBatchedTokens > leastBudget {
-		c.peak(leastBudget, lim.MaxBatchedTokens, budgetStep, func(l *queueing.Limits) *int { return &l.MaxBatchedTokens })
+		c.peak(leastBudget, lim.MaxBatchedTokens, budgetStep, func(l queueing.Limits, v int) queueing.Limits { l.MaxBatchedTokens = v; return l })
 	}
 	if free.Batch {
-		c.peak(1, lim.MaxBatch, 1, func(l *queueing.Limits) *int { return &l.MaxBatch })
+		c.peak(1, lim.MaxBatch, 1, func(l queueing.Limits, v int) queueing.Limits { l.MaxBatch = v; return l })
 		c.smallest()
 	}
 	if c.err == nil && c.best.Rate == 0 {
@@ -66,13 +72,12 @@ func Choose(model queueing.Model, law queueing.Law, req queueing.Requests, lim q
 
 // chooser holds the best choice so far for one pair.
 type chooser struct {
-	model    queueing.Model
+	sizer    *Sizer
+	limits   queueing.Limits // that its replica is prepared for
 	law      queueing.Law
 	requests queueing.Requests
 	targets  Targets
 	best     Choice // of rate 0 until one meets the targets
-	prepared queueing.Replica
-	limits   queueing.Limits // of prepared
 	err      error
 }
 
@@ -89,16 +94,17 @@ func (c *chooser) size(l queueing.Limits) error {
 	return err
 }
 
-// replica reuses the one prepared where only the batch differs.
+// replica is the one prepared where only the batch differs. It holds until the next call.
 func (c *chooser) replica(l queueing.Limits) (queueing.Replica, error) {
 	same := c.limits
 	same.MaxBatch = l.MaxBatch
-	if r, ok := c.prepared.(queueing.Resizer); ok && same == l && l.MaxBatch <= c.limits.MaxBatch {
-		return r.Resized(l.MaxBatch), nil
+	if r, ok := c.sizer.replica.(queueing.Resizer); ok && c.limits.MaxBatch > 0 && same == l && l.MaxBatch <= c.limits.MaxBatch {
+		r.Resize(l.MaxBatch)
+		return c.sizer.replica, nil
 	}
-	r, err := c.model.Replica(c.law, c.requests, l)
+	r, err := c.sizer.prepare(c.law, c.requests, l)
 	if err == nil {
-		c.prepared, c.limits = r, l
+		c.limits = l
 	}
 	return r, err
 }
@@ -121,7 +127,7 @@ func (c *chooser) miss(l queueing.Limits, share float64) float64 {
 		c.err = errors.Join(c.err, err)
 		return math.Inf(1)
 	}
-	missed, short := s.excess(p), c.best.Rate*share*(1-rateTolerance)/p.Throughput-1
+	missed, short := s.excess(&p), c.best.Rate*share*(1-rateTolerance)/p.Throughput-1
 	if missed <= 0 && short > 0 && rate < s.high { // more must arrive than at the best, because more are turned away
 		if reached, _, err := highest(replica, c.targets, rate); err == nil {
 			short = c.best.Rate*share*(1-rateTolerance)/reached - 1
@@ -152,15 +158,10 @@ func (c *chooser) try(l queueing.Limits) float64 {
 
 // peak moves the best choice to the peak of the rate over the values of one limit from low to high, found to a ratio, or exactly where
 // step is 1. The best must be at high, or not yet exist.
-func (c *chooser) peak(low, high int, step float64, limit func(*queueing.Limits) *int) {
-	with := func(v int) queueing.Limits {
-		l := c.best.Limits
-		*limit(&l) = v
-		return l
-	}
+func (c *chooser) peak(low, high int, step float64, with func(queueing.Limits, int) queueing.Limits) {
 	at := high // of the best
 	try := func(v int) float64 {
-		miss := c.try(with(v))
+		miss := c.try(with(c.best.Limits, v))
 		if miss < 0 {
 			at = v
 		}

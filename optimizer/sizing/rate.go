@@ -19,14 +19,37 @@ const (
 // RatePerReplica returns the highest rate of requests per second that one replica completes within the targets, and what is predicted
 // there. Where a latency cannot be met at any rate the error is an [*Infeasible].
 func RatePerReplica(model queueing.Model, law queueing.Law, req queueing.Requests, lim queueing.Limits, t Targets) (float64, queueing.Prediction, error) {
+	s := Sizer{Model: model}
+	return s.RatePerReplica(law, req, lim, t)
+}
+
+// Sizer sizes many replicas in the same memory: after the first it allocates nothing. It must not be used by two goroutines at a time.
+type Sizer struct {
+	// Model of the queue; it must not change once used.
+	Model   queueing.Model
+	replica queueing.Replica // its memory is used again
+}
+
+// RatePerReplica is the function of that name.
+func (s *Sizer) RatePerReplica(law queueing.Law, req queueing.Requests, lim queueing.Limits, t Targets) (float64, queueing.Prediction, error) {
 	if err := t.Validate(); err != nil {
 		return 0, queueing.Prediction{}, err
 	}
-	replica, err := model.Replica(law, req, lim)
+	replica, err := s.prepare(law, req, lim)
 	if err != nil {
 		return 0, queueing.Prediction{}, err
 	}
 	return highest(replica, t, 0)
+}
+
+func (s *Sizer) prepare(law queueing.Law, req queueing.Requests, lim queueing.Limits) (queueing.Replica, error) {
+	m, ok := s.Model.(queueing.Reuser)
+	if !ok {
+		return s.Model.Replica(law, req, lim)
+	}
+	replica, err := m.Reuse(s.replica, law, req, lim)
+	s.replica = replica
+	return replica, err
 }
 
 // highest is the throughput and the prediction at the highest arrival rate that meets the targets; near is a rate to begin the search at, 0
@@ -38,7 +61,7 @@ func highest(replica queueing.Replica, t Targets, near float64) (float64, queuei
 	if err != nil {
 		return 0, best, err
 	}
-	missed := s.excess(best) > 0
+	missed := s.excess(&best) > 0
 	if s.err != nil {
 		return 0, best, s.err
 	}
@@ -53,19 +76,11 @@ func highest(replica queueing.Replica, t Targets, near float64) (float64, queuei
 	return best.Throughput, best, err
 }
 
-func (l latency) at(p queueing.Prediction, percentile float64) float64 {
-	q := l.of(p)
-	if percentile == 0 {
-		return q.Mean
-	}
-	return q.At(percentile)
-}
-
 // search is for the highest rate between low and high at which all targets are met.
 type search struct {
-	ask             func(rate float64) (queueing.Prediction, error)
-	targets         []latency
-	percentile      float64
+	replica         queueing.Replica
+	means           queueing.Means // nil where percentiles are asked for, or the replica knows no cheaper way
+	targets         Targets
 	low, high, near float64
 	met             queueing.Prediction // at the highest rate that met the targets
 	err             error
@@ -73,21 +88,31 @@ type search struct {
 
 func newSearch(replica queueing.Replica, t Targets) search {
 	high := replica.MaxRate()
-	s := search{ask: replica.Open, targets: t.latencies(), percentile: t.Percentile, low: high * lowestShare, high: high}
-	if m, ok := replica.(queueing.Means); ok && t.Percentile == 0 {
-		s.ask = m.Means
+	s := search{replica: replica, targets: t, low: high * lowestShare, high: high}
+	if t.Percentile == 0 {
+		s.means, _ = replica.(queueing.Means)
 	}
 	return s
 }
 
+func (s *search) ask(rate float64) (queueing.Prediction, error) {
+	if s.means != nil {
+		return s.means.Means(rate)
+	}
+	return s.replica.Open(rate)
+}
+
 // excess is by how much the worst target is missed, at most zero where all are met. Latencies grow like 1 / (1 − load), so that
 // 1 − target/latency is close to a straight line in the rate.
-func (s *search) excess(p queueing.Prediction) float64 {
+func (s *search) excess(p *queueing.Prediction) float64 {
 	worst := math.Inf(-1)
-	for _, l := range s.targets {
-		e := 1 - l.target/l.at(p, s.percentile)
+	for _, l := range s.targets.latencies(p) {
+		if l.target == 0 {
+			continue
+		}
+		e := 1 - l.target/l.predicted
 		if math.IsNaN(e) {
-			s.err = fmt.Errorf("%s: the queueing model does not know the percentile %g", l.name, s.percentile)
+			s.err = fmt.Errorf("%s: the queueing model does not know the percentile %g", l.name, s.targets.Percentile)
 			return e
 		}
 		worst = max(worst, e)
@@ -96,14 +121,16 @@ func (s *search) excess(p queueing.Prediction) float64 {
 }
 
 // infeasible is the error for the target that is missed most even at the lowest rate.
-func (s *search) infeasible(p queueing.Prediction) error {
+func (s *search) infeasible(p *queueing.Prediction) error {
 	var e *Infeasible
 	worst := 0.0
-	for _, l := range s.targets {
-		best := l.at(p, s.percentile)
-		if over := 1 - l.target/best; over > worst {
+	for _, l := range s.targets.latencies(p) {
+		if l.target == 0 {
+			continue
+		}
+		if over := 1 - l.target/l.predicted; over > worst {
 			worst = over
-			e = &Infeasible{Target: l.name, Percentile: s.percentile, Want: l.target, Best: best}
+			e = &Infeasible{Target: l.name, Percentile: s.targets.Percentile, Want: l.target, Best: l.predicted}
 		}
 	}
 	return e
@@ -118,7 +145,7 @@ func (s *search) meet(above queueing.Prediction) (queueing.Prediction, error) {
 			s.err = err
 			return math.NaN()
 		}
-		e := s.excess(p)
+		e := s.excess(&p)
 		if e <= 0 && p.Rate >= s.met.Rate {
 			s.met = p
 		}
@@ -126,7 +153,7 @@ func (s *search) meet(above queueing.Prediction) (queueing.Prediction, error) {
 		return e
 	}
 	s.met = queueing.Prediction{}
-	a, b, fb := s.low, s.high, s.excess(above)
+	a, b, fb := s.low, s.high, s.excess(&above)
 	fa := math.NaN()
 	if s.near > a && s.near < b { // a narrow bracket around the guess, where it holds one
 		const narrow = 1.02
@@ -157,7 +184,7 @@ func (s *search) meet(above queueing.Prediction) (queueing.Prediction, error) {
 	case s.err != nil:
 		return s.met, s.err
 	case fa > 0:
-		return s.met, s.infeasible(lowest)
+		return s.met, s.infeasible(&lowest)
 	}
 	crossing(at, a, fa, b, fb)
 	return s.met, s.err

@@ -39,23 +39,19 @@ func (t Targets) Validate() error {
 	return errors.Join(faults...)
 }
 
-// latency is a target on one latency of a request.
+// latency is a target on one latency, 0 for none, and what is predicted of it.
 type latency struct {
-	name   string
-	target float64
-	of     func(queueing.Prediction) queueing.Quantity
+	name              string
+	target, predicted float64
 }
 
-// latencies are the targets on latencies that bind. A percentile of ITL is over requests, each with the mean of its intervals.
-func (t Targets) latencies() []latency {
-	var all []latency
-	if t.TTFT > 0 {
-		all = append(all, latency{"TTFT", t.TTFT, func(p queueing.Prediction) queueing.Quantity { return p.TTFT }})
+// latencies are the targets on latencies beside the prediction at their percentile. One of ITL is over requests, each with the mean of its
+// intervals.
+func (t *Targets) latencies(p *queueing.Prediction) [2]latency {
+	if t.Percentile == 0 {
+		return [2]latency{{"TTFT", t.TTFT, p.TTFT.Mean}, {"ITL", t.ITL, p.RequestITL.Mean}}
 	}
-	if t.ITL > 0 {
-		all = append(all, latency{"ITL", t.ITL, func(p queueing.Prediction) queueing.Quantity { return p.RequestITL }})
-	}
-	return all
+	return [2]latency{{"TTFT", t.TTFT, p.TTFT.At(t.Percentile)}, {"ITL", t.ITL, p.RequestITL.At(t.Percentile)}}
 }
 
 // Infeasible says that no rate, however low, meets a target.

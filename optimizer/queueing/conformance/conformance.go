@@ -91,6 +91,7 @@ func Run(t *testing.T, model queueing.Model, contract Contract) {
 			sane(t, replica, p, contract)
 			again(t, model, p)
 			resized(t, model, p)
+			reused(t, model, p)
 		})
 	}
 }
@@ -244,9 +245,39 @@ func resized(t *testing.T, model queueing.Model, p problem) {
 		t.Fatal(err)
 	}
 	rate := 0.8 * fresh.MaxRate()
-	a, errA := resizer.Resized(small.MaxBatch).Open(rate)
+	resizer.Resize(small.MaxBatch)
+	a, errA := r.Open(rate)
 	b, errB := fresh.Open(rate)
 	if errA != nil || errB != nil || fmt.Sprint(a) != fmt.Sprint(b) {
 		t.Errorf("resized to %d: %+v, %v; prepared: %+v, %v", small.MaxBatch, a, errA, b, errB)
+	}
+}
+
+// reused memory leaves nothing of what was prepared in it before.
+func reused(t *testing.T, model queueing.Model, p problem) {
+	reuser, ok := model.(queueing.Reuser)
+	if !ok {
+		return
+	}
+	other := p
+	other.limits.MaxBatch = max(1, p.limits.MaxBatch/3)
+	other.requests.InputTokens *= 2
+	old, err := reuser.Reuse(nil, other.law, other.requests, other.limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := reuser.Reuse(old, p.law, p.requests, p.limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := model.Replica(p.law, p.requests, p.limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rate := 0.8 * fresh.MaxRate()
+	a, errA := r.Open(rate)
+	b, errB := fresh.Open(rate)
+	if errA != nil || errB != nil || fmt.Sprint(a) != fmt.Sprint(b) {
+		t.Errorf("in used memory: %+v, %v; in fresh: %+v, %v", a, errA, b, errB)
 	}
 }
