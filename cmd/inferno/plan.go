@@ -185,9 +185,9 @@ func printTable(out io.Writer, system *v1alpha1.System, plan *v1alpha1.Solution)
 		if a.BestEffort {
 			slo = "best effort"
 		}
-		accelerator := a.Accelerator
-		if accelerator == "" {
-			accelerator = "-"
+		accelerator := orDash(a.Accelerator)
+		if len(a.Parts) > 0 {
+			accelerator = partsOf(a.Parts)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%.2f\t%.2f\t%.2f\t%s\n",
 			s.Name, s.Class, rate(s.CurrentAlloc), accelerator, a.NumReplicas, a.MaxBatch, a.Cost, a.ITLAverage, a.TTFTAverage, slo)
@@ -210,6 +210,15 @@ func printTable(out io.Writer, system *v1alpha1.System, plan *v1alpha1.Solution)
 		}
 	}
 	return errors.Join(printExplanations(out, plan), printDifference(out, plan.WhatIf))
+}
+
+// partsOf a split, such as "A100:3 L4:2".
+func partsOf(parts []v1alpha1.AllocationPart) string {
+	words := make([]string, len(parts))
+	for i, p := range parts {
+		words[i] = fmt.Sprintf("%s:%d", p.Accelerator, p.Replicas)
+	}
+	return strings.Join(words, " ")
 }
 
 func rate(a *v1alpha1.Allocation) string {

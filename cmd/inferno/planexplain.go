@@ -57,14 +57,14 @@ func printExplanation(out io.Writer, e *v1alpha1.Explanation, prices map[string]
 			fmt.Fprintf(w, "  %s\t%s\t-\t-\t-\t-\t%s\n", mark, orDash(c.Accelerator), c.Why)
 			continue
 		}
-		fmt.Fprintf(w, "  %s\t%d × %s\t%s\t%.2f\t%.2f\t%.2f\t%s\n", mark, c.Replicas, c.Accelerator, cards(c.Cards), c.Cost, c.Value, c.Scarcity, c.Why)
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%.2f\t%.2f\t%.2f\t%s\n", mark, c.RunsOn, cards(c.Cards), c.Cost, c.Value, c.Scarcity, c.Why)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	for _, c := range e.Candidates {
 		if len(c.Lacks) > 0 {
-			fmt.Fprintf(out, "  %s more would serve it with %d × %s\n", cards(c.Lacks), c.Replicas, c.Accelerator)
+			fmt.Fprintf(out, "  %s more would serve it with %s\n", cards(c.Lacks), c.RunsOn)
 		}
 	}
 	return nil

@@ -24,6 +24,8 @@ type candidate struct {
 	demand float64
 	// replica predicts latencies; nil where there is no load to predict for.
 	replica queueing.Replica
+	// parts are what a split was made of, in the order of Parts; nil where there is one accelerator.
+	parts []*candidate
 	// fault says why the candidate does not meet the targets; nil where it does.
 	fault error
 	// capped marks a candidate that stays below its need because of the server's maxNumReplicas.
@@ -32,10 +34,18 @@ type candidate struct {
 
 // predict the mean latencies in seconds when n replicas share the demand. Zero where there is nothing to predict.
 func (c *candidate) predict(n int) (ttft, itl float64) {
-	if c.replica == nil || n == 0 || c.demand == 0 {
+	if n == 0 {
 		return 0, 0
 	}
-	p, err := c.replica.Open(c.demand / float64(n))
+	return c.at(c.demand / float64(n))
+}
+
+// at predicts the mean latencies in seconds of a replica that gets so many requests per second. Zero where there is nothing to predict.
+func (c *candidate) at(rate float64) (ttft, itl float64) {
+	if c.replica == nil || rate == 0 {
+		return 0, 0
+	}
+	p, err := c.replica.Open(rate)
 	if err != nil {
 		return 0, 0
 	}
@@ -54,15 +64,15 @@ type demand struct {
 
 // candidates of one server, one for each accelerator the model has data for, in order of the accelerators' names. A server that needs no
 // replica has one candidate without an accelerator.
-func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, current string) []*candidate {
+func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int) []*candidate {
 	if d.rate == 0 || d.out == 0 {
-		return idleCandidates(s, a, d, current)
+		return idleCandidates(s, a, d, present)
 	}
 	list := make([]*candidate, 0, len(a.pairs))
 	for _, p := range a.pairs {
 		c := newCandidate(p, limits(s, p, d.out))
 		c.demand = a.targets.Demand(d.rate, d.out)
-		if c.fault = allowed(s, p, current); c.fault == nil {
+		if c.fault = allowed(s, p, present); c.fault == nil {
 			c.fault = st.size(c, s, a.targets, requests(d))
 		}
 		list = append(list, c)
@@ -78,12 +88,13 @@ func newCandidate(p *pair, l queueing.Limits) *candidate {
 }
 
 // allowed says whether the server may use the accelerator at all.
-func allowed(s *v1alpha1.ServerEntry, p *pair, current string) error {
+func allowed(s *v1alpha1.ServerEntry, p *pair, present map[string]int) error {
+	_, runs := present[p.perf.Acc]
 	switch {
 	case p.fault != nil:
 		return p.fault
-	case s.KeepAccelerator && current != "" && current != p.perf.Acc:
-		return fmt.Errorf("keepAccelerator holds the server on %s", current)
+	case s.KeepAccelerator && len(present) > 0 && !runs:
+		return fmt.Errorf("keepAccelerator holds the server on %s", names(present))
 	}
 	return nil
 }
@@ -170,7 +181,7 @@ func (c *candidate) setReplicas(n int) {
 
 // idleCandidates are those of a server without load: its least replicas wherever it may run. Of a server whose load is unknown nothing can
 // be observed before it runs, so that it gets at least one.
-func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, current string) []*candidate {
+func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int) []*candidate {
 	least := s.MinNumReplicas
 	if d.unknown {
 		least = max(least, 1)
@@ -181,7 +192,7 @@ func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, current string) 
 	list := make([]*candidate, 0, len(a.pairs))
 	for _, p := range a.pairs {
 		c := newCandidate(p, limits(s, p, d.out))
-		c.fault = allowed(s, p, current)
+		c.fault = allowed(s, p, present)
 		c.setReplicas(least)
 		list = append(list, c)
 	}
@@ -191,10 +202,14 @@ func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, current string) 
 // report writes a candidate at the boundary.
 func (c *candidate) report(server string, priority int) v1alpha1.Candidate {
 	ttft, itl := c.predict(c.Replicas)
+	if len(c.parts) > 0 {
+		ttft, itl = c.predictSplit(c.Parts)
+	}
 	r := v1alpha1.Candidate{
 		Server: server, Accelerator: c.Accelerator, Type: c.Type, Priority: priority, NumReplicas: c.Replicas, Units: c.Units(),
 		MaxBatch: c.limits.MaxBatch, MaxBatchedTokens: c.limits.MaxBatchedTokens, Cost: c.Cost, Value: c.Value,
 		ITL: v1alpha1.Milliseconds(itl), TTFT: v1alpha1.Milliseconds(ttft), RatePerReplica: v1alpha1.PerMinute(c.rate), Feasible: c.fault == nil,
+		Parts: c.allocationParts(c.Parts),
 	}
 	if c.fault != nil {
 		r.Reason = c.fault.Error()

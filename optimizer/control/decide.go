@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -31,6 +32,8 @@ type work struct {
 	asked   asked
 	demand  demand
 	current stability.Current
+	// present are the replicas of the plan in force, or of what runs where there is no plan, by accelerator.
+	present map[string]int
 	// verdict is set where the decision was made before the solver: the server is not put to it.
 	verdict    *Verdict
 	candidates []*candidate
@@ -63,7 +66,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 	enter(StageSize)
 	for _, w := range list {
 		if w.verdict == nil {
-			st.sizeServer(w)
+			st.sizeServer(w, snap.System.Optimizer.Spec.Heterogeneous)
 		}
 	}
 
@@ -125,7 +128,7 @@ func observations(snap *Snapshot) map[[2]string][]estimation.Observation {
 	for i := range snap.System.Servers.Spec {
 		s := &snap.System.Servers.Spec[i]
 		a, o := s.CurrentAlloc, s.Observation
-		if a == nil || o == nil || a.Load == nil || a.NumReplicas == 0 || len(a.Parts) > 1 {
+		if a == nil || o == nil || a.Load == nil || a.NumReplicas == 0 || !onOneAccelerator(o) {
 			continue
 		}
 		e := estimation.Unmeasured(s.Name)
@@ -147,6 +150,21 @@ func observations(snap *Snapshot) map[[2]string][]estimation.Observation {
 	return seen
 }
 
+// onOneAccelerator says whether all ready pods run on one accelerator, whatever the limits they were started with.
+func onOneAccelerator(o *v1alpha1.Observation) bool {
+	first := ""
+	for _, p := range o.Parts {
+		if p.Ready == 0 {
+			continue
+		}
+		if first != "" && p.Accelerator != first {
+			return false
+		}
+		first = p.Accelerator
+	}
+	return first != ""
+}
+
 // measured converts a latency in ms to seconds; zero means that it was not measured.
 func measured(ms float64) float64 {
 	if ms == 0 {
@@ -158,10 +176,13 @@ func measured(ms float64) float64 {
 // begin resolves a server's names and forecasts its load.
 func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, now float64) *work {
 	w := &work{entry: s, memory: state.Servers[s.Name]}
-	if d := s.DesiredAlloc; d != nil {
-		w.current = stability.Current{Accelerator: d.Accelerator, Replicas: d.NumReplicas}
-	} else if a := s.CurrentAlloc; a != nil {
-		w.current = stability.Current{Accelerator: a.Accelerator, Replicas: a.NumReplicas}
+	inForce := s.DesiredAlloc
+	if inForce == nil {
+		inForce = s.CurrentAlloc
+	}
+	if inForce != nil {
+		w.current = stability.Current{Accelerator: inForce.Accelerator, Replicas: inForce.NumReplicas}
+		w.present = replicasOf(inForce)
 	}
 	var missing *Verdict
 	if w.asked, missing = cat.resolve(s); missing != nil {
@@ -184,6 +205,20 @@ func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, no
 		w.demand.rate = st.Forecaster.Forecast(w.memory.History, st.Horizon).Upper
 	}
 	return w
+}
+
+// replicasOf an allocation by accelerator. Pods that wait for a node have no accelerator yet.
+func replicasOf(a *v1alpha1.Allocation) map[string]int {
+	by := map[string]int{}
+	for _, p := range a.Parts {
+		if p.Accelerator != "" {
+			by[p.Accelerator] += p.Replicas
+		}
+	}
+	if len(a.Parts) == 0 && a.Accelerator != "" {
+		by[a.Accelerator] = a.NumReplicas
+	}
+	return by
 }
 
 // loadFault says why the load of a server is not known; nil where it is.
@@ -210,8 +245,8 @@ func (w *work) hold(why Verdict) {
 	w.verdict = &why
 }
 
-func (st *Stages) sizeServer(w *work) {
-	w.candidates = st.candidates(w.entry, w.asked, w.demand, w.current.Accelerator)
+func (st *Stages) sizeServer(w *work, heterogeneous bool) {
+	w.candidates = st.candidates(w.entry, w.asked, w.demand, w.present)
 	var capped []*candidate
 	for _, c := range w.candidates {
 		switch {
@@ -219,6 +254,12 @@ func (st *Stages) sizeServer(w *work) {
 			w.feasible = append(w.feasible, c)
 		case c.capped:
 			capped = append(capped, c)
+		}
+	}
+	if heterogeneous {
+		if err := w.split(); err != nil {
+			w.hold(Verdict{Reason: v1alpha1.ReasonInfeasible, Message: err.Error()})
+			return
 		}
 	}
 	// Where every way needs more replicas than the server may have, as many as it may have is the best that can be done.
@@ -235,11 +276,9 @@ func (st *Stages) sizeServer(w *work) {
 }
 
 func (st *Stages) stabilise(w *work, now float64) {
-	plain := make([]solver.Candidate, len(w.feasible))
-	for i, c := range w.feasible {
-		plain[i] = c.Candidate
-	}
+	plain := w.plain()
 	w.options, w.memory.Stability = st.Stabiliser.Shape(now, w.current, plain, w.memory.Stability)
+	w.unplain(w.options)
 }
 
 // pose writes the solver's problem; the second result are the servers put to the solver, in its order. What held plans take is not there
@@ -314,7 +353,7 @@ func assemble(list []*work, p *solver.Problem, sol *solver.Solution, solved []*w
 	d.Plan.TotalCost = totalCost(d.Plan.Allocations)
 	d.Plan.Solver.LowerBound, d.Plan.Solver.Gap, d.Plan.Solver.Prices = known(sol.LowerBound), known(sol.Gap), sol.Prices
 	slices.SortFunc(d.Plan.Unserved, func(a, b v1alpha1.Unserved) int { return strings.Compare(a.Server, b.Server) })
-	slices.SortFunc(d.Candidates, func(a, b v1alpha1.Candidate) int {
+	slices.SortStableFunc(d.Candidates, func(a, b v1alpha1.Candidate) int {
 		if c := strings.Compare(a.Server, b.Server); c != 0 {
 			return c
 		}
@@ -361,6 +400,9 @@ func (w *work) settle(choice solver.Choice, unlimited bool) Verdict {
 	if c.pair != nil {
 		a.Cost = float64(n) * c.pair.costPerReplica()
 	}
+	if len(c.parts) > 0 {
+		w.settleSplit(a, c, option)
+	}
 	if w.entry.CurrentAlloc != nil {
 		a.Load = w.entry.CurrentAlloc.Load
 	}
@@ -377,6 +419,16 @@ func (w *work) settle(choice solver.Choice, unlimited bool) Verdict {
 	return Verdict{Planned: true, Reason: v1alpha1.ReasonPlanned, Message: a.Reason}
 }
 
+// settleSplit writes a split into the allocation. Its accelerator and limits are those of the larger part.
+func (w *work) settleSplit(a *v1alpha1.Allocation, c *candidate, option stability.Option) {
+	ttft, itl := c.predictSplit(option.Parts)
+	a.TTFTAverage, a.ITLAverage = v1alpha1.Milliseconds(ttft), v1alpha1.Milliseconds(itl)
+	a.Cost = option.Cost
+	a.Parts = c.allocationParts(option.Parts)
+	largest := slices.MaxFunc(a.Parts, func(x, y v1alpha1.AllocationPart) int { return cmp.Compare(x.Replicas, y.Replicas) })
+	a.Accelerator, a.MaxBatch, a.MaxBatchedTokens = largest.Accelerator, largest.MaxBatchSize, largest.MaxBatchedTokens
+}
+
 // why says in one line why the option was chosen over the others.
 func (w *work) why(choice solver.Choice, option stability.Option, unlimited bool) string {
 	if option.Accelerator == "" {
@@ -388,14 +440,14 @@ func (w *work) why(choice solver.Choice, option stability.Option, unlimited bool
 			best = o
 		}
 	}
-	why := fmt.Sprintf("%d × %s", choice.Replicas, option.Accelerator)
+	why := runsOn(&option.Candidate, choice.Replicas)
 	switch {
 	case choice.BestEffort:
 		why += fmt.Sprintf(" of %d needed: best effort", option.Replicas)
 	case best.Of == option.Of || unlimited:
 		why += fmt.Sprintf(" is the cheapest of %d that meet the targets", len(w.feasible))
 	default:
-		why += fmt.Sprintf(" although %d × %s would cost %.2f instead of %.2f: %s goes to others", best.Replicas, best.Accelerator, best.Cost, option.Cost, best.Type)
+		why += fmt.Sprintf(" although %s would cost %.2f instead of %.2f: %s goes to others", runsOn(&best.Candidate, best.Replicas), best.Cost, option.Cost, best.Type)
 	}
 	if option.Note != "" {
 		why += " (" + option.Note + ")"

@@ -103,12 +103,22 @@ func sound(t *testing.T, s *v1alpha1.System, d *control.Decision) {
 		if a.Accelerator == "" {
 			continue
 		}
-		acc := accelerators[a.Accelerator]
-		accs := perReplica[[2]string{e.Model, a.Accelerator}]
-		if want := float64(a.NumReplicas*accs) * acc.Cost; math.Abs(a.Cost-want) > 1e-6 {
-			t.Errorf("%s: cost %v, want %v", e.Name, a.Cost, want)
+		parts := a.Parts
+		if len(parts) == 0 {
+			parts = []v1alpha1.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, Share: 1}}
 		}
-		left[acc.Type] -= a.NumReplicas * accs * max(acc.Multiplicity, 1)
+		cost, replicas, share := 0.0, 0, 0.0
+		for _, p := range parts {
+			acc := accelerators[p.Accelerator]
+			accs := perReplica[[2]string{e.Model, p.Accelerator}]
+			cost += float64(p.Replicas*accs) * acc.Cost
+			replicas += p.Replicas
+			share += p.Share
+			left[acc.Type] -= p.Replicas * accs * max(acc.Multiplicity, 1)
+		}
+		if math.Abs(a.Cost-cost) > 1e-6 || replicas != a.NumReplicas || math.Abs(share-1) > 1e-9 {
+			t.Errorf("%s: cost %v, want %v; parts %+v of %d replicas", e.Name, a.Cost, cost, parts, a.NumReplicas)
+		}
 		if target := targetOf(s, e); !a.BestEffort && !unserved[e.Name] {
 			if a.ITLAverage > target.ITL*1.0001 || (target.TTFT > 0 && a.TTFTAverage > target.TTFT*1.0001) {
 				t.Errorf("%s: ITL %v and TTFT %v ms miss the targets %v", e.Name, a.ITLAverage, a.TTFTAverage, target)

@@ -89,7 +89,7 @@ func (b *basis) explainOptions(e *v1alpha1.Explanation, w *work, server int) err
 }
 
 func explained(c *solver.Candidate) v1alpha1.ExplainedCandidate {
-	x := v1alpha1.ExplainedCandidate{Accelerator: c.Accelerator, Replicas: c.Replicas, Cost: c.Cost, Value: c.Value}
+	x := v1alpha1.ExplainedCandidate{Accelerator: c.Accelerator, RunsOn: runsOn(c, c.Replicas), Replicas: c.Replicas, Cost: c.Cost, Value: c.Value}
 	for _, p := range partsOf(c) {
 		if x.Cards == nil {
 			x.Cards = map[string]int{}

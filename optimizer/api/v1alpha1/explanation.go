@@ -16,6 +16,8 @@ type Explanation struct {
 type ExplainedCandidate struct {
 	Accelerator string `json:"accelerator"`
 	Replicas    int    `json:"replicas"`
+	// RunsOn says it for people, such as "3 × A100 + 2 × L4".
+	RunsOn string `json:"runsOn"`
 	// Cards it takes, by type.
 	Cards map[string]int `json:"cards,omitempty"`
 	// Feasible is true where it meets the targets.

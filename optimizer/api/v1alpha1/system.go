@@ -202,7 +202,7 @@ type SolverReport struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Candidate is one (server, accelerator) pair that was considered.
+// Candidate is one (server, accelerator) pair that was considered, or a split of a server over two accelerators, which is named by both.
 type Candidate struct {
 	Server      string `json:"server"`
 	Accelerator string `json:"accelerator"`
@@ -223,6 +223,8 @@ type Candidate struct {
 	ITL float64 `json:"itl"`
 	// TTFT predicted, in ms.
 	TTFT float64 `json:"ttft"`
+	// Parts of a split; absent where there is one accelerator.
+	Parts []AllocationPart `json:"parts,omitempty"`
 	// RatePerReplica is the highest rate at which a replica meets the targets, in requests per minute.
 	RatePerReplica float64 `json:"ratePerReplica,omitempty"`
 	Feasible       bool    `json:"feasible"`

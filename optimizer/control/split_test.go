@@ -1,0 +1,175 @@
+package control_test
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+)
+
+// spread is the small system where servers may be split, by the given routing, with a share of its capacity.
+func spread(t *testing.T, routing string, factor float64) *v1alpha1.System {
+	s := load(t, "small")
+	s.Optimizer.Spec.Heterogeneous = true
+	s.Optimizer.Spec.SaturationPolicy = v1alpha1.SaturationNone
+	for i := range s.Capacity.Count {
+		s.Capacity.Count[i].Count = int(factor * float64(s.Capacity.Count[i].Count))
+	}
+	for i := range s.Servers.Spec {
+		s.Servers.Spec[i].Routing = routing
+	}
+	return s
+}
+
+// Splits are only more ways to serve: plans with them are sound and no worse, and where cards are scarce they are taken.
+func TestSplitsAreSoundAndNoWorse(t *testing.T) {
+	taken := 0
+	for _, routing := range []string{"", v1alpha1.RoutingRoundRobin, v1alpha1.RoutingLeastRequest, v1alpha1.RoutingWeighted} {
+		for _, factor := range []float64{1, 0.5, 0.3, 0.2, 0.1} {
+			s := spread(t, routing, factor)
+			with := decide(t, s, control.State{})
+			sound(t, s, with)
+			s.Optimizer.Spec.Heterogeneous = false
+			without := decide(t, s, control.State{})
+			served := slices.Compare(servedBy(s, with), servedBy(s, without))
+			if served < 0 || (served == 0 && with.Plan.TotalCost > without.Plan.TotalCost+1e-6) {
+				t.Errorf("%s, capacity × %v: worse with splits: cost %v instead of %v", routing, factor, with.Plan.TotalCost, without.Plan.TotalCost)
+			}
+			for _, a := range with.Plan.Allocations {
+				if len(a.Parts) > 0 {
+					taken++
+				}
+			}
+		}
+	}
+	if taken < 5 {
+		t.Errorf("%d splits were taken: the test says little", taken)
+	}
+}
+
+// torn is a system of one server whose cheapest accelerator has too few cards, so that it is split.
+func torn(t *testing.T, change func(*v1alpha1.ServerEntry)) *v1alpha1.System {
+	s := one(t, func(s *v1alpha1.System, e *v1alpha1.ServerEntry) {
+		s.Optimizer.Spec.Heterogeneous = true
+		s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "G2", Count: 5}, {Type: "A100", Count: 9}}
+		e.CurrentAlloc.Load.ArrivalRate = 240
+		change(e)
+	})
+	return s
+}
+
+func only(t *testing.T, s *v1alpha1.System, d *control.Decision) v1alpha1.Allocation {
+	t.Helper()
+	sound(t, s, d)
+	a, ok := d.Plan.Allocations[s.Servers.Spec[0].Name]
+	if !ok {
+		t.Fatalf("not served: %+v", d.Verdicts)
+	}
+	return a
+}
+
+// The parts say what runs where, with limits and the share of the load that the routing gives them.
+func TestPartsOfASplit(t *testing.T) {
+	for _, routing := range []string{v1alpha1.RoutingRoundRobin, v1alpha1.RoutingLeastRequest} {
+		s := torn(t, func(e *v1alpha1.ServerEntry) { e.Routing = routing })
+		d := decide(t, s, control.State{})
+		a := only(t, s, d)
+		if len(a.Parts) != 2 || !d.Verdicts[s.Servers.Spec[0].Name].Planned {
+			t.Fatalf("%s: %+v", routing, a)
+		}
+		rates := map[string]float64{}
+		for _, c := range d.Candidates {
+			rates[c.Accelerator] = c.RatePerReplica
+		}
+		capacity := 0.0
+		for _, p := range a.Parts {
+			capacity += float64(p.Replicas) * rates[p.Accelerator]
+		}
+		for _, p := range a.Parts {
+			want := float64(p.Replicas) * rates[p.Accelerator] / capacity
+			if routing == v1alpha1.RoutingRoundRobin {
+				want = float64(p.Replicas) / float64(a.NumReplicas)
+			}
+			if math.Abs(p.Share-want) > 1e-9 || p.MaxBatchSize == 0 || p.MaxBatchedTokens == 0 {
+				t.Errorf("%s: part %+v, want share %v and limits", routing, p, want)
+			}
+			// No part gets more than its replicas sustain.
+			if each := p.Share * 240 / float64(p.Replicas); each > rates[p.Accelerator]*(1+1e-9) {
+				t.Errorf("%s: %v req/min for each replica on %s, which sustains %v", routing, each, p.Accelerator, rates[p.Accelerator])
+			}
+		}
+		if a.TTFTAverage <= 0 || a.ITLAverage <= 0 {
+			t.Errorf("%s: no prediction: %+v", routing, a)
+		}
+	}
+}
+
+// A split in force stays while the load does, also where it is pinned to its accelerators, and is held when the load falls.
+func TestSplitInForceStays(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		s := torn(t, func(e *v1alpha1.ServerEntry) { e.KeepAccelerator = keep })
+		first := decide(t, s, control.State{})
+		plan := only(t, s, first)
+		s.Servers.Spec[0].DesiredAlloc = &plan
+		second := decide(t, s, first.State)
+		if diff := cmp.Diff(plan.Parts, only(t, s, second).Parts); diff != "" {
+			t.Errorf("keepAccelerator %t: %s", keep, diff)
+		}
+		s.Servers.Spec[0].CurrentAlloc.Load.ArrivalRate = 200
+		// After a restart the plan in force is held as if it had just been needed.
+		held := only(t, s, decide(t, s, control.State{}))
+		if held.NumReplicas != plan.NumReplicas || len(held.Parts) != 2 || held.ITLAverage >= plan.ITLAverage {
+			t.Errorf("keepAccelerator %t: %+v became %+v: not held", keep, plan, held)
+		}
+	}
+}
+
+// A held split reserves the cards of all its parts.
+func TestHeldSplitKeepsItsCapacity(t *testing.T) {
+	s := load(t, "small")
+	s.Servers.Spec = s.Servers.Spec[:2]
+	s.Optimizer.Spec.SaturationPolicy = v1alpha1.SaturationNone
+	held := &s.Servers.Spec[1]
+	held.CurrentAlloc = nil
+	held.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 5, Cost: 3*160 + 2*92, Parts: []v1alpha1.AllocationPart{
+		{Accelerator: "A100", Replicas: 3, Share: 0.5}, {Accelerator: "G2", Replicas: 2, Share: 0.5},
+	}}
+	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A100", Count: 14}, {Type: "G2", Count: 9}}
+	sound(t, s, decide(t, s, control.State{}))
+}
+
+// A server that only one type serves has nothing to be split over.
+func TestNoSplitOverOneType(t *testing.T) {
+	s := one(t, func(s *v1alpha1.System, e *v1alpha1.ServerEntry) {
+		s.Optimizer.Spec.Heterogeneous = true
+		s.Models.Spec = slices.DeleteFunc(s.Models.Spec, func(p v1alpha1.PerformanceEntry) bool { return p.Acc != "A100" && p.Acc != "4xA100" })
+	})
+	for _, c := range decide(t, s, control.State{}).Candidates {
+		if len(c.Parts) > 0 {
+			t.Errorf("candidate %+v", c)
+		}
+	}
+}
+
+// What is held stays where capacity binds, unless it lets another server be served.
+func TestHoldsWhereCapacityBinds(t *testing.T) {
+	s := one(t, func(s *v1alpha1.System, e *v1alpha1.ServerEntry) {
+		s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "G2", Count: 2}, {Type: "A100", Count: 6}}
+		e.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 6}
+	})
+	if a := only(t, s, decide(t, s, control.State{})); a.Accelerator != "A100" || a.NumReplicas != 6 {
+		t.Errorf("%+v is not held", a)
+	}
+	other := load(t, "small").Servers.Spec[0]
+	other.Name = "other"
+	s.Servers.Spec = append(s.Servers.Spec, other)
+	d := decide(t, s, control.State{})
+	sound(t, s, d)
+	if len(d.Plan.Unserved) > 0 {
+		t.Errorf("unserved %+v for the sake of what is held: %+v", d.Plan.Unserved, d.Plan.Allocations)
+	}
+}
