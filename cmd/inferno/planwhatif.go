@@ -101,7 +101,7 @@ func (w *whatIf) said(before, after float64) string {
 }
 
 // maxCards is more than any fleet has.
-const maxCards = 1 << 30
+const maxCards = 1 << 24
 
 func (w *whatIf) applyCapacity(s *v1alpha1.System) (string, error) {
 	types := map[string]bool{}
@@ -111,21 +111,68 @@ func (w *whatIf) applyCapacity(s *v1alpha1.System) (string, error) {
 	if !types[w.name] {
 		return "", unknown("accelerator type", w.name, slices.Collect(maps.Keys(types)))
 	}
+	if slices.ContainsFunc(s.Capacity.Nodes, func(n v1alpha1.NodeCapacity) bool { return n.Type == w.name }) {
+		return w.applyNodes(&s.Capacity)
+	}
 	at := slices.IndexFunc(s.Capacity.Count, func(c v1alpha1.AcceleratorCount) bool { return c.Type == w.name })
 	if at < 0 {
 		s.Capacity.Count = append(s.Capacity.Count, v1alpha1.AcceleratorCount{Type: w.name})
 		at = len(s.Capacity.Count) - 1
 	}
 	before := s.Capacity.Count[at].Count
+	after, err := w.cards(before)
+	if err != nil {
+		return "", err
+	}
+	s.Capacity.Count[at].Count = after
+	return w.said(float64(before), float64(after)), nil
+}
+
+// cards is the changed number of cards; there are no fractions of a card.
+func (w *whatIf) cards(before int) (int, error) {
 	after, err := w.of(float64(before))
 	if err == nil && after > maxCards {
 		err = fmt.Errorf("would be %v, must be at most %d", after, maxCards)
 	}
 	if err != nil {
+		return 0, err
+	}
+	return int(after), nil
+}
+
+// applyNodes adds nodes as large as the largest of the type, or takes cards away from the last nodes by name.
+func (w *whatIf) applyNodes(c *v1alpha1.CapacityData) (string, error) {
+	before, largest := 0, 1
+	names := map[string]bool{}
+	var at []int
+	for i, n := range c.Nodes {
+		names[n.Name] = true
+		if n.Type == w.name {
+			before += n.Free
+			largest = max(largest, n.Free)
+			at = append(at, i)
+		}
+	}
+	after, err := w.cards(before)
+	if err != nil {
 		return "", err
 	}
-	s.Capacity.Count[at].Count = int(after)
-	return w.said(float64(before), math.Trunc(after)), nil
+	for left, k := after-before, 0; left > 0; k++ {
+		name := fmt.Sprintf("what-if-%s-%d", w.name, k)
+		if names[name] {
+			continue
+		}
+		c.Nodes = append(c.Nodes, v1alpha1.NodeCapacity{Name: name, Type: w.name, Free: min(left, largest)})
+		left -= largest
+	}
+	slices.SortFunc(at, func(a, b int) int { return strings.Compare(c.Nodes[b].Name, c.Nodes[a].Name) })
+	left := before - after
+	for _, i := range at {
+		taken := min(max(left, 0), c.Nodes[i].Free)
+		c.Nodes[i].Free -= taken
+		left -= taken
+	}
+	return w.said(float64(before), float64(after)), nil
 }
 
 func (w *whatIf) applyLoad(s *v1alpha1.System) (string, error) {

@@ -147,3 +147,24 @@ func TestPlanWhatIfSaysEveryFault(t *testing.T) {
 		}
 	}
 }
+
+// Of a type with nodes whole nodes are added, and cards taken from the last.
+func TestWhatIfNodes(t *testing.T) {
+	s := &v1alpha1.System{}
+	s.Accelerators.Spec = []v1alpha1.AcceleratorEntry{{Name: "A"}, {Name: "B"}}
+	s.Capacity.Nodes = []v1alpha1.NodeCapacity{{Name: "y", Type: "A", Free: 4}, {Name: "x", Type: "A", Free: 8}, {Name: "what-if-A-0", Type: "B", Free: 1}}
+	for text, want := range map[string][]v1alpha1.NodeCapacity{
+		"capacity.A=+12":  append(slices.Clone(s.Capacity.Nodes), v1alpha1.NodeCapacity{Name: "what-if-A-1", Type: "A", Free: 8}, v1alpha1.NodeCapacity{Name: "what-if-A-2", Type: "A", Free: 4}),
+		"capacity.A=-5":   {{Name: "y", Type: "A"}, {Name: "x", Type: "A", Free: 7}, s.Capacity.Nodes[2]},
+		"capacity.A=*0.5": {{Name: "y", Type: "A"}, {Name: "x", Type: "A", Free: 6}, s.Capacity.Nodes[2]},
+		"capacity.A=12":   s.Capacity.Nodes,
+	} {
+		changed, _, err := ask(s, []string{text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, changed.Capacity.Nodes); diff != "" {
+			t.Errorf("%s: %s", text, diff)
+		}
+	}
+}

@@ -85,6 +85,11 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 	}
 	enter(StageExplain)
 	d := assemble(list, problem, solution, solved)
+	d.Plan.Placement = placements(&snap.System.Capacity, problem, solution)
+	d.Plan.Bought = purchases(&snap.System.Capacity, problem, solution)
+	for _, b := range d.Plan.Bought {
+		d.Plan.TotalCost += b.Cost
+	}
 	if d.Plan.Solver.Name == "" {
 		d.Plan.Solver.Name = st.Names["solver"]
 	}
@@ -288,13 +293,11 @@ func pose(s *v1alpha1.System, cat *catalogue, list []*work) (*solver.Problem, []
 	p := &solver.Problem{
 		Capacity: map[string]int{}, Unlimited: o.Unlimited, SaturationPolicy: o.SaturationPolicy, DelayedBestEffort: o.DelayedBestEffort,
 	}
-	for _, c := range s.Capacity.Count {
-		p.Capacity[c.Type] += c.Count
-	}
+	capacity(p, s)
 	var solved []*work
 	for _, w := range list {
 		if w.verdict != nil {
-			w.reserve(p.Capacity, cat)
+			w.reserve(p, cat)
 			continue
 		}
 		server := solver.Server{Name: w.entry.Name, Priority: w.asked.priority}
@@ -308,7 +311,7 @@ func pose(s *v1alpha1.System, cat *catalogue, list []*work) (*solver.Problem, []
 }
 
 // reserve takes what a held plan uses out of the capacity.
-func (w *work) reserve(capacity map[string]int, cat *catalogue) {
+func (w *work) reserve(from *solver.Problem, cat *catalogue) {
 	if w.held == nil {
 		return
 	}
@@ -318,8 +321,7 @@ func (w *work) reserve(capacity map[string]int, cat *catalogue) {
 	}
 	for _, part := range parts {
 		if p := cat.pair(w.entry.Model, part.Accelerator); p != nil {
-			t := p.accelerator.CardType(p.accelerator.Name)
-			capacity[t] = max(capacity[t]-part.Replicas*p.unitsPerReplica(), 0)
+			take(from, p.accelerator.CardType(p.accelerator.Name), part.Replicas, p.unitsPerReplica())
 		}
 	}
 }

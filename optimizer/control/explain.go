@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/solver"
@@ -18,10 +17,12 @@ type basis struct {
 	work     map[string]*work
 	// solved are the indices of the servers that were put to the solver.
 	solved map[string]int
+	// types of nodes, given and bought, by the solver's names.
+	types map[string]string
 }
 
 func newBasis(list []*work, p *solver.Problem, s *solver.Solution) basis {
-	b := basis{problem: p, solution: s, work: make(map[string]*work, len(list)), solved: make(map[string]int, len(p.Servers))}
+	b := basis{problem: p, solution: s, work: make(map[string]*work, len(list)), solved: make(map[string]int, len(p.Servers)), types: nodeTypes(p, s)}
 	for _, w := range list {
 		b.work[w.entry.Name] = w
 	}
@@ -129,7 +130,7 @@ func (b *basis) spare(server int) *spare {
 	used := map[string]int{} // by node
 	for _, p := range b.solution.Placement {
 		n := p.Replicas
-		if kind := b.typeOf(p.Node); ownLeft > 0 && kind == ownCandidate.Type && p.UnitsPerReplica == ownCandidate.UnitsPerReplica {
+		if kind := b.types[p.Node]; ownLeft > 0 && kind == ownCandidate.Type && p.UnitsPerReplica == ownCandidate.UnitsPerReplica {
 			n -= min(n, ownLeft)
 			ownLeft -= p.Replicas - n
 		}
@@ -160,24 +161,6 @@ func (b *basis) spare(server int) *spare {
 		}
 	}
 	return f
-}
-
-// boughtNode is how the solver names the k-th purchase from a pool.
-func boughtNode(pool string, k int) string { return fmt.Sprintf("%s/%d", pool, k) }
-
-// typeOf a node, given or bought.
-func (b *basis) typeOf(node string) string {
-	for _, n := range b.problem.Nodes {
-		if n.Name == node {
-			return n.Type
-		}
-	}
-	for _, e := range b.problem.Elastic {
-		if strings.HasPrefix(node, e.Name+"/") {
-			return e.Type
-		}
-	}
-	return ""
 }
 
 // lacks are the cards by type that are missing for a candidate.

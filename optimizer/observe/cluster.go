@@ -69,6 +69,48 @@ func usable(n *corev1.Node) bool {
 // capacity by type of card. A pod of nobody's server that asks for cards takes them away; what pods of servers hold is there for the plan
 // to give.
 func (v *view) capacity() map[string]TypeCapacity {
+	byType := map[string]TypeCapacity{}
+	foreign := v.foreign()
+	for _, node := range v.cluster.Nodes {
+		for _, kind := range v.kindsByType(node.Labels) {
+			t := byType[kind.Type]
+			t.Nodes++
+			if usable(&node) {
+				capacity, available := cards(&node, kind, foreign)
+				t.Capacity += capacity
+				t.Available += available
+			}
+			byType[kind.Type] = t
+		}
+	}
+	return byType
+}
+
+// free cards of every node that takes pods, by type.
+func (v *view) free() []v1alpha1.NodeCapacity {
+	var list []v1alpha1.NodeCapacity
+	foreign := v.foreign()
+	for _, node := range v.cluster.Nodes {
+		if !usable(&node) {
+			continue
+		}
+		for _, kind := range v.kindsByType(node.Labels) {
+			_, available := cards(&node, kind, foreign)
+			list = append(list, v1alpha1.NodeCapacity{Name: node.Name, Type: kind.Type, Free: available})
+		}
+	}
+	return list
+}
+
+// cards of a node, and those of them that the pods of nobody's server leave.
+func cards(node *corev1.Node, kind catalogue.Kind, foreign map[string]map[corev1.ResourceName]int64) (capacity, available int) {
+	resource := corev1.ResourceName(kind.ResourceName)
+	allocatable := node.Status.Allocatable[resource]
+	return int(allocatable.Value()), int(max(allocatable.Value()-foreign[node.Name][resource], 0))
+}
+
+// foreign are the requests of pods that are no server's, by node.
+func (v *view) foreign() map[string]map[corev1.ResourceName]int64 {
 	foreign := map[string]map[corev1.ResourceName]int64{}
 	for i := range v.cluster.Pods {
 		p := &v.cluster.Pods[i]
@@ -82,21 +124,7 @@ func (v *view) capacity() map[string]TypeCapacity {
 			foreign[p.Spec.NodeName][resource] += n
 		}
 	}
-	byType := map[string]TypeCapacity{}
-	for _, node := range v.cluster.Nodes {
-		for _, kind := range v.kindsByType(node.Labels) {
-			t := byType[kind.Type]
-			t.Nodes++
-			if usable(&node) {
-				resource := corev1.ResourceName(kind.ResourceName)
-				allocatable := node.Status.Allocatable[resource]
-				t.Capacity += int(allocatable.Value())
-				t.Available += int(max(allocatable.Value()-foreign[node.Name][resource], 0))
-			}
-			byType[kind.Type] = t
-		}
-	}
-	return byType
+	return foreign
 }
 
 // kindsByType are the accelerators a node carries, one for each type: an A100 and a 4xA100 are the same cards.

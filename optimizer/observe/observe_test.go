@@ -211,6 +211,10 @@ func TestCapacity(t *testing.T) {
 	if diff := cmp.Diff(want, v.capacity()); diff != "" {
 		t.Error(diff)
 	}
+	free := []v1alpha1.NodeCapacity{{Name: "a", Type: "H100", Free: 5}, {Name: "b", Type: "H100", Free: 6}, {Name: "small", Type: "L4", Free: 0}}
+	if diff := cmp.Diff(free, v.free()); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestAcceleratorOfAPod(t *testing.T) {
@@ -280,6 +284,9 @@ func TestObserve(t *testing.T) {
 		t.Errorf("entry %+v", e)
 	}
 	if diff := cmp.Diff([]v1alpha1.AcceleratorCount{{Type: "H100", Count: 8}}, o.Snapshot.System.Capacity.Count); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]v1alpha1.NodeCapacity{{Name: "a", Type: "H100", Free: 8}}, o.Snapshot.System.Capacity.Nodes); diff != "" {
 		t.Error(diff)
 	}
 }

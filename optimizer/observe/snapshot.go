@@ -65,6 +65,7 @@ func Observe(r *Readings) *Observation {
 			o.Snapshot.System.Capacity.Count = append(o.Snapshot.System.Capacity.Count, v1alpha1.AcceleratorCount{Type: t, Count: o.Capacity[t].Available})
 		}
 	}
+	o.Snapshot.System.Capacity.Nodes = v.free()
 	pods := v.podsByServer()
 	for i := range o.Snapshot.System.Servers.Spec {
 		e := &o.Snapshot.System.Servers.Spec[i]

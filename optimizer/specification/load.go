@@ -1,6 +1,7 @@
 package specification
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,5 +122,9 @@ func Sort(s *v1alpha1.System) {
 		slices.SortStableFunc(s.ServiceClasses.Spec[i].ModelTargets, func(a, b v1alpha1.ModelTarget) int { return strings.Compare(a.Model, b.Model) })
 	}
 	slices.SortStableFunc(s.Servers.Spec, func(a, b v1alpha1.ServerEntry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(s.Capacity.Nodes, func(a, b v1alpha1.NodeCapacity) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Type, b.Type))
+	})
+	slices.SortStableFunc(s.Capacity.Elastic, func(a, b v1alpha1.ElasticCapacity) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortStableFunc(s.Capacity.Count, func(a, b v1alpha1.AcceleratorCount) int { return strings.Compare(a.Type, b.Type) })
 }

@@ -142,6 +142,9 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	s.Servers.Spec[2].Routing = "Random"
 	s.Capacity.Count[0].Count = -4
 	s.Capacity.Count[1].Type = "H1OO"
+	s.Capacity.Nodes = []v1alpha1.NodeCapacity{{Name: "a", Type: "A100", Free: 1}, {Name: "a", Type: "A100", Free: -1}, {Name: "a", Type: "B100"}, {}}
+	s.Capacity.Elastic = []v1alpha1.ElasticCapacity{{Name: "p", Type: "A100", Limit: 20_000, Price: math.NaN(), DelaySeconds: 90}, {Name: "p", Cards: 1}}
+	s.Optimizer.Spec.MaxDelaySeconds = 60
 	s.Optimizer.Spec.SaturationPolicy = "Fair"
 	s.Optimizer.Spec.UseCplex = true
 	warnings, err := specification.Validate(s)
@@ -155,13 +158,17 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		"servers[Premium-llama_13b].maxNumReplicas: 2 is below minNumReplicas 3", "load.arrivalRate: +Inf is not allowed",
 		`routing: "Random" is not allowed, must be one of RoundRobin, LeastRequest, Weighted`, "capacity.count[0].count: -4 is not allowed",
 		`optimizer.saturationPolicy: "Fair" is not allowed, must be one of None, PriorityExhaustive, PriorityRoundRobin, RoundRobin`, "optimizer.useCplex: true is not allowed",
+		`capacity.nodes[a]: is given twice with type "A100"`, "capacity.nodes[a].free: -1 is not allowed", "capacity.nodes[3].name: is missing", "capacity.nodes[3].type: is missing",
+		"capacity.elastic[p].cards: 0 is not allowed, must be from 1 to 10000", "capacity.elastic[p].limit: 20000 is not allowed", "capacity.elastic[p].price: NaN",
+		`capacity.elastic[1].name: "p" is given twice`, "capacity.elastic[p].type: is missing",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not say %q", want)
 		}
 	}
 	all := strings.Join(warnings, "\n")
-	for _, want := range []string{`"abacus" is not an accelerator`, `"H1OO" is the type of no accelerator`} {
+	for _, want := range []string{`"abacus" is not an accelerator`, `"H1OO" is the type of no accelerator`, `capacity.nodes[a].type: "B100" is the type of no accelerator`,
+		"capacity.elastic[p].delaySeconds: 90 is above optimizer.maxDelaySeconds 60"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("warnings do not say %q: %s", want, all)
 		}

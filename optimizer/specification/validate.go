@@ -27,6 +27,8 @@ func Validate(s *v1alpha1.System) (warnings []string, err error) {
 	v.classes(s.ServiceClasses.Spec)
 	v.servers(s.Servers.Spec)
 	v.capacity(s.Capacity.Count, types)
+	v.nodes(s.Capacity.Nodes, types)
+	v.elastic(s, types)
 	v.optimizer(&s.Optimizer.Spec)
 	return v.warnings, errors.Join(v.faults...)
 }
@@ -213,14 +215,70 @@ func (v *validator) capacity(list []v1alpha1.AcceleratorCount, types map[string]
 		path := fmt.Sprintf("capacity.count[%d]", i)
 		v.unique(path+".type", c.Type, seen)
 		v.numbers(path, atLeast("count", c.Count, 0))
-		if c.Type != "" && !types[c.Type] {
-			v.warn(path+".type", "%q is the type of no accelerator of this system; the capacity is not used", c.Type)
+		v.usedType(path, c.Type, types)
+	}
+}
+
+func (v *validator) nodes(list []v1alpha1.NodeCapacity, types map[string]bool) {
+	seen := map[string]bool{}
+	for i, n := range list {
+		path := fmt.Sprintf("capacity.nodes[%d]", i)
+		if n.Name == "" {
+			v.fault(path+".name", "is missing")
+		} else {
+			path = fmt.Sprintf("capacity.nodes[%s]", n.Name)
 		}
+		if n.Type == "" {
+			v.fault(path+".type", "is missing")
+		}
+		if key := n.Name + "\x00" + n.Type; seen[key] {
+			v.fault(path, "is given twice with type %q", n.Type)
+		} else {
+			seen[key] = true
+		}
+		v.numbers(path, number{"free", float64(n.Free), 0, maxCards})
+		v.usedType(path, n.Type, types)
+	}
+}
+
+const (
+	// maxCards is more than any node or pool has.
+	maxCards = 1 << 20
+	// maxPurchases bounds what is bought from a pool, and the cards of a purchase: each is a decision of its own.
+	maxPurchases = 10_000
+)
+
+func (v *validator) elastic(s *v1alpha1.System, types map[string]bool) {
+	seen := map[string]bool{}
+	longest := s.Optimizer.Spec.MaxDelaySeconds
+	for i, e := range s.Capacity.Elastic {
+		path := fmt.Sprintf("capacity.elastic[%d]", i)
+		v.unique(path+".name", e.Name, seen)
+		if e.Name != "" {
+			path = fmt.Sprintf("capacity.elastic[%s]", e.Name)
+		}
+		if e.Type == "" {
+			v.fault(path+".type", "is missing")
+		}
+		v.numbers(path, number{"cards", float64(e.Cards), 1, maxPurchases}, number{"limit", float64(e.Limit), 0, maxPurchases},
+			atLeast("price", e.Price, 0), atLeast("delaySeconds", e.DelaySeconds, 0))
+		v.usedType(path, e.Type, types)
+		if longest > 0 && e.DelaySeconds > longest {
+			v.warn(path+".delaySeconds", "%v is above optimizer.maxDelaySeconds %v; nothing is bought from the pool", e.DelaySeconds, longest)
+		}
+	}
+}
+
+// usedType warns of capacity that nothing can use.
+func (v *validator) usedType(path, t string, types map[string]bool) {
+	if t != "" && !types[t] {
+		v.warn(path+".type", "%q is the type of no accelerator of this system; the capacity is not used", t)
 	}
 }
 
 func (v *validator) optimizer(o *v1alpha1.OptimizerEntry) {
 	v.oneOf("optimizer.saturationPolicy", o.SaturationPolicy, saturationPolicies)
+	v.numbers("optimizer", atLeast("maxDelaySeconds", o.MaxDelaySeconds, 0))
 	if o.UseCplex {
 		v.fault("optimizer.useCplex", "true is not allowed: CPLEX is not supported; the solver \"milp\" uses lp_solve")
 	}

@@ -148,6 +148,8 @@ type OptimizerEntry struct {
 	Plugs        `json:",inline"`
 	// MILPSolver asks for the solver "milp" where plugs name none.
 	MILPSolver bool `json:"milpSolver,omitempty"`
+	// MaxDelaySeconds is how long a plan may wait for elastic capacity: pools that take longer are not bought from. 0 is no bound.
+	MaxDelaySeconds float64 `json:"maxDelaySeconds,omitempty"`
 	// UseCplex is read for compatibility. There is no CPLEX here; true is refused.
 	UseCplex bool `json:"useCplex,omitempty"`
 }
@@ -155,6 +157,33 @@ type OptimizerEntry struct {
 // CapacityData says what is there.
 type CapacityData struct {
 	Count []AcceleratorCount `json:"count"`
+	// Nodes with their free cards. Of the types of these nodes they replace the count: what is left on a node is capacity only for replicas
+	// that it holds.
+	Nodes []NodeCapacity `json:"nodes,omitempty"`
+	// Elastic is capacity that does not exist yet but can be bought.
+	Elastic []ElasticCapacity `json:"elastic,omitempty"`
+}
+
+// NodeCapacity is a node with cards of one type. A node that has several types is given once for each.
+type NodeCapacity struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	// Free cards: those that the plan may give, on a node that takes pods.
+	Free int `json:"free"`
+}
+
+// ElasticCapacity is a pool of nodes that can grow, such as a cloud provider's node pool.
+type ElasticCapacity struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	// Cards that come with each purchase, on one node; at least 1.
+	Cards int `json:"cards"`
+	// Limit is the largest number of purchases.
+	Limit int `json:"limit"`
+	// Price of a purchase in cents per hour, beside the cost of the accelerators that use it.
+	Price float64 `json:"price,omitempty"`
+	// DelaySeconds from the purchase until its cards can be used.
+	DelaySeconds float64 `json:"delaySeconds,omitempty"`
 }
 
 // AcceleratorCount is the number of cards of one type that can be placed.
@@ -167,16 +196,44 @@ type AcceleratorCount struct {
 type Solution struct {
 	// Allocations by server.
 	Allocations map[string]Allocation `json:"allocations"`
-	// TotalCost of all allocations in cents per hour.
+	// TotalCost of all allocations and purchases in cents per hour.
 	TotalCost float64 `json:"totalCost"`
 	// Unserved servers and why, sorted by name.
 	Unserved []Unserved `json:"unserved"`
+	// Placement is a packing of the replicas onto the nodes that were given, sorted by node: it shows that the plan fits. The scheduler may
+	// find another.
+	Placement []NodePlacement `json:"placement,omitempty"`
+	// Bought is the elastic capacity that the plan counts on, sorted by pool.
+	Bought []Purchase `json:"bought,omitempty"`
 	// Solver that found the plan and how good it is.
 	Solver SolverReport `json:"solver"`
 	// Explanations of the servers that were asked for, in the order of the questions.
 	Explanations []Explanation `json:"explanations,omitempty"`
 	// WhatIf is the difference to the plan of a changed question, where one was asked.
 	WhatIf *PlanDifference `json:"whatIf,omitempty"`
+}
+
+// NodePlacement says that a node holds replicas of a size.
+type NodePlacement struct {
+	// Node by name; one that is bought has the name of its pool with a number, such as pool/0.
+	Node string `json:"node"`
+	Type string `json:"type"`
+	// CardsPerReplica of the type.
+	CardsPerReplica int `json:"cardsPerReplica"`
+	Replicas        int `json:"replicas"`
+}
+
+// Purchase is what a plan counts on from an elastic pool.
+type Purchase struct {
+	Pool string `json:"pool"`
+	Type string `json:"type"`
+	// Count of purchases, and the cards they bring.
+	Count int `json:"count"`
+	Cards int `json:"cards"`
+	// Cost of the purchases in cents per hour.
+	Cost float64 `json:"cost"`
+	// DelaySeconds until the cards can be used.
+	DelaySeconds float64 `json:"delaySeconds,omitempty"`
 }
 
 // Unserved is a server without an allocation that meets its targets.

@@ -1,0 +1,105 @@
+package control
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/solver"
+)
+
+// capacity puts what there is, and what can be bought in time, into the problem.
+func capacity(p *solver.Problem, s *v1alpha1.System) {
+	for _, c := range s.Capacity.Count {
+		p.Capacity[c.Type] += c.Count
+	}
+	for _, n := range s.Capacity.Nodes {
+		p.Nodes = append(p.Nodes, solver.Node{Name: nodeName(n), Type: n.Type, Free: n.Free})
+	}
+	longest := s.Optimizer.Spec.MaxDelaySeconds
+	for _, e := range s.Capacity.Elastic {
+		if longest == 0 || e.DelaySeconds <= longest {
+			p.Elastic = append(p.Elastic, solver.Elastic{Name: e.Name, Type: e.Type, Cards: e.Cards, Limit: e.Limit, Price: e.Price})
+		}
+	}
+}
+
+// nodeName is the solver's name of a node, to which nodes of several types are several nodes.
+func nodeName(n v1alpha1.NodeCapacity) string { return n.Name + " (" + n.Type + ")" }
+
+// boughtNode is the solver's name of the k-th purchase from a pool.
+func boughtNode(pool string, k int) string { return fmt.Sprintf("%s/%d", pool, k) }
+
+// take reserves cards for replicas that are not put to the solver. Where the nodes are known each replica is taken from the one with the most
+// free cards; what no node holds is taken from several.
+func take(p *solver.Problem, kind string, replicas, cards int) {
+	p.Capacity[kind] = max(p.Capacity[kind]-replicas*cards, 0)
+	for range replicas {
+		for missing := cards; missing > 0; {
+			most := -1
+			for i := range p.Nodes {
+				if n := &p.Nodes[i]; n.Type == kind && n.Free > 0 && (most < 0 || n.Free > p.Nodes[most].Free) {
+					most = i
+				}
+			}
+			if most < 0 {
+				return
+			}
+			taken := min(missing, p.Nodes[most].Free)
+			p.Nodes[most].Free -= taken
+			missing -= taken
+		}
+	}
+}
+
+// nodeTypes are the types of the nodes, given and bought, by the solver's names.
+func nodeTypes(p *solver.Problem, s *solver.Solution) map[string]string {
+	types := make(map[string]string, len(p.Nodes))
+	for i, n := range s.Bought {
+		for k := range n {
+			types[boughtNode(p.Elastic[i].Name, k)] = p.Elastic[i].Type
+		}
+	}
+	for _, n := range p.Nodes {
+		types[n.Name] = n.Type
+	}
+	return types
+}
+
+// placements writes the solver's packing.
+func placements(c *v1alpha1.CapacityData, p *solver.Problem, s *solver.Solution) []v1alpha1.NodePlacement {
+	if len(s.Placement) == 0 {
+		return nil
+	}
+	names := make(map[string]string, len(c.Nodes))
+	for _, n := range c.Nodes {
+		names[nodeName(n)] = n.Name
+	}
+	types := nodeTypes(p, s)
+	list := make([]v1alpha1.NodePlacement, len(s.Placement))
+	for i, at := range s.Placement {
+		name, given := names[at.Node]
+		if !given {
+			name = at.Node
+		}
+		list[i] = v1alpha1.NodePlacement{Node: name, Type: types[at.Node], CardsPerReplica: at.UnitsPerReplica, Replicas: at.Replicas}
+	}
+	return list
+}
+
+// purchases writes what the solver bought, in the order of the pools.
+func purchases(c *v1alpha1.CapacityData, p *solver.Problem, s *solver.Solution) []v1alpha1.Purchase {
+	delays := make(map[string]float64, len(c.Elastic))
+	for _, e := range c.Elastic {
+		delays[e.Name] = e.DelaySeconds
+	}
+	var list []v1alpha1.Purchase
+	for i, n := range s.Bought {
+		if e := p.Elastic[i]; n > 0 {
+			list = append(list, v1alpha1.Purchase{Pool: e.Name, Type: e.Type, Count: n, Cards: n * e.Cards, Cost: float64(n) * e.Price, DelaySeconds: delays[e.Name]})
+		}
+	}
+	slices.SortFunc(list, func(a, b v1alpha1.Purchase) int { return strings.Compare(a.Pool, b.Pool) })
+	return list
+}
