@@ -53,6 +53,10 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 		enter = func(string) {}
 	}
 	cat := newCatalogue(&snap.System)
+	prices, err := pricesOf(&snap.System.Optimizer.Spec.SolverPolicy)
+	if err != nil {
+		return nil, fmt.Errorf("optimizer: %w", err)
+	}
 
 	enter(StageEstimate)
 	learned := st.estimate(cat, snap, state.Learned)
@@ -73,6 +77,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 	enter(StageStabilise)
 	for _, w := range list {
 		if w.verdict == nil {
+			prices.value(w)
 			st.stabilise(w, snap.seconds())
 		}
 	}
@@ -449,10 +454,26 @@ func (w *work) why(choice solver.Choice, option stability.Option, unlimited bool
 	case best.Of == option.Of || unlimited:
 		why += fmt.Sprintf(" is the cheapest of %d that meet the targets", len(w.feasible))
 	default:
-		why += fmt.Sprintf(" although %s would cost %.2f instead of %.2f: %s goes to others", runsOn(&best.Candidate, best.Replicas), best.Cost, option.Cost, best.Type)
+		why += fmt.Sprintf(" although %s would cost %.2f instead of %.2f: there is not enough %s", runsOn(&best.Candidate, best.Replicas), best.Cost, option.Cost, best.Type)
+	}
+	if o := w.cheaper(option); o != nil && o.Type != best.Type {
+		why += fmt.Sprintf("; %s would cost %.2f, but %.2f with the price of change and energy", runsOn(&o.Candidate, o.Replicas), o.Cost, o.Value)
 	}
 	if option.Note != "" {
 		why += " (" + option.Note + ")"
 	}
 	return why
+}
+
+// cheaper is the option of least cost where it costs less than the given one but is worth less: its change or its energy costs more than it
+// saves; nil where there is none.
+func (w *work) cheaper(than stability.Option) *stability.Option {
+	var least *stability.Option
+	for i := range w.options {
+		o := &w.options[i]
+		if o.Of != than.Of && o.Cost < than.Cost && o.Value > than.Value && (least == nil || o.Cost < least.Cost) {
+			least = o
+		}
+	}
+	return least
 }

@@ -62,7 +62,8 @@ func NewStages(o *v1alpha1.OptimizerEntry) (*Stages, error) {
 	stage("forecaster", o.Forecaster, forecast.Default, into(&s.Forecaster, forecast.Forecasters().New))
 	stage("solver", o.Solver, defaultSolver(o), into(&s.Solver, solver.Solvers().New))
 	stage("stability", o.Stability, stability.Default, into(&s.Stabiliser, stability.Stabilisers().New))
-	if err := errors.Join(faults...); err != nil {
+	_, err := pricesOf(&o.SolverPolicy)
+	if err := errors.Join(append(faults, err)...); err != nil {
 		return nil, err
 	}
 	return s, nil
