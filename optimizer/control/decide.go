@@ -82,8 +82,9 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 		}
 	}
 
-	enter(StageSolve)
 	problem, solved := pose(&snap.System, cat, list)
+
+	enter(StageSolve)
 	solution, err := st.Solver.Solve(ctx, problem)
 	if err != nil {
 		return nil, fmt.Errorf("solver %s: %w", st.Names["solver"], err)
@@ -456,7 +457,7 @@ func (w *work) why(choice solver.Choice, option stability.Option, unlimited bool
 	default:
 		why += fmt.Sprintf(" although %s would cost %.2f instead of %.2f: there is not enough %s", runsOn(&best.Candidate, best.Replicas), best.Cost, option.Cost, best.Type)
 	}
-	if o := w.cheaper(option); o != nil && o.Type != best.Type {
+	if o := w.cheaper(option); o != nil {
 		why += fmt.Sprintf("; %s would cost %.2f, but %.2f with the price of change and energy", runsOn(&o.Candidate, o.Replicas), o.Cost, o.Value)
 	}
 	if option.Note != "" {
