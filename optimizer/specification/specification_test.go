@@ -145,6 +145,9 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	s.Capacity.Nodes = []v1alpha1.NodeCapacity{{Name: "a", Type: "A100", Free: 1}, {Name: "a", Type: "A100", Free: -1}, {Name: "a", Type: "B100"}, {}}
 	s.Capacity.Elastic = []v1alpha1.ElasticCapacity{{Name: "p", Type: "A100", Limit: 20_000, Price: math.NaN(), DelaySeconds: 90}, {Name: "p", Cards: 1}}
 	s.Optimizer.Spec.MaxDelaySeconds = 60
+	s.Optimizer.Spec.EnergyShare = 0.5
+	s.Accelerators.Spec[5].Power = v1alpha1.PowerCurve{}
+	s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{Switch: -1}
 	s.Optimizer.Spec.SaturationPolicy = "Fair"
 	s.Optimizer.Spec.UseCplex = true
 	warnings, err := specification.Validate(s)
@@ -160,6 +163,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		`optimizer.saturationPolicy: "Fair" is not allowed, must be one of None, PriorityExhaustive, PriorityRoundRobin, RoundRobin`, "optimizer.useCplex: true is not allowed",
 		`capacity.nodes[a]: is given twice with type "A100"`, "capacity.nodes[a].free: -1 is not allowed", "capacity.nodes[3].name: is missing", "capacity.nodes[3].type: is missing",
 		"capacity.elastic[p].cards: 0 is not allowed, must be from 1 to 10000", "capacity.elastic[p].limit: 20000 is not allowed", "capacity.elastic[p].price: NaN",
+		"optimizer.centsPerKWh: 0 is not allowed where energyShare is 0.5", "optimizer.change.switch: -1 is not allowed", "optimizer.change.horizonSeconds: 0 is not allowed",
 		`capacity.elastic[1].name: "p" is given twice`, "capacity.elastic[p].type: is missing",
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -168,7 +172,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	}
 	all := strings.Join(warnings, "\n")
 	for _, want := range []string{`"abacus" is not an accelerator`, `"H1OO" is the type of no accelerator`, `capacity.nodes[a].type: "B100" is the type of no accelerator`,
-		"capacity.elastic[p].delaySeconds: 90 is above optimizer.maxDelaySeconds 60"} {
+		"accelerators[4xA100].power: is missing", "capacity.elastic[p].delaySeconds: 90 is above optimizer.maxDelaySeconds 60"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("warnings do not say %q: %s", want, all)
 		}
@@ -216,6 +220,8 @@ func decorate(s *v1alpha1.System) {
 	}
 	sv[5].Model, sv[5].Class = "No Such Model", "No/Class"
 	s.Optimizer.Spec.Solver = &v1alpha1.Plug{Name: "greedy"}
+	s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{StartupSeconds: 60, Start: 1, Switch: 2, HorizonSeconds: 1800}
+	s.Optimizer.Spec.EnergyShare, s.Optimizer.Spec.CentsPerKWh = 0.3, 15
 }
 
 func TestResourceName(t *testing.T) {

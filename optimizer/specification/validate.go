@@ -30,6 +30,7 @@ func Validate(s *v1alpha1.System) (warnings []string, err error) {
 	v.nodes(s.Capacity.Nodes, types)
 	v.elastic(s, types)
 	v.optimizer(&s.Optimizer.Spec)
+	v.energy(s)
 	return v.warnings, errors.Join(v.faults...)
 }
 
@@ -279,7 +280,30 @@ func (v *validator) usedType(path, t string, types map[string]bool) {
 func (v *validator) optimizer(o *v1alpha1.OptimizerEntry) {
 	v.oneOf("optimizer.saturationPolicy", o.SaturationPolicy, saturationPolicies)
 	v.numbers("optimizer", atLeast("maxDelaySeconds", o.MaxDelaySeconds, 0))
+	if c := o.Change; c != nil {
+		v.numbers("optimizer.change", atLeast("startupSeconds", c.StartupSeconds, 0), atLeast("start", c.Start, 0), atLeast("switch", c.Switch, 0))
+		if !(c.HorizonSeconds > 0) || math.IsInf(c.HorizonSeconds, 0) {
+			v.fault("optimizer.change.horizonSeconds", "%v is not allowed, must be a finite number above 0", c.HorizonSeconds)
+		}
+	}
 	if o.UseCplex {
 		v.fault("optimizer.useCplex", "true is not allowed: CPLEX is not supported; the solver \"milp\" uses lp_solve")
+	}
+}
+
+// energy needs a price, and power curves: an accelerator without one draws nothing.
+func (v *validator) energy(s *v1alpha1.System) {
+	o := &s.Optimizer.Spec
+	v.numbers("optimizer", number{"energyShare", o.EnergyShare, 0, 1}, atLeast("centsPerKWh", o.CentsPerKWh, 0))
+	if !(o.EnergyShare > 0) {
+		return
+	}
+	if o.CentsPerKWh == 0 {
+		v.fault("optimizer.centsPerKWh", "0 is not allowed where energyShare is %v, must be above 0", o.EnergyShare)
+	}
+	for _, a := range s.Accelerators.Spec {
+		if a.Power == (v1alpha1.PowerCurve{}) {
+			v.warn(fmt.Sprintf("accelerators[%s].power", a.Name), "is missing; its energy costs nothing")
+		}
 	}
 }

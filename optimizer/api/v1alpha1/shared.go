@@ -246,6 +246,39 @@ type SolverPolicy struct {
 	// +kubebuilder:validation:Enum="";None;PriorityExhaustive;PriorityRoundRobin;RoundRobin
 	// +optional
 	SaturationPolicy string `json:"saturationPolicy,omitempty"`
+	// Change is what changing a plan costs, so that a plan moves only for a gain that pays back. Absent: nothing.
+	// +optional
+	Change *ChangePolicy `json:"change,omitempty"`
+	// EnergyShare is the share of energy in the cost that is minimised, by the power curves of the accelerators: from 0, the cost of
+	// accelerators only, to 1, energy only.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1
+	// +optional
+	EnergyShare float64 `json:"energyShare,omitempty"`
+	// CentsPerKWh is the price of energy; needed where energyShare is above 0.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	CentsPerKWh float64 `json:"centsPerKWh,omitempty"`
+}
+
+// ChangePolicy is what it costs to go from the plan in force to another.
+type ChangePolicy struct {
+	// StartupSeconds until a new replica serves. While it starts it costs, and what it replaces keeps running.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	StartupSeconds float64 `json:"startupSeconds,omitempty"`
+	// Start is the price of starting a replica beside that, in cents: image pulls, lost warm caches.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Start float64 `json:"start,omitempty"`
+	// Switch is the price of moving a server to another accelerator, in cents.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Switch float64 `json:"switch,omitempty"`
+	// HorizonSeconds within which a change has to pay back.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:ExclusiveMinimum=true
+	HorizonSeconds float64 `json:"horizonSeconds"`
 }
 
 // Saturation policies: how servers whose targets cannot be met share the capacity that is left.

@@ -1,0 +1,134 @@
+package control_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+)
+
+// settled is one server on three A100 for 120 cents/h, where three G2 for 69 would do, without a stabiliser.
+func settled(t *testing.T, c *v1alpha1.ChangePolicy) *v1alpha1.System {
+	return one(t, func(s *v1alpha1.System, e *v1alpha1.ServerEntry) {
+		s.Optimizer.Spec.Stability = &v1alpha1.Plug{Name: "none"}
+		s.Optimizer.Spec.Change = c
+		e.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 3, Cost: 120}
+	})
+}
+
+// A plan moves only for a gain that pays back within the horizon.
+func TestPriceOfChange(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change *v1alpha1.ChangePolicy
+		want   string
+		price  float64 // of three G2, in cents/h
+	}{
+		{"change is free", nil, "G2", 0},
+		{"a switch that does not pay back in an hour", &v1alpha1.ChangePolicy{Switch: 60, HorizonSeconds: 3600}, "A100", 60},
+		{"but does in two", &v1alpha1.ChangePolicy{Switch: 60, HorizonSeconds: 7200}, "G2", 30},
+		{"three starts at 20 cents", &v1alpha1.ChangePolicy{Start: 20, HorizonSeconds: 3600}, "A100", 60},
+		{"three replicas that start for 20 minutes, spread over 15", &v1alpha1.ChangePolicy{StartupSeconds: 1200, HorizonSeconds: 900}, "A100", 92},
+		{"over two hours", &v1alpha1.ChangePolicy{StartupSeconds: 1200, HorizonSeconds: 7200}, "G2", 11.5},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := settled(t, c.change)
+			d := decide(t, s, control.State{})
+			a := only(t, s, d)
+			if a.Accelerator != c.want {
+				t.Errorf("%s: %+v, want %s", c.name, a, c.want)
+			}
+			if stays := c.want == "A100"; stays != strings.Contains(a.Reason, "; 3 × G2 would cost 69.00, but ") {
+				t.Errorf("reason %q", a.Reason)
+			}
+			for _, x := range d.Candidates {
+				want := x.Cost
+				if x.Accelerator == "G2" {
+					want += c.price
+				}
+				if (x.Accelerator == "G2" || x.Accelerator == "A100") && math.Abs(x.Value-want) > 1e-9 {
+					t.Errorf("%s is valued %v, want %v", x.Accelerator, x.Value, want)
+				}
+			}
+		})
+	}
+}
+
+// A split in force costs nothing to keep; moving from it to an accelerator it has is no switch.
+func TestPriceOfChangingASplit(t *testing.T) {
+	s := torn(t, func(*v1alpha1.ServerEntry) {})
+	first := decide(t, s, control.State{})
+	plan := only(t, s, first)
+	s.Servers.Spec[0].DesiredAlloc = &plan
+	s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{Switch: 1000, HorizonSeconds: 3600}
+	kept := false
+	for _, c := range decide(t, s, first.State).Candidates {
+		if !c.Feasible {
+			continue
+		}
+		price := 0.0
+		switch c.Accelerator {
+		case "A100", "G2", "A100+G2":
+		default:
+			price = 1000
+		}
+		if math.Abs(c.Value-c.Cost-price) > 1e-9 {
+			t.Errorf("%s with %d replicas: change is priced %v, want %v", c.Accelerator, c.NumReplicas, c.Value-c.Cost, price)
+		}
+		kept = kept || len(c.Parts) > 0
+	}
+	if !kept {
+		t.Error("no split among the candidates")
+	}
+}
+
+// With energy alone, the value is what the cards draw, between idle and full; shares mix linearly with the cost.
+func TestEnergy(t *testing.T) {
+	values := func(share float64) map[string]v1alpha1.Candidate {
+		s := load(t, "small")
+		s.Optimizer.Spec.Heterogeneous = true
+		s.Optimizer.Spec.EnergyShare, s.Optimizer.Spec.CentsPerKWh = share, 20
+		d := decide(t, s, control.State{})
+		sound(t, s, d)
+		all := map[string]v1alpha1.Candidate{}
+		for _, c := range d.Candidates {
+			if c.Feasible && len(c.Parts) == 0 {
+				all[c.Server+" on "+c.Accelerator] = c
+			}
+		}
+		return all
+	}
+	power := map[string]v1alpha1.PowerCurve{}
+	cards := map[string]int{}
+	for _, a := range load(t, "small").Accelerators.Spec {
+		power[a.Name], cards[a.Name] = a.Power, a.Cards()
+	}
+	full, half := values(1), values(0.5)
+	for name, c := range full {
+		accelerators := float64(c.Units) / float64(cards[c.Accelerator])
+		low, high := accelerators*power[c.Accelerator].Idle/1000*20, accelerators*power[c.Accelerator].Full/1000*20
+		if !(c.Value > low && c.Value <= high) {
+			t.Errorf("%s: %v cents/h, must be above %v idle and up to %v full", name, c.Value, low, high)
+		}
+		if got, want := half[name].Value, (c.Cost+c.Value)/2; math.Abs(got-want) > 1e-6*want {
+			t.Errorf("%s: half energy is valued %v, want %v", name, got, want)
+		}
+	}
+	if len(full) < 40 {
+		t.Errorf("only %d candidates", len(full))
+	}
+}
+
+func TestPricesAreChecked(t *testing.T) {
+	s := load(t, "small")
+	s.Optimizer.Spec.EnergyShare = 0.5
+	s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{Start: math.NaN()}
+	_, err := control.NewStages(&s.Optimizer.Spec)
+	for _, want := range []string{"centsPerKWh: 0 is not allowed where energyShare is 0.5", "change: start: NaN"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+}
