@@ -83,6 +83,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 	}
 
 	problem, solved := pose(&snap.System, cat, list)
+	problem.Prices = usable(state.Prices)
 
 	enter(StageSolve)
 	solution, err := st.Solver.Solve(ctx, problem)
@@ -99,7 +100,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 	if d.Plan.Solver.Name == "" {
 		d.Plan.Solver.Name = st.Names["solver"]
 	}
-	d.State.Learned = learned
+	d.State.Learned, d.State.Prices = learned, solution.Prices
 	d.basis = newBasis(list, problem, solution)
 	return d, nil
 }

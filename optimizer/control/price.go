@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/solver"
@@ -102,4 +103,18 @@ func (w *work) running() bool {
 		}
 	}
 	return false
+}
+
+// usable are the prices that a solver can start from; a state that was read may hold anything.
+func usable(prices map[string]float64) map[string]float64 {
+	good := map[string]float64{}
+	for t, x := range prices {
+		if x >= 0 && !math.IsInf(x, 0) {
+			good[t] = x
+		}
+	}
+	if len(good) == 0 {
+		return nil
+	}
+	return good
 }

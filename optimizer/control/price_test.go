@@ -132,3 +132,18 @@ func TestPricesAreChecked(t *testing.T) {
 		}
 	}
 }
+
+// Prices of the last plan speed the next one up and change nothing; prices that are none do no harm.
+func TestPricesOfTheLastPlan(t *testing.T) {
+	s := tight(t)
+	first := decide(t, s, control.State{})
+	if len(first.State.Prices) == 0 {
+		t.Fatal("no prices are remembered")
+	}
+	for _, prices := range []map[string]float64{first.State.Prices, {"G2": math.NaN(), "A100": -1, "L4": math.Inf(1), "unheard of": 3}} {
+		d := decide(t, s, control.State{Prices: prices})
+		if d.Plan.TotalCost != first.Plan.TotalCost || len(d.Plan.Unserved) != len(first.Plan.Unserved) {
+			t.Errorf("from prices %v: cost %v with %d unserved, without %v with %d", prices, d.Plan.TotalCost, len(d.Plan.Unserved), first.Plan.TotalCost, len(first.Plan.Unserved))
+		}
+	}
+}

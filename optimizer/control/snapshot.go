@@ -30,6 +30,8 @@ type State struct {
 	Servers map[string]ServerState `json:"servers,omitempty"`
 	// Learned performance by model, then accelerator.
 	Learned map[string]map[string]*v1alpha1.PairStatus `json:"learned,omitempty"`
+	// Prices of cards by type in the last plan, cents per hour: where the solver starts from.
+	Prices map[string]float64 `json:"prices,omitempty"`
 }
 
 // ServerState is what is remembered of one server.

@@ -201,7 +201,7 @@ type Solution struct {
 	// Unserved servers and why, sorted by name.
 	Unserved []Unserved `json:"unserved"`
 	// Placement is a packing of the replicas onto the nodes that were given, sorted by node: it shows that the plan fits. The scheduler may
-	// find another.
+	// find another. Plans that are held for want of measurements are not in it; their cards are reserved.
 	Placement []NodePlacement `json:"placement,omitempty"`
 	// Bought is the elastic capacity that the plan counts on, sorted by pool.
 	Bought []Purchase `json:"bought,omitempty"`

@@ -10,12 +10,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/observe"
 )
 
 var (
@@ -234,5 +236,32 @@ func TestDecisionLog(t *testing.T) {
 	}
 	if err := NewDecisionLog(nil).Write(&Record{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A type whose price is no longer known leaves no series behind.
+func TestShadowPrices(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	c := &cycle{Reconciler: &Reconciler{metrics: newMetrics(registry)}}
+	gauges := func(prices map[string]float64) map[string]float64 {
+		c.finish(&observe.Observation{}, &control.Decision{Plan: v1alpha1.Solution{Solver: v1alpha1.SolverReport{Prices: prices}}})
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]float64{}
+		for _, f := range families {
+			if f.GetName() == "inferno_accelerator_shadow_price_cents_per_hour" {
+				for _, m := range f.GetMetric() {
+					got[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+				}
+			}
+		}
+		return got
+	}
+	for _, prices := range []map[string]float64{{"A100": 12.5, "L4": 0}, {"H100": 3}, {}} {
+		if diff := cmp.Diff(prices, gauges(prices)); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
