@@ -279,7 +279,7 @@ func printDifference(out io.Writer, d *v1alpha1.PlanDifference) error {
 		return nil
 	}
 	fmt.Fprintf(out, "\nwhat if %s\n", strings.Join(d.Changes, "; "))
-	fmt.Fprintf(out, "  total cost %.2f ¢/h (%+.2f), %d more servers served, %d lost, %d allocations change\n",
+	fmt.Fprintf(out, "  total cost %.2f ¢/h (%+.2f); servers: %d more served, %d lost; %d allocations change\n",
 		d.TotalCost, d.CostChange, len(d.Served), len(d.Lost), len(d.Changed))
 	if len(d.Served) > 0 {
 		fmt.Fprintf(out, "  served: %s\n", strings.Join(d.Served, ", "))
