@@ -140,6 +140,9 @@ func (w *whatIf) cards(before int) (int, error) {
 	return int(after), nil
 }
 
+// maxNodes is how many nodes a change may add.
+const maxNodes = 100_000
+
 // applyNodes adds nodes as large as the largest of the type, or takes cards away from the last nodes by name.
 func (w *whatIf) applyNodes(c *v1alpha1.CapacityData) (string, error) {
 	before, largest := 0, 1
@@ -156,6 +159,9 @@ func (w *whatIf) applyNodes(c *v1alpha1.CapacityData) (string, error) {
 	after, err := w.cards(before)
 	if err != nil {
 		return "", err
+	}
+	if (after-before)/largest > maxNodes {
+		return "", fmt.Errorf("%d cards more on nodes of %d would be more than %d nodes", after-before, largest, maxNodes)
 	}
 	for left, k := after-before, 0; left > 0; k++ {
 		name := fmt.Sprintf("what-if-%s-%d", w.name, k)

@@ -46,7 +46,7 @@ func TestParseWhatIf(t *testing.T) {
 // Whatever is given is refused or gives an amount that is a number, and never changes the system that was asked about, nor makes one that has
 // numbers out of range.
 func FuzzWhatIf(f *testing.F) {
-	for _, text := range []string{"capacity.A=+8", "load.s=*1.5", "price.a=-3", "slo-ttft.c=7", "slo-itl.c=*0", "capacity.A=*1e300", "=", "load.=", "a.b=c"} {
+	for _, text := range []string{"capacity.A=+8", "load.s=*1.5", "price.a=-3", "slo-ttft.c=7", "capacity.N=-3", "capacity.N=9e6", "slo-itl.c=*0", "capacity.A=*1e300", "=", "load.=", "a.b=c"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -54,7 +54,9 @@ func FuzzWhatIf(f *testing.F) {
 		s.Accelerators.Spec = []v1alpha1.AcceleratorEntry{{Name: "a", AcceleratorSpec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: "A", Cost: 5}}}}
 		s.ServiceClasses.Spec = []v1alpha1.ServiceClassEntry{{Name: "c", ServiceClassSpec: v1alpha1.ServiceClassSpec{ModelTargets: []v1alpha1.ModelTarget{{Model: "m", ITL: 3}}}}}
 		s.Servers.Spec = []v1alpha1.ServerEntry{{Name: "s", CurrentAlloc: &v1alpha1.Allocation{Load: &v1alpha1.Load{ArrivalRate: 6}}}}
+		s.Accelerators.Spec = append(s.Accelerators.Spec, v1alpha1.AcceleratorEntry{Name: "N"})
 		s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A", Count: 4}}
+		s.Capacity.Nodes = []v1alpha1.NodeCapacity{{Name: "x", Type: "N", Free: 8}, {Name: "y", Type: "N"}}
 		before := s.DeepCopy()
 		changed, said, err := ask(s, []string{text})
 		if diff := cmp.Diff(before, s); diff != "" {
@@ -64,7 +66,8 @@ func FuzzWhatIf(f *testing.F) {
 			return
 		}
 		target := changed.ServiceClasses.Spec[0].ModelTargets[0]
-		for _, x := range []float64{changed.Accelerators.Spec[0].Cost, target.ITL, target.TTFT, changed.Servers.Spec[0].CurrentAlloc.Load.ArrivalRate, float64(changed.Capacity.Count[0].Count)} {
+		for _, x := range []float64{changed.Accelerators.Spec[0].Cost, target.ITL, target.TTFT, changed.Servers.Spec[0].CurrentAlloc.Load.ArrivalRate, float64(changed.Capacity.Count[0].Count),
+			float64(changed.Capacity.Nodes[0].Free), float64(changed.Capacity.Nodes[1].Free)} {
 			if !(x >= 0) || math.IsInf(x, 0) {
 				t.Errorf("%q makes %v", text, x)
 			}
@@ -166,5 +169,14 @@ func TestWhatIfNodes(t *testing.T) {
 		if diff := cmp.Diff(want, changed.Capacity.Nodes); diff != "" {
 			t.Errorf("%s: %s", text, diff)
 		}
+	}
+}
+
+func TestWhatIfTooManyNodes(t *testing.T) {
+	s := &v1alpha1.System{}
+	s.Accelerators.Spec = []v1alpha1.AcceleratorEntry{{Name: "A"}}
+	s.Capacity.Nodes = []v1alpha1.NodeCapacity{{Name: "x", Type: "A", Free: 1}}
+	if _, _, err := ask(s, []string{"capacity.A=+1000000"}); err == nil || !strings.Contains(err.Error(), "more than 100000 nodes") {
+		t.Errorf("error %v", err)
 	}
 }
