@@ -42,6 +42,11 @@ build-now:
 	@mkdir -p $(BIN)
 	$(GO) build $(GOTAGS) -o $(BIN)/ $(PROGRAMS)
 
+# go test shows nothing of a package before it ends, so what takes minutes the first time is built before, in the open.
+.PHONY: prepare
+prepare: build-now
+	@$(BIN)/inferno up --prepare
+
 .PHONY: demo
 demo: build ## Run the whole system on a local control plane with a simulated fleet under a real trace
 	@$(GO) run ./test/demo -programs $(BIN) -out out
@@ -51,7 +56,7 @@ test: deps ## Run all tests, those against the local control plane included
 	@$(MAKE) test-now
 
 .PHONY: test-now
-test-now: build-now
+test-now: prepare
 	$(GO) test $(GOTAGS) -race -shuffle=on $(RACED)
 	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -shuffle=on -timeout=40m -p 1 $(UNRACED)
 

@@ -20,6 +20,7 @@ type upOptions struct {
 	nodes      []string
 	podStartup time.Duration
 	planeOnly  bool
+	prepare    bool
 	keep       bool
 }
 
@@ -44,6 +45,7 @@ Ctrl-C, which leaves nothing behind. Several run side by side.`,
 	f.StringSliceVar(&o.nodes, "nodes", []string{"h100=2x8", "a100=2x8", "l40s=4x4"}, "simulated nodes as TYPE=NODESxGPUS, types: h200, h100, a100, l40s, l4, mi300x")
 	f.DurationVar(&o.podStartup, "pod-startup", 5*time.Second, "time from the start of a pod until it is ready")
 	f.BoolVar(&o.planeOnly, "control-plane-only", false, "leave inferno's programs out and run the stock scheduler")
+	f.BoolVar(&o.prepare, "prepare", false, "only build the programs of the control plane that are not cached yet, and start nothing")
 	f.BoolVar(&o.keep, "keep", false, "keep the instance directory with its logs")
 	return cmd
 }
@@ -76,6 +78,10 @@ func (o *upOptions) run(ctx context.Context, out io.Writer) (err error) {
 	pools, err := o.pools()
 	if err != nil {
 		return badInput{err}
+	}
+	if o.prepare {
+		_, err := controlplane.Binaries(ctx, "", out)
+		return err
 	}
 	s, err := stack.Start(ctx, stack.Options{
 		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, WithoutInferno: o.planeOnly,

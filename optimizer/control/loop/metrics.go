@@ -8,15 +8,15 @@ import (
 
 // metrics of the loop. Cardinality is that of the servers and accelerator types.
 type metrics struct {
-	cycles   *prometheus.CounterVec
-	stages   *prometheus.HistogramVec
-	cost     prometheus.Gauge
-	desired  *prometheus.GaugeVec
-	ready    *prometheus.GaugeVec
-	arrivals *prometheus.GaugeVec
-	capacity *prometheus.GaugeVec
-	prices   *prometheus.GaugeVec
-	planned  *prometheus.GaugeVec
+	cycles     *prometheus.CounterVec
+	stages     *prometheus.HistogramVec
+	cost       prometheus.Gauge
+	desired    *prometheus.GaugeVec
+	ready      *prometheus.GaugeVec
+	arrivals   *prometheus.GaugeVec
+	capacity   *prometheus.GaugeVec
+	prices     *prometheus.GaugeVec
+	conditions *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -46,11 +46,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "inferno_accelerator_shadow_price_cents_per_hour",
 			Help: "What one card more of a type would save, in cents per hour, by the plan of the last cycle; 0 where there is enough.",
 		}, []string{"type"}),
-		planned: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		conditions: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "inferno_server_condition", Help: "1 where the condition of the server is True, 0 where it is not.",
 		}, []string{"namespace", "server", "condition"}),
 	}
-	r.MustRegister(m.cycles, m.stages, m.cost, m.desired, m.ready, m.arrivals, m.capacity, m.prices, m.planned)
+	r.MustRegister(m.cycles, m.stages, m.cost, m.desired, m.ready, m.arrivals, m.capacity, m.prices, m.conditions)
 	return m
 }
 
@@ -72,7 +72,7 @@ func (m *metrics) server(s *v1alpha1.Server, st *v1alpha1.ServerStatus) {
 		if c.Status == "True" {
 			value = 1
 		}
-		m.planned.WithLabelValues(s.Namespace, s.Name, c.Type).Set(value)
+		m.conditions.WithLabelValues(s.Namespace, s.Name, c.Type).Set(value)
 	}
 }
 
@@ -81,5 +81,5 @@ func (m *metrics) resetServers() {
 	m.desired.Reset()
 	m.ready.Reset()
 	m.arrivals.Reset()
-	m.planned.Reset()
+	m.conditions.Reset()
 }
