@@ -28,8 +28,8 @@ func spread(t *testing.T, routing string, factor float64) *v1alpha1.System {
 // Splits are only more ways to serve: plans with them are sound and no worse, and where cards are scarce they are taken.
 func TestSplitsAreSoundAndNoWorse(t *testing.T) {
 	taken := 0
-	for _, routing := range []string{"", v1alpha1.RoutingRoundRobin, v1alpha1.RoutingLeastRequest, v1alpha1.RoutingWeighted} {
-		for _, factor := range []float64{1, 0.5, 0.3, 0.2, 0.1} {
+	for _, routing := range []string{v1alpha1.RoutingRoundRobin, v1alpha1.RoutingWeighted} {
+		for _, factor := range []float64{0.5, 0.2, 0.1} {
 			s := spread(t, routing, factor)
 			with := decide(t, s, control.State{})
 			sound(t, s, with)
