@@ -140,10 +140,6 @@ func (w *work) plain() []solver.Candidate {
 	return list
 }
 
-// holdGain is the share of its value that an option which holds replicas is valued less than the one it holds for. Solvers take values for
-// equal that differ by less than rounding.
-const holdGain = 1e-3
-
 // unplain undoes what plain did to the options that the stabiliser made. The replicas that it holds beyond the need of a split are on the
 // accelerators that have them in force.
 func (w *work) unplain(options []stability.Option) {
@@ -154,7 +150,6 @@ func (w *work) unplain(options []stability.Option) {
 		if o.Replicas == c.Replicas {
 			continue
 		}
-		o.Value = min(o.Value, (1-holdGain)*c.Value)
 		if len(c.parts) == 0 {
 			continue
 		}

@@ -3,7 +3,6 @@ package stability
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/llm-inferno/inferno/optimizer/solver"
 )
@@ -33,6 +32,10 @@ func (d Damping) Validate() error {
 	return errors.Join(faults...)
 }
 
+// holdGain is the share of its value that an option which holds replicas is valued less than the one that does not: enough to be chosen, for
+// solvers take values for equal that differ by rounding alone, and too little to cost anybody a card.
+const holdGain = 1e-3
+
 // Shape prices candidates on other accelerators than the present one by the minimal gain, and adds to the candidate on the present one
 // an option that holds the replicas of the hold-down period. The option that holds is valued like the one that does not, a little less:
 // the solver takes it unless its capacity is needed to serve another server, which then comes first.
@@ -61,7 +64,7 @@ func (d Damping) Shape(now float64, current Current, candidates []solver.Candida
 		perReplica := present.Cost / float64(present.Replicas)
 		hold.Replicas = held
 		hold.Cost = perReplica * float64(held)
-		hold.Value = math.Nextafter(present.Value, math.Inf(-1))
+		hold.Value = (1 - holdGain) * present.Value
 		hold.Note = fmt.Sprintf("%d needed, %d held: scaling in waits for %g s of lower need", present.Replicas, held, d.ScaleInHoldDown)
 		options = append(options, hold)
 	}
