@@ -44,7 +44,7 @@ func loadUpAndDown(s *system) {
 	s.load("chat", 70)
 	s.settled("chat", 5, 10)
 	s.wantCondition("chat", v1alpha1.ConditionRealised, metav1.ConditionTrue, v1alpha1.ReasonRealised)
-	s.load("chat", 10)
+	s.load("chat", 25)
 	s.settled("chat", 2, 4)
 	s.wantCondition("chat", v1alpha1.ConditionObserved, metav1.ConditionTrue, v1alpha1.ReasonObserved)
 	s.wantCondition("chat", v1alpha1.ConditionPlanned, metav1.ConditionTrue, v1alpha1.ReasonPlanned)
@@ -148,7 +148,7 @@ func prometheusAway(s *system) {
 	s.Process("prometheus").Stop()
 	s.wantCondition("chat", v1alpha1.ConditionObserved, metav1.ConditionFalse, v1alpha1.ReasonPrometheusUnreachable)
 	s.wantCondition("chat", v1alpha1.ConditionPlanned, metav1.ConditionFalse, v1alpha1.ReasonPrometheusUnreachable)
-	s.load("chat", 10) // nobody sees it
+	s.load("chat", 25) // nobody sees it
 	time.Sleep(10 * time.Second)
 	if ready, asked := least(); ready < 5 || asked < 5 {
 		s.t.Errorf("the plan was not held: %d ready, %d asked for", ready, asked)
