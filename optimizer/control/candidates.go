@@ -64,7 +64,7 @@ type demand struct {
 
 // candidates of one server, one for each accelerator the model has data for, in order of the accelerators' names. A server that needs no
 // replica has one candidate without an accelerator.
-func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int) []*candidate {
+func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int, change *solver.Change) []*candidate {
 	if d.rate == 0 || d.out == 0 {
 		return idleCandidates(s, a, d, present)
 	}
@@ -74,6 +74,7 @@ func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present
 		c.demand = a.targets.Demand(d.rate, d.out)
 		if c.fault = allowed(s, p, present); c.fault == nil {
 			c.fault = st.size(c, s, a.targets, requests(d))
+			st.keepRunning(c, s, a, d, change)
 		}
 		list = append(list, c)
 	}
@@ -192,6 +193,8 @@ func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[stri
 	list := make([]*candidate, 0, len(a.pairs))
 	for _, p := range a.pairs {
 		c := newCandidate(p, limits(s, p, d.out))
+		// Nothing is gained by other limits where there is no load.
+		c.limits, _ = inForce(s, c.Accelerator, c.limits)
 		c.fault = allowed(s, p, present)
 		c.setReplicas(least)
 		list = append(list, c)

@@ -70,7 +70,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 	enter(StageSize)
 	for _, w := range list {
 		if w.verdict == nil {
-			st.sizeServer(w, snap.System.Optimizer.Spec.Heterogeneous)
+			st.sizeServer(w, snap.System.Optimizer.Spec.Heterogeneous, prices.change)
 		}
 	}
 
@@ -257,8 +257,8 @@ func (w *work) hold(why Verdict) {
 	w.verdict = &why
 }
 
-func (st *Stages) sizeServer(w *work, heterogeneous bool) {
-	w.candidates = st.candidates(w.entry, w.asked, w.demand, w.present)
+func (st *Stages) sizeServer(w *work, heterogeneous bool, change *solver.Change) {
+	w.candidates = st.candidates(w.entry, w.asked, w.demand, w.present, change)
 	var capped []*candidate
 	for _, c := range w.candidates {
 		switch {
