@@ -205,6 +205,22 @@ func TestPlanIsServedUntilItIsStale(t *testing.T) {
 	})
 }
 
+// While pods change accelerator, the variant they leave keeps them until the others are ready.
+func TestSurgeBelongsToItsVariant(t *testing.T) {
+	s := variants()
+	before := s.Status.Desired
+	s.Status.Desired = &v1alpha1.DesiredState{
+		ConfirmedAt: before.ConfirmedAt, Replicas: 7, Surge: 3,
+		Parts: []v1alpha1.AllocationPart{part("H100", 4, 96, 1024), {Accelerator: "A100", Surge: 3}},
+	}
+	for selector, want := range map[string]string{"server=variants": "variants 7", "server=variants,variant=hopper": "variants/hopper 4", "server=variants,variant=ampere": "variants/ampere 3"} {
+		got, err := answer(t, &fakeServers{servers: []*v1alpha1.Server{s}}, now, "llm", DesiredReplicas, selector)
+		if err != nil || len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %v, %v; want %s", selector, got, err, want)
+		}
+	}
+}
+
 // A plan that no optimizer should write yields an error, never a number to scale to.
 func TestImpossiblePlans(t *testing.T) {
 	for _, test := range []struct {
@@ -215,6 +231,7 @@ func TestImpossiblePlans(t *testing.T) {
 		{"more replicas than Kubernetes counts", DesiredReplicas, "server=split", func(d *v1alpha1.DesiredState) { d.Replicas = 1 << 40 }},
 		{"ratio of that", DesiredRatio, "server=split", func(d *v1alpha1.DesiredState) { d.Replicas = 1 << 62 }},
 		{"negative part", DesiredReplicas, "server=split,accelerator=A100", func(d *v1alpha1.DesiredState) { d.Parts[1].Replicas = -2 }},
+		{"negative surge", DesiredReplicas, "server=split,accelerator=A100", func(d *v1alpha1.DesiredState) { d.Parts[1].Surge = -2 }},
 		{"negative batch", MaxBatchSize, "server=split", func(d *v1alpha1.DesiredState) { d.Parts[1].MaxBatchSize = -48 }},
 		{"negative latency", PredictedITL, "server=split", func(d *v1alpha1.DesiredState) { d.Predicted.ITL = -1 }},
 		{"endless latency", PredictedITL, "server=split", func(d *v1alpha1.DesiredState) { d.Predicted.ITL = 1e300 }},

@@ -68,11 +68,13 @@ func plannedReplicas(server *v1alpha1.Server, s scope) (int64, error) {
 		if !s.covers(server, part.Accelerator) {
 			continue
 		}
-		replicas, err := checkReplicas("planned replicas on "+part.Accelerator, int64(part.Replicas))
-		if err != nil {
-			return 0, err
+		for _, n := range []int{part.Replicas, part.Surge} {
+			replicas, err := checkReplicas("planned replicas on "+part.Accelerator, int64(n))
+			if err != nil {
+				return 0, err
+			}
+			planned += replicas
 		}
-		planned += replicas
 	}
 	return checkReplicas("planned replicas", planned)
 }

@@ -220,10 +220,8 @@ func readySince(p *corev1.Pod) (time.Time, bool) {
 func (v *view) parts(pods []*corev1.Pod) []v1alpha1.ObservedPart {
 	var parts []v1alpha1.ObservedPart
 	for _, p := range pods {
-		part := v1alpha1.ObservedPart{
-			Accelerator:  v.accelerator(p),
-			MaxBatchSize: number(p.Annotations[v1alpha1.MaxNumSeqsAnnotation]), MaxBatchedTokens: number(p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]),
-		}
+		part := StartedWith(p)
+		part.Accelerator = v.accelerator(p)
 		i := slices.IndexFunc(parts, func(o v1alpha1.ObservedPart) bool {
 			return o.Accelerator == part.Accelerator && o.MaxBatchSize == part.MaxBatchSize && o.MaxBatchedTokens == part.MaxBatchedTokens
 		})
@@ -241,6 +239,13 @@ func (v *view) parts(pods []*corev1.Pod) []v1alpha1.ObservedPart {
 		return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), cmp.Compare(a.MaxBatchSize, b.MaxBatchSize), cmp.Compare(a.MaxBatchedTokens, b.MaxBatchedTokens))
 	})
 	return parts
+}
+
+// StartedWith says which limits a pod's engine was started with; zero where it says none.
+func StartedWith(p *corev1.Pod) v1alpha1.ObservedPart {
+	return v1alpha1.ObservedPart{
+		MaxBatchSize: number(p.Annotations[v1alpha1.MaxNumSeqsAnnotation]), MaxBatchedTokens: number(p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]),
+	}
 }
 
 // number that an annotation holds; 0, for unknown, where it holds none.

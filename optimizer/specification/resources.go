@@ -304,9 +304,21 @@ func FromDesired(d *v1alpha1.DesiredState) *v1alpha1.Allocation {
 	if d.Predicted != nil {
 		a.ITLAverage, a.TTFTAverage = d.Predicted.ITL, d.Predicted.TTFT
 	}
-	setParts(a, d.Parts)
+	setParts(a, withoutSurge(d.Parts))
 	a.NumReplicas = d.Replicas - d.Surge
 	return a
+}
+
+// withoutSurge is what a plan is about: where its replicas shall run, not how they get there.
+func withoutSurge(parts []v1alpha1.AllocationPart) []v1alpha1.AllocationPart {
+	var out []v1alpha1.AllocationPart
+	for _, p := range parts {
+		if p.Replicas > 0 || p.Surge == 0 {
+			p.Surge = 0
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // setParts fills in where an allocation runs: one part becomes its accelerator, several stay parts.

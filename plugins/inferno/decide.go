@@ -148,13 +148,14 @@ func (s situation) planned() ([]option, string) {
 			unusable = append(unusable, fmt.Sprintf("the pod's request of %s does not make up %q", kind.ResourceName, part.Accelerator))
 			continue
 		}
-		left := part.Replicas - s.seated[kind.Name]
+		quota := part.Replicas + part.Surge
+		left := quota - s.seated[kind.Name]
 		if left <= 0 {
-			full = append(full, fmt.Sprintf("%s %d", part.Accelerator, part.Replicas))
+			full = append(full, fmt.Sprintf("%s %d", part.Accelerator, quota))
 			continue
 		}
 		options = append(options, option{
-			accelerator: kind.Name, label: part.Accelerator, quota: part.Replicas, left: left, kind: kind, part: part, outcome: outcomePlanned,
+			accelerator: kind.Name, label: part.Accelerator, quota: quota, left: left, kind: kind, part: part, outcome: outcomePlanned,
 		})
 	}
 	slices.SortFunc(options, func(a, b option) int {

@@ -65,6 +65,8 @@ func inOrder(d decision) []chosen {
 func TestDecide(t *testing.T) {
 	withVariants := server(part("h100", 2), part("l40s", 2))
 	withVariants.Spec.Variants = []v1alpha1.Variant{{Name: "big", Accelerators: []string{"h100"}}, {Name: "small", Accelerators: []string{"l40s"}}}
+	renewing, leaving := part("h100", 2), v1alpha1.AllocationPart{Accelerator: "a100", Surge: 2}
+	renewing.Surge = 1
 	tests := []struct {
 		name string
 		s    situation
@@ -73,6 +75,11 @@ func TestDecide(t *testing.T) {
 		anywhere bool
 		reason   string
 	}{
+		{
+			name: "a surge is room for pods that replace others, and none on an accelerator that the plan leaves",
+			s:    situation{server: server(renewing, leaving), seated: map[string]int{"h100": 2, "a100": 1}},
+			want: []chosen{{"h100", 0, 3, outcomePlanned}},
+		},
 		{
 			name: "the least fulfilled part first",
 			s:    situation{server: server(part("h100", 8), part("a100", 2)), seated: map[string]int{"h100": 5, "a100": 1}},

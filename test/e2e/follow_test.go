@@ -29,6 +29,7 @@ func TestFollowsThePlan(t *testing.T) {
 
 	t.Run("load up and down", func(t *testing.T) { s.t = t; loadUpAndDown(s) })
 	t.Run("limits reach the pods", func(t *testing.T) { s.t = t; limitsReachThePods(s) })
+	t.Run("new limits reach running pods", func(t *testing.T) { s.t = t; newLimits(s) })
 	t.Run("a server of an unknown model harms no other", func(t *testing.T) { s.t = t; unknownModel(s) })
 	t.Run("programs that die lose nothing", func(t *testing.T) { s.t = t; restarts(s) })
 	t.Run("Prometheus away holds the plan", func(t *testing.T) { s.t = t; prometheusAway(s) })
@@ -103,6 +104,35 @@ func limitsReachThePods(s *system) {
 	}
 	for pod, fault := range s.Fleet.Report().Faults {
 		s.t.Errorf("pod %s cannot serve: %s", pod, fault)
+	}
+}
+
+// newLimits gives the server another token budget: pods that start with it replace the others, and ready ones never fall below the plan.
+func newLimits(s *system) {
+	server, err := s.server(s.t.Context(), "chat")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	replicas := server.Status.Desired.Replicas
+	least := s.watchReplicas("chat")
+	for _, budget := range []int{2048, 1024} {
+		s.patch(server, fmt.Sprintf(`{"spec":{"maxBatchedTokens":%d}}`, budget))
+		s.eventually(fmt.Sprintf("all pods run with a budget of %d", budget), func(ctx context.Context) error {
+			pods, err := s.pods(ctx, "chat")
+			if err != nil {
+				return err
+			}
+			for _, p := range pods {
+				if got := p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]; got != strconv.Itoa(budget) {
+					return fmt.Errorf("pod %s has a budget of %s", p.Name, got)
+				}
+			}
+			return nil
+		})
+	}
+	s.settled("chat", 2, 4)
+	if ready, asked := least(); ready < min(replicas, 2) || asked < min(replicas, 2) {
+		s.t.Errorf("%d pods were ready and %d asked for at the least, the plan was %d", ready, asked, replicas)
 	}
 }
 

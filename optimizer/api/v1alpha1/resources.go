@@ -381,6 +381,11 @@ type AllocationPart struct {
 	// Replicas on it.
 	// +kubebuilder:validation:Minimum=0
 	Replicas int `json:"replicas"`
+	// Surge is the number of pods on it beyond its replicas for the time being: those that serve until the plan's are ready elsewhere, or new
+	// ones that replace pods with other limits.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Surge int `json:"surge,omitempty"`
 	// MaxBatchSize that pods on it are started with (vLLM: --max-num-seqs); 0 leaves the engine's default.
 	// +optional
 	MaxBatchSize int `json:"maxBatchSize,omitempty"`
@@ -414,7 +419,8 @@ type DesiredState struct {
 	// Replicas to run now: those of the parts, and the surge.
 	// +kubebuilder:validation:Minimum=0
 	Replicas int `json:"replicas"`
-	// Surge is the number of replicas kept beyond the parts while pods change accelerator, so that no capacity is lost meanwhile.
+	// Surge is the number of replicas beyond those of the parts while pods change accelerator or limits, so that no capacity is lost
+	// meanwhile. The parts say where; pods on an accelerator that is not known belong to none.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Surge int `json:"surge,omitempty"`

@@ -193,10 +193,11 @@ func (c *cycle) departed(r *observe.Readings) map[types.NamespacedName]types.Nam
 func (c *cycle) write(ctx context.Context, r *observe.Readings, o *observe.Observation, d *control.Decision) error {
 	var faults []error
 	c.metrics.resetServers()
+	spare := newSpare(&o.Snapshot.System, o.Capacity, d)
 	for i := range o.Snapshot.System.Servers.Spec {
 		e := &o.Snapshot.System.Servers.Spec[i]
 		s := &r.Resources.Servers[o.Index[e.Name]]
-		p := planned{verdict: d.Verdicts[e.Name], dryRun: c.optimizer.Spec.DryRun, staleAfter: c.staleAfter(), now: metav1.NewTime(r.Now)}
+		p := planned{name: e.Name, spare: spare, verdict: d.Verdicts[e.Name], dryRun: c.optimizer.Spec.DryRun, staleAfter: c.staleAfter(), now: metav1.NewTime(r.Now)}
 		if a, ok := d.Plan.Allocations[e.Name]; ok {
 			p.allocation = &a
 		}
@@ -273,8 +274,8 @@ func interval(o *v1alpha1.Optimizer) time.Duration {
 	return defaultInterval
 }
 
-// allocatedCards counts the cards that the plan gives, by accelerator.
-func allocatedCards(s *v1alpha1.System, d *control.Decision) map[string]int {
+// replicaCards are the cards that a replica of a model takes, by model and accelerator.
+func replicaCards(s *v1alpha1.System) map[[2]string]int {
 	cards := map[[2]string]int{}
 	for i := range s.Models.Spec {
 		m := &s.Models.Spec[i]
@@ -284,6 +285,12 @@ func allocatedCards(s *v1alpha1.System, d *control.Decision) map[string]int {
 			}
 		}
 	}
+	return cards
+}
+
+// allocatedCards counts the cards that the plan gives, by accelerator.
+func allocatedCards(s *v1alpha1.System, d *control.Decision) map[string]int {
+	cards := replicaCards(s)
 	sum := map[string]int{}
 	for i := range s.Servers.Spec {
 		e := &s.Servers.Spec[i]
@@ -296,6 +303,27 @@ func allocatedCards(s *v1alpha1.System, d *control.Decision) map[string]int {
 		}
 	}
 	return sum
+}
+
+// newSpare counts the cards that the plan leaves.
+func newSpare(s *v1alpha1.System, capacity map[string]observe.TypeCapacity, d *control.Decision) spare {
+	types, models, cards := map[string]string{}, map[string]string{}, replicaCards(s)
+	for _, a := range s.Accelerators.Spec {
+		types[a.Name] = a.CardType(a.Name)
+	}
+	for i := range s.Servers.Spec {
+		models[s.Servers.Spec[i].Name] = s.Servers.Spec[i].Model
+	}
+	left := count{}
+	for t, c := range capacity {
+		left[t] = c.Available
+	}
+	for a, n := range allocatedCards(s, d) {
+		left[types[a]] -= n
+	}
+	return spare{cards: left, of: func(server, accelerator string) (string, int) {
+		return types[accelerator], cards[[2]string{models[server], accelerator}]
+	}}
 }
 
 func acceleratorStatus(a *v1alpha1.Accelerator, capacity map[string]observe.TypeCapacity, allocated map[string]int, now metav1.Time) v1alpha1.AcceleratorStatus {

@@ -42,6 +42,9 @@ func describe(d *v1alpha1.DesiredState) string {
 	}
 	words := make([]string, 0, len(d.Parts)+1)
 	for _, p := range d.Parts {
+		if p.Replicas == 0 && p.Surge > 0 {
+			continue
+		}
 		words = append(words, fmt.Sprintf("%d × %s (batch %d)", p.Replicas, p.Accelerator, p.MaxBatchSize))
 	}
 	if d.Surge > 0 {

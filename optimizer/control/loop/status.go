@@ -16,8 +16,11 @@ import (
 
 // planned is what a cycle decided for one server.
 type planned struct {
+	// name of the server in the specification.
+	name string
 	// allocation is nil where the server gets none.
 	allocation *v1alpha1.Allocation
+	spare      spare
 	verdict    control.Verdict
 	dryRun     bool
 	staleAfter metav1.Duration
@@ -53,7 +56,7 @@ func desired(last *v1alpha1.DesiredState, current []v1alpha1.ObservedPart, p pla
 	if p.allocation != nil {
 		next = specification.Desired(p.allocation)
 	}
-	next.Surge = surge(next.Parts, current)
+	next.Parts, next.Surge = withSurge(next.Parts, p.spare.surges(p.name, next.Parts, current))
 	next.Replicas += next.Surge
 	next.StaleAfterSeconds = int64(p.staleAfter.Seconds())
 	next.DecidedAt, next.ConfirmedAt = p.now, p.now
@@ -104,17 +107,6 @@ func (c count) beyond(other count) int {
 	return n
 }
 
-// surge is the number of replicas to keep beyond the plan: while the plan lacks ready pods on its accelerators, ready pods elsewhere stay.
-// When the last of the new ones is ready, the number falls to the plan's, and the pods over quota, which then have the lowest deletion
-// cost, are those that go.
-func surge(plan []v1alpha1.AllocationPart, current []v1alpha1.ObservedPart) int {
-	want, have := planBy(plan), readyBy(current)
-	if want.beyond(have) == 0 {
-		return 0
-	}
-	return have.beyond(want)
-}
-
 func observedCondition(load *v1alpha1.ObservedLoad, o *v1alpha1.Observation) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionObserved, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonObserved}
 	if o != nil && o.Fault != "" {
@@ -151,6 +143,17 @@ func realisedCondition(d *v1alpha1.DesiredState, current []v1alpha1.ObservedPart
 	for _, a := range union(want, have) {
 		if want[a] != have[a] {
 			differ = append(differ, fmt.Sprintf("%s: %d of %d ready", a, have[a], want[a]))
+		}
+	}
+	for _, p := range d.Parts {
+		old := 0
+		for _, o := range current {
+			if o.Accelerator == p.Accelerator && differs(o, p) {
+				old += o.Ready
+			}
+		}
+		if old > 0 {
+			differ = append(differ, fmt.Sprintf("%s: %d of %d run with other limits than planned", p.Accelerator, old, have[p.Accelerator]))
 		}
 	}
 	if len(differ) > 0 {
