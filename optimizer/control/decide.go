@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
@@ -107,12 +106,12 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 
 // estimate replaces the performance that was given by the one that was learned, and prepares the law of every pair.
 func (st *Stages) estimate(cat *catalogue, snap *Snapshot, before map[string]map[string]*v1alpha1.PairStatus) map[string]map[string]*v1alpha1.PairStatus {
-	seen := observations(snap)
+	seen := Observations(snap)
 	after := map[string]map[string]*v1alpha1.PairStatus{}
 	for model, pairs := range cat.pairs {
 		for _, p := range pairs {
 			acc := p.perf.Acc
-			e, err := st.Estimator.Estimate(p.perf, before[model][acc], seen[[2]string{model, acc}])
+			e, err := st.Estimator.Estimate(p.perf, before[model][acc], seen[Pair{model, acc}])
 			learned := e.Learned
 			if err != nil {
 				p.fault = fmt.Errorf("estimating: %w", err)
@@ -131,58 +130,6 @@ func (st *Stages) estimate(cat *catalogue, snap *Snapshot, before map[string]map
 		}
 	}
 	return after
-}
-
-// observations by model and accelerator, in the order of the servers. Servers that run on several accelerators at once are left out: what
-// was measured is a mixture.
-func observations(snap *Snapshot) map[[2]string][]estimation.Observation {
-	seen := map[[2]string][]estimation.Observation{}
-	for i := range snap.System.Servers.Spec {
-		s := &snap.System.Servers.Spec[i]
-		a, o := s.CurrentAlloc, s.Observation
-		if a == nil || o == nil || a.Load == nil || a.NumReplicas == 0 || !onOneAccelerator(o) {
-			continue
-		}
-		e := estimation.Unmeasured(s.Name)
-		e.Time = float64(o.Time.UnixMilli()) / 1e3
-		e.Replicas = float64(a.NumReplicas)
-		if o.Running != nil {
-			e.Running = *o.Running
-		}
-		if o.Waiting != nil {
-			e.Waiting = *o.Waiting
-		}
-		e.ArrivalRate = v1alpha1.PerSecond(a.Load.ArrivalRate) / e.Replicas
-		e.InputTokens, e.OutputTokens = a.Load.AvgInTokens, a.Load.AvgOutTokens
-		e.TTFT, e.ITL = measured(a.TTFTAverage), measured(a.ITLAverage)
-		e.MaxBatch, e.MaxBatchedTokens = a.MaxBatch, a.MaxBatchedTokens
-		key := [2]string{s.Model, a.Accelerator}
-		seen[key] = append(seen[key], e)
-	}
-	return seen
-}
-
-// onOneAccelerator says whether all ready pods run on one accelerator, whatever the limits they were started with.
-func onOneAccelerator(o *v1alpha1.Observation) bool {
-	first := ""
-	for _, p := range o.Parts {
-		if p.Ready == 0 {
-			continue
-		}
-		if first != "" && p.Accelerator != first {
-			return false
-		}
-		first = p.Accelerator
-	}
-	return first != ""
-}
-
-// measured converts a latency in ms to seconds; zero means that it was not measured.
-func measured(ms float64) float64 {
-	if ms == 0 {
-		return math.NaN()
-	}
-	return v1alpha1.Seconds(ms)
 }
 
 // begin resolves a server's names and forecasts its load.

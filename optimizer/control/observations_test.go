@@ -2,32 +2,46 @@ package control
 
 import (
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/estimation"
 )
 
-// A server whose pods differ only in the limits they were started with teaches about its accelerator; one on two accelerators is a mixture.
-func TestWhoTeaches(t *testing.T) {
-	part := func(accelerator string, ready, batch int) v1alpha1.ObservedPart {
-		return v1alpha1.ObservedPart{Accelerator: accelerator, Ready: ready, MaxBatchSize: batch}
+// Replicas that differ are told apart, a pair learns from all servers that run it, and what was not measured stays unknown.
+func TestObservations(t *testing.T) {
+	group := func(accelerator string, batch int) v1alpha1.ObservedGroup {
+		return v1alpha1.ObservedGroup{Accelerator: accelerator, MaxBatchSize: batch, Replicas: 2, WindowSeconds: 60, AgeSeconds: 5}
 	}
-	for _, c := range []struct {
-		name    string
-		parts   []v1alpha1.ObservedPart
-		teaches bool
-	}{
-		{"nothing ready", []v1alpha1.ObservedPart{{Accelerator: "A", Starting: 2}}, false},
-		{"one accelerator", []v1alpha1.ObservedPart{part("A", 2, 8)}, true},
-		{"one accelerator, several limits", []v1alpha1.ObservedPart{part("A", 2, 8), part("A", 1, 16)}, true},
-		{"others only start", []v1alpha1.ObservedPart{part("A", 2, 8), part("B", 0, 8)}, true},
-		{"two accelerators", []v1alpha1.ObservedPart{part("A", 2, 8), part("B", 1, 8)}, false},
-	} {
-		s := v1alpha1.System{Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{{
-			Name: "s", Model: "m", Observation: &v1alpha1.Observation{Parts: c.parts},
-			CurrentAlloc: &v1alpha1.Allocation{Accelerator: "A", NumReplicas: 3, ITLAverage: 20, Load: &v1alpha1.Load{ArrivalRate: 60, AvgInTokens: 1, AvgOutTokens: 1}},
-		}}}}
-		if got := len(observations(&Snapshot{System: s})[[2]string{"m", "A"}]) == 1; got != c.teaches {
-			t.Errorf("%s: teaches %t, want %t", c.name, got, c.teaches)
-		}
+	known := func(v float64) *float64 { return &v }
+	full := group("A", 8)
+	full.Running, full.RunningSD, full.Waiting, full.Admissions, full.Throughput, full.Preemptions = known(10), known(3), known(0), known(120), known(60), known(6)
+	full.InputTokens, full.AdmittedTokens, full.OutputTokens, full.PrefixHitRate, full.Requests = known(900), known(1000), known(500), known(0.25), known(240)
+	full.ITL, full.TTFT = &v1alpha1.ObservedLatency{Mean: 20, P90: known(30)}, &v1alpha1.ObservedLatency{Mean: 80}
+	server := func(name string, groups ...v1alpha1.ObservedGroup) v1alpha1.ServerEntry {
+		return v1alpha1.ServerEntry{Name: name, Model: "m", Observation: &v1alpha1.Observation{Time: metav1.NewTime(time.Unix(1000, 0)), Groups: groups}}
+	}
+	snap := &Snapshot{System: v1alpha1.System{Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{
+		server("a", full, group("A", 16), group("B", 8)), server("b", group("A", 8)), server("none"), {Name: "unobserved", Model: "m"},
+	}}}}
+
+	blank := func(source string, batch int) estimation.Observation {
+		o := estimation.Unmeasured(source)
+		o.Time, o.Window, o.Replicas, o.Settled, o.MaxBatch = 995, 60, 2, true, batch
+		return o
+	}
+	first := blank("a 8/0", 8)
+	first.Running, first.RunningSD, first.Waiting, first.ArrivalRate, first.Admissions, first.Throughput, first.Preemptions = 10, 3, 0, 2, 2, 1, 0.1
+	first.InputTokens, first.OutputTokens, first.PrefixHitRate, first.Requests = 1000, 500, 0.25, 240
+	first.ITL, first.ITLP90, first.TTFT = 0.020, 0.030, 0.080
+	want := map[Pair][]estimation.Observation{
+		{"m", "A"}: {first, blank("a 16/0", 16), blank("b 8/0", 8)}, {"m", "B"}: {blank("a 8/0", 8)},
+	}
+	if diff := cmp.Diff(want, Observations(snap), cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-12, 0)); diff != "" {
+		t.Error(diff)
 	}
 }

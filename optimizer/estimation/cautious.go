@@ -39,7 +39,7 @@ func Cautious(p v1alpha1.Performance, at Point, probability float64) (v1alpha1.P
 	g := f.stated(p.Law)
 	c := conditions{
 		running: at.Running, runningSD: math.NaN(), input: at.InputTokens, output: at.OutputTokens, maxBatch: math.Inf(1),
-		budget: queueing.DefaultMaxBatchedTokens,
+		budget: queueing.DefaultMaxBatchedTokens, prefills: math.NaN(),
 	}
 	laws := f.laws()
 	logITL := func(x []float64) float64 {

@@ -23,14 +23,17 @@ type Observation struct {
 	Time float64
 	// Window in seconds over which was measured.
 	Window float64
-	// Replicas that were measured.
+	// Replicas that were measured, and whether they were all there for the whole window.
 	Replicas float64
+	Settled  bool
 	// Running requests per replica, mean over the window, and the standard deviation of their number over time.
 	Running, RunningSD float64
 	// Waiting requests per replica, mean over the window.
 	Waiting float64
 	// ArrivalRate and Throughput (completions) per replica in requests per second.
 	ArrivalRate, Throughput float64
+	// Admissions (first tokens) and Preemptions per replica and second.
+	Admissions, Preemptions float64
 	// InputTokens and OutputTokens per request.
 	InputTokens, OutputTokens float64
 	// PrefixHitRate is the share of prompt tokens found in the prefix cache, 0 to 1.
@@ -49,7 +52,7 @@ type Observation struct {
 func Unmeasured(source string) Observation {
 	nan := math.NaN()
 	return Observation{
-		Source: source, Time: nan, Window: nan, Replicas: nan, Running: nan, RunningSD: nan, Waiting: nan, ArrivalRate: nan, Throughput: nan,
+		Source: source, Time: nan, Window: nan, Replicas: nan, Running: nan, RunningSD: nan, Waiting: nan, ArrivalRate: nan, Throughput: nan, Admissions: nan, Preemptions: nan,
 		InputTokens: nan, OutputTokens: nan, PrefixHitRate: nan, TTFT: nan, ITL: nan, TTFTP90: nan, ITLP90: nan, Requests: nan,
 	}
 }

@@ -85,7 +85,7 @@ func TestInvert(t *testing.T) {
 func TestLatenciesAgreeWithClosedLoop(t *testing.T) {
 	law := queueing.Work{Alpha: 0.012, Beta: 4e-5, Gamma: 5e-8}
 	for _, n := range []float64{1, 10, 60} {
-		c := conditions{running: n, runningSD: math.NaN(), input: 800, output: 300, maxBatch: 256, budget: 8192}
+		c := conditions{prefills: math.NaN(), running: n, runningSD: math.NaN(), input: 800, output: 300, maxBatch: 256, budget: 8192}
 		itl, _ := c.latencies(law)
 		closed, err := queueing.Closed(law, queueing.Requests{InputTokens: 800, OutputTokens: 300}, queueing.Limits{MaxBatch: 256, MaxBatchedTokens: 8192}, n+1)
 		if err != nil {
@@ -103,7 +103,7 @@ func TestArrivalsFollowLittlesLaw(t *testing.T) {
 		"work": queueing.Work{Alpha: 0.012, Beta: 4e-5, Gamma: 5e-8}, "linear": queueing.Linear{Alpha: 0.012, Beta: 2e-4}, "roofline": roofline,
 	} {
 		for _, rate := range []float64{0.01, 1, 3, 5} {
-			c := conditions{running: math.NaN(), runningSD: math.NaN(), rate: rate, input: 800, output: 300, maxBatch: 256, budget: 8192}
+			c := conditions{prefills: math.NaN(), running: math.NaN(), runningSD: math.NaN(), rate: rate, input: 800, output: 300, maxBatch: 256, budget: 8192}
 			n := c.follows(law)
 			at := c
 			at.running = n
@@ -112,7 +112,7 @@ func TestArrivalsFollowLittlesLaw(t *testing.T) {
 				t.Errorf("%s, %v requests/s: %v run, Little's law says %v", name, rate, n, want)
 			}
 		}
-		c := conditions{running: math.NaN(), rate: 1e3, input: 800, output: 300, maxBatch: 64, budget: 8192, runningSD: math.NaN()}
+		c := conditions{prefills: math.NaN(), running: math.NaN(), rate: 1e3, input: 800, output: 300, maxBatch: 64, budget: 8192, runningSD: math.NaN()}
 		if n := c.follows(law); n != 64 {
 			t.Errorf("%s: %v run under overload, want the whole batch of 64", name, n)
 		}

@@ -13,6 +13,7 @@ const (
 	rangeArrivals = "arrivalRate"
 	rangeInput    = "inputTokens"
 	rangeOutput   = "outputTokens"
+	rangePrefills = "prefills"
 )
 
 // remembered is the number of observations over which the moments of the operating conditions are taken.
@@ -77,6 +78,9 @@ func (r *reading) quantities(o *Options) []quantity {
 	}
 	if r.input == 0 {
 		all = append(all[:1], all[2])
+	}
+	if !math.IsNaN(r.prefills) {
+		all = append(all, quantity{rangePrefills, &r.prefills, o.TokensNoise})
 	}
 	return all
 }

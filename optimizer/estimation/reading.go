@@ -28,7 +28,7 @@ func (o *Observation) read(options *Options, last *v1alpha1.SourceStatus) (readi
 	r := reading{
 		conditions: conditions{
 			running: o.Running, runningSD: o.RunningSD, rate: o.ArrivalRate, input: o.InputTokens, output: o.OutputTokens,
-			maxBatch: math.Inf(1), budget: queueing.DefaultMaxBatchedTokens,
+			maxBatch: math.Inf(1), budget: queueing.DefaultMaxBatchedTokens, prefills: max(o.Admissions, 1/maxRate) * o.ITL,
 		},
 		seconds: o.Time, logITL: math.Log(o.ITL), logTTFT: math.Log(o.TTFT),
 		itlNoise:  square(options.ITLNoise) + sampling(o.ITL, o.ITLP90, o.Requests, 0.2),
@@ -52,8 +52,15 @@ func (o *Observation) read(options *Options, last *v1alpha1.SourceStatus) (readi
 		r.logTTFT = math.NaN()
 		r.notes = append(r.notes, "ttft holds waiting for a place in the batch")
 	}
+	if o.Preemptions > tolerated*o.Admissions {
+		r.logITL, r.logTTFT = math.NaN(), math.NaN()
+		r.notes = append(r.notes, fmt.Sprintf("%.2g of %.2g requests/s were preempted and computed anew", o.Preemptions, o.Admissions))
+	}
 	return r, nil
 }
+
+// tolerated is the share of requests that may be preempted. A preempted request waits between two tokens, and is computed again.
+const tolerated = 0.02
 
 // readBatch says how sure the batch is. While the load moves, the window that latencies are measured over is not quite the one that the
 // batch is measured over; arrivals tell what a batch grows to and completions what it was, and the window lies between.
@@ -63,7 +70,7 @@ func (o *Observation) readBatch(r *reading, options *Options, last *v1alpha1.Sou
 		if last != nil && last.Running > 0 {
 			r.batchNoise += square(movingShare * math.Log(o.Running/last.Running))
 		}
-		if last != nil && last.Replicas > 0 && o.Replicas > 0 {
+		if last != nil && last.Replicas > 0 && o.Replicas > 0 && !o.Settled {
 			r.batchNoise += square(movingShare * math.Log(o.Replicas/last.Replicas))
 			r.running = crowded(o.Running, o.Replicas, last.Running, last.Replicas)
 		}
@@ -144,6 +151,8 @@ func (o *Observation) faults() error {
 	check("ttft", o.TTFT, unknownOr(o.TTFT, positive(o.TTFT, maxLatency)), "1e-7 to 1e7 seconds")
 	check("running", o.Running, unknownOr(o.Running, positive(o.Running, maxRunning)), "above 0, to 65536, where latencies were measured")
 	check("prefixHitRate", o.PrefixHitRate, unknownOr(o.PrefixHitRate, o.PrefixHitRate >= 0 && o.PrefixHitRate <= 1), "0 to 1")
+	check("admissions", o.Admissions, unknownOr(o.Admissions, o.Admissions >= 0 && o.Admissions <= maxRate), "0 to 1e7")
+	check("preemptions", o.Preemptions, unknownOr(o.Preemptions, o.Preemptions >= 0 && o.Preemptions <= maxRate), "0 to 1e7")
 	check("runningSD", o.RunningSD, unknownOr(o.RunningSD, o.RunningSD >= 0 && o.RunningSD <= maxRunning), "0 to 65536")
 	for _, c := range []struct {
 		field string

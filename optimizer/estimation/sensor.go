@@ -15,6 +15,7 @@ type conditions struct {
 	cached        float64 // share of input found in the prefix cache
 	maxBatch      float64 // +Inf where unknown
 	budget        float64 // tokens per iteration
+	prefills      float64 // that fell on an iteration, mean over iterations; NaN where it follows from the batch
 }
 
 // latencies predicts ITL and TTFT without a wait for a place, in seconds, of the batch that ran.
@@ -24,6 +25,9 @@ type conditions struct {
 //
 //	ITL  = T(seen decodes) + N/out · (what one prefill adds to an iteration),
 //	TTFT = delay + T(seen decodes) + own prefill + ITL/2, the last for the iteration in progress.
+//
+// N/out is that of a steady state. While a batch grows more prefills fall on an iteration, while it shrinks fewer, and where admissions are
+// counted their number is known.
 //
 // The older law [queueing.Linear] defines phases instead: ITL = α + β·N, TTFT = γ + δ·in·N.
 func (c conditions) latencies(law queueing.Law) (itl, ttft float64) {
@@ -35,7 +39,7 @@ func (c conditions) latencies(law queueing.Law) (itl, ttft float64) {
 		return l.Alpha + l.Beta*n, l.Gamma + l.Delta*c.input*(1-c.cached)*max(1, n)
 	}
 	idle, adds := c.parts(law, n)
-	itl = idle + n/c.output*adds
+	itl = idle + c.prefillsAt(n)*adds
 	ttft = idle + adds + itl/2
 	if in := c.input * (1 - c.cached); in > c.budget { // each further iteration that the budget forces repeats the decodes
 		ttft += (math.Ceil(in/c.budget) - 1) * idle
@@ -60,10 +64,18 @@ func (c conditions) parts(law queueing.Law, n float64) (idle, adds float64) {
 	if in <= 0 {
 		return idle, 0
 	}
-	together := max(1, n/c.output)
+	together := max(1, c.prefillsAt(n))
 	b.Prefills, b.PrefillTokens, b.PrefillContext = together, together*in, together*c.input
 	b.PrefillPairs = together * in * (c.input - in/2)
 	return idle, (law.IterationTime(b) - idle) / together
+}
+
+// prefillsAt is the number of prefills that fall on an iteration while n run.
+func (c conditions) prefillsAt(n float64) float64 {
+	if !math.IsNaN(c.prefills) {
+		return c.prefills
+	}
+	return n / c.output
 }
 
 // follows is the mean number that run in the steady state of the arrivals, by Little's law: the solution of N = rate · out · ITL(N), which
@@ -75,7 +87,7 @@ func (c conditions) follows(law queueing.Law) float64 {
 			return l.Alpha + l.Beta*n
 		}
 		idle, adds := c.parts(law, n)
-		return idle + n/c.output*adds
+		return idle + c.prefillsAt(n)*adds
 	}
 	tokens := c.rate * c.output
 	low, high := 0.0, most

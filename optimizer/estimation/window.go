@@ -28,6 +28,9 @@ func (r *reading) keep() v1alpha1.KeptObservation {
 			k.RunningSD = r.runningSD
 		}
 	}
+	if !math.IsNaN(r.prefills) {
+		k.Prefills = r.prefills
+	}
 	k.BatchVariance = r.batchNoise
 	if !math.IsInf(r.maxBatch, 0) {
 		k.MaxBatch = r.maxBatch
@@ -52,7 +55,7 @@ func recalled(k *v1alpha1.KeptObservation) reading {
 	r := reading{
 		conditions: conditions{
 			running: known(k.Running), runningSD: known(k.RunningSD), rate: k.ArrivalRate, input: k.InputTokens, output: k.OutputTokens,
-			cached: k.PrefixHitRate, maxBatch: known(k.MaxBatch), budget: k.MaxBatchedTokens,
+			cached: k.PrefixHitRate, maxBatch: known(k.MaxBatch), budget: k.MaxBatchedTokens, prefills: known(k.Prefills),
 		},
 		seconds: k.Seconds, logITL: math.Log(known(k.ITL)), logTTFT: math.Log(known(k.TTFT)), batchNoise: k.BatchVariance, itlNoise: k.ITLVariance, ttftNoise: k.TTFTVariance,
 	}

@@ -44,11 +44,11 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 	stale, missing := 0, 0
 	for _, p := range pods {
 		switch {
-		case p.metrics == nil || math.IsNaN(p.metrics[sampleAge]):
+		case p.metrics == nil || math.IsNaN(p.metrics.values[sampleAge]):
 			if p.readyFor > window {
 				missing++
 			}
-		case p.metrics[sampleAge] > staleAfter.Seconds():
+		case p.metrics.values[sampleAge] > staleAfter.Seconds():
 			stale++
 		default:
 			fresh = append(fresh, p.metrics)
@@ -69,14 +69,17 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 		in: ratio(counted, promptTokens, promptRequests), out: ratio(counted, generationTokens, generationRequests),
 		running: mean(fresh, running), waiting: mean(fresh, waiting), kvUsage: mean(fresh, kvUsage),
 	}
-	admitted := total(counted, ttftCount)
-	if math.IsNaN(admitted) {
-		admitted = l.completions
+	growth := func(now, then quantity) float64 {
+		return (known(total(fresh, now)) - known(total(counted, then))) / window.Seconds()
+	}
+	admitted := total(counted, admissions)
+	if math.IsNaN(admitted) { // not every engine counts first tokens
+		admitted = l.completions + growth(runningNow, runningThen)
 	}
 	if math.IsNaN(admitted) {
 		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of requests yet", len(fresh))}
 	}
-	l.arrivals = max(admitted+(known(total(fresh, waitingNow))-known(total(counted, waitingThen)))/window.Seconds(), 0)
+	l.arrivals = max(admitted+growth(waitingNow, waitingThen), 0)
 	unseen := float64(len(fresh)+stale+missing) / float64(len(fresh))
 	l.arrivals *= unseen
 	l.completions = known(l.completions) * unseen
@@ -87,7 +90,7 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 func total(pods []*PodMetrics, q quantity) float64 {
 	sum, n := 0.0, 0
 	for _, p := range pods {
-		if v := p[q]; !math.IsNaN(v) && !math.IsInf(v, 0) {
+		if v := p.value(q); !math.IsNaN(v) {
 			sum += v
 			n++
 		}
@@ -101,7 +104,7 @@ func total(pods []*PodMetrics, q quantity) float64 {
 func mean(pods []*PodMetrics, q quantity) float64 {
 	n := 0
 	for _, p := range pods {
-		if v := p[q]; !math.IsNaN(v) && !math.IsInf(v, 0) {
+		if v := p.value(q); !math.IsNaN(v) {
 			n++
 		}
 	}

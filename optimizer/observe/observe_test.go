@@ -30,12 +30,16 @@ const (
 
 // sampled are the measurements of a pod that serves 2 requests/s of 100 → 50 tokens; changes overwrite some.
 func sampled(changes map[quantity]float64) *PodMetrics {
-	m := &PodMetrics{
-		completions: 2, running: 10, waiting: 1, waitingNow: 5, waitingThen: 5, promptTokens: 200, promptRequests: 2, generationTokens: 100, generationRequests: 2,
-		ttftSum: 1, ttftCount: 2, itlSum: 2, itlCount: 100, kvUsage: 0.5, sampleAge: 1,
+	m := newPodMetrics()
+	for q, v := range map[quantity]float64{
+		completions: 2, admissions: 2, running: 10, runningNow: 10, runningThen: 10, waiting: 1, waitingNow: 5, waitingThen: 5,
+		promptTokens: 200, promptRequests: 2, generationTokens: 100, generationRequests: 2, ttftSum: 1, ttftCount: 2, itlSum: 2, itlCount: 100,
+		kvUsage: 0.5, sampleAge: 1,
+	} {
+		m.values[q] = v
 	}
 	for q, v := range changes {
-		m[q] = v
+		m.values[q] = v
 	}
 	return m
 }
@@ -60,8 +64,9 @@ func TestMeasure(t *testing.T) {
 		{"a queue that was not there before", []readPod{{sampled(map[quantity]float64{waitingNow: 60, waitingThen: nan}), time.Hour}}, nil, 3, ""},
 		{"load is never negative", []readPod{{sampled(map[quantity]float64{waitingThen: 1000}), time.Hour}}, nil, 0, ""},
 		{"overload: nothing completes", []readPod{{sampled(map[quantity]float64{completions: 0, waitingNow: 65}), time.Hour}}, nil, 3, ""},
-		{"zero is zero", []readPod{{sampled(map[quantity]float64{completions: 0, ttftCount: 0}), time.Hour}}, nil, 0, ""},
-		{"admissions unknown", []readPod{{sampled(map[quantity]float64{ttftCount: nan}), time.Hour}}, nil, 2, ""},
+		{"zero is zero", []readPod{{sampled(map[quantity]float64{completions: 0, admissions: 0}), time.Hour}}, nil, 0, ""},
+		{"admissions unknown", []readPod{{sampled(map[quantity]float64{admissions: nan}), time.Hour}}, nil, 2, ""},
+		{"admissions unknown, a growing batch", []readPod{{sampled(map[quantity]float64{admissions: nan, runningNow: 70}), time.Hour}}, nil, 3, ""},
 		{"infinite is not counted", []readPod{good, {sampled(map[quantity]float64{waitingNow: math.Inf(1), waitingThen: nan}), time.Hour}}, nil, 4, ""},
 		{"a pod that departed", []readPod{good}, []*PodMetrics{sampled(map[quantity]float64{waitingNow: nan})}, 4 - 5.0/60, ""},
 		{"half of the targets missing", []readPod{good, unseen}, nil, 4, ""},
@@ -72,7 +77,7 @@ func TestMeasure(t *testing.T) {
 		{"only a young pod", []readPod{young}, nil, 0, v1alpha1.ReasonNoMetrics},
 		{"all stale", []readPod{old, old}, nil, 0, v1alpha1.ReasonStaleMetrics},
 		{"NaN age", []readPod{{sampled(map[quantity]float64{sampleAge: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
-		{"no rate known", []readPod{{sampled(map[quantity]float64{completions: nan, ttftCount: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
+		{"no rate known", []readPod{{sampled(map[quantity]float64{completions: nan, admissions: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, f := measure(c.pods, c.departed, window, staleAfter)
@@ -126,7 +131,7 @@ func TestReadMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := m[types.NamespacedName{Namespace: "llm", Name: "a"}]
-	if len(m) != 1 || p == nil || p[completions] != 7 || !math.IsNaN(p[kvUsage]) {
+	if len(m) != 1 || p == nil || p.values[completions] != 7 || !math.IsNaN(p.values[kvUsage]) {
 		t.Errorf("read %v", m)
 	}
 	for name, answer := range map[string]func(string) (model.Value, error){
@@ -300,7 +305,9 @@ func TestObserveFaults(t *testing.T) {
 	}{
 		"Prometheus away": {func(r *Readings) { r.Metrics, r.MetricsFault = nil, errors.New("connection refused") }, v1alpha1.ReasonPrometheusUnreachable},
 		"no samples":      {func(r *Readings) { r.Metrics = Metrics{} }, v1alpha1.ReasonNoMetrics},
-		"stale samples":   {func(r *Readings) { r.Metrics[types.NamespacedName{Namespace: "llm", Name: "chat-1"}][sampleAge] = 1e4 }, v1alpha1.ReasonStaleMetrics},
+		"stale samples": {func(r *Readings) {
+			r.Metrics[types.NamespacedName{Namespace: "llm", Name: "chat-1"}].values[sampleAge] = 1e4
+		}, v1alpha1.ReasonStaleMetrics},
 	} {
 		o := Observe(readings(func(r *Readings) {
 			r.Resources.Servers[0].Status.Load = before
@@ -321,7 +328,7 @@ func TestLengthsAreRemembered(t *testing.T) {
 	o := Observe(readings(func(r *Readings) {
 		r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: v1alpha1.Load{AvgInTokens: 11, AvgOutTokens: 22}}
 		m := r.Metrics[types.NamespacedName{Namespace: "llm", Name: "chat-1"}]
-		m[promptRequests], m[generationRequests] = 0, 0
+		m.values[promptRequests], m.values[generationRequests] = 0, 0
 	}))
 	if l := o.Statuses["llm/chat"].Load; l.AvgInTokens != 11 || l.AvgOutTokens != 22 || l.ArrivalRate != 120 {
 		t.Errorf("load %+v", l)

@@ -6,7 +6,7 @@ package observe
 import (
 	"context"
 	"fmt"
-	"math"
+	"strconv"
 	"time"
 
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
@@ -14,12 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 )
-
-// PodMetrics are the measurements of one pod. A NaN was not measured.
-type PodMetrics [quantities]float64
-
-// Metrics are the measurements of all pods at one time.
-type Metrics map[types.NamespacedName]*PodMetrics
 
 // Querier is what is asked of Prometheus.
 type Querier interface {
@@ -34,11 +28,11 @@ const lengthWindows = 4
 
 // ReadMetrics asks Prometheus for the measurements of all pods over the window that ends at now.
 func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Duration) (Metrics, error) {
-	expressions := queries(model.Duration(window).String(), model.Duration(lengthWindows*window).String())
-	var answers [quantities]model.Vector
+	values, histograms := expressions(model.Duration(window).String(), model.Duration(lengthWindows*window).String())
+	answers := make([]model.Vector, len(values)+len(histograms))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(concurrentQueries)
-	for i, expression := range expressions {
+	ask := func(i int, expression string) {
 		g.Go(func() error {
 			value, _, err := q.Query(ctx, expression, now)
 			if err != nil {
@@ -52,26 +46,58 @@ func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Dura
 			return nil
 		})
 	}
+	for i, expression := range values {
+		ask(i, expression)
+	}
+	for i, expression := range histograms {
+		ask(len(values)+i, expression)
+	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	m := Metrics{}
-	for i, vector := range answers {
-		for _, sample := range vector {
-			m.pod(sample.Metric)[i] = float64(sample.Value)
+	for i := range values {
+		for _, sample := range answers[i] {
+			m.pod(sample.Metric).values[i] = number64(quantity(i), sample)
+		}
+	}
+	for i := range histograms {
+		for _, sample := range answers[len(values)+i] {
+			m.pod(sample.Metric).bucket(distribution(i), sample)
 		}
 	}
 	return m, nil
+}
+
+// number64 is the number that a sample stands for. vLLM writes the size of its cache into labels.
+func number64(q quantity, s *model.Sample) float64 {
+	if q == kvTokens {
+		blocks, err := strconv.ParseFloat(string(s.Metric["num_gpu_blocks"]), 64)
+		size, err2 := strconv.ParseFloat(string(s.Metric["block_size"]), 64)
+		if err == nil && err2 == nil {
+			return blocks * size
+		}
+	}
+	return float64(s.Value)
+}
+
+// bucket takes in a bucket. One without a bound is none.
+func (p *PodMetrics) bucket(d distribution, s *model.Sample) {
+	bound, err := strconv.ParseFloat(string(s.Metric["le"]), 64)
+	if err != nil {
+		return
+	}
+	if p.histograms[d] == nil {
+		p.histograms[d] = histogram{}
+	}
+	p.histograms[d][bound] = float64(s.Value)
 }
 
 func (m Metrics) pod(labels model.Metric) *PodMetrics {
 	key := types.NamespacedName{Namespace: string(labels["namespace"]), Name: string(labels["pod"])}
 	p, ok := m[key]
 	if !ok {
-		p = new(PodMetrics)
-		for i := range p {
-			p[i] = math.NaN()
-		}
+		p = newPodMetrics()
 		m[key] = p
 	}
 	return p

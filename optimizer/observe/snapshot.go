@@ -118,6 +118,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 		st.Measured = &v1alpha1.Latencies{TTFT: v1alpha1.Milliseconds(known(l.ttft)), ITL: v1alpha1.Milliseconds(known(l.itl))}
 	}
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
+	e.Observation.Groups = r.groups(v, pods)
 	e.CurrentAlloc = specification.Current(&st)
 	return st
 }

@@ -149,6 +149,9 @@ type KeptObservation struct {
 	MaxBatch float64 `json:"maxBatch,omitempty"`
 	// +optional
 	MaxBatchedTokens float64 `json:"maxBatchedTokens,omitempty"`
+	// Prefills that fell on an iteration, 0 where that follows from the batch.
+	// +optional
+	Prefills float64 `json:"prefills,omitempty"`
 	// BatchVariance is the variance of the logarithm of the number that run.
 	// +optional
 	BatchVariance float64 `json:"batchVariance,omitempty"`

@@ -91,10 +91,60 @@ type Observation struct {
 	KVUsage *float64 `json:"kvUsage,omitempty"`
 	// Parts are the pods of the server by accelerator, with the limits they were started with.
 	Parts []ObservedPart `json:"parts,omitempty"`
+	// Groups are the measurements of its replicas, those that are alike together.
+	Groups []ObservedGroup `json:"groups,omitempty"`
 	// Fault says why the load is missing, as a condition reason; empty where the load is known.
 	Fault string `json:"fault,omitempty"`
 	// Detail explains the fault to a person.
 	Detail string `json:"detail,omitempty"`
+}
+
+// ObservedGroup is what was measured of those replicas of a server that are alike (on one accelerator, started with the same limits) and
+// were ready for the whole window, so that a mean over them is of none that came or went meanwhile. What is absent was not measured.
+type ObservedGroup struct {
+	// Accelerator the replicas run on, and the limits they were started with, 0 where they say none.
+	Accelerator      string `json:"accelerator"`
+	MaxBatchSize     int    `json:"maxBatchSize,omitempty"`
+	MaxBatchedTokens int    `json:"maxBatchedTokens,omitempty"`
+	// Replicas that were measured, and the engines in each of them.
+	Replicas int `json:"replicas"`
+	Engines  int `json:"engines,omitempty"`
+	// WindowSeconds that was measured over, and AgeSeconds of the oldest of the replicas' newest samples.
+	WindowSeconds float64 `json:"windowSeconds"`
+	AgeSeconds    float64 `json:"ageSeconds"`
+	// Running requests per engine, mean over the tokens that they yielded, and the standard deviation of their number over time.
+	Running   *float64 `json:"running,omitempty"`
+	RunningSD *float64 `json:"runningSD,omitempty"`
+	// Waiting requests per engine, mean over the window.
+	Waiting *float64 `json:"waiting,omitempty"`
+	// Admissions (first tokens), Throughput (completions) and Preemptions per engine in requests per minute.
+	Admissions  *float64 `json:"admissions,omitempty"`
+	Throughput  *float64 `json:"throughput,omitempty"`
+	Preemptions *float64 `json:"preemptions,omitempty"`
+	// AdmittedTokens are the prompt tokens of a request whose first token came within the window.
+	AdmittedTokens *float64 `json:"admittedTokens,omitempty"`
+	// InputTokens and OutputTokens per request and their standard deviations, over a longer window.
+	InputTokens    *float64 `json:"inputTokens,omitempty"`
+	OutputTokens   *float64 `json:"outputTokens,omitempty"`
+	InputTokensSD  *float64 `json:"inputTokensSD,omitempty"`
+	OutputTokensSD *float64 `json:"outputTokensSD,omitempty"`
+	// PrefixHitRate is the share of prompt tokens found in the prefix cache, 0 to 1.
+	PrefixHitRate *float64 `json:"prefixHitRate,omitempty"`
+	// KVUsage is the used share of the KV cache, 0 to 1, mean; KVTokens its size in tokens per engine, that of the smallest.
+	KVUsage  *float64 `json:"kvUsage,omitempty"`
+	KVTokens *float64 `json:"kvTokens,omitempty"`
+	// TTFT and ITL in ms.
+	TTFT *ObservedLatency `json:"ttft,omitempty"`
+	ITL  *ObservedLatency `json:"itl,omitempty"`
+	// Requests that had their first token within the window.
+	Requests *float64 `json:"requests,omitempty"`
+}
+
+// ObservedLatency is the distribution of a latency in ms; percentiles are interpolated in a histogram, and absent where there is none.
+type ObservedLatency struct {
+	Mean float64  `json:"mean"`
+	P90  *float64 `json:"p90,omitempty"`
+	P99  *float64 `json:"p99,omitempty"`
 }
 
 // ObservedPart counts the pods of a server on one accelerator.

@@ -1,0 +1,225 @@
+package observe
+
+import (
+	"fmt"
+	"strings"
+)
+
+// query is PromQL that yields a number for every pod, for those versions of an engine that have its metrics. $window and $long stand for the
+// window of the measurement and the longer one of the lengths of requests.
+type query struct {
+	promql string
+	// versions of the engine, empty for all.
+	versions string
+}
+
+// by is what every expression groups by.
+const by = "by (namespace, pod)"
+
+// rate of a counter, over all series of a pod.
+func rate(name, versions string) query {
+	return query{fmt.Sprintf("sum %s (rate(%s[$window]))", by, name), versions}
+}
+
+// long is a rate over the longer window. Lengths are of requests that finished, and those that finish first after load has risen are the
+// short ones.
+func long(name, versions string) query {
+	return query{fmt.Sprintf("sum %s (rate(%s[$long]))", by, name), versions}
+}
+
+// level is the mean of a gauge over the window, added up over the engines of a pod.
+func level(name, versions string) query {
+	return query{fmt.Sprintf("sum %s (avg_over_time(%s[$window]))", by, name), versions}
+}
+
+// share is the mean of a gauge over the window, and over the engines of a pod.
+func share(name, versions string) query {
+	return query{fmt.Sprintf("avg %s (avg_over_time(%s[$window]))", by, name), versions}
+}
+
+// buckets of a histogram as rates.
+func buckets(name, window, versions string) query {
+	return query{fmt.Sprintf("sum by (namespace, pod, le) (rate(%s_bucket[%s]))", name, window), versions}
+}
+
+// hits is the share that hits have in queries.
+func hits(found, asked, versions string) query {
+	return query{fmt.Sprintf("sum %s (rate(%s[$window])) / sum %s (rate(%s[$window]))", by, found, by, asked), versions}
+}
+
+// plain PromQL, in which $by stands for the grouping.
+func plain(promql, versions string) query {
+	return query{strings.ReplaceAll(promql, "$by", by), versions}
+}
+
+// engine is how an inference engine shows what it does. The queries of a quantity are in order of preference: of several versions' names that
+// a server exposes at once the first counts. What an engine does not expose has none.
+type engine struct {
+	name string
+	// source of the names.
+	source        string
+	values        map[quantity][]query
+	distributions map[distribution][]query
+}
+
+// queue adds what follows from the gauges of running and waiting requests.
+func (e engine) queue(runningGauge, waitingGauge string) engine {
+	e.values[running] = []query{level(runningGauge, "")}
+	e.values[runningVariance] = []query{plain(fmt.Sprintf("sum $by (stdvar_over_time(%s[$window]))", runningGauge), "")}
+	e.values[engineCount] = []query{plain(fmt.Sprintf("count $by (%s)", runningGauge), "")}
+	e.values[waiting] = []query{level(waitingGauge, "")}
+	// What is there now and what was there when the window began: the difference came in and did not leave.
+	for _, g := range []struct {
+		now, then quantity
+		gauge     string
+	}{{runningNow, runningThen, runningGauge}, {waitingNow, waitingThen, waitingGauge}} {
+		e.values[g.now] = []query{plain(fmt.Sprintf("sum $by (%s)", g.gauge), "")}
+		e.values[g.then] = []query{plain(fmt.Sprintf("sum $by (%s offset $window)", g.gauge), "")}
+	}
+	e.values[sampleAge] = []query{plain(fmt.Sprintf("time() - max $by (timestamp(%s))", runningGauge), "")}
+	return e
+}
+
+// latency adds the sums, counts and buckets of a histogram of seconds.
+func (e engine) latency(sum, count quantity, d distribution, name, versions string) engine {
+	e.values[sum] = append(e.values[sum], rate(name+"_sum", versions))
+	e.values[count] = append(e.values[count], rate(name+"_count", versions))
+	e.distributions[d] = append(e.distributions[d], buckets(name, "$window", versions))
+	return e
+}
+
+// lengths adds the sums, counts and buckets of a histogram of tokens per request.
+func (e engine) lengths(sum, count quantity, d distribution, name, versions string) engine {
+	e.values[sum] = append(e.values[sum], long(name+"_sum", versions))
+	e.values[count] = append(e.values[count], long(name+"_count", versions))
+	e.distributions[d] = append(e.distributions[d], buckets(name, "$long", versions))
+	return e
+}
+
+// engines that are understood. A pod is measured by whatever of these it exposes.
+func engines() []engine {
+	return []engine{vllm(), sglang(), tgi(), tensorRT(), triton()}
+}
+
+// empty table of an engine.
+func empty(name, source string) engine {
+	return engine{name: name, source: source, values: map[quantity][]query{}, distributions: map[distribution][]query{}}
+}
+
+func vllm() engine {
+	e := empty("vLLM", "vllm/v1/metrics/loggers.py, vllm/engine/metrics.py (V0) of github.com/vllm-project/vllm")
+	e = e.queue("vllm:num_requests_running", "vllm:num_requests_waiting")
+	e = e.latency(ttftSum, ttftCount, ttftDistribution, "vllm:time_to_first_token_seconds", "")
+	e = e.latency(itlSum, itlCount, itlDistribution, "vllm:inter_token_latency_seconds", "from 0.10.2")
+	e = e.latency(itlSum, itlCount, itlDistribution, "vllm:time_per_output_token_seconds", "to 0.12")
+	e = e.lengths(promptTokens, promptRequests, promptDistribution, "vllm:request_prompt_tokens", "")
+	e = e.lengths(generationTokens, generationRequests, generationDistribution, "vllm:request_generation_tokens", "")
+	e.values[completions] = []query{rate("vllm:request_success_total", "")}
+	e.values[admissions] = []query{rate("vllm:time_to_first_token_seconds_count", "")}
+	e.values[preemptions] = []query{rate("vllm:num_preemptions_total", "")}
+	e.values[prefillTokens] = []query{rate("vllm:prompt_tokens_total", "")}
+	e.values[prefixHitRate] = []query{
+		hits("vllm:prefix_cache_hits_total", "vllm:prefix_cache_queries_total", "from 0.9.2"),
+		hits("vllm:gpu_prefix_cache_hits_total", "vllm:gpu_prefix_cache_queries_total", "to 0.11, V1"),
+		plain("avg $by (avg_over_time(vllm:gpu_prefix_cache_hit_rate[$window]) >= 0)", "to 0.10, V0"), // -1 where the cache is off
+	}
+	e.values[kvUsage] = []query{share("vllm:kv_cache_usage_perc", "from 0.9.2"), share("vllm:gpu_cache_usage_perc", "to 0.11")}
+	e.values[kvTokens] = []query{plain("max by (namespace, pod, block_size, num_gpu_blocks) (vllm:cache_config_info)", "")}
+	return e
+}
+
+func sglang() engine {
+	e := empty("SGLang", "python/sglang/srt/metrics/collector.py of github.com/sgl-project/sglang, docs.sglang.io/references/production_metrics")
+	e = e.queue("sglang:num_running_reqs", "sglang:num_queue_reqs")
+	e = e.latency(ttftSum, ttftCount, ttftDistribution, "sglang:time_to_first_token_seconds", "")
+	e = e.latency(itlSum, itlCount, itlDistribution, "sglang:inter_token_latency_seconds", "from 0.4.7")
+	e = e.latency(itlSum, itlCount, itlDistribution, "sglang:time_per_output_token_seconds", "to 0.4.6")
+	e.values[completions] = []query{rate("sglang:e2e_request_latency_seconds_count", ""), rate("sglang:num_requests_total", "")}
+	e.values[admissions] = []query{rate("sglang:time_to_first_token_seconds_count", "")}
+	e.values[prefillTokens] = []query{rate("sglang:prompt_tokens_total", "")}
+	// There is no histogram of lengths: tokens and requests are counted apart.
+	e.values[promptTokens] = []query{long("sglang:prompt_tokens_total", "")}
+	e.values[promptRequests] = []query{long("sglang:num_requests_total", ""), long("sglang:e2e_request_latency_seconds_count", "")}
+	e.values[generationTokens] = []query{long("sglang:generation_tokens_total", "")}
+	e.values[generationRequests] = e.values[promptRequests]
+	e.values[prefixHitRate] = []query{
+		hits("sglang:cached_tokens_total", "sglang:prompt_tokens_total", "from 0.4.4"), share("sglang:cache_hit_rate", ""),
+	}
+	e.values[kvUsage] = []query{share("sglang:token_usage", "")}
+	e.values[kvTokens] = []query{plain("max $by (sglang:max_total_num_tokens)", "from 0.5")}
+	return e
+}
+
+func tgi() engine {
+	e := empty("TGI", "router and docs/source/reference/metrics.md of github.com/huggingface/text-generation-inference")
+	e = e.queue("tgi_batch_current_size", "tgi_queue_size")
+	// The mean over the tokens of each request. There is no first token in its metrics, so that TTFT is not measured.
+	e = e.latency(itlSum, itlCount, itlDistribution, "tgi_request_mean_time_per_token_duration", "")
+	e = e.lengths(promptTokens, promptRequests, promptDistribution, "tgi_request_input_length", "")
+	e = e.lengths(generationTokens, generationRequests, generationDistribution, "tgi_request_generated_tokens", "")
+	e.values[completions] = []query{rate("tgi_request_success", "")}
+	return e
+}
+
+func tensorRT() engine {
+	e := empty("TensorRT-LLM", "tensorrt_llm/metrics/collector.py of github.com/NVIDIA/TensorRT-LLM (trtllm-serve)")
+	e = e.queue("trtllm_num_active_requests", "trtllm_server_queue_length")
+	e = e.latency(ttftSum, ttftCount, ttftDistribution, "trtllm_time_to_first_token_seconds", "from 1.0")
+	e = e.latency(itlSum, itlCount, itlDistribution, "trtllm_time_per_output_token_seconds", "from 1.0")
+	e.values[completions] = []query{rate("trtllm_request_success_total", "from 1.0")}
+	// Its histograms are filled when a request has finished; there is no count of first tokens as they come.
+	e.values[promptTokens] = []query{long("trtllm_prompt_tokens_total", "from 1.3")}
+	e.values[promptRequests] = []query{long("trtllm_request_success_total", "from 1.3")}
+	e.values[prefixHitRate] = []query{hits("trtllm_prompt_cached_tokens_total", "trtllm_prompt_tokens_total", "from 1.3"), share("trtllm_kv_cache_hit_rate", "from 1.0")}
+	e.values[kvUsage] = []query{share("trtllm_kv_cache_utilization", "from 1.0")}
+	return e
+}
+
+func triton() engine {
+	e := empty("Triton with TensorRT-LLM", "docs/user_guide/metrics.md of github.com/triton-inference-server/server, README of its tensorrtllm_backend")
+	e = e.queue(`nv_trt_llm_request_metrics{request_type="scheduled"}`, `nv_trt_llm_request_metrics{request_type="waiting"}`)
+	e = e.lengths(promptTokens, promptRequests, promptDistribution, "nv_llm_input_token_len", "from 24.08")
+	e = e.lengths(generationTokens, generationRequests, generationDistribution, "nv_llm_output_token_len", "from 24.08")
+	e.values[completions] = []query{rate(`nv_inference_request_success{model="tensorrt_llm"}`, "")}
+	e.values[kvUsage] = []query{share(`nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction"}`, "")}
+	e.values[kvTokens] = []query{plain(`max $by (nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="max"}) * `+
+		`max $by (nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="tokens_per"})`, "")}
+	// The histogram of first responses is in milliseconds and has to be asked for in the model's configuration.
+	e.values[ttftSum] = []query{plain(`sum $by (rate(nv_inference_first_response_histogram_ms_sum{model="tensorrt_llm"}[$window])) / 1000`, "from 24.10")}
+	e.values[ttftCount] = []query{rate(`nv_inference_first_response_histogram_ms_count{model="tensorrt_llm"}`, "from 24.10")}
+	e.values[admissions] = e.values[ttftCount]
+	return e
+}
+
+// expressions are the queries of all engines joined, one for each quantity and distribution: Prometheus answers for each pod with the first
+// that it has series of. They are written for the given windows.
+func expressions(window, longWindow string) (values [quantities]string, histograms [distributions]string) {
+	all := engines()
+	in := strings.NewReplacer("$window", window, "$long", longWindow)
+	for q := range values {
+		var parts []string
+		for _, e := range all {
+			for _, p := range e.values[quantity(q)] {
+				parts = append(parts, in.Replace(p.promql))
+			}
+		}
+		values[q] = strings.Join(parts, " or ")
+	}
+	for d := range histograms {
+		var parts []string
+		for _, e := range all {
+			// Buckets of two histograms must not be mixed, hence a pod's are all of the first.
+			var before []string
+			for _, p := range e.distributions[distribution(d)] {
+				promql := in.Replace(p.promql)
+				before = append(before, promql)
+				if i := len(before) - 1; i > 0 {
+					promql = fmt.Sprintf("(%s unless on (namespace, pod) (%s))", promql, strings.Join(before[:i], " or "))
+				}
+				parts = append(parts, promql)
+			}
+		}
+		histograms[d] = strings.Join(parts, " or ")
+	}
+	return values, histograms
+}

@@ -1,0 +1,153 @@
+package observe
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// groups are the measurements of a server's pods, those together that are alike. Only pods count that were ready, and measured, for the
+// whole window: the batch of one that came meanwhile would be that of its own part of the window, and its latencies those of another.
+func (r *Readings) groups(v *view, pods []*corev1.Pod) []v1alpha1.ObservedGroup {
+	var groups []v1alpha1.ObservedGroup
+	var members [][]*PodMetrics
+	for _, p := range pods {
+		since, ready := readySince(p)
+		m := r.Metrics[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}]
+		accelerator := v.accelerator(p)
+		if !ready || accelerator == "" || r.Now.Sub(since) < r.Window || m == nil || !(m.values[sampleAge] <= r.StaleAfter.Seconds()) {
+			continue
+		}
+		g := v1alpha1.ObservedGroup{
+			Accelerator: accelerator, MaxBatchSize: number(p.Annotations[v1alpha1.MaxNumSeqsAnnotation]),
+			MaxBatchedTokens: number(p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]), WindowSeconds: r.Window.Seconds(),
+		}
+		i := slices.IndexFunc(groups, func(o v1alpha1.ObservedGroup) bool { return compareGroups(o, g) == 0 })
+		if i < 0 {
+			groups, members = append(groups, g), append(members, nil)
+			i = len(groups) - 1
+		}
+		members[i] = append(members[i], m)
+	}
+	for i := range groups {
+		measureGroup(&groups[i], members[i])
+	}
+	slices.SortFunc(groups, compareGroups)
+	return groups
+}
+
+func compareGroups(a, b v1alpha1.ObservedGroup) int {
+	return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), cmp.Compare(a.MaxBatchSize, b.MaxBatchSize), cmp.Compare(a.MaxBatchedTokens, b.MaxBatchedTokens))
+}
+
+// measureGroup fills in what was measured of the pods of a group.
+func measureGroup(g *v1alpha1.ObservedGroup, pods []*PodMetrics) {
+	g.Replicas = len(pods)
+	engines := 0.0
+	for _, p := range pods {
+		engines += p.engines()
+		g.AgeSeconds = max(g.AgeSeconds, p.values[sampleAge])
+	}
+	g.Engines = int(math.Round(engines / float64(len(pods))))
+	perEngine := func(q quantity) float64 { return total(pods, q) / engines }
+	g.Running, g.RunningSD = batch(pods)
+	g.Waiting = pointer(perEngine(waiting))
+	g.Admissions = perMinute(perEngine(admissions))
+	g.Throughput = perMinute(perEngine(completions))
+	g.Preemptions = perMinute(perEngine(preemptions))
+	g.AdmittedTokens = pointer(ratio(pods, prefillTokens, admissions))
+	in, out := ratio(pods, promptTokens, promptRequests), ratio(pods, generationTokens, generationRequests)
+	g.InputTokens, g.OutputTokens = pointer(in), pointer(out)
+	g.InputTokensSD = pointer(together(pods, promptDistribution).sd(in))
+	g.OutputTokensSD = pointer(together(pods, generationDistribution).sd(out))
+	g.PrefixHitRate = pointer(weighted(pods, prefixHitRate, promptTokens))
+	g.KVUsage, g.KVTokens = pointer(mean(pods, kvUsage)), pointer(least(pods, kvTokens))
+	g.TTFT = latencyOf(pods, ttftSum, ttftCount, ttftDistribution)
+	g.ITL = latencyOf(pods, itlSum, itlCount, itlDistribution)
+	g.Requests = pointer(total(pods, ttftCount) * g.WindowSeconds)
+}
+
+// engines in the pod, at least one.
+func (p *PodMetrics) engines() float64 {
+	if n := p.value(engineCount); n > 1 {
+		return n
+	}
+	return 1
+}
+
+// batch is the mean number of requests that ran on an engine, and its standard deviation over time. The ITL of a group is a mean over tokens,
+// and so is this: of an engine that yields twice as many tokens, twice as many are in the mean.
+func batch(pods []*PodMetrics) (n, sd *float64) {
+	sum, variance, weight := 0.0, 0.0, 0.0
+	for _, p := range pods {
+		r, v, w, e := p.value(running), p.value(runningVariance), p.value(itlCount), p.engines()
+		if math.IsNaN(r) {
+			continue
+		}
+		if math.IsNaN(w) {
+			w = r
+		}
+		sum += w * r / e
+		variance += w * v / e
+		weight += w
+	}
+	if !(weight > 0) {
+		return pointer(mean(pods, running)), nil
+	}
+	return pointer(sum / weight), pointer(math.Sqrt(variance / weight))
+}
+
+// weighted mean of a quantity over the pods that measured it.
+func weighted(pods []*PodMetrics, q, by quantity) float64 {
+	sum, weight := 0.0, 0.0
+	for _, p := range pods {
+		if v, w := p.value(q), p.value(by); !math.IsNaN(v) && w > 0 {
+			sum += v * w
+			weight += w
+		}
+	}
+	return sum / weight
+}
+
+// least of a quantity over the pods that measured it; NaN where none did.
+func least(pods []*PodMetrics, q quantity) float64 {
+	least := math.NaN()
+	for _, p := range pods {
+		if v := p.value(q); !math.IsNaN(v) && !(v >= least) {
+			least = v
+		}
+	}
+	return least
+}
+
+func together(pods []*PodMetrics, d distribution) histogram {
+	all := make([]histogram, len(pods))
+	for i, p := range pods {
+		all[i] = p.histograms[d]
+	}
+	return merged(all)
+}
+
+func latencyOf(pods []*PodMetrics, sum, count quantity, d distribution) *v1alpha1.ObservedLatency {
+	mean := ratio(pods, sum, count)
+	if math.IsNaN(mean) {
+		return nil
+	}
+	h := together(pods, d)
+	return &v1alpha1.ObservedLatency{
+		Mean: v1alpha1.Milliseconds(mean), P90: pointer(v1alpha1.Milliseconds(h.quantile(0.90))), P99: pointer(v1alpha1.Milliseconds(h.quantile(0.99))),
+	}
+}
+
+func perMinute(rate float64) *float64 {
+	if math.IsNaN(rate) {
+		return nil
+	}
+	return pointer(v1alpha1.PerMinute(rate))
+}
