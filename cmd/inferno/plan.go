@@ -141,20 +141,25 @@ func writeJSON(file string, v any) error {
 }
 
 func printPlan(out io.Writer, format string, system *v1alpha1.System, plan *v1alpha1.Solution) error {
-	switch format {
-	case "json":
+	if format == "table" {
+		return printTable(out, system, plan)
+	}
+	return writeAs(out, format, plan)
+}
+
+// writeAs writes a value as json or yaml.
+func writeAs(out io.Writer, format string, v any) error {
+	if format == "json" {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
-		return e.Encode(plan)
-	case "yaml":
-		data, err := yaml.Marshal(plan)
-		if err != nil {
-			return err
-		}
-		_, err = out.Write(data)
+		return e.Encode(v)
+	}
+	data, err := yaml.Marshal(v)
+	if err != nil {
 		return err
 	}
-	return printTable(out, system, plan)
+	_, err = out.Write(data)
+	return err
 }
 
 // printTable writes a plan for people: a line for every server by priority, class and name, then the servers that are not served and why.

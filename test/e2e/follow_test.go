@@ -10,12 +10,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/api"
+	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/cmd/inferno/doctor"
+	"github.com/llm-inferno/inferno/manifests"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -29,6 +35,7 @@ func TestFollowsThePlan(t *testing.T) {
 
 	t.Run("load up and down", func(t *testing.T) { s.t = t; loadUpAndDown(s) })
 	t.Run("limits reach the pods", func(t *testing.T) { s.t = t; limitsReachThePods(s) })
+	t.Run("the doctor finds what is wrong", func(t *testing.T) { s.t = t; consultDoctor(s) })
 	t.Run("new limits reach running pods", func(t *testing.T) { s.t = t; newLimits(s) })
 	t.Run("a server of an unknown model harms no other", func(t *testing.T) { s.t = t; unknownModel(s) })
 	t.Run("programs that die lose nothing", func(t *testing.T) { s.t = t; restarts(s) })
@@ -105,6 +112,62 @@ func limitsReachThePods(s *system) {
 	for pod, fault := range s.Fleet.Report().Faults {
 		s.t.Errorf("pod %s cannot serve: %s", pod, fault)
 	}
+}
+
+// consultDoctor asks it about the cluster as it is, and with an autoscaler that cannot follow.
+func consultDoctor(s *system) {
+	prometheus, err := api.NewClient(api.Config{Address: s.PrometheusURL()})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	faults := func(ctx context.Context) ([]string, error) {
+		cluster, err := doctor.Read(ctx, doctor.Source{
+			Client: s.Client, Now: time.Now(), Namespace: namespace, Installed: manifests.Namespace, Prometheus: promv1.NewAPI(prometheus), Window: 8 * time.Second,
+		})
+		if err != nil {
+			return nil, err
+		}
+		var list []string
+		for _, f := range doctor.Examine(cluster, doctor.Options{SchedulerNames: []string{"inferno-scheduler"}}) {
+			if f.Severity == doctor.Fault {
+				list = append(list, f.Object+": "+f.Problem)
+			}
+		}
+		return list, nil
+	}
+	want := func(parts ...string) {
+		s.t.Helper()
+		s.eventually(fmt.Sprintf("the doctor finds %q", parts), func(ctx context.Context) error {
+			got, err := faults(ctx)
+			if err == nil && len(got) != len(parts) {
+				err = fmt.Errorf("it finds %q", got)
+			}
+			for i := 0; err == nil && i < len(parts); i++ {
+				if !strings.Contains(got[i], parts[i]) {
+					err = fmt.Errorf("it finds %q", got)
+				}
+			}
+			return err
+		})
+	}
+	want()
+	hpa := &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: namespace}}
+	s.patch(hpa, `{"spec":{"behavior":{"scaleUp":{"selectPolicy":"Disabled"}}}}`)
+	want("hpa/llm/chat: behavior.scaleUp.selectPolicy is Disabled")
+	s.patch(hpa, `{"spec":{"behavior":{"scaleUp":{"selectPolicy":"Max"}}}}`)
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "inferno-adapter-auth-delegator"}}
+	if err := s.Client.Get(s.t.Context(), client.ObjectKeyFromObject(binding), binding); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.Client.Delete(s.t.Context(), binding.DeepCopy()); err != nil {
+		s.t.Fatal(err)
+	}
+	want("account/inferno-system/inferno-adapter: may not create authentication.k8s.io/tokenreviews")
+	binding.ResourceVersion = ""
+	if err := s.Client.Create(s.t.Context(), binding); err != nil {
+		s.t.Fatal(err)
+	}
+	want()
 }
 
 // newLimits gives the server another token budget: pods that start with it replace the others, and ready ones never fall below the plan.

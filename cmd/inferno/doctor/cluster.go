@@ -1,0 +1,175 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/metricsadapter"
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// lateIntervals is how many intervals may pass without a cycle.
+const lateIntervals = 3
+
+// optimizer tells what keeps the loop from planning.
+func (r *report) optimizer(c *Cluster) {
+	if len(c.Optimizers) == 0 {
+		r.fault("optimizer", "there is none: nothing is planned", "create an Optimizer; manifests/samples/cluster.yaml has one")
+		return
+	}
+	for i := range c.Optimizers {
+		o := &c.Optimizers[i]
+		object := "optimizer/" + o.Name
+		if len(c.Optimizers) > 1 {
+			r.warn(object, fmt.Sprintf("there are %d Optimizers, and only the oldest drives the loop", len(c.Optimizers)), "delete all but one")
+		}
+		switch {
+		case o.Spec.Suspend:
+			r.fault(object, "spec.suspend: true: plans stay as they are", "set it to false")
+			continue
+		case o.Spec.DryRun:
+			r.fault(object, "spec.dryRun: true: plans are not written", "set it to false")
+		}
+		if bad := falseCondition(o.Status.Conditions, v1alpha1.ConditionReady); bad != nil {
+			r.fault(object, fmt.Sprintf("Ready is False (%s): %s", bad.Reason, bad.Message), "see the log of inferno-optimizer")
+		}
+		interval := o.Spec.Interval.Duration
+		if interval <= 0 {
+			interval = 30 * time.Second
+		}
+		switch last := o.Status.LastCycle; {
+		case last == nil:
+			r.fault(object, "no cycle ran yet", "see whether inferno-optimizer runs and leads")
+		case c.Now.Sub(last.Time.Time) > lateIntervals*interval+time.Minute:
+			r.fault(object, fmt.Sprintf("the last cycle began %s ago, the interval is %s", c.Now.Sub(last.Time.Time).Round(time.Second), interval),
+				"see whether inferno-optimizer runs and leads")
+		}
+	}
+}
+
+// fleet tells which accelerators no node carries.
+func (r *report) fleet(c *Cluster) {
+	if len(c.Accelerators) == 0 {
+		r.fault("accelerator", "there is none: no plan can name one", "create an Accelerator for each type of card; manifests/samples/cluster.yaml has some")
+	}
+	for i := range c.Accelerators {
+		a := &c.Accelerators[i]
+		if bad := falseCondition(a.Status.Conditions, v1alpha1.ConditionReady); bad != nil {
+			r.warn("accelerator/"+a.Name, fmt.Sprintf("Ready is False (%s): %s", bad.Reason, bad.Message), "set spec.productNames to the product labels of its nodes, or add nodes")
+		}
+	}
+}
+
+// server tells why a Server has no plan that can be followed.
+func (r *report) server(c *Cluster, s *v1alpha1.Server) {
+	object := "server/" + s.Namespace + "/" + s.Name
+	if len(targetsOf(s)) == 0 {
+		r.fault(object, "spec.scaleTargetRef and spec.variants are absent: nobody knows its workload", "name its Deployment")
+	}
+	for _, condition := range []string{v1alpha1.ConditionObserved, v1alpha1.ConditionPlanned} {
+		if bad := falseCondition(s.Status.Conditions, condition); bad != nil {
+			r.fault(object, fmt.Sprintf("%s is False (%s): %s", condition, bad.Reason, bad.Message), remedies[bad.Reason])
+		}
+	}
+	switch d := s.Status.Desired; {
+	case d == nil:
+		r.fault(object, "it has no plan yet", "see its conditions and those of the Optimizer")
+	case !metricsadapter.Fresh(d, c.Now):
+		r.fault(object, fmt.Sprintf("its plan is stale: last confirmed %s ago, to be followed for %d s", c.Now.Sub(d.ConfirmedAt.Time).Round(time.Second), d.StaleAfterSeconds),
+			"see whether inferno-optimizer runs and leads")
+	}
+}
+
+// remedies by the reason of a condition.
+var remedies = map[string]string{
+	v1alpha1.ReasonNoMetrics:             "see that Prometheus scrapes the pods, and that its samples carry the labels namespace and pod",
+	v1alpha1.ReasonStaleMetrics:          "see that Prometheus still scrapes the pods",
+	v1alpha1.ReasonPrometheusUnreachable: "set spec.prometheus.url of the Optimizer, and see the network policy of inferno-optimizer",
+	v1alpha1.ReasonNoCapacity:            "add nodes, or lower what others take: inferno plan --explain says what is lacking",
+	v1alpha1.ReasonBestEffort:            "add nodes, or raise maxReplicas",
+	v1alpha1.ReasonInfeasible:            "relax the targets of its service class, or add a faster accelerator",
+	v1alpha1.ReasonUnknownModel:          "create the Model",
+	v1alpha1.ReasonUnknownServiceClass:   "create the ServiceClass",
+	v1alpha1.ReasonNoTarget:              "give the service class targets for the model",
+	v1alpha1.ReasonDryRun:                "set spec.dryRun of the Optimizer to false",
+}
+
+// apiServices tells why autoscalers would get no answer.
+func (r *report) apiServices(c *Cluster) {
+	external, custom := false, false
+	for _, namespace := range namespaces(c) {
+		e, u := usedAPIs(c, namespace)
+		external, custom = external || e, custom || u
+	}
+	if external {
+		r.apiService(c, externalMetrics, "add the component custom-metrics and let autoscalers ask for a metric of the Server")
+	}
+	if custom {
+		r.apiService(c, customMetrics, "let autoscalers ask for external metrics")
+	}
+}
+
+func (r *report) apiService(c *Cluster, name, otherwise string) {
+	object := "apiservice/" + name
+	for _, s := range c.APIServices {
+		if s.Name != name {
+			continue
+		}
+		if !strings.HasSuffix(s.Service, "/inferno-adapter") {
+			r.fault(object, fmt.Sprintf("spec.service is %q: another adapter answers", s.Service), otherwise)
+			return
+		}
+		if !s.Available {
+			r.fault(object, "it is not available: "+s.Message, "see that inferno-adapter runs, and that its certificate is by the authority in caBundle")
+		}
+		if s.Unverified {
+			r.warn(object, "insecureSkipTLSVerify: true: whoever takes the adapter's address answers in its place", "set caBundle")
+		}
+		return
+	}
+	r.fault(object, "it does not exist: autoscalers that ask for it get no answer", "apply manifests/apiservices, or the component custom-metrics")
+}
+
+// sharedTargets tells which workloads two Servers would scale.
+func (r *report) sharedTargets(c *Cluster) {
+	first := map[string]string{}
+	for i := range c.Servers {
+		for _, t := range targetsOf(&c.Servers[i]) {
+			owner := c.Servers[i].Name
+			if other, taken := first[t.object()]; taken {
+				r.fault(t.object(), fmt.Sprintf("the Servers %s and %s both name it as their scale target", other, owner), "give each its own")
+			}
+			first[t.object()] = owner
+		}
+	}
+}
+
+// samples tells which ready pods Prometheus has nothing of, where it was asked.
+func (r *report) samples(c *Cluster) {
+	if c.MetricsFault != nil {
+		r.fault("prometheus", "it did not answer: "+c.MetricsFault.Error(), "check --prometheus-url")
+		return
+	}
+	if c.Metrics == nil {
+		return
+	}
+	for i := range c.Pods {
+		p := &c.Pods[i]
+		if p.DeletionTimestamp == nil && podReady(p) && c.Metrics[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] == nil {
+			r.fault("pod/"+p.Namespace+"/"+p.Name, "it is ready, and Prometheus has no sample of an engine with these labels namespace and pod",
+				"see that Prometheus scrapes it and keeps the labels namespace and pod")
+		}
+	}
+}
+
+func falseCondition(conditions []metav1.Condition, kind string) *metav1.Condition {
+	if c := meta.FindStatusCondition(conditions, kind); c != nil && c.Status == metav1.ConditionFalse {
+		return c
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/catalogue"
+)
+
+// unscheduledFor is how long a pod may go without any scheduler saying a word about it.
+const unscheduledFor = time.Minute
+
+// target is a workload of a Server: its own, or that of a variant.
+type target struct {
+	server  *v1alpha1.Server
+	variant string
+	ref     v1alpha1.ScaleTargetRef
+}
+
+func targetsOf(s *v1alpha1.Server) []target {
+	var list []target
+	if s.Spec.ScaleTargetRef != nil {
+		list = append(list, target{server: s, ref: *s.Spec.ScaleTargetRef})
+	}
+	for _, v := range s.Spec.Variants {
+		list = append(list, target{server: s, variant: v.Name, ref: v.ScaleTargetRef})
+	}
+	return list
+}
+
+func (t target) object() string {
+	return strings.ToLower(t.ref.Kind) + "/" + t.server.Namespace + "/" + t.ref.Name
+}
+
+// accelerators of the plan that the workload's pods may be put on.
+func (t target) accelerators() []string {
+	var names []string
+	if t.server.Status.Desired == nil {
+		return nil
+	}
+	for _, p := range t.server.Status.Desired.Parts {
+		if p.Replicas > 0 && t.takes(p.Accelerator) {
+			names = append(names, p.Accelerator)
+		}
+	}
+	return names
+}
+
+func (t target) takes(accelerator string) bool {
+	if t.variant == "" {
+		return true
+	}
+	for _, v := range t.server.Spec.Variants {
+		if v.Name == t.variant {
+			return slices.Contains(v.Accelerators, accelerator)
+		}
+	}
+	return false
+}
+
+// workload tells what in a workload and its autoscaler is in the plan's way.
+func (r *report) workload(c *Cluster, t target, o Options) {
+	r.autoscaling(c, t)
+	if t.ref.Kind != "Deployment" {
+		r.warn(t.object(), fmt.Sprintf("only Deployments are examined, this is a %s", t.ref.Kind), "compare its pod template with docs/scheduler.md")
+		return
+	}
+	i := slices.IndexFunc(c.Deployments, func(d appsv1.Deployment) bool { return d.Namespace == t.server.Namespace && d.Name == t.ref.Name })
+	if i < 0 {
+		r.fault(t.object(), fmt.Sprintf("it does not exist, and Server %s names it as its scale target", t.server.Name), "create it, or correct spec.scaleTargetRef")
+		return
+	}
+	d := &c.Deployments[i]
+	if d.Spec.Paused {
+		r.warn(t.object(), "spec.paused: true: a changed template reaches no pod", "resume it")
+	}
+	for _, m := range d.ManagedFields {
+		if m.Operation == metav1.ManagedFieldsOperationApply && m.FieldsV1 != nil && strings.Contains(string(m.FieldsV1.Raw), `"f:replicas"`) && m.Subresource == "" {
+			r.warn(t.object(), fmt.Sprintf("%q applies spec.replicas: every time it does, it undoes the autoscaler", m.Manager), "remove replicas from what it applies")
+		}
+	}
+	r.template(c, t, d, o)
+	r.pending(c, t)
+}
+
+// template tells what pods of the workload would lack.
+func (r *report) template(c *Cluster, t target, d *appsv1.Deployment, o Options) {
+	template := &d.Spec.Template
+	label := func(key, want string) {
+		switch got, has := template.Labels[key]; {
+		case !has:
+			r.fault(t.object(), fmt.Sprintf("its pod template has no label %s", key), fmt.Sprintf("add %s: %s", key, want))
+		case got != want:
+			r.fault(t.object(), fmt.Sprintf("the label %s of its pod template is %q, the Server wants %q", key, got, want), fmt.Sprintf("set it to %s", want))
+		}
+	}
+	label(v1alpha1.ServerLabel, t.server.Name)
+	if t.variant != "" {
+		label(v1alpha1.VariantLabel, t.variant)
+	}
+	if name := template.Spec.SchedulerName; !slices.Contains(o.SchedulerNames, name) {
+		r.fault(t.object(), fmt.Sprintf("schedulerName of its pod template is %q, which does not place by the plan", name),
+			"set it to "+strings.Join(o.SchedulerNames, " or ")+"; --scheduler-name says which do")
+	}
+	for _, limit := range []string{v1alpha1.MaxNumSeqsAnnotation, v1alpha1.MaxNumBatchedTokensAnnotation} {
+		switch {
+		case !readsAnnotation(&template.Spec, limit):
+			r.warn(t.object(), fmt.Sprintf("its containers do not read the annotation %s: engines start with another limit than planned", limit),
+				"pass it on through the downward API, see docs/scheduler.md")
+		case template.Annotations[limit] == "":
+			r.warn(t.object(), fmt.Sprintf("its pod template has no annotation %s: without a plan the reference is empty", limit), "give it the engine's default")
+		}
+	}
+	r.cards(c, t, &template.Spec)
+}
+
+// readsAnnotation says whether a container takes the annotation from the downward API, as an environment variable or a file.
+func readsAnnotation(spec *corev1.PodSpec, annotation string) bool {
+	path := fmt.Sprintf("metadata.annotations['%s']", annotation)
+	reads := func(ref *corev1.ObjectFieldSelector) bool {
+		return ref != nil && (ref.FieldPath == path || ref.FieldPath == "metadata.annotations")
+	}
+	for _, c := range spec.Containers {
+		for _, e := range c.Env {
+			if e.ValueFrom != nil && reads(e.ValueFrom.FieldRef) {
+				return true
+			}
+		}
+	}
+	for _, v := range spec.Volumes {
+		if v.DownwardAPI != nil && slices.ContainsFunc(v.DownwardAPI.Items, func(f corev1.DownwardAPIVolumeFile) bool { return reads(f.FieldRef) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// cards tells where the request of a pod is not what the plan counts a replica with.
+func (r *report) cards(c *Cluster, t target, spec *corev1.PodSpec) {
+	for _, name := range t.accelerators() {
+		i := slices.IndexFunc(c.Accelerators, func(a v1alpha1.Accelerator) bool { return alias(&a) == name })
+		if i < 0 {
+			r.fault("server/"+t.server.Namespace+"/"+t.server.Name, fmt.Sprintf("its plan names %q, and there is no such Accelerator", name), "create it")
+			continue
+		}
+		kind := catalogue.Describe(&c.Accelerators[i])
+		asked := int64(0)
+		for _, container := range spec.Containers {
+			q := container.Resources.Requests[corev1.ResourceName(kind.ResourceName)]
+			asked += q.Value()
+		}
+		planned := int64(kind.Multiplicity * perReplica(c, t.server.Spec.Model, name))
+		if asked != planned && (asked > 0 || len(spec.ResourceClaims) == 0) {
+			r.fault(t.object(), fmt.Sprintf("its pods request %d × %s, a replica on %s is planned with %d", asked, kind.ResourceName, name, planned),
+				"correct the request, or multiplicity of the Accelerator and accCount of the Model")
+		}
+	}
+}
+
+func alias(a *v1alpha1.Accelerator) string { return catalogue.Describe(a).Alias }
+
+// perReplica is the number of accelerators that a replica of the model takes.
+func perReplica(c *Cluster, model, accelerator string) int {
+	for i := range c.Models {
+		if c.Models[i].Name != model {
+			continue
+		}
+		for j := range c.Models[i].Spec.PerfData {
+			if p := &c.Models[i].Spec.PerfData[j]; p.Acc == accelerator {
+				return p.Accelerators()
+			}
+		}
+	}
+	return 1
+}
+
+// pending tells which pods no scheduler takes notice of.
+func (r *report) pending(c *Cluster, t target) {
+	for i := range c.Pods {
+		p := &c.Pods[i]
+		if p.Namespace != t.server.Namespace || p.Labels[v1alpha1.ServerLabel] != t.server.Name || p.Labels[v1alpha1.VariantLabel] != t.variant {
+			continue
+		}
+		noticed := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodScheduled })
+		if p.Spec.NodeName == "" && !noticed && c.Now.Sub(p.CreationTimestamp.Time) > unscheduledFor {
+			r.fault("pod/"+p.Namespace+"/"+p.Name, fmt.Sprintf("no scheduler has taken notice of it: none runs under the name %q", p.Spec.SchedulerName),
+				"see whether inferno-scheduler runs and leads")
+		}
+	}
+}
+
+func podReady(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
