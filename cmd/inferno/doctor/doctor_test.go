@@ -195,7 +195,7 @@ func TestFindings(t *testing.T) {
 		}, Warning, "deployment/llm/chat-premium", "do not read the annotation inferno.platform.ai/max-num-seqs"},
 		{"limits without default", func(p parts) { p.deploy.Spec.Template.Annotations = nil }, Warning, "deployment/llm/chat-premium", "has no annotation"},
 		{"replicas applied", func(p parts) {
-			p.deploy.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "argocd", Operation: "Apply", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{"f:replicas":{}}}`)}}}
+			p.deploy.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "argocd", Operation: "Apply", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:replicas":{}}}`)}}
 		}, Warning, "deployment/llm/chat-premium", `"argocd" applies spec.replicas`},
 		{"paused", func(p parts) { p.deploy.Spec.Paused = true }, Warning, "deployment/llm/chat-premium", "spec.paused"},
 		{"unknown accelerator", func(p parts) { planOn(p, "tpu") }, Fault, "server/llm/chat-premium", `names "tpu"`},

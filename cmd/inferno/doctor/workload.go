@@ -82,7 +82,7 @@ func (r *report) workload(c *Cluster, t target, o Options) {
 		r.warn(t.object(), "spec.paused: true: a changed template reaches no pod", "resume it")
 	}
 	for _, m := range d.ManagedFields {
-		if m.Operation == metav1.ManagedFieldsOperationApply && m.FieldsV1 != nil && strings.Contains(string(m.FieldsV1.Raw), `"f:replicas"`) && m.Subresource == "" {
+		if m.Operation == metav1.ManagedFieldsOperationApply && m.FieldsV1 != nil && strings.Contains(m.FieldsV1.GetRawString(), `"f:replicas"`) && m.Subresource == "" {
 			r.warn(t.object(), fmt.Sprintf("%q applies spec.replicas: every time it does, it undoes the autoscaler", m.Manager), "remove replicas from what it applies")
 		}
 	}
