@@ -36,9 +36,10 @@ type readPod struct {
 // been scraped and are left out; other pods without measurements are taken to carry as much as the mean of the measured ones, since a load
 // balancer does not know who is being measured.
 //
-// Requests that arrived in a window were admitted in it, or wait at its end though they did not at its beginning: offered load is the rate of
-// first tokens plus the growth of the queues. Completions tell the same only as many seconds later as a request takes, and never while a
-// server is overloaded.
+// Requests that arrived in a window were completed in it, or are there at its end though they were not at its beginning: offered load is the
+// rate of completions plus the growth of what runs and waits. That holds under overload too, when completions alone say what capacity is; and
+// when a pod dies and a gateway sends what it had in hand to others: those leave one batch and enter another, where counting first tokens would
+// count them twice.
 func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Duration) (load, *fault) {
 	var fresh []*PodMetrics
 	stale, missing := 0, 0
@@ -70,18 +71,17 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 		running: mean(fresh, running), waiting: mean(fresh, waiting), kvUsage: mean(fresh, kvUsage),
 	}
 	growth := func(now, then quantity) float64 {
-		return (known(total(fresh, now)) - known(total(counted, then))) / window.Seconds()
+		return (known(total(counted, now)) - known(total(counted, then))) / window.Seconds()
 	}
-	admitted := total(counted, admissions)
-	if math.IsNaN(admitted) { // not every engine counts first tokens
-		admitted = l.completions + growth(runningNow, runningThen)
+	l.arrivals = l.completions + growth(runningNow, runningThen) + growth(waitingNow, waitingThen)
+	if math.IsNaN(l.arrivals) { // an engine may count nothing before its first request is complete
+		l.arrivals = total(counted, admissions) + growth(waitingNow, waitingThen)
 	}
-	if math.IsNaN(admitted) {
+	if math.IsNaN(l.arrivals) {
 		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of requests yet", len(fresh))}
 	}
-	l.arrivals = max(admitted+growth(waitingNow, waitingThen), 0)
 	unseen := float64(len(fresh)+stale+missing) / float64(len(fresh))
-	l.arrivals *= unseen
+	l.arrivals = max(l.arrivals, 0) * unseen
 	l.completions = known(l.completions) * unseen
 	return l, nil
 }

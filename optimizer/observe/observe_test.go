@@ -47,6 +47,7 @@ func sampled(changes map[quantity]float64) *PodMetrics {
 func TestMeasure(t *testing.T) {
 	nan := math.NaN()
 	old := readPod{sampled(map[quantity]float64{sampleAge: 600}), time.Hour}
+	gone := map[quantity]float64{runningNow: nan, waitingNow: nan}
 	good := readPod{sampled(nil), time.Hour}
 	unseen := readPod{nil, time.Hour}
 	young := readPod{nil, time.Second}
@@ -63,12 +64,15 @@ func TestMeasure(t *testing.T) {
 		{"a shrinking queue is not", []readPod{{sampled(map[quantity]float64{waitingThen: 35}), time.Hour}}, nil, 1.5, ""},
 		{"a queue that was not there before", []readPod{{sampled(map[quantity]float64{waitingNow: 60, waitingThen: nan}), time.Hour}}, nil, 3, ""},
 		{"load is never negative", []readPod{{sampled(map[quantity]float64{waitingThen: 1000}), time.Hour}}, nil, 0, ""},
-		{"overload: nothing completes", []readPod{{sampled(map[quantity]float64{completions: 0, waitingNow: 65}), time.Hour}}, nil, 3, ""},
+		{"overload: nothing completes", []readPod{{sampled(map[quantity]float64{completions: 0, runningNow: 130, waitingNow: 65}), time.Hour}}, nil, 3, ""},
+		{"nothing was ever completed", []readPod{{sampled(map[quantity]float64{completions: nan, runningNow: 130, waitingNow: 65}), time.Hour}}, nil, 3, ""},
 		{"zero is zero", []readPod{{sampled(map[quantity]float64{completions: 0, admissions: 0}), time.Hour}}, nil, 0, ""},
 		{"admissions unknown", []readPod{{sampled(map[quantity]float64{admissions: nan}), time.Hour}}, nil, 2, ""},
 		{"admissions unknown, a growing batch", []readPod{{sampled(map[quantity]float64{admissions: nan, runningNow: 70}), time.Hour}}, nil, 3, ""},
 		{"infinite is not counted", []readPod{good, {sampled(map[quantity]float64{waitingNow: math.Inf(1), waitingThen: nan}), time.Hour}}, nil, 4, ""},
-		{"a pod that departed", []readPod{good}, []*PodMetrics{sampled(map[quantity]float64{waitingNow: nan})}, 4 - 5.0/60, ""},
+		{"a pod that departed, and clients that do not come back", []readPod{good}, []*PodMetrics{sampled(gone)}, 4 - 15.0/60, ""},
+		{"a pod that departed, its requests now with another one", []readPod{{sampled(map[quantity]float64{runningNow: 20, waitingNow: 10}), time.Hour}}, []*PodMetrics{sampled(gone)}, 4, ""},
+		{"a pod that still serves what it has while it departs", []readPod{good}, []*PodMetrics{sampled(nil)}, 4, ""},
 		{"half of the targets missing", []readPod{good, unseen}, nil, 4, ""},
 		{"stale ones are not believed, but carry load", []readPod{good, old}, nil, 4, ""},
 		{"a young pod may not have been scraped", []readPod{good, young}, nil, 2, ""},
