@@ -98,7 +98,7 @@ const (
 )
 
 // Default is the estimator used where none is named.
-const Default = EstimatorFixed
+const Default = EstimatorEKF
 
 // Estimators are the registered estimators.
 func Estimators() plug.Registry[Estimator] {
