@@ -59,6 +59,7 @@ test: deps ## Run all tests, those against the local control plane included
 test-now: prepare
 	$(GO) test $(GOTAGS) -race -shuffle=on $(RACED)
 	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -shuffle=on -timeout=40m -p 1 $(UNRACED)
+	cd test/promql && $(GO) test -mod=mod -shuffle=on ./...
 
 .PHONY: bench
 bench: deps ## Run the benchmarks: ratios against a reference in the same run

@@ -1,0 +1,189 @@
+package promql
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+const (
+	pages  = "../data/metrics"
+	window = time.Minute
+	scrape = 15 * time.Second
+	length = 300 * time.Second
+)
+
+var end = time.Unix(1_700_000_000, 0)
+
+// play stores 300 s of a recording as scrapes of a pod, up to the end.
+func (p *prometheus) play(pod, recording string) {
+	first, last := readPage(p.t, filepath.Join(pages, recording+".begin.prom")), readPage(p.t, filepath.Join(pages, recording+".end.prom"))
+	for ago := length; ago >= 0; ago -= scrape {
+		p.scrape(pod, end.Add(-ago), first.between(last, 1-float64(ago)/float64(length)))
+	}
+}
+
+func pod(name string, readyFor time.Duration) corev1.Pod {
+	return corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "llm", Name: name, Labels: map[string]string{v1alpha1.ServerLabel: "chat"},
+			Annotations: map[string]string{v1alpha1.AcceleratorAnnotation: "h100", v1alpha1.MaxNumSeqsAnnotation: "64"},
+		},
+		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{
+			Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(end.Add(-readyFor)),
+		}}},
+	}
+}
+
+// look observes the server "chat" of those pods at a time.
+func (p *prometheus) look(at time.Time, pods ...corev1.Pod) (v1alpha1.ServerStatus, *v1alpha1.Observation) {
+	p.t.Helper()
+	m, err := observe.ReadMetrics(context.Background(), p, at, window)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	o := observe.Observe(&observe.Readings{
+		Now: at, Window: window, StaleAfter: 3 * window, Metrics: m, Pods: pods,
+		Resources: specification.Resources{
+			Servers: []v1alpha1.Server{{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: "chat"}, Spec: v1alpha1.ServerSpec{Model: "m", ServiceClass: "c"}}},
+		},
+	})
+	return o.Statuses["llm/chat"], o.Snapshot.System.Servers.Spec[0].Observation
+}
+
+func number(v float64) *float64 { return &v }
+
+// Of every version of every engine the same traffic is seen, but for what it does not show.
+func TestEveryEngine(t *testing.T) {
+	full := v1alpha1.ObservedGroup{
+		Accelerator: "h100", MaxBatchSize: 64, Replicas: 1, Engines: 1, WindowSeconds: 60,
+		// The gauges rise in a straight line, and are scraped 45, 30, 15 and 0 s ago.
+		Running: number(11.7), RunningSD: number(0.2236), Waiting: number(32.75), Admissions: number(120), Throughput: number(120), Preemptions: number(0),
+		InputTokens: number(100), OutputTokens: number(50), AdmittedTokens: number(100), InputTokensSD: number(112.22), OutputTokensSD: number(46.368),
+		PrefixHitRate: number(0.25), KVUsage: number(0.5), KVTokens: number(32000), Requests: number(120),
+		TTFT: &v1alpha1.ObservedLatency{Mean: 300, P90: number(500), P99: number(725)},
+		ITL:  &v1alpha1.ObservedLatency{Mean: 20, P90: number(33.333), P99: number(48.333)},
+	}
+	twice := full
+	twice.Engines = 2
+	for _, v := range []**float64{&twice.Running, &twice.Waiting, &twice.Admissions, &twice.Throughput} {
+		*v = number(**v / 2)
+	}
+	twice.RunningSD = number(0.1118)
+	twice.Preemptions = number(0)
+	sglang := full // no histograms of lengths, no preemptions, other buckets
+	sglang.InputTokensSD, sglang.OutputTokensSD, sglang.Preemptions = nil, nil, nil
+	sglang.TTFT = &v1alpha1.ObservedLatency{Mean: 300, P90: number(500), P99: number(590)}
+	older := sglang
+	older.KVTokens = nil
+	tgi := full // no first tokens and no cache
+	tgi.Admissions, tgi.AdmittedTokens, tgi.Preemptions, tgi.PrefixHitRate, tgi.KVUsage, tgi.KVTokens, tgi.Requests, tgi.TTFT = nil, nil, nil, nil, nil, nil, nil, nil
+	trtllm := sglang // nothing of a request before it has finished
+	trtllm.Admissions, trtllm.AdmittedTokens, trtllm.OutputTokens, trtllm.KVTokens = nil, nil, nil, nil
+	trtllm.TTFT = full.TTFT
+	triton := full // no intervals between tokens
+	triton.AdmittedTokens, triton.Preemptions, triton.PrefixHitRate, triton.ITL = nil, nil, nil, nil
+	triton.InputTokensSD, triton.OutputTokensSD = number(184.05), number(101.01)
+	triton.TTFT = &v1alpha1.ObservedLatency{Mean: 300}
+
+	for _, c := range []struct {
+		recording string
+		want      v1alpha1.ObservedGroup
+		// arrivals per minute: what came in, and what waits or runs more than before.
+		arrivals float64
+	}{
+		{"vllm-0.6", full, 126}, {"vllm-0.8", full, 126}, {"vllm-0.10.2", full, 126}, {"vllm-0.12", full, 126}, {"vllm-0.12-dp2", twice, 126},
+		{"sglang-0.4", older, 126}, {"sglang-0.5", sglang, 126}, {"tgi-3", tgi, 126.8}, {"trtllm-1.3", trtllm, 126.8}, {"triton-24.10", triton, 126},
+	} {
+		t.Run(c.recording, func(t *testing.T) {
+			p := newPrometheus(t)
+			p.play("a", c.recording)
+			st, o := p.look(end, pod("a", time.Hour))
+			if o.Fault != "" {
+				t.Fatal(o.Fault, o.Detail)
+			}
+			near := cmpopts.EquateApprox(2e-3, 1e-9)
+			if diff := cmp.Diff([]v1alpha1.ObservedGroup{c.want}, o.Groups, near); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(c.arrivals, st.Load.ArrivalRate, near); diff != "" {
+				t.Error("arrivals a minute: " + diff)
+			}
+		})
+	}
+}
+
+// Every recording is of a version that some test names, so that none lies there unread.
+func TestEveryPageIsRead(t *testing.T) {
+	files, err := filepath.Glob(pages + "/*.prom")
+	if err != nil || len(files) != 20 {
+		t.Errorf("%d pages, %v; want two of each of 10 recordings: %s", len(files), err, strings.Join(files, " "))
+	}
+}
+
+// A counter that begins again, as that of a container that was restarted does, loses nothing but what happened in between two scrapes.
+func TestCounterReset(t *testing.T) {
+	p := newPrometheus(t)
+	first, last := readPage(t, pages+"/vllm-0.12.begin.prom"), readPage(t, pages+"/vllm-0.12.end.prom")
+	var start page
+	for ago := length; ago >= 0; ago -= scrape {
+		now := first.between(last, 1-float64(ago)/float64(length))
+		if ago <= 30*time.Second { // restarted 40 s ago
+			if start == nil {
+				start = first.between(last, 1-40.0/300)
+			}
+			now = now.since(start)
+		}
+		p.scrape("a", end.Add(-ago), now)
+	}
+	_, o := p.look(end, pod("a", time.Hour))
+	// Between the scrapes 45 and 30 s ago 5 s of requests are lost: 10 of 120.
+	if g := o.Groups[0]; *g.Throughput < 95 || *g.Throughput > 121 || *g.Preemptions != 0 {
+		t.Errorf("%v requests a minute after a restart, want nearly 120", *g.Throughput)
+	}
+}
+
+// Series of pods that are gone, and samples that are old, are not believed.
+func TestGoneAndStale(t *testing.T) {
+	p := newPrometheus(t)
+	p.play("a", "vllm-0.12")
+	p.vanish("a", end.Add(time.Second), readPage(t, pages+"/vllm-0.12.end.prom"))
+	if _, o := p.look(end.Add(2*time.Second), pod("a", time.Hour)); o.Fault != v1alpha1.ReasonNoMetrics || len(o.Groups) > 0 {
+		t.Errorf("a pod whose series have ended: fault %q, groups %v", o.Fault, o.Groups)
+	}
+	q := newPrometheus(t)
+	q.play("a", "vllm-0.12")
+	if _, o := q.look(end.Add(4*time.Minute), pod("a", time.Hour)); o.Fault != v1alpha1.ReasonStaleMetrics || len(o.Groups) > 0 {
+		t.Errorf("samples of four minutes ago: fault %q, groups %v", o.Fault, o.Groups)
+	}
+	if _, o := newPrometheus(t).look(end, pod("a", time.Hour)); o.Fault != v1alpha1.ReasonNoMetrics {
+		t.Errorf("an empty Prometheus: fault %q", o.Fault)
+	}
+}
+
+// A pod younger than the window brings its load but teaches nothing; pods of unlike engines make one server.
+func TestYoungAndMixed(t *testing.T) {
+	p := newPrometheus(t)
+	p.play("a", "vllm-0.12")
+	p.play("b", "sglang-0.5")
+	p.play("c", "tgi-3")
+	st, o := p.look(end, pod("a", time.Hour), pod("b", time.Hour), pod("c", 20*time.Second))
+	if o.Fault != "" || len(o.Groups) != 1 || o.Groups[0].Replicas != 2 {
+		t.Errorf("fault %q, groups %+v; want one of two replicas", o.Fault, o.Groups)
+	}
+	// Of the three pods first tokens are counted on two, completions on all.
+	if l := st.Load; l.Throughput < 359 || l.Throughput > 361 {
+		t.Errorf("%v requests a minute are completed, want 360", l.Throughput)
+	}
+}

@@ -1,0 +1,152 @@
+package promql
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"testing"
+	"time"
+
+	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/textparse"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/tsdb"
+)
+
+// prometheus is a Prometheus without its server: a database and the engine of the queries.
+type prometheus struct {
+	t      *testing.T
+	db     *tsdb.DB
+	engine *promql.Engine
+}
+
+func newPrometheus(t *testing.T) *prometheus {
+	t.Helper()
+	db, err := tsdb.Open(t.TempDir(), nil, nil, tsdb.DefaultOptions(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	engine := promql.NewEngine(promql.EngineOpts{
+		MaxSamples: 1e6, Timeout: time.Minute, LookbackDelta: 5 * time.Minute, Parser: parser.NewParser(parser.Options{}),
+	})
+	return &prometheus{t, db, engine}
+}
+
+// Query implements observe.Querier.
+func (p *prometheus) Query(ctx context.Context, query string, at time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
+	q, err := p.engine.NewInstantQuery(ctx, p.db, nil, query, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer q.Close()
+	vector, err := q.Exec(ctx).Vector()
+	if err != nil {
+		return nil, nil, err
+	}
+	out := make(model.Vector, len(vector))
+	for i, s := range vector {
+		metric := model.Metric{}
+		s.Metric.Range(func(l labels.Label) { metric[model.LabelName(l.Name)] = model.LabelValue(l.Value) })
+		out[i] = &model.Sample{Metric: metric, Value: model.SampleValue(s.F), Timestamp: model.Time(s.T)}
+	}
+	return out, nil, nil
+}
+
+// page is what one scrape yields, by series.
+type page map[string]sample
+
+type sample struct {
+	labels labels.Labels
+	value  float64
+}
+
+// readPage parses a page as Prometheus would.
+func readPage(t *testing.T, name string) page {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := textparse.New(text, "text/plain; version=0.0.4", labels.NewSymbolTable(), textparse.ParserOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := page{}
+	for {
+		entry, err := p.Next()
+		if errors.Is(err, io.EOF) {
+			return series
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if entry != textparse.EntrySeries {
+			continue
+		}
+		_, _, value := p.Series()
+		var l labels.Labels
+		p.Labels(&l)
+		series[l.String()] = sample{l, value}
+	}
+}
+
+// between is a page at a share of the way from one to another.
+func (a page) between(b page, share float64) page {
+	out := maps.Clone(a)
+	for key, s := range a {
+		s.value += share * (b[key].value - s.value)
+		out[key] = s
+	}
+	return out
+}
+
+// reset is a page whose counters begin again at zero; gauges, which may fall anyway, are all the same to it.
+func (a page) since(start page) page {
+	out := maps.Clone(a)
+	for key, s := range a {
+		if s.value >= start[key].value {
+			s.value -= start[key].value
+		}
+		out[key] = s
+	}
+	return out
+}
+
+// scrape stores a page as scraped from a pod.
+func (p *prometheus) scrape(pod string, at time.Time, series page) {
+	p.t.Helper()
+	app := p.db.Appender(context.Background())
+	for _, s := range series {
+		l := labels.NewBuilder(s.labels).Set("namespace", "llm").Set("pod", pod).Set("instance", pod+":8000").Set("job", "models").Labels()
+		if _, err := app.Append(0, l, at.UnixMilli(), s.value); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	if err := app.Commit(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// vanish marks the series of a pod as gone, as Prometheus does when its target is no longer there.
+func (p *prometheus) vanish(pod string, at time.Time, series page) {
+	gone := maps.Clone(series)
+	for key, s := range gone {
+		s.value = math.Float64frombits(staleNaN)
+		gone[key] = s
+	}
+	p.scrape(pod, at, gone)
+}
+
+// staleNaN is Prometheus' mark of a series that has ended.
+const staleNaN = 0x7ff0000000000002
