@@ -81,6 +81,12 @@ fuzz: ## Fuzz every decoder and parser for a while
 generate: ## Write generated code and manifests
 	$(TOOL) controller-gen object crd:allowDangerousTypes=true output:crd:dir=manifests/crd paths=./optimizer/api/v1alpha1
 
+.PHONY: generate-keda
+generate-keda: ## Write the Go code of KEDA's protocol again (needs protoc)
+	GOBIN=$(CURDIR)/$(BIN)/tools $(GO) install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.11
+	GOBIN=$(CURDIR)/$(BIN)/tools $(GO) install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.0
+	cd metricsadapter/keda/externalscaler && PATH=$(CURDIR)/$(BIN)/tools:$$PATH protoc --go_out=paths=source_relative:. --go-grpc_out=paths=source_relative:. externalscaler.proto
+
 .PHONY: verify
 verify: deps ## Check that generated code is current, everything is formatted and linted, and nothing is untracked
 	@$(MAKE) verify-now

@@ -28,7 +28,7 @@ import (
 )
 
 // foreign are the groups of resources whose types belong to other projects; they are checked for their shape alone.
-var foreign = map[string]bool{"cert-manager.io": true, "monitoring.coreos.com": true}
+var foreign = map[string]bool{"cert-manager.io": true, "monitoring.coreos.com": true, "keda.sh": true}
 
 // strictDecoder decodes every type that the manifests use, and refuses unknown and duplicate fields.
 func strictDecoder(t *testing.T) runtime.Decoder {
@@ -128,14 +128,14 @@ var everything = file{"test/everything/kustomization.yaml", []byte(`
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources: [../../overlays/default, ../../samples]
-components: [../../components/custom-metrics, ../../components/service-monitor]
+components: [../../components/custom-metrics, ../../components/service-monitor, ../../components/keda]
 `)}
 
 // builds are the kustomizations that are meant to be applied.
 func builds(t *testing.T) map[string][]runtime.Object {
 	t.Helper()
 	all := map[string][]runtime.Object{"everything": decode(t, build(t, "test/everything", everything))}
-	for _, dir := range []string{"overlays/default", "overlays/standalone", "overlays/own-certificate", "overlays/local", "samples"} {
+	for _, dir := range []string{"overlays/default", "overlays/standalone", "overlays/own-certificate", "overlays/local", "samples", "samples/keda"} {
 		all[dir] = decode(t, build(t, dir))
 	}
 	return all
@@ -159,7 +159,7 @@ func TestKustomizationsBuild(t *testing.T) {
 
 // Files that are applied as they are, without kustomize, are complete objects.
 func TestEveryFileDecodesStrictly(t *testing.T) {
-	patches := []string{"components/sidecar/sidecar.yaml"}
+	patches := []string{"components/sidecar/sidecar.yaml", "components/keda/adapter.yaml"}
 	for _, f := range embedded(t) {
 		t.Run(f.name, func(t *testing.T) {
 			switch {

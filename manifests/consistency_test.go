@@ -27,16 +27,19 @@ import (
 
 	"github.com/llm-inferno/inferno/metricsadapter/apiserver"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/catalogue"
 )
 
 // What an object refers to is there, under that name.
 func TestReferencesResolve(t *testing.T) {
 	supplied := map[string]bool{ // by the cluster, by cert-manager
 		"Secret inferno-system/inferno-adapter-tls":  true,
+		"Secret inferno-system/inferno-keda-client":  true,
 		"ServiceAccount monitoring/prometheus-k8s":   true,
 		"PriorityClass /system-cluster-critical":     true,
 		"Secret llm/huggingface":                     true, // optional
 		"Namespace /kube-system":                     true,
+		"Namespace /llm":                             true, // from the samples, where those for KEDA are built alone
 		"ServiceAccount inferno-system/default":      true,
 		"ServiceAccount llm/default":                 true,
 		"Service inferno-system/inferno-adapter:443": true,
@@ -244,7 +247,7 @@ func TestAdapterKnowsItsFlags(t *testing.T) {
 		}
 	}
 	parsed := false
-	for _, d := range of[*apps.Deployment](decode(t, build(t, "overlays/default"))) {
+	for _, d := range of[*apps.Deployment](decode(t, build(t, "test/everything", everything))) {
 		for _, c := range containers(d) {
 			if c.Name != "adapter" {
 				continue
@@ -358,6 +361,39 @@ func TestPodTemplatesTakeTheirLimitsFromThePlan(t *testing.T) {
 				t.Errorf("%s: without a plan the engine would start with an empty %s", d.Name, variable)
 			}
 		}
+	}
+}
+
+// Node autoscalers know nothing of plans: a variant buys the cards of its accelerators because its pods go nowhere else.
+func TestVariantsAskForTheirCards(t *testing.T) {
+	objects := decode(t, Samples())
+	products := map[string][]string{}
+	for _, a := range of[*v1alpha1.Accelerator](objects) {
+		products[a.Name] = catalogue.Describe(a).ProductNames
+	}
+	checked := 0
+	for _, s := range of[*v1alpha1.Server](objects) {
+		for _, v := range s.Spec.Variants {
+			var want []string
+			for _, a := range v.Accelerators {
+				want = append(want, products[a]...)
+			}
+			for _, d := range of[*apps.Deployment](objects) {
+				if d.Name != v.ScaleTargetRef.Name {
+					continue
+				}
+				checked++
+				terms := d.Spec.Template.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+				if diff := cmp.Diff([]core.NodeSelectorTerm{{MatchExpressions: []core.NodeSelectorRequirement{
+					{Key: "nvidia.com/gpu.product", Operator: core.NodeSelectorOpIn, Values: want},
+				}}}, terms); diff != "" {
+					t.Errorf("%s (-want +got)\n%s", d.Name, diff)
+				}
+			}
+		}
+	}
+	if checked < 2 {
+		t.Errorf("%d variants were checked", checked)
 	}
 }
 

@@ -21,6 +21,8 @@ type Options struct {
 	Kubeconfig string
 	// ShutdownDelay is how long the adapter keeps answering, not ready, after it was told to stop: time for endpoints to forget it.
 	ShutdownDelay time.Duration
+	// KEDA says whether and how KEDA is answered.
+	KEDA KEDAOptions
 	// Library holds the options of the API server library.
 	Library *options.CustomMetricsAdapterServerOptions
 }
@@ -43,6 +45,7 @@ func (o *Options) AddFlags(groups *cliflag.NamedFlagSets) {
 		"Kubeconfig of the API server to watch Servers at and to delegate authentication and authorization to. Empty: the cluster's own.")
 	adapter.DurationVar(&o.ShutdownDelay, "shutdown-delay", o.ShutdownDelay,
 		"How long to keep answering, not ready, after a signal to stop, so that clients turn to another replica first.")
+	o.KEDA.addFlags(groups.FlagSet("keda"))
 	o.Library.SecureServing.AddFlags(groups.FlagSet("secure serving"))
 	o.Library.Authentication.AddFlags(groups.FlagSet("authentication"))
 	o.Library.Authorization.AddFlags(groups.FlagSet("authorization"))
@@ -62,7 +65,7 @@ func (o *Options) Validate() error {
 	if o.ShutdownDelay < 0 {
 		faults = append(faults, fmt.Errorf("--shutdown-delay: %s; must be at least 0s", o.ShutdownDelay))
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, o.KEDA.validate())...)
 }
 
 // complete points the library at the same API server, where it is not told another.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apiserver/pkg/authentication/authenticatorfactory"
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -30,6 +31,8 @@ const name = "inferno-adapter"
 // A Server is an adapter that is ready to run.
 type Server struct {
 	generic *genericapiserver.GenericAPIServer
+	// keda answers KEDA; nil where it is not to be answered.
+	keda func(context.Context) error
 }
 
 // New prepares an adapter. Its metrics are added to the registry; the page /metrics shows those of component-base's legacy registry.
@@ -78,7 +81,11 @@ func New(o *Options, registry prometheus.Registerer) (*Server, error) {
 	); err != nil {
 		return nil, fmt.Errorf("prepare the watch on Servers: %w", err)
 	}
-	return &Server{generic: generic}, nil
+	answerKEDA, err := o.KEDA.prepare(provider, config.SecureServing)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{generic: generic, keda: answerKEDA}, nil
 }
 
 func checkSynced(servers *serverCache) error {
@@ -99,7 +106,13 @@ func checkFrontProxy(config *authenticatorfactory.RequestHeaderConfig) error {
 
 // Run serves until the context ends, and then until the answers under way are given.
 func (s *Server) Run(ctx context.Context) error {
-	return s.generic.PrepareRun().RunWithContext(ctx)
+	if s.keda == nil {
+		return s.generic.PrepareRun().RunWithContext(ctx)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.keda(ctx) })
+	group.Go(func() error { return s.generic.PrepareRun().RunWithContext(ctx) })
+	return group.Wait()
 }
 
 // definitions of the types that the adapter serves.

@@ -36,6 +36,12 @@ type running struct {
 // start runs an adapter for a cluster with these Servers until the test ends.
 func start(t *testing.T, servers ...map[string]any) *running {
 	t.Helper()
+	return startWith(t, nil, servers...)
+}
+
+// startWith does so with changed options.
+func startWith(t *testing.T, change func(*Options), servers ...map[string]any) *running {
+	t.Helper()
 	r := &running{cluster: newFakeCluster(t), authority: newAuthority(t, "inferno-ca"), registry: prometheus.NewRegistry()}
 	r.cluster.servers = servers
 	dir := t.TempDir()
@@ -52,6 +58,9 @@ func start(t *testing.T, servers ...map[string]any) *running {
 	o.Library.SecureServing.Listener = listener
 	o.Library.SecureServing.ServerCert.CertKey.CertFile = r.certFile
 	o.Library.SecureServing.ServerCert.CertKey.KeyFile = r.keyFile
+	if change != nil {
+		change(o)
+	}
 	server, err := New(o, r.registry)
 	if err != nil {
 		t.Fatal(err)

@@ -18,13 +18,20 @@ import (
 type counted struct {
 	provider.MetricsProvider
 	answers *prometheus.CounterVec
+	// external is the name under which external metrics are counted.
+	external string
 }
 
 func newCounted(inner provider.MetricsProvider) *counted {
-	return &counted{MetricsProvider: inner, answers: prometheus.NewCounterVec(prometheus.CounterOpts{
+	return &counted{MetricsProvider: inner, external: "external", answers: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "inferno_adapter_answers_total",
-		Help: "Answers given, by metrics API (external, custom) and outcome: value, or why there was none.",
+		Help: "Answers given, by who asked (the metrics API external or custom, or keda) and outcome: value, or why there was none.",
 	}, []string{"api", "outcome"})}
+}
+
+// forKEDA counts what KEDA asks apart.
+func (c *counted) forKEDA() *counted {
+	return &counted{MetricsProvider: c.MetricsProvider, answers: c.answers, external: "keda"}
 }
 
 func (c *counted) count(api string, err error) {
@@ -35,7 +42,7 @@ func (c *counted) count(api string, err error) {
 func (c *counted) GetExternalMetric(ctx context.Context, namespace string, selector labels.Selector, info provider.ExternalMetricInfo,
 ) (*external_metrics.ExternalMetricValueList, error) {
 	list, err := c.MetricsProvider.GetExternalMetric(ctx, namespace, selector, info)
-	c.count("external", err)
+	c.count(c.external, err)
 	return list, err
 }
 
