@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -58,19 +59,21 @@ type demand struct {
 	rate float64
 	// tokens per request.
 	in, out float64
+	// inSD and outSD are their standard deviations, NaN where they were not measured.
+	inSD, outSD float64
 	// unknown marks a server whose load nobody knows: it starts small.
 	unknown bool
 }
 
 // candidates of one server, one for each accelerator the model has data for, in order of the accelerators' names. A server that needs no
 // replica has one candidate without an accelerator.
-func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int, change *solver.Change) []*candidate {
+func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int, budgets map[string]Budget, change *solver.Change) []*candidate {
 	if d.rate == 0 || d.out == 0 {
-		return idleCandidates(s, a, d, present)
+		return idleCandidates(s, a, d, present, budgets)
 	}
 	list := make([]*candidate, 0, len(a.pairs))
 	for _, p := range a.pairs {
-		c := newCandidate(p, limits(s, p, d.out))
+		c := newCandidate(p, limits(s, p, d.out, budgets[p.perf.Acc].Tokens))
 		c.demand = a.targets.Demand(d.rate, d.out)
 		if c.fault = allowed(s, p, present); c.fault == nil {
 			c.fault = st.size(c, s, a.targets, requests(d))
@@ -121,15 +124,14 @@ func lastBatch(s *v1alpha1.ServerEntry, accelerator string) int {
 	return 0
 }
 
-// limits of the engine on one accelerator: the batch that the server asks for, or the one that memory holds for requests of this length,
+// limits of the engine on one accelerator: the token budget that the server fixes, or the given one, or the engines' default where that is 0; the
+// batch that the server asks for, or the one that memory holds for requests of this length,
 // unless the one in force is close to it.
-func limits(s *v1alpha1.ServerEntry, p *pair, outputTokens float64) queueing.Limits {
+func limits(s *v1alpha1.ServerEntry, p *pair, outputTokens float64, budget int) queueing.Limits {
 	l := queueing.Limits{
 		MaxBatch: s.MaxBatchSize, MaxQueue: s.MaxQueueSize, MaxBatchedTokens: s.MaxBatchedTokens, KVTokens: p.perf.KVTokens,
 	}
-	if l.MaxBatchedTokens == 0 {
-		l.MaxBatchedTokens = queueing.DefaultMaxBatchedTokens
-	}
+	l.MaxBatchedTokens = cmp.Or(l.MaxBatchedTokens, budget, queueing.DefaultMaxBatchedTokens)
 	switch {
 	case l.MaxBatch > 0:
 	case p.perf.MaxBatchSize > 0 && p.perf.AtTokens > 0 && outputTokens > 0:
@@ -182,7 +184,7 @@ func (c *candidate) setReplicas(n int) {
 
 // idleCandidates are those of a server without load: its least replicas wherever it may run. Of a server whose load is unknown nothing can
 // be observed before it runs, so that it gets at least one.
-func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int) []*candidate {
+func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int, budgets map[string]Budget) []*candidate {
 	least := s.MinNumReplicas
 	if d.unknown {
 		least = max(least, 1)
@@ -192,7 +194,7 @@ func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[stri
 	}
 	list := make([]*candidate, 0, len(a.pairs))
 	for _, p := range a.pairs {
-		c := newCandidate(p, limits(s, p, d.out))
+		c := newCandidate(p, limits(s, p, d.out, budgets[p.perf.Acc].Tokens))
 		// Nothing is gained by other limits where there is no load.
 		c.limits, _ = inForce(s, c.Accelerator, c.limits)
 		c.fault = allowed(s, p, present)
@@ -220,8 +222,24 @@ func (c *candidate) report(server string, priority int) v1alpha1.Candidate {
 	return r
 }
 
-// requests of the demand, of which only means are known.
+// requests of the demand. How bursty arrivals are is not known.
 func requests(d demand) queueing.Requests {
-	unknown := math.NaN()
-	return queueing.Requests{InputTokens: d.in, OutputTokens: d.out, InputTokensSD: unknown, OutputTokensSD: unknown, ArrivalCV: unknown}
+	return queueing.Requests{InputTokens: d.in, OutputTokens: d.out, InputTokensSD: d.inSD, OutputTokensSD: d.outSD, ArrivalCV: math.NaN()}
+}
+
+// deviations of the lengths of a server's requests: means over its measured replicas, NaN where none measured any.
+func deviations(o *v1alpha1.Observation) (in, out float64) {
+	var inSum, outSum, inCount, outCount float64
+	if o != nil {
+		for _, g := range o.Groups {
+			n := float64(g.Replicas)
+			if g.InputTokensSD != nil {
+				inSum, inCount = inSum+n**g.InputTokensSD, inCount+n
+			}
+			if g.OutputTokensSD != nil {
+				outSum, outCount = outSum+n**g.OutputTokensSD, outCount+n
+			}
+		}
+	}
+	return inSum / inCount, outSum / outCount
 }

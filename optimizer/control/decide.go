@@ -69,7 +69,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 	enter(StageSize)
 	for _, w := range list {
 		if w.verdict == nil {
-			st.sizeServer(w, snap.System.Optimizer.Spec.Heterogeneous, prices.change)
+			st.sizeServer(w, &snap.System.Optimizer.Spec, prices.change, snap.seconds())
 		}
 	}
 
@@ -158,6 +158,7 @@ func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, no
 	}
 	load := s.CurrentAlloc.Load
 	w.demand = demand{in: load.AvgInTokens, out: load.AvgOutTokens}
+	w.demand.inSD, w.demand.outSD = deviations(s.Observation)
 	rate := v1alpha1.PerSecond(load.ArrivalRate)
 	w.memory.History = st.Forecaster.Remember(w.memory.History, forecast.Sample{Time: now, Rate: rate})
 	if rate > 0 || len(w.memory.History) > 1 {
@@ -204,8 +205,9 @@ func (w *work) hold(why Verdict) {
 	w.verdict = &why
 }
 
-func (st *Stages) sizeServer(w *work, heterogeneous bool, change *solver.Change) {
-	w.candidates = st.candidates(w.entry, w.asked, w.demand, w.present, change)
+func (st *Stages) sizeServer(w *work, o *v1alpha1.OptimizerEntry, change *solver.Change, now float64) {
+	w.memory.Budgets = st.budgets(w, now)
+	w.candidates = st.candidates(w.entry, w.asked, w.demand, w.present, w.memory.Budgets, change)
 	var capped []*candidate
 	for _, c := range w.candidates {
 		switch {
@@ -215,7 +217,7 @@ func (st *Stages) sizeServer(w *work, heterogeneous bool, change *solver.Change)
 			capped = append(capped, c)
 		}
 	}
-	if heterogeneous {
+	if o.Heterogeneous {
 		if err := w.split(); err != nil {
 			w.hold(Verdict{Reason: v1alpha1.ReasonInfeasible, Message: err.Error()})
 			return

@@ -40,6 +40,8 @@ type ServerState struct {
 	History []forecast.Sample `json:"history,omitempty"`
 	// Stability is the stabiliser's memory.
 	Stability stability.Memory `json:"stability,omitempty"`
+	// Budgets that were chosen, by accelerator.
+	Budgets map[string]Budget `json:"budgets,omitempty"`
 }
 
 // Verdict says how a decision about one server came out, as the reason and message of its condition Planned.

@@ -29,23 +29,24 @@ const (
 
 // continuous is a replica; all its fields are set when it is prepared.
 type continuous struct {
-	law    Law
-	delay  float64 // seconds before the first token outside iterations
-	input  float64 // prompt tokens to compute, mean
-	cached float64 // prompt tokens read from the prefix cache
-	output float64 // tokens to generate, mean
-	inCV   float64 // of the tokens to compute
-	outCV  float64
-	peak   float64 // peakedness of arrivals: variance over mean of what they bring to many servers
-	budget float64 // tokens per iteration
-	places float64 // requests that may run, at least 1
-	stay   float64 // iterations for which a request holds its place
-	decode float64 // share of them in which it decodes
-	queue  float64 // requests that may wait
-	kv     float64 // KV tokens that a running request holds on average
-	full   float64 // the batch beyond which the budget admits no more than leaves, a whole number
-	rate   float64 // the highest sustainable
-	at     [nodes]node
+	law     Law
+	delay   float64 // seconds before the first token outside iterations
+	input   float64 // prompt tokens to compute, mean
+	cached  float64 // prompt tokens read from the prefix cache
+	output  float64 // tokens to generate, mean
+	inCV    float64 // of the tokens to compute
+	outCV   float64
+	peak    float64 // peakedness of arrivals: variance over mean of what they bring to many servers
+	budget  float64 // tokens per iteration
+	places  float64 // requests that may run, at least 1
+	stay    float64 // iterations for which a request holds its place
+	decode  float64 // share of them in which it decodes
+	queue   float64 // requests that may wait
+	kv      float64 // KV tokens that a running request holds on average
+	full    float64 // the batch beyond which the budget admits no more than leaves, a whole number
+	rate    float64 // the highest sustainable
+	at      [nodes]node
+	lengths lengths // of requests, intervals
 }
 
 // node is a batch at which iteration times are computed.
@@ -55,6 +56,9 @@ type node struct {
 	room  float64 // tokens that the budget leaves for prompts
 	parts float64 // mean number of iterations that a prompt takes
 }
+
+// SeesBudget implements [Budgeted].
+func (ContinuousBatching) SeesBudget() {}
 
 // Replica implements [Model].
 func (m ContinuousBatching) Replica(law Law, requests Requests, limits Limits) (Replica, error) {
@@ -108,6 +112,7 @@ func (r *continuous) prepare(law Law, requests Requests, limits Limits) error {
 	}
 	r.stay = r.intervals() + r.parts(math.Max(1, r.budget-r.full/2))
 	r.decode = r.intervals() / r.stay
+	r.lengths = newLengths(r.output, r.outCV)
 	r.rate = r.saturation()
 	return nil
 }

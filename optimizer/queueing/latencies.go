@@ -165,24 +165,6 @@ func (m *intervals) beyond(t float64) float64 {
 // unit square, as the batch is forgotten linearly over a stay where stays are much alike.
 const persistence = 2.0 / 3
 
-// requestDeviation is the standard deviation of the mean time between tokens of a request: from the batch around it, and from the
-// iterations with prompts that happen to fall into its stay.
-func (s *steady) requestDeviation(m *intervals) float64 {
-	average, square := 0.0, 0.0
-	for i := range m.n {
-		average += m.share[i] * m.middle[i]
-		square += m.share[i] * m.middle[i] * m.middle[i]
-	}
-	batch := s.slope() * s.deviation * s.mean / math.Max(1e-300, s.law.IterationTime(s.batch(s.seen, 0)))
-	return math.Sqrt(persistence*batch*batch + math.Max(0, square-average*average)*math.Min(1, 1/s.continuous.intervals()))
-}
-
-// normalQuantity has the percentiles of a normal distribution, cut at a hundredth of the mean.
-func normalQuantity(mean, sd float64) Quantity {
-	at := func(z float64) float64 { return math.Max(mean+z*sd, mean/100) }
-	return Quantity{Mean: mean, P50: mean, P90: at(1.2816), P95: at(1.6449), P99: at(2.3263)}
-}
-
 func (m *intervals) quantity(mean float64) Quantity {
 	low, high := math.Inf(1), 0.0
 	for i := range m.n {
@@ -206,7 +188,8 @@ func (s *steady) predict(percentiles bool) Prediction {
 		p.TTFT = f.quantity()
 		m := s.intervals()
 		p.ITL = m.quantity(s.mean)
-		p.RequestITL = normalQuantity(s.mean, s.requestDeviation(&m))
+		x := s.mixture(&m)
+		p.RequestITL = x.quantity(s.mean)
 	}
 	return p
 }

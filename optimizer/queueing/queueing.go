@@ -114,6 +114,12 @@ type Model interface {
 	Replica(law Law, requests Requests, limits Limits) (Replica, error)
 }
 
+// Budgeted is a model that sees what the token budget does to decodes and prompts, so that a budget can be chosen with it.
+type Budgeted interface {
+	Model
+	SeesBudget()
+}
+
 // Reuser is a model that prepares a replica in the memory of another of its own, which must not be used any more. Any other replica, nil
 // included, is left alone. It does what Replica does, without allocating where the memory suffices.
 type Reuser interface {

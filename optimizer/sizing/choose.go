@@ -37,8 +37,8 @@ const (
 // Choose finds the limits at which one replica completes most requests within the targets: the peak over what is free, and of the batches
 // that come within 2 % of it the smallest. Where no choice meets a target the error is that at the given limits.
 //
-// The rate rises with the batch until targets bind and may fall beyond, so its peak is bracketed by halving from the given limit and
-// closed in by golden section; the smallest batch is then found by bisection on the rising side. The budget likewise: a small one
+// The rate rises with the batch until targets bind and may fall beyond, so its peak is bracketed by halving from the given limit (for the
+// budget, of which it may have two, all the way down) and closed in by golden section; the smallest batch is then found by bisection on the rising side. The budget likewise: a small one
 // starves prompts, a large one makes decodes wait for them. What is searched is not the rate, which takes ten evaluations, but by how much
 // the targets are missed at the best rate so far, which takes one; only what beats it is sized.
 func Choose(model queueing.Model, law queueing.Law, req queueing.Requests, lim queueing.Limits, t Targets, free Free) (Choice, error) {
@@ -169,10 +169,14 @@ func (c *chooser) peak(low, high int, step float64, with func(queueing.Limits, i
 	}
 	left := low
 	for v := high / 2; v >= low; v /= 2 {
-		if miss := try(v); c.best.Rate > 0 && miss > 1-plateau {
+		miss := try(v)
+		if c.best.Rate > 0 && miss > 1-plateau && step == 1 {
 			left = v
 			break
 		}
+	}
+	if step > 1 { // a large budget may be a peak of its own beside one that cuts prompts: none of the halves is left out
+		left = max(low, at/2)
 	}
 	right := min(high, 2*at+1)
 	const golden = 0.6180339887498949

@@ -91,3 +91,10 @@ func withSurge(plan []v1alpha1.AllocationPart, surge count) (parts []v1alpha1.Al
 	}
 	return parts, total
 }
+
+// Surge is, by accelerator, the number of pods to have beyond a plan while it is being realised, as the loop writes it, where room is the number
+// of replicas that may be started beyond it to get new limits. Simulations of the loop use it.
+func Surge(plan []v1alpha1.AllocationPart, current []v1alpha1.ObservedPart, room int) map[string]int {
+	s := spare{cards: count{"": room}, of: func(string, string) (string, int) { return "", 1 }}
+	return s.surges("", plan, current)
+}

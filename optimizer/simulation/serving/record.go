@@ -20,6 +20,7 @@ type RecordOptions struct {
 	Targets Targets
 	Window  float64 // width of the windows, s
 	Keep    int     // how many windows are kept, the latest ones
+	Timeout float64 // a first token later than this, s after the arrival, comes too late for the client; 0 for never
 }
 
 // Validate reports every option out of range.
@@ -32,6 +33,9 @@ func (o RecordOptions) Validate() error {
 		if !(field.value > 0 && !math.IsInf(field.value, 1)) {
 			faults = append(faults, fmt.Errorf("%s: %v s, want a finite time above 0", field.name, field.value))
 		}
+	}
+	if !(o.Timeout >= 0) {
+		faults = append(faults, fmt.Errorf("timeout: %v s, want at least 0", o.Timeout))
 	}
 	if o.Keep < 1 {
 		faults = append(faults, fmt.Errorf("keep: %d windows, want at least 1", o.Keep))
@@ -48,6 +52,7 @@ type Tally struct {
 	Completions  int
 	Retried      int // requests that started over because their replica went away
 	Rejected     int // requests that fit no KV cache
+	TimedOut     int // completed requests whose first token came after the timeout
 
 	MetTTFT int
 	MetITL  int
@@ -119,8 +124,9 @@ func (t tally) finish() Tally {
 	return t.Tally
 }
 
-func (t *tally) complete(c simulation.Completion, targets Targets) {
+func (t *tally) complete(c simulation.Completion, targets Targets, timeout float64) {
 	t.Completions++
+	t.TimedOut += count(timeout > 0 && c.TTFT() > timeout)
 	itl, defined := c.ITL()
 	metTTFT, metITL := c.TTFT() <= targets.TTFT, !defined || itl <= targets.ITL
 	t.MetTTFT += count(metTTFT)
@@ -149,7 +155,7 @@ func (r *recorder) arrived(request simulation.Request) {
 
 func (r *recorder) completed(c simulation.Completion) {
 	for _, t := range r.tallies() {
-		t.complete(c, r.options.Targets)
+		t.complete(c, r.options.Targets, r.options.Timeout)
 	}
 }
 

@@ -18,7 +18,8 @@ type Server struct {
 	recorder *recorder
 
 	replicas []*replica // by name
-	pending  []int      // scratch of dispatch
+	routed   []*replica // scratch of dispatch, as is the next
+	pending  []int
 	queue    []simulation.Request
 	nextID   uint64
 	done     []simulation.Completion
@@ -28,6 +29,7 @@ type replica struct {
 	name        string
 	accelerator string
 	engine      *simulation.Engine
+	draining    bool // takes no new requests
 }
 
 // NewServer makes a server without replicas.
@@ -67,11 +69,27 @@ func (s *Server) Remove(at float64, name string) error {
 	s.Advance(at)
 	gone := s.replicas[i]
 	s.replicas = slices.Delete(s.replicas, i, i+1)
-	s.recorder.add(gone.accelerator, -1)
+	if !gone.draining {
+		s.recorder.add(gone.accelerator, -1)
+	}
 	lost := gone.engine.Abort()
 	s.recorder.retried(len(lost))
 	for _, request := range lost {
 		s.dispatch(at, request)
+	}
+	return nil
+}
+
+// Drain lets a replica finish what it has and gives it nothing new; it stays until it is removed. It no longer counts as a replica.
+func (s *Server) Drain(at float64, name string) error {
+	i, found := s.find(name)
+	if !found {
+		return fmt.Errorf("replica %q: is not there", name)
+	}
+	s.Advance(at)
+	if r := s.replicas[i]; !r.draining {
+		r.draining = true
+		s.recorder.add(r.accelerator, -1)
 	}
 	return nil
 }
@@ -108,6 +126,9 @@ func (s *Server) run(to float64) {
 // Report returns the record so far.
 func (s *Server) Report() Report { return s.recorder.report(s.load()) }
 
+// Queued is the number of requests that wait at the gateway because there is no replica.
+func (s *Server) Queued() int { return len(s.queue) }
+
 // load is the number of requests at the gateway and in the replicas.
 func (s *Server) load() (queued, pending int) {
 	for _, r := range s.replicas {
@@ -117,15 +138,17 @@ func (s *Server) load() (queued, pending int) {
 }
 
 func (s *Server) dispatch(at float64, request simulation.Request) {
-	if len(s.replicas) == 0 {
+	s.routed, s.pending = s.routed[:0], s.pending[:0]
+	for _, r := range s.replicas {
+		if !r.draining {
+			s.routed, s.pending = append(s.routed, r), append(s.pending, r.engine.Pending())
+		}
+	}
+	if len(s.routed) == 0 {
 		s.queue = append(s.queue, request)
 		return
 	}
-	s.pending = s.pending[:0]
-	for _, r := range s.replicas {
-		s.pending = append(s.pending, r.engine.Pending())
-	}
-	err := s.replicas[s.balancer.Pick(s.pending)].engine.Submit(at, request)
+	err := s.routed[s.balancer.Pick(s.pending)].engine.Submit(at, request)
 	switch {
 	case errors.Is(err, simulation.ErrTooLong):
 		s.recorder.rejected()

@@ -253,3 +253,25 @@ func TestWriteCSV(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestDrainingFinishesButTakesNothingNew(t *testing.T) {
+	s := server(t, routing.LeastRequests, record)
+	must(t, s.Add(0, "a", "H100", engine(t, 100)))
+	s.Arrive(trace.Arrival{At: 1, InputTokens: 100, OutputTokens: 50})
+	must(t, s.Drain(1.1, "a"))
+	must(t, s.Drain(1.2, "a"))
+	s.Arrive(trace.Arrival{At: 1.3, InputTokens: 100, OutputTokens: 2})
+	s.Advance(5)
+	if r := s.Report(); r.Total.Completions != 1 || r.Total.Retried != 0 || r.Queued != 1 || len(r.Replicas) != 0 {
+		t.Errorf("%+v, want the first request served, the second waiting and no replica counted", r)
+	}
+	must(t, s.Remove(5, "a"))
+	must(t, s.Add(6, "b", "H100", engine(t, 100)))
+	s.Advance(10)
+	if r := s.Report(); r.Total.Completions != 2 || r.Replicas["H100"] != 1 {
+		t.Errorf("%+v, want both served and one replica", r)
+	}
+	if err := s.Drain(10, "c"); err == nil {
+		t.Error("an unknown replica can be drained")
+	}
+}

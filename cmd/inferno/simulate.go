@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llm-inferno/inferno/optimizer/simulation/contest"
+	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
+	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
+)
+
+type simulateOptions struct {
+	scenario, output string
+	policies         []string
+}
+
+func newSimulateCommand() *cobra.Command {
+	var o simulateOptions
+	var names []string
+	for _, e := range policy.Entries() {
+		names = append(names, e.Name)
+	}
+	cmd := &cobra.Command{
+		Use:   "simulate --scenario FILE",
+		Short: "Play a scenario in virtual time under one or several scaling policies",
+		Long: `Plays a scenario (a fleet with prices, servers with classes and load, how engines really behave, and what goes wrong; docs/evaluation.md
+describes the file) under each policy: inferno's own loop with the decision core of the cluster, and alternatives. Prints attainment, cost,
+accelerator hours, changes and drops.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.OutOrStdout()) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.scenario, "scenario", "", "scenario, YAML or JSON")
+	f.StringSliceVar(&o.policies, "policy", []string{policy.NameInferno}, "policies, separated by commas, or all: "+strings.Join(names, ", "))
+	f.StringVarP(&o.output, "output", "o", "table", "output format: table, json")
+	return cmd
+}
+
+func (o *simulateOptions) validate() ([]*policy.Entry, error) {
+	var faults []error
+	if o.scenario == "" {
+		faults = append(faults, errors.New("--scenario: is missing, give a file"))
+	}
+	if o.output != "table" && o.output != "json" {
+		faults = append(faults, fmt.Errorf("--output: %q is not allowed, must be table or json", o.output))
+	}
+	var chosen []*policy.Entry
+	if slices.Equal(o.policies, []string{"all"}) {
+		for _, e := range policy.Entries() {
+			chosen = append(chosen, &e)
+		}
+		return chosen, errors.Join(faults...)
+	}
+	for _, name := range o.policies {
+		e, err := policy.Find(name)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("--policy: %w", err))
+		}
+		chosen = append(chosen, e)
+	}
+	return chosen, errors.Join(faults...)
+}
+
+func (o *simulateOptions) run(out io.Writer) error {
+	chosen, err := o.validate()
+	if err != nil {
+		return badInput{err}
+	}
+	s, err := scenario.Open(o.scenario)
+	if err != nil {
+		return badInput{err}
+	}
+	f, err := policy.NewFleet(s)
+	if err != nil {
+		return badInput{err}
+	}
+	outcomes, err := contest.Hold(f, chosen)
+	if err != nil {
+		return err
+	}
+	if o.output == "json" {
+		e := json.NewEncoder(out)
+		e.SetIndent("", "  ")
+		return e.Encode(outcomes)
+	}
+	return printOutcomes(out, outcomes)
+}
+
+func printOutcomes(out io.Writer, outcomes []*contest.Outcome) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "POLICY\tSETTINGS\tREQUESTS\tBOTH %\tTTFT %\tITL %\tWINDOWS %\tCOST ¢/h\t÷ ORACLE\tPEAK\tCHANGES\tREVERSALS\tFOLLOW s\tDROPPED\tLATE\tCLASSES %\tHOURS")
+	for _, o := range outcomes {
+		oracle, follow := "-", "-"
+		if o.ToOracle != nil {
+			oracle = fmt.Sprintf("%.2f", *o.ToOracle)
+		}
+		if o.Follow != nil {
+			follow = fmt.Sprintf("%.0f", *o.Follow)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\t%.1f\t%.1f\t%s\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\n", o.Policy, orDash(o.Settings), o.Requests, 100*o.Served, 100*o.TTFT,
+			100*o.ITL, 100*o.Windows, o.CostPerHour, oracle, o.Peak, o.Changes, o.Reversals, follow, o.Dropped, o.TimedOut, shares(o.Classes), hours(o.Hours))
+	}
+	return w.Flush()
+}
+
+func shares(by map[string]float64) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		words = append(words, fmt.Sprintf("%s %.2f", name, 100*by[name]))
+	}
+	return strings.Join(words, ", ")
+}
+
+func hours(by map[string]float64) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		words = append(words, fmt.Sprintf("%s %.1f", name, by[name]))
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,319 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/simulation"
+	"github.com/llm-inferno/inferno/optimizer/simulation/routing"
+	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
+	"github.com/llm-inferno/inferno/optimizer/simulation/trace"
+)
+
+// Order is what is wanted of a server.
+type Order struct {
+	// Replicas in all.
+	Replicas int
+	// Quota of replicas by accelerator: pods are bound only where room is left in it. It may sum up to less than the replicas: what is
+	// beyond was started before and stays until it is not needed (make before break).
+	Quota map[string]int
+	// Limits by accelerator that pods are started with.
+	Limits map[string]simulation.Limits
+	// Outdated says which pods are to go first because of what they were started with; nil for none.
+	Outdated func(accelerator string, started simulation.Limits) bool
+}
+
+// Policy decides. It may remember.
+type Policy interface {
+	// Interval between decisions in seconds, a multiple of the sync period.
+	Interval() float64
+	// Lag is how long it takes until a decision is enacted, in seconds: 0 for an autoscaler, which acts itself, more for who only writes
+	// down what an autoscaler is to read.
+	Lag() float64
+	// Decide gives orders by server. A server without one stays as it is.
+	Decide(*View) (map[string]Order, error)
+}
+
+// Cluster in virtual time.
+type Cluster struct {
+	config  Config
+	policy  Policy
+	now     float64
+	nodes   []*node
+	servers []*server
+	pending []enactment
+	created int
+	usage   Usage
+}
+
+// enactment is a decision that waits to be enacted.
+type enactment struct {
+	at     float64
+	orders map[string]Order
+}
+
+// server with its pods.
+type server struct {
+	Server
+	serving *serving.Server
+	sources []*stream
+	order   Order
+	pods    []*pod // in order of creation
+	gone    []*pod // whose counters still tell of the window
+	scale   Scale
+}
+
+// stream of arrivals with the next one at hand.
+type stream struct {
+	source *trace.Source
+	from   float64
+	until  float64
+	next   trace.Arrival
+	more   bool
+}
+
+func (s *stream) advance() {
+	s.next, s.more = s.source.Next()
+	s.next.At += s.from
+	s.more = s.more && s.next.At < s.until
+}
+
+// Usage is what a run used.
+type Usage struct {
+	// Hours of accelerators that replicas held, by name.
+	Hours map[string]float64
+	// Cost of them in cents.
+	Cost float64
+}
+
+// Scale is how often a server's order changed, beyond the first.
+type Scale struct {
+	Out, In int
+	// Reversals are changes in the other direction than the one before.
+	Reversals int
+	last      int
+	// Switches of accelerator.
+	Switches int
+}
+
+// New makes a cluster at time 0. The error joins what is wrong with the configuration.
+func New(config Config, policy Policy) (*Cluster, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Cluster{config: config, policy: policy, usage: Usage{Hours: map[string]float64{}}}
+	for i, p := range config.Pools {
+		for k := range p.Nodes + p.Elastic {
+			n := &node{name: fmt.Sprintf("%s-%d-%d", p.Type, i, k), kind: p.Type, cards: p.Cards, delay: p.Delay}
+			if k >= p.Nodes {
+				n.state = absent
+			}
+			c.nodes = append(c.nodes, n)
+		}
+	}
+	var faults []error
+	for i := range config.Servers {
+		s, err := c.newServer(&config.Servers[i], uint64(i))
+		if err != nil {
+			faults = append(faults, fmt.Errorf("server %q: %w", config.Servers[i].Name, err))
+		}
+		c.servers = append(c.servers, s)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	for _, s := range c.servers {
+		s.order = s.Initial
+		c.replicate(s)
+		c.schedule(s)
+		for _, p := range s.pods {
+			if p.state != starting {
+				return nil, fmt.Errorf("server %q: no room for its %d initial replicas", s.Name, s.Initial.Replicas)
+			}
+			p.readyAt = 0
+		}
+	}
+	return c, nil
+}
+
+func (c *Cluster) newServer(config *Server, number uint64) (*server, error) {
+	balancer, err := routing.Balancers().New(config.Balancer, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{Server: *config}
+	s.serving, err = serving.NewServer(balancer, serving.RecordOptions{Targets: config.Targets, Window: c.config.Times.Window, Keep: math.MaxInt32, Timeout: c.config.Times.Timeout})
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range config.Traffic {
+		o := t.Options
+		o.Seed += c.config.Seed + 1000*number + uint64(i)
+		source, err := t.Trace.Replay(o)
+		if err != nil {
+			return nil, fmt.Errorf("traffic %d: %w", i, err)
+		}
+		st := &stream{source: source, from: t.From, until: math.Inf(1)}
+		if t.Until > 0 {
+			st.until = t.Until
+		}
+		st.advance()
+		s.sources = append(s.sources, st)
+	}
+	return s, nil
+}
+
+// tick is the step of the machinery.
+const tick = 1.0
+
+// Run plays until a time in seconds.
+func (c *Cluster) Run(until float64) error {
+	for c.now < until {
+		to := c.now + tick
+		for _, s := range c.servers {
+			s.play(to)
+		}
+		c.account(to - c.now)
+		c.now = to
+		if err := c.machinery(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// play delivers what arrives before a time.
+func (s *server) play(to float64) {
+	for {
+		var first *stream
+		for _, st := range s.sources {
+			if st.more && st.next.At < to && (first == nil || st.next.At < first.next.At) {
+				first = st
+			}
+		}
+		if first == nil {
+			s.serving.Advance(to)
+			return
+		}
+		s.serving.Arrive(first.next)
+		first.advance()
+	}
+}
+
+// machinery does what is due.
+func (c *Cluster) machinery() error {
+	c.fail()
+	for _, s := range c.servers {
+		c.settle(s)
+	}
+	if due(c.now, c.config.Times.Scrape) {
+		c.scrape()
+	}
+	if due(c.now, c.policy.Interval()) {
+		orders, err := c.policy.Decide(c.view())
+		if err != nil {
+			return fmt.Errorf("at %v s: %w", c.now, err)
+		}
+		c.pending = append(c.pending, enactment{c.now + c.policy.Lag(), orders})
+	}
+	for len(c.pending) > 0 && c.pending[0].at <= c.now {
+		c.enact(c.pending[0].orders)
+		c.pending = c.pending[1:]
+	}
+	for _, s := range c.servers {
+		c.schedule(s)
+	}
+	return nil
+}
+
+func due(now, period float64) bool { return math.Mod(now, period) < tick }
+
+// enact takes up orders.
+func (c *Cluster) enact(orders map[string]Order) {
+	for _, s := range c.servers {
+		o, given := orders[s.Name]
+		if !given {
+			continue
+		}
+		s.scale.note(s.order, o)
+		s.order = o
+		c.replicate(s)
+	}
+}
+
+func (k *Scale) note(before, after Order) {
+	direction := 0
+	switch {
+	case after.Replicas > before.Replicas:
+		k.Out, direction = k.Out+1, 1
+	case after.Replicas < before.Replicas:
+		k.In, direction = k.In+1, -1
+	}
+	if direction != 0 {
+		if k.last == -direction {
+			k.Reversals++
+		}
+		k.last = direction
+	}
+	for a, n := range after.Quota {
+		if n > 0 && before.Quota[a] == 0 && len(before.Quota) > 0 {
+			k.Switches++
+		}
+	}
+}
+
+// account adds up what pods held for so many seconds.
+func (c *Cluster) account(seconds float64) {
+	for _, s := range c.servers {
+		for _, p := range s.pods {
+			if p.node != nil {
+				held := float64(p.count) * seconds / 3600
+				c.usage.Hours[p.accelerator] += held
+				c.usage.Cost += held * c.accelerator(p.accelerator).Price
+			}
+		}
+	}
+}
+
+func (c *Cluster) accelerator(name string) *Accelerator {
+	i := slices.IndexFunc(c.config.Accelerators, func(a Accelerator) bool { return a.Name == name })
+	return &c.config.Accelerators[i]
+}
+
+func (c *Cluster) scrape() {
+	const kept = 1200 // seconds that any policy looks back
+	for _, s := range c.servers {
+		for _, p := range s.pods {
+			if p.state == ready || p.state == draining {
+				p.series = append(p.series, p.counters.scrape(c.now, p.engine))
+				if p.series[0].At < c.now-2*kept {
+					p.series = slices.Clone(p.series.within(c.now-kept, c.now))
+				}
+			}
+		}
+		s.gone = slices.DeleteFunc(s.gone, func(p *pod) bool { return p.endedAt < c.now-kept })
+	}
+}
+
+// Usage so far.
+func (c *Cluster) Usage() Usage { return c.usage }
+
+// Reports of the servers by name.
+func (c *Cluster) Reports() map[string]serving.Report {
+	all := map[string]serving.Report{}
+	for _, s := range c.servers {
+		all[s.Name] = s.serving.Report()
+	}
+	return all
+}
+
+// Scales of the servers by name.
+func (c *Cluster) Scales() map[string]Scale {
+	all := map[string]Scale{}
+	for _, s := range c.servers {
+		all[s.Name] = s.scale
+	}
+	return all
+}

@@ -1,0 +1,63 @@
+package cluster
+
+import "github.com/llm-inferno/inferno/optimizer/simulation"
+
+// View is what can be known of a cluster at a time.
+type View struct {
+	Now     float64
+	Servers []ServerView
+	Nodes   []NodeView
+}
+
+// ServerView is one server.
+type ServerView struct {
+	Name     string
+	Replicas int // ordered
+	Pods     []PodView
+	Departed []Series // of pods that are gone or going
+	Queued   int      // at the gateway, because there is no replica
+}
+
+// PodView is a pod that is not going.
+type PodView struct {
+	Name        string
+	Accelerator string // empty while it waits for a node
+	Limits      simulation.Limits
+	Ready       bool
+	ReadyAt     float64 // since when, or when it will be
+	CreatedAt   float64
+	Series      Series
+}
+
+// NodeView is a node that takes pods.
+type NodeView struct {
+	Name  string
+	Type  string
+	Cards int
+}
+
+func (c *Cluster) view() *View {
+	v := &View{Now: c.now}
+	for _, n := range c.nodes {
+		if n.state == present {
+			v.Nodes = append(v.Nodes, NodeView{n.name, n.kind, n.cards})
+		}
+	}
+	for _, s := range c.servers {
+		sv := ServerView{Name: s.Name, Replicas: s.order.Replicas, Queued: s.serving.Queued()}
+		for _, p := range s.pods {
+			if p.state == draining {
+				sv.Departed = append(sv.Departed, p.series)
+				continue
+			}
+			sv.Pods = append(sv.Pods, PodView{
+				Name: p.name, Accelerator: p.accelerator, Limits: p.limits, Ready: p.state == ready, ReadyAt: p.readyAt, CreatedAt: p.createdAt, Series: p.series,
+			})
+		}
+		for _, p := range s.gone {
+			sv.Departed = append(sv.Departed, p.series)
+		}
+		v.Servers = append(v.Servers, sv)
+	}
+	return v
+}

@@ -1,0 +1,244 @@
+// Package contest runs policies on a scenario and says what came of it.
+package contest
+
+import (
+	"math"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
+	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
+	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
+)
+
+// Outcome of one policy on one scenario.
+type Outcome struct {
+	Scenario string  `json:"scenario"`
+	Policy   string  `json:"policy"`
+	Settings string  `json:"settings,omitempty"`
+	Requests int     `json:"requests"`
+	Scored   int     `json:"scored"` // of them
+	Served   float64 `json:"attainment"`
+	TTFT     float64 `json:"attainmentTTFT"`
+	ITL      float64 `json:"attainmentITL"`
+	// Classes by name: attainment of both targets.
+	Classes map[string]float64 `json:"classes"`
+	// Windows in which the percentile that the targets are for met both of them, as a share.
+	Windows float64 `json:"windows"`
+	// Latencies over all requests of the run, s.
+	Latencies map[string]Latency `json:"latencies"`
+	// CostPerHour is the mean cost, cents/hour, and ToOracle its ratio to the oracle's at the same attainment; absent where none was asked for.
+	CostPerHour float64  `json:"costPerHour"`
+	ToOracle    *float64 `json:"toOracle,omitempty"`
+	// Hours of accelerators by name.
+	Hours map[string]float64 `json:"hours"`
+	// Peak is the highest number of replicas at a time.
+	Peak      int `json:"peakReplicas"`
+	Changes   int `json:"changes"`
+	Reversals int `json:"reversals"`
+	Switches  int `json:"switches"`
+	// Follow is the time from the scenario's step until windows meet their targets again, s; absent without a step, −1 for never.
+	Follow *float64 `json:"secondsToFollow,omitempty"`
+	// Dropped requests fit no cache, TimedOut ones came too late for their clients, Unfinished ones were not served at the end, Retried
+	// ones started over.
+	Dropped    int `json:"dropped"`
+	TimedOut   int `json:"timedOut"`
+	Unfinished int `json:"unfinished"`
+	Retried    int `json:"retried"`
+	// TTFTOver is the time in which the TTFT percentile of a window was over its target, s; ITLOver likewise.
+	TTFTOver float64 `json:"secondsTTFTOver"`
+	ITLOver  float64 `json:"secondsITLOver"`
+
+	reports map[string]serving.Report
+}
+
+// Latency of one server, s.
+type Latency struct {
+	TTFT Quantiles `json:"ttft"`
+	ITL  Quantiles `json:"itl"`
+}
+
+// Quantiles of a latency, s.
+type Quantiles struct {
+	P50 float64 `json:"p50"`
+	P90 float64 `json:"p90"`
+	P99 float64 `json:"p99"`
+}
+
+// Run plays a scenario under a policy.
+func Run(f *policy.Fleet, e *policy.Entry, s policy.Settings) (*Outcome, error) {
+	p, err := e.New(f, s)
+	if err != nil {
+		return nil, err
+	}
+	o, err := play(f, p)
+	if err != nil {
+		return nil, err
+	}
+	o.Policy, o.Settings = e.Name, s.String()
+	return o, nil
+}
+
+func play(f *policy.Fleet, p cluster.Policy) (*Outcome, error) {
+	c, err := cluster.New(*f.Config, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Run(f.Scenario.Duration); err != nil {
+		return nil, err
+	}
+	return score(f, c), nil
+}
+
+// tally of what counts.
+type tally struct{ ended, both, ttft, itl int }
+
+func (t *tally) add(w *serving.Window) {
+	t.ended += w.Completions + w.Rejected
+	t.both += w.MetBoth
+	t.ttft += w.MetTTFT
+	t.itl += w.MetITL
+}
+
+func share(met, ended int) float64 {
+	if ended == 0 {
+		return 1
+	}
+	return float64(met) / float64(ended)
+}
+
+// score sums up a run.
+func score(f *policy.Fleet, c *cluster.Cluster) *Outcome {
+	o := &Outcome{Scenario: f.Scenario.Name, Classes: map[string]float64{}, Latencies: map[string]Latency{}, reports: c.Reports()}
+	var all tally
+	classes := map[string]*tally{}
+	good, windows := 0, 0
+	for _, name := range f.Servers() {
+		r := o.reports[name]
+		class := f.Scenario.Class(name)
+		if classes[class] == nil {
+			classes[class] = new(tally)
+		}
+		o.Requests += r.Total.Arrivals
+		o.Dropped += r.Total.Rejected
+		o.TimedOut += r.Total.TimedOut
+		o.Retried += r.Total.Retried
+		o.Unfinished += r.Queued + r.Pending
+		o.Latencies[name] = Latency{quantiles(r.Total.TTFT), quantiles(r.Total.ITL)}
+		for i := range r.Windows {
+			w := &r.Windows[i]
+			if !scored(f, w.Start) {
+				continue
+			}
+			all.add(w)
+			classes[class].add(w)
+			if w.Completions == 0 {
+				continue
+			}
+			windows++
+			ttft, itl := f.Scenario.Targets(name).TTFT, f.Scenario.Targets(name).ITL
+			p := f.Scenario.Percentile(name)
+			late, slow := at(w.TTFT, p) > ttft, at(w.ITL, p) > itl
+			if !late && !slow {
+				good++
+			}
+			if late {
+				o.TTFTOver += f.Config.Times.Window
+			}
+			if slow {
+				o.ITLOver += f.Config.Times.Window
+			}
+		}
+	}
+	// What was never served missed its targets.
+	o.Scored = all.ended + o.Unfinished
+	o.Served, o.TTFT, o.ITL, o.Windows = share(all.both, o.Scored), share(all.ttft, o.Scored), share(all.itl, o.Scored), share(good, windows)
+	for class, t := range classes {
+		o.Classes[class] = share(t.both, t.ended)
+	}
+	usage := c.Usage()
+	o.Hours = usage.Hours
+	o.CostPerHour = usage.Cost / (f.Scenario.Duration / 3600)
+	for _, s := range c.Scales() {
+		o.Changes += s.Out + s.In
+		o.Reversals += s.Reversals
+		o.Switches += s.Switches
+	}
+	o.Peak = peakReplicas(o.reports)
+	if f.Scenario.Step > 0 {
+		follow := followed(f, o.reports)
+		o.Follow = &follow
+	}
+	return o
+}
+
+func quantiles(s serving.Summary) Quantiles { return Quantiles{s.P50, s.P90, s.P99} }
+
+// at is the percentile nearest to what targets are for, the mean for 0.
+func at(s serving.Summary, percentile float64) float64 {
+	switch {
+	case percentile == 0:
+		return s.Mean
+	case percentile <= 70:
+		return s.P50
+	case percentile <= 95:
+		return s.P90
+	}
+	return s.P99
+}
+
+func scored(f *policy.Fleet, at float64) bool {
+	if at < f.Scenario.WarmUp {
+		return false
+	}
+	for _, e := range f.Scenario.Exclude {
+		if at >= e.From && at < e.Until {
+			return false
+		}
+	}
+	return true
+}
+
+func peakReplicas(reports map[string]serving.Report) int {
+	most := 0
+	by := map[float64]int{}
+	for _, r := range reports {
+		for _, w := range r.Windows {
+			for _, n := range w.Replicas {
+				by[w.Start] += n
+			}
+			most = max(most, by[w.Start])
+		}
+	}
+	return most
+}
+
+// followed is the time from the step until the first of three windows in a row in which every server meets its targets with 99 % of its
+// requests; −1 for never.
+func followed(f *policy.Fleet, reports map[string]serving.Report) float64 {
+	const row, enough = 3, 0.99
+	var starts []float64
+	good := map[float64]bool{}
+	for _, r := range reports {
+		for _, w := range r.Windows {
+			if w.Start < f.Scenario.Step {
+				continue
+			}
+			if _, seen := good[w.Start]; !seen {
+				good[w.Start] = true
+				starts = append(starts, w.Start)
+			}
+			good[w.Start] = good[w.Start] && share(w.MetBoth, w.Completions) >= enough
+		}
+	}
+	slices.Sort(starts)
+	n := 0
+	for _, at := range starts {
+		if n++; !good[at] {
+			n = 0
+		}
+		if n == row {
+			return math.Max(at-(row-1)*f.Config.Times.Window-f.Scenario.Step, 0)
+		}
+	}
+	return -1
+}

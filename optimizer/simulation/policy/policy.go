@@ -1,0 +1,224 @@
+// Package policy holds what decides over replicas in a simulated cluster: inferno's own loop, with the decision core of the cluster, and the
+// alternatives, each from its documentation with its defaults.
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/simulation"
+	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
+	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
+)
+
+// Knob is a setting of a policy that a person would tune.
+type Knob struct {
+	Name    string
+	Default float64
+	// Values that a search tries beside the default.
+	Values []float64
+}
+
+// Settings of knobs by name; what is not given has its default.
+type Settings map[string]float64
+
+// String lists settings by name.
+func (s Settings) String() string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		words = append(words, fmt.Sprintf("%s=%g", name, s[name]))
+	}
+	return strings.Join(words, " ")
+}
+
+// Entry is a policy that can be chosen by name.
+type Entry struct {
+	Name string
+	// About says what it is and where that is written down.
+	About string
+	Knobs []Knob
+	new   func(*Fleet, Settings) (cluster.Policy, error)
+}
+
+// New makes the policy.
+func (e *Entry) New(f *Fleet, s Settings) (cluster.Policy, error) {
+	all := Settings{}
+	for _, k := range e.Knobs {
+		all[k.Name] = k.Default
+	}
+	for name, value := range s {
+		if _, known := all[name]; !known {
+			return nil, fmt.Errorf("policy %s: unknown setting %q", e.Name, name)
+		}
+		all[name] = value
+	}
+	return e.new(f, all)
+}
+
+// Fleet is what there is to decide over.
+type Fleet struct {
+	Scenario *scenario.Scenario
+	Config   *cluster.Config
+	Profile  *Profile
+	// Pins are the accelerators of the servers' Deployments, for policies that choose none.
+	Pins map[string]string
+	// Peak is the highest rate over a minute of each server, requests/s, and its mean tokens.
+	Peak map[string]Demand
+}
+
+// Demand is a load of one server.
+type Demand struct {
+	Rate, InputTokens, OutputTokens float64
+}
+
+// NewFleet looks at the load and pins servers to accelerators, as an operator would who knows the peak and what each type sustains: in order
+// of priority, each on the type that serves its peak cheapest and still has room for it.
+func NewFleet(s *scenario.Scenario) (*Fleet, error) {
+	config, err := s.Cluster()
+	if err != nil {
+		return nil, err
+	}
+	f := &Fleet{Scenario: s, Config: config, Profile: NewProfile(s, config), Pins: map[string]string{}, Peak: map[string]Demand{}}
+	for i := range config.Servers {
+		server := &config.Servers[i]
+		d, err := peak(server, s.Duration, config.Seed+1000*uint64(i))
+		if err != nil {
+			return nil, fmt.Errorf("server %q: %w", server.Name, err)
+		}
+		f.Peak[server.Name] = d
+	}
+	if err := f.pin(); err != nil {
+		return nil, err
+	}
+	for i := range config.Servers {
+		server := &config.Servers[i]
+		n := max(s.Initial[server.Name], 1)
+		server.Initial = f.order(server.Name, n)
+		for _, a := range s.Accelerators(server.Name) {
+			server.Initial.Limits[a] = s.Limits(server.Name)
+		}
+	}
+	return f, nil
+}
+
+func (f *Fleet) pin() error {
+	left := map[string]int{}
+	for _, p := range f.Config.Pools {
+		left[p.Type] += p.Cards * (p.Nodes + p.Elastic)
+	}
+	servers := f.Servers()
+	slices.SortStableFunc(servers, func(a, b string) int { return f.Scenario.Priority(a) - f.Scenario.Priority(b) })
+	for _, server := range servers {
+		best, lowest, bestFits := "", math.Inf(1), false
+		for _, a := range f.Scenario.Accelerators(server) {
+			n := f.Need(server, a, f.Peak[server])
+			if n == 0 {
+				continue
+			}
+			price, cards := f.ReplicaPrice(server, a), f.cards(server, a)
+			fits := n*cards <= left[f.accelerator(a).Type]
+			if cost := float64(n) * price; best == "" || fits && !bestFits || fits == bestFits && cost < lowest {
+				best, lowest, bestFits = a, cost, fits
+			}
+		}
+		if given := f.Scenario.Pinned[server]; given != "" {
+			best = given
+		}
+		if best == "" {
+			return fmt.Errorf("server %q: no accelerator meets its targets even at hardly any load", server)
+		}
+		f.Pins[server] = best
+		left[f.accelerator(best).Type] -= f.Need(server, best, f.Peak[server]) * f.cards(server, best)
+	}
+	return nil
+}
+
+// Servers by name, in the order of the configuration.
+func (f *Fleet) Servers() []string {
+	names := make([]string, len(f.Config.Servers))
+	for i := range f.Config.Servers {
+		names[i] = f.Config.Servers[i].Name
+	}
+	return names
+}
+
+func (f *Fleet) server(name string) *cluster.Server {
+	i := slices.IndexFunc(f.Config.Servers, func(s cluster.Server) bool { return s.Name == name })
+	return &f.Config.Servers[i]
+}
+
+func (f *Fleet) accelerator(name string) *cluster.Accelerator {
+	i := slices.IndexFunc(f.Config.Accelerators, func(a cluster.Accelerator) bool { return a.Name == name })
+	return &f.Config.Accelerators[i]
+}
+
+func (f *Fleet) truth(server, accelerator string) *cluster.Truth {
+	model := f.server(server).Model
+	i := slices.IndexFunc(f.Config.Truths, func(t cluster.Truth) bool { return t.Model == model && t.Accelerator == accelerator })
+	return &f.Config.Truths[i]
+}
+
+// cards of a replica.
+func (f *Fleet) cards(server, accelerator string) int {
+	return f.truth(server, accelerator).Count * f.accelerator(accelerator).Cards
+}
+
+// ReplicaPrice in cents per hour.
+func (f *Fleet) ReplicaPrice(server, accelerator string) float64 {
+	return float64(f.truth(server, accelerator).Count) * f.accelerator(accelerator).Price
+}
+
+// Need is the number of replicas that a demand takes at the rate that one truly sustains with default limits; 0 where none meets the targets.
+func (f *Fleet) Need(server, accelerator string, d Demand) int {
+	rate := f.Profile.Capacity(server, accelerator, f.Scenario.Limits(server), d.InputTokens, d.OutputTokens)
+	if rate == 0 {
+		return 0
+	}
+	return max(int(math.Ceil(d.Rate/rate)), 1)
+}
+
+// order for so many replicas on the pinned accelerator, with default limits.
+func (f *Fleet) order(server string, replicas int) cluster.Order {
+	a := f.Pins[server]
+	return cluster.Order{Replicas: replicas, Quota: map[string]int{a: replicas}, Limits: map[string]simulation.Limits{a: f.Scenario.Limits(server)}}
+}
+
+// least and most replicas of a server.
+func (f *Fleet) bounds(server string) (least, most int) {
+	for _, e := range f.Scenario.System.Servers.Spec {
+		if e.Name == server {
+			return max(e.MinNumReplicas, 1), e.MaxNumReplicas
+		}
+	}
+	return 1, 0
+}
+
+// peak finds the busiest minute of a server's load, and the mean tokens of all requests.
+func peak(server *cluster.Server, duration float64, seed uint64) (Demand, error) {
+	const minute = 60
+	counts := make([]int, int(duration/minute)+1)
+	total, in, out := 0, 0, 0
+	for i, t := range server.Traffic {
+		o := t.Options
+		o.Seed += seed + uint64(i)
+		source, err := t.Trace.Replay(o)
+		if err != nil {
+			return Demand{}, err
+		}
+		end := duration
+		if t.Until > 0 {
+			end = min(end, t.Until)
+		}
+		for a, more := source.Next(); more && a.At+t.From < end; a, more = source.Next() {
+			counts[int((a.At+t.From)/minute)]++
+			total, in, out = total+1, in+a.InputTokens, out+a.OutputTokens
+		}
+	}
+	if total == 0 {
+		return Demand{InputTokens: 1, OutputTokens: 1}, nil
+	}
+	return Demand{Rate: float64(slices.Max(counts)) / minute, InputTokens: float64(in) / float64(total), OutputTokens: float64(out) / float64(total)}, nil
+}
