@@ -29,6 +29,8 @@ type candidate struct {
 	parts []*candidate
 	// fault says why the candidate does not meet the targets; nil where it does.
 	fault error
+	// guarded is the floor by saturation where it lies above the need that is predicted, 0 where it does not.
+	guarded int
 	// capped marks a candidate that stays below its need because of the server's maxNumReplicas.
 	capped bool
 }
@@ -151,7 +153,7 @@ func limits(s *v1alpha1.ServerEntry, p *pair, outputTokens float64, budget int) 
 
 // size fills in replicas and cost of a candidate under load.
 func (st *Stages) size(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, r queueing.Requests) error {
-	rate, _, err := sizing.RatePerReplica(st.Model, c.pair.law, r, c.limits, t)
+	rate, law, err := st.sustained(c, t, r)
 	if err != nil {
 		return err
 	}
@@ -164,8 +166,11 @@ func (st *Stages) size(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, 
 	if need > most || need < 0 {
 		return fmt.Errorf("needs more than %d replicas", most)
 	}
-	if c.replica, err = st.Model.Replica(c.pair.law, r, c.limits); err != nil {
+	if c.replica, err = st.Model.Replica(law, r, c.limits); err != nil {
 		return err
+	}
+	if least := saturationFloor(s, c.Accelerator); c.pair.unreliable && least > need {
+		c.guarded, need = least, least
 	}
 	if s.MaxNumReplicas > 0 && need > s.MaxNumReplicas {
 		c.capped = true

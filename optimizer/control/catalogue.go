@@ -15,6 +15,8 @@ type pair struct {
 	accelerator *v1alpha1.AcceleratorEntry
 	perf        v1alpha1.Performance
 	law         queueing.Law
+	// unreliable is whether predictions of the law keep failing.
+	unreliable bool
 	// fault says why the pair cannot be sized.
 	fault error
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
-	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 	"github.com/llm-inferno/inferno/optimizer/stability"
 )
@@ -58,7 +57,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 	}
 
 	enter(StageEstimate)
-	learned := st.estimate(cat, snap, state.Learned)
+	learned, judged := st.estimate(cat, snap, state.Learned)
 
 	enter(StageForecast)
 	list := make([]*work, len(snap.System.Servers.Spec))
@@ -99,37 +98,12 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 	if d.Plan.Solver.Name == "" {
 		d.Plan.Solver.Name = st.Names["solver"]
 	}
-	d.State.Learned, d.State.Prices = learned, solution.Prices
+	d.State.Learned, d.State.Prices, d.Learning = learned, solution.Prices, judged
+	if st.Probing {
+		d.Probes = probes(solved, solution)
+	}
 	d.basis = newBasis(list, problem, solution)
 	return d, nil
-}
-
-// estimate replaces the performance that was given by the one that was learned, and prepares the law of every pair.
-func (st *Stages) estimate(cat *catalogue, snap *Snapshot, before map[string]map[string]*v1alpha1.PairStatus) map[string]map[string]*v1alpha1.PairStatus {
-	seen := Observations(snap)
-	after := map[string]map[string]*v1alpha1.PairStatus{}
-	for model, pairs := range cat.pairs {
-		for _, p := range pairs {
-			acc := p.perf.Acc
-			e, err := st.Estimator.Estimate(p.perf, before[model][acc], seen[Pair{model, acc}])
-			learned := e.Learned
-			if err != nil {
-				p.fault = fmt.Errorf("estimating: %w", err)
-				learned = before[model][acc]
-			} else {
-				p.perf = e.Performance
-				p.law, p.fault = queueing.NewLaw(e.Performance)
-			}
-			if learned == nil {
-				continue
-			}
-			if after[model] == nil {
-				after[model] = map[string]*v1alpha1.PairStatus{}
-			}
-			after[model][acc] = learned
-		}
-	}
-	return after
 }
 
 // begin resolves a server's names and forecasts its load.
@@ -334,9 +308,9 @@ func totalCost(allocations map[string]v1alpha1.Allocation) float64 {
 	return sum
 }
 
-// known is a number that the solver may not have, absent where it is NaN.
+// known is a number that may not be known, absent where it is NaN or infinite.
 func known(x float64) *float64 {
-	if math.IsNaN(x) {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
 		return nil
 	}
 	return &x
@@ -412,6 +386,9 @@ func (w *work) why(choice solver.Choice, option stability.Option, unlimited bool
 	}
 	if option.Note != "" {
 		why += " (" + option.Note + ")"
+	}
+	if c := w.feasible[option.Of]; c.guarded > 0 {
+		why += fmt.Sprintf("; predictions on %s do not hold, so at least %d by saturation", c.Accelerator, c.guarded)
 	}
 	return why
 }

@@ -61,6 +61,10 @@ type Decision struct {
 	Candidates []v1alpha1.Candidate `json:"candidates"`
 	// Verdicts by server.
 	Verdicts map[string]Verdict `json:"verdicts"`
+	// Learning are the judgements of what was observed, by model, then accelerator.
+	Learning []v1alpha1.Judgement `json:"learning,omitempty"`
+	// Probes that are suggested, by server.
+	Probes []v1alpha1.Probe `json:"probes,omitempty"`
 	// State for the next decision.
 	State State `json:"-"`
 

@@ -28,6 +28,10 @@ type Stages struct {
 	Names map[string]string
 	// Horizon in seconds that forecasts look ahead.
 	Horizon float64
+	// Probing is whether probes are suggested.
+	Probing bool
+	// Confidence in a pair's parameters that is sized with, a probability; 0 stands for 0.5.
+	Confidence float64
 }
 
 // DefaultQueueModel is the queueing model used where none is named.
@@ -43,7 +47,7 @@ func defaultSolver(o *v1alpha1.OptimizerEntry) string {
 
 // NewStages builds the stages that the options name, with defaults for those they do not name. The error joins the faults of all stages.
 func NewStages(o *v1alpha1.OptimizerEntry) (*Stages, error) {
-	s := &Stages{Names: map[string]string{}}
+	s := &Stages{Names: map[string]string{}, Confidence: o.Confidence, Probing: o.Probing == v1alpha1.ProbingSuggest}
 	var faults []error
 	stage := func(kind string, p *v1alpha1.Plug, fallback string, build func(name string, options []byte) error) {
 		var options []byte

@@ -26,47 +26,91 @@ func Cautious(p v1alpha1.Performance, at Point, probability float64) (v1alpha1.P
 	if !(probability > 0 && probability < 1) {
 		return p, fmt.Errorf("probability: %v is not allowed, must be above 0 and below 1", probability)
 	}
-	if !(at.Running > 0 && at.InputTokens >= 0 && at.OutputTokens > 0) {
-		return p, fmt.Errorf("operating point: %+v is not allowed, must be above 0", at)
-	}
 	if p.Law == nil || len(p.Law.Covariance) == 0 || probability == 0.5 {
-		return p, nil
+		return p, at.check()
 	}
-	f, err := newForm(p, DefaultOptions())
+	s, err := newSurface(p, at)
 	if err != nil {
 		return p, err
 	}
-	g := f.stated(p.Law)
+	slope := s.gradient(at)
+	n, variance := len(slope), s.covariance(at, at)
+	if variance == 0 {
+		return p, nil
+	}
+	z := distuv.UnitNormal.Quantile(probability) / math.Sqrt(variance)
+	moved := s.clone()
+	for i := range n {
+		for j := range n {
+			moved.mean[i] += z * s.cov[i*n+j] * slope[j]
+		}
+	}
+	return s.form.performance(p, moved), nil
+}
+
+// check says what is wrong with a point.
+func (at Point) check() error {
+	if !(at.Running > 0 && at.InputTokens >= 0 && at.OutputTokens > 0) {
+		return fmt.Errorf("operating point: %+v is not allowed, must be above 0", at)
+	}
+	return nil
+}
+
+// surface is the logarithm of ITL over operating points, for parameters that are known as well as performance says of itself.
+type surface struct {
+	gaussian
+	form *form
+}
+
+// newSurface checks the point as well, so that what is asked of it afterwards is allowed. Without a covariance everything is known.
+func newSurface(p v1alpha1.Performance, at Point) (*surface, error) {
+	if err := at.check(); err != nil {
+		return nil, err
+	}
+	f, err := newForm(p, DefaultOptions())
+	if err != nil {
+		return nil, err
+	}
+	s := &surface{newGaussian(len(f.states)), f}
+	copy(s.mean, f.prior.mean)
+	if p.Law != nil {
+		s.gaussian = f.stated(p.Law)
+	}
+	return s, nil
+}
+
+// gradient of log ITL at a point with respect to the logarithms of the parameters.
+func (s *surface) gradient(at Point) []float64 {
 	c := conditions{
 		running: at.Running, runningSD: math.NaN(), input: at.InputTokens, output: at.OutputTokens, maxBatch: math.Inf(1),
 		budget: queueing.DefaultMaxBatchedTokens, prefills: math.NaN(),
 	}
-	laws := f.laws()
+	laws := s.form.laws()
 	logITL := func(x []float64) float64 {
 		itl, _ := c.latencies(laws(x))
 		return math.Log(itl)
 	}
 	const step = 1e-5
-	n, here := len(g.mean), logITL(g.mean)
-	slope := make([]float64, n)
+	here := logITL(s.mean)
+	slope := make([]float64, len(s.mean))
 	for i := range slope {
-		before := g.mean[i]
-		g.mean[i] += step
-		slope[i] = (logITL(g.mean) - here) / step
-		g.mean[i] = before
+		before := s.mean[i]
+		s.mean[i] += step
+		slope[i] = (logITL(s.mean) - here) / step
+		s.mean[i] = before
 	}
-	variance := linear{slope: slope}.variance(g)
-	if variance == 0 {
-		return p, nil
-	}
-	z := distuv.UnitNormal.Quantile(probability) / math.Sqrt(variance)
-	moved := g.clone()
+	return slope
+}
+
+// covariance of log ITL at two points.
+func (s *surface) covariance(a, b Point) float64 {
+	x, y, n, sum := s.gradient(a), s.gradient(b), len(s.mean), 0.0
 	for i := range n {
 		for j := range n {
-			moved.mean[i] += z * g.cov[i*n+j] * slope[j]
+			sum += x[i] * s.cov[i*n+j] * y[j]
 		}
 	}
-	return f.performance(p, moved), nil
+	return sum
 }
 
 // stated is the distribution that a law states of itself: its parameters, and the covariance of those named in its order.

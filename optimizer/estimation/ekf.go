@@ -34,7 +34,7 @@ func estimate(name string, o *Options, keep int, given v1alpha1.Performance, lea
 	for i := range seen {
 		out.Judgements[i] = t.observe(&seen[i])
 	}
-	if m.Observations > 0 || m.Rejected > 0 {
+	if m.Observations > 0 || m.Rejected > 0 || notice != "" {
 		store(m, f, g)
 		out.Learned = m
 	}
@@ -90,6 +90,7 @@ func (t *tracker) observe(o *Observation) Judgement {
 	r = likely(ranges, m.Observations+1, r, t.options)
 
 	j := t.predict(&r)
+	assess(m, j.InnovationITL)
 	notes := r.notes
 	sensors := []sensor{
 		{"itl", r.logITL, r.itlNoise, t.logITL, j.InnovationITL, &j.SurpriseITL, &m.ITLError},

@@ -9,12 +9,16 @@ import (
 )
 
 // Fixed trusts what was given and learns nothing; what another estimator learned is kept for it. It still says how well what was given
-// predicts.
+// predicts, and remembers whether it can be relied on.
 type Fixed struct{}
 
 // Estimate implements [Estimator].
 func (Fixed) Estimate(given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
 	e := Estimate{Performance: given, Learned: learned}
+	memory := &v1alpha1.PairStatus{Acc: given.Acc, Estimator: EstimatorFixed}
+	if learned != nil {
+		memory = learned.DeepCopy()
+	}
 	law, err := queueing.NewLaw(given)
 	if err != nil && !errors.Is(err, queueing.ErrNoParameters) {
 		return e, err
@@ -27,6 +31,8 @@ func (Fixed) Estimate(given v1alpha1.Performance, learned *v1alpha1.PairStatus, 
 		} else if law != nil {
 			j.PredictedITL, j.PredictedTTFT = r.latencies(law)
 			j.InnovationITL, j.InnovationTTFT = r.logITL-math.Log(j.PredictedITL), r.logTTFT-math.Log(j.PredictedTTFT)
+			assess(memory, j.InnovationITL)
+			e.Learned = memory
 		}
 		e.Judgements = append(e.Judgements, j)
 	}

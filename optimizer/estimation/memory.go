@@ -25,7 +25,8 @@ func recall(learned *v1alpha1.PairStatus, f *form, estimator, acc string) (*v1al
 		return fresh, f.prior.clone(), ""
 	}
 	refuse := func(format string, args ...any) (*v1alpha1.PairStatus, gaussian, string) {
-		return fresh, f.prior.clone(), "learning begins anew: " + fmt.Sprintf(format, args...)
+		fresh.Notice = "learning begins anew: " + fmt.Sprintf(format, args...)
+		return fresh, f.prior.clone(), fresh.Notice
 	}
 	switch {
 	case learned.Estimator != estimator:
@@ -134,6 +135,20 @@ func trust(m *v1alpha1.PairStatus, name string) {
 	if len(m.Suspicions) == 0 {
 		m.Suspicions = nil
 	}
+}
+
+// assess counts predictions of ITL that failed, before they were learned from.
+func assess(m *v1alpha1.PairStatus, innovation float64) {
+	const off, distrusted, most = 0.3, 3, 6
+	switch miss := math.Abs(math.Expm1(-innovation)); {
+	case math.IsNaN(miss):
+		return
+	case miss > off:
+		m.Misses = min(m.Misses+1, most)
+	default:
+		m.Misses = max(m.Misses-1, 0)
+	}
+	m.Unreliable = m.Misses >= distrusted || (m.Unreliable && m.Misses > 0)
 }
 
 // score takes an error of a prediction into a running mean over the last observations.

@@ -67,7 +67,7 @@ const tolerated = 0.02
 func (o *Observation) readBatch(r *reading, options *Options, last *v1alpha1.SourceStatus) {
 	if !math.IsNaN(o.Running) {
 		r.batchNoise = square(options.RunningNoise)
-		if last != nil && last.Running > 0 {
+		if last != nil && last.Running > 0 && !o.Settled {
 			r.batchNoise += square(movingShare * math.Log(o.Running/last.Running))
 		}
 		if last != nil && last.Replicas > 0 && o.Replicas > 0 && !o.Settled {

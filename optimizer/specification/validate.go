@@ -279,6 +279,8 @@ func (v *validator) usedType(path, t string, types map[string]bool) {
 
 func (v *validator) optimizer(o *v1alpha1.OptimizerEntry) {
 	v.oneOf("optimizer.saturationPolicy", o.SaturationPolicy, saturationPolicies)
+	v.numbers("optimizer", number{"confidence", o.Confidence, 0, 0.999})
+	v.oneOf("optimizer.probing", o.Probing, []string{v1alpha1.ProbingSuggest})
 	v.numbers("optimizer", atLeast("maxDelaySeconds", o.MaxDelaySeconds, 0))
 	if c := o.Change; c != nil {
 		v.numbers("optimizer.change", atLeast("startupSeconds", c.StartupSeconds, 0), atLeast("start", c.Start, 0), atLeast("switch", c.Switch, 0))

@@ -26,6 +26,8 @@ const (
 	ConditionPlanned = "Planned"
 	// ConditionRealised is True when ready pods sit on the accelerators, in the numbers, that the plan says.
 	ConditionRealised = "Realised"
+	// ConditionLearned of a Model is True while what was learned of its pairs predicts.
+	ConditionLearned = "Learned"
 	// ConditionReady summarises an Optimizer (its cycles run) and an Accelerator, Model or ServiceClass (valid and used).
 	ConditionReady = "Ready"
 )
@@ -53,4 +55,8 @@ const (
 	ReasonCycleFailed           = "CycleFailed"
 	ReasonCycleDegraded         = "CycleDegraded"
 	ReasonPlanChanged           = "PlanChanged"
+	ReasonLearned               = "Learned"
+	ReasonNothingLearned        = "NothingLearned"
+	ReasonLearningRestarted     = "LearningRestarted"
+	ReasonPredictionsFail       = "PredictionsFail"
 )

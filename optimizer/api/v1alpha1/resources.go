@@ -201,6 +201,15 @@ type PairStatus struct {
 	ITLError float64 `json:"itlError,omitempty"`
 	// +optional
 	TTFTError float64 `json:"ttftError,omitempty"`
+	// Misses grows with each prediction of ITL that was off by more than 30 %, up to 6, and falls with each that was not.
+	// +optional
+	Misses int `json:"misses,omitempty"`
+	// Unreliable from 3 misses on until there is none: plans then keep to a floor by saturation, since predictions do not hold.
+	// +optional
+	Unreliable bool `json:"unreliable,omitempty"`
+	// Notice says why what was remembered before was not taken up; kept for as long as what was learned since.
+	// +optional
+	Notice string `json:"notice,omitempty"`
 	// Suspicions of a change that is not yet believed.
 	// +listType=map
 	// +listMapKey=name
@@ -234,7 +243,7 @@ type ModelStatus struct {
 	// +listMapKey=acc
 	// +optional
 	Learned []PairStatus `json:"learned,omitempty"`
-	// Conditions of the model: Ready.
+	// Conditions of the model: Ready, Learned.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

@@ -255,11 +255,25 @@ type SolverPolicy struct {
 	// +kubebuilder:validation:Maximum=1
 	// +optional
 	EnergyShare float64 `json:"energyShare,omitempty"`
+	// Confidence is the probability with which what is not known of a pair's parameters leaves ITL at or below what is planned with: 0.5,
+	// the default, plans with the likeliest, 0.9 serves a fresh pair carefully and a well-known one nearly as tightly.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=0.999
+	// +optional
+	Confidence float64 `json:"confidence,omitempty"`
+	// Probing suggests, where set to Suggest, a number of running requests that would make known what matters for a plan and is not.
+	// Suggestions are written down, nothing is done about them. Defaults to none.
+	// +kubebuilder:validation:Enum="";Suggest
+	// +optional
+	Probing string `json:"probing,omitempty"`
 	// CentsPerKWh is the price of energy; needed where energyShare is above 0.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	CentsPerKWh float64 `json:"centsPerKWh,omitempty"`
 }
+
+// ProbingSuggest is the value of SolverPolicy.Probing that asks for suggestions.
+const ProbingSuggest = "Suggest"
 
 // ChangePolicy is what it costs to go from the plan in force to another.
 type ChangePolicy struct {

@@ -245,9 +245,18 @@ func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe
 	}
 	for i := range r.Resources.Models {
 		m := &r.Resources.Models[i]
-		next := modelStatus(m, r.Resources.Accelerators, d.State.Learned[specification.Name(m)], c.report.Time)
-		if !equality.Semantic.DeepEqual(m.Status, next) {
-			faults = append(faults, client.IgnoreNotFound(applyStatus(ctx, c.Client, "Model", m, &next)))
+		name := specification.Name(m)
+		next := modelStatus(m, r.Resources.Accelerators, d.State.Learned[name], probesOf(name, d.Probes), c.report.Time)
+		c.metrics.model(m.Name, d.State.Learned[name])
+		if equality.Semantic.DeepEqual(m.Status, next) {
+			continue
+		}
+		if err := applyStatus(ctx, c.Client, "Model", m, &next); err != nil {
+			faults = append(faults, client.IgnoreNotFound(err))
+			continue
+		}
+		for _, e := range modelEvents(&m.Status, &next) {
+			c.Events.Eventf(m, nil, e.kind, e.reason, e.action, "%s", e.message)
 		}
 	}
 	for i := range r.Resources.ServiceClasses {
@@ -357,7 +366,12 @@ func learnedOf(models []v1alpha1.Model) map[string]map[string]*v1alpha1.PairStat
 	return all
 }
 
-func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned map[string]*v1alpha1.PairStatus, now metav1.Time) v1alpha1.ModelStatus {
+// probesOf a model.
+func probesOf(model string, all []v1alpha1.Probe) []v1alpha1.Probe {
+	return slices.DeleteFunc(slices.Clone(all), func(p v1alpha1.Probe) bool { return p.Model != model })
+}
+
+func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned map[string]*v1alpha1.PairStatus, probes []v1alpha1.Probe, now metav1.Time) v1alpha1.ModelStatus {
 	next := m.Status
 	next.ObservedGeneration = m.Generation
 	next.Learned = nil
@@ -374,8 +388,10 @@ func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned
 	if !usable {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoPerformanceData", "spec.perfData names no accelerator of this cluster"
 	}
-	c.ObservedGeneration, c.LastTransitionTime = m.Generation, now
-	meta.SetStatusCondition(&next.Conditions, c)
+	for _, c := range []metav1.Condition{c, learnedCondition(learned, probes)} {
+		c.ObservedGeneration, c.LastTransitionTime = m.Generation, now
+		meta.SetStatusCondition(&next.Conditions, c)
+	}
 	return next
 }
 

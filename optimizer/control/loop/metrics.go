@@ -17,6 +17,12 @@ type metrics struct {
 	capacity   *prometheus.GaugeVec
 	prices     *prometheus.GaugeVec
 	conditions *prometheus.GaugeVec
+	// what was learned, by model and accelerator
+	observations *prometheus.GaugeVec
+	rejected     *prometheus.GaugeVec
+	errors       *prometheus.GaugeVec
+	unreliable   *prometheus.GaugeVec
+	since        *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -50,6 +56,23 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "inferno_server_condition", Help: "1 where the condition of the server is True, 0 where it is not.",
 		}, []string{"namespace", "server", "condition"}),
 	}
+	pair := []string{"model", "accelerator"}
+	m.observations = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "inferno_learning_observations", Help: "Observations that the performance of a pair was learned from.",
+	}, pair)
+	m.rejected = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "inferno_learning_rejected_observations", Help: "Observations of a pair that were not learned from; the last reason is in the status of the Model.",
+	}, pair)
+	m.errors = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "inferno_learning_prediction_error_ratio", Help: "Recent mean error of predictions one step ahead, as a share of what was measured, by latency: itl or ttft.",
+	}, append(pair, "latency"))
+	m.unreliable = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "inferno_learning_unreliable", Help: "1 while predictions of a pair keep failing and plans keep to a floor by saturation.",
+	}, pair)
+	m.since = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "inferno_learning_since_timestamp_seconds", Help: "Time of the first observation that was learned from, in seconds since 1970.",
+	}, pair)
+	r.MustRegister(m.observations, m.rejected, m.errors, m.unreliable, m.since)
 	r.MustRegister(m.cycles, m.stages, m.cost, m.desired, m.ready, m.arrivals, m.capacity, m.prices, m.conditions)
 	return m
 }
@@ -76,8 +99,29 @@ func (m *metrics) server(s *v1alpha1.Server, st *v1alpha1.ServerStatus) {
 	}
 }
 
+// model sets the gauges of what was learned of one model.
+func (m *metrics) model(name string, learned map[string]*v1alpha1.PairStatus) {
+	for a, p := range learned {
+		m.observations.WithLabelValues(name, a).Set(float64(p.Observations))
+		m.rejected.WithLabelValues(name, a).Set(float64(p.Rejected))
+		m.errors.WithLabelValues(name, a, "itl").Set(p.ITLError)
+		m.errors.WithLabelValues(name, a, "ttft").Set(p.TTFTError)
+		unreliable := 0.0
+		if p.Unreliable {
+			unreliable = 1
+		}
+		m.unreliable.WithLabelValues(name, a).Set(unreliable)
+		if p.LearnedSince != nil {
+			m.since.WithLabelValues(name, a).Set(float64(p.LearnedSince.Unix()))
+		}
+	}
+}
+
 // resetServers forgets what was said of servers, so that one that is gone leaves no series behind.
 func (m *metrics) resetServers() {
+	for _, v := range []*prometheus.GaugeVec{m.observations, m.rejected, m.errors, m.unreliable, m.since} {
+		v.Reset()
+	}
 	m.desired.Reset()
 	m.ready.Reset()
 	m.arrivals.Reset()

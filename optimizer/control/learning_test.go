@@ -1,0 +1,140 @@
+package control_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+)
+
+// observed is a system of one server on one accelerator, in which so many replicas measured an ITL, in ms, at a time.
+func observed(seconds int64, ready int, itl, waiting float64) *v1alpha1.System {
+	value := func(v float64) *float64 { return &v }
+	load := &v1alpha1.Load{ArrivalRate: 3000, AvgInTokens: 1000, AvgOutTokens: 200}
+	s := &v1alpha1.System{
+		Accelerators: v1alpha1.AcceleratorData{Spec: []v1alpha1.AcceleratorEntry{{Name: "A"}}},
+		Models: v1alpha1.ModelData{Spec: []v1alpha1.PerformanceEntry{{Name: "m", Performance: v1alpha1.Performance{
+			Acc: "A", MaxBatchSize: 64, PerfParms: &v1alpha1.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5},
+		}}}},
+		ServiceClasses: v1alpha1.ServiceClassData{Spec: []v1alpha1.ServiceClassEntry{{Name: "c", ServiceClassSpec: v1alpha1.ServiceClassSpec{
+			Priority: 1, ModelTargets: []v1alpha1.ModelTarget{{Model: "m", ITL: 35, TTFT: 4000}},
+		}}}},
+		Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{{
+			Name: "s", Model: "m", Class: "c",
+			CurrentAlloc: &v1alpha1.Allocation{Accelerator: "A", NumReplicas: ready, MaxBatch: 64, Load: load},
+			Observation: &v1alpha1.Observation{
+				Time: metav1.NewTime(time.Unix(seconds, 0)), Running: value(20), Waiting: value(waiting), KVUsage: value(0.5),
+				Parts: []v1alpha1.ObservedPart{{Accelerator: "A", Ready: ready, MaxBatchSize: 64}},
+				Groups: []v1alpha1.ObservedGroup{{
+					Accelerator: "A", MaxBatchSize: 64, Replicas: ready, WindowSeconds: 60, Running: value(20 + float64(seconds%7)), Waiting: value(waiting),
+					InputTokens: value(1000), OutputTokens: value(200), ITL: &v1alpha1.ObservedLatency{Mean: itl},
+				}},
+			},
+		}}},
+		Optimizer: v1alpha1.OptimizerData{Spec: v1alpha1.OptimizerEntry{SolverPolicy: v1alpha1.SolverPolicy{Unlimited: true}}},
+	}
+	s.Accelerators.Spec[0].Cost = 100
+	s.Optimizer.Spec.Stability = &v1alpha1.Plug{Name: "none"}
+	return s
+}
+
+// cycles decides again and again, with what was remembered, and returns the last decision.
+func cycles(t *testing.T, n int, system func(i int) *v1alpha1.System) *control.Decision {
+	t.Helper()
+	var d *control.Decision
+	var state control.State
+	for i := range n {
+		d = decide(t, system(i), state)
+		state = d.State
+	}
+	return d
+}
+
+// Every observation is judged, and the plan is made with what was learned of it.
+func TestPlansFollowWhatIsLearned(t *testing.T) {
+	given := cycles(t, 1, func(int) *v1alpha1.System { return observed(1000, 2, 22, 0) })
+	slower := cycles(t, 30, func(i int) *v1alpha1.System { return observed(1000+60*int64(i), 2, 30, 0) })
+	if a, b := given.Plan.Allocations["s"].NumReplicas, slower.Plan.Allocations["s"].NumReplicas; b <= a {
+		t.Errorf("%d replicas as given, %d after the model was seen to be slower", a, b)
+	}
+	j := slower.Learning
+	if len(j) != 1 || !j[0].Accepted || j[0].Model != "m" || j[0].Accelerator != "A" || *j[0].ITL != 30 || *j[0].PredictedITL < 28 || *j[0].PredictedITL > 32 {
+		t.Errorf("judgements %+v", j)
+	}
+}
+
+// While predictions keep failing, as many replicas stay as there are, and more where requests wait.
+func TestSaturationFloor(t *testing.T) {
+	fixed := func(i int, itl, waiting float64) *v1alpha1.System {
+		s := observed(1000+60*int64(i), 12, itl, waiting)
+		s.Optimizer.Spec.Estimator = &v1alpha1.Plug{Name: "fixed"}
+		return s
+	}
+	const predicted = 22.0
+	trusted := cycles(t, 6, func(i int) *v1alpha1.System { return fixed(i, predicted, 0) })
+	need := trusted.Plan.Allocations["s"].NumReplicas
+	if need >= 12 || need < 1 {
+		t.Fatalf("%d replicas are needed, want fewer than there are", need)
+	}
+	failing := cycles(t, 6, func(i int) *v1alpha1.System { return fixed(i, 4*predicted, 0) })
+	if a := failing.Plan.Allocations["s"]; a.NumReplicas != 12 || !strings.Contains(a.Reason, "do not hold") {
+		t.Errorf("%d replicas while predictions fail, want the 12 there are: %s", a.NumReplicas, a.Reason)
+	}
+	queued := cycles(t, 6, func(i int) *v1alpha1.System { return fixed(i, 4*predicted, 10) })
+	if n := queued.Plan.Allocations["s"].NumReplicas; n != 18 {
+		t.Errorf("%d replicas while half as many wait as run, want half as many more", n)
+	}
+	again := cycles(t, 16, func(i int) *v1alpha1.System {
+		if i < 6 {
+			return fixed(i, 4*predicted, 0)
+		}
+		return fixed(i, predicted, 0)
+	})
+	if n := again.Plan.Allocations["s"].NumReplicas; n >= 12 {
+		t.Errorf("%d replicas after predictions hold again, want about %d", n, need)
+	}
+}
+
+// A fresh pair is served carefully and a well-known one nearly as tightly as without caution.
+func TestConfidence(t *testing.T) {
+	replicas := func(confidence float64, n int) int {
+		return cycles(t, n, func(i int) *v1alpha1.System {
+			s := observed(1000+60*int64(i), 2, 22, 0)
+			s.Servers.Spec[0].CurrentAlloc.Load.ArrivalRate = 60000
+			s.Servers.Spec[0].Observation.Groups[0].ITL.Mean = 22 + 0.2*(*s.Servers.Spec[0].Observation.Groups[0].Running-20)
+			s.Optimizer.Spec.Confidence = confidence
+			return s
+		}).Plan.Allocations["s"].NumReplicas
+	}
+	fresh, freshCareful, known, knownCareful := replicas(0, 1), replicas(0.9, 1), replicas(0.5, 40), replicas(0.9, 40)
+	margin := func(careful, n int) float64 { return float64(careful)/float64(n) - 1 }
+	if freshCareful <= fresh || knownCareful < known || margin(knownCareful, known) > 0.6*margin(freshCareful, fresh) {
+		t.Errorf("fresh: %d replicas, careful %d; known: %d, careful %d", fresh, freshCareful, known, knownCareful)
+	}
+}
+
+// Probes are suggested where that is asked for, and nothing else changes.
+func TestProbing(t *testing.T) {
+	run := func(probing string) *control.Decision {
+		return cycles(t, 12, func(i int) *v1alpha1.System {
+			s := observed(1000+60*int64(i), 2, 13, 0)
+			*s.Servers.Spec[0].Observation.Groups[0].Running = 1
+			s.Optimizer.Spec.Probing = probing
+			return s
+		})
+	}
+	silent, asked := run(""), run(v1alpha1.ProbingSuggest)
+	if len(silent.Probes) != 0 || len(asked.Probes) != 1 {
+		t.Fatalf("probes: %v without asking, %v with", silent.Probes, asked.Probes)
+	}
+	if p := asked.Probes[0]; p.Server != "s" || !(p.SDAfter < 0.7*p.SDBefore) || p.Running < 2 {
+		t.Errorf("probe %+v", p)
+	}
+	if a, b := silent.Plan.TotalCost, asked.Plan.TotalCost; a != b {
+		t.Errorf("suggesting a probe changes the cost of the plan from %v to %v", a, b)
+	}
+}

@@ -1,0 +1,58 @@
+package estimation
+
+import (
+	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// Uncertainty is the standard deviation of the logarithm of ITL at a point, to first order, by what is not known of the parameters: 0.1 is
+// 10 %. It is 0 for performance without a covariance, and an error where the point or the performance is not allowed.
+func Uncertainty(p v1alpha1.Performance, at Point) (float64, error) {
+	s, err := newSurface(p, at)
+	if err != nil {
+		return 0, err
+	}
+	return math.Sqrt(s.covariance(at, at)), nil
+}
+
+// Probe is a suggestion: to let so many requests run on a replica for one window would make ITL at the point that matters better known.
+type Probe struct {
+	// Running requests per replica: a batch size to set, or a share of the load to give it.
+	Running float64
+	// Before and After are the standard deviations of the logarithm of ITL at the point that matters.
+	Before, After float64
+}
+
+// Probes below this uncertainty, or that would reduce it by less than this share, are not worth their disturbance.
+const (
+	tolerable = 0.15
+	worth     = 0.3
+)
+
+// SuggestProbe looks for the number of running requests, from 1 to most, whose ITL would tell most about the ITL at a point. ok is false
+// where that is known well enough, or no probe would tell much: the point itself is where the replica is now, or the directions that
+// matter cannot be seen from here. With a and b the gradients of log ITL at the point and at the probe, P the covariance and r the noise of
+// one window, what remains is aᵀPa − (aᵀPb)²/(bᵀPb + r).
+func SuggestProbe(p v1alpha1.Performance, at Point, most float64) (probe Probe, ok bool) {
+	s, err := newSurface(p, at)
+	if err != nil {
+		return Probe{}, false
+	}
+	before := s.covariance(at, at)
+	if before < tolerable*tolerable {
+		return Probe{}, false
+	}
+	o := DefaultOptions()
+	noise := square(o.ITLNoise) + square(o.RunningNoise) // ITL grows at most as the batch does
+	best := Probe{Before: math.Sqrt(before), After: math.Sqrt(before)}
+	for n := 1.0; n <= most; n *= 2 {
+		there := at
+		there.Running = n
+		left := before - square(s.covariance(at, there))/(s.covariance(there, there)+noise)
+		if after := math.Sqrt(max(0, left)); after < best.After*(1-1e-6) {
+			best.Running, best.After = n, after
+		}
+	}
+	return best, best.After < (1-worth)*best.Before
+}
