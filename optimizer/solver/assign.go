@@ -23,7 +23,7 @@ const millions = 1_000_000
 const (
 	mediumShare   = 5
 	mediumServers = 1500
-	largeShare    = 20
+	largeShare    = 8
 )
 
 // countWork is the share of the work that maximising the number of servers of a priority may take.
@@ -70,6 +70,7 @@ type pool struct {
 	kinds     []kind // of rows
 	levels    int
 	step      float64
+	options   int   // of all servers
 	uses      []use // what the options' uses are slices of
 }
 
@@ -180,6 +181,7 @@ func newPool(d *draft, levels []level) *pool {
 			}
 			if len(s.options) > 0 {
 				f.servers = append(f.servers, s)
+				f.options += len(s.options)
 			}
 		}
 	}
@@ -295,17 +297,44 @@ func step(values []float64) float64 {
 
 // solve makes the picks, with a bound on the value of all picks that serve as many of each level, and the prices of the rows.
 func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []float64) {
-	p := f.nothing()
 	all := make([]int, f.levels) // nobody is left out
 	prog, columns := f.program(f.levels, all, -1, nil)
 	res := branch.Solve(ctx, prog, o)
 	if res.Pick != nil {
+		p := f.nothing()
 		f.read(res.Pick, columns, p)
 		return p, res.Bound, res.Prices
 	}
 	hint := o.Prices
-	prices, weight := f.weighted(ctx, o, p)
-	out := make([]int, f.levels)
+	p, out, far := f.serve(ctx, o, false)
+	if far {
+		if q, less, _ := f.serve(ctx, o, true); slices.Compare(less, out) < 0 {
+			p, out = q, less
+		}
+	}
+	prog, columns = f.program(f.levels, out, -1, nil)
+	o.Incumbent = f.write(p, columns)
+	if o.Prices = slices.Clone(hint); hint != nil {
+		for l := range out {
+			if out[l] > 0 {
+				o.Prices = append(o.Prices, f.dearest())
+			}
+		}
+	}
+	res = branch.Solve(ctx, prog, o)
+	f.read(res.Pick, columns, p)
+	return p, res.Bound, res.Prices
+}
+
+// farCount is the share of all servers by which the number of those served may stay below its bound before another, longer search is made.
+const farCount = .005
+
+// serve picks options for as many servers as it can, the highest level first, and returns how many of each level get nothing. It starts from
+// a plan of weighted levels, on which it spends more where deep; far says that a bound is so far from what was found that this may be worth it.
+func (f *pool) serve(ctx context.Context, o branch.Options, deep bool) (p picks, out []int, far bool) {
+	p = f.nothing()
+	prices, weight := f.weighted(ctx, o, p, deep)
+	out = make([]int, f.levels)
 	for l := range f.levels {
 		f.insert(p, l)
 		if out[l] = f.left(p, l); out[l] > 0 {
@@ -327,20 +356,10 @@ func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []f
 				f.drop(p, l)
 				out[l] = n
 			}
+			far = far || float64(out[l])-res.Bound > farCount*float64(len(f.servers))+1
 		}
 	}
-	prog, columns = f.program(f.levels, out, -1, nil)
-	o.Incumbent = f.write(p, columns)
-	if o.Prices = slices.Clone(hint); hint != nil {
-		for l := range out {
-			if out[l] > 0 {
-				o.Prices = append(o.Prices, f.dearest())
-			}
-		}
-	}
-	res = branch.Solve(ctx, prog, o)
-	f.read(res.Pick, columns, p)
-	return p, res.Bound, res.Prices
+	return p, out, far
 }
 
 // nothing serves nobody and buys nothing.
@@ -354,14 +373,21 @@ func (f *pool) nothing() picks {
 
 // weighted is a good start: the value is minimised where a server that gets nothing costs the more the higher its level, though not so much
 // more that lower levels count for nothing. The prices of the rows and the weights are returned.
-func (f *pool) weighted(ctx context.Context, o branch.Options, p picks) (prices, weight []float64) {
+func (f *pool) weighted(ctx context.Context, o branch.Options, p picks, deep bool) (prices, weight []float64) {
 	ratio := min(weightRatio, math.Pow(1e8, 1/float64(f.levels)))
 	weight = make([]float64, f.levels)
 	for l := range weight {
 		weight[l] = f.dearest() * math.Pow(ratio, float64(f.levels-l))
 	}
 	prog, columns := f.program(f.levels, nil, -1, weight)
-	o.Step, o.Gap, o.Work, o.Prices = 0, weightGap, o.Work/10, nil
+	o.Step, o.Gap, o.Prices = 0, weightGap, nil
+	switch {
+	case deep:
+	case len(f.servers) > mediumServers:
+		o.Work = 0 // what rounding gives may do
+	default:
+		o.Work /= 10
+	}
 	res := branch.Solve(ctx, prog, o)
 	if res.Pick != nil {
 		f.read(res.Pick, columns, p)
@@ -486,7 +512,9 @@ func (f *pool) program(levels int, out []int, count int, weight []float64) (*cho
 		scale = tieBreak / f.most(levels)
 	}
 	p := choicelp.NewProgram(capacity)
-	var columns []int32
+	n := f.options + len(f.servers) + 2*len(f.purchases)
+	p.Grow(len(f.servers)+len(f.purchases), n, len(f.uses)+len(f.servers)+len(f.purchases)*len(f.capacity))
+	columns := make([]int32, 0, n)
 	for i := range f.servers {
 		s := &f.servers[i]
 		if s.level >= levels {

@@ -28,8 +28,10 @@ func (a *Auto) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 		s, err := Separable{}.Solve(ctx, p)
 		return because(s, "capacity is not limited"), err
 	}
-	if s, err := (Separable{}).Solve(ctx, p); err != nil || s.Gap == 0 {
-		return because(s, "capacity suffices for every server's first choice"), err
+	if p.suffices() {
+		if s, err := (Separable{}).Solve(ctx, p); err != nil || s.Gap == 0 {
+			return because(s, "capacity suffices for every server's first choice"), err
+		}
 	}
 	s, err := a.exact.Solve(ctx, p)
 	size := fmt.Sprintf("capacity binds; %d servers: the optimum is proven", len(p.Servers))
@@ -44,4 +46,40 @@ func because(s *Solution, why string) *Solution {
 		s.Why = why
 	}
 	return s
+}
+
+// suffices says whether the cards of each type may be enough for the first choice of every server: a count, which costs less than a plan.
+func (p *Problem) suffices() bool {
+	left := make(map[string]int, len(p.Capacity))
+	for t, n := range p.Capacity {
+		left[t] = n
+	}
+	seen := make(map[string]bool, len(p.Capacity))
+	for _, n := range p.Nodes {
+		if !seen[n.Type] {
+			seen[n.Type], left[n.Type] = true, 0
+		}
+		left[n.Type] += n.Free
+	}
+	enough := true
+	for i := range p.Servers {
+		s := &p.Servers[i]
+		if len(s.Candidates) == 0 {
+			continue
+		}
+		first := &s.Candidates[0]
+		for j := range s.Candidates {
+			if c := &s.Candidates[j]; compareCandidates(c, first) < 0 {
+				first = c
+			}
+		}
+		first.uses(func(kind string, replicas, units int) {
+			left[kind] -= replicas * units
+			enough = enough && left[kind] >= 0
+		})
+		if !enough {
+			return false
+		}
+	}
+	return true
 }

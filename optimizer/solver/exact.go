@@ -15,7 +15,7 @@ type ExactOptions struct {
 	Gap float64 `json:"gap"`
 	// ExactServers is the largest number of servers for which the optimum is proven whatever it takes, within the work.
 	ExactServers int `json:"exactServers"`
-	// Work bounds the search, in millions of columns visited, of the order of 3 ms each, from 1 to a million; larger fleets get a twentieth.
+	// Work bounds the search, in millions of columns visited, of the order of 3 ms each, from 1 to a million; larger fleets get an eighth.
 	// The deadline of the context bounds it too, but where the work ends it, the same problem gets the same plan.
 	Work int `json:"work"`
 }

@@ -68,7 +68,10 @@ func Solve(ctx context.Context, p *choicelp.Program, o Options) Result {
 	if o.Incumbent != nil {
 		s.keep(o.Incumbent)
 	}
-	root := s.crash(o.Prices)
+	root, infeasible := s.crash(o.Prices)
+	if infeasible {
+		return Result{Cost: math.Inf(1), Bound: math.Inf(1)}
+	}
 	status := root.Climb(math.Inf(1), maxPivots)
 	res := Result{Prices: slices.Clone(root.Prices), Bound: math.Inf(1)}
 	if status != choicelp.Infeasible {
@@ -101,6 +104,9 @@ type search struct {
 	pick []int32
 	best float64
 	left []float64 // of the rows, for trials
+
+	users   [][]int32 // sets by row, in a trial: see usersOf
+	changes int       // of the trial since users were collected
 }
 
 // root proves a bound at least as good as that of the first relaxation, and looks for good solutions: by rounding, in the kernel of columns
@@ -157,15 +163,11 @@ func (s *search) done() bool { return s.work <= 0 || s.ctx.Err() != nil }
 
 // keep takes the pick as the best if it is feasible and better.
 func (s *search) keep(pick []int32) bool {
-	if s.left == nil {
-		s.left = make([]float64, len(s.p.Capacity))
-	}
-	copy(s.left, s.p.Capacity)
 	cost := 0.0
 	for _, j := range pick {
 		cost += s.p.Cost[j]
-		s.take(j, 1)
 	}
+	s.leave(pick)
 	for _, l := range s.left {
 		if l < -1e-6 {
 			return false
@@ -176,6 +178,17 @@ func (s *search) keep(pick []int32) bool {
 	}
 	s.pick, s.best = slices.Clone(pick), cost
 	return true
+}
+
+// leave computes what a pick leaves of the rows.
+func (s *search) leave(pick []int32) {
+	if s.left == nil {
+		s.left = make([]float64, len(s.p.Capacity))
+	}
+	copy(s.left, s.p.Capacity)
+	for _, j := range pick {
+		s.take(j, 1)
+	}
 }
 
 func (s *search) take(j int32, sign float64) {
@@ -334,9 +347,6 @@ func (s *search) open(st *choicelp.State, set int) int {
 
 // keepable says whether the pick is feasible.
 func (s *search) keepable(pick []int32) bool {
-	copy(s.left, s.p.Capacity)
-	for _, j := range pick {
-		s.take(j, 1)
-	}
+	s.leave(pick)
 	return slices.Min(append([]float64{0}, s.left...)) > -1e-6
 }

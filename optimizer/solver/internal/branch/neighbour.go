@@ -1,7 +1,7 @@
 package branch
 
 import (
-	"cmp"
+	"math"
 	"slices"
 
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
@@ -14,17 +14,15 @@ const (
 	neighbourWork = 5_000
 	// neighbourShare is the part of the work, one in so many, that goes to neighbourhoods.
 	neighbourShare = 3
-	// manySets is the number of sets beyond which neighbourhoods cost more than they give.
-	manySets = 2000
 	// fruitless is the number of neighbourhoods without a better solution, per row, after which no more are tried.
 	fruitless = 20
 )
 
-// neighbourhoods improves the best solution: the sets that share two rows, and some that take
-// nothing, are decided anew, all others stay (large neighbourhood search,
-// Shaw 1998). Pairs of rows, and of their sets where there are too many, come in a fixed pseudo-random order.
+// neighbourhoods improves the best solution: the sets that share two rows, and some that take nothing but could take of these, are decided
+// anew, all others stay (large neighbourhood search, Shaw 1998). Pairs of rows, and of their sets where there are too many, come in a fixed
+// pseudo-random order.
 func (s *search) neighbourhoods(st *choicelp.State, bound float64) {
-	if s.pick == nil || len(s.p.Capacity) == 0 || s.p.Sets() > manySets {
+	if s.pick == nil || len(s.p.Capacity) == 0 {
 		return
 	}
 	stop := s.work - s.work/neighbourShare
@@ -36,35 +34,73 @@ func (s *search) neighbourhoods(st *choicelp.State, bound float64) {
 			switch {
 			case s.amount(j, a) > 0 || s.amount(j, b) > 0:
 				sets = append(sets, set)
-			case s.p.Ptr[j] == s.p.Ptr[j+1]:
+			case s.p.Ptr[j] == s.p.Ptr[j+1] && s.could(set, a, b):
 				idlers = append(idlers, set)
 			}
 		}
 		sets = append(some(sets, neighbours, round), some(idlers, neighbours/4, round)...)
-		open := make([]bool, s.p.Sets())
-		for _, set := range sets {
-			open[set] = true
-		}
+		slices.Sort(sets)
 		before := s.best
-		sub := s.reduce(st.Prices, func(set int, j int32, extra float64) bool {
-			return j == s.pick[set] || open[set] && bound+extra < s.target()
-		})
-		if sub != nil && len(sub.sets) > 0 {
-			work := neighbourWork * sub.p.Columns()
-			sub.search(s, min(work, s.work), true)
+		sub := s.around(st.Prices, sets, func(j int32, extra float64) bool { return bound+extra < s.target() })
+		if len(sub.sets) > 0 {
+			sub.search(s, min(neighbourWork*sub.p.Columns(), s.work), true)
 		}
+		s.work -= s.p.Sets()
 		if idle++; s.best < before {
 			idle = 0
 		}
 	}
 }
 
-// some are at most n of the sets, in a pseudo-random order where there are more.
+// could says whether the set has a column that takes of one of two rows.
+func (s *search) could(set int, a, b int32) bool {
+	for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+		if s.amount(j, a) > 0 || s.amount(j, b) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// around is the part of the sets, where all others stay as in the best solution: of the columns that keep holds for, given their reduced costs
+// above the least of their set, and the best solution's.
+func (s *search) around(prices []float64, sets []int, keep func(column int32, extra float64) bool) *reduced {
+	r := &reduced{pick: slices.Clone(s.pick), cost: s.best}
+	s.leave(s.pick)
+	columns := 0
+	for _, set := range sets {
+		s.take(s.pick[set], -1)
+		r.cost -= s.p.Cost[s.pick[set]]
+		columns += int(s.p.First[set+1] - s.p.First[set])
+	}
+	r.p = choicelp.NewProgram(slices.Clone(s.left))
+	r.p.Grow(len(sets), columns, columns)
+	for _, set := range sets {
+		least := math.Inf(1)
+		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+			least = min(least, s.p.Reduced(prices, j))
+		}
+		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
+			if j == s.pick[set] || keep(j, s.p.Reduced(prices, j)-least) {
+				r.p.Copy(s.p, j)
+				r.columns = append(r.columns, j)
+			}
+		}
+		r.p.EndSet()
+		r.sets = append(r.sets, set)
+	}
+	return r
+}
+
+// some are at most n of the sets, drawn pseudo-randomly where there are more; it changes the order of the sets.
 func some(sets []int, n int, round uint64) []int {
 	if len(sets) <= n {
 		return sets
 	}
-	slices.SortFunc(sets, func(x, y int) int { return cmp.Compare(hash(round, uint64(x)+3), hash(round, uint64(y)+3)) })
+	for k := range n {
+		at := k + int(hash(round, uint64(k)+3)%uint64(len(sets)-k))
+		sets[k], sets[at] = sets[at], sets[k]
+	}
 	return sets[:n]
 }
 

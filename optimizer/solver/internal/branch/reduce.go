@@ -51,16 +51,24 @@ func (s *search) reduce(prices []float64, keep func(set int, column int32, extra
 			}
 		}
 	}
+	open, entries := 0, 0
+	for _, at := range spans {
+		if at.to-at.from > 1 {
+			open++
+			for _, j := range kept[at.from:at.to] {
+				entries += int(s.p.Ptr[j+1] - s.p.Ptr[j])
+			}
+		}
+	}
 	r.p = choicelp.NewProgram(capacity)
+	r.p.Grow(open, len(kept), entries)
+	r.columns, r.sets = make([]int32, 0, len(kept)), make([]int, 0, open)
 	for set, at := range spans {
 		if at.to-at.from < 2 {
 			continue
 		}
 		for _, j := range kept[at.from:at.to] {
-			for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
-				r.p.AddEntry(int(s.p.Row[e]), s.p.Amount[e])
-			}
-			r.p.EndColumn(s.p.Cost[j])
+			r.p.Copy(s.p, j)
 			r.columns = append(r.columns, j)
 		}
 		r.p.EndSet()
@@ -125,32 +133,3 @@ func (s *search) nearest(prices []float64, sets int) float64 {
 	limit := extras[min(len(extras), sets)-1]
 	return max(limit, 1e-6)
 }
-
-// crash starts the relaxation from prices that are near the optimum: a program of the sets that are undecided at these prices is solved
-// first, and its basis installed. Where that program has no solution, the start is the usual one.
-func (s *search) crash(prices []float64) *choicelp.State {
-	st := choicelp.Start(s.p)
-	if len(prices) != len(s.p.Capacity) || s.p.Sets() < 4*crashSets {
-		return st
-	}
-	limit := s.nearest(prices, crashSets)
-	sub := s.reduce(prices, func(_ int, _ int32, extra float64) bool { return extra <= limit })
-	part := choicelp.Start(sub.p)
-	if part.Climb(math.Inf(1), maxPivots) != choicelp.Optimal {
-		return st
-	}
-	keys, basis := slices.Clone(sub.pick), slices.Clone(part.Basis())
-	for i, j := range part.Key {
-		keys[sub.sets[i]] = sub.columns[j]
-	}
-	for i, v := range basis {
-		if v >= 0 {
-			basis[i] = sub.columns[v]
-		}
-	}
-	st.Install(keys, basis)
-	return st
-}
-
-// crashSets is the number of sets of the program that is solved first.
-const crashSets = 250

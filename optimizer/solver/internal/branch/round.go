@@ -40,12 +40,14 @@ func (s *search) complete(st *choicelp.State, pick []int32, open []int) {
 		return s.p.Reduced(st.Prices, j) - s.p.Cost[j]
 	}
 	slices.SortStableFunc(open, func(a, b int) int { return cmp.Compare(weight(b), weight(a)) })
+	s.users = nil
 	for _, set := range open {
 		if pick[set] = s.cheapestFit(st, set); pick[set] < 0 && !(len(pick) <= fewSets && s.makeWay(st, pick, set)) && !s.evict(st, pick, set) {
 			return
 		}
 		if pick[set] >= 0 {
 			s.take(pick[set], 1)
+			s.use(set, pick[set])
 		}
 	}
 	s.polish(pick)
@@ -99,10 +101,48 @@ func (s *search) makeWay(st *choicelp.State, pick []int32, set int) bool {
 	if other < 0 {
 		return false
 	}
-	s.take(pick[other], -1)
-	s.take(theirs, 1)
-	pick[other], pick[set] = theirs, mine
+	s.change(pick, other, theirs)
+	pick[set] = mine
 	return true
+}
+
+// change gives the set another column, and takes it.
+func (s *search) change(pick []int32, set int, to int32) {
+	s.take(pick[set], -1)
+	s.take(to, 1)
+	pick[set] = to
+	s.use(set, to)
+}
+
+// use notes that the set takes of the rows of the column.
+func (s *search) use(set int, j int32) {
+	if s.users == nil {
+		return
+	}
+	if s.changes++; s.changes > len(s.p.First)/8 {
+		s.users = nil // too much in there is of the past
+		return
+	}
+	s.note(set, j)
+}
+
+func (s *search) note(set int, j int32) {
+	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
+		s.users[s.p.Row[e]] = append(s.users[s.p.Row[e]], int32(set))
+	}
+}
+
+// usersOf are sets that take of the row, among others that no longer do, or that come twice.
+func (s *search) usersOf(pick []int32, row int32) []int32 {
+	if s.users == nil {
+		s.users, s.changes = make([][]int32, len(s.p.Capacity)), 0
+		for set, j := range pick {
+			if j >= 0 {
+				s.note(set, j)
+			}
+		}
+	}
+	return s.users[row]
 }
 
 // evict gives the set a column for which several others make way: those that lose least for each unit they free. It takes what the others
@@ -118,17 +158,17 @@ func (s *search) evict(st *choicelp.State, pick []int32, set int) bool {
 		return cmp.Compare(s.p.Reduced(st.Prices, a), s.p.Reduced(st.Prices, b))
 	})
 	best, at := math.Inf(1), int32(-1)
-	for _, j := range columns[:min(len(columns), evictions)] {
+	for i, j := range columns {
+		if i >= evictions && at >= 0 {
+			break
+		}
 		s.take(j, 1)
 		undo, ok := s.relieve(st, pick, j, nil)
 		s.take(j, -1)
 		cost := s.p.Cost[j]
-		for i := len(undo) - 1; i >= 0; i-- {
-			u := undo[i]
+		for _, u := range slices.Backward(undo) {
 			cost += s.p.Cost[pick[u.set]] - s.p.Cost[u.column]
-			s.take(pick[u.set], -1)
-			s.take(u.column, 1)
-			pick[u.set] = u.column
+			s.change(pick, u.set, u.column)
 		}
 		if ok && cost < best {
 			best, at = cost, j
@@ -144,7 +184,7 @@ func (s *search) evict(st *choicelp.State, pick []int32, set int) bool {
 	return true
 }
 
-// evictions is the number of columns of a set that others are asked to make way for.
+// evictions is the number of columns of a set that others are asked to make way for, more only while there is none.
 const evictions = 4
 
 // fewSets is the number of sets up to which all pairs of columns are tried.
@@ -167,18 +207,16 @@ func (s *search) relieve(st *choicelp.State, pick []int32, j int32, blocked []in
 		row := s.p.Row[e]
 		blocked := append(blocked, row)
 		for s.left[row] < -1e-6 {
-			set, to := s.victim(st, pick, row, func(n int32) bool { return s.fits(n) })
+			set, to := s.victim(st, pick, row, s.costs, s.fits)
 			deeper := set < 0
 			if deeper && len(blocked) < chain {
-				set, to = s.victim(st, pick, row, func(n int32) bool { return !s.inAny(n, blocked) })
+				set, to = s.victim(st, pick, row, s.reducedCosts(st), func(n int32) bool { return !s.inAny(n, blocked) })
 			}
 			if set < 0 {
 				return undo, false
 			}
 			undo = append(undo, change{set, pick[set]})
-			s.take(pick[set], -1)
-			s.take(to, 1)
-			pick[set] = to
+			s.change(pick, set, to)
 			if deeper {
 				more, ok := s.relieve(st, pick, to, blocked)
 				if undo = append(undo, more...); !ok {
@@ -192,10 +230,12 @@ func (s *search) relieve(st *choicelp.State, pick []int32, j int32, blocked []in
 
 // victim is the set that leaves the row at the least loss for each unit it frees, and the column, of those that may be, that it changes to;
 // −1 where there is none.
-func (s *search) victim(st *choicelp.State, pick []int32, row int32, may func(n int32) bool) (set int, to int32) {
+func (s *search) victim(st *choicelp.State, pick []int32, row int32, loses func(from, to int32) float64, may func(n int32) bool) (set int, to int32) {
 	best := math.Inf(1)
 	set, to = -1, -1
-	for k, now := range pick {
+	for _, u := range s.usersOf(pick, row) {
+		k := int(u)
+		now := pick[k]
 		if now < 0 {
 			continue
 		}
@@ -204,13 +244,20 @@ func (s *search) victim(st *choicelp.State, pick []int32, row int32, may func(n 
 			continue
 		}
 		for n := s.p.First[k]; n < s.p.First[k+1]; n++ {
-			loss := (s.p.Cost[n] - s.p.Cost[now]) / frees
+			loss := loses(now, n) / frees
 			if loss < best && !st.Banned(n) && s.amount(n, row) == 0 && may(n) {
 				best, set, to = loss, k, n
 			}
 		}
 	}
 	return set, to
+}
+
+func (s *search) costs(from, to int32) float64 { return s.p.Cost[to] - s.p.Cost[from] }
+
+// reducedCosts are costs with what the capacity is worth that they take.
+func (s *search) reducedCosts(st *choicelp.State) func(from, to int32) float64 {
+	return func(from, to int32) float64 { return s.p.Reduced(st.Prices, to) - s.p.Reduced(st.Prices, from) }
 }
 
 // inAny says whether the column takes of any of the rows.

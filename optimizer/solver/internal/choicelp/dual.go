@@ -594,22 +594,13 @@ func (st *State) cheapest(s int) int32 {
 	return at
 }
 
-// certain says whether d proves that there is no solution: the least that the sets can take, weighed by d ≥ 0, exceeds the capacity.
+// Ray is the combination of rows by which the last climb found that there is no solution.
+func (st *State) Ray() []float64 { return st.d }
+
+// certain says whether d proves that there is no solution among the columns that are not banned.
 func (st *State) certain() bool {
-	need, have, scale := 0.0, 0.0, 0.0
 	for r := range st.d {
 		st.d[r] = max(0, st.d[r])
-		have += st.d[r] * st.p.Capacity[r]
-		scale += st.d[r]
 	}
-	for s := range st.p.Sets() {
-		least := math.Inf(1)
-		for j := st.p.First[s]; j < st.p.First[s+1]; j++ {
-			if !st.banned[j] {
-				least = min(least, st.p.dot(st.d, j))
-			}
-		}
-		need += least
-	}
-	return need > have+feasible*scale
+	return st.p.impossible(st.d, st.banned)
 }

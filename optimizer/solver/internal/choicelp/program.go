@@ -11,7 +11,10 @@
 // (the long step; Fourer 1994, Koberstein 2005). Whatever rounding does to the basis, L(λ) of the true costs is a lower bound.
 package choicelp
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Program is a linear program of multiple choice. It is not changed by solving.
 type Program struct {
@@ -36,6 +39,13 @@ func NewProgram(capacity []float64) *Program {
 	return &Program{Capacity: capacity, First: []int32{0}, Ptr: []int32{0}}
 }
 
+// Grow makes room for so many more sets, columns and entries.
+func (p *Program) Grow(sets, columns, entries int) {
+	p.First = slices.Grow(p.First, sets)
+	p.Cost, p.Ptr, p.set = slices.Grow(p.Cost, columns), slices.Grow(p.Ptr, columns), slices.Grow(p.set, columns)
+	p.Row, p.Amount = slices.Grow(p.Row, entries), slices.Grow(p.Amount, entries)
+}
+
 // AddEntry adds an entry to the column that is being added.
 func (p *Program) AddEntry(row int, amount float64) {
 	p.Row = append(p.Row, int32(row))
@@ -46,6 +56,14 @@ func (p *Program) AddEntry(row int, amount float64) {
 func (p *Program) EndColumn(cost float64) {
 	p.Cost = append(p.Cost, cost)
 	p.Ptr = append(p.Ptr, int32(len(p.Row)))
+}
+
+// Copy adds a column of another program that has the same rows.
+func (p *Program) Copy(from *Program, column int32) {
+	first, end := from.Ptr[column], from.Ptr[column+1]
+	p.Row = append(p.Row, from.Row[first:end]...)
+	p.Amount = append(p.Amount, from.Amount[first:end]...)
+	p.EndColumn(from.Cost[column])
 }
 
 // EndSet ends the set whose columns were added.
@@ -91,8 +109,12 @@ func (p *Program) Columns() int { return len(p.Cost) }
 
 // dot is v·a_j.
 func (p *Program) dot(v []float64, j int32) float64 {
+	e, end := p.Ptr[j], p.Ptr[j+1]
+	if end-e == 1 {
+		return v[p.Row[e]] * p.Amount[e]
+	}
 	sum := 0.0
-	for e := p.Ptr[j]; e < p.Ptr[j+1]; e++ {
+	for ; e < end; e++ {
 		sum += v[p.Row[e]] * p.Amount[e]
 	}
 	return sum
@@ -123,4 +145,26 @@ func (p *Program) Bound(prices []float64, banned []bool) float64 {
 		sum += least
 	}
 	return sum
+}
+
+// Impossible says whether the rows combined by the ray ≥ 0 prove that there is no solution: the least that the sets can take exceeds the
+// capacity. A ray that is nil proves nothing.
+func (p *Program) Impossible(ray []float64) bool { return ray != nil && p.impossible(ray, nil) }
+
+func (p *Program) impossible(ray []float64, banned []bool) bool {
+	need, have, scale := 0.0, 0.0, 0.0
+	for r, d := range ray {
+		have += d * p.Capacity[r]
+		scale += d
+	}
+	for s := range p.Sets() {
+		least := math.Inf(1)
+		for j := p.First[s]; j < p.First[s+1]; j++ {
+			if banned == nil || !banned[j] {
+				least = min(least, p.dot(ray, j))
+			}
+		}
+		need += least
+	}
+	return need > have+feasible*scale
 }
