@@ -80,6 +80,7 @@ fuzz: ## Fuzz every decoder and parser for a while
 .PHONY: generate
 generate: ## Write generated code and manifests
 	$(TOOL) controller-gen object crd:allowDangerousTypes=true output:crd:dir=manifests/crd paths=./optimizer/api/v1alpha1
+	$(GO) run ./manifests/dashboard >manifests/components/dashboard/inferno.json
 
 .PHONY: generate-keda
 generate-keda: ## Write the Go code of KEDA's protocol again (needs protoc)

@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -128,7 +129,7 @@ var everything = file{"test/everything/kustomization.yaml", []byte(`
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources: [../../overlays/default, ../../samples]
-components: [../../components/custom-metrics, ../../components/service-monitor, ../../components/keda]
+components: [../../components/custom-metrics, ../../components/service-monitor, ../../components/keda, ../../components/alerts, ../../components/dashboard]
 `)}
 
 // builds are the kustomizations that are meant to be applied.
@@ -163,6 +164,10 @@ func TestEveryFileDecodesStrictly(t *testing.T) {
 	for _, f := range embedded(t) {
 		t.Run(f.name, func(t *testing.T) {
 			switch {
+			case path.Ext(f.name) == ".json":
+				if err := json.Unmarshal(f.data, &map[string]any{}); err != nil {
+					t.Error(err)
+				}
 			case path.Base(f.name) == "kustomization.yaml":
 				if err := yaml.UnmarshalStrict(f.data, &types.Kustomization{}); err != nil {
 					t.Error(err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	cliflag "k8s.io/component-base/cli/flag"
 	custommetrics "k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
@@ -309,6 +310,10 @@ func TestCountsWhatItAnswers(t *testing.T) {
 	families, err := r.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("names of metrics: %v (%v)", problems, err)
 	}
 	got := map[string]float64{}
 	for _, family := range families {

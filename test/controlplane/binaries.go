@@ -37,6 +37,7 @@ const (
 	Kubectl           Binary = "kubectl"
 	Kwok              Binary = "kwok"
 	Prometheus        Binary = "prometheus"
+	Promtool          Binary = "promtool" // checks and tests rules
 )
 
 // recipe says how a binary is built.
@@ -58,6 +59,8 @@ var recipes = []recipe{
 	{binary: Kwok, module: "kubernetes", pkg: "sigs.k8s.io/kwok/cmd/kwok"},
 	// Without the discovery of two dozen clouds, Prometheus is half its size.
 	{binary: Prometheus, module: "prometheus", pkg: "github.com/prometheus/prometheus/cmd/prometheus",
+		tags: "remove_all_sd,enable_kubernetes_sd"},
+	{binary: Promtool, module: "prometheus", pkg: "github.com/prometheus/prometheus/cmd/promtool",
 		tags: "remove_all_sd,enable_kubernetes_sd"},
 }
 
