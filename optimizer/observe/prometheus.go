@@ -69,6 +69,28 @@ func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Dura
 	return m, nil
 }
 
+// Skew is how far the clock of Prometheus is ahead of ours, to within the time that the answer takes. Samples carry its time: who asks by
+// another clock gets old samples, or takes fresh ones for stale.
+func Skew(ctx context.Context, q Querier, now func() time.Time) (time.Duration, error) {
+	before := now()
+	value, _, err := q.Query(ctx, "time()", time.Time{}) // without a time it is evaluated at that of Prometheus
+	if err != nil {
+		return 0, fmt.Errorf("query %q: %w", "time()", err)
+	}
+	after := now()
+	s, ok := value.(*model.Scalar)
+	if !ok {
+		return 0, fmt.Errorf("query %q: answered with a %s, not a scalar", "time()", value.Type())
+	}
+	// Half of the time passed is the likeliest; less than that is no skew.
+	passed := after.Sub(before)
+	skew := time.UnixMicro(int64(float64(s.Value) * 1e6)).Sub(before.Add(passed / 2))
+	if skew.Abs() <= passed {
+		return 0, nil
+	}
+	return skew, nil
+}
+
 // number64 is the number that a sample stands for. vLLM writes the size of its cache into labels.
 func number64(q quantity, s *model.Sample) float64 {
 	if q == kvTokens {

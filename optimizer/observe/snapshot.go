@@ -28,6 +28,8 @@ type Readings struct {
 	Pods  []corev1.Pod
 	// Departed names the server of pods that are gone since less than a window.
 	Departed map[types.NamespacedName]types.NamespacedName
+	// Skew is how far the clock of Prometheus is ahead of ours.
+	Skew time.Duration
 	// Metrics of the pods; nil where Prometheus did not answer, and MetricsFault says why.
 	Metrics      Metrics
 	MetricsFault error

@@ -43,6 +43,8 @@ type cycle struct {
 	stages    *control.Stages
 	report    v1alpha1.CycleReport
 	watch     stopwatch
+	// skew is how far the clock of Prometheus is ahead of ours.
+	skew time.Duration
 }
 
 // stopwatch times stages that follow one another.
@@ -70,9 +72,7 @@ func (c *cycle) run(ctx context.Context) error {
 		return err
 	}
 	o := observe.Observe(readings)
-	if c.state.Learned == nil {
-		c.state.Learned = learnedOf(readings.Resources.Models)
-	}
+	c.state.Learned = latest(c.state.Learned, learnedOf(readings.Resources.Models))
 	before := c.state
 	decision, err := c.decide(ctx, &o.Snapshot, before)
 	if err != nil {
@@ -156,7 +156,11 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.QueryTimeout)
 	defer cancel()
-	r.Metrics, r.MetricsFault = observe.ReadMetrics(ctx, querier, r.Now, r.Window)
+	if r.Skew, r.MetricsFault = observe.Skew(ctx, querier, c.Clock.Now); r.MetricsFault != nil {
+		return r, nil
+	}
+	r.Metrics, r.MetricsFault = observe.ReadMetrics(ctx, querier, r.Now.Add(r.Skew), r.Window)
+	c.skew = r.Skew
 	return r, nil
 }
 
@@ -369,6 +373,25 @@ func learnedOf(models []v1alpha1.Model) map[string]map[string]*v1alpha1.PairStat
 // probesOf a model.
 func probesOf(model string, all []v1alpha1.Probe) []v1alpha1.Probe {
 	return slices.DeleteFunc(slices.Clone(all), func(p v1alpha1.Probe) bool { return p.Model != model })
+}
+
+// latest of what this process remembers and what the statuses say, pair by pair. They differ after a restart, and where another leader was
+// at work meanwhile: what it learned is taken up, and not overwritten.
+func latest(ours, theirs map[string]map[string]*v1alpha1.PairStatus) map[string]map[string]*v1alpha1.PairStatus {
+	all := map[string]map[string]*v1alpha1.PairStatus{}
+	for _, side := range []map[string]map[string]*v1alpha1.PairStatus{ours, theirs} {
+		for model, pairs := range side {
+			if all[model] == nil {
+				all[model] = map[string]*v1alpha1.PairStatus{}
+			}
+			for acc, p := range pairs {
+				if known := all[model][acc]; known == nil || (p.UpdatedAt != nil && (known.UpdatedAt == nil || known.UpdatedAt.Before(p.UpdatedAt))) {
+					all[model][acc] = p
+				}
+			}
+		}
+	}
+	return all
 }
 
 func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned map[string]*v1alpha1.PairStatus, probes []v1alpha1.Probe, now metav1.Time) v1alpha1.ModelStatus {

@@ -33,6 +33,9 @@ import (
 // minimalGap between two cycles, however often something changes.
 const minimalGap = time.Second
 
+// tolerableSkew of two clocks: what is measured is asked for by the clock of Prometheus, so that only ages of pods are off.
+const tolerableSkew = 10 * time.Second
+
 // Reconciler runs cycles as the Optimizer resource says.
 type Reconciler struct {
 	Client client.Client
@@ -133,6 +136,8 @@ func (r *Reconciler) cycle(ctx context.Context, o *v1alpha1.Optimizer, stages *c
 	switch {
 	case err != nil:
 		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonCycleFailed, err.Error()
+	case c.skew.Abs() > tolerableSkew:
+		reason, message = v1alpha1.ReasonCycleDegraded, fmt.Sprintf("the clock of Prometheus is %s ahead of the optimizer's (negative: behind); one of them is wrong", c.skew.Round(time.Second))
 	case c.report.Held > 0 || c.report.Unserved > 0:
 		reason, message = v1alpha1.ReasonCycleDegraded, fmt.Sprintf("%d servers cannot be observed, %d are not served as their targets need", c.report.Held, c.report.Unserved)
 	}

@@ -1,0 +1,396 @@
+package loop
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/events"
+	clocks "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/observe"
+)
+
+// stage is one server with two replicas on one type of node, and whatever of Prometheus and the API server can break.
+type stage struct {
+	t      *testing.T
+	clock  *clocks.FakePassiveClock
+	client client.Client
+	log    bytes.Buffer
+	*Reconciler
+
+	// what is wrong
+	prometheus error           // Prometheus does not answer, for this reason
+	slow       bool            // it does not answer in time
+	silent     map[string]bool // pods without series
+	skew       time.Duration   // its clock is ahead by so much
+	refuse     error           // the API server refuses statuses, for this reason
+	refused    string          // of this kind of resource; empty for all
+
+	running float64
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{t: t, clock: clocks.NewFakePassiveClock(time.Unix(1_700_000_000, 0)), silent: map[string]bool{}, running: 20}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	s.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(s.objects()...).WithStatusSubresource(
+		&v1alpha1.Optimizer{}, &v1alpha1.Server{}, &v1alpha1.Model{}, &v1alpha1.Accelerator{}, &v1alpha1.ServiceClass{},
+	).WithInterceptorFuncs(interceptor.Funcs{SubResourceApply: s.apply}).Build()
+	s.Reconciler = s.start()
+	return s
+}
+
+// start a process: all that it knows is in the API server.
+func (s *stage) start() *Reconciler {
+	r := &Reconciler{
+		Client: s.client, Events: events.NewFakeRecorder(1000), Clock: s.clock, Log: NewDecisionLog(&s.log), QueryTimeout: 50 * time.Millisecond,
+		Querier: func(string) (observe.Querier, error) { return s, nil }, Registry: prometheus.NewRegistry(),
+	}
+	r.metrics = newMetrics(r.Registry)
+	return r
+}
+
+func (s *stage) objects() []client.Object {
+	created := metav1.NewTime(s.clock.Now().Add(-time.Hour))
+	named := func(name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Name: name, CreationTimestamp: created, Generation: 1}
+	}
+	gpus := corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("8")}
+	list := []client.Object{
+		&v1alpha1.Optimizer{ObjectMeta: named("default")},
+		&v1alpha1.Accelerator{ObjectMeta: named("h100"), Spec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: "H100", Cost: 400}}},
+		&v1alpha1.Model{ObjectMeta: named("m"), Spec: v1alpha1.ModelSpec{PerfData: []v1alpha1.Performance{{
+			Acc: "h100", MaxBatchSize: 64, PerfParms: &v1alpha1.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5},
+		}}}},
+		&v1alpha1.ServiceClass{ObjectMeta: named("c"), Spec: v1alpha1.ServiceClassSpec{Priority: 1, ModelTargets: []v1alpha1.ModelTarget{{Model: "m", ITL: 40, TTFT: 2000}}}},
+		&corev1.Node{
+			ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}},
+			Status:     corev1.NodeStatus{Allocatable: gpus, Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},
+		},
+	}
+	server := &v1alpha1.Server{ObjectMeta: named("chat"), Spec: v1alpha1.ServerSpec{Model: "m", ServiceClass: "c"}}
+	server.Namespace = "llm"
+	list = append(list, server)
+	for _, name := range []string{"a", "b"} {
+		list = append(list, &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "llm", Name: name, CreationTimestamp: created, Labels: map[string]string{v1alpha1.ServerLabel: "chat"},
+				Annotations: map[string]string{v1alpha1.AcceleratorAnnotation: "h100", v1alpha1.MaxNumSeqsAnnotation: "64"},
+			},
+			Spec: corev1.PodSpec{NodeName: "n"},
+			Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{
+				Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: created,
+			}}},
+		})
+	}
+	return list
+}
+
+// Query answers as a Prometheus would that scrapes the pods of the server: 5 requests/s each of 1000 → 200 tokens. Samples are a second old
+// by its own clock.
+func (s *stage) Query(ctx context.Context, query string, at time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
+	if s.slow {
+		<-ctx.Done()
+		return nil, nil, ctx.Err()
+	}
+	if s.prometheus != nil {
+		return nil, nil, s.prometheus
+	}
+	theirs := s.clock.Now().Add(s.skew)
+	if query == "time()" {
+		return &model.Scalar{Value: model.SampleValue(float64(theirs.UnixMicro()) / 1e6)}, nil, nil
+	}
+	value, known := s.answer(query)
+	if !known {
+		return model.Vector{}, nil, nil
+	}
+	if strings.HasPrefix(query, "time() - ") {
+		value = at.Sub(theirs.Add(-time.Second)).Seconds()
+	}
+	var v model.Vector
+	for _, pod := range []string{"a", "b"} {
+		if !s.silent[pod] {
+			v = append(v, &model.Sample{Metric: model.Metric{"namespace": "llm", "pod": model.LabelValue(pod)}, Value: model.SampleValue(value)})
+		}
+	}
+	return v, nil, nil
+}
+
+// answer of a query about one pod, by how it begins.
+func (s *stage) answer(query string) (float64, bool) {
+	itl := 0.001 * (12 + 0.04*s.running + 5e-5*s.running*1100 + 5*0.012*1000*0.042)
+	for _, a := range []struct {
+		begin string
+		value float64
+	}{
+		{"time() - max", 0}, {"sum by (namespace, pod) (rate(vllm:request_success_total", 5},
+		{"sum by (namespace, pod) (rate(vllm:time_to_first_token_seconds_count", 5}, {"sum by (namespace, pod) (rate(vllm:time_to_first_token_seconds_sum", 0.5},
+		{"sum by (namespace, pod) (rate(vllm:inter_token_latency_seconds_count", 1000}, {"sum by (namespace, pod) (rate(vllm:inter_token_latency_seconds_sum", 1000 * itl},
+		{"sum by (namespace, pod) (rate(vllm:request_prompt_tokens_sum", 5000}, {"sum by (namespace, pod) (rate(vllm:request_prompt_tokens_count", 5},
+		{"sum by (namespace, pod) (rate(vllm:request_generation_tokens_sum", 1000}, {"sum by (namespace, pod) (rate(vllm:request_generation_tokens_count", 5},
+		{"sum by (namespace, pod) (avg_over_time(vllm:num_requests_running", s.running}, {"sum by (namespace, pod) (avg_over_time(vllm:num_requests_waiting", 0},
+		{"avg by (namespace, pod) (avg_over_time(vllm:kv_cache_usage_perc", 0.3},
+	} {
+		if strings.HasPrefix(query, a.begin) {
+			return a.value, true
+		}
+	}
+	return 0, false
+}
+
+func (s *stage) apply(ctx context.Context, c client.Client, sub string, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	if s.refuse != nil && (s.refused == "" || strings.Contains(string(text), fmt.Sprintf("%q:%q", "kind", s.refused))) {
+		return s.refuse
+	}
+	return c.SubResource(sub).Apply(ctx, o, opts...)
+}
+
+// cycle lets 30 s pass and runs a cycle of a process; the load moves a little.
+func (s *stage) cycle(r *Reconciler) error {
+	s.clock.SetTime(s.clock.Now().Add(30 * time.Second))
+	s.running = 20 + float64(s.clock.Now().Unix()/30%7)
+	_, err := r.Reconcile(context.Background(), ctrl.Request{NamespacedName: client.ObjectKey{Name: "default"}})
+	return err
+}
+
+func (s *stage) server() *v1alpha1.Server {
+	s.t.Helper()
+	var v v1alpha1.Server
+	if err := s.client.Get(context.Background(), client.ObjectKey{Namespace: "llm", Name: "chat"}, &v); err != nil {
+		s.t.Fatal(err)
+	}
+	return &v
+}
+
+func (s *stage) learned() *v1alpha1.PairStatus {
+	s.t.Helper()
+	var m v1alpha1.Model
+	if err := s.client.Get(context.Background(), client.ObjectKey{Name: "m"}, &m); err != nil {
+		s.t.Fatal(err)
+	}
+	if len(m.Status.Learned) == 0 {
+		return nil
+	}
+	return &m.Status.Learned[0]
+}
+
+// condition of the server, or of the Optimizer for the type Ready, as reason and message.
+func (s *stage) condition(kind string) string {
+	s.t.Helper()
+	list := s.server().Status.Conditions
+	if kind == v1alpha1.ConditionReady {
+		var o v1alpha1.Optimizer
+		if err := s.client.Get(context.Background(), client.ObjectKey{Name: "default"}, &o); err != nil {
+			s.t.Fatal(err)
+		}
+		list = o.Status.Conditions
+	}
+	c := meta.FindStatusCondition(list, kind)
+	if c == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %s: %s", c.Status, c.Reason, c.Message)
+}
+
+// settle runs cycles until something is planned and learned.
+func (s *stage) settle() {
+	s.t.Helper()
+	for range 5 {
+		if err := s.cycle(s.Reconciler); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if d := s.server().Status.Desired; d == nil || d.Replicas < 1 {
+		s.t.Fatalf("no plan: %s", s.condition(v1alpha1.ConditionPlanned))
+	}
+	if p := s.learned(); p == nil || p.Observations != 5 {
+		s.t.Fatalf("learned %+v, want 5 observations", p)
+	}
+}
+
+// Whatever happens to Prometheus, the plan is held, nothing that was learned is lost, a condition says what is wrong, and afterwards all goes on.
+func TestPrometheusFails(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(*stage)
+		says  string
+	}{
+		{"down", func(s *stage) { s.prometheus = errors.New("connection refused") }, "False PrometheusUnreachable: query \"time()\": connection refused"},
+		{"slow", func(s *stage) { s.slow = true }, "False PrometheusUnreachable: query \"time()\": context deadline exceeded"},
+		{"empty", func(s *stage) { s.silent = map[string]bool{"a": true, "b": true} }, "False NoMetrics: Prometheus has no samples of any of the 2 ready pods"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStage(t)
+			s.settle()
+			plan, learned := s.server().Status.Desired, s.learned()
+			good := *s
+			c.spoil(s)
+			for range 3 {
+				if err := s.cycle(s.Reconciler); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(plan.Parts, s.server().Status.Desired.Parts); diff != "" {
+				t.Errorf("the plan changed:\n%s", diff)
+			}
+			if diff := cmp.Diff(learned, s.learned()); diff != "" {
+				t.Errorf("what was learned changed:\n%s", diff)
+			}
+			if got := s.condition(v1alpha1.ConditionObserved); !strings.HasPrefix(got, c.says) {
+				t.Errorf("condition %q, want %q", got, c.says)
+			}
+			if got := s.condition(v1alpha1.ConditionReady); !strings.Contains(got, "CycleDegraded: 1 servers cannot be observed") {
+				t.Errorf("the optimizer is %q", got)
+			}
+			s.prometheus, s.slow, s.silent = good.prometheus, good.slow, map[string]bool{}
+			if err := s.cycle(s.Reconciler); err != nil {
+				t.Fatal(err)
+			}
+			if p := s.learned(); p.Observations != 6 || !strings.HasPrefix(s.condition(v1alpha1.ConditionObserved), "True") {
+				t.Errorf("afterwards %d observations, %s", p.Observations, s.condition(v1alpha1.ConditionObserved))
+			}
+		})
+	}
+}
+
+// Half of the targets missing: the load that they carry is not forgotten.
+func TestHalfOfTheTargetsMissing(t *testing.T) {
+	s := newStage(t)
+	s.settle()
+	before := s.server().Status
+	s.silent["b"] = true
+	for range 3 {
+		if err := s.cycle(s.Reconciler); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := s.server().Status
+	if diff := cmp.Diff(before.Desired.Parts, after.Desired.Parts); diff != "" || after.Load.ArrivalRate != before.Load.ArrivalRate {
+		t.Errorf("%v requests a minute, %v before; plan:\n%s", after.Load.ArrivalRate, before.Load.ArrivalRate, diff)
+	}
+	if p := s.learned(); p.Observations != 8 {
+		t.Errorf("%d observations, want those of the other replica, 8", p.Observations)
+	}
+}
+
+// Clocks that differ by far: fresh samples are neither taken for stale nor missed, and the condition says so.
+func TestClocksApart(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, time.Hour} {
+		s := newStage(t)
+		s.skew = skew
+		s.settle()
+		if got := s.condition(v1alpha1.ConditionObserved); !strings.HasPrefix(got, "True") {
+			t.Errorf("skew %v: %s", skew, got)
+		}
+		if got := s.condition(v1alpha1.ConditionReady); !strings.Contains(got, "the clock of Prometheus is "+skew.String()+" ahead") {
+			t.Errorf("skew %v: the optimizer is %q", skew, got)
+		}
+	}
+}
+
+// The API server refuses to write: the cycle fails and says so, the plan in force stands, and nothing learned is lost.
+func TestAPIServerFails(t *testing.T) {
+	group := schema.GroupResource{Group: v1alpha1.Group, Resource: "x"}
+	for name, refuse := range map[string]error{
+		"conflict": apierrors.NewConflict(group, "x", errors.New("changed meanwhile")),
+		"timeout":  apierrors.NewTimeoutError("slow", 1),
+	} {
+		for _, kind := range []string{"Server", "Model"} {
+			t.Run(name+" on "+kind, func(t *testing.T) {
+				s := newStage(t)
+				s.settle()
+				plan := s.server().Status.Desired
+				s.refuse, s.refused = refuse, kind
+				for range 3 {
+					if err := s.cycle(s.Reconciler); err == nil {
+						t.Error("a cycle that could not write its outcome is no error")
+					}
+				}
+				if diff := cmp.Diff(plan.Parts, s.server().Status.Desired.Parts); diff != "" {
+					t.Errorf("the plan changed:\n%s", diff)
+				}
+				if got := s.condition(v1alpha1.ConditionReady); !strings.HasPrefix(got, "False CycleFailed: writing the status of "+kind) {
+					t.Errorf("the optimizer is %q", got)
+				}
+				s.refuse = nil
+				if err := s.cycle(s.Reconciler); err != nil {
+					t.Fatal(err)
+				}
+				if p := s.learned(); p.Observations != 9 {
+					t.Errorf("%d observations are written afterwards, want all 9", p.Observations)
+				}
+				if got := s.condition(v1alpha1.ConditionReady); !strings.HasPrefix(got, "True") {
+					t.Errorf("afterwards the optimizer is %q", got)
+				}
+			})
+		}
+	}
+}
+
+// A restart after any cycle continues identically: the same memory, byte for byte, and the same plans.
+func TestRestartAtAnyPoint(t *testing.T) {
+	straight, restarted := newStage(t), newStage(t)
+	for i := range 30 {
+		restarted.Reconciler = restarted.start()
+		if err := errors.Join(straight.cycle(straight.Reconciler), restarted.cycle(restarted.Reconciler)); err != nil {
+			t.Fatal(err)
+		}
+		a, _ := json.Marshal(straight.learned())
+		b, _ := json.Marshal(restarted.learned())
+		if !bytes.Equal(a, b) {
+			t.Fatalf("cycle %d: a restart changes what is learned:\n%s", i, cmp.Diff(string(a), string(b)))
+		}
+	}
+}
+
+// Two leaders at once: neither loses what the other learned, and their plans are the same.
+func TestTwoLeadersOverlap(t *testing.T) {
+	s := newStage(t)
+	s.settle()
+	plan := s.server().Status.Desired
+	other := s.start()
+	for i := range 6 {
+		r := s.Reconciler
+		if i >= 2 && i < 5 { // the other leads for a while, and this one still believes that it does afterwards
+			r = other
+		}
+		if err := s.cycle(r); err != nil {
+			t.Fatal(err)
+		}
+		if p := s.learned(); p.Observations != int64(6+i) {
+			t.Fatalf("cycle %d: %d observations, want %d", i, p.Observations, 6+i)
+		}
+	}
+	if diff := cmp.Diff(plan.Parts, s.server().Status.Desired.Parts); diff != "" {
+		t.Errorf("the plan changed:\n%s", diff)
+	}
+}
