@@ -41,12 +41,12 @@ var builders = map[string]builder{
 		[]parameter{
 			{"overhead", millisecond}, {"weights", millisecond}, {"experts", millisecond}, {"share", plain}, {"spread", plain},
 			{"compute", millisecond}, {"attention", millisecond}, {"kv", millisecond}, {"sequence", millisecond}, {"prefill", millisecond},
-			{"delay", millisecond}, {"bunch", plain}, {"step", plain}, {"kvTokens", plain},
+			{"delay", millisecond}, {"bunch", plain}, {"step", plain}, {"serial", plain}, {"kvTokens", plain},
 		},
 		func(v []float64) queueing.Law {
 			return queueing.Roofline{
 				Overhead: v[0], Weights: v[1], Experts: v[2], Share: v[3], Spread: v[4], Compute: v[5], Attention: v[6], KV: v[7],
-				Sequence: v[8], Prefill: v[9], Delay: v[10], Bunch: v[11], Step: v[12], KVTokens: v[13],
+				Sequence: v[8], Prefill: v[9], Delay: v[10], Bunch: v[11], Step: v[12], Serial: v[13], KVTokens: v[14],
 			}
 		},
 	},

@@ -109,7 +109,7 @@ func adaptive(c Calibration, y []float64) (weights []float64, reach float64) {
 // process returns the weights w with which Σ w·likeness predicts y, and how surprising every point is to the process of the others: minus the
 // logarithm of its leave-one-out predictive density (Student's t, 3 degrees of freedom; Rasmussen & Williams, section 5.4.2).
 func process(likeness *mat.SymDense, y []float64, miss, noise float64) (weights []float64, surprise float64) {
-	const rounds, freedom = 6, 3.0
+	const rounds = 6
 	n := len(y)
 	trust := make([]float64, n)
 	for i := range trust {

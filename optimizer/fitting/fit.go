@@ -109,23 +109,11 @@ func (k Knowledge) Prior(g Group) (queueing.Roofline, error) {
 }
 
 const (
-	// itlNoise and ttftNoise are the relative errors of measurements, and of the law's form, that a fit reckons with.
-	itlNoise, ttftNoise = 0.03, 0.12
-	// aloneNoise is that of the TTFT of a single client, which waits for nobody.
-	aloneNoise = 0.03
 	// outlying is the number of those errors beyond which a point is reported.
 	outlying = 5
 	// blind is the share of the prior's variance that must be left for a multiplier to count as not identified.
 	blind = 0.8
 )
-
-// ttftNoise is the relative error that a measured TTFT is reckoned with: clients that run in step disturb each other's prompts.
-func (p Point) ttftNoise() float64 {
-	if p.Clients == 0 {
-		return ttftNoise
-	}
-	return ttftNoise - (ttftNoise-aloneNoise)/p.Clients
-}
 
 // Residual is how far one point is from the law, as logarithms of predicted over measured.
 type Residual struct {
@@ -205,21 +193,27 @@ func (k Knowledge) fit(points []Point, o Options) (*Fit, error) {
 	return f, nil
 }
 
-// fit finds the parameters of a form that explain the points best, given their prior, and the Jacobian there.
+// fit finds the parameters of a form that explain the points best, given their prior, and the Jacobian there. How noisy the points are is
+// estimated with them.
 func (l form) fit(points []Point) ([]float64, *mat.Dense) {
 	x := append([]float64(nil), l.mean...)
 	m := len(points)
-	jac := leastSquares(x, 2*m+len(x), func(x, r []float64) {
-		law := l.law(x)
-		for i, p := range points {
-			itl, ttft := predicted(law, p)
-			r[i] = robust(math.Log(itl/p.ITL), itlNoise)
-			r[m+i] = robust(math.Log(ttft/p.TTFT), p.ttftNoise())
-		}
-		for j := range x {
-			r[2*m+j] = (x[j] - l.mean[j]) / l.sd[j]
-		}
-	})
+	noise := l.believed(points)
+	var jac *mat.Dense
+	for range noiseRounds {
+		jac = leastSquares(x, 2*m+len(x), func(x, r []float64) {
+			law := l.law(x)
+			for i, p := range points {
+				itl, ttft := predicted(law, p)
+				r[i] = robust(math.Log(itl/p.ITL), noise.itl)
+				r[m+i] = robust(math.Log(ttft/p.TTFT), noise.ttft[i])
+			}
+			for j := range x {
+				r[2*m+j] = (x[j] - l.mean[j]) / l.sd[j]
+			}
+		})
+		noise = l.noise(points, x, jac)
+	}
 	return x, jac
 }
 

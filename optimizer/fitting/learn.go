@@ -11,7 +11,7 @@ import (
 // innocent is what is believed of the multipliers before any pair was measured: near what the hardware allows, and how far from it.
 var innocent = [multipliers]struct{ mean, sd, within float64 }{
 	overhead: {0.5, 0.5, 0.3}, weights: {0.05, 0.15, 0.15}, compute: {0.4, 0.4, 0.3}, kv: {0.1, 0.25, 0.25}, sequence: {0, 0.7, 0.7},
-	bunch: {0.3, 0.7, 0.6}, step: {-2, 1, 0.8}, delay: {0, 1, 0.8}, spread: {-0.1, 0.3, 0.3}, room: {0, 0.3, 0.2}, prefill: {-0.5, 0.7, 0.5},
+	bunch: {0.3, 0.7, 0.6}, step: {-2, 1, 0.8}, delay: {0, 1, 0.8}, spread: {-0.1, 0.3, 0.3}, room: {0, 0.3, 0.2}, serial: {-0.8, 0.7, 0.7}, prefill: {-0.5, 0.7, 0.5},
 }
 
 const (

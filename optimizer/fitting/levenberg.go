@@ -81,7 +81,6 @@ func sumOfSquares(r []float64) float64 {
 // robust is the residual whose square is the negative log-likelihood of Student's t with 3 degrees of freedom, up to constants: a point
 // far off pulls less and less.
 func robust(r, scale float64) float64 {
-	const freedom = 3
 	z := r / scale
 	return math.Copysign(math.Sqrt(freedom*math.Log1p(z*z/freedom)), z)
 }

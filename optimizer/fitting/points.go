@@ -44,6 +44,8 @@ type Point struct {
 	Clients float64
 	// Rate of open arrivals in requests per second, 0 for a closed loop.
 	Rate float64
+	// Samples is the number of requests that the measured means were taken over, 0 where unknown.
+	Samples float64
 	// TTFT and ITL are the measured means in seconds, NaN where not measured.
 	TTFT, ITL float64
 }
@@ -59,7 +61,7 @@ const unlimited = 1 << 16
 
 // ReadPoints reads a CSV with the columns model, accelerator, input_tokens, output_tokens and concurrency or request_rate; the other
 // columns of [GroupColumns], input_tokens_sd, output_tokens_sd, interarrival_cv, max_num_seqs, max_num_batched_tokens, prefix_hit_rate,
-// kv_tokens, and, where measured is true, ttft_ms and itl_ms. The error joins every fault, by line.
+// kv_tokens, and, where measured is true, ttft_ms, itl_ms and requests. The error joins every fault, by line.
 func ReadPoints(r io.Reader, measured bool) (*Points, error) {
 	t, err := readTable(r)
 	if err != nil {
@@ -118,6 +120,7 @@ func (r *record) point(measured bool) Point {
 		r.faults = append(r.faults, fmt.Errorf("line %d: exactly one of concurrency and request_rate must be above 0", r.line))
 	}
 	if measured {
+		p.Samples = r.optional("requests")
 		p.TTFT, p.ITL = r.positive("ttft_ms")/1e3, r.positive("itl_ms")/1e3
 	}
 	return p

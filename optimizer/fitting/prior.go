@@ -20,6 +20,7 @@ const (
 	delay              // before the first token, of ten times overhead
 	spread             // tokens that experts see, of the batch
 	room               // tokens in the KV cache, of the room beside the weights
+	serial             // of what overlaps, that does not
 	prefill            // per prompt, of 100 µs a layer
 	multipliers        // their number
 )
@@ -32,7 +33,7 @@ const (
 
 // multiplierNames in the order above, as covariances name them.
 var multiplierNames = [multipliers]string{
-	"overhead", "weights", "compute", "kv", "sequence", "bunch", "step", "delay", "spread", "kvTokens", "prefill",
+	"overhead", "weights", "compute", "kv", "sequence", "bunch", "step", "delay", "spread", "kvTokens", "serial", "prefill",
 }
 
 // theta is one set of logarithms of multipliers.
@@ -46,7 +47,7 @@ func (s physics) law(t theta) queueing.Roofline {
 		Compute: s.compute * math.Exp(t[compute]), Attention: s.attention * math.Exp(t[compute]),
 		KV: s.kv * math.Exp(t[kv]), Sequence: sequenceScale * math.Exp(t[sequence]),
 		Prefill: s.layers * prefillLayerScale * math.Exp(t[prefill]), Delay: delayScale * s.overhead * math.Exp(t[delay]),
-		Bunch: math.Exp(t[bunch]), Step: math.Exp(t[step]), KVTokens: s.kvTokens * math.Exp(t[room]),
+		Bunch: math.Exp(t[bunch]), Step: math.Exp(t[step]), Serial: math.Exp(t[serial]), KVTokens: s.kvTokens * math.Exp(t[room]),
 	}
 }
 
@@ -88,17 +89,18 @@ type Experience [multipliers]struct {
 // shows what it is worth on models that it was not learned from.
 func BuiltInExperience() Experience {
 	return Experience{
-		overhead: {[features]float64{0.64, 0.08, 0.09, -0.15, 0.16, -0.04, 0.01, 0.16, -0.01}, 0.26},
-		weights:  {[features]float64{-0.01, 0.01, 0.00, -0.01, 0.00, 0.00, 0.00, 0.00, 0.00}, 0.21},
-		compute:  {[features]float64{0.44, 0.03, -0.06, 0.03, 0.11, 0.03, -0.01, 0.11, 0.00}, 0.38},
-		kv:       {[features]float64{0.20, -0.04, 0.06, -0.02, 0.00, 0.02, -0.03, 0.02, -0.02}, 0.26},
-		sequence: {[features]float64{0.61, 0.16, -0.08, -0.02, -0.07, 0.00, -0.10, 0.06, -0.08}, 0.77},
-		bunch:    {[features]float64{0.31, 0.04, 0.06, -0.10, -0.05, -0.14, 0.02, -0.06, 0.02}, 1.19},
-		step:     {[features]float64{-2.18, -0.09, 0.51, -0.43, -0.05, 0.10, 0.05, -0.08, 0.12}, 0.50},
-		delay:    {[features]float64{0.55, -0.43, 0.13, 0.35, 0.06, 0.12, 0.06, -0.13, -0.06}, 0.82},
-		spread:   {[features]float64{-0.06, 0.01, 0.01, -0.01, 0.01, 0.02, 0.01, 0.00, 0.00}, 0.28},
-		room:     {[features]float64{0.66, 0.08, -0.03, -0.03, 0.02, -0.04, 0.01, 0.00, 0.03}, 0.44},
-		prefill:  {[features]float64{0.19, -0.24, -0.02, 0.32, 0.10, 0.09, 0.06, 0.02, 0.11}, 1.06},
+		overhead: {[features]float64{0.67, 0.06, 0.09, -0.13, 0.15, -0.03, 0.01, 0.15, -0.01}, 0.24},
+		weights:  {[features]float64{-0.10, 0.03, -0.01, -0.03, 0.00, -0.01, 0.01, -0.00, 0.00}, 0.24},
+		compute:  {[features]float64{0.42, 0.03, -0.07, 0.03, 0.09, 0.02, -0.01, 0.10, 0.00}, 0.39},
+		kv:       {[features]float64{0.17, -0.01, 0.07, -0.05, 0.01, 0.00, -0.02, 0.02, -0.02}, 0.31},
+		sequence: {[features]float64{0.06, 0.21, 0.02, -0.22, -0.02, -0.04, -0.05, 0.03, -0.02}, 0.99},
+		bunch:    {[features]float64{0.29, 0.07, 0.05, -0.12, -0.06, -0.15, 0.01, -0.06, 0.01}, 1.12},
+		step:     {[features]float64{-2.13, -0.10, 0.50, -0.41, -0.05, 0.12, 0.05, -0.09, 0.12}, 0.52},
+		delay:    {[features]float64{0.43, -0.54, 0.17, 0.41, 0.04, 0.13, 0.08, -0.15, -0.04}, 0.86},
+		spread:   {[features]float64{-0.02, 0.01, 0.02, -0.02, 0.01, 0.02, 0.01, -0.00, -0.00}, 0.27},
+		room:     {[features]float64{0.66, 0.08, -0.03, -0.03, 0.02, -0.03, 0.01, 0.00, 0.03}, 0.44},
+		serial:   {[features]float64{-0.73, -0.05, -0.05, 0.10, -0.03, 0.08, -0.00, 0.01, -0.00}, 1.40},
+		prefill:  {[features]float64{-0.11, -0.17, -0.02, 0.22, 0.10, 0.07, 0.07, 0.01, 0.12}, 1.23},
 	}
 }
 

@@ -24,9 +24,9 @@ func Closed(law Law, requests Requests, limits Limits, clients float64) (Predict
 	n := running(law, requests, limits, clients)
 	chunk := math.Min(in, float64(limits.MaxBatchedTokens))
 
-	decode := Batch{Decodes: n, DecodeContext: n * (requests.InputTokens + out/2)}
+	decode := Batch{Decodes: n, DecodeContext: n * (requests.InputTokens + out*(1+square(spread(requests.OutputTokensSD, out)))/2)}
 	idle := law.IterationTime(decode)
-	pairs := cached + in/2
+	pairs := cached + in*(1+square(spread(requests.InputTokensSD, requests.InputTokens)))/2
 	adds := func(prompts float64) float64 { // time that prefills add to a decode iteration
 		b := decode
 		b.PrefillTokens, b.PrefillContext, b.Prefills, b.PrefillPairs = prompts*in, prompts*requests.InputTokens, prompts, prompts*in*pairs
@@ -40,7 +40,7 @@ func Closed(law Law, requests Requests, limits Limits, clients float64) (Predict
 	if in > chunk { // each further iteration that the budget forces repeats the decodes
 		prefill += (math.Ceil(in/chunk) - 1) * idle
 	}
-	first := idle + prefill
+	first := idle + prefill + math.Min(1, n-1)*idle/2
 	if r, ok := law.(Roofline); ok {
 		alone := r.Compute*in + r.Attention*in*pairs + r.Prefill
 		first += r.Delay + alone*(r.Bunch*(1-1/clients)+r.Step*math.Max(0, n-1))
@@ -76,4 +76,14 @@ func softplus(x float64) float64 {
 		return x
 	}
 	return math.Log1p(math.Exp(x))
+}
+
+func square(x float64) float64 { return x * x }
+
+// spread is the coefficient of variation of lengths, 0 where it is unknown: benchmarks that do not say it send equal requests.
+func spread(sd, mean float64) float64 {
+	if math.IsNaN(sd) || mean == 0 {
+		return 0
+	}
+	return sd / mean
 }

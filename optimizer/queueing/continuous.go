@@ -165,7 +165,7 @@ func (r *continuous) batch(n, tokens float64) Batch {
 	if tokens > 0 && r.input > 0 {
 		b.Prefills = math.Max(1, tokens/r.input)
 		b.PrefillContext = tokens / r.input * (r.cached + r.input)
-		b.PrefillPairs = tokens * (r.cached + r.input/2)
+		b.PrefillPairs = tokens * (r.cached + r.input*(1+r.inCV*r.inCV)/2)
 	}
 	return b
 }
@@ -184,12 +184,13 @@ func (r *continuous) iteration(at *node, rate, guess float64) (mean, busy float6
 	const tolerance, most = 1e-3, 20
 	t := guess
 	for range most { // Steffensen's iteration: the plain one is slow where prompts take most of the time
+		// The time grows by about 1 − idle/t of what the guess does, so a step of `idle` is an error of t.
 		a := next(t)
-		if math.Abs(a-t) < tolerance*t {
+		if math.Abs(a-t) < tolerance*at.idle {
 			return a, busy
 		}
 		b := next(a)
-		if math.Abs(b-a) < tolerance*a/4 {
+		if math.Abs(b-a) < tolerance*at.idle {
 			return b, busy
 		}
 		d := t - 2*a + b

@@ -59,7 +59,7 @@ func TestNewLaw(t *testing.T) {
 func TestRooflineParametersRoundTrip(t *testing.T) {
 	law := queueing.Roofline{
 		Overhead: 1e-3, Weights: 2e-3, Experts: 3e-3, Share: 0.1, Spread: 0.9, Compute: 4e-6, Attention: 5e-10, KV: 6e-9, Sequence: 7e-6,
-		Prefill: 8e-4, Delay: 9e-3, Bunch: 1, Step: 0.1, KVTokens: 1e5,
+		Prefill: 8e-4, Delay: 9e-3, Bunch: 1, Step: 0.1, Serial: 0.3, KVTokens: 1e5,
 	}
 	got, err := queueing.NewLaw(v1alpha1.Performance{Law: &v1alpha1.LawParms{Name: queueing.LawRoofline, Version: queueing.RooflineVersion, Parameters: law.Parameters()}})
 	if err != nil {
@@ -79,7 +79,7 @@ func randomLaws(r *rand.Rand) []queueing.Law {
 		queueing.Linear{Alpha: v(), Beta: v(), Gamma: v(), Delta: v()},
 		queueing.Roofline{
 			Overhead: v(), Weights: v(), Experts: v(), Share: r.Float64(), Spread: 2 * r.Float64(), Compute: v(), Attention: v(), KV: v(),
-			Sequence: v(), Prefill: v(),
+			Sequence: v(), Prefill: v(), Serial: 3 * r.Float64(),
 		},
 	}
 }
@@ -130,6 +130,17 @@ func TestRooflineRegimes(t *testing.T) {
 	} {
 		if got := law.IterationTime(queueing.Batch{PrefillTokens: c.tokens}); math.Abs(got/c.want-1) > 1e-3 {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestWhatDoesNotOverlapAddsUp(t *testing.T) {
+	law := queueing.Roofline{Overhead: 1e-3, Weights: 5e-3, Compute: 1e-5}
+	batch := queueing.Batch{PrefillTokens: 500} // as long to compute as the weights are to read
+	for serial, want := range map[float64]float64{0: 1e-3 + 5e-3*math.Pow(2, 0.25), 1: 1e-3 + 10e-3} {
+		law.Serial = serial
+		if got := law.IterationTime(batch); math.Abs(got/want-1) > 1e-12 {
+			t.Errorf("serial %v: %v, want %v", serial, got, want)
 		}
 	}
 }

@@ -8,13 +8,14 @@ import (
 // Roofline is a service-time law structured by the physics of an iteration:
 //
 //	overhead + prefill · prefills + sequence · decodes          what the engine does beside the GPU's work
-//	+ ⁴√(W(t)⁴ + (compute · t)⁴)                                matrix products over t = decodes + prompt tokens
+//	+ overlap(W(t), compute · t)                                matrix products over t = decodes + prompt tokens
 //	+ attention · pairs + kv · KV tokens that decodes read      attention
 //
 //	W(t) = weights + experts · (1 − (1 − share)^(spread · t))   weights read, with the experts that t tokens touch
+//	overlap(m, c) = h + serial · (m + c − h), h = ⁴√(m⁴ + c⁴)   of which `serial` does not hide behind the other
 //
-// Matrix products are bound by memory while few tokens share the weights and by compute later; the fourth-power norm passes between the
-// two within a factor of 2^¼, as measured kernels do. Each term is positive and does not decrease in any field of the batch.
+// Matrix products are bound by memory while few tokens share the weights and by compute later. Kernels that overlap both perfectly follow the
+// fourth-power norm, which passes between the two within a factor of 2^¼; engines that do one after the other the sum. Each term is positive and does not decrease in any field of the batch.
 // Derivation and accuracy: docs/models.md. Roofline: Williams et al., CACM 52(4), 2009.
 //
 // All times in seconds.
@@ -42,6 +43,9 @@ type Roofline struct {
 	// Bunch and Step say how much of each other's prefills closed-loop clients wait for, because they run in step: of the time of one
 	// prefill, Bunch·(1 − 1/N) + Step·(N − 1) for N clients. Open arrivals are not affected.
 	Bunch, Step float64
+	// Serial is the share of the shorter of reading weights and computing that does not hide behind the longer: 0 for kernels that overlap
+	// both, 1 where one follows the other.
+	Serial float64
 	// KVTokens is the number of tokens that the KV cache holds, 0 where unknown.
 	KVTokens float64
 }
@@ -65,7 +69,8 @@ func (r Roofline) products(t float64) float64 {
 	}
 	q := small / large
 	q *= q
-	return large * math.Sqrt(math.Sqrt(1+q*q))
+	hidden := large * math.Sqrt(math.Sqrt(1+q*q))
+	return hidden + r.Serial*(large+small-hidden)
 }
 
 // FirstTokenDelay implements Delayed.
@@ -91,6 +96,7 @@ type rooflineOptions struct {
 	Delay     float64 `json:"delay"`
 	Bunch     float64 `json:"bunch"`
 	Step      float64 `json:"step"`
+	Serial    float64 `json:"serial"`
 	KVTokens  float64 `json:"kvTokens"`
 }
 
@@ -105,7 +111,7 @@ func (o rooflineOptions) Validate() error {
 		value float64
 	}{
 		{"weights", o.Weights}, {"experts", o.Experts}, {"spread", o.Spread}, {"compute", o.Compute}, {"attention", o.Attention},
-		{"kv", o.KV}, {"sequence", o.Sequence}, {"prefill", o.Prefill}, {"delay", o.Delay}, {"bunch", o.Bunch}, {"step", o.Step},
+		{"kv", o.KV}, {"sequence", o.Sequence}, {"prefill", o.Prefill}, {"delay", o.Delay}, {"bunch", o.Bunch}, {"step", o.Step}, {"serial", o.Serial},
 		{"kvTokens", o.KVTokens},
 	} {
 		faults = append(faults, within(p.name, p.value, 0, math.MaxFloat64, "at least 0"))
@@ -118,7 +124,7 @@ func (o rooflineOptions) law() (Law, error) {
 	return Roofline{
 		Overhead: o.Overhead * ms, Weights: o.Weights * ms, Experts: o.Experts * ms, Share: o.Share, Spread: o.Spread,
 		Compute: o.Compute * ms, Attention: o.Attention * ms, KV: o.KV * ms, Sequence: o.Sequence * ms, Prefill: o.Prefill * ms,
-		Delay: o.Delay * ms, Bunch: o.Bunch, Step: o.Step, KVTokens: o.KVTokens,
+		Delay: o.Delay * ms, Bunch: o.Bunch, Step: o.Step, Serial: o.Serial, KVTokens: o.KVTokens,
 	}, nil
 }
 
@@ -128,6 +134,6 @@ func (r Roofline) Parameters() map[string]float64 {
 	return map[string]float64{
 		"overhead": r.Overhead * perMS, "weights": r.Weights * perMS, "experts": r.Experts * perMS, "share": r.Share, "spread": r.Spread,
 		"compute": r.Compute * perMS, "attention": r.Attention * perMS, "kv": r.KV * perMS, "sequence": r.Sequence * perMS,
-		"prefill": r.Prefill * perMS, "delay": r.Delay * perMS, "bunch": r.Bunch, "step": r.Step, "kvTokens": r.KVTokens,
+		"prefill": r.Prefill * perMS, "delay": r.Delay * perMS, "bunch": r.Bunch, "step": r.Step, "serial": r.Serial, "kvTokens": r.KVTokens,
 	}
 }

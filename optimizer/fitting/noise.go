@@ -1,0 +1,102 @@
+package fitting
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/mat"
+
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+)
+
+const (
+	// itlNoise and ttftNoise are the relative errors of measurements, and of the law's form, that a fit reckons with at most: what is
+	// noisier is for the robust residuals to give up.
+	itlNoise, ttftNoise = 0.03, 0.12
+	// aloneNoise is that of the TTFT of a single client, which waits for nobody.
+	aloneNoise = 0.03
+	// leastNoise is the share of them that remains however well the law fits.
+	leastNoise = 0.1
+	// noiseBelief is the number of points that they count for.
+	noiseBelief = 4
+	noiseRounds = 4
+	// freedom of Student's t, by which measurements scatter.
+	freedom = 3.0
+)
+
+// noise is what measurements scatter by, as standard deviations of logarithms: of ITL, and of TTFT by point.
+type noise struct {
+	itl  float64
+	ttft []float64
+}
+
+// believed is the noise before anything was fitted.
+func (l form) believed(points []Point) noise {
+	n := noise{itl: itlNoise, ttft: make([]float64, len(points))}
+	law := l.law(l.mean)
+	for i, p := range points {
+		n.ttft[i] = math.Hypot(p.ttftNoise(), p.samplingNoise(law))
+	}
+	return n
+}
+
+// ttftNoise is the relative error that a measured TTFT is reckoned with: clients that run in step disturb each other's prompts.
+func (p Point) ttftNoise() float64 {
+	if p.Clients == 0 {
+		return ttftNoise
+	}
+	return ttftNoise - (ttftNoise-aloneNoise)/p.Clients
+}
+
+// samplingNoise is the relative error of a mean TTFT that is due to the lengths of the prompts that happened to be measured.
+func (p Point) samplingNoise(law queueing.Law) float64 {
+	if p.Samples == 0 || !(p.Requests.InputTokensSD > 0) {
+		return 0
+	}
+	_, mean := predicted(law, p)
+	p.Requests.InputTokens += p.Requests.InputTokensSD / math.Sqrt(p.Samples)
+	_, longer := predicted(law, p)
+	return math.Abs(math.Log(longer / mean))
+}
+
+// noise is estimated from what a fit leaves, of the law and beyond the lengths of prompts:
+//
+//	s² = (belief + Σ w·z²) / (belief + Σ (1 − leverage)),  w = (ν + 1)/(ν + z²)
+//
+// of the believed variance, with residuals z in units of it: the scale of Student's t with ν degrees of freedom (Lange, Little & Taylor,
+// JASA 84, 1989), which the belief enters as so many points more, and the parameters fitted as so many less.
+func (l form) noise(points []Point, x []float64, jac *mat.Dense) noise {
+	m := len(points)
+	law := l.law(x)
+	leverage := leverages(jac)
+	var sum, free [2]float64
+	n := l.believed(points)
+	for i, p := range points {
+		itl, ttft := predicted(law, p)
+		for j, z := range [2]float64{math.Log(itl/p.ITL) / n.itl, math.Log(ttft/p.TTFT) / n.ttft[i]} {
+			sum[j] += (freedom + 1) / (freedom + z*z) * z * z
+			free[j] += math.Max(0, 1-leverage(j*m+i))
+		}
+	}
+	scale := func(j int) float64 {
+		return math.Min(1, math.Max(leastNoise, math.Sqrt((noiseBelief+sum[j])/(noiseBelief+free[j]))))
+	}
+	n.itl *= scale(0)
+	for i, p := range points {
+		n.ttft[i] = math.Hypot(scale(1)*p.ttftNoise(), p.samplingNoise(law))
+	}
+	return n
+}
+
+// leverages returns the leverage of a residual: the share of it that the parameters can take.
+func leverages(jac *mat.Dense) func(i int) float64 {
+	c := covariance(jac)
+	return func(i int) float64 {
+		h := 0.0
+		for a := range c {
+			for b := range c {
+				h += jac.At(i, a) * c[a][b] * jac.At(i, b)
+			}
+		}
+		return h
+	}
+}
