@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -51,8 +52,10 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 		enter = func(string) {}
 	}
 	cat := newCatalogue(&snap.System)
-	prices, err := pricesOf(&snap.System.Optimizer.Spec.SolverPolicy)
-	if err != nil {
+	policy := &snap.System.Optimizer.Spec.SolverPolicy
+	prices, err := pricesOf(policy)
+	objective, wrong := objectiveOf(policy)
+	if err := errors.Join(err, wrong); err != nil {
 		return nil, fmt.Errorf("optimizer: %w", err)
 	}
 
@@ -82,6 +85,11 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 
 	problem, solved := pose(&snap.System, cat, list)
 	problem.Prices = usable(state.Prices)
+	loads := make([]float64, len(solved))
+	for i, w := range solved {
+		loads[i] = w.demand.rate
+	}
+	objective.weigh(problem, loads)
 
 	enter(StageSolve)
 	solution, err := st.Solver.Solve(ctx, problem)

@@ -67,7 +67,8 @@ func NewStages(o *v1alpha1.OptimizerEntry) (*Stages, error) {
 	stage("solver", o.Solver, defaultSolver(o), into(&s.Solver, solver.Solvers().New))
 	stage("stability", o.Stability, stability.Default, into(&s.Stabiliser, stability.Stabilisers().New))
 	_, err := pricesOf(&o.SolverPolicy)
-	if err := errors.Join(append(faults, err)...); err != nil {
+	_, wrong := objectiveOf(&o.SolverPolicy)
+	if err := errors.Join(append(faults, err, wrong)...); err != nil {
 		return nil, err
 	}
 	return s, nil

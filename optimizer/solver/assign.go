@@ -52,6 +52,8 @@ type option struct {
 type server struct {
 	index   int // into Problem.Servers
 	level   int
+	weight  int     // what serving it counts
+	penalty float64 // of leaving it out, in a weighted sum
 	options []option
 }
 
@@ -70,8 +72,10 @@ type pool struct {
 	kinds     []kind // of rows
 	levels    int
 	step      float64
-	options   int   // of all servers
-	uses      []use // what the options' uses are slices of
+	// weightedSum asks for the least sum of values and penalties.
+	weightedSum bool
+	options     int   // of all servers
+	uses        []use // what the options' uses are slices of
 }
 
 // kind is what a row counts: places for replicas of so many cards of a type. Where the type has no nodes, it is cards.
@@ -101,6 +105,7 @@ func (x *Exact) assign(ctx context.Context, d *draft, levels []level) float64 {
 	}
 	picks, bound, prices := f.solve(ctx, o)
 	value, whole := f.give(d, picks)
+	value += f.missing(d)
 	d.prices = f.perCard(d, prices)
 	if !whole {
 		return value // another set of servers than the bound is of
@@ -109,6 +114,17 @@ func (x *Exact) assign(ctx context.Context, d *draft, levels []level) float64 {
 		return missed
 	}
 	return 0
+}
+
+// missing is the sum of the penalties of the servers that the draft does not serve.
+func (f *pool) missing(d *draft) float64 {
+	sum := 0.0
+	for i := range f.servers {
+		if !d.served(f.servers[i].index) {
+			sum += f.servers[i].penalty
+		}
+	}
+	return sum
 }
 
 // rounding is the relative difference of sums that counts as none.
@@ -159,12 +175,16 @@ func (f *pool) perCard(d *draft, prices []float64) map[string]float64 {
 }
 
 func newPool(d *draft, levels []level) *pool {
-	f := &pool{levels: len(levels)}
+	f := &pool{levels: len(levels), weightedSum: d.p.WeightedSum}
 	rows := f.rows(d, levels)
 	var values []float64
 	for l := range levels {
 		for _, r := range levels[l].servers {
-			s := server{index: r.server, level: l, options: make([]option, 0, len(r.candidates))}
+			s := server{index: r.server, level: l, weight: d.p.Servers[r.server].weight(), options: make([]option, 0, len(r.candidates))}
+			if f.weightedSum {
+				s.penalty = d.p.Servers[r.server].Penalty
+				values = append(values, s.penalty)
+			}
 			for _, j := range r.candidates {
 				c := &d.p.Servers[r.server].Candidates[j]
 				o := option{candidate: j, value: c.Value}
@@ -297,6 +317,9 @@ func step(values []float64) float64 {
 
 // solve makes the picks, with a bound on the value of all picks that serve as many of each level, and the prices of the rows.
 func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []float64) {
+	if f.weightedSum {
+		return f.sum(ctx, o)
+	}
 	all := make([]int, f.levels) // nobody is left out
 	prog, columns := f.program(f.levels, all, -1, nil)
 	res := branch.Solve(ctx, prog, o)
@@ -326,6 +349,25 @@ func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []f
 	return p, res.Bound, res.Prices
 }
 
+// sum makes the picks of the least sum of values and penalties, with a bound on it.
+func (f *pool) sum(ctx context.Context, o branch.Options) (picks, float64, []float64) {
+	p := f.nothing()
+	prog, columns := f.program(f.levels, nil, -1, f.penalties())
+	o.Incumbent = f.write(p, columns)
+	res := branch.Solve(ctx, prog, o)
+	f.read(res.Pick, columns, p)
+	return p, res.Bound, res.Prices
+}
+
+// penalties of the servers.
+func (f *pool) penalties() []float64 {
+	all := make([]float64, len(f.servers))
+	for i := range all {
+		all[i] = f.servers[i].penalty
+	}
+	return all
+}
+
 // farCount is the share of all servers by which the number of those served may stay below its bound before another, longer search is made.
 const farCount = .005
 
@@ -335,6 +377,7 @@ func (f *pool) serve(ctx context.Context, o branch.Options, deep bool) (p picks,
 	p = f.nothing()
 	prices, weight := f.weighted(ctx, o, p, deep)
 	out = make([]int, f.levels)
+	total := f.weight()
 	for l := range f.levels {
 		f.insert(p, l)
 		if out[l] = f.left(p, l); out[l] > 0 {
@@ -348,7 +391,7 @@ func (f *pool) serve(ctx context.Context, o branch.Options, deep bool) (p picks,
 				}
 			}
 			if o.Gap > 0 {
-				c.Near = countGap*float64(len(f.servers)) + tieBreak
+				c.Near = countGap*total + tieBreak
 			}
 			res := branch.Solve(ctx, prog, c)
 			if n := int(math.Floor(res.Cost)); n < out[l] {
@@ -356,7 +399,7 @@ func (f *pool) serve(ctx context.Context, o branch.Options, deep bool) (p picks,
 				f.drop(p, l)
 				out[l] = n
 			}
-			far = far || float64(out[l])-res.Bound > farCount*float64(len(f.servers))+1
+			far = far || float64(out[l])-res.Bound > farCount*total+1
 		}
 	}
 	return p, out, far
@@ -376,10 +419,15 @@ func (f *pool) nothing() picks {
 func (f *pool) weighted(ctx context.Context, o branch.Options, p picks, deep bool) (prices, weight []float64) {
 	ratio := min(weightRatio, math.Pow(1e8, 1/float64(f.levels)))
 	weight = make([]float64, f.levels)
+	each := float64(len(f.servers)) / f.weight()
 	for l := range weight {
-		weight[l] = f.dearest() * math.Pow(ratio, float64(f.levels-l))
+		weight[l] = f.dearest() * math.Pow(ratio, float64(f.levels-l)) * each
 	}
-	prog, columns := f.program(f.levels, nil, -1, weight)
+	penalties := make([]float64, len(f.servers))
+	for i := range penalties {
+		penalties[i] = weight[f.servers[i].level] * float64(f.servers[i].weight)
+	}
+	prog, columns := f.program(f.levels, nil, -1, penalties)
 	o.Step, o.Gap, o.Prices = 0, weightGap, nil
 	switch {
 	case deep:
@@ -414,6 +462,15 @@ func (f *pool) hint(perCard map[string]float64) []float64 {
 		prices[r] = max(0, perCard[k.name]*float64(k.size))
 	}
 	return prices
+}
+
+// weight of all servers.
+func (f *pool) weight() float64 {
+	sum := 1e-9
+	for i := range f.servers {
+		sum += float64(f.servers[i].weight)
+	}
+	return sum
 }
 
 // weightGap is the gap at which the start is good enough.
@@ -493,16 +550,16 @@ func (o *option) share(left []float64) float64 {
 	return most
 }
 
-// program is that of the first so many levels. Of level l, out[l] servers at most get nothing: getting nothing is a column that takes one of
-// out[l] of a row. Where count is a level, that level has no such limit, and the cost is the number of its servers that get nothing,
-// plus a tie break; else the cost is the value. With weights instead, any server may get nothing, at that cost. The options
+// program is that of the first so many levels. Of level l, servers of the weight out[l] at most get nothing: getting nothing is a column that takes the weight
+// of a row. Where count is a level, that level has no such limit, and the cost is the weight of its servers that get nothing,
+// plus a tie break; else the cost is the value. With penalties, of each server, instead, any may get nothing, at that cost. The options
 // that the columns are of are returned; of purchases, 0 is not made and 1 is.
-func (f *pool) program(levels int, out []int, count int, weight []float64) (*choicelp.Program, []int32) {
+func (f *pool) program(levels int, out []int, count int, penalties []float64) (*choicelp.Program, []int32) {
 	capacity := slices.Clone(f.capacity)
 	nothing := make([]int, levels)
 	for l := range levels {
 		nothing[l] = -1
-		if weight == nil && out[l] > 0 && l != count {
+		if penalties == nil && out[l] > 0 && l != count {
 			nothing[l] = len(capacity)
 			capacity = append(capacity, float64(out[l]))
 		}
@@ -528,14 +585,14 @@ func (f *pool) program(levels int, out []int, count int, weight []float64) (*cho
 			columns = append(columns, int32(k))
 		}
 		switch {
-		case weight != nil:
-			p.EndColumn(weight[s.level])
+		case penalties != nil:
+			p.EndColumn(penalties[i])
 			columns = append(columns, unserved)
 		case s.level == count:
-			p.EndColumn(1)
+			p.EndColumn(float64(s.weight))
 			columns = append(columns, unserved)
 		case nothing[s.level] >= 0:
-			p.AddEntry(nothing[s.level], 1)
+			p.AddEntry(nothing[s.level], float64(s.weight))
 			p.EndColumn(0)
 			columns = append(columns, unserved)
 		}
@@ -607,12 +664,12 @@ func (f *pool) write(p picks, columns []int32) []int32 {
 	return pick
 }
 
-// left is the number of servers of the level that the picks leave out.
+// left is the weight of the servers of the level that the picks leave out.
 func (f *pool) left(p picks, level int) int {
 	n := 0
 	for i, k := range p.options {
 		if f.servers[i].level == level && k == unserved {
-			n++
+			n += f.servers[i].weight
 		}
 	}
 	return n
@@ -628,7 +685,7 @@ func (f *pool) insert(p picks, level int) {
 			waiting = append(waiting, i)
 			share[i] = math.Inf(1)
 			for n := range f.servers[i].options {
-				share[i] = min(share[i], f.servers[i].options[n].share(f.capacity))
+				share[i] = min(share[i], f.servers[i].options[n].share(f.capacity)/float64(f.servers[i].weight))
 			}
 		}
 	}

@@ -64,14 +64,14 @@ func (p *Problem) suffices() bool {
 	enough := true
 	for i := range p.Servers {
 		s := &p.Servers[i]
-		if len(s.Candidates) == 0 {
-			continue
-		}
-		first := &s.Candidates[0]
+		var first *Candidate
 		for j := range s.Candidates {
-			if c := &s.Candidates[j]; compareCandidates(c, first) < 0 {
+			if c := &s.Candidates[j]; (first == nil || compareCandidates(c, first) < 0) && !(p.WeightedSum && c.Value > s.Penalty) {
 				first = c
 			}
+		}
+		if first == nil {
+			continue
 		}
 		first.uses(func(kind string, replicas, units int) {
 			left[kind] -= replicas * units

@@ -57,12 +57,12 @@ func (x *Exact) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 		return nil, err
 	}
 	d := newDraft(p)
-	missed := lexicographic(d, levelsOf(rank(p)), func(d *draft, levels []level) float64 {
+	missed := lexicographic(d, levelsOf(p), func(d *draft, levels []level) float64 {
 		return x.assign(ctx, d, levels)
 	})
 	s := d.solution(ExactName, 0)
-	s.LowerBound = s.Value - missed
-	s.Gap = gap(s.Value, s.LowerBound)
+	s.LowerBound = s.Value + s.Penalty - missed
+	s.Gap = gap(s.Value+s.Penalty, s.LowerBound)
 	return s, nil
 }
 
@@ -72,11 +72,14 @@ type level struct {
 	servers  []ranked
 }
 
-// levelsOf groups servers by priority, the highest first, by name within.
-func levelsOf(servers []ranked) []level {
+// levelsOf groups servers by priority, the highest first, by name within; where the problem is a weighted sum they are all of one level.
+func levelsOf(p *Problem) []level {
 	at := map[int]int{}
 	var levels []level
-	for _, r := range servers {
+	for _, r := range rank(p) {
+		if p.WeightedSum {
+			r.priority = 1
+		}
 		if len(r.candidates) == 0 {
 			continue
 		}
@@ -101,7 +104,7 @@ func lexicographic(d *draft, levels []level, assign func(*draft, []level) float6
 		missed += assign(d, levels)
 		levels = levels[d.settled(levels):]
 	}
-	if d.p.DelayedBestEffort {
+	if d.p.DelayedBestEffort || d.p.WeightedSum {
 		d.saturate(d.p.Servers, func(*Server) bool { return true })
 	}
 	return missed
@@ -109,7 +112,7 @@ func lexicographic(d *draft, levels []level, assign func(*draft, []level) float6
 
 // settled gives best effort to levels that fall short, and returns the number of levels that are done with.
 func (d *draft) settled(levels []level) int {
-	if d.p.DelayedBestEffort {
+	if d.p.DelayedBestEffort || d.p.WeightedSum {
 		return len(levels)
 	}
 	for i := range levels {

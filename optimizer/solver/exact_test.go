@@ -49,6 +49,25 @@ func TestExactPlacesAndBuysLikeBruteForce(t *testing.T) {
 	}
 }
 
+func TestExactCountsAndSumsLikeBruteForce(t *testing.T) {
+	x := exact(t)
+	for name, of := range map[string]func(uint64) *solver.Problem{"by weight": instances.Counted, "weighted sum": instances.Summed} {
+		for seed := range uint64(2000) {
+			p := of(seed)
+			s, err := x.Solve(context.Background(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := conformance.Check(p, s); err != nil {
+				t.Fatalf("%s, seed %d: %v\nof %+v", name, seed, err, p)
+			}
+			if got, want := conformance.Of(p, s), conformance.BruteForce(p); got.Compare(want) != 0 || s.Gap != 0 {
+				t.Fatalf("%s, seed %d: got %+v, gap %v, want %+v\nof %+v\nby %+v", name, seed, got, s.Gap, want, p, s)
+			}
+		}
+	}
+}
+
 // The optima are what HiGHS 1.x proves for the same instances in lexicographic passes (scipy.optimize.milp).
 func TestExactAgainstKnownOptima(t *testing.T) {
 	if testing.Short() {

@@ -48,7 +48,8 @@ func (g *Greedy) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	d := newDraft(p)
 	waiting := turns(p, rank(p))
 	groups := byPriority(waiting)
-	if p.DelayedBestEffort && len(waiting) > 0 {
+	delayed := p.DelayedBestEffort || p.WeightedSum
+	if delayed && len(waiting) > 0 {
 		groups = [][]ranked{waiting}
 	}
 	for _, group := range groups {
@@ -59,7 +60,7 @@ func (g *Greedy) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 			}
 		}
 		priority := group[0].priority
-		d.saturate(p.Servers, func(s *Server) bool { return p.DelayedBestEffort || s.Priority == priority })
+		d.saturate(p.Servers, func(s *Server) bool { return delayed || s.Priority == priority })
 	}
 	return d.solution(GreedyName, math.NaN()), nil
 }

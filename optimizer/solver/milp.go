@@ -55,7 +55,7 @@ func (m *MILP) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	}
 	d := newDraft(p)
 	proven := true
-	lexicographic(d, levelsOf(rank(p)), func(d *draft, levels []level) float64 {
+	lexicographic(d, levelsOf(p), func(d *draft, levels []level) float64 {
 		f := newPool(d, levels)
 		p, optimal := m.solve(ctx, f)
 		_, whole := f.give(d, p)
@@ -64,7 +64,7 @@ func (m *MILP) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	})
 	s := d.solution(MILPName, math.NaN())
 	if proven {
-		s.LowerBound, s.Gap = s.Value, 0
+		s.LowerBound, s.Gap = s.Value+s.Penalty, 0
 	}
 	return s, nil
 }
@@ -85,6 +85,10 @@ func (m *MILP) solve(ctx context.Context, f *pool) (picks, bool) {
 		if proven = proven && optimal; js != nil && feasible(prog, js) {
 			f.read(js, columns, p)
 		}
+	}
+	if f.weightedSum {
+		pass(f.program(f.levels, nil, -1, f.penalties()))
+		return p, proven
 	}
 	out := make([]int, f.levels)
 	for l := range f.levels {

@@ -15,7 +15,8 @@ type ranked struct {
 	candidates []int
 }
 
-// rank puts servers in the order of their names and their candidates in that of value, then cost, accelerator, type and size.
+// rank puts servers in the order of their names and their candidates in that of value, then cost, accelerator, type and size. Candidates that
+// are worth less than going without are left out.
 func rank(p *Problem) []ranked {
 	return rankSome(p, func(int) bool { return true })
 }
@@ -28,9 +29,11 @@ func rankSome(p *Problem, filter func(server int) bool) []ranked {
 			continue
 		}
 		s := &p.Servers[i]
-		order := make([]int, len(s.Candidates))
-		for j := range order {
-			order[j] = j
+		order := make([]int, 0, len(s.Candidates))
+		for j := range s.Candidates {
+			if !p.WeightedSum || s.Candidates[j].Value <= s.Penalty {
+				order = append(order, j)
+			}
 		}
 		slices.SortStableFunc(order, func(a, b int) int { return compareCandidates(&s.Candidates[a], &s.Candidates[b]) })
 		servers = append(servers, ranked{server: i, name: s.Name, priority: s.Priority, candidates: order})

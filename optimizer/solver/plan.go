@@ -125,9 +125,15 @@ func (d *draft) solution(name string, bound float64) *Solution {
 			s.Value += d.p.Servers[i].Candidates[d.choices[i].Candidate].Value
 			continue
 		}
+		if d.p.WeightedSum {
+			s.Penalty += d.p.Servers[i].Penalty
+		}
 		d.choices[i].Reason = d.reason(i)
 	}
-	s.Gap = gap(s.Value, bound)
+	if !math.IsNaN(bound) && d.p.WeightedSum {
+		s.LowerBound += s.Penalty // of those that no plan serves
+	}
+	s.Gap = gap(s.Value+s.Penalty, s.LowerBound)
 	return s
 }
 
@@ -188,6 +194,9 @@ func (d *draft) reason(server int) string {
 	s := &d.p.Servers[server]
 	if len(s.Candidates) == 0 {
 		return "no accelerator meets its targets"
+	}
+	if d.p.WeightedSum && !slices.ContainsFunc(s.Candidates, func(c Candidate) bool { return c.Value <= s.Penalty }) {
+		return fmt.Sprintf("every way to serve it costs more than %.2f cents/h, the penalty of leaving it out", s.Penalty)
 	}
 	best := map[string]lack{}
 	ch := &d.choices[server]

@@ -61,9 +61,16 @@ type Server struct {
 	Name string
 	// Priority of the server's class: 1 is the highest.
 	Priority int
+	// Weight is what serving the server counts among those of its priority, such as its load; 0 counts as 1, so that servers are counted.
+	Weight int
+	// Penalty is what leaving the server unserved costs, in cents per hour, where the problem is a weighted sum.
+	Penalty float64
 	// Candidates that meet the server's targets, in any order. None: the server is reported as unserved.
 	Candidates []Candidate
 }
+
+// weight is what serving the server counts.
+func (s *Server) weight() int { return max(1, s.Weight) }
 
 // Problem is what a solver is asked.
 type Problem struct {
@@ -79,6 +86,9 @@ type Problem struct {
 	// Prices of cards by type, cents per hour, from the last solution of a problem that differed little: they make exact faster and change
 	// nothing else but, within the gap, which of equally good plans is found.
 	Prices map[string]float64
+	// WeightedSum minimises values and the penalties of servers that are not served, together, instead of serving by priority first. A server
+	// whose candidates all cost more than its penalty goes without. Best effort comes last, as with DelayedBestEffort.
+	WeightedSum bool
 	// Unlimited ignores capacity of all kinds.
 	Unlimited bool
 	// SaturationPolicy says how servers that cannot be served in full share what is left: a v1alpha1.Saturation constant; empty is None.
@@ -137,9 +147,12 @@ type Solution struct {
 	Prices map[string]float64
 	// Value is the sum of the values of the candidates of all servers that are served in full, and of purchases. Best effort does not count.
 	Value float64
-	// LowerBound on the value of any plan that serves as many servers of each priority; NaN where the solver proves none.
+	// Penalty is the sum of the penalties of all servers that are not served in full; 0 where the problem is no weighted sum.
+	Penalty float64
+	// LowerBound on Value + Penalty of any plan that serves as many servers of each priority, or, where the problem is a weighted sum, of any
+	// plan; NaN where the solver proves none.
 	LowerBound float64
-	// Gap is (Value − LowerBound) / LowerBound, 0 where both are 0; NaN where there is no bound.
+	// Gap is (Value + Penalty − LowerBound) / LowerBound, 0 where both are 0; NaN where there is no bound.
 	Gap float64
 	// Solver is the name of the solver that found the plan: that of the delegate where a solver delegates.
 	Solver string

@@ -28,6 +28,12 @@ func (p *Problem) Validate() error {
 		if s.Priority < 1 {
 			faults = append(faults, fmt.Errorf("servers[%s].priority: %d is below 1, the highest priority", s.Name, s.Priority))
 		}
+		if s.Weight < 0 || s.Weight > maxUnits {
+			faults = append(faults, fmt.Errorf("servers[%s].weight: %d is not between 0 and %d", s.Name, s.Weight, maxUnits))
+		}
+		if math.IsNaN(s.Penalty) || math.IsInf(s.Penalty, 0) || s.Penalty < 0 {
+			faults = append(faults, fmt.Errorf("servers[%s].penalty: %v is not a number of at least 0", s.Name, s.Penalty))
+		}
 		for j := range s.Candidates {
 			if err := s.Candidates[j].validate(); err != nil {
 				faults = append(faults, fmt.Errorf("servers[%s].candidates[%d]: %w", s.Name, j, err))

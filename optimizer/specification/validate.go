@@ -279,6 +279,12 @@ func (v *validator) usedType(path, t string, types map[string]bool) {
 
 func (v *validator) optimizer(o *v1alpha1.OptimizerEntry) {
 	v.oneOf("optimizer.saturationPolicy", o.SaturationPolicy, saturationPolicies)
+	v.oneOf("optimizer.objective", o.Objective, []string{v1alpha1.ObjectiveLexicographic, v1alpha1.ObjectiveWeightedSum})
+	v.oneOf("optimizer.counting", o.Counting, []string{v1alpha1.CountingServers, v1alpha1.CountingLoad})
+	v.numbers("optimizer", atLeast("unservedCost", o.UnservedCost, 0), atLeast("priorityFactor", o.PriorityFactor, 0))
+	if o.Objective == v1alpha1.ObjectiveWeightedSum && o.UnservedCost == 0 {
+		v.fault("optimizer.unservedCost", "0 is not allowed where the objective is %s: nothing would be served", v1alpha1.ObjectiveWeightedSum)
+	}
 	v.numbers("optimizer", number{"confidence", o.Confidence, 0, 0.999})
 	v.oneOf("optimizer.probing", o.Probing, []string{v1alpha1.ProbingSuggest})
 	v.numbers("optimizer", atLeast("maxDelaySeconds", o.MaxDelaySeconds, 0))

@@ -246,6 +246,25 @@ type SolverPolicy struct {
 	// +kubebuilder:validation:Enum="";None;PriorityExhaustive;PriorityRoundRobin;RoundRobin
 	// +optional
 	SaturationPolicy string `json:"saturationPolicy,omitempty"`
+	// Objective of the plan: Lexicographic, the default, serves higher priorities first and then at the least value; WeightedSum takes the
+	// least sum of values and of what leaving servers unserved costs.
+	// +kubebuilder:validation:Enum="";Lexicographic;WeightedSum
+	// +optional
+	Objective string `json:"objective,omitempty"`
+	// Counting says what serving a server counts among those of its priority: Servers, the default, each the same; Load, its requests per
+	// minute.
+	// +kubebuilder:validation:Enum="";Servers;Load
+	// +optional
+	Counting string `json:"counting,omitempty"`
+	// UnservedCost is what leaving a server of the highest priority unserved costs in a WeightedSum, in cents per hour: for a server, or,
+	// where load is counted, for each request per minute.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	UnservedCost float64 `json:"unservedCost,omitempty"`
+	// PriorityFactor is how many times less a server of the next lower priority costs to leave unserved. Defaults to 10.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	PriorityFactor float64 `json:"priorityFactor,omitempty"`
 	// Change is what changing a plan costs, so that a plan moves only for a gain that pays back. Absent: nothing.
 	// +optional
 	Change *ChangePolicy `json:"change,omitempty"`
@@ -294,6 +313,17 @@ type ChangePolicy struct {
 	// +kubebuilder:validation:ExclusiveMinimum=true
 	HorizonSeconds float64 `json:"horizonSeconds"`
 }
+
+// Objectives of a plan, and what serving a server counts.
+const (
+	ObjectiveLexicographic = "Lexicographic"
+	ObjectiveWeightedSum   = "WeightedSum"
+	CountingServers        = "Servers"
+	CountingLoad           = "Load"
+)
+
+// DefaultPriorityFactor is how many times less a server of the next lower priority costs to leave unserved, where nothing else is said.
+const DefaultPriorityFactor = 10
 
 // Saturation policies: how servers whose targets cannot be met share the capacity that is left.
 const (

@@ -298,9 +298,10 @@ type SolverReport struct {
 	// Why this solver, where it was picked among several.
 	Why string `json:"why,omitempty"`
 	// LowerBound on the value (cost plus price of change) of any plan that serves as many servers of each priority in full, in cents per
-	// hour, over those servers; absent where the solver proves none.
+	// hour, over those servers; for the objective WeightedSum, on the value of any plan with what it leaves unserved. Absent where the solver
+	// proves none.
 	LowerBound *float64 `json:"lowerBound,omitempty"`
-	// Gap is (value − lowerBound) / lowerBound; absent where there is no bound.
+	// Gap is (value − lowerBound) / lowerBound, where value is what lowerBound is on; absent where there is no bound.
 	Gap *float64 `json:"gap,omitempty"`
 	// Prices are what one card more of each type would save, in cents per hour, 0 where there is enough: what to buy next. Absent where the
 	// solver has none.

@@ -22,7 +22,7 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	taken := map[string]int{}
 	held := map[size]int{}
-	value := 0.0
+	value, missing := 0.0, 0.0
 	for i, c := range s.Choices {
 		name := p.Servers[i].Name
 		switch {
@@ -31,6 +31,7 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 		case c.Candidate < -1 || c.Candidate >= len(p.Servers[i].Candidates):
 			fault("%s: candidate %d of %d", name, c.Candidate, len(p.Servers[i].Candidates))
 		case c.Candidate == -1:
+			missing += penalty(p, i)
 			if c.Replicas != 0 || c.BestEffort || strings.TrimSpace(c.Reason) == "" {
 				fault("%s: gets nothing, but %+v", name, c)
 			}
@@ -47,6 +48,9 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 				fault("%s: served with %d of %d replicas, reason %q", name, c.Replicas, x.Replicas, c.Reason)
 			case !c.BestEffort:
 				value += x.Value
+			}
+			if c.BestEffort {
+				missing += penalty(p, i)
 			}
 			if c.BestEffort && (p.SaturationPolicy == "" || p.SaturationPolicy == "None") {
 				fault("%s: best effort, but the policy is %q", name, p.SaturationPolicy)
@@ -73,6 +77,10 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 	if math.Abs(value-s.Value) > tolerance*(1+value) {
 		fault("value %v, but the choices sum to %v", s.Value, value)
 	}
+	if math.Abs(missing-s.Penalty) > tolerance*(1+missing) {
+		fault("penalty %v, but those of the servers that are not served sum to %v", s.Penalty, missing)
+	}
+	value += missing
 	if s.LowerBound > value+tolerance*(1+value) {
 		fault("lower bound %v above the value %v", s.LowerBound, value)
 	}
@@ -86,6 +94,14 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 		fault("no solver named")
 	}
 	return errors.Join(faults...)
+}
+
+// penalty of leaving out a server.
+func penalty(p *solver.Problem, server int) float64 {
+	if !p.WeightedSum {
+		return 0
+	}
+	return p.Servers[server].Penalty
 }
 
 // size is replicas of so many cards of a type.
@@ -144,7 +160,8 @@ func checkPlacement(p *solver.Problem, s *solver.Solution, held map[size]int) []
 	return faults
 }
 
-// Standing is how good a plan is: servers served in full by priority, the highest first, and their value.
+// Standing is how good a plan is: the weight of the servers served in full by priority, the highest first, and their value. Of a weighted sum
+// there are no priorities, and the value is with the penalties.
 type Standing struct {
 	Priorities []int
 	Served     []int
@@ -156,8 +173,10 @@ func Of(p *solver.Problem, s *solver.Solution) Standing {
 	st := standing(p)
 	for i, c := range s.Choices {
 		if c.Candidate >= 0 && !c.BestEffort {
-			st.add(p.Servers[i].Priority, 1)
+			st.add(p.Servers[i].Priority, max(1, p.Servers[i].Weight))
 			st.Value += p.Servers[i].Candidates[c.Candidate].Value
+		} else {
+			st.Value += penalty(p, i)
 		}
 	}
 	for i, n := range s.Bought {
@@ -205,6 +224,9 @@ func standing(p *solver.Problem) Standing {
 		highest = max(highest, s.Priority)
 	}
 	var st Standing
+	if p.WeightedSum {
+		return st
+	}
 	for q := 1; q <= highest; q++ {
 		if has[q] {
 			st.Priorities = append(st.Priorities, q)
@@ -226,6 +248,9 @@ func BruteForce(p *solver.Problem) Standing {
 		left[e.Type] += e.Limit * e.Cards
 	}
 	now := standing(p)
+	for i := range p.Servers {
+		now.Value += penalty(p, i)
+	}
 	held := map[size]int{}
 	var try func(i int)
 	try = func(i int) {
@@ -246,12 +271,13 @@ func BruteForce(p *solver.Problem) Standing {
 				fits = fits && (left[x.Type] >= 0 || p.Unlimited)
 			}
 			if fits {
-				now.add(p.Servers[i].Priority, 1)
+				weight := max(1, p.Servers[i].Weight)
+				now.add(p.Servers[i].Priority, weight)
 				before := now.Value
-				now.Value += c.Value
+				now.Value += c.Value - penalty(p, i)
 				try(i + 1)
 				now.Value = before
-				now.add(p.Servers[i].Priority, -1)
+				now.add(p.Servers[i].Priority, -weight)
 			}
 			for _, x := range parts(c, c.Replicas) {
 				left[x.Type] += x.Replicas * x.UnitsPerReplica

@@ -79,6 +79,15 @@ func plansHold(t *testing.T, s solver.Solver, n int) {
 		p.SaturationPolicy = policies[seed%uint64(len(policies))]
 		solveAndCheck(t, s, p)
 	}
+	for seed := range uint64(n / 8) {
+		for _, p := range []*solver.Problem{instances.Counted(seed), instances.Summed(seed)} {
+			p.SaturationPolicy = policies[seed%uint64(len(policies))]
+			got := solveAndCheck(t, s, p)
+			if best := BruteForce(p); p.SaturationPolicy == "" && len(got.Bought) == 0 && Of(p, got).Compare(best) < 0 {
+				t.Fatalf("seed %d: better than the best %+v: %+v", seed, best, Of(p, got))
+			}
+		}
+	}
 	solveAndCheck(t, s, instances.Fleet(1, 60, 8, .5))
 }
 
@@ -151,6 +160,8 @@ func badInput(t *testing.T, s solver.Solver) {
 		{"too many units", func(p *solver.Problem) { p.Servers[0].Candidates[0].Replicas = math.MaxInt }, []string{"replicas: 9223372036854775807"}},
 		{"no type", func(p *solver.Problem) { p.Servers[0].Candidates[0].Type = "" }, []string{"type: empty"}},
 		{"priority", func(p *solver.Problem) { p.Servers[0].Priority = 0 }, []string{"servers[one].priority: 0"}},
+		{"weight", func(p *solver.Problem) { p.Servers[0].Weight = -7 }, []string{"servers[one].weight: -7"}},
+		{"penalty", func(p *solver.Problem) { p.Servers[0].Penalty = math.NaN() }, []string{"servers[one].penalty: NaN"}},
 		{"twins", func(p *solver.Problem) { p.Servers[1].Name = "one" }, []string{`servers[1].name: "one"`}},
 		{"nameless", func(p *solver.Problem) { p.Servers[1].Name = "" }, []string{"servers[1].name: empty"}},
 		{"capacity", func(p *solver.Problem) { p.Capacity["A"] = -1 }, []string{"capacity[A]: -1"}},

@@ -79,6 +79,27 @@ func Placed(seed uint64) *solver.Problem {
 	return p
 }
 
+// Counted is a small problem in which servers count by their weights.
+func Counted(seed uint64) *solver.Problem {
+	p := Small(seed)
+	r := source(seed + 2<<32)
+	for i := range p.Servers {
+		p.Servers[i].Weight = r.IntN(40)
+	}
+	return p
+}
+
+// Summed is a small problem that is a weighted sum.
+func Summed(seed uint64) *solver.Problem {
+	p := Placed(seed)
+	r := source(seed + 3<<32)
+	p.WeightedSum = true
+	for i := range p.Servers {
+		p.Servers[i].Penalty = 10 * r.Float64()
+	}
+	return p
+}
+
 func typeName(t int) string { return string(rune('A' + t)) }
 
 // card is an accelerator type: memory in bytes, bandwidth in bytes/s, dense 16-bit FLOP/s, price in cents/hour.

@@ -21,15 +21,16 @@ const maxTable = 4_000_000
 
 // knapsacks are the rows of a program as knapsacks. Amounts have to be whole numbers of at least 0.
 type knapsacks struct {
-	p     *choicelp.Program
-	items [][]int32 // columns of each row, as their first entry
-	loose []int32   // columns without entries
-	size  []int     // of each row, in the greatest common divisor of its amounts
-	also  []bool    // columns of other rows' knapsacks have entries in the row, which are priced
-	set   []int32   // of each column
-	take  []int     // what each column takes of its row's size
-	cells int
-	done  int // cells filled since the start
+	p      *choicelp.Program
+	items  [][]int32 // columns of each row, as their first entry
+	loose  []int32   // columns of no knapsack: without entries, or of rows too large for a table, which are priced
+	priced []bool    // of rows
+	size   []int     // of each row, in the greatest common divisor of its amounts
+	also   []bool    // columns of other rows' knapsacks have entries in the row, which are priced
+	set    []int32   // of each column
+	take   []int     // what each column takes of its row's size
+	cells  int
+	done   int // cells filled since the start
 
 	profit []float64 // of each column
 	in     []bool    // the column is in the knapsack
@@ -39,7 +40,7 @@ type knapsacks struct {
 
 // newKnapsacks is nil where the program does not have whole amounts, or too many cells.
 func newKnapsacks(p *choicelp.Program) *knapsacks {
-	k := &knapsacks{p: p, items: make([][]int32, len(p.Capacity)), size: make([]int, len(p.Capacity)), also: make([]bool, len(p.Capacity)),
+	k := &knapsacks{p: p, items: make([][]int32, len(p.Capacity)), size: make([]int, len(p.Capacity)), also: make([]bool, len(p.Capacity)), priced: make([]bool, len(p.Capacity)),
 		set: make([]int32, p.Columns()), take: make([]int, p.Columns()), profit: make([]float64, p.Columns()),
 		in: make([]bool, p.Columns()), count: make([]int32, p.Sets())}
 	for s := range p.Sets() {
@@ -69,15 +70,25 @@ func newKnapsacks(p *choicelp.Program) *knapsacks {
 			total += k.take[j]
 		}
 		unit = max(1, unit)
+		k.size[r] = int(min(float64(total), max(0, p.Capacity[r]+1e-6))) / unit
+		if (len(items)+2)*(k.size[r]+1) > maxTable/4 {
+			k.price(r)
+			continue
+		}
 		for _, j := range items {
 			k.take[j] /= unit
 		}
-		k.size[r] = int(min(float64(total), max(0, p.Capacity[r]+1e-6))) / unit
 		if k.cells += (len(items) + 2) * (k.size[r] + 1); k.cells > maxTable {
 			return nil
 		}
 	}
 	return k
+}
+
+// price takes the row for one without a table.
+func (k *knapsacks) price(r int) {
+	k.loose = append(k.loose, k.items[r]...)
+	k.items[r], k.size[r], k.priced[r], k.also[r] = nil, 0, true, true
 }
 
 func gcd(a, b int) int {
@@ -111,7 +122,11 @@ func (k *knapsacks) bound(st *choicelp.State, mu []float64) float64 {
 	for j := range k.profit {
 		k.in[j] = false
 		pr := mu[k.set[j]] - p.Cost[j]
-		for e := p.Ptr[j] + 1; e < p.Ptr[j+1]; e++ {
+		first := p.Ptr[j] // of the entries that are priced
+		if first < p.Ptr[j+1] && !k.priced[p.Row[first]] {
+			first++
+		}
+		for e := first; e < p.Ptr[j+1]; e++ {
 			pr -= st.Prices[p.Row[e]] * p.Amount[e]
 		}
 		if st.Banned(int32(j)) {
