@@ -105,3 +105,18 @@ func TestOptionsNameEveryFault(t *testing.T) {
 		}
 	}
 }
+
+// An update allocates as much after a thousand observations as after a hundred.
+func TestUpdatesDoNotGrow(t *testing.T) {
+	w := newWorld(1)
+	p := newPupil(t, estimation.EstimatorEKF, truth.performance())
+	allocations := func(observations int) float64 {
+		for p.learned == nil || p.learned.Observations < int64(observations) {
+			p.sees(w.observe(truth, w.vary()))
+		}
+		return testing.AllocsPerRun(20, func() { p.sees(w.observe(truth, w.vary())) })
+	}
+	if early, late := allocations(100), allocations(1000); late > 1.1*early {
+		t.Errorf("an update makes %v allocations after 100 observations, %v after 1,000", early, late)
+	}
+}

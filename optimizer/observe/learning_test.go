@@ -179,3 +179,37 @@ func TestLearningImprovesPredictions(t *testing.T) {
 		}
 	}
 }
+
+// Under twice the load that a server can serve, while its queue grows without end, the load that is observed is that which is offered; what
+// completes is half of it.
+func TestOfferedLoadUnderOverload(t *testing.T) {
+	for seed := range uint64(3) {
+		f := newVirtualFleet(t, estimation.EstimatorFixed, seed, 1)
+		f.window = 60
+		s := f.servers[0]
+		f.servers = f.servers[:1]
+		f.addPod(s, "h100", 64, 1024)
+		f.addPod(s, "h100", 64, 1024)
+		const offered = 61.0 // requests/s; the two replicas complete half of it
+		s.load = func(float64) float64 { return offered }
+		f.play(90) // start-up, and requests of all lengths at work
+		completed, observed, n := 0.0, 0.0, 0.0
+		arrived := s.served.Report().Total.Arrivals
+		begin := f.now
+		for range 10 {
+			f.play(60)
+			l := f.observe().Statuses["llm/chat-premium"].Load
+			completed += v1alpha1.PerSecond(l.Throughput)
+			observed += v1alpha1.PerSecond(l.ArrivalRate)
+			n++
+		}
+		true := float64(s.served.Report().Total.Arrivals-arrived) / (f.now - begin)
+		if off := observed/n/true - 1; math.Abs(off) > 0.03 {
+			t.Errorf("seed %d: %.2f requests/s are observed, %.2f came: off by %.1f %%", seed, observed/n, true, 100*off)
+		}
+		if completed/n > 0.55*true {
+			t.Errorf("seed %d: %.2f of %.2f requests/s complete; that is no overload", seed, completed/n, true)
+		}
+		t.Logf("seed %d: %.2f requests/s came, %.2f were observed, %.2f completed", seed, true, observed/n, completed/n)
+	}
+}
