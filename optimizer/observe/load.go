@@ -21,6 +21,12 @@ type load struct {
 	running, waiting, kvUsage float64
 }
 
+// nothingMeasured is the load of a server without a pod.
+func nothingMeasured() load {
+	nan := math.NaN()
+	return load{in: nan, out: nan, ttft: nan, itl: nan, running: nan, waiting: nan, kvUsage: nan}
+}
+
 // fault says why the load of a server is not known.
 type fault struct{ reason, detail string }
 

@@ -349,3 +349,63 @@ func FuzzLimitAnnotations(f *testing.F) {
 		}
 	})
 }
+
+// Where a gateway counts for a server alone its rate is the load; not where it counts for several together, or others bypass it.
+func TestGateway(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Readings)
+		want   float64 // requests per minute; the engines see 120
+	}{
+		{"none", nil, 120},
+		{"one", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: 3} }, 180},
+		{"served under another name", func(r *Readings) {
+			r.Resources.Models[0].Spec.ServedName = "org/m"
+			r.Gateways = Gateways{{"llm", "org/m"}: 3, {"llm", "m"}: 7}
+		}, 180},
+		{"of another namespace", func(r *Readings) { r.Gateways = Gateways{{"other", "m"}: 3} }, 120},
+		{"for two servers", func(r *Readings) {
+			r.Gateways = Gateways{{"llm", "m"}: 3}
+			other := r.Resources.Servers[0]
+			other.Name = "other"
+			r.Resources.Servers = append(r.Resources.Servers, other)
+		}, 120},
+		{"a little less than the engines see", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: 1.9} }, 114},
+		{"bypassed", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: 1} }, 120},
+		{"scaled to zero", func(r *Readings) {
+			r.Gateways = Gateways{{"llm", "m"}: 3}
+			r.Pods, r.Metrics = nil, Metrics{}
+			r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: v1alpha1.Load{AvgInTokens: 11, AvgOutTokens: 22}}
+		}, 180},
+	} {
+		o := Observe(readings(c.change))
+		if l := o.Statuses["llm/chat"].Load; l == nil || math.Abs(l.ArrivalRate-c.want) > 1e-9 || l.AvgOutTokens == 0 {
+			t.Errorf("%s: load %+v, want %v requests a minute", c.name, l, c.want)
+		}
+	}
+}
+
+func TestReadGateways(t *testing.T) {
+	got, err := ReadGateways(context.Background(), prometheus{func(string) (model.Value, error) {
+		return model.Vector{
+			{Metric: model.Metric{"namespace": "llm", "model_name": "chat", "target_model_name": "m"}, Value: 2},
+			{Metric: model.Metric{"namespace": "llm", "model_name": "other", "target_model_name": "m"}, Value: 1},
+			{Metric: model.Metric{"namespace": "llm", "model_name": "plain"}, Value: 5},
+			{Metric: model.Metric{"namespace": "llm", "model_name": "odd"}, Value: model.SampleValue(math.NaN())},
+		}, nil
+	}}, now, window)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Gateways{{"llm", "m"}: 3, {"llm", "plain"}: 5}, got); diff != "" {
+		t.Error(diff)
+	}
+	for name, answer := range map[string]func(string) (model.Value, error){
+		"refused":      func(string) (model.Value, error) { return nil, errors.New("refused") },
+		"not a vector": func(string) (model.Value, error) { return &model.Scalar{}, nil },
+	} {
+		if _, err := ReadGateways(context.Background(), prometheus{answer}, now, window); err == nil {
+			t.Errorf("%s is no error", name)
+		}
+	}
+}

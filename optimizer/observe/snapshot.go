@@ -30,6 +30,8 @@ type Readings struct {
 	Departed map[types.NamespacedName]types.NamespacedName
 	// Skew is how far the clock of Prometheus is ahead of ours.
 	Skew time.Duration
+	// Gateways say what came to them; nil where none is known.
+	Gateways Gateways
 	// Metrics of the pods; nil where Prometheus did not answer, and MetricsFault says why.
 	Metrics      Metrics
 	MetricsFault error
@@ -99,6 +101,12 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	e.Observation = &v1alpha1.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current}
 
 	l, missing := r.measureServer(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, pods)
+	if rate, known := r.atGateway(s); missing != nil && missing.reason == v1alpha1.ReasonNoMetrics && len(pods) == 0 && known && s.Status.Load != nil {
+		// No pod says anything, but the gateway does: a server that was scaled to zero wakes up.
+		missing = nil
+		l = nothingMeasured()
+		l.arrivals = rate
+	}
 	if missing != nil {
 		// What was last measured stays in the status, with its time: an old number that says how old it is misleads nobody.
 		st.Load, st.Measured = s.Status.Load, s.Status.Measured
@@ -110,7 +118,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 		return st
 	}
 	st.Load = &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(r.Now), Load: v1alpha1.Load{
-		ArrivalRate: v1alpha1.PerMinute(l.arrivals), Throughput: v1alpha1.PerMinute(l.completions), AvgInTokens: known(l.in), AvgOutTokens: known(l.out),
+		ArrivalRate: v1alpha1.PerMinute(r.offered(s, l.arrivals)), Throughput: v1alpha1.PerMinute(l.completions), AvgInTokens: known(l.in), AvgOutTokens: known(l.out),
 	}}
 	// Without a finished request the lengths of requests are those of before: they are unknown now, not zero.
 	if before := s.Status.Load; before != nil && math.IsNaN(l.out) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/prometheus/model/labels"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -103,8 +104,8 @@ func TestEveryEngine(t *testing.T) {
 		// arrivals per minute: what came in, and what waits or runs more than before.
 		arrivals float64
 	}{
-		{"vllm-0.6", full, 126}, {"vllm-0.8", full, 126}, {"vllm-0.10.2", full, 126}, {"vllm-0.12", full, 126}, {"vllm-0.12-dp2", twice, 126},
-		{"sglang-0.4", older, 126}, {"sglang-0.5", sglang, 126}, {"tgi-3", tgi, 126.8}, {"trtllm-1.3", trtllm, 126.8}, {"triton-24.10", triton, 126},
+		{"vllm-0.6", full, 126.8}, {"vllm-0.8", full, 126.8}, {"vllm-0.10.2", full, 126.8}, {"vllm-0.12", full, 126.8}, {"vllm-0.12-dp2", twice, 126.8},
+		{"sglang-0.4", older, 126.8}, {"sglang-0.5", sglang, 126.8}, {"tgi-3", tgi, 126.8}, {"trtllm-1.3", trtllm, 126.8}, {"triton-24.10", triton, 126.8},
 	} {
 		t.Run(c.recording, func(t *testing.T) {
 			p := newPrometheus(t)
@@ -185,5 +186,23 @@ func TestYoungAndMixed(t *testing.T) {
 	// Of the three pods first tokens are counted on two, completions on all.
 	if l := st.Load; l.Throughput < 359 || l.Throughput > 361 {
 		t.Errorf("%v requests a minute are completed, want 360", l.Throughput)
+	}
+}
+
+// What comes to the endpoint picker of a gateway is read under both names that its counter has had.
+func TestGateways(t *testing.T) {
+	for _, name := range []string{"inference_objective_request_total", "inference_model_request_total"} {
+		p := newPrometheus(t)
+		for ago := length; ago >= 0; ago -= scrape {
+			l := labels.FromStrings("__name__", name, "model_name", "chat", "target_model_name", "llama", "priority", "1")
+			p.scrape("picker", end.Add(-ago), page{name: sample{l, 1000 - 3*ago.Seconds()}})
+		}
+		got, err := observe.ReadGateways(context.Background(), p, end, window)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(observe.Gateways{{Namespace: "llm", Model: "llama"}: 3}, got, cmpopts.EquateApprox(1e-9, 0)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 }

@@ -159,8 +159,10 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 	if r.Skew, r.MetricsFault = observe.Skew(ctx, querier, c.Clock.Now); r.MetricsFault != nil {
 		return r, nil
 	}
-	r.Metrics, r.MetricsFault = observe.ReadMetrics(ctx, querier, r.Now.Add(r.Skew), r.Window)
 	c.skew = r.Skew
+	if r.Metrics, r.MetricsFault = observe.ReadMetrics(ctx, querier, r.Now.Add(r.Skew), r.Window); r.MetricsFault == nil {
+		r.Gateways, r.MetricsFault = observe.ReadGateways(ctx, querier, r.Now.Add(r.Skew), r.Window)
+	}
 	return r, nil
 }
 
