@@ -206,6 +206,12 @@ func printTable(out io.Writer, system *v1alpha1.System, plan *v1alpha1.Solution)
 		}
 		fmt.Fprintf(out, "  %d × %s: %d %s for %.2f ¢/h, there in %g s\n", b.Count, b.Pool, b.Cards, b.Type, b.Cost, b.DelaySeconds)
 	}
+	for i, b := range plan.TakenBack {
+		if i == 0 {
+			fmt.Fprintln(out, "\ntaken back:")
+		}
+		fmt.Fprintf(out, "  %s\n", b.Reason)
+	}
 	fmt.Fprintf(out, "\ntotal cost %.2f ¢/h, solver %s in %.3f s", plan.TotalCost, plan.Solver.Name, plan.Solver.Seconds)
 	if g := plan.Solver.Gap; g != nil {
 		fmt.Fprintf(out, ", at most %.3f %% above the optimum", 100**g)

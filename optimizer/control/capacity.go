@@ -10,7 +10,7 @@ import (
 )
 
 // capacity puts what there is, and what can be bought in time, into the problem.
-func capacity(p *solver.Problem, s *v1alpha1.System) {
+func capacity(p *solver.Problem, s *v1alpha1.System, pools elastic) {
 	for _, c := range s.Capacity.Count {
 		p.Capacity[c.Type] += c.Count
 	}
@@ -19,8 +19,8 @@ func capacity(p *solver.Problem, s *v1alpha1.System) {
 	}
 	longest := s.Optimizer.Spec.MaxDelaySeconds
 	for _, e := range s.Capacity.Elastic {
-		if longest == 0 || e.DelaySeconds <= longest {
-			p.Elastic = append(p.Elastic, solver.Elastic{Name: e.Name, Type: e.Type, Cards: e.Cards, Limit: e.Limit, Price: e.Price})
+		if (longest == 0 || e.DelaySeconds <= longest) && !pools.withheld(e.Name) {
+			p.Elastic = append(p.Elastic, solver.Elastic{Name: e.Name, Type: e.Type, Cards: e.Cards, Limit: max(0, e.Limit-e.Arrived), Price: e.Price})
 		}
 	}
 }
@@ -88,17 +88,25 @@ func placements(c *v1alpha1.CapacityData, p *solver.Problem, s *solver.Solution)
 	return list
 }
 
-// purchases writes what the solver bought, in the order of the pools.
-func purchases(c *v1alpha1.CapacityData, p *solver.Problem, s *solver.Solution) []v1alpha1.Purchase {
-	delays := make(map[string]float64, len(c.Elastic))
-	for _, e := range c.Elastic {
-		delays[e.Name] = e.DelaySeconds
+// purchases writes what the solver bought, in the order of the pools, and remembers since when plans count on it.
+func purchases(c *v1alpha1.CapacityData, p *solver.Problem, s *solver.Solution, pools elastic, now float64) []v1alpha1.Purchase {
+	given := make(map[string]*v1alpha1.ElasticCapacity, len(c.Elastic))
+	for i := range c.Elastic {
+		given[c.Elastic[i].Name] = &c.Elastic[i]
 	}
 	var list []v1alpha1.Purchase
 	for i, n := range s.Bought {
-		if e := p.Elastic[i]; n > 0 {
-			list = append(list, v1alpha1.Purchase{Pool: e.Name, Type: e.Type, Count: n, Cards: n * e.Cards, Cost: float64(n) * e.Price, DelaySeconds: delays[e.Name]})
+		e := p.Elastic[i]
+		pools.order(e.Name, n, now)
+		if n == 0 {
+			continue
 		}
+		b := v1alpha1.Purchase{Pool: e.Name, Type: e.Type, Count: n, Cards: n * e.Cards, Cost: float64(n) * e.Price, DelaySeconds: given[e.Name].DelaySeconds}
+		if now > 0 {
+			first := pools[e.Name].Orders[0].Since
+			b.Since, b.Deadline = timeOf(first), timeOf(first+given[e.Name].Deadline())
+		}
+		list = append(list, b)
 	}
 	slices.SortFunc(list, func(a, b v1alpha1.Purchase) int { return strings.Compare(a.Pool, b.Pool) })
 	return list

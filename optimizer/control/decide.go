@@ -83,7 +83,8 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 		}
 	}
 
-	problem, solved := pose(&snap.System, cat, list)
+	pools := elasticAt(state.Pools, snap.System.Capacity.Elastic, snap.seconds())
+	problem, solved := pose(&snap.System, cat, pools, list)
 	problem.Prices = usable(state.Prices)
 	loads := make([]float64, len(solved))
 	for i, w := range solved {
@@ -99,14 +100,16 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 	enter(StageExplain)
 	d := assemble(list, problem, solution, solved)
 	d.Plan.Placement = placements(&snap.System.Capacity, problem, solution)
-	d.Plan.Bought = purchases(&snap.System.Capacity, problem, solution)
+	d.Plan.Bought = purchases(&snap.System.Capacity, problem, solution, pools, snap.seconds())
+	d.Plan.TakenBack = pools.takenBack(snap.System.Capacity.Elastic)
+	d.remind(d.Plan.TakenBack, list)
 	for _, b := range d.Plan.Bought {
 		d.Plan.TotalCost += b.Cost
 	}
 	if d.Plan.Solver.Name == "" {
 		d.Plan.Solver.Name = st.Names["solver"]
 	}
-	d.State.Learned, d.State.Prices, d.Learning = learned, solution.Prices, judged
+	d.State.Learned, d.State.Prices, d.State.Pools, d.Learning = learned, solution.Prices, pools, judged
 	if st.Probing {
 		d.Probes = probes(solved, solution)
 	}
@@ -226,12 +229,12 @@ func (st *Stages) stabilise(w *work, now float64) {
 
 // pose writes the solver's problem; the second result are the servers put to the solver, in its order. What held plans take is not there
 // for others.
-func pose(s *v1alpha1.System, cat *catalogue, list []*work) (*solver.Problem, []*work) {
+func pose(s *v1alpha1.System, cat *catalogue, pools elastic, list []*work) (*solver.Problem, []*work) {
 	o := &s.Optimizer.Spec
 	p := &solver.Problem{
 		Capacity: map[string]int{}, Unlimited: o.Unlimited, SaturationPolicy: o.SaturationPolicy, DelayedBestEffort: o.DelayedBestEffort,
 	}
-	capacity(p, s)
+	capacity(p, s, pools)
 	var solved []*work
 	for _, w := range list {
 		if w.verdict != nil {

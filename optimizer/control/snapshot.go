@@ -32,6 +32,8 @@ type State struct {
 	Learned map[string]map[string]*v1alpha1.PairStatus `json:"learned,omitempty"`
 	// Prices of cards by type in the last plan, cents per hour: where the solver starts from.
 	Prices map[string]float64 `json:"prices,omitempty"`
+	// Pools of elastic capacity by name.
+	Pools map[string]PoolState `json:"pools,omitempty"`
 }
 
 // ServerState is what is remembered of one server.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -100,6 +101,19 @@ func (v *view) free() []v1alpha1.NodeCapacity {
 		}
 	}
 	return list
+}
+
+// arrived nodes of a pool: those with its labels and its type that take pods.
+func (v *view) arrived(e *v1alpha1.ElasticCapacity) int {
+	n := 0
+	of := labels.SelectorFromSet(e.NodeSelector)
+	for _, node := range v.cluster.Nodes {
+		if usable(&node) && of.Matches(labels.Set(node.Labels)) &&
+			slices.ContainsFunc(v.kindsByType(node.Labels), func(k catalogue.Kind) bool { return k.Type == e.Type }) {
+			n++
+		}
+	}
+	return n
 }
 
 // cards of a node, and those of them that the pods of nobody's server leave.

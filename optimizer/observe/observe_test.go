@@ -224,6 +224,14 @@ func TestCapacity(t *testing.T) {
 	if diff := cmp.Diff(free, v.free()); diff != "" {
 		t.Error(diff)
 	}
+	v.nodes["a"].Labels["pool"] = "rented"
+	for want, e := range map[int]v1alpha1.ElasticCapacity{
+		2: {Type: "H100"}, 1: {Type: "H100", NodeSelector: map[string]string{"pool": "rented"}}, 0: {Type: "L4", NodeSelector: map[string]string{"pool": "rented"}},
+	} {
+		if got := v.arrived(&e); got != want {
+			t.Errorf("%d nodes of %+v arrived, want %d", got, e, want)
+		}
+	}
 }
 
 func TestAcceleratorOfAPod(t *testing.T) {

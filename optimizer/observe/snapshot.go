@@ -70,6 +70,10 @@ func Observe(r *Readings) *Observation {
 		}
 	}
 	o.Snapshot.System.Capacity.Nodes = v.free()
+	for i := range o.Snapshot.System.Capacity.Elastic {
+		e := &o.Snapshot.System.Capacity.Elastic[i]
+		e.Arrived = v.arrived(e)
+	}
 	pods := v.podsByServer()
 	for i := range o.Snapshot.System.Servers.Spec {
 		e := &o.Snapshot.System.Servers.Spec[i]

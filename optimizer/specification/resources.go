@@ -40,7 +40,7 @@ func ToResources(s *v1alpha1.System, namespace string) Resources {
 	}
 	o := s.Optimizer.Spec
 	r.Optimizer = &v1alpha1.Optimizer{TypeMeta: typeMeta("Optimizer"), ObjectMeta: objectMeta("default", ""), Spec: v1alpha1.OptimizerSpec{
-		SolverPolicy: o.SolverPolicy, Plugs: o.Plugs,
+		SolverPolicy: o.SolverPolicy, Plugs: o.Plugs, Elastic: s.Capacity.Elastic,
 	}}
 	if o.MILPSolver && o.Solver == nil {
 		r.Optimizer.Spec.Solver = &v1alpha1.Plug{Name: "milp"}
@@ -83,6 +83,7 @@ func FromResources(r Resources) (*v1alpha1.System, map[string]int) {
 	}
 	if o := r.Optimizer; o != nil {
 		s.Optimizer.Spec = v1alpha1.OptimizerEntry{SolverPolicy: o.Spec.SolverPolicy, Plugs: o.Spec.Plugs}
+		s.Capacity.Elastic = slices.Clone(o.Spec.Elastic)
 	}
 	Sort(s)
 	return s, index

@@ -262,7 +262,8 @@ func (v *validator) elastic(s *v1alpha1.System, types map[string]bool) {
 			v.fault(path+".type", "is missing")
 		}
 		v.numbers(path, number{"cards", float64(e.Cards), 1, maxPurchases}, number{"limit", float64(e.Limit), 0, maxPurchases},
-			atLeast("price", e.Price, 0), atLeast("delaySeconds", e.DelaySeconds, 0))
+			atLeast("price", e.Price, 0), atLeast("delaySeconds", e.DelaySeconds, 0),
+			atLeast("deadlineSeconds", e.DeadlineSeconds, 0), number{"arrived", float64(e.Arrived), 0, maxPurchases})
 		v.usedType(path, e.Type, types)
 		if longest > 0 && e.DelaySeconds > longest {
 			v.warn(path+".delaySeconds", "%v is above optimizer.maxDelaySeconds %v; nothing is bought from the pool", e.DelaySeconds, longest)

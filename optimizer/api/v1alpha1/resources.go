@@ -564,6 +564,12 @@ type OptimizerSpec struct {
 	// +optional
 	Prometheus PrometheusSource `json:"prometheus,omitempty"`
 
+	// Elastic are node pools that can grow: what plans may count on before it is there.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Elastic []ElasticCapacity `json:"elastic,omitempty"`
+
 	SolverPolicy `json:",inline"`
 	Plugs        `json:",inline"`
 }
@@ -597,6 +603,12 @@ type CycleReport struct {
 	// Solver that found the plan.
 	// +optional
 	Solver string `json:"solver,omitempty"`
+	// Bought is the elastic capacity that the plan counts on.
+	// +optional
+	Bought []Purchase `json:"bought,omitempty"`
+	// TakenBack is elastic capacity that did not come by its deadline.
+	// +optional
+	TakenBack []TakenBack `json:"takenBack,omitempty"`
 	// Stages and how long each took.
 	// +listType=map
 	// +listMapKey=name

@@ -239,6 +239,10 @@ type SolverPolicy struct {
 	// Heterogeneous allows replicas of one server on several accelerators.
 	// +optional
 	Heterogeneous bool `json:"heterogeneous,omitempty"`
+	// MaxDelaySeconds is how long a plan may wait for elastic capacity: pools that take longer are not bought from. 0 is no bound.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	MaxDelaySeconds float64 `json:"maxDelaySeconds,omitempty"`
 	// DelayedBestEffort serves best effort only after all priorities had their turn, instead of priority by priority.
 	// +optional
 	DelayedBestEffort bool `json:"delayedBestEffort,omitempty"`

@@ -198,8 +198,6 @@ type OptimizerEntry struct {
 	Plugs        `json:",inline"`
 	// MILPSolver asks for the solver "milp" where plugs name none.
 	MILPSolver bool `json:"milpSolver,omitempty"`
-	// MaxDelaySeconds is how long a plan may wait for elastic capacity: pools that take longer are not bought from. 0 is no bound.
-	MaxDelaySeconds float64 `json:"maxDelaySeconds,omitempty"`
 	// UseCplex is read for compatibility. There is no CPLEX here; true is refused.
 	UseCplex bool `json:"useCplex,omitempty"`
 }
@@ -224,16 +222,48 @@ type NodeCapacity struct {
 
 // ElasticCapacity is a pool of nodes that can grow, such as a cloud provider's node pool.
 type ElasticCapacity struct {
+	// Name of the pool.
+	// +kubebuilder:validation:MinLength=1
 	Name string `json:"name"`
+	// Type of its cards.
+	// +kubebuilder:validation:MinLength=1
 	Type string `json:"type"`
 	// Cards that come with each purchase, on one node; at least 1.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
 	Cards int `json:"cards"`
-	// Limit is the largest number of purchases.
+	// Limit is the largest number of purchases, those that arrived included.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
 	Limit int `json:"limit"`
+	// Arrived is the number of purchases that are there: their cards are counted with the others. In a cluster it is counted.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Arrived int `json:"arrived,omitempty"`
+	// NodeSelector are labels of the pool's nodes, by which those that arrived are counted. Without it all nodes with the type are the pool's.
+	// +optional
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// Price of a purchase in cents per hour, beside the cost of the accelerators that use it.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
 	Price float64 `json:"price,omitempty"`
 	// DelaySeconds from the purchase until its cards can be used.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
 	DelaySeconds float64 `json:"delaySeconds,omitempty"`
+	// DeadlineSeconds after a plan began to count on cards of the pool, those that have not come are taken back from the plan, and no plan
+	// counts on the pool for as long again. Defaults to twice delaySeconds, at least 60.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	DeadlineSeconds float64 `json:"deadlineSeconds,omitempty"`
+}
+
+// Deadline in seconds, with its default.
+func (e *ElasticCapacity) Deadline() float64 {
+	if e.DeadlineSeconds > 0 {
+		return e.DeadlineSeconds
+	}
+	return max(60, 2*e.DelaySeconds)
 }
 
 // AcceleratorCount is the number of cards of one type that can be placed.
@@ -255,6 +285,8 @@ type Solution struct {
 	Placement []NodePlacement `json:"placement,omitempty"`
 	// Bought is the elastic capacity that the plan counts on, sorted by pool.
 	Bought []Purchase `json:"bought,omitempty"`
+	// TakenBack is elastic capacity that earlier plans counted on and that has not come by its deadline, sorted by pool.
+	TakenBack []TakenBack `json:"takenBack,omitempty"`
 	// Solver that found the plan and how good it is.
 	Solver SolverReport `json:"solver"`
 	// Explanations of the servers that were asked for, in the order of the questions.
@@ -284,6 +316,25 @@ type Purchase struct {
 	Cost float64 `json:"cost"`
 	// DelaySeconds until the cards can be used.
 	DelaySeconds float64 `json:"delaySeconds,omitempty"`
+	// Since when plans count on the oldest of them, and the deadline by which it is taken back; absent where the time is not known.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+	// +optional
+	Deadline *metav1.Time `json:"deadline,omitempty"`
+}
+
+// TakenBack is elastic capacity that has not come by its deadline.
+type TakenBack struct {
+	Pool string `json:"pool"`
+	Type string `json:"type"`
+	// Count of purchases that have not come, and the cards they were to bring.
+	Count int `json:"count"`
+	Cards int `json:"cards"`
+	// Until when no plan counts on the pool.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+	// Reason for people.
+	Reason string `json:"reason"`
 }
 
 // Unserved is a server without an allocation that meets its targets.

@@ -73,6 +73,9 @@ func (c *cycle) run(ctx context.Context) error {
 	}
 	o := observe.Observe(readings)
 	c.state.Learned = latest(c.state.Learned, learnedOf(readings.Resources.Models))
+	if last := c.optimizer.Status.LastCycle; c.state.Pools == nil && last != nil {
+		c.state.Pools = control.PoolsOf(last)
+	}
 	before := c.state
 	decision, err := c.decide(ctx, &o.Snapshot, before)
 	if err != nil {
@@ -101,6 +104,7 @@ func (c *cycle) decide(ctx context.Context, s *control.Snapshot, state control.S
 func (c *cycle) finish(o *observe.Observation, d *control.Decision) {
 	r := &c.report
 	r.Servers, r.Unserved, r.TotalCost, r.Solver, r.Stages = len(d.Verdicts), len(d.Plan.Unserved), d.Plan.TotalCost, d.Plan.Solver.Name, c.watch.stages
+	r.Bought, r.TakenBack = d.Plan.Bought, d.Plan.TakenBack
 	for i := range o.Snapshot.System.Servers.Spec {
 		if f := o.Snapshot.System.Servers.Spec[i].Observation; f != nil && f.Fault != "" {
 			r.Held++

@@ -1,0 +1,133 @@
+package control_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+)
+
+// rented is a system of one server whose cards are all to be bought: G2 is cheaper and late, A100 dearer.
+func rented(t *testing.T) *v1alpha1.System {
+	return one(t, func(s *v1alpha1.System, _ *v1alpha1.ServerEntry) {
+		s.Capacity = v1alpha1.CapacityData{Elastic: []v1alpha1.ElasticCapacity{
+			{Name: "cloud-a100", Type: "A100", Cards: 2, Limit: 8, Price: 500, DelaySeconds: 60, DeadlineSeconds: 1000},
+			{Name: "cloud-g2", Type: "G2", Cards: 2, Limit: 8, Price: 1, DelaySeconds: 100, DeadlineSeconds: 300},
+		}}
+	})
+}
+
+func decideAfter(t *testing.T, s *v1alpha1.System, state control.State, seconds int64) *control.Decision {
+	t.Helper()
+	d, err := stages(t, s).Decide(context.Background(), &control.Snapshot{Time: metav1.NewMicroTime(time.Unix(1000+seconds, 0)), System: *s}, state, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// What does not come by its deadline is taken back, with a reason, and is counted on again after as long.
+func TestElasticCapacityIsTakenBack(t *testing.T) {
+	s := rented(t)
+	first := decideAfter(t, s, control.State{}, 0)
+	if len(first.Plan.Bought) != 1 || first.Plan.Bought[0].Pool != "cloud-g2" || first.Plan.Bought[0].Deadline.Unix() != 1300 {
+		t.Fatalf("bought %+v, want from cloud-g2 until 1300", first.Plan.Bought)
+	}
+	waiting := decideAfter(t, s, first.State, 299)
+	if diff := cmp.Diff(first.Plan.Bought, waiting.Plan.Bought); diff != "" {
+		t.Errorf("while waiting: %s", diff)
+	}
+	late := decideAfter(t, s, waiting.State, 300)
+	if len(late.Plan.TakenBack) != 1 || late.Plan.TakenBack[0].Cards != first.Plan.Bought[0].Cards || !strings.Contains(late.Plan.TakenBack[0].Reason, "of pool cloud-g2 did not come within 300 s") {
+		t.Fatalf("taken back %+v", late.Plan.TakenBack)
+	}
+	if len(late.Plan.Bought) != 1 || late.Plan.Bought[0].Pool != "cloud-a100" {
+		t.Errorf("without cloud-g2: bought %+v", late.Plan.Bought)
+	}
+	if again := decideAfter(t, s, late.State, 600); len(again.Plan.TakenBack) != 0 || again.Plan.Bought[0].Pool != "cloud-g2" || again.Plan.Bought[0].Since.Unix() != 1600 {
+		t.Errorf("after as long again: %+v", again.Plan)
+	}
+
+	s.Capacity.Elastic = s.Capacity.Elastic[1:]
+	alone := decideAfter(t, s, waiting.State, 300)
+	name := s.Servers.Spec[0].Name
+	if v := alone.Verdicts[name]; v.Reason != v1alpha1.ReasonNoCapacity || !strings.Contains(v.Message, "did not come within 300 s") {
+		t.Errorf("with nothing else to count on: %+v", v)
+	}
+	if u := alone.Plan.Unserved; len(u) != 1 || !strings.Contains(u[0].Reason, "did not come") {
+		t.Errorf("unserved %+v", u)
+	}
+}
+
+// What has come is there, and is no longer waited for.
+func TestElasticCapacityArrives(t *testing.T) {
+	s := rented(t)
+	first := decideAfter(t, s, control.State{}, 0)
+	cards := first.Plan.Bought[0].Cards
+	s.Capacity.Elastic[1].Arrived = first.Plan.Bought[0].Count
+	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "G2", Count: cards}}
+	there := decideAfter(t, s, first.State, 200)
+	if len(there.Plan.Bought) != 0 || len(there.Plan.TakenBack) != 0 || len(there.Plan.Unserved) != 0 {
+		t.Errorf("all has come: %+v", there.Plan)
+	}
+	if later := decideAfter(t, s, there.State, 5000); len(later.Plan.TakenBack) != 0 || len(later.Plan.Unserved) != 0 {
+		t.Errorf("much later: %+v", later.Plan)
+	}
+	// What arrived counts against the limit.
+	s.Capacity.Elastic[1].Limit, s.Capacity.Count = s.Capacity.Elastic[1].Arrived, nil
+	if none := decideAfter(t, s, there.State, 5000); len(none.Plan.Bought) != 1 || none.Plan.Bought[0].Pool != "cloud-a100" {
+		t.Errorf("at the limit: %+v", none.Plan.Bought)
+	}
+}
+
+// A restart neither waits anew nor counts on what was taken back.
+func TestPoolsOfAReport(t *testing.T) {
+	s := rented(t)
+	first := decideAfter(t, s, control.State{}, 0)
+	restarted := control.State{Pools: control.PoolsOf(&v1alpha1.CycleReport{Bought: first.Plan.Bought})}
+	late := decideAfter(t, s, restarted, 300)
+	if len(late.Plan.TakenBack) != 1 {
+		t.Fatalf("taken back %+v after a restart", late.Plan.TakenBack)
+	}
+	restarted.Pools = control.PoolsOf(&v1alpha1.CycleReport{Bought: late.Plan.Bought, TakenBack: late.Plan.TakenBack})
+	if next := decideAfter(t, s, restarted, 400); len(next.Plan.TakenBack) != 1 || next.Plan.Bought[0].Pool == "cloud-g2" {
+		t.Errorf("after another restart: %+v", next.Plan)
+	}
+}
+
+// Pools in several zones: capacity of a place is a type of its own, and a server takes what is cheapest where there is some.
+func TestZones(t *testing.T) {
+	s := rented(t)
+	var near, far v1alpha1.AcceleratorEntry
+	for _, a := range s.Accelerators.Spec {
+		if a.Name == "G2" {
+			near, far = a, a
+		}
+	}
+	near.Name, near.Type, far.Name, far.Type = "G2@a", "G2@zone-a", "G2@b", "G2@zone-b"
+	near.Cost *= 1.1
+	s.Accelerators.Spec = append(s.Accelerators.Spec, near, far)
+	for _, p := range s.Models.Spec {
+		if p.Acc == "G2" {
+			for _, name := range []string{near.Name, far.Name} {
+				q := p
+				q.Acc = name
+				s.Models.Spec = append(s.Models.Spec, q)
+			}
+		}
+	}
+	s.Capacity = v1alpha1.CapacityData{Count: []v1alpha1.AcceleratorCount{{Type: "G2@zone-a", Count: 100}, {Type: "G2@zone-b", Count: 100}}}
+	if a := only(t, s, decide(t, s, control.State{})); a.Accelerator != "G2@b" {
+		t.Errorf("both zones have cards: %+v, want the cheaper G2@b", a)
+	}
+	s.Capacity.Count[1].Count = 1
+	if a := only(t, s, decide(t, s, control.State{})); a.Accelerator != "G2@a" {
+		t.Errorf("zone b is full: %+v, want G2@a", a)
+	}
+}
