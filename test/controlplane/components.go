@@ -223,7 +223,7 @@ func setDefault(m map[string]any, key string, value any) {
 }
 
 func (p *Plane) startKwok(ctx context.Context) error {
-	stages, err := stages(p.options.PodStartup)
+	stages, err := stages(p.options.PodStartup, p.options.PodShutdown)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,9 @@ type Options struct {
 	// PodStartup is the time from the start of a pod until it is Ready, accurate to a second. A pod can have its own with
 	// [StartupSecondsAnnotation].
 	PodStartup time.Duration
+	// PodShutdown is the time from the deletion of a pod until it is gone, if its grace period lasts that long. A pod can have
+	// its own with [ShutdownSecondsAnnotation].
+	PodShutdown time.Duration
 
 	Scheduler  SchedulerOptions
 	Prometheus *PrometheusOptions // none if nil

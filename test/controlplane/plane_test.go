@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -98,6 +99,7 @@ func TestPlane(t *testing.T) {
 	}{
 		{"DeploymentRunsOnSimulatedGPUs", testDeploymentRunsOnSimulatedGPUs},
 		{"PodTakesItsTimeToStart", testPodTakesItsTimeToStart},
+		{"PodTakesItsTimeToGo", testPodTakesItsTimeToGo},
 		{"UsersHaveTheRightsOfTheirRoles", testUsersHaveTheRightsOfTheirRoles},
 		{"KubectlWorksWithTheKubeconfig", testKubectlWorksWithTheKubeconfig},
 		{"ApplyOrdersAndReportsAllFaults", testApplyOrdersAndReportsAllFaults},
@@ -175,6 +177,42 @@ func testPodTakesItsTimeToStart(t *testing.T, plane *Plane, client kubernetes.In
 	})
 	if got := readyReplicas(t, client, "slow"); got != 0 {
 		t.Errorf("%d replicas are Ready before their start-up time is over", got)
+	}
+}
+
+func testPodTakesItsTimeToGo(t *testing.T, plane *Plane, client kubernetes.Interface) {
+	if err := plane.AddNodes(t.Context(), NodePool{Name: "going", Count: 1, GPU: L4, GPUsPerNode: 3}); err != nil {
+		t.Fatal(err)
+	}
+	pods := client.CoreV1().Pods(metav1.NamespaceDefault)
+	// How long a pod asks for, what its grace period allows, and how long it is there.
+	times := map[string]struct{ wish, grace, want int64 }{"goes-at-once": {0, 3600, 0}, "goes-in-time": {2, 3600, 2}, "goes-early": {3600, 2, 2}}
+	for name, c := range times {
+		template := deployment(name, 1, NVIDIAResource).Spec.Template
+		template.Spec.TerminationGracePeriodSeconds = &c.grace
+		pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+		pod.Name, pod.Annotations = name, map[string]string{ShutdownSecondsAnnotation: strconv.FormatInt(c.wish, 10)}
+		if _, err := pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range times {
+		eventually(t, name+" runs", func() bool {
+			pod, err := pods.Get(t.Context(), name, metav1.GetOptions{})
+			return err == nil && pod.Status.Phase == corev1.PodRunning
+		})
+		deleted := time.Now()
+		if err := pods.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, name+" is gone", func() bool {
+			_, err := pods.Get(t.Context(), name, metav1.GetOptions{})
+			return apierrors.IsNotFound(err)
+		})
+		// Times in the metadata have whole seconds.
+		if took := time.Since(deleted); took < time.Duration(c.want-1)*time.Second {
+			t.Errorf("%s was gone after %v, want no less than %d s", name, took, c.want-1)
+		}
 	}
 }
 

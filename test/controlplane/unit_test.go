@@ -183,12 +183,15 @@ func TestFaultsOfAPoolAreReportedTogether(t *testing.T) {
 }
 
 func TestStages(t *testing.T) {
-	data, err := stages(90 * time.Second)
+	data, err := stages(90*time.Second, 20*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(data), `// "90" | tonumber? // 90`) {
 		t.Error("the default start-up time is not in the stages")
+	}
+	if !strings.Contains(string(data), `// "20" | tonumber? // 20`) {
+		t.Error("the default shutdown time is not in the stages")
 	}
 	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
 	for range 5 {
@@ -197,8 +200,10 @@ func TestStages(t *testing.T) {
 			t.Errorf("decoded kind %q with error %v, want a Stage", stage.Kind, err)
 		}
 	}
-	if _, err := stages(-time.Second); err == nil {
-		t.Error("a negative start-up time was accepted")
+	for _, times := range [][2]time.Duration{{-time.Second, 0}, {0, -time.Second}} {
+		if _, err := stages(times[0], times[1]); err == nil {
+			t.Errorf("a negative time was accepted: %v", times)
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := stack.Start(ctx, stack.Options{Programs: o.programs, Nodes: scenario.nodes, PodStartup: 5 * time.Second, Progress: out, KeepDir: o.keep})
+	s, err := stack.Start(ctx, stack.Options{Programs: o.programs, Nodes: scenario.nodes, PodStartup: 5 * time.Second, PodShutdown: 15 * time.Second, Progress: out, KeepDir: o.keep})
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,8 @@ type Options struct {
 	Nodes []controlplane.NodePool
 	// PodStartup is how long a model server takes from its start until it is ready.
 	PodStartup time.Duration
+	// PodShutdown is how long a model server that is to go finishes what it has.
+	PodShutdown time.Duration
 	// ScrapeInterval of Prometheus; 1 s where zero.
 	ScrapeInterval time.Duration
 	// HPASync is how often autoscalers look; 1 s where zero.
@@ -75,7 +77,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 		return nil, err
 	}
 	plane, err := controlplane.Start(ctx, controlplane.Options{
-		Progress: o.Progress, KeepDir: o.KeepDir, HPASyncPeriod: o.HPASync, HPADownscaleStabilization: time.Second, PodStartup: o.PodStartup,
+		Progress: o.Progress, KeepDir: o.KeepDir, HPASyncPeriod: o.HPASync, HPADownscaleStabilization: time.Second, PodStartup: o.PodStartup, PodShutdown: o.PodShutdown,
 		Scheduler:  controlplane.SchedulerOptions{Disabled: true},
 		Prometheus: &controlplane.PrometheusOptions{ScrapeInterval: o.ScrapeInterval},
 	})

@@ -34,7 +34,7 @@ func Deployment(s *v1alpha1.Server, cards int64) *appsv1.Deployment {
 				Spec: corev1.PodSpec{
 					SchedulerName:                 schedulerName,
 					AutomountServiceAccountToken:  new(false),
-					TerminationGracePeriodSeconds: new(int64(1)),
+					TerminationGracePeriodSeconds: new(int64(60)),
 					Containers: []corev1.Container{{
 						Name: "engine", Image: "vllm/vllm-openai:simulated",
 						Args: []string{"--max-num-seqs=$(MAX_NUM_SEQS)", "--max-num-batched-tokens=$(MAX_NUM_BATCHED_TOKENS)"},

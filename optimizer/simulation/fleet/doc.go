@@ -6,7 +6,9 @@
 // its model on the accelerator of its node. Recorded load arrives in real time at
 // the gateways of the servers and is spread over their pods. Each pod has a page
 // of metrics as vLLM would serve it, all of them behind one listener, which
-// Prometheus finds through HTTP or file service discovery.
+// Prometheus finds through HTTP or file service discovery. A pod that is deleted
+// gets no new requests and goes on with those it has until it is gone; what it has
+// not finished by then starts over at others.
 //
 // The fleet holds nothing that outlives it: after a restart it finds the pods
 // again, and their counters begin at zero as those of restarted containers do.

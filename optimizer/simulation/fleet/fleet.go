@@ -120,13 +120,17 @@ func (f *Fleet) play(until float64) {
 }
 
 // reconcile makes the pods played those that serve, and tells whether any came or
-// went.
+// went. A pod that is to go finishes what it has for as long as it is there.
 func (f *Fleet) reconcile(pods []*corev1.Pod, node func(name string) (*corev1.Node, error)) (changed bool) {
 	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return cmp.Compare(key(a).String(), key(b).String()) })
 	wanted := map[types.NamespacedName]types.UID{}
 	for _, p := range pods {
-		if serves(p) {
+		played, runs := f.pods[key(p)]
+		if serves(p) || (runs && p.DeletionTimestamp != nil) {
 			wanted[key(p)] = p.UID
+		}
+		if runs && played.uid == p.UID && p.DeletionTimestamp != nil {
+			f.drain(played)
 		}
 	}
 	for _, name := range slices.SortedFunc(maps.Keys(f.pods), compareNames) {
@@ -172,6 +176,12 @@ func (f *Fleet) launch(p *corev1.Pod, node func(name string) (*corev1.Node, erro
 	f.config.Logger.Info("Pod serves", "pod", played.name, "server", played.server, "node", played.node, "accelerator", played.accelerator,
 		"maxNumSeqs", played.config.MaxNumSeqs, "maxNumBatchedTokens", played.config.MaxNumBatchedTokens)
 	return nil
+}
+
+func (f *Fleet) drain(p *pod) {
+	if err := f.servers[p.server].served.Drain(f.now, p.name.String()); err != nil {
+		panic(fmt.Sprintf("fleet: %v", err)) // as in stop
+	}
 }
 
 func (f *Fleet) stop(p *pod) {

@@ -106,8 +106,12 @@ func TestPodsComeAndGo(t *testing.T) {
 
 	going := b.DeepCopy()
 	going.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
-	if !f.reconcile([]*corev1.Pod{a, going}, where) || replicas() != "map[H100:1]" {
-		t.Errorf("replicas %s, want no more the one that terminates", replicas())
+	if f.reconcile([]*corev1.Pod{a, going}, where) || replicas() != "map[H100:1]" || f.pods[key(b)] == nil {
+		t.Errorf("replicas %s, want no more the one that terminates, whose metrics are still there", replicas())
+	}
+	f.play(3.5)
+	if !f.reconcile([]*corev1.Pod{a}, where) || f.pods[key(b)] != nil {
+		t.Error("a pod that is gone is still played")
 	}
 	again := a.DeepCopy()
 	again.UID, again.Spec.NodeName = "another", "n2"
