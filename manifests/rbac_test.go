@@ -102,7 +102,8 @@ var (
 	optimizerRights = []string{
 		"cluster: get,list,watch inferno.platform.ai/accelerators,models,optimizers,servers,serviceclasses",
 		"cluster: patch inferno.platform.ai/accelerators/status,models/status,optimizers/status,servers/status,serviceclasses/status",
-		"cluster: get,list,watch /nodes,pods",
+		"cluster: get,list,watch /nodes,pods,resourcequotas",
+		"cluster: get,list,watch resource.k8s.io/resourceclaims,resourceslices",
 		"cluster: get,list,watch apps/deployments",
 		"cluster: patch /pods",
 		"cluster: create,patch /events",

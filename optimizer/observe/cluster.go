@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -22,6 +23,9 @@ type Cluster struct {
 	Nodes        []corev1.Node
 	Pods         []corev1.Pod
 	Accelerators []v1alpha1.Accelerator
+	// Slices and Claims of dynamic resource allocation, where the cluster has it.
+	Slices []resourcev1.ResourceSlice
+	Claims []resourcev1.ResourceClaim
 }
 
 // TypeCapacity is what there is of one type of card.
@@ -39,10 +43,11 @@ type view struct {
 	classifier *catalogue.Classifier
 	nodes      map[string]*corev1.Node
 	cluster    *Cluster
+	devices    devices
 }
 
 func newView(c *Cluster) *view {
-	v := &view{nodes: map[string]*corev1.Node{}, cluster: c}
+	v := &view{nodes: map[string]*corev1.Node{}, cluster: c, devices: readDevices(c)}
 	accelerators := make([]*v1alpha1.Accelerator, len(c.Accelerators))
 	for i := range c.Accelerators {
 		accelerators[i] = &c.Accelerators[i]
@@ -73,11 +78,11 @@ func (v *view) capacity() map[string]TypeCapacity {
 	byType := map[string]TypeCapacity{}
 	foreign := v.foreign()
 	for _, node := range v.cluster.Nodes {
-		for _, kind := range v.kindsByType(node.Labels) {
+		for _, kind := range v.kindsByType(v.labels(node.Name, node.Labels)) {
 			t := byType[kind.Type]
 			t.Nodes++
 			if usable(&node) {
-				capacity, available := cards(&node, kind, foreign)
+				capacity, available := v.cards(&node, kind, foreign)
 				t.Capacity += capacity
 				t.Available += available
 			}
@@ -95,8 +100,8 @@ func (v *view) free() []v1alpha1.NodeCapacity {
 		if !usable(&node) {
 			continue
 		}
-		for _, kind := range v.kindsByType(node.Labels) {
-			_, available := cards(&node, kind, foreign)
+		for _, kind := range v.kindsByType(v.labels(node.Name, node.Labels)) {
+			_, available := v.cards(&node, kind, foreign)
 			list = append(list, v1alpha1.NodeCapacity{Name: node.Name, Type: kind.Type, Free: available})
 		}
 	}
@@ -109,18 +114,21 @@ func (v *view) arrived(e *v1alpha1.ElasticCapacity) int {
 	of := labels.SelectorFromSet(e.NodeSelector)
 	for _, node := range v.cluster.Nodes {
 		if usable(&node) && of.Matches(labels.Set(node.Labels)) &&
-			slices.ContainsFunc(v.kindsByType(node.Labels), func(k catalogue.Kind) bool { return k.Type == e.Type }) {
+			slices.ContainsFunc(v.kindsByType(v.labels(node.Name, node.Labels)), func(k catalogue.Kind) bool { return k.Type == e.Type }) {
 			n++
 		}
 	}
 	return n
 }
 
-// cards of a node, and those of them that the pods of nobody's server leave.
-func cards(node *corev1.Node, kind catalogue.Kind, foreign map[string]map[corev1.ResourceName]int64) (capacity, available int) {
+// cards of a node, and those of them that the pods of nobody's server leave. Cards that a device plugin and a driver of dynamic resource
+// allocation both advertise are the same ones, and what either's users hold is gone.
+func (v *view) cards(node *corev1.Node, kind catalogue.Kind, foreign map[string]map[corev1.ResourceName]int64) (capacity, available int) {
 	resource := corev1.ResourceName(kind.ResourceName)
 	allocatable := node.Status.Allocatable[resource]
-	return int(allocatable.Value()), int(max(allocatable.Value()-foreign[node.Name][resource], 0))
+	claimable, free := v.devices.of(node.Name, kind)
+	capacity = max(int(allocatable.Value()), claimable)
+	return capacity, max(capacity-int(foreign[node.Name][resource])-(claimable-free), 0)
 }
 
 // foreign are the requests of pods that are no server's, by node.
@@ -190,7 +198,7 @@ func (v *view) accelerator(p *corev1.Pod) string {
 	if node == nil {
 		return ""
 	}
-	names := slices.Clone(v.classifier.Names(node.Labels))
+	names := slices.Clone(v.classifier.Names(v.labels(node.Name, node.Labels)))
 	for i, name := range names {
 		k, _ := v.classifier.Kind(name)
 		if requests(p)[corev1.ResourceName(k.ResourceName)] == int64(k.Multiplicity) {

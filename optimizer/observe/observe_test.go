@@ -13,6 +13,7 @@ import (
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -414,6 +415,111 @@ func TestReadGateways(t *testing.T) {
 	} {
 		if _, err := ReadGateways(context.Background(), prometheus{answer}, now, window); err == nil {
 			t.Errorf("%s is no error", name)
+		}
+	}
+}
+
+// MIG devices are counted under their own resource, beside the cards of the same node that are whole.
+func TestCapacityOfMIGProfiles(t *testing.T) {
+	v := newView(&Cluster{
+		Accelerators: []v1alpha1.Accelerator{accelerator("a100", "A100-80GB", 1, 1), accelerator("small", "A100-80GB-MIG-1g.10gb", 1, 1)},
+		Nodes: []corev1.Node{node("a", "NVIDIA-A100-SXM4-80GB", 6, func(n *corev1.Node) {
+			n.Labels["nvidia.com/mig-1g.10gb.product"] = "NVIDIA-A100-SXM4-80GB-MIG-1g.10gb"
+			n.Status.Allocatable["nvidia.com/mig-1g.10gb"] = resource.MustParse("14")
+		})},
+		Pods: []corev1.Pod{pod("theirs", "a", 1, nil, func(p *corev1.Pod) {
+			p.Spec.Containers[0].Resources.Requests["nvidia.com/mig-1g.10gb"] = resource.MustParse("3")
+		})},
+	})
+	want := map[string]TypeCapacity{"A100-80GB": {Nodes: 1, Capacity: 6, Available: 5}, "A100-80GB-MIG-1g.10gb": {Nodes: 1, Capacity: 14, Available: 11}}
+	if diff := cmp.Diff(want, v.capacity()); diff != "" {
+		t.Error(diff)
+	}
+	ours := pod("ours", "a", 0, ours, func(p *corev1.Pod) {
+		p.Spec.Containers[0].Resources.Requests["nvidia.com/mig-1g.10gb"] = resource.MustParse("1")
+	})
+	delete(ours.Spec.Containers[0].Resources.Requests, "nvidia.com/gpu")
+	if got := v.accelerator(&ours); got != "small" {
+		t.Errorf("a pod with a MIG device runs on %q", got)
+	}
+}
+
+// slice of a node with so many devices; claim holds some of them for a pod.
+func slice(node, product string, names ...string) resourcev1.ResourceSlice {
+	s := resourcev1.ResourceSlice{Spec: resourcev1.ResourceSliceSpec{Driver: "gpu.nvidia.com", NodeName: &node, Pool: resourcev1.ResourcePool{Name: node}}}
+	for _, name := range names {
+		s.Spec.Devices = append(s.Spec.Devices, resourcev1.Device{Name: name, Attributes: map[resourcev1.QualifiedName]resourcev1.DeviceAttribute{productAttribute: {StringValue: &product}}})
+	}
+	return s
+}
+
+func claim(pool, device string, reservedFor ...types.UID) resourcev1.ResourceClaim {
+	c := resourcev1.ResourceClaim{Status: resourcev1.ResourceClaimStatus{Allocation: &resourcev1.AllocationResult{Devices: resourcev1.DeviceAllocationResult{
+		Results: []resourcev1.DeviceRequestAllocationResult{{Driver: "gpu.nvidia.com", Pool: pool, Device: device}},
+	}}}}
+	for _, uid := range reservedFor {
+		c.Status.ReservedFor = append(c.Status.ReservedFor, resourcev1.ResourceClaimConsumerReference{Resource: "pods", UID: uid})
+	}
+	return c
+}
+
+// Cards that drivers of dynamic resource allocation publish are capacity; those that claims hold for others are not, nor are they counted twice
+// where a device plugin advertises them as well.
+func TestCapacityOfClaims(t *testing.T) {
+	bare := func(n *corev1.Node) { n.Labels, n.Status.Allocatable = nil, nil }
+	v := newView(&Cluster{
+		Accelerators: []v1alpha1.Accelerator{accelerator("h100", "H100", 1, 1)},
+		Nodes:        []corev1.Node{node("a", "", 0, bare), node("b", h100Product, 4, nil), node("c", "", 0, bare), node("d", h100Product, 2, nil)},
+		Pods: []corev1.Pod{
+			pod("ours", "a", 0, ours, func(p *corev1.Pod) { p.UID = "1" }), pod("theirs", "a", 0, nil, func(p *corev1.Pod) { p.UID = "2" }), pod("plain", "b", 1, nil, nil),
+		},
+		Slices: []resourcev1.ResourceSlice{
+			slice("a", "NVIDIA H100 80GB HBM3", "0", "1", "2", "3"), slice("b", "NVIDIA H100 80GB HBM3", "0", "1", "2", "3"), slice("c", "Unheard Of", "0"), {},
+		},
+		Claims: []resourcev1.ResourceClaim{claim("a", "0", "1"), claim("a", "1", "2"), claim("a", "2"), claim("b", "0", "2"), {}},
+	})
+	if diff := cmp.Diff(map[string]TypeCapacity{"H100": {Nodes: 3, Capacity: 10, Available: 2 + 2 + 2}}, v.capacity()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A quota of the namespace bounds the replicas of its servers, by the cards that they take.
+func TestQuotas(t *testing.T) {
+	quota := func(namespace string, hard, used int64, change func(*corev1.ResourceQuota)) corev1.ResourceQuota {
+		list := func(n int64) corev1.ResourceList {
+			return corev1.ResourceList{"requests.nvidia.com/gpu": *resource.NewQuantity(n, resource.DecimalSI), "pods": resource.MustParse("1")}
+		}
+		q := corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: namespace}, Status: corev1.ResourceQuotaStatus{Hard: list(hard), Used: list(used)}}
+		if change != nil {
+			change(&q)
+		}
+		return q
+	}
+	bound := 3
+	for _, c := range []struct {
+		name   string
+		quotas []corev1.ResourceQuota
+		max    *int
+		want   int
+	}{
+		{"none", nil, nil, 0},
+		// Two pods of the server hold four cards of six that are used; a replica takes two.
+		{"some left", []corev1.ResourceQuota{quota("llm", 16, 6, nil)}, nil, 7},
+		{"the tightest counts", []corev1.ResourceQuota{quota("llm", 16, 6, nil), quota("llm", 9, 6, nil)}, nil, 3},
+		{"the server's own bound is tighter", []corev1.ResourceQuota{quota("llm", 16, 6, nil)}, &bound, 3},
+		{"none left", []corev1.ResourceQuota{quota("llm", 2, 6, nil)}, nil, 1},
+		{"of another namespace", []corev1.ResourceQuota{quota("other", 2, 0, nil)}, nil, 0},
+		{"with a scope", []corev1.ResourceQuota{quota("llm", 2, 0, func(q *corev1.ResourceQuota) { q.Spec.Scopes = []corev1.ResourceQuotaScope{"BestEffort"} })}, nil, 0},
+		{"of other cards", []corev1.ResourceQuota{quota("llm", 2, 0, func(q *corev1.ResourceQuota) {
+			q.Status.Hard = corev1.ResourceList{"requests.amd.com/gpu": resource.MustParse("1")}
+		})}, nil, 0},
+	} {
+		o := Observe(readings(func(r *Readings) {
+			r.Quotas = c.quotas
+			r.Resources.Servers[0].Spec.MaxReplicas = c.max
+		}))
+		if got := o.Snapshot.System.Servers.Spec[0].MaxNumReplicas; got != c.want {
+			t.Errorf("%s: at most %d replicas, want %d", c.name, got, c.want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -26,6 +27,10 @@ type Readings struct {
 	// Nodes and Pods of the cluster.
 	Nodes []corev1.Node
 	Pods  []corev1.Pod
+	// Slices and Claims of dynamic resource allocation, and Quotas of namespaces; empty where there are none.
+	Slices []resourcev1.ResourceSlice
+	Claims []resourcev1.ResourceClaim
+	Quotas []corev1.ResourceQuota
 	// Departed names the server of pods that are gone since less than a window.
 	Departed map[types.NamespacedName]types.NamespacedName
 	// Skew is how far the clock of Prometheus is ahead of ours.
@@ -58,7 +63,7 @@ func (o *Observation) AcceleratorOf(p *corev1.Pod) string { return o.view.accele
 // Observe makes a snapshot of readings. It is a pure function.
 func Observe(r *Readings) *Observation {
 	system, index := specification.FromResources(r.Resources)
-	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators})
+	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Slices: r.Slices, Claims: r.Claims})
 	o := &Observation{
 		Snapshot: control.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
 		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Capacity: v.capacity(), view: v,
@@ -79,6 +84,7 @@ func Observe(r *Readings) *Observation {
 		e := &o.Snapshot.System.Servers.Spec[i]
 		s := &r.Resources.Servers[index[e.Name]]
 		o.Pods[e.Name] = pods[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}]
+		r.capByQuota(v, s, o.Pods[e.Name], system, e)
 		o.Statuses[e.Name] = r.observeServer(v, s, o.Pods[e.Name], system, e)
 	}
 	specification.Sort(&o.Snapshot.System)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -142,8 +143,9 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		servers      v1alpha1.ServerList
 		nodes        corev1.NodeList
 		pods         corev1.PodList
+		quotas       corev1.ResourceQuotaList
 	)
-	for _, list := range []client.ObjectList{&accelerators, &models, &classes, &servers, &nodes, &pods} {
+	for _, list := range []client.ObjectList{&accelerators, &models, &classes, &servers, &nodes, &pods, &quotas} {
 		if err := c.Client.List(ctx, list); err != nil {
 			return nil, fmt.Errorf("listing %T: %w", list, err)
 		}
@@ -151,7 +153,10 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 	r.Resources = specification.Resources{
 		Accelerators: accelerators.Items, Models: models.Items, ServiceClasses: classes.Items, Servers: servers.Items, Optimizer: c.optimizer,
 	}
-	r.Nodes, r.Pods = nodes.Items, pods.Items
+	r.Nodes, r.Pods, r.Quotas = nodes.Items, pods.Items, quotas.Items
+	if err := c.readDevices(ctx, r); err != nil {
+		return nil, err
+	}
 	r.Departed = c.departed(r)
 	querier, err := c.Querier(source.URL)
 	if err != nil {
@@ -168,6 +173,21 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		r.Gateways, r.MetricsFault = observe.ReadGateways(ctx, querier, r.Now.Add(r.Skew), r.Window)
 	}
 	return r, nil
+}
+
+// readDevices reads what drivers of dynamic resource allocation publish, where the API server knows of such.
+func (c *cycle) readDevices(ctx context.Context, r *observe.Readings) error {
+	var slices resourcev1.ResourceSliceList
+	var claims resourcev1.ResourceClaimList
+	for _, list := range []client.ObjectList{&slices, &claims} {
+		if err := c.Client.List(ctx, list); meta.IsNoMatchError(err) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("listing %T: %w", list, err)
+		}
+	}
+	r.Slices, r.Claims = slices.Items, claims.Items
+	return nil
 }
 
 // sighting is where a pod was last seen.

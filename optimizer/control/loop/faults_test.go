@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	clocks "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -55,7 +56,7 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{t: t, clock: clocks.NewFakePassiveClock(time.Unix(1_700_000_000, 0)), silent: map[string]bool{}, running: 20}
 	scheme := runtime.NewScheme()
-	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
 	s.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(s.objects()...).WithStatusSubresource(
