@@ -18,8 +18,9 @@ import (
 )
 
 type simulateOptions struct {
-	scenario, output string
-	policies         []string
+	scenario, output, report string
+	policies                 []string
+	tune, oracle             bool
 }
 
 func newSimulateCommand() *cobra.Command {
@@ -40,7 +41,10 @@ accelerator hours, changes and drops.`,
 	f := cmd.Flags()
 	f.StringVar(&o.scenario, "scenario", "", "scenario, YAML or JSON")
 	f.StringSliceVar(&o.policies, "policy", []string{policy.NameInferno}, "policies, separated by commas, or all: "+strings.Join(names, ", "))
+	f.BoolVar(&o.tune, "tune", false, "also search the settings of the alternatives for the cheapest that reaches inferno's attainment")
+	f.BoolVar(&o.oracle, "oracle", false, "also find the cheapest schedule that knows every arrival, at each policy's attainment")
 	f.StringVarP(&o.output, "output", "o", "table", "output format: table, json")
+	f.StringVar(&o.report, "report", "", "folder to write pictures and the series behind them to")
 	return cmd
 }
 
@@ -82,9 +86,14 @@ func (o *simulateOptions) run(out io.Writer) error {
 	if err != nil {
 		return badInput{err}
 	}
-	outcomes, err := contest.Hold(f, chosen)
+	outcomes, err := contest.Hold(f, chosen, contest.Options{Tune: o.tune, Oracle: o.oracle})
 	if err != nil {
 		return err
+	}
+	if o.report != "" {
+		if err := contest.WriteReport(o.report, f, outcomes); err != nil {
+			return err
+		}
 	}
 	if o.output == "json" {
 		e := json.NewEncoder(out)

@@ -27,6 +27,8 @@ type candidate struct {
 	replica queueing.Replica
 	// parts are what a split was made of, in the order of Parts; nil where there is one accelerator.
 	parts []*candidate
+	// late are the replicas among them that should have been ready and are not: they are not counted on.
+	late int
 	// fault says why the candidate does not meet the targets; nil where it does.
 	fault error
 	// guarded is the floor by saturation where it lies above the need that is predicted, 0 where it does not.
@@ -69,14 +71,14 @@ type demand struct {
 
 // candidates of one server, one for each accelerator the model has data for, in order of the accelerators' names. A server that needs no
 // replica has one candidate without an accelerator.
-func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int, budgets map[string]Budget, change *solver.Change) []*candidate {
+func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int, budgets map[string]Budget, late map[string]int, change *solver.Change) []*candidate {
 	if d.rate == 0 || d.out == 0 {
 		return idleCandidates(s, a, d, present, budgets)
 	}
 	list := make([]*candidate, 0, len(a.pairs))
 	for _, p := range a.pairs {
 		c := newCandidate(p, limits(s, p, d.out, budgets[p.perf.Acc].Tokens))
-		c.demand = a.targets.Demand(d.rate, d.out)
+		c.demand, c.late = a.targets.Demand(d.rate, d.out), late[c.Accelerator]
 		if c.fault = allowed(s, p, present); c.fault == nil {
 			c.fault = st.size(c, s, a.targets, requests(d))
 			st.keepRunning(c, s, a, d, change)
@@ -162,6 +164,8 @@ func (st *Stages) size(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, 
 	}
 	c.rate = rate
 	need := sizing.Replicas(c.demand, rate, s.MinNumReplicas)
+	c.late = min(c.late, need)
+	need += c.late
 	const most = 1 << 20
 	if need > most || need < 0 {
 		return fmt.Errorf("needs more than %d replicas", most)

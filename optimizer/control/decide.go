@@ -11,6 +11,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 	"github.com/llm-inferno/inferno/optimizer/stability"
 )
@@ -145,11 +146,36 @@ func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, no
 	w.demand = demand{in: load.AvgInTokens, out: load.AvgOutTokens}
 	w.demand.inSD, w.demand.outSD = deviations(s.Observation)
 	rate := v1alpha1.PerSecond(load.ArrivalRate)
+	w.memory.Recent = forecast.Recent(w.memory.Recent, forecast.Sample{Time: now, Rate: rate})
+	if now > 0 {
+		rate = forecast.Level(w.memory.Recent, st.window())
+	}
 	w.memory.History = st.Forecaster.Remember(w.memory.History, forecast.Sample{Time: now, Rate: rate})
 	if rate > 0 || len(w.memory.History) > 1 {
 		w.demand.rate = st.Forecaster.Forecast(w.memory.History, st.Horizon).Upper
 	}
+	if rise := forecast.Rise(w.memory.Recent, st.window(), st.Horizon); rise > rate {
+		w.demand.rate = max(w.demand.rate, rise)
+	}
+	if w.demand.rate > 0 {
+		w.demand.rate += backlog(s.Observation) / max(st.Horizon, minBacklogTime)
+	}
 	return w
+}
+
+// minBacklogTime is the least time in which requests that wait are to be served, in seconds.
+const minBacklogTime = 60
+
+// backlog is the number of requests that wait at the replicas of a server beyond one at each; they come on top of what arrives.
+func backlog(o *v1alpha1.Observation) float64 {
+	if o == nil || o.Waiting == nil {
+		return 0
+	}
+	ready := 0
+	for _, p := range o.Parts {
+		ready += p.Ready
+	}
+	return max(*o.Waiting-1, 0) * float64(ready)
 }
 
 // replicasOf an allocation by accelerator. Pods that wait for a node have no accelerator yet.
@@ -192,7 +218,8 @@ func (w *work) hold(why Verdict) {
 
 func (st *Stages) sizeServer(w *work, o *v1alpha1.OptimizerEntry, change *solver.Change, now float64) {
 	w.memory.Budgets = st.budgets(w, now)
-	w.candidates = st.candidates(w.entry, w.asked, w.demand, w.present, w.memory.Budgets, change)
+	w.memory.Pending = pendingOf(w.entry.Observation, w.memory.Pending, now)
+	w.candidates = st.candidates(w.entry, w.asked, w.demand, w.present, w.memory.Budgets, st.late(w.memory.Pending, now), change)
 	var capped []*candidate
 	for _, c := range w.candidates {
 		switch {
@@ -223,6 +250,15 @@ func (st *Stages) sizeServer(w *work, o *v1alpha1.OptimizerEntry, change *solver
 
 func (st *Stages) stabilise(w *work, now float64) {
 	plain := w.plain()
+	w.current.StartUp, w.current.Load = st.StartUp, w.demand.rate
+	w.current.Needed = func(accelerator string, factor float64) int {
+		for _, c := range w.feasible {
+			if c.Accelerator == accelerator && c.rate > 0 && len(c.parts) == 0 {
+				return sizing.Replicas(factor*c.demand, c.rate, w.entry.MinNumReplicas) + c.late
+			}
+		}
+		return 0
+	}
 	w.options, w.memory.Stability = st.Stabiliser.Shape(now, w.current, plain, w.memory.Stability)
 	w.unplain(w.options)
 }

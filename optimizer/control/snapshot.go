@@ -40,8 +40,12 @@ type State struct {
 type ServerState struct {
 	// History of arrival rates, oldest first.
 	History []forecast.Sample `json:"history,omitempty"`
+	// Recent arrival rates as they were measured, oldest first: what a rise is seen in.
+	Recent []forecast.Sample `json:"recent,omitempty"`
 	// Stability is the stabiliser's memory.
 	Stability stability.Memory `json:"stability,omitempty"`
+	// Pending replicas by accelerator.
+	Pending map[string]Pending `json:"pending,omitempty"`
 	// Budgets that were chosen, by accelerator.
 	Budgets map[string]Budget `json:"budgets,omitempty"`
 }

@@ -32,7 +32,13 @@ type Stages struct {
 	Probing bool
 	// Confidence in a pair's parameters that is sized with, a probability; 0 stands for 0.5.
 	Confidence float64
+	// StartUp of a replica in seconds; 0 where it is not known.
+	StartUp float64
+	// Window in seconds that rates were measured over; 0 is a minute.
+	Window float64
 }
+
+func (st *Stages) window() float64 { return cmp.Or(st.Window, 60) }
 
 // DefaultQueueModel is the queueing model used where none is named.
 const DefaultQueueModel = "mm1k-state-dependent"

@@ -3,42 +3,69 @@ package stability
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/llm-inferno/inferno/optimizer/solver"
 )
 
-// Damping scales out at once, scales in only to the largest need of a hold-down period, and changes the accelerator only for a minimal
-// gain.
+// Damping scales out at once, scales in when what is saved outlives what may be regretted, and changes the accelerator only for a minimal gain.
 type Damping struct {
-	// ScaleInHoldDown is how long a need is remembered, in seconds.
+	// ScaleInHoldDown is how long a need is remembered at least, in seconds.
 	ScaleInHoldDown float64 `json:"scaleInHoldDownSeconds"`
+	// Regret is what is lost while a replica is missed, in prices of that replica: it decides how long one is held that may be needed again.
+	Regret float64 `json:"regret"`
+	// ScaleInMargin is the share by which the load may rise after scaling in without scaling out again.
+	ScaleInMargin float64 `json:"scaleInMargin"`
+	// MaxScaleIn is the largest share of the replicas that goes in one cycle, one may always; 0 is no bound.
+	MaxScaleIn float64 `json:"maxScaleIn"`
+	// MaxScaleOut is the largest multiple of the replicas that one cycle plans, four more may always be; 0 is no bound.
+	MaxScaleOut float64 `json:"maxScaleOut"`
 	// MinimalGain is the share of the present cost that another accelerator must save before it is taken.
 	MinimalGain float64 `json:"minimalGain"`
 }
 
-// DefaultDamping holds for five minutes, as the HorizontalPodAutoscaler does by default, and asks for a gain of a tenth, as llm-inferno's
-// penalty for changing accelerator does.
-func DefaultDamping() Damping { return Damping{ScaleInHoldDown: 300, MinimalGain: 0.1} }
+// scaleOutAlways is what may be added in one cycle however few replicas there are.
+const scaleOutAlways = 4
+
+// DefaultDamping holds for five minutes, as the HorizontalPodAutoscaler does by default, or for as long as starting a replica anew costs; scales
+// in where a tenth more load would still fit; halves and quadruples at most; and asks for a gain of a tenth, as llm-inferno's penalty for
+// changing accelerator does.
+func DefaultDamping() Damping {
+	return Damping{ScaleInHoldDown: 300, Regret: 2, ScaleInMargin: 0.1, MaxScaleIn: 0.5, MaxScaleOut: 4, MinimalGain: 0.1}
+}
 
 // Validate joins every fault of the options.
 func (d Damping) Validate() error {
 	var faults []error
-	if !(d.ScaleInHoldDown >= 0 && d.ScaleInHoldDown <= 86400) {
-		faults = append(faults, fmt.Errorf("scaleInHoldDownSeconds: %v is not allowed, must be from 0 to 86400", d.ScaleInHoldDown))
-	}
-	if !(d.MinimalGain >= 0 && d.MinimalGain <= 1) {
-		faults = append(faults, fmt.Errorf("minimalGain: %v is not allowed, must be from 0 to 1", d.MinimalGain))
+	for _, o := range []struct {
+		name              string
+		value, low, above float64
+	}{
+		{"scaleInHoldDownSeconds", d.ScaleInHoldDown, 0, 86400}, {"regret", d.Regret, 0, 1000}, {"scaleInMargin", d.ScaleInMargin, 0, 10},
+		{"maxScaleIn", d.MaxScaleIn, 0, 1}, {"maxScaleOut", d.MaxScaleOut, 0, 1000}, {"minimalGain", d.MinimalGain, 0, 1},
+	} {
+		if !(o.value >= o.low && o.value <= o.above) {
+			faults = append(faults, fmt.Errorf("%s: %v is not allowed, must be from %v to %v", o.name, o.value, o.low, o.above))
+		}
 	}
 	return errors.Join(faults...)
+}
+
+// holdDown is how long a replica is held that is not needed, in seconds. To hold it for t costs t times its price; to let it go, and need it
+// again, costs a start (during which it is paid and does not serve) and the regret of missing it meanwhile. Holding for as long as both cost the
+// same is never worse than twice the best decision in hindsight (the ski-rental bound; Karlin, Manasse, Rudolph and Sleator, Algorithmica 3,
+// 1988).
+func (d Damping) holdDown(startUp float64) float64 {
+	return max(d.ScaleInHoldDown, (1+d.Regret)*startUp)
 }
 
 // holdGain is the share of its value that an option which holds replicas is valued less than the one that does not: enough to be chosen, for
 // solvers take values for equal that differ by rounding alone, and too little to cost anybody a card.
 const holdGain = 1e-3
 
-// Shape prices candidates on other accelerators than the present one by the minimal gain, and adds to the candidate on the present one
-// an option that holds the replicas of the hold-down period. The option that holds is valued like the one that does not, a little less:
-// the solver takes it unless its capacity is needed to serve another server, which then comes first.
+// Shape prices candidates on other accelerators than the present one by the minimal gain, limits how much the candidate on the present one
+// adds in a cycle, and adds an option that holds the replicas of the hold-down period. The option that holds is valued like the one that does
+// not, a little less: the solver takes it unless its capacity is needed to serve another server, which then comes first.
 func (d Damping) Shape(now float64, current Current, candidates []solver.Candidate, m Memory) ([]Option, Memory) {
 	options := asTheyAre(candidates)
 	at := -1
@@ -47,28 +74,99 @@ func (d Damping) Shape(now float64, current Current, candidates []solver.Candida
 			at = i
 		}
 	}
+	holdDown := d.holdDown(current.StartUp)
+	loads := m.rememberLoad(now, current.Load, dwellHolds*holdDown)
 	if current.Accelerator == "" || at < 0 {
-		return options, Memory{}
+		return options, Memory{Loads: loads}
 	}
 	present := candidates[at]
-	m = m.remember(now, current, present.Replicas, d.ScaleInHoldDown)
+	m = m.remember(now, current, d.need(current, present.Replicas), holdDown)
+	m.Loads = loads
 	for i := range options {
 		if i != at {
-			options[i].Value += d.MinimalGain * present.Cost
-			options[i].Note = fmt.Sprintf("saves at least %g %% against %s", 100*d.MinimalGain, present.Accelerator)
+			d.elsewhere(&options[i], now, current, present, m)
 		}
 	}
+	if present.Replicas == 0 {
+		return options, m
+	}
+	if most := d.most(current.Replicas); most > 0 && present.Replicas > most {
+		options[at].resize(most)
+		options[at].Note = fmt.Sprintf("%d needed, %d planned: at most %g times as many in a cycle", present.Replicas, most, d.MaxScaleOut)
+		return options, m
+	}
 	// What was not running cannot be held: needs above the present plan were never met, and scaling in starts from what is there.
-	if held := min(m.largest(), max(current.Replicas, present.Replicas)); held > present.Replicas && present.Replicas > 0 {
+	held := min(m.largest(), max(current.Replicas, present.Replicas))
+	note := fmt.Sprintf("%d needed, %d held: scaling in waits for %g s of lower need", present.Replicas, held, holdDown)
+	if least := d.least(current.Replicas); least > held {
+		held = least
+		note = fmt.Sprintf("%d needed, %d held: at most %g %% go in a cycle", present.Replicas, held, 100*d.MaxScaleIn)
+	}
+	if held > present.Replicas {
 		hold := options[at]
-		perReplica := present.Cost / float64(present.Replicas)
-		hold.Replicas = held
-		hold.Cost = perReplica * float64(held)
+		hold.resize(held)
 		hold.Value = (1 - holdGain) * present.Value
-		hold.Note = fmt.Sprintf("%d needed, %d held: scaling in waits for %g s of lower need", present.Replicas, held, d.ScaleInHoldDown)
+		hold.Note = note
 		options = append(options, hold)
 	}
 	return options, m
+}
+
+// dwellHolds is how many hold-down periods a server stays on an accelerator that it moved to: two that save a little against each other, as load
+// and prices breathe, must not be taken in turn.
+const dwellHolds = 2
+
+// elsewhere prices an option on another accelerator than the present one: it must have room for a little more load, and
+// for what there was lately, or the server would have to come back with the next breath of it; and it must save the minimal gain; soon after a move, it must save everything.
+func (d Damping) elsewhere(o *Option, now float64, current Current, present solver.Candidate, m Memory) {
+	if current.Needed != nil {
+		factor := 1 + d.ScaleInMargin
+		if len(m.Loads) > 0 && current.Load > 0 {
+			factor = max(factor, m.Loads[0].Rate/current.Load)
+		}
+		if n := current.Needed(o.Accelerator, factor); n > o.Replicas && o.Replicas > 0 {
+			o.resize(n)
+		}
+	}
+	gain := d.MinimalGain
+	o.Note = fmt.Sprintf("saves at least %g %% against %s", 100*gain, present.Accelerator)
+	if dwell := dwellHolds * d.holdDown(current.StartUp); m.Moved > 0 && now-m.Moved < dwell {
+		gain = max(gain, 1)
+		o.Note = fmt.Sprintf("stays for %g s on %s, to which it moved", dwell, present.Accelerator)
+	}
+	o.Value += gain * present.Cost
+}
+
+// resize an option. Cost and value are those of its replicas.
+func (o *Option) resize(replicas int) {
+	scale := float64(replicas) / float64(o.Replicas)
+	o.Replicas = replicas
+	o.Cost, o.Value = o.Cost*scale, o.Value*scale
+}
+
+// need that is remembered: what is needed for the load, or, where fewer replicas than there are would do, for a little more load, so that the
+// number does not fall only to rise again with the next breath of the load.
+func (d Damping) need(current Current, needed int) int {
+	if needed >= current.Replicas || current.Needed == nil {
+		return needed
+	}
+	return max(needed, min(current.Needed(current.Accelerator, 1+d.ScaleInMargin), current.Replicas))
+}
+
+// most replicas that a cycle plans; 0 is no bound.
+func (d Damping) most(current int) int {
+	if d.MaxScaleOut == 0 || current == 0 {
+		return 0
+	}
+	return max(int(math.Ceil(d.MaxScaleOut*float64(current))), current+scaleOutAlways)
+}
+
+// least replicas that a cycle leaves of those there are.
+func (d Damping) least(current int) int {
+	if d.MaxScaleIn == 0 {
+		return 0
+	}
+	return current - max(int(d.MaxScaleIn*float64(current)), 1)
 }
 
 // remember adds the need of now and forgets what lies further back than the hold-down. A memory of another accelerator, or none (after a
@@ -78,7 +176,10 @@ func (m Memory) remember(now float64, current Current, replicas int, holdDown fl
 	if m.Accelerator != current.Accelerator || len(old) == 0 {
 		old = []Need{{Time: now, Replicas: current.Replicas}}
 	}
-	next := Memory{Accelerator: current.Accelerator}
+	next := Memory{Accelerator: current.Accelerator, Moved: m.Moved}
+	if m.Accelerator != "" && m.Accelerator != current.Accelerator {
+		next.Moved = now
+	}
 	for _, n := range old {
 		if n.Time > now-holdDown || (n.Time == now && holdDown > 0) {
 			next.Needs = append(next.Needs, n)
@@ -89,6 +190,20 @@ func (m Memory) remember(now float64, current Current, replicas int, holdDown fl
 		next.Needs = next.Needs[:k-1]
 	}
 	next.Needs = append(next.Needs, Need{Time: now, Replicas: replicas})
+	return next
+}
+
+// rememberLoad adds a load to those of the last so many seconds; one that a later one exceeds can never again be the largest.
+func (m Memory) rememberLoad(now, load, span float64) []Load {
+	var next []Load
+	for _, l := range m.Loads {
+		if l.Time > now-span && l.Rate > load {
+			next = append(next, l)
+		}
+	}
+	if load > 0 {
+		next = append(next, Load{Time: now, Rate: load})
+	}
 	return next
 }
 

@@ -15,10 +15,22 @@ type Need struct {
 	Replicas int `json:"replicas"`
 }
 
+// Load that was sized for at one time.
+type Load struct {
+	// Time in seconds since the Unix epoch.
+	Time float64 `json:"time"`
+	// Rate in the unit of Current.Load.
+	Rate float64 `json:"rate"`
+}
+
 // Memory is what is remembered of one server between cycles.
 type Memory struct {
 	// Accelerator the needs are for.
 	Accelerator string `json:"accelerator,omitempty"`
+	// Moved is when the server came to the accelerator from another, in seconds since the Unix epoch; 0 for never.
+	Moved float64 `json:"moved,omitempty"`
+	// Loads that were seen, oldest first, each larger than those after it.
+	Loads []Load `json:"loads,omitempty"`
 	// Needs on it, oldest first.
 	Needs []Need `json:"needs,omitempty"`
 }
@@ -28,6 +40,12 @@ type Current struct {
 	// Accelerator is empty where there is no plan.
 	Accelerator string
 	Replicas    int
+	// Load that is sized for, in any unit; 0 where it is not known.
+	Load float64
+	// StartUp of a replica in seconds.
+	StartUp float64
+	// Needed is the number of replicas on an accelerator for so many times the load, 0 where that is not known; nil where it never is.
+	Needed func(accelerator string, factor float64) int
 }
 
 // Option is a candidate as the solver sees it.

@@ -2,6 +2,7 @@ package stability_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -156,5 +157,193 @@ func TestConformance(t *testing.T) {
 				t.Errorf("%s changed its input: %s", name, diff)
 			}
 		}
+	}
+}
+
+// plant is what a stabilised server is: a load that is seen late and noisily, a rate that a replica sustains, and pods that take cycles to
+// start. It returns the planned replicas of every cycle.
+func plant(load func(cycle int) float64, delay, cycles int, noise func() float64) []int {
+	const sustained, period = 1.0, 30.0
+	d := stability.DefaultDamping()
+	var planned []int
+	current, memory := stability.Current{}, stability.Memory{}
+	for cycle := range cycles {
+		seen := load(max(cycle-delay, 0)) * (1 + noise())
+		need := func(_ string, factor float64) int { return max(int(math.Ceil(factor*seen/sustained)), 1) }
+		current.StartUp = period * float64(delay)
+		if current.Accelerator != "" {
+			current.Needed = need
+		}
+		var options []stability.Option
+		options, memory = d.Shape(float64(cycle)*period, current, []solver.Candidate{on("A", need("A", 1))}, memory)
+		best := cheapest(options)
+		current = stability.Current{Accelerator: best.Accelerator, Replicas: best.Replicas}
+		planned = append(planned, best.Replicas)
+	}
+	return planned
+}
+
+// turns of a series: changes of direction.
+func turns(series []int) int {
+	n, direction := 0, 0
+	for i := 1; i < len(series); i++ {
+		d := 0
+		switch {
+		case series[i] > series[i-1]:
+			d = 1
+		case series[i] < series[i-1]:
+			d = -1
+		}
+		if d == 0 {
+			continue
+		}
+		if direction == -d {
+			n++
+		}
+		direction = d
+	}
+	return n
+}
+
+// No limit cycle: a plan turns no more often than the load it follows, whatever the delay, and comes to rest where the load does.
+func TestPlansTurnNoMoreOftenThanTheLoad(t *testing.T) {
+	const cycles = 2880 // a day
+	silent := func() float64 { return 0 }
+	for name, c := range map[string]struct {
+		load  func(int) float64
+		turns int // of the load
+		rests int // from this cycle on the load does not change
+	}{
+		"step":        {func(i int) float64 { return 4.97 + 5*float64(min(i/200, 1)) }, 0, 200},
+		"step down":   {func(i int) float64 { return 9.97 - 5*float64(min(i/200, 1)) }, 0, 200},
+		"ramp":        {func(i int) float64 { return 5 + 20*math.Min(float64(i)/500, 1) }, 0, 500},
+		"sinusoid":    {func(i int) float64 { return 20 + 15*math.Sin(2*math.Pi*float64(i)/720) }, 8, cycles},
+		"square wave": {func(i int) float64 { return 5 + 20*float64(i/360%2) }, 8, cycles},
+		"flash crowd": {func(i int) float64 {
+			if i >= 300 && i < 340 {
+				return 20
+			}
+			return 5
+		}, 1, 340},
+	} {
+		for delay := range 11 {
+			got := plant(c.load, delay, cycles, silent)
+			if n := turns(got); n > c.turns {
+				t.Errorf("%s, %d cycles of delay: the plan turns %d times, the load %d", name, delay, n, c.turns)
+			}
+			// Delay, the longest hold-down and one cycle for each replica that goes are over by then.
+			settled := c.rests + delay + 3*delay + 10 + 40
+			for i := settled + 1; i < cycles; i++ {
+				if got[i] != got[settled] {
+					t.Errorf("%s, %d cycles of delay: the plan goes from %d to %d at cycle %d although the load rests since %d", name, delay, got[settled], got[i], i, c.rests)
+					break
+				}
+			}
+		}
+	}
+}
+
+// Noise of the size that is left after averaging must not move a plan, wherever between two numbers of replicas the load is.
+func TestNoiseDoesNotMoveAPlanForLong(t *testing.T) {
+	const cycles = 2880
+	total := 0
+	for step := range 40 {
+		level := 5 + float64(step)/40
+		r := rand.New(rand.NewPCG(uint64(step), 3))
+		total += turns(plant(func(int) float64 { return level }, 4, cycles, func() float64 { return 0.02 * r.NormFloat64() }))
+	}
+	if total > 0 {
+		t.Errorf("%d turns in 40 days of constant load", total)
+	}
+}
+
+func TestLimitsOfOneCycle(t *testing.T) {
+	d := stability.Damping{MaxScaleIn: 0.5, MaxScaleOut: 3}
+	for _, c := range []struct {
+		name        string
+		needs, want []int
+	}{
+		{"out by threefold", []int{10, 100, 100, 100}, []int{10, 30, 90, 100}},
+		{"out by four at least", []int{1, 100}, []int{1, 5}},
+		{"in by half", []int{20, 1, 1, 1, 1, 1, 1}, []int{20, 10, 5, 3, 2, 1, 1}},
+	} {
+		if diff := cmp.Diff(c.want, follow(d, 10, c.needs)); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+}
+
+func TestHoldsForAsLongAsAStartCosts(t *testing.T) {
+	d := stability.Damping{ScaleInHoldDown: 30, Regret: 2}
+	held := func(startUp float64) int {
+		current, memory := stability.Current{Accelerator: "A", Replicas: 5, StartUp: startUp}, stability.Memory{}
+		n := 0
+		for i, need := range append([]int{5}, make([]int, 100)...) {
+			options, next := d.Shape(float64(i)*10, current, []solver.Candidate{on("A", max(need, 2))}, memory)
+			memory = next
+			if current.Replicas = cheapest(options).Replicas; current.Replicas == 5 {
+				n++
+			}
+		}
+		return n
+	}
+	if a, b := held(1), held(100); a != 3 || b != 30 {
+		t.Errorf("held for %d cycles of 10 s with a start of 1 s, %d with one of 100 s; want 3 and 30", a, b)
+	}
+}
+
+func TestScalesInOnlyWithRoomToSpare(t *testing.T) {
+	d := stability.Damping{ScaleInMargin: 0.2}
+	for load, want := range map[float64]int{4.4: 5, 3.9: 5, 3.2: 4} {
+		current := stability.Current{Accelerator: "A", Replicas: 5, Needed: func(_ string, f float64) int { return int(math.Ceil(f * load)) }}
+		options, _ := d.Shape(100, current, []solver.Candidate{on("A", int(math.Ceil(load)))}, stability.Memory{})
+		if got := cheapest(options).Replicas; got != want {
+			t.Errorf("load of %v replicas, 5 there: %d planned, want %d", load, got, want)
+		}
+	}
+}
+
+// Two accelerators that are cheaper in turn, as the load breathes, are not taken in turn.
+func TestNeighbouringPlansDoNotFlutter(t *testing.T) {
+	d := stability.DefaultDamping()
+	current, memory := stability.Current{Accelerator: "A", Replicas: 5, StartUp: 60}, stability.Memory{}
+	r := rand.New(rand.NewPCG(7, 7))
+	moves := 0
+	for cycle := range 2880 {
+		load := 4.6 + 0.3*r.NormFloat64()
+		need := func(accelerator string, f float64) int {
+			if accelerator == "B" {
+				return max(int(math.Ceil(f*load/4.8))*4, 1) // coarse: four at a time, which nearly suffice
+			}
+			return max(int(math.Ceil(f*load)), 1)
+		}
+		current.Needed, current.Load = need, load
+		options, next := d.Shape(float64(cycle)*30, current, []solver.Candidate{on("A", need("A", 1)), on("B", need("B", 1))}, memory)
+		memory = next
+		best := cheapest(options)
+		if best.Accelerator != current.Accelerator {
+			moves++
+		}
+		current.Accelerator, current.Replicas = best.Accelerator, best.Replicas
+	}
+	if moves > 8 { // without holding, more than a hundred
+		t.Errorf("%d moves in a day", moves)
+	}
+}
+
+func TestStaysAfterAMove(t *testing.T) {
+	d := stability.Damping{ScaleInHoldDown: 100, MinimalGain: 0.1}
+	current, memory := stability.Current{Accelerator: "A", Replicas: 10}, stability.Memory{}
+	at := map[float64]string{}
+	for i, other := range []int{5, 20, 20, 20, 20} { // B costs half, then twice as much
+		now := 100 + 60*float64(i)
+		options, next := d.Shape(now, current, []solver.Candidate{on("A", 10), on("B", other)}, memory)
+		best := cheapest(options)
+		memory, current = next, stability.Current{Accelerator: best.Accelerator, Replicas: best.Replicas}
+		at[now] = best.Accelerator
+	}
+	// It moved between 100 and 160 s, and stays for two hold-downs.
+	if diff := cmp.Diff(map[float64]string{100: "B", 160: "B", 220: "B", 280: "B", 340: "B"}, at); diff != "" {
+		t.Error(diff)
 	}
 }

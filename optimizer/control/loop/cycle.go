@@ -72,6 +72,8 @@ func (c *cycle) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.stages.StartUp, c.stages.Window = startUp(c.optimizer, readings.Pods), readings.Window.Seconds()
+	c.stages.Horizon = interval(c.optimizer).Seconds() + c.stages.StartUp
 	o := observe.Observe(readings)
 	c.state.Learned = latest(c.state.Learned, learnedOf(readings.Resources.Models))
 	if last := c.optimizer.Status.LastCycle; c.state.Pools == nil && last != nil {

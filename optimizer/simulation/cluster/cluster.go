@@ -144,7 +144,7 @@ func (c *Cluster) newServer(config *Server, number uint64) (*server, error) {
 		return nil, err
 	}
 	s := &server{Server: *config}
-	s.serving, err = serving.NewServer(balancer, serving.RecordOptions{Targets: config.Targets, Window: c.config.Times.Window, Keep: math.MaxInt32, Timeout: c.config.Times.Timeout})
+	s.serving, err = serving.NewServer(balancer, serving.RecordOptions{Targets: config.Targets, Window: c.config.Times.Window, Keep: math.MaxInt32, Timeout: c.config.Times.Timeout, Scores: c.config.Scores})
 	if err != nil {
 		return nil, err
 	}

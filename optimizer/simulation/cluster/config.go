@@ -19,6 +19,8 @@ type Config struct {
 	Faults       []Fault
 	Times        Times
 	Seed         uint64
+	// Scores tells by its arrival time whether a request is in the score; nil for all.
+	Scores func(arrivedAt float64) bool
 }
 
 // Times of the machinery, in seconds.

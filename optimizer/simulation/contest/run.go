@@ -92,7 +92,7 @@ func play(f *policy.Fleet, p cluster.Policy) (*Outcome, error) {
 // tally of what counts.
 type tally struct{ ended, both, ttft, itl int }
 
-func (t *tally) add(w *serving.Window) {
+func (t *tally) add(w *serving.Tally) {
 	t.ended += w.Completions + w.Rejected
 	t.both += w.MetBoth
 	t.ttft += w.MetTTFT
@@ -123,15 +123,12 @@ func score(f *policy.Fleet, c *cluster.Cluster) *Outcome {
 		o.TimedOut += r.Total.TimedOut
 		o.Retried += r.Total.Retried
 		o.Unfinished += r.Queued + r.Pending
+		all.add(&r.Scored)
+		classes[class].add(&r.Scored)
 		o.Latencies[name] = Latency{quantiles(r.Total.TTFT), quantiles(r.Total.ITL)}
 		for i := range r.Windows {
 			w := &r.Windows[i]
-			if !scored(f, w.Start) {
-				continue
-			}
-			all.add(w)
-			classes[class].add(w)
-			if w.Completions == 0 {
+			if !f.Scenario.Scores(w.Start) || w.Completions == 0 {
 				continue
 			}
 			windows++
@@ -184,18 +181,6 @@ func at(s serving.Summary, percentile float64) float64 {
 		return s.P90
 	}
 	return s.P99
-}
-
-func scored(f *policy.Fleet, at float64) bool {
-	if at < f.Scenario.WarmUp {
-		return false
-	}
-	for _, e := range f.Scenario.Exclude {
-		if at >= e.From && at < e.Until {
-			return false
-		}
-	}
-	return true
 }
 
 func peakReplicas(reports map[string]serving.Report) int {

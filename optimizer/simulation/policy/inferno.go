@@ -81,7 +81,8 @@ func newLoop(f *Fleet, system v1alpha1.System, interval float64) (*inferno, erro
 	if err != nil {
 		return nil, err
 	}
-	stages.Horizon = interval + f.Config.Times.StartUp
+	stages.StartUp = f.Config.Times.StartUp
+	stages.Horizon, stages.Window = interval+f.Config.Times.StartUp, f.Scenario.Loop.Window
 	p := &inferno{fleet: f, system: system, stages: stages, interval: interval}
 	p.system.Servers.Spec = slices.Clone(system.Servers.Spec)
 	p.system.Optimizer.Spec.Unlimited = false

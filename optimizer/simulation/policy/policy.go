@@ -69,6 +69,9 @@ type Fleet struct {
 	Peak map[string]Demand
 }
 
+// startSpan is the begin of a scenario for whose busiest minute the initial replicas suffice, s.
+const startSpan = 600
+
 // Demand is a load of one server.
 type Demand struct {
 	Rate, InputTokens, OutputTokens float64
@@ -95,7 +98,16 @@ func NewFleet(s *scenario.Scenario) (*Fleet, error) {
 	}
 	for i := range config.Servers {
 		server := &config.Servers[i]
-		n := max(s.Initial[server.Name], 1)
+		n := s.Initial[server.Name]
+		if n == 0 {
+			start, err := peak(server, min(s.Duration, startSpan), config.Seed+1000*uint64(i))
+			if err != nil {
+				return nil, err
+			}
+			d := f.Peak[server.Name]
+			d.Rate = start.Rate
+			n = f.Need(server.Name, f.Pins[server.Name], d)
+		}
 		server.Initial = f.order(server.Name, n)
 		for _, a := range s.Accelerators(server.Name) {
 			server.Initial.Limits[a] = s.Limits(server.Name)

@@ -65,10 +65,13 @@ func Find(name string) (*Entry, error) {
 }
 
 // static never changes.
-type static struct{ orders map[string]cluster.Order }
+type static struct {
+	fleet  *Fleet
+	orders map[string]cluster.Order
+}
 
 func newStatic(f *Fleet, s Settings) (cluster.Policy, error) {
-	p := &static{map[string]cluster.Order{}}
+	p := &static{f, map[string]cluster.Order{}}
 	for _, name := range f.Servers() {
 		need := float64(f.Need(name, f.Pins[name], f.Peak[name]))
 		p.orders[name] = f.order(name, max(int(math.Ceil(need*s["factor"]-1e-9)), 1))
@@ -76,7 +79,7 @@ func newStatic(f *Fleet, s Settings) (cluster.Policy, error) {
 	return p, nil
 }
 
-func (p *static) Interval() float64 { return 3600 }
+func (p *static) Interval() float64 { return p.fleet.Config.Times.Sync }
 func (p *static) Lag() float64      { return 0 }
 
 func (p *static) Decide(*cluster.View) (map[string]cluster.Order, error) { return p.orders, nil }

@@ -46,7 +46,8 @@ type Scenario struct {
 	Defaults simulation.Limits `json:"defaults,omitempty"`
 	Load     []Load            `json:"load"`
 	Faults   []Fault           `json:"faults,omitempty"`
-	// Initial replicas of servers, on the accelerator they are pinned to or the one cheapest for them; 1 where not given.
+	// Initial replicas of servers, on the accelerator they are pinned to or the one cheapest for them; where not given as many as the busiest
+	// minute of the first ten needs.
 	Initial map[string]int `json:"initial,omitempty"`
 	// Pinned is the accelerator of the Deployment of a server under policies that choose none; the cheapest for its load where not given.
 	Pinned map[string]string `json:"pinned,omitempty"`
@@ -96,7 +97,9 @@ type Load struct {
 	// Steps of a synthetic load.
 	Steps []Step `json:"steps,omitempty"`
 	// Ramp goes from step to step in a straight line instead.
-	Ramp  bool          `json:"ramp,omitempty"`
+	Ramp bool `json:"ramp,omitempty"`
+	// MaxCV bounds the interarrival CV of a rate-level trace; 0 for no bound. Recorded windows beside an outage have absurd ones.
+	MaxCV float64       `json:"maxCV,omitempty"`
 	Play  trace.Options `json:"play,omitempty"`
 	From  float64       `json:"from,omitempty"`
 	Until float64       `json:"until,omitempty"`
@@ -327,9 +330,22 @@ func (s *Scenario) Limits(server string) simulation.Limits {
 	return l
 }
 
+// Scores tells whether what arrives at a time is in the score.
+func (s *Scenario) Scores(at float64) bool {
+	if at < s.WarmUp {
+		return false
+	}
+	for _, e := range s.Exclude {
+		if at >= e.From && at < e.Until {
+			return false
+		}
+	}
+	return true
+}
+
 // Cluster is the configuration of the cluster, without the initial orders.
 func (s *Scenario) Cluster() (*cluster.Config, error) {
-	c := &cluster.Config{Times: s.Times, Seed: s.Seed}
+	c := &cluster.Config{Times: s.Times, Seed: s.Seed, Scores: s.Scores}
 	for _, a := range s.System.Accelerators.Spec {
 		c.Accelerators = append(c.Accelerators, cluster.Accelerator{Name: a.Name, Type: a.CardType(a.Name), Cards: a.Cards(), Price: a.Cost})
 	}
@@ -388,8 +404,16 @@ func (s *Scenario) traffic(l *Load) (cluster.Traffic, error) {
 	t := cluster.Traffic{Options: l.Play, From: l.From, Until: l.Until}
 	if l.File != "" {
 		read, err := trace.Open(filepath.Join(s.folder, l.File))
+		if err != nil {
+			return t, err
+		}
+		for i := range read.Windows {
+			if w := &read.Windows[i]; l.MaxCV > 0 {
+				w.CV = min(w.CV, l.MaxCV)
+			}
+		}
 		t.Trace = read
-		return t, err
+		return t, nil
 	}
 	t.Trace = new(trace.Trace)
 	for i, step := range l.Steps {

@@ -20,6 +20,8 @@ type RecordOptions struct {
 	Targets Targets
 	Window  float64 // width of the windows, s
 	Keep    int     // how many windows are kept, the latest ones
+	// Scores tells by its arrival time whether a request is in the score; nil for all.
+	Scores  func(arrivedAt float64) bool
 	Timeout float64 // a first token later than this, s after the arrival, comes too late for the client; 0 for never
 }
 
@@ -84,6 +86,7 @@ type Window struct {
 type Report struct {
 	Targets Targets
 	Total   Tally
+	Scored  Tally    // of the requests in the score; its arrivals, tokens and retries are not counted
 	Windows []Window // closed ones, in order of time
 
 	// The present state.
@@ -96,6 +99,7 @@ type Report struct {
 type recorder struct {
 	options  RecordOptions
 	total    tally
+	scored   tally
 	open     tally // of the window in progress
 	closed   []Window
 	count    int // windows closed so far
@@ -103,7 +107,7 @@ type recorder struct {
 }
 
 func newRecorder(options RecordOptions) *recorder {
-	return &recorder{options: options, total: newTally(), open: newTally(), replicas: map[string]int{}}
+	return &recorder{options: options, total: newTally(), scored: newTally(), open: newTally(), replicas: map[string]int{}}
 }
 
 // tally is a Tally in the making.
@@ -157,6 +161,9 @@ func (r *recorder) completed(c simulation.Completion) {
 	for _, t := range r.tallies() {
 		t.complete(c, r.options.Targets, r.options.Timeout)
 	}
+	if r.options.scores(c.ArrivedAt) {
+		r.scored.complete(c, r.options.Targets, r.options.Timeout)
+	}
 }
 
 func (r *recorder) retried(requests int) {
@@ -165,7 +172,12 @@ func (r *recorder) retried(requests int) {
 	}
 }
 
-func (r *recorder) rejected() {
+func (o *RecordOptions) scores(arrivedAt float64) bool { return o.Scores == nil || o.Scores(arrivedAt) }
+
+func (r *recorder) rejected(arrivedAt float64) {
+	if r.options.scores(arrivedAt) {
+		r.scored.Rejected++
+	}
 	for _, t := range r.tallies() {
 		t.Rejected++
 	}
@@ -201,7 +213,7 @@ func (r *recorder) closeWindow(queued, pending int) {
 // report shares the closed windows with the recorder: those are never changed.
 func (r *recorder) report(queued, pending int) Report {
 	return Report{
-		Targets: r.options.Targets, Total: r.total.finish(), Windows: r.closed[:len(r.closed):len(r.closed)],
+		Targets: r.options.Targets, Total: r.total.finish(), Scored: r.scored.finish(), Windows: r.closed[:len(r.closed):len(r.closed)],
 		Queued: queued, Pending: pending, Replicas: maps.Clone(r.replicas),
 	}
 }

@@ -151,7 +151,7 @@ func (s *Server) dispatch(at float64, request simulation.Request) {
 	err := s.routed[s.balancer.Pick(s.pending)].engine.Submit(at, request)
 	switch {
 	case errors.Is(err, simulation.ErrTooLong):
-		s.recorder.rejected()
+		s.recorder.rejected(request.ArrivedAt)
 	case err != nil:
 		panic(fmt.Sprintf("serving: %v", err)) // Arrive and trace give well-formed requests only
 	}

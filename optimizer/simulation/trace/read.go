@@ -23,7 +23,7 @@ const (
 	// service that busy, and no stream of requests that bursty.
 	maxTokens = 100_000_000
 	maxRate   = 1e6
-	maxCV     = 100
+	maxCV     = 1000
 	maxTime   = 1e12
 )
 

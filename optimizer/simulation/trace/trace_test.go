@@ -75,7 +75,7 @@ func TestReadFaults(t *testing.T) {
 		{"every line", r + "1,1,1\n-1,1,1\n2,1\n2,,1\n", []string{`f.csv:3: seconds: "-1", want a number at least 1`, `f.csv:4: "2,1", want 3 fields`, `f.csv:5: input_tokens: ""`}},
 		{"order", r + "5,1,1\n4,1,1\n", []string{`f.csv:3: seconds: "4", want a number at least 5`}},
 		{"not a number", r + "NaN,1,1\nInf,1,1\n", []string{`f.csv:2: seconds: "NaN"`, `f.csv:3: seconds: "Inf"`}},
-		{"windows", w + "0,-1,0,x,200\n", []string{`request_rate_per_s: "-1"`, `input_tokens_mean: "0", want a number above 0`, `output_tokens_mean: "x"`, `interarrival_cv: "200", want a number at least 0 and at most 100`}},
+		{"windows", w + "0,-1,0,x,2000\n", []string{`request_rate_per_s: "-1"`, `input_tokens_mean: "0", want a number above 0`, `output_tokens_mean: "x"`, `interarrival_cv: "2000", want a number at least 0 and at most 1000`}},
 		{"window twice", w + "0,1,1,1,1\n0,1,1,1,1\n", []string{`f.csv:3: seconds: "0", want a number above 0`}},
 		{"quotes", r + "1,\"1,1\n", []string{`f.csv: parse error on line 2`}},
 		{"many", r + strings.Repeat("x,1,1\n", 1000), []string{`f.csv:2:`, `f.csv:21:`, `more than`}},

@@ -1,0 +1,69 @@
+package control
+
+import (
+	"cmp"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// Pending are replicas of a server that start on an accelerator.
+type Pending struct {
+	// Starting replicas, and those ready beside them.
+	Starting int `json:"starting"`
+	Ready    int `json:"ready"`
+	// Since when none of them has become ready, seconds since the Unix epoch.
+	Since float64 `json:"since"`
+}
+
+const (
+	// pendingStartUps is how many start-up times a replica may take before it is no longer counted on.
+	pendingStartUps = 3
+	// pendingDeadline is the same where the start-up time is not known, in seconds.
+	pendingDeadline = 900
+)
+
+// pendingOf updates what is pending by an observation. The clock of an accelerator starts again whenever a replica on it becomes ready.
+func pendingOf(o *v1alpha1.Observation, before map[string]Pending, now float64) map[string]Pending {
+	if o == nil {
+		return before
+	}
+	var after map[string]Pending
+	for _, part := range o.Parts {
+		if part.Accelerator == "" {
+			continue // it has no node, and holds nothing that others could serve on
+		}
+		if after == nil {
+			after = map[string]Pending{}
+		}
+		p := after[part.Accelerator]
+		p.Starting += part.Starting
+		p.Ready += part.Ready
+		after[part.Accelerator] = p
+	}
+	for a, p := range after {
+		if p.Starting == 0 {
+			delete(after, a)
+			continue
+		}
+		p.Since = now
+		if old, known := before[a]; known && p.Ready <= old.Ready {
+			p.Since = old.Since
+		}
+		after[a] = p
+	}
+	return after
+}
+
+// late are the replicas by accelerator that have been starting for too long. They hold what they hold, but the plan goes on without them.
+func (st *Stages) late(pending map[string]Pending, now float64) map[string]int {
+	var late map[string]int
+	for a, p := range pending {
+		if now-p.Since > cmp.Or(pendingStartUps*st.StartUp, pendingDeadline) {
+			if late == nil {
+				late = map[string]int{}
+			}
+			late[a] = p.Starting
+		}
+	}
+	return late
+}

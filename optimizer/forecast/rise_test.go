@@ -1,0 +1,98 @@
+package forecast_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/llm-inferno/inferno/optimizer/forecast"
+)
+
+func recent(rates ...float64) []forecast.Sample {
+	var s []forecast.Sample
+	for i, r := range rates {
+		s = forecast.Recent(s, forecast.Sample{Time: 30 * float64(i), Rate: r})
+	}
+	return s
+}
+
+func TestRise(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		rates []float64
+		want  float64
+	}{
+		{"steady", []float64{10, 10, 10, 10}, 10},
+		{"noise", []float64{10, 10.5, 9.8, 10.6}, 10.6},
+		{"falling", []float64{20, 15, 10, 5}, 5},
+		{"a ramp of 0.1/s, 120 s and half a minute ahead", []float64{10, 13, 16, 19}, 19 + 0.1*150},
+		{"a flash crowd is not extrapolated beyond twice itself", []float64{10, 10, 25, 40}, 80},
+		{"only the last minutes count", []float64{1, 1, 1, 1, 10, 13, 16, 19}, 19 + 0.1*150},
+		{"two samples tell nothing", []float64{1, 100}, 100},
+		{"nothing", []float64{0, 0, 0, 0}, 0},
+	} {
+		if got := forecast.Rise(recent(c.rates...), 60, 120); math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+	if got := forecast.Rise(nil, 60, 120); !math.IsNaN(got) {
+		t.Errorf("from nothing %v", got)
+	}
+}
+
+func TestRiseIsSilentAtConstantLoad(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, rate := range []float64{0.5, 5, 50} {
+		rises, n := 0, 20000
+		var s []forecast.Sample
+		for i := range n {
+			// Poisson counts of a minute, bursty by a variance of twice the mean.
+			x := rate + math.Sqrt(2*rate/60)*r.NormFloat64()
+			s = forecast.Recent(s, forecast.Sample{Time: 30 * float64(i), Rate: math.Max(x, 0)})
+			if forecast.Rise(s, 60, 150) > s[len(s)-1].Rate {
+				rises++
+			}
+		}
+		if share := float64(rises) / float64(n); share > 0.001 {
+			t.Errorf("%v requests/s: a rise in %.2f %% of the windows", rate, 100*share)
+		}
+	}
+}
+
+func TestRecentIsBoundedAndUntouched(t *testing.T) {
+	var s []forecast.Sample
+	for i := range 100 {
+		before := append([]forecast.Sample(nil), s...)
+		next := forecast.Recent(s, forecast.Sample{Time: float64(i), Rate: 1})
+		for k := range before {
+			if before[k] != s[k] {
+				t.Fatal("the given samples changed")
+			}
+		}
+		if s = next; len(s) > 10 {
+			t.Fatalf("%d samples", len(s))
+		}
+	}
+	if got := forecast.Recent(s, forecast.Sample{Time: 5, Rate: 1}); len(got) != len(s) {
+		t.Error("a sample from the past was taken")
+	}
+}
+
+func TestLevel(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		rates []float64
+		want  float64
+	}{
+		{"one sample", []float64{7}, 7},
+		{"noise is averaged out", []float64{10, 10.8, 9.6, 10.2, 9.4}, 10},
+		{"a step is followed at once", []float64{10, 10, 10, 10, 20}, 20},
+		{"and so is a fall", []float64{10, 10, 10, 10, 4}, 4},
+		{"nothing", []float64{0, 0, 0}, 0},
+		{"from nothing", []float64{0, 0, 5}, 5},
+	} {
+		if got := forecast.Level(recent(c.rates...), 60); math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
