@@ -7,7 +7,7 @@ import (
 )
 
 // saturate gives what is left to the servers that are of the scope and not served, by the problem's saturation policy. Servers take their
-// turns by priority, then regret, then name; each is tried on its candidates in the order of value.
+// turns by priority, then in the order in which they ran out of candidates; each is tried on its candidates in the order of value.
 //
 //   - None: nothing.
 //   - PriorityExhaustive: each in turn takes all the replicas that fit.
@@ -19,7 +19,7 @@ func (d *draft) saturate(servers []Server, scope func(*Server) bool) bool {
 	if d.p.SaturationPolicy == "" || d.p.SaturationPolicy == v1alpha1.SaturationNone {
 		return false
 	}
-	waiting := turns(d.p, rankSome(d.p, func(i int) bool { return d.choices[i].Candidate < 0 && scope(&servers[i]) }))
+	waiting := d.exhausted(rankSome(d.p, func(i int) bool { return d.choices[i].Candidate < 0 && scope(&servers[i]) }))
 	switch d.p.SaturationPolicy {
 	case v1alpha1.SaturationPriorityExhaustive:
 		for i := range waiting {
@@ -33,6 +33,22 @@ func (d *draft) saturate(servers []Server, scope func(*Server) bool) bool {
 		d.roundRobin(waiting)
 	}
 	return slices.ContainsFunc(waiting, func(r ranked) bool { return d.choices[r.server].Candidate >= 0 })
+}
+
+// exhausted puts servers in the order in which they run out of candidates when they take turns by priority, then regret, and none fits.
+func (d *draft) exhausted(servers []ranked) []ranked {
+	waiting := turns(d.p, servers)
+	q := newQueue(waiting, func(a, b turn) int { return byRegret(d.p, a.server, b.server, a.at, b.at) })
+	order := make([]ranked, 0, len(waiting))
+	for q.Len() > 0 {
+		t := q.pop()
+		if t.at++; t.at < len(t.server.candidates) {
+			q.push(t)
+		} else {
+			order = append(order, *t.server)
+		}
+	}
+	return order
 }
 
 // exhaust gives the server as many replicas as fit, of the first candidate of which any fits.
