@@ -68,6 +68,9 @@ bench: deps ## Run the benchmarks: ratios against a reference in the same run
 .PHONY: bench-now
 bench-now:
 	$(GO) test $(GOTAGS) -run='^$$' -bench=. -benchmem ./optimizer/...
+	@echo "quotas through 100 random runs of concurrent binds, failing nodes and restarts: any pod too many fails"
+	$(GO) test $(GOTAGS) ./plugins/inferno -run=TestQuotaHoldsThroughDisorder -disorder-runs=100
+	$(GO) test $(GOTAGS) -run='^$$' -bench=. -benchtime=1x -timeout=30m ./plugins/inferno
 
 .PHONY: accuracy
 accuracy: ## Measure the accuracy of laws and queueing models again, and write the tables of docs/models.md

@@ -2,6 +2,7 @@ package inferno
 
 import (
 	"context"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
@@ -19,7 +20,29 @@ func (p *Plugin) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, node
 	return nil
 }
 
-// optionOn a node: the accelerator the pod takes there.
-func (c *cycle) optionOn(node fwk.NodeInfo) (option, bool) {
-	return c.decision.best(c.kinds.Names(node.Node().Labels))
+// optionOn a node: the accelerator the pod takes there. Nodes with the same label have the same names, and so the same option.
+func (c *cycle) optionOn(node fwk.NodeInfo) (*option, bool) {
+	names := c.kinds.Names(node.Node().Labels)
+	if len(names) == 0 {
+		return nil, false
+	}
+	var known []choice
+	if p := c.choices.Load(); p != nil {
+		known = *p
+	}
+	for i := range known {
+		if known[i].names == &names[0] {
+			return known[i].option, known[i].option != nil
+		}
+	}
+	var chosen *option
+	if o, ok := c.decision.best(names); ok {
+		chosen = &o
+	}
+	if len(known) < mostChoices {
+		// Of two that note something at once one is lost, and noted again by the next.
+		next := append(slices.Clip(known), choice{&names[0], chosen})
+		c.choices.Store(&next)
+	}
+	return chosen, chosen != nil
 }

@@ -44,7 +44,7 @@ import (
 // world is a cluster without an API server: pods, nodes and custom resources live in memory, and kube-scheduler itself works on them
 // through its informers and its client. It outlives schedulers, so that they can be restarted.
 type world struct {
-	t *testing.T
+	t testing.TB
 
 	mu   sync.Mutex
 	pods map[string]*v1.Pod
@@ -60,7 +60,7 @@ type world struct {
 	registry metrics.KubeRegistry
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	schedulermetrics.Register()
 	return &world{
 		t: t, pods: map[string]*v1.Pod{},
@@ -267,6 +267,15 @@ func withArgs(args string) setup {
 // withoutBind leaves binding to the default binder.
 func withoutBind(p *schedulerconfig.KubeSchedulerProfile) {
 	p.Plugins.Bind = schedulerconfig.PluginSet{}
+}
+
+// withoutPlugin is the stock profile.
+func withoutPlugin(p *schedulerconfig.KubeSchedulerProfile) {
+	ours := func(e schedulerconfig.Plugin) bool { return e.Name == Name }
+	for _, set := range []*schedulerconfig.PluginSet{&p.Plugins.MultiPoint, &p.Plugins.Bind, &p.Plugins.Filter} {
+		set.Enabled = slices.DeleteFunc(slices.Clone(set.Enabled), ours)
+	}
+	p.PluginConfig = slices.DeleteFunc(slices.Clone(p.PluginConfig), func(c schedulerconfig.PluginConfig) bool { return c.Name == Name })
 }
 
 // start kube-scheduler with the plugin, configured by a sample. It runs until stop.

@@ -2,6 +2,7 @@ package inferno
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -18,7 +19,11 @@ import (
 
 // These tests run kube-scheduler itself, queue and binding cycles included.
 
-const secondScheduler = "second-scheduler.yaml"
+// The samples of both roles.
+const (
+	secondScheduler  = "second-scheduler.yaml"
+	defaultScheduler = "default-scheduler.yaml"
+)
 
 func several(n int, rev string) []*v1.Pod {
 	pods := make([]*v1.Pod, n)
@@ -93,6 +98,29 @@ var cmpEmptyMaps = cmp.Transformer("empty", func(m map[string]string) map[string
 	}
 	return m
 })
+
+// In place of the default scheduler the plugin places pods of servers by the plan and leaves all others to the rest of the profile.
+func TestInPlaceOfTheDefaultScheduler(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 8), node("l40s-1", "l40s", 8), node("plain-1", "", 0))
+	w.addAccelerators("h100", "l40s")
+	w.setPlan(part("h100", 2), part("l40s", 3))
+	w.start(defaultScheduler)
+	pods := several(6, "r1")
+	for _, p := range pods {
+		p.Spec.SchedulerName = v1.DefaultSchedulerName
+	}
+	w.addPods(pods...)
+	w.awaitPlaced("the plan, and one that waits", map[string]int{"h100": 2, "l40s": 3, "": 1})
+	stranger := pod("stranger", "r1")
+	stranger.Labels, stranger.OwnerReferences = nil, nil
+	stranger.Spec.SchedulerName, stranger.Spec.Containers[0].Resources = v1.DefaultSchedulerName, v1.ResourceRequirements{}
+	w.addPods(stranger)
+	w.await("the stranger to be placed", func(pods map[string]*v1.Pod) bool { return pods["stranger"].Spec.NodeName != "" })
+	if a := w.snapshot()["stranger"].Annotations; len(a) > 0 {
+		t.Errorf("the stranger was annotated with %v", a)
+	}
+}
 
 func TestRolloutSurgesBesideTheOldRevision(t *testing.T) {
 	w := newWorld(t)
@@ -288,8 +316,11 @@ func TestBurstNeverOvershoots(t *testing.T) {
 	w.awaitPlaced("exactly the plan", map[string]int{"h100": 200, "a100": 150, "l40s": 7, "": 643})
 }
 
+// disorderRuns is few for every day and a hundred in make bench.
+var disorderRuns = flag.Uint64("disorder-runs", 8, "random runs of the test that quotas hold through concurrent binds, failures of nodes and restarts")
+
 func TestQuotaHoldsThroughDisorder(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range *disorderRuns {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 7))

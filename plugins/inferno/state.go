@@ -1,6 +1,8 @@
 package inferno
 
 import (
+	"sync/atomic"
+
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -14,13 +16,23 @@ const (
 	placementKey fwk.StateKey = Name + "/placement"
 )
 
-// cycle is what PreFilter found out: the plan is read once for all nodes. It never changes.
+// mostChoices bounds what a cycle remembers: there are few products in a fleet.
+const mostChoices = 16
+
+// choice is the option, or none, on nodes that carry these names, known by where they are kept.
+type choice struct {
+	names  *string
+	option *option
+}
+
+// cycle is what PreFilter found out: the plan is read once for all nodes. It never changes, but for what it remembers of its own answers.
 type cycle struct {
 	server   types.NamespacedName
 	kinds    *catalogue.Classifier
 	decision decision
 	// cards that the pod requests, by resource name.
-	cards map[string]int64
+	cards   map[string]int64
+	choices atomic.Pointer[[]choice]
 }
 
 // Clone returns the same cycle: it never changes.
