@@ -27,6 +27,8 @@ type candidate struct {
 	replica queueing.Replica
 	// parts are what a split was made of, in the order of Parts; nil where there is one accelerator.
 	parts []*candidate
+	// trim is the logarithm of a factor on the rate, from measured attainment.
+	trim float64
 	// late are the replicas among them that should have been ready and are not: they are not counted on.
 	late int
 	// fault says why the candidate does not meet the targets; nil where it does.
@@ -71,14 +73,14 @@ type demand struct {
 
 // candidates of one server, one for each accelerator the model has data for, in order of the accelerators' names. A server that needs no
 // replica has one candidate without an accelerator.
-func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int, budgets map[string]Budget, late map[string]int, change *solver.Change) []*candidate {
+func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[string]int, m *ServerState, late map[string]int, change *solver.Change) []*candidate {
 	if d.rate == 0 || d.out == 0 {
-		return idleCandidates(s, a, d, present, budgets)
+		return idleCandidates(s, a, d, present, m.Budgets)
 	}
 	list := make([]*candidate, 0, len(a.pairs))
 	for _, p := range a.pairs {
-		c := newCandidate(p, limits(s, p, d.out, budgets[p.perf.Acc].Tokens))
-		c.demand, c.late = a.targets.Demand(d.rate, d.out), late[c.Accelerator]
+		c := newCandidate(p, limits(s, p, d.out, m.Budgets[p.perf.Acc].Tokens))
+		c.demand, c.late, c.trim = a.targets.Demand(d.rate, d.out), late[c.Accelerator], m.Trims[c.Accelerator]
 		if c.fault = allowed(s, p, present); c.fault == nil {
 			c.fault = st.size(c, s, a.targets, requests(d))
 			st.keepRunning(c, s, a, d, change)
@@ -162,6 +164,7 @@ func (st *Stages) size(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, 
 	if !(rate > 0) {
 		return fmt.Errorf("a replica sustains no load")
 	}
+	rate = c.trimmed(rate)
 	c.rate = rate
 	need := sizing.Replicas(c.demand, rate, s.MinNumReplicas)
 	c.late = min(c.late, need)
@@ -222,7 +225,7 @@ func (c *candidate) report(server string, priority int) v1alpha1.Candidate {
 	r := v1alpha1.Candidate{
 		Server: server, Accelerator: c.Accelerator, Type: c.Type, Priority: priority, NumReplicas: c.Replicas, Units: c.Units(),
 		MaxBatch: c.limits.MaxBatch, MaxBatchedTokens: c.limits.MaxBatchedTokens, Cost: c.Cost, Value: c.Value,
-		ITL: v1alpha1.Milliseconds(itl), TTFT: v1alpha1.Milliseconds(ttft), RatePerReplica: v1alpha1.PerMinute(c.rate), Feasible: c.fault == nil,
+		ITL: v1alpha1.Milliseconds(itl), TTFT: v1alpha1.Milliseconds(ttft), RatePerReplica: v1alpha1.PerMinute(c.rate), Trim: math.Expm1(c.trim), Feasible: c.fault == nil,
 		Parts: c.allocationParts(c.Parts),
 	}
 	if c.fault != nil {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
-	"github.com/llm-inferno/inferno/optimizer/sizing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 	"github.com/llm-inferno/inferno/optimizer/stability"
 )
@@ -154,9 +153,11 @@ func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, no
 	if rate > 0 || len(w.memory.History) > 1 {
 		w.demand.rate = st.Forecaster.Forecast(w.memory.History, st.Horizon).Upper
 	}
-	if rise := forecast.Rise(w.memory.Recent, st.window(), st.Horizon); rise > rate {
+	rise := forecast.Rise(w.memory.Recent, st.window(), st.Horizon)
+	if rise > rate {
 		w.demand.rate = max(w.demand.rate, rise)
 	}
+	w.memory.Trims = trim(w.memory.Trims, w, !(rise > rate))
 	if w.demand.rate > 0 {
 		w.demand.rate += backlog(s.Observation) / max(st.Horizon, minBacklogTime)
 	}
@@ -219,7 +220,7 @@ func (w *work) hold(why Verdict) {
 func (st *Stages) sizeServer(w *work, o *v1alpha1.OptimizerEntry, change *solver.Change, now float64) {
 	w.memory.Budgets = st.budgets(w, now)
 	w.memory.Pending = pendingOf(w.entry.Observation, w.memory.Pending, now)
-	w.candidates = st.candidates(w.entry, w.asked, w.demand, w.present, w.memory.Budgets, st.late(w.memory.Pending, now), change)
+	w.candidates = st.candidates(w.entry, w.asked, w.demand, w.present, &w.memory, st.late(w.memory.Pending, now), change)
 	var capped []*candidate
 	for _, c := range w.candidates {
 		switch {
@@ -254,7 +255,7 @@ func (st *Stages) stabilise(w *work, now float64) {
 	w.current.Needed = func(accelerator string, factor float64) int {
 		for _, c := range w.feasible {
 			if c.Accelerator == accelerator && c.rate > 0 && len(c.parts) == 0 {
-				return sizing.Replicas(factor*c.demand, c.rate, w.entry.MinNumReplicas) + c.late
+				return c.needed(factor, w.entry.MinNumReplicas)
 			}
 		}
 		return 0

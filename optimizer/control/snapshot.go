@@ -44,6 +44,8 @@ type ServerState struct {
 	Recent []forecast.Sample `json:"recent,omitempty"`
 	// Stability is the stabiliser's memory.
 	Stability stability.Memory `json:"stability,omitempty"`
+	// Trims by accelerator, logarithms of factors on the rate that a replica is taken to sustain.
+	Trims map[string]float64 `json:"trims,omitempty"`
 	// Pending replicas by accelerator.
 	Pending map[string]Pending `json:"pending,omitempty"`
 	// Budgets that were chosen, by accelerator.

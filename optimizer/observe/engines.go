@@ -114,6 +114,7 @@ func vllm() engine {
 	e = e.latency(itlSum, itlCount, itlDistribution, "vllm:time_per_output_token_seconds", "to 0.12")
 	e = e.lengths(promptTokens, promptRequests, promptDistribution, "vllm:request_prompt_tokens", "")
 	e = e.lengths(generationTokens, generationRequests, generationDistribution, "vllm:request_generation_tokens", "")
+	e.distributions[requestITLDistribution] = []query{buckets("vllm:request_time_per_output_token_seconds", "$window", "from 0.8")}
 	e.values[completions] = []query{rate("vllm:request_success_total", "")}
 	e.values[admissions] = []query{rate("vllm:time_to_first_token_seconds_count", "")}
 	e.values[preemptions] = []query{rate("vllm:num_preemptions_total", "")}

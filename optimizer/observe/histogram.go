@@ -97,3 +97,25 @@ func (h histogram) sd(mean float64) float64 {
 	}
 	return math.NaN()
 }
+
+// clearCut is the largest share of a histogram that may lie in the same cell as a bound for the share within the bound to be known.
+const clearCut = 0.005
+
+// within is the share that does not exceed a bound, at least; NaN where the buckets do not tell, because more than a trace lies in the cell that
+// the bound is in, or nothing was counted.
+func (h histogram) within(bound float64) float64 {
+	below, beside, total := 0.0, 0.0, 0.0
+	for _, c := range h.cells() {
+		total += c.count
+		switch {
+		case c.high <= bound:
+			below += c.count
+		case c.low < bound:
+			beside += c.count
+		}
+	}
+	if !(total > 0) || beside > clearCut*total {
+		return math.NaN()
+	}
+	return below / total
+}

@@ -53,6 +53,8 @@ type Simulated struct {
 	Parts              []v1alpha1.ObservedPart
 	Ready              []MeasuredPod
 	Departed           []*Measurements
+	// Attainment is the share of requests within both targets, NaN where there were none.
+	Attainment float64
 }
 
 // Fill writes into the entry what Observe would have written for a server that measures the same.
@@ -89,6 +91,7 @@ func (s *Simulated) Fill(e *v1alpha1.ServerEntry) {
 	}
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
 	e.Observation.Groups = s.groups()
+	e.Observation.Attainment = pointer(s.Attainment)
 	e.CurrentAlloc = specification.Current(&st)
 }
 

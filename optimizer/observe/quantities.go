@@ -45,7 +45,8 @@ const (
 	itlDistribution
 	promptDistribution // over the long window, as is the next
 	generationDistribution
-	distributions // how many there are
+	requestITLDistribution // mean time between tokens of a request, over requests
+	distributions          // how many there are
 )
 
 // PodMetrics are the measurements of one pod. A NaN, and a nil histogram, was not measured.

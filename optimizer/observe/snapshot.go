@@ -139,6 +139,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	}
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
 	e.Observation.Groups = r.groups(v, pods)
+	e.Observation.Attainment = pointer(r.attainment(pods, targetOf(system, e)))
 	e.CurrentAlloc = specification.Current(&st)
 	return st
 }
@@ -193,4 +194,41 @@ func costPerReplica(s *v1alpha1.System, model, accelerator string) float64 {
 		}
 	}
 	return 0
+}
+
+// targetOf a server; nil where its class has none for its model.
+func targetOf(s *v1alpha1.System, e *v1alpha1.ServerEntry) *v1alpha1.ModelTarget {
+	for i := range s.ServiceClasses.Spec {
+		c := &s.ServiceClasses.Spec[i]
+		for k := range c.ModelTargets {
+			if c.Name == e.Class && c.ModelTargets[k].Model == e.Model {
+				return &c.ModelTargets[k]
+			}
+		}
+	}
+	return nil
+}
+
+// attainment is the share of requests that met both targets, as far as the buckets of the pods' histograms tell: at least, for who missed both
+// counts twice. NaN where they do not tell.
+func (r *Readings) attainment(pods []*corev1.Pod, t *v1alpha1.ModelTarget) float64 {
+	if t == nil || t.Percentile == 0 {
+		return math.NaN()
+	}
+	var measured []*PodMetrics
+	for _, p := range pods {
+		if m := r.Metrics[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}]; m != nil {
+			measured = append(measured, m)
+		}
+	}
+	share := 1.0
+	for _, l := range []struct {
+		target float64
+		d      distribution
+	}{{t.TTFT, ttftDistribution}, {t.ITL, requestITLDistribution}} {
+		if l.target > 0 {
+			share -= 1 - together(measured, l.d).within(v1alpha1.Seconds(l.target))
+		}
+	}
+	return max(share, 0)
 }

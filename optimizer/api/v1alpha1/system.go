@@ -89,6 +89,8 @@ type Observation struct {
 	Waiting *float64 `json:"waiting,omitempty"`
 	// KVUsage is the used share of the KV cache, 0 to 1, mean over replicas.
 	KVUsage *float64 `json:"kvUsage,omitempty"`
+	// Attainment is the share of requests that met both targets over the window, 0 to 1.
+	Attainment *float64 `json:"attainment,omitempty"`
 	// Parts are the pods of the server by accelerator, with the limits they were started with.
 	Parts []ObservedPart `json:"parts,omitempty"`
 	// Groups are the measurements of its replicas, those that are alike together.
@@ -386,7 +388,9 @@ type Candidate struct {
 	Parts []AllocationPart `json:"parts,omitempty"`
 	// RatePerReplica is the highest rate at which a replica meets the targets, in requests per minute.
 	RatePerReplica float64 `json:"ratePerReplica,omitempty"`
-	Feasible       bool    `json:"feasible"`
+	// Trim is the factor on that rate which measured attainment asks for, less 1; absent where there is none. A large one means a bad model.
+	Trim     float64 `json:"trim,omitempty"`
+	Feasible bool    `json:"feasible"`
 	// Reason why the candidate is infeasible, empty where it is feasible.
 	Reason string `json:"reason,omitempty"`
 }

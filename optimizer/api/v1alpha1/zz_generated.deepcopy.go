@@ -855,6 +855,11 @@ func (in *Observation) DeepCopyInto(out *Observation) {
 		*out = new(float64)
 		**out = **in
 	}
+	if in.Attainment != nil {
+		in, out := &in.Attainment, &out.Attainment
+		*out = new(float64)
+		**out = **in
+	}
 	if in.Parts != nil {
 		in, out := &in.Parts, &out.Parts
 		*out = make([]ObservedPart, len(*in))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -120,6 +121,12 @@ func (c *cycle) finish(o *observe.Observation, d *control.Decision) {
 	c.metrics.capacity.Reset()
 	for t, capacity := range o.Capacity {
 		c.metrics.capacity.WithLabelValues(t).Set(float64(capacity.Available))
+	}
+	c.metrics.trims.Reset()
+	for server, s := range d.State.Servers {
+		for accelerator, trim := range s.Trims {
+			c.metrics.trims.WithLabelValues(server, accelerator).Set(math.Exp(trim))
+		}
 	}
 	c.metrics.prices.Reset()
 	for t, price := range d.Plan.Solver.Prices {

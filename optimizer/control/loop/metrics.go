@@ -16,6 +16,7 @@ type metrics struct {
 	arrivals   *prometheus.GaugeVec
 	capacity   *prometheus.GaugeVec
 	prices     *prometheus.GaugeVec
+	trims      *prometheus.GaugeVec
 	conditions *prometheus.GaugeVec
 	// what was learned, by model and accelerator
 	observations *prometheus.GaugeVec
@@ -52,6 +53,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "inferno_accelerator_shadow_price_cents_per_hour",
 			Help: "What one card more of a type would save, in cents per hour, by the plan of the last cycle; 0 where there is enough.",
 		}, []string{"type"}),
+		trims: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "inferno_server_trim_ratio",
+			Help: "Factor on the rate that a replica is taken to sustain, from measured attainment, by server and accelerator; far from 1 means a bad model.",
+		}, []string{"server", "accelerator"}),
 		conditions: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "inferno_server_condition", Help: "1 where the condition of the server is True, 0 where it is not.",
 		}, []string{"namespace", "server", "condition"}),
@@ -73,7 +78,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Name: "inferno_learning_since_timestamp_seconds", Help: "Time of the first observation that was learned from, in seconds since 1970.",
 	}, pair)
 	r.MustRegister(m.observations, m.rejected, m.errors, m.unreliable, m.since)
-	r.MustRegister(m.cycles, m.stages, m.cost, m.desired, m.ready, m.arrivals, m.capacity, m.prices, m.conditions)
+	r.MustRegister(m.cycles, m.stages, m.cost, m.desired, m.ready, m.arrivals, m.capacity, m.prices, m.trims, m.conditions)
 	return m
 }
 

@@ -196,7 +196,20 @@ func (p *inferno) observe(s *cluster.ServerView, at float64, now time.Time, e *v
 			seen.Departed = append(seen.Departed, m)
 		}
 	}
+	seen.Attainment = attainment(s, at, window)
 	seen.Fill(e)
+}
+
+// attainment is the share of requests that met both targets, by the buckets of two histograms: who missed both counts twice.
+func attainment(s *cluster.ServerView, at, window float64) float64 {
+	var first, met, done, fast float64
+	for i := range s.Pods {
+		for q, sum := range map[cluster.Quantity]*float64{cluster.TTFTCount: &first, cluster.TTFTMet: &met, cluster.Completions: &done, cluster.ITLMet: &fast} {
+			x, _ := s.Pods[i].Series.Rate(q, at, window)
+			*sum += x
+		}
+	}
+	return max(met/first+fast/done-1, 0)
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
