@@ -71,6 +71,8 @@ bench-now:
 	@echo "quotas through 100 random runs of concurrent binds, failing nodes and restarts: any pod too many fails"
 	$(GO) test $(GOTAGS) ./plugins/inferno -run=TestQuotaHoldsThroughDisorder -disorder-runs=100
 	$(GO) test $(GOTAGS) -run='^$$' -bench=. -benchtime=1x -timeout=30m ./plugins/inferno
+	@echo "measuring the solvers (some minutes)"
+	$(GO) run $(GOTAGS) ./test/plans
 
 .PHONY: accuracy
 accuracy: ## Measure the accuracy of laws and queueing models again, and write the tables of docs/models.md
