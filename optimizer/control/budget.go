@@ -60,7 +60,7 @@ func (b Budget) stands(now float64, d demand) bool {
 // chooseBudget is the budget with the highest rate within the targets, or the one there was where that gains too little. Where no budget meets
 // the targets it is the engines' default.
 func chooseBudget(model queueing.Model, w *work, p *pair, last int) int {
-	l := limits(w.entry, p, w.demand.out, 0)
+	l := limits(w.entry, p, w.demand, 0)
 	best, err := sizing.Choose(model, p.law, requests(w.demand), l, w.asked.targets, sizing.Free{Budget: true})
 	if err != nil {
 		return queueing.DefaultMaxBatchedTokens

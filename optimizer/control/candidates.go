@@ -79,7 +79,7 @@ func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present
 	}
 	list := make([]*candidate, 0, len(a.pairs))
 	for _, p := range a.pairs {
-		c := newCandidate(p, limits(s, p, d.out, m.Budgets[p.perf.Acc].Tokens))
+		c := newCandidate(p, limits(s, p, d, m.Budgets[p.perf.Acc].Tokens))
 		c.demand, c.late, c.trim = a.targets.Demand(d.rate, d.out), late[c.Accelerator], m.Trims[c.Accelerator]
 		if c.fault = allowed(s, p, present); c.fault == nil {
 			c.fault = st.size(c, s, a.targets, requests(d))
@@ -133,19 +133,23 @@ func lastBatch(s *v1alpha1.ServerEntry, accelerator string) int {
 // limits of the engine on one accelerator: the token budget that the server fixes, or the given one, or the engines' default where that is 0; the
 // batch that the server asks for, or the one that memory holds for requests of this length,
 // unless the one in force is close to it.
-func limits(s *v1alpha1.ServerEntry, p *pair, outputTokens float64, budget int) queueing.Limits {
+func limits(s *v1alpha1.ServerEntry, p *pair, d demand, budget int) queueing.Limits {
 	l := queueing.Limits{
 		MaxBatch: s.MaxBatchSize, MaxQueue: s.MaxQueueSize, MaxBatchedTokens: s.MaxBatchedTokens, KVTokens: p.perf.KVTokens,
 	}
 	l.MaxBatchedTokens = cmp.Or(l.MaxBatchedTokens, budget, queueing.DefaultMaxBatchedTokens)
 	switch {
 	case l.MaxBatch > 0:
-	case p.perf.MaxBatchSize > 0 && p.perf.AtTokens > 0 && outputTokens > 0:
-		l.MaxBatch = max(int(float64(p.perf.MaxBatchSize*p.perf.AtTokens)/outputTokens), 1)
+	case p.perf.MaxBatchSize > 0 && p.perf.AtTokens > 0 && d.out > 0:
+		l.MaxBatch = max(int(float64(p.perf.MaxBatchSize*p.perf.AtTokens)/d.out), 1)
 	case p.perf.MaxBatchSize > 0:
 		l.MaxBatch = p.perf.MaxBatchSize
 	default:
 		l.MaxBatch = defaultMaxBatch
+	}
+	// Beyond what the cache holds of whole requests, some are preempted and computed again.
+	if room := float64(l.KVTokens) / (d.in + d.out); s.MaxBatchSize == 0 && l.KVTokens > 0 && d.out > 0 {
+		l.MaxBatch = min(l.MaxBatch, max(int(room), 1))
 	}
 	if last := lastBatch(s, p.perf.Acc); s.MaxBatchSize == 0 && math.Abs(float64(last-l.MaxBatch)) <= batchTolerance*float64(l.MaxBatch) {
 		l.MaxBatch = last
@@ -206,7 +210,7 @@ func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[stri
 	}
 	list := make([]*candidate, 0, len(a.pairs))
 	for _, p := range a.pairs {
-		c := newCandidate(p, limits(s, p, d.out, budgets[p.perf.Acc].Tokens))
+		c := newCandidate(p, limits(s, p, d, budgets[p.perf.Acc].Tokens))
 		// Nothing is gained by other limits where there is no load.
 		c.limits, _ = inForce(s, c.Accelerator, c.limits)
 		c.fault = allowed(s, p, present)

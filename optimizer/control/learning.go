@@ -16,7 +16,7 @@ import (
 // estimate replaces the performance that was given by the one that was learned, and prepares the law of every pair. It returns what to
 // remember, and the judgements of all observations in the order of models and accelerators.
 func (st *Stages) estimate(cat *catalogue, snap *Snapshot, before map[string]map[string]*v1alpha1.PairStatus) (map[string]map[string]*v1alpha1.PairStatus, []v1alpha1.Judgement) {
-	seen := Observations(snap)
+	seen, caches := Observations(snap), cacheSizes(snap)
 	after := map[string]map[string]*v1alpha1.PairStatus{}
 	var judged []v1alpha1.Judgement
 	for _, model := range slices.Sorted(maps.Keys(cat.pairs)) {
@@ -35,10 +35,14 @@ func (st *Stages) estimate(cat *catalogue, snap *Snapshot, before map[string]map
 			for i, j := range e.Judgements {
 				judged = append(judged, judgement(model, acc, &list[i], j))
 			}
+			learned = withCache(learned, acc, caches[Pair{model, acc}])
 			if learned == nil {
 				continue
 			}
 			p.unreliable = learned.Unreliable
+			if p.perf.KVTokens == 0 {
+				p.perf.KVTokens = learned.KVTokens
+			}
 			if after[model] == nil {
 				after[model] = map[string]*v1alpha1.PairStatus{}
 			}
@@ -46,6 +50,40 @@ func (st *Stages) estimate(cat *catalogue, snap *Snapshot, before map[string]map
 		}
 	}
 	return after, judged
+}
+
+// cacheSizes are the sizes of the KV caches of engines, in tokens, by pair; the smallest where they differ.
+func cacheSizes(snap *Snapshot) map[Pair]int {
+	sizes := map[Pair]int{}
+	for i := range snap.System.Servers.Spec {
+		s := &snap.System.Servers.Spec[i]
+		if s.Observation == nil {
+			continue
+		}
+		for _, g := range s.Observation.Groups {
+			pair := Pair{s.Model, g.Accelerator}
+			if g.KVTokens == nil || !(*g.KVTokens >= 1 && *g.KVTokens < math.MaxInt32) {
+				continue
+			}
+			if n := int(*g.KVTokens); sizes[pair] == 0 || n < sizes[pair] {
+				sizes[pair] = n
+			}
+		}
+	}
+	return sizes
+}
+
+// withCache remembers the size of the cache that was seen last, 0 for none; it changes nothing that others hold.
+func withCache(learned *v1alpha1.PairStatus, acc string, size int) *v1alpha1.PairStatus {
+	if size == 0 || (learned != nil && learned.KVTokens == size) {
+		return learned
+	}
+	next := &v1alpha1.PairStatus{Acc: acc}
+	if learned != nil {
+		next = learned.DeepCopy()
+	}
+	next.KVTokens = size
+	return next
 }
 
 // judgement at the boundary.

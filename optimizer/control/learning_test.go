@@ -138,3 +138,27 @@ func TestProbing(t *testing.T) {
 		t.Errorf("suggesting a probe changes the cost of the plan from %v to %v", a, b)
 	}
 }
+
+// The batch is what the KV cache holds of whole requests, as seen of the engines where the performance data do not say, and as long as nobody
+// sees another.
+func TestObservedCacheBoundsTheBatch(t *testing.T) {
+	batch := func(given int, seen ...float64) int {
+		return cycles(t, len(seen), func(i int) *v1alpha1.System {
+			s := observed(1000+60*int64(i), 2, 22, 0)
+			s.Models.Spec[0].KVTokens = given
+			s.Servers.Spec[0].Observation.Parts[0].MaxBatchSize = 0 // what pods run with would be kept
+			if seen[i] > 0 {
+				s.Servers.Spec[0].Observation.Groups[0].KVTokens = &seen[i]
+			}
+			return s
+		}).Plan.Allocations["s"].MaxBatch
+	}
+	free := batch(0, 0)
+	for _, c := range []struct{ got, want int }{
+		{batch(0, 24000), 20}, {batch(0, 24000, 0), 20}, {batch(0, 24000, 12000), 10}, {batch(36000, 24000), 30}, {batch(0, 1e7), free}, {batch(0, 10), 1},
+	} {
+		if c.got != c.want {
+			t.Errorf("max batch %d, want %d of requests of 1,200 tokens", c.got, c.want)
+		}
+	}
+}

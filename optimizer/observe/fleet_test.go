@@ -60,6 +60,7 @@ type virtualPod struct {
 	pod     corev1.Pod
 	readyAt float64
 	engine  *simulation.Engine
+	cache   float64 // tokens
 	counts  scrape
 	scraped []scrape
 }
@@ -110,7 +111,7 @@ func (f *virtualFleet) addPod(s *virtualServer, accelerator string, batch, budge
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	p.engine = e
+	p.engine, p.cache = e, float64(c.Blocks*c.BlockSize)
 	s.pods = append(s.pods, p)
 }
 
@@ -217,6 +218,7 @@ func (p *virtualPod) metrics(now, window float64) *PodMetrics {
 	set(waitingThen, recent[0].waiting)
 	set(kvUsage, last.cacheUsage)
 	set(engineCount, 1)
+	set(kvTokens, p.cache)
 	set(sampleAge, now-last.at)
 	return m
 }
@@ -269,6 +271,21 @@ func (f *virtualFleet) cycle() *control.Snapshot {
 	return &o.Snapshot
 }
 
+// cost of all pods, in cents per hour.
+func (f *virtualFleet) cost() float64 {
+	sum := 0.0
+	for _, s := range f.servers {
+		for _, p := range s.pods {
+			for _, c := range chips {
+				if c.name == p.pod.Annotations[v1alpha1.AcceleratorAnnotation] {
+					sum += c.cost
+				}
+			}
+		}
+	}
+	return sum
+}
+
 // obey makes the pods those of the plan: new ones first, the old ones go when the new ones are ready.
 func (f *virtualFleet) obey(s *virtualServer, parts []v1alpha1.AllocationPart) {
 	want := map[string]v1alpha1.AllocationPart{}
@@ -312,14 +329,14 @@ func (f *virtualFleet) given(p control.Pair) v1alpha1.Performance {
 	return v1alpha1.Performance{}
 }
 
-func newVirtualServer(t *testing.T, s *v1alpha1.Server, seed uint64, load func(float64) float64, lengths func(*rand.Rand) (int, int)) *virtualServer {
+func newVirtualServer(t *testing.T, targets serving.Targets, seed uint64, load func(float64) float64, lengths func(*rand.Rand) (int, int)) *virtualServer {
 	b, err := routing.Balancers().New(routing.LeastRequests, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	served, err := serving.NewServer(b, serving.RecordOptions{Targets: serving.Targets{TTFT: 1, ITL: 0.1}, Window: 60, Keep: 10})
+	served, err := serving.NewServer(b, serving.RecordOptions{Targets: targets, Window: 60, Keep: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &virtualServer{resource: s, served: served, arrivals: rand.New(rand.NewPCG(seed, 7)), load: load, lengths: lengths}
+	return &virtualServer{served: served, arrivals: rand.New(rand.NewPCG(seed, 7)), load: load, lengths: lengths}
 }

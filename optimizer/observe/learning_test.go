@@ -13,6 +13,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
+	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -78,11 +79,15 @@ func newVirtualFleet(t *testing.T, estimator string, seed uint64, off float64) *
 		{ObjectMeta: metav1.ObjectMeta{Name: "premium"}, Spec: v1alpha1.ServiceClassSpec{Priority: 1, ModelTargets: []v1alpha1.ModelTarget{{Model: "8b", ITL: 30, TTFT: 1000}, {Model: "14b", ITL: 45, TTFT: 1500}}}},
 		{ObjectMeta: metav1.ObjectMeta{Name: "bulk"}, Spec: v1alpha1.ServiceClassSpec{Priority: 2, ModelTargets: []v1alpha1.ModelTarget{{Model: "8b", ITL: 100, TTFT: 4000}, {Model: "14b", ITL: 120, TTFT: 5000}}}},
 	}
-	most := 4
+	most := 20
 	for i, c := range []struct {
 		name, model, class string
 		rate               float64
-	}{{"chat-premium", "8b", "premium", 12}, {"chat-bulk", "8b", "bulk", 16}, {"agent-premium", "14b", "premium", 4}, {"agent-bulk", "14b", "bulk", 8}} {
+		targets            serving.Targets
+	}{
+		{"chat-premium", "8b", "premium", 12, serving.Targets{TTFT: 1, ITL: 0.030}}, {"chat-bulk", "8b", "bulk", 16, serving.Targets{TTFT: 4, ITL: 0.100}},
+		{"agent-premium", "14b", "premium", 4, serving.Targets{TTFT: 1.5, ITL: 0.045}}, {"agent-bulk", "14b", "bulk", 8, serving.Targets{TTFT: 5, ITL: 0.120}},
+	} {
 		f.resources.Servers = append(f.resources.Servers, v1alpha1.Server{
 			ObjectMeta: metav1.ObjectMeta{Name: c.name, Namespace: "llm"},
 			Spec:       v1alpha1.ServerSpec{MaxReplicas: &most, Model: c.model, ServiceClass: c.class, ServerPolicy: v1alpha1.ServerPolicy{Routing: v1alpha1.RoutingLeastRequest, MaxBatchedTokens: 1024}},
@@ -92,7 +97,7 @@ func newVirtualFleet(t *testing.T, estimator string, seed uint64, off float64) *
 		lengths := func(r *rand.Rand) (int, int) {
 			return 1 + int(1100*math.Exp(0.8*r.NormFloat64()-0.32)), 2 + int(210*math.Exp(0.7*r.NormFloat64()-0.245))
 		}
-		f.servers = append(f.servers, newVirtualServer(t, nil, seed*10+uint64(i), load, lengths))
+		f.servers = append(f.servers, newVirtualServer(t, c.targets, seed*10+uint64(i), load, lengths))
 	}
 	for i := range f.servers {
 		f.servers[i].resource = &f.resources.Servers[i]
@@ -211,5 +216,34 @@ func TestOfferedLoadUnderOverload(t *testing.T) {
 			t.Errorf("seed %d: %.2f of %.2f requests/s complete; that is no overload", seed, completed/n, true)
 		}
 		t.Logf("seed %d: %.2f requests/s came, %.2f were observed, %.2f completed", seed, true, observed/n, completed/n)
+	}
+}
+
+// Plans made with what was learned, from parameters wrong by up to 2, cost much less than those made with what was given, and serve as well.
+func TestLearningPays(t *testing.T) {
+	play := func(estimator string, seed uint64) (cost, met float64) {
+		f := newVirtualFleet(t, estimator, seed, 2)
+		for range 120 {
+			f.play(15)
+			f.cycle()
+			cost += f.cost() * 15 / 3600
+		}
+		good, all := 0, 0
+		for _, s := range f.servers {
+			r := s.served.Report().Total
+			good, all = good+r.MetBoth, all+r.Completions
+		}
+		return cost, float64(good) / float64(all)
+	}
+	var given, learned [2]float64
+	const seeds = 2
+	for seed := range uint64(seeds) {
+		a, b := play(estimation.EstimatorFixed, seed)
+		c, d := play(estimation.EstimatorEKF, seed)
+		given[0], given[1], learned[0], learned[1] = given[0]+a, given[1]+b/seeds, learned[0]+c, learned[1]+d/seeds
+	}
+	t.Logf("as given: %.0f cents, %.1f %% of the requests meet both targets; learned: %.0f cents, %.1f %%", given[0], 100*given[1], learned[0], 100*learned[1])
+	if learned[0] > 0.8*given[0] || learned[1] < given[1]-0.03 {
+		t.Errorf("learned: %.0f cents, %.1f %% served well; as given: %.0f cents, %.1f %%", learned[0], 100*learned[1], given[0], 100*given[1])
 	}
 }

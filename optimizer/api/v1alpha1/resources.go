@@ -201,6 +201,9 @@ type PairStatus struct {
 	ITLError float64 `json:"itlError,omitempty"`
 	// +optional
 	TTFTError float64 `json:"ttftError,omitempty"`
+	// KVTokens is the size of the KV cache of an engine as last seen, in tokens; plans use it where the performance data say none.
+	// +optional
+	KVTokens int `json:"kvTokens,omitempty"`
 	// Misses grows with each prediction of ITL that was off by more than 30 %, up to 6, and falls with each that was not.
 	// +optional
 	Misses int `json:"misses,omitempty"`
