@@ -43,7 +43,7 @@ func Closed(law Law, requests Requests, limits Limits, clients float64) (Predict
 	first := idle + prefill + math.Min(1, n-1)*idle/2
 	if r, ok := law.(Roofline); ok {
 		alone := r.Compute*in + r.Attention*in*pairs + r.Prefill
-		first += r.Delay + alone*(r.Bunch*(1-1/clients)+r.Step*math.Max(0, n-1))
+		first += r.Delay + alone*(r.Bunch*(1-1/n)+r.Step*math.Max(0, n-1))
 	}
 	service := first + itl*out
 	ttft := first + service*(clients/n-1)
@@ -51,7 +51,7 @@ func Closed(law Law, requests Requests, limits Limits, clients float64) (Predict
 	return Prediction{
 		Rate: throughput, Throughput: throughput, MaxRate: throughput, InService: n,
 		Response: ttft + itl*out, Wait: service * (clients/n - 1), Prefill: first,
-		TTFT: meanOnly(ttft), ITL: meanOnly(itl),
+		TTFT: meanOnly(ttft), ITL: meanOnly(itl), RequestITL: meanOnly(itl),
 	}, nil
 }
 

@@ -36,7 +36,8 @@ type continuous struct {
 	output  float64 // tokens to generate, mean
 	inCV    float64 // of the tokens to compute
 	outCV   float64
-	peak    float64 // peakedness of arrivals: variance over mean of what they bring to many servers
+	ca2     float64 // squared coefficient of variation of the times between arrivals
+	peak    float64 // peakedness of arrivals: variance over mean of the number that would run were there places for all
 	budget  float64 // tokens per iteration
 	places  float64 // requests that may run, at least 1
 	stay    float64 // iterations for which a request holds its place
@@ -99,7 +100,8 @@ func (r *continuous) prepare(law Law, requests Requests, limits Limits) error {
 	if math.IsNaN(arrivals) {
 		arrivals = poisson
 	}
-	r.peak = (1 + arrivals*arrivals) / 2
+	r.ca2 = arrivals * arrivals
+	r.peak = math.Max(leastPeak, 1+(r.ca2-1)*r.togetherness())
 	// A request seen at a random time is one of the longer ones, half-way through.
 	r.kv = requests.InputTokens + r.output*(1+r.outCV*r.outCV)/2
 	if limits.KVTokens > 0 {
@@ -309,11 +311,34 @@ func (r *continuous) steady(rate float64) steady {
 	s.deviation = math.Sqrt(math.Max(0, square-s.running*s.running))
 	s.seen = square / s.running
 	s.empty = empty * down / total
-	s.waits = (w*down + tail) / total
-	// The wait for a place under general lengths: that of exponential ones times (ca² + cs²)/(ca² + 1), as ca is in the tail (Allen–Cunneen).
-	s.waiting = w * q.weighted / total * (r.arrivalCV2() + r.outCV*r.outCV) / (2 * r.peak)
+	// Arrivals see a full batch more often than time does where they come in bursts: as often as births happen there.
+	s.waits = math.Min(1, (w*down+tail)/total*math.Max(0, 1/r.peak+own/use))
+	s.waiting = w * q.weighted / total * r.generality(use, last) / r.peak
 	left := (leaving*down + last/t*tail) / total / r.stay
 	s.mean = s.running / (left * r.stay)
 	s.throughput = math.Min(rate, left)
 	return s
+}
+
+// generality is the wait for a place under general lengths and arrivals, where one of `places` opens up as often as under exponential
+// ones and a share `use` of them is taken, as a multiple of that under exponential ones: (ca² + cs²)/2 (Allen–Cunneen), and for lengths
+// that vary little more than that while there is room, by what is known of constant ones,
+//
+//	1 + (1 − use)(places − 1)(√(4 + 5 places) − 2) / (16 use places)
+//
+// (Cosmetatos, Operational Research Quarterly 27(3), 1976), in proportion to 1 − cs².
+func (r *continuous) generality(use, places float64) float64 {
+	cs2 := r.outCV * r.outCV
+	constant := math.Max(0, 1-use) * (places - 1) * (math.Sqrt(4+5*places) - 2) / (16 * use * places)
+	return (r.ca2 + cs2 + math.Min(1, r.ca2)*math.Max(0, 1-cs2)*math.Min(1, constant)) / 2
+}
+
+// leastPeak keeps the variance of the number that run from vanishing under the most regular arrivals.
+const leastPeak = 0.1
+
+// togetherness is the share of a stay during which two requests that arrive together both run, E min(S₁, S₂)/E S: it carries the dispersion
+// of arrivals to the number that run (Whitt, Management Science 31, 1985). That of normal lengths is 1 − cs/√π, which exponential ones
+// are close to.
+func (r *continuous) togetherness() float64 {
+	return math.Max(0.2, 1-r.outCV/math.Sqrt(math.Pi))
 }

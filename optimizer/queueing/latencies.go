@@ -38,13 +38,13 @@ func (s *steady) first() first {
 	perToken := (1-cut)*(last-at.idle)/own + cut*whole/at.room
 	slope := s.slope()
 	prompt := s.input * perToken
-	variance := prompt * prompt * (s.inCV*s.inCV + (1-cut)*math.Min(1, s.arrivalCV2())*(own-left)/math.Max(1, s.input))
+	variance := prompt * prompt * (s.inCV*s.inCV + (1-cut)*math.Min(1, s.ca2)*(own-left)/math.Max(1, s.input))
 	f.spread = math.Sqrt(variance + slope*slope*s.deviation*s.deviation)
 
 	if used := prompts * s.input / at.room; used > 0 {
 		used = math.Min(used, 0.999)
 		service := s.input / at.room * whole
-		f.budget = wait{share: used, mean: service * (s.arrivalCV2() + s.inCV*s.inCV) / 2 / (1 - used)}
+		f.budget = wait{share: used, mean: service / (1 - used) * singleServer(s.ca2, s.inCV*s.inCV, used)}
 	}
 	if s.waits > 0 && s.waiting > 0 {
 		f.place = wait{share: s.waits, mean: s.waiting / (s.throughput * s.waits)}
@@ -55,7 +55,7 @@ func (s *steady) first() first {
 // others is the mean number of arrivals during the same iteration as a given one, in which `prompts` arrive on average: that many where
 // arrivals are Poisson, and by their dispersion c² − 1 more or fewer where they are not (the renewal function's asymptote).
 func (s *steady) others(prompts float64) float64 {
-	return math.Max(0, prompts-2*(1-s.peak)*-math.Expm1(-prompts))
+	return math.Max(0, prompts-(1-s.ca2)*-math.Expm1(-prompts))
 }
 
 // arriving is the probability that k ≥ 0 prompts arrive in an iteration in which `prompts` arrive on average: Poisson, or where arrivals
@@ -66,12 +66,9 @@ func (r *continuous) arriving(k int, prompts float64) float64 {
 		random *= prompts / float64(i)
 	}
 	regular := math.Max(0, 1-math.Abs(prompts-float64(k)))
-	c2 := math.Min(1, r.arrivalCV2())
+	c2 := math.Min(1, r.ca2)
 	return c2*random + (1-c2)*regular
 }
-
-// arrivalCV2 is the squared coefficient of variation of the times between arrivals.
-func (r *continuous) arrivalCV2() float64 { return 2*r.peak - 1 }
 
 // slope is the derivative of the iteration time in the batch, in seconds per decode.
 func (s *steady) slope() float64 {
@@ -283,4 +280,18 @@ func mills(x float64) float64 {
 		return normal(-x) / density(x)
 	}
 	return 1 / (x + 1/(x+2/(x+3/x)))
+}
+
+// singleServer is the mean wait of those that wait for a single server, in units of what it is under exponential times: (ca² + cs²)/2, with
+// the correction of Krämer & Langenbach-Belz (8th International Teletraffic Congress, 1976), which away from saturation takes regular
+// arrivals for more regular and bursts for less harmful than that.
+func singleServer(ca2, cs2, used float64) float64 {
+	if ca2+cs2 == 0 {
+		return 0
+	}
+	g := (1 - used) * (1 - ca2) / (ca2 + 4*cs2)
+	if ca2 <= 1 {
+		g = -2 * (1 - used) * (1 - ca2) * (1 - ca2) / (3 * used * (ca2 + cs2))
+	}
+	return (ca2 + cs2) / 2 * math.Exp(g)
 }

@@ -41,7 +41,7 @@ type Roofline struct {
 	// Delay between an arrival and its first token that no iteration accounts for.
 	Delay float64
 	// Bunch and Step say how much of each other's prefills closed-loop clients wait for, because they run in step: of the time of one
-	// prefill, Bunch·(1 − 1/N) + Step·(N − 1) for N clients. Open arrivals are not affected.
+	// prefill, Bunch·(1 − 1/n) + Step·(n − 1) for n clients that run. Open arrivals are not affected.
 	Bunch, Step float64
 	// Serial is the share of the shorter of reading weights and computing that does not hide behind the longer: 0 for kernels that overlap
 	// both, 1 where one follows the other.
