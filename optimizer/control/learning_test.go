@@ -162,3 +162,32 @@ func TestObservedCacheBoundsTheBatch(t *testing.T) {
 		}
 	}
 }
+
+// A replica is sized for what its cache holds, as engines tell it, also when none of them runs any more and with every estimator; what the
+// performance data say goes before.
+func TestPlansKnowTheCache(t *testing.T) {
+	for _, estimator := range []string{"fixed", "ekf"} {
+		system := func(cache float64, given int) *v1alpha1.System {
+			s := observed(1000, 2, 22, 0)
+			s.Optimizer.Spec.Estimator = &v1alpha1.Plug{Name: estimator}
+			s.Models.Spec[0].KVTokens = given
+			if cache > 0 {
+				s.Servers.Spec[0].Observation.Groups[0].KVTokens, s.Servers.Spec[0].Observation.Groups[0].Engines = &cache, 2
+			}
+			return s
+		}
+		plan := func(systems ...*v1alpha1.System) int {
+			return cycles(t, len(systems), func(i int) *v1alpha1.System { return systems[i] }).Plan.Allocations["s"].NumReplicas
+		}
+		free, told := plan(system(0, 0)), plan(system(6000, 0))
+		if told <= free {
+			t.Errorf("%s: %d replicas with a cache for ten requests, %d without a limit", estimator, told, free)
+		}
+		if n := plan(system(6000, 0), system(0, 0)); n != told {
+			t.Errorf("%s: %d replicas when the cache is told no more, %d before", estimator, n, told)
+		}
+		if n := plan(system(6000, 1e6)); n != free {
+			t.Errorf("%s: %d replicas though a large cache was given, want %d", estimator, n, free)
+		}
+	}
+}

@@ -102,11 +102,8 @@ func (r *continuous) prepare(law Law, requests Requests, limits Limits) error {
 	}
 	r.ca2 = arrivals * arrivals
 	r.peak = math.Max(leastPeak, 1+(r.ca2-1)*r.togetherness())
-	// A request seen at a random time is one of the longer ones, half-way through.
-	r.kv = requests.InputTokens + r.output*(1+r.outCV*r.outCV)/2
-	if limits.KVTokens > 0 {
-		r.places = math.Max(1, math.Min(r.places, math.Floor(float64(limits.KVTokens)/r.kv)))
-	}
+	r.kv = requests.held()
+	r.places = math.Min(r.places, float64(limits.room(requests)))
 	// The batch at which as many prompts fit beside it as requests leave: n/out = (budget − n)/in.
 	r.full = r.places
 	if r.input > 0 {

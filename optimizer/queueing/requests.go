@@ -6,6 +6,21 @@ import (
 	"gonum.org/v1/gonum/mathext"
 )
 
+// held is the number of KV tokens that a running request has on average: one seen at a random time is one of the longer ones, half-way
+// through its output.
+func (r Requests) held() float64 {
+	c := cv(r.OutputTokensSD, r.OutputTokens)
+	return r.InputTokens + math.Max(1, r.OutputTokens)*(1+c*c)/2
+}
+
+// room is the number of requests that the KV cache holds at a time, at least one: an engine refuses what it could never hold.
+func (l Limits) room(r Requests) int {
+	if l.KVTokens <= 0 {
+		return math.MaxInt
+	}
+	return max(1, int(float64(l.KVTokens)/r.held()))
+}
+
 // lengthBounds cut the distribution of the number of generated tokens into strata, finest among the shortest requests: those see few
 // intervals, so that their means spread most and decide the percentiles over requests.
 var lengthBounds = [...]float64{0, 0.001, 0.003, 0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4, 0.7, 1}

@@ -10,7 +10,8 @@ import (
 //
 // A request takes c prefill iterations and `out` decode iterations, the c + out iterations of a batch of B all take the time T(B) of an
 // iteration over the mean work of B requests, so that a batch completes μ(B) = B / ((c + out)·T(B)) requests per second. Latencies are
-// those of the mean batch N. Assumptions and limits are in docs/models.md. Source: llm-inferno queue-analysis v0.8.
+// those of the mean batch N. A KV cache that holds fewer requests than the batch blocks those beyond, as a smaller batch would. Assumptions
+// and limits are in docs/models.md. Source: llm-inferno queue-analysis v0.8, which knows no KV cache.
 type StateDependent struct{}
 
 // ModelStateDependent is the registered name of [StateDependent].
@@ -33,14 +34,16 @@ func (StateDependent) Reuse(old Replica, law Law, requests Requests, limits Limi
 	if !ok {
 		r = new(stateDependent)
 	}
+	places := min(limits.MaxBatch, limits.room(requests))
 	times := r.times
-	if cap(times) < limits.MaxBatch {
-		times = make([]float64, limits.MaxBatch)
+	if cap(times) < places {
+		times = make([]float64, places)
 	}
 	*r = stateDependent{
 		work:  work{law: law, input: requests.InputTokens * (1 - requests.PrefixHitRate), output: requests.OutputTokens},
 		cut:   prefillCut{input: requests.InputTokens * (1 - requests.PrefixHitRate), output: requests.OutputTokens, budget: float64(limits.MaxBatchedTokens)},
-		times: times[:limits.MaxBatch],
+		times: times[:places],
+		room:  places,
 		queue: limits.MaxQueue,
 	}
 	r.work.cached = requests.InputTokens - r.work.input
@@ -54,6 +57,7 @@ type stateDependent struct {
 	work  work
 	cut   prefillCut
 	times []float64 // seconds between completions of a batch of i+1
+	room  int       // most requests that run at a time, whatever the batch
 	queue int
 }
 
@@ -63,7 +67,7 @@ func (r *stateDependent) MaxRate() float64 {
 }
 
 // Resize implements [Resizer].
-func (r *stateDependent) Resize(maxBatch int) { r.times = r.times[:maxBatch] }
+func (r *stateDependent) Resize(maxBatch int) { r.times = r.times[:min(maxBatch, r.room)] }
 
 // Open implements [Replica].
 func (r *stateDependent) Open(rate float64) (Prediction, error) {

@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
@@ -73,4 +76,32 @@ func TestStateDependentAgreesWithReference(t *testing.T) {
 		}
 	}
 	t.Logf("worst deviations %v", worst)
+}
+
+// A cache that holds five requests of a batch of a hundred is a batch of five, and one that holds more than the batch changes nothing.
+func TestStateDependentCacheBlocks(t *testing.T) {
+	requests := queueing.Requests{InputTokens: 900, OutputTokens: 200, OutputTokensSD: 0, ArrivalCV: 1}
+	law := queueing.Work{Alpha: 0.02, Beta: 6e-5, Gamma: 1e-7}
+	open := func(batch, cache int) queueing.Prediction {
+		t.Helper()
+		r, err := queueing.StateDependent{}.Replica(law, requests, queueing.Limits{MaxBatch: batch, MaxQueue: 100, MaxBatchedTokens: 8192, KVTokens: cache})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.(queueing.Resizer).Resize(batch)
+		p, err := r.Open(1.2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if d := cmp.Diff(open(5, 0), open(100, 5500), cmpopts.EquateNaNs()); d != "" {
+		t.Errorf("a cache for five requests is not a batch of five: %s", d)
+	}
+	if d := cmp.Diff(open(100, 0), open(100, 1e6), cmpopts.EquateNaNs()); d != "" {
+		t.Errorf("a large cache changes something: %s", d)
+	}
+	if p := open(100, 10); p.InService > 1 {
+		t.Errorf("%v requests run in a cache that holds none whole", p.InService)
+	}
 }
