@@ -207,7 +207,7 @@ func (s *Stack) startOptimizer(ctx context.Context, path string) error {
 		Name: string(Optimizer), Path: path,
 		Args: []string{
 			"--kubeconfig=" + kubeconfig, "--prometheus-url=" + s.PrometheusURL(), "--prometheus-timeout=2s", "--decision-log=" + s.DecisionLog,
-			fmt.Sprintf("--health-bind-address=127.0.0.1:%d", health), fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", metrics), "--metrics-secure=false",
+			fmt.Sprintf("--health-bind-address=127.0.0.1:%d", health), fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", metrics),
 		},
 		Ready: controlplane.HTTPReady(fmt.Sprintf("http://127.0.0.1:%d/readyz", health), nil),
 	})

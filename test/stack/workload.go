@@ -125,8 +125,11 @@ func ready(p *corev1.Pod) bool {
 func Eventually(ctx context.Context, what string, timeout time.Duration, condition func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
-		last = condition(ctx)
-		return last == nil, nil
+		err := condition(ctx)
+		if err == nil || ctx.Err() == nil { // that time ran out in the middle of it tells nothing
+			last = err
+		}
+		return err == nil, nil
 	})
 	if err != nil {
 		return fmt.Errorf("%s: not within %s: %w", what, timeout, last)

@@ -197,6 +197,7 @@ func TestFindings(t *testing.T) {
 		{"replicas applied", func(p parts) {
 			p.deploy.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "argocd", Operation: "Apply", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:replicas":{}}}`)}}
 		}, Warning, "deployment/llm/chat-premium", `"argocd" applies spec.replicas`},
+		{"at zero by hand", func(p parts) { p.deploy.Spec.Replicas = new(int32(0)) }, Fault, "deployment/llm/chat-premium", "autoscalers take that for a pause"},
 		{"paused", func(p parts) { p.deploy.Spec.Paused = true }, Warning, "deployment/llm/chat-premium", "spec.paused"},
 		{"unknown accelerator", func(p parts) { planOn(p, "tpu") }, Fault, "server/llm/chat-premium", `names "tpu"`},
 		{"too few cards", func(p parts) {
@@ -246,6 +247,17 @@ func TestFindings(t *testing.T) {
 				t.Errorf("%d faults of %+v", Faults(got), got)
 			}
 		})
+	}
+}
+
+// A workload that its autoscaler scaled to zero is no fault.
+func TestScaledToZeroIsNoPause(t *testing.T) {
+	c := healthy(t)
+	_, d, h := c.premium(t)
+	d.Spec.Replicas = new(int32(0))
+	h.Status.Conditions = []autoscalingv2.HorizontalPodAutoscalerCondition{{Type: autoscalingv2.ScaledToZero, Status: corev1.ConditionTrue}}
+	for _, f := range Examine(c, stock) {
+		t.Errorf("%+v", f)
 	}
 }
 

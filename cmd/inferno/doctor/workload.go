@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -53,6 +54,38 @@ func (t target) accelerators() []string {
 	return names
 }
 
+// wanted is the number of replicas that the plan gives the workload.
+func (t target) wanted() int {
+	n := 0
+	if d := t.server.Status.Desired; d != nil {
+		if t.variant == "" {
+			return d.Replicas
+		}
+		for _, p := range d.Parts {
+			if t.takes(p.Accelerator) {
+				n += p.Replicas + p.Surge
+			}
+		}
+	}
+	return n
+}
+
+// scaledToZero says whether the workload's autoscaler remembers that it was the one who scaled it to zero.
+func scaledToZero(c *Cluster, t target) bool {
+	for i := range c.Autoscalers {
+		h := &c.Autoscalers[i]
+		if h.Namespace != t.server.Namespace || h.Spec.ScaleTargetRef.Kind != t.ref.Kind || h.Spec.ScaleTargetRef.Name != t.ref.Name {
+			continue
+		}
+		for _, condition := range h.Status.Conditions {
+			if condition.Type == autoscalingv2.ScaledToZero && condition.Status == corev1.ConditionTrue {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (t target) takes(accelerator string) bool {
 	if t.variant == "" {
 		return true
@@ -85,6 +118,9 @@ func (r *report) workload(c *Cluster, t target, o Options) {
 		if m.Operation == metav1.ManagedFieldsOperationApply && m.FieldsV1 != nil && strings.Contains(m.FieldsV1.GetRawString(), `"f:replicas"`) && m.Subresource == "" {
 			r.warn(t.object(), fmt.Sprintf("%q applies spec.replicas: every time it does, it undoes the autoscaler", m.Manager), "remove replicas from what it applies")
 		}
+	}
+	if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 && t.wanted() > 0 && !scaledToZero(c, t) {
+		r.fault(t.object(), "spec.replicas is 0, and not by its autoscaler: autoscalers take that for a pause", "scale it to 1 once")
 	}
 	r.template(c, t, d, o)
 	r.pending(c, t)
