@@ -55,12 +55,11 @@ func measureGroup(g *v1alpha1.ObservedGroup, pods []*PodMetrics) {
 		g.AgeSeconds = max(g.AgeSeconds, p.values[sampleAge])
 	}
 	g.Engines = int(math.Round(engines / float64(len(pods))))
-	perEngine := func(q quantity) float64 { return total(pods, q) / engines }
 	g.Running, g.RunningSD = batch(pods)
-	g.Waiting = pointer(perEngine(waiting))
-	g.Admissions = perMinute(perEngine(admissions))
-	g.Throughput = perMinute(perEngine(completions))
-	g.Preemptions = perMinute(perEngine(preemptions))
+	g.Waiting = pointer(perEngine(pods, waiting))
+	g.Admissions = perMinute(perEngine(pods, admissions))
+	g.Throughput = perMinute(perEngine(pods, completions))
+	g.Preemptions = perMinute(perEngine(pods, preemptions))
 	g.AdmittedTokens = pointer(ratio(pods, prefillTokens, admissions))
 	in, out := ratio(pods, promptTokens, promptRequests), ratio(pods, generationTokens, generationRequests)
 	g.InputTokens, g.OutputTokens = pointer(in), pointer(out)
@@ -71,6 +70,18 @@ func measureGroup(g *v1alpha1.ObservedGroup, pods []*PodMetrics) {
 	g.TTFT = latencyOf(pods, ttftSum, ttftCount, ttftDistribution)
 	g.ITL = latencyOf(pods, itlSum, itlCount, itlDistribution)
 	g.Requests = pointer(total(pods, ttftCount) * g.WindowSeconds)
+}
+
+// perEngine is the mean of a quantity over the engines of the pods that measured it.
+func perEngine(pods []*PodMetrics, q quantity) float64 {
+	sum, engines := 0.0, 0.0
+	for _, p := range pods {
+		if v := p.value(q); !math.IsNaN(v) {
+			sum += v
+			engines += p.engines()
+		}
+	}
+	return sum / engines
 }
 
 // engines in the pod, at least one.
