@@ -36,7 +36,8 @@ func newTuneCommand() *cobra.Command {
 that was, whether it was accepted, and the parameters learned with the standard deviations of their logarithms.
 
 Observations are JSON lines: inferno's own (time, model, accelerator, replicas, max_batch, arrival_rate per s, input_tokens, output_tokens,
-concurrency per replica, ttft_ms, itl_ms and more; what is absent was not measured), or the decision log of llm-inferno's control loop.
+concurrency per replica, ttft_ms, itl_ms and more; what is absent was not measured), the decision log of inferno-optimizer, or that of
+llm-inferno's control loop.
 Described in docs/estimation.md.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.OutOrStdout()) },
@@ -74,7 +75,7 @@ func (o *tuneOptions) run(out io.Writer) error {
 		return badInput{err}
 	}
 	defer file.Close()
-	records, err := recording.Read(filepath.Base(o.observations), file)
+	records, err := readObservations(filepath.Base(o.observations), file)
 	if err != nil {
 		return badInput{err}
 	}
