@@ -114,6 +114,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 		d.Probes = probes(solved, solution)
 	}
 	d.basis = newBasis(list, problem, solution)
+	d.basis.explainUnserved(d.Plan.Unserved)
 	return d, nil
 }
 

@@ -1,9 +1,11 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/solver"
@@ -106,6 +108,53 @@ func partsOf(c *solver.Candidate) []solver.Part {
 		return c.Parts
 	}
 	return []solver.Part{{Accelerator: c.Accelerator, Type: c.Type, Replicas: c.Replicas, UnitsPerReplica: c.UnitsPerReplica, Share: 1}}
+}
+
+// shownLacks is the number of ways to serve it that an unserved server is told.
+const shownLacks = 3
+
+// lacks are the ways to serve a server that miss the fewest cards of what the others leave.
+func (b *basis) lacks(w *work, others *spare) []v1alpha1.Lack {
+	var list []v1alpha1.Lack
+	for i := range w.options {
+		if c := &w.options[i].Candidate; w.feasible[w.options[i].Of].fault == nil {
+			if cards := others.lacks(c); cards != nil {
+				list = append(list, v1alpha1.Lack{Accelerator: c.Accelerator, Cards: cards})
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b v1alpha1.Lack) int {
+		return cmp.Or(cmp.Compare(total(a.Cards), total(b.Cards)), strings.Compare(a.Accelerator, b.Accelerator))
+	})
+	list = slices.CompactFunc(list, func(a, b v1alpha1.Lack) bool { return a.Accelerator == b.Accelerator })
+	return list[:min(len(list), shownLacks)]
+}
+
+func total(cards map[string]int) int {
+	n := 0
+	for _, k := range cards {
+		n += k
+	}
+	return n
+}
+
+// explainUnserved says for every unserved server what capacity would serve it.
+func (b *basis) explainUnserved(list []v1alpha1.Unserved) {
+	var idle *spare // what all leave, for servers that have nothing
+	for i := range list {
+		server, solved := b.solved[list[i].Server]
+		if !solved {
+			continue
+		}
+		others := idle
+		if b.solution.Choices[server].Candidate >= 0 {
+			others = b.spare(server)
+		} else if idle == nil {
+			idle = b.spare(server)
+			others = idle
+		}
+		list[i].Lacks = b.lacks(b.work[list[i].Server], others)
+	}
 }
 
 // spare is what all servers but one leave: cards by type, or by node where the type's nodes are known.

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,47 @@ func explain(t *testing.T, d *control.Decision, server string) *v1alpha1.Explana
 		t.Fatal(err)
 	}
 	return e
+}
+
+// What an unserved server is said to lack serves it, beside all others, when it is added.
+func TestWhatUnservedServersLack(t *testing.T) {
+	for _, nodes := range []bool{false, true} {
+		s := scarce(t, .25)
+		if nodes {
+			for _, c := range s.Capacity.Count {
+				for k := range c.Count / 4 {
+					s.Capacity.Nodes = append(s.Capacity.Nodes, v1alpha1.NodeCapacity{Name: fmt.Sprintf("%s-%d", c.Type, k), Type: c.Type, Free: 4})
+				}
+			}
+			s.Capacity.Count = nil
+		}
+		before := decide(t, s, control.State{})
+		if len(before.Plan.Unserved) == 0 {
+			t.Fatal("all are served")
+		}
+		for _, u := range before.Plan.Unserved {
+			if len(u.Lacks) == 0 {
+				t.Fatalf("%s: %s, but lacks nothing", u.Server, u.Reason)
+			}
+			for _, l := range u.Lacks {
+				more := *s
+				more.Capacity.Count, more.Capacity.Nodes = slices.Clone(s.Capacity.Count), slices.Clone(s.Capacity.Nodes)
+				for kind, n := range l.Cards {
+					for i := range more.Capacity.Count {
+						if more.Capacity.Count[i].Type == kind {
+							more.Capacity.Count[i].Count += n
+						}
+					}
+					if nodes {
+						more.Capacity.Nodes = append(more.Capacity.Nodes, v1alpha1.NodeCapacity{Name: "more", Type: kind, Free: n})
+					}
+				}
+				if after := decide(t, &more, control.State{}); len(after.Plan.Unserved) >= len(before.Plan.Unserved) {
+					t.Errorf("nodes %t: %s with %v more on %s: still %d unserved", nodes, u.Server, l.Cards, l.Accelerator, len(after.Plan.Unserved))
+				}
+			}
+		}
+	}
 }
 
 func TestExplainTellsEveryCandidate(t *testing.T) {

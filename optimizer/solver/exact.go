@@ -56,6 +56,9 @@ func (x *Exact) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
+	if s := x.again(ctx, p); s != nil {
+		return s, nil
+	}
 	d := newDraft(p)
 	missed := lexicographic(d, levelsOf(p), func(d *draft, levels []level) float64 {
 		return x.assign(ctx, d, levels)

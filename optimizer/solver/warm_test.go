@@ -52,6 +52,9 @@ func TestKnownPrices(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if sum(conformance.Of(q, plain).Served) == len(q.Servers) && got.LowerBound > plain.Value*(1+1e-9) {
+				t.Errorf("lower bound %v, but there is a plan of %v", got.LowerBound, plain.Value)
+			}
 			a, b := conformance.Of(&w, got), conformance.Of(q, plain)
 			if sum(a.Served) != sum(b.Served) || math.Abs(a.Value/b.Value-1) > 2e-3 {
 				t.Errorf("%+v with prices, %+v without", a, b)

@@ -343,6 +343,16 @@ type TakenBack struct {
 type Unserved struct {
 	Server string `json:"server"`
 	Reason string `json:"reason"`
+	// Lacks are the ways to serve it that lack the fewest cards, at most three, the one that lacks fewest first; absent where no capacity
+	// would do.
+	Lacks []Lack `json:"lacks,omitempty"`
+}
+
+// Lack is what capacity would serve a server on an accelerator.
+type Lack struct {
+	Accelerator string `json:"accelerator"`
+	// Cards by type that would have to be added, on nodes that hold whole replicas, beside what others have.
+	Cards map[string]int `json:"cards"`
 }
 
 // SolverReport says which solver found a plan and how far from the optimum it can be at most.
