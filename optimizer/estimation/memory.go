@@ -24,6 +24,10 @@ func recall(learned *v1alpha1.PairStatus, f *form, estimator, acc string) (*v1al
 	if learned == nil {
 		return fresh, f.prior.clone(), ""
 	}
+	fresh.KVTokens = learned.KVTokens                                   // of the machine, whoever learned the rest
+	if learned.Estimator == "" || learned.Estimator == EstimatorFixed { // nothing else was learned yet
+		return fresh, f.prior.clone(), ""
+	}
 	refuse := func(format string, args ...any) (*v1alpha1.PairStatus, gaussian, string) {
 		fresh.Notice = "learning begins anew: " + fmt.Sprintf(format, args...)
 		return fresh, f.prior.clone(), fresh.Notice

@@ -120,3 +120,19 @@ func TestUpdatesDoNotGrow(t *testing.T) {
 		t.Errorf("an update makes %v allocations after 100 observations, %v after 1,000", early, late)
 	}
 }
+
+// The size of the cache is known before anything is learned, and whoever learned the rest.
+func TestCacheSizeIsKept(t *testing.T) {
+	w := newWorld(1)
+	p := newPupil(t, estimation.EstimatorEKF, truth.performance())
+	p.learned = &v1alpha1.PairStatus{Acc: "H100", KVTokens: 1000}
+	p.sees(w.observe(truth, w.vary()))
+	if p.last.Notice != "" || p.learned.Notice != "" || p.learned.KVTokens != 1000 || p.learned.Observations != 1 {
+		t.Errorf("notice %q, learned %+v", p.last.Notice, p.learned)
+	}
+	p.learned.Estimator = "other"
+	p.sees(w.observe(truth, w.vary()))
+	if p.learned.Notice == "" || p.learned.KVTokens != 1000 || p.learned.Observations != 1 {
+		t.Errorf("memory of another estimator: %+v", p.learned)
+	}
+}
