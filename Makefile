@@ -66,11 +66,13 @@ bench: deps ## Run the benchmarks: ratios against a reference in the same run
 	@$(MAKE) bench-now
 
 .PHONY: bench-now
-bench-now:
+bench-now: prepare
 	$(GO) test $(GOTAGS) -run='^$$' -bench=. -benchmem ./optimizer/...
 	@echo "quotas through 100 random runs of concurrent binds, failing nodes and restarts: any pod too many fails"
 	$(GO) test $(GOTAGS) ./plugins/inferno -run=TestQuotaHoldsThroughDisorder -disorder-runs=100
 	$(GO) test $(GOTAGS) -run='^$$' -bench=. -benchtime=1x -timeout=30m ./plugins/inferno
+	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -run='^$$' -bench=. -benchtime=1x -timeout=30m ./test/e2e
+	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -run=TestWithstands/kills -kill-rounds=50 -timeout=60m ./test/e2e
 	@echo "measuring the solvers (some minutes)"
 	$(GO) run $(GOTAGS) ./test/plans
 

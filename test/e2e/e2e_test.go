@@ -104,7 +104,7 @@ type system struct {
 	t testing.TB
 }
 
-func start(t *testing.T) *system {
+func start(t testing.TB) *system {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a control plane")
@@ -134,7 +134,7 @@ func start(t *testing.T) *system {
 }
 
 // keepLogs shows the end of the logs of inferno's programs and keeps the decision log where go test keeps artifacts (-artifacts).
-func keepLogs(t *testing.T, s *stack.Stack) {
+func keepLogs(t testing.TB, s *stack.Stack) {
 	if data, err := os.ReadFile(s.DecisionLog); err == nil {
 		if err := os.WriteFile(filepath.Join(t.ArtifactDir(), "decisions.jsonl"), data, 0o644); err != nil {
 			t.Log(err)
