@@ -30,6 +30,9 @@ func TestWithstands(t *testing.T) {
 	s.settled("chat", 2, 6)
 
 	t.Run("strangers are refused on every port", func(t *testing.T) { s.t = t; refusesStrangers(s) })
+	t.Run("accounts may do what they must and no more", func(t *testing.T) { s.t = t; rightsHold(s) })
+	t.Run("two adapters agree", func(t *testing.T) { s.t = t; twoAdaptersAgree(s) })
+	t.Run("one of two optimizers leads", func(t *testing.T) { s.t = t; oneOptimizerLeads(s) })
 	t.Run("a node autoscaler buys the planned type", func(t *testing.T) { s.t = t; buysThePlannedType(s) })
 	t.Run("kills in the midst of a migration", func(t *testing.T) { s.t = t; killsDuringMigration(s) })
 }
