@@ -259,6 +259,21 @@ type steady struct {
 	mean       float64 // of iterations, over intervals between tokens
 }
 
+// times are the mean times of iterations at the nodes under a rate. By how much prompts stretch iterations changes slowly over them, so that
+// every other node takes the mean of its neighbours' stretches.
+func (r *continuous) times(rate float64) [nodes]float64 {
+	var t [nodes]float64
+	stretch, before := 1.0, 1.0
+	for i := 0; i < nodes; i += 2 {
+		t[i], _ = r.iteration(&r.at[i], rate, r.at[i].idle*math.Max(1, 2*stretch-before))
+		before, stretch = stretch, t[i]/r.at[i].idle
+		if i > 0 {
+			t[i-1] = r.at[i-1].idle * (before + stretch) / 2
+		}
+	}
+	return t
+}
+
 // steady solves the birth–death chain of the number that run: deaths at n/(stay · T(n)), and up to `queue` waiting ones behind a full
 // batch. Arrivals that are not Poisson have peakedness z and births at the rate of the Bernoulli–Poisson–Pascal approximation,
 //
@@ -270,32 +285,35 @@ type steady struct {
 func (r *continuous) steady(rate float64) steady {
 	const large, shrink = 1e100, 1e-100
 	s := steady{continuous: r, arrivals: rate, flow: math.Min(rate, r.rate)}
-	var times [nodes]float64
-	stretch := 1.0 // of iterations by prompts, much the same at neighbouring nodes
-	for i := range times {
-		times[i], _ = r.iteration(&r.at[i], s.flow, r.at[i].idle*stretch)
-		stretch = times[i] / r.at[i].idle
-	}
+	times := r.times(s.flow)
 	offered, own := rate*r.stay/r.peak, 1-1/r.peak
 	w, sum, first, second, leaving := 1.0, 1.0, 0.0, 0.0, 0.0
 	empty := 1.0
 	last := r.full
-	seg := 0
-	slope := (times[1] - times[0]) / (r.at[1].n - r.at[0].n)
 	var t float64
-	for n := 1.0; n <= last; n++ {
-		for n > r.at[seg+1].n && seg < nodes-2 {
-			seg++
-			slope = (times[seg+1] - times[seg]) / (r.at[seg+1].n - r.at[seg].n)
+	n := 1.0
+	for seg := range nodes - 1 {
+		from, to := r.at[seg].n, r.at[seg+1].n
+		slope := (times[seg+1] - times[seg]) / (to - from)
+		if seg == nodes-2 {
+			to = last
 		}
-		t = times[seg] + slope*(n-r.at[seg].n)
-		w *= min(max(0, (offered*t+own*(n-1))/n), large)
-		sum += w
-		first += w * n
-		second += w * n * n
-		leaving += w * n / t
-		if w > large {
-			w, sum, first, second, leaving, empty = w*shrink, sum*shrink, first*shrink, second*shrink, leaving*shrink, empty*shrink
+		for ; n <= to; n++ {
+			t = times[seg] + slope*(n-from)
+			grows := (offered*t + own*(n-1)) / n
+			if grows < 0 {
+				grows = 0
+			} else if grows > large {
+				grows = large
+			}
+			w *= grows
+			sum += w
+			first += w * n
+			second += w * n * n
+			leaving += w * n / t
+			if w > large {
+				w, sum, first, second, leaving, empty = w*shrink, sum*shrink, first*shrink, second*shrink, leaving*shrink, empty*shrink
+			}
 		}
 	}
 	use := rate * r.stay * t / last // of a full batch

@@ -18,7 +18,7 @@ type wait struct{ share, mean float64 }
 // first derives the parts.
 func (s *steady) first() first {
 	at := s.node(math.Min(s.running, s.full))
-	mean, busy := s.iteration(&at, s.flow, at.idle)
+	mean, busy := s.iteration(&at, s.flow, s.mean)
 	prompts := math.Min(s.flow*mean*s.input, at.room) / math.Max(s.input, 1) // per iteration
 	with := mean
 	if busy > 0 {
@@ -114,7 +114,7 @@ type intervals struct {
 
 func (s *steady) intervals() intervals {
 	at := s.node(math.Min(s.seen, s.full))
-	mean, busy := s.iteration(&at, s.flow, at.idle)
+	mean, busy := s.iteration(&at, s.flow, s.mean)
 	slope := s.slope() * s.deviation
 	var m intervals
 	add := func(share, middle, width float64) {

@@ -1,10 +1,6 @@
 package queueing
 
-import (
-	"math"
-
-	"gonum.org/v1/gonum/mathext"
-)
+import "math"
 
 // held is the number of KV tokens that a running request has on average: one seen at a random time is one of the longer ones, half-way
 // through its output.
@@ -31,16 +27,36 @@ const strata = len(lengthBounds) - 1
 // lengths are the intervals between tokens of a typical request of each stratum.
 type lengths [strata]float64
 
-// newLengths takes the middles of the strata of gamma distributed tokens with the given mean and coefficient of variation.
+// normalMiddles are the quantiles of the standard normal distribution at the middles of the strata.
+var normalMiddles = func() (z [strata]float64) {
+	for i := range z {
+		z[i] = math.Sqrt2 * math.Erfinv(lengthBounds[i]+lengthBounds[i+1]-1)
+	}
+	return z
+}()
+
+// newLengths takes the middles of the strata of gamma distributed tokens with the given mean and coefficient of variation c, by
+// the larger of two approximations of the quantile at p, of which neither is far above it and one within 4 % up to CV 1.5: the cube of a normal
+// variable (Wilson & Hilferty, PNAS 17, 1931), and for the shortest requests of a wide distribution the first terms of the power series,
+//
+//	c²·x·exp(x/(k + 1)),  x = (p·Γ(k + 1))^(1/k),  k = 1/c².
 func newLengths(tokens, cv float64) lengths {
+	const narrow = 0.3 // below which the cube is exact to 2 %
 	var l lengths
-	for i := range l {
-		l[i] = tokens
-		if cv > 1e-3 {
-			shape := 1 / (cv * cv)
-			l[i] = tokens / shape * mathext.GammaIncRegInv(shape, (lengthBounds[i]+lengthBounds[i+1])/2)
+	shape := 1 / (cv * cv)
+	gamma := 0.0
+	if cv > narrow {
+		gamma, _ = math.Lgamma(shape + 1)
+	}
+	for i, z := range normalMiddles {
+		root := math.Max(0, 1-cv*cv/9+z*cv/3)
+		x := root * root * root
+		if cv > narrow {
+			p := (lengthBounds[i] + lengthBounds[i+1]) / 2
+			short := math.Exp((math.Log(p)+gamma)/shape) / shape
+			x = math.Max(x, short*math.Exp(short*shape/(shape+1)))
 		}
-		l[i] = math.Max(l[i]-1, 0)
+		l[i] = math.Max(tokens*x-1, 0)
 	}
 	return l
 }
