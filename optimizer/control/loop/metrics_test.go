@@ -30,6 +30,8 @@ func published(t *testing.T) []*dto.MetricFamily {
 		Desired: &v1alpha1.DesiredState{Parts: plan("A", 1)}, Current: []v1alpha1.ObservedPart{on("A", 1, 0)}, Load: &v1alpha1.ObservedLoad{},
 		Conditions: []metav1.Condition{{Type: "Observed", Status: "True"}},
 	})
+	since := metav1.Now()
+	m.model("m", map[string]*v1alpha1.PairStatus{"A": {LearnedSince: &since}})
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
