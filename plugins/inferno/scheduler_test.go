@@ -122,6 +122,57 @@ func TestInPlaceOfTheDefaultScheduler(t *testing.T) {
 	}
 }
 
+// Pods that get their cards by a claim request no resource: they go where the labels of nodes say, and count like all others.
+func TestPodsWithoutRequestsFollowThePlan(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 8), node("l40s-1", "l40s", 8))
+	w.addAccelerators("h100", "l40s")
+	w.setPlan(part("h100", 2), part("l40s", 1))
+	w.start(secondScheduler)
+	pods := several(5, "r1")
+	for _, p := range pods {
+		p.Spec.Containers[0].Resources = v1.ResourceRequirements{}
+	}
+	w.addPods(pods...)
+	w.awaitPlaced("the plan, and two that wait", map[string]int{"h100": 2, "l40s": 1, "": 2})
+	for _, p := range w.snapshot() {
+		if p.Spec.NodeName != "" && p.Annotations[v1alpha1.AcceleratorAnnotation] == "" {
+			t.Errorf("%s on %s is not annotated", p.Name, p.Spec.NodeName)
+		}
+	}
+}
+
+// What a pod asks of topology holds before how it is packed: with a spread over racks none gets two pods more than another, although packing
+// alone would fill one node.
+func TestTopologySpreadHolds(t *testing.T) {
+	const rack = "topology.kubernetes.io/rack"
+	w := newWorld(t)
+	for i := range 3 {
+		n := node(fmt.Sprintf("h100-%d", i), "h100", 8)
+		n.Labels[rack] = fmt.Sprintf("rack-%d", i)
+		w.addNodes(n)
+	}
+	w.addAccelerators("h100")
+	w.setPlan(part("h100", 6))
+	w.start(secondScheduler)
+	pods := several(6, "r1")
+	for _, p := range pods {
+		p.Spec.TopologySpreadConstraints = []v1.TopologySpreadConstraint{{
+			MaxSkew: 1, TopologyKey: rack, WhenUnsatisfiable: v1.DoNotSchedule,
+			LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.ServerLabel: "chat"}},
+		}}
+	}
+	w.addPods(pods...)
+	w.awaitPlaced("all", map[string]int{"h100": 6})
+	byNode := map[string]int{}
+	for _, p := range w.snapshot() {
+		byNode[p.Spec.NodeName]++
+	}
+	if diff := cmp.Diff(map[string]int{"h100-0": 2, "h100-1": 2, "h100-2": 2}, byNode); diff != "" {
+		t.Errorf("pods by node (-want +got):\n%s", diff)
+	}
+}
+
 func TestRolloutSurgesBesideTheOldRevision(t *testing.T) {
 	w := newWorld(t)
 	w.addNodes(node("h100-1", "h100", 8))
