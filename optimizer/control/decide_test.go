@@ -236,6 +236,9 @@ func TestVerdicts(t *testing.T) {
 			s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 0.5
 			e.DesiredAlloc = inForce
 		}, v1alpha1.ReasonInfeasible, "the last plan stands", false, 7},
+		{"pinned to a type that cannot serve", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
+			e.KeepAccelerator, e.DesiredAlloc = true, &v1alpha1.Allocation{Accelerator: "abacus", NumReplicas: 1}
+		}, v1alpha1.ReasonInfeasible, "keepAccelerator holds the server on abacus", false, 1},
 		{"no capacity", func(s *v1alpha1.System, _ *v1alpha1.ServerEntry) { s.Capacity.Count = nil }, v1alpha1.ReasonNoCapacity, "needs", false, -1},
 		{"too many replicas needed", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) { e.MaxNumReplicas = 1 }, v1alpha1.ReasonBestEffort, "maxNumReplicas is 1", false, 1},
 		{"load unknown, plan in force", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) { e.CurrentAlloc, e.DesiredAlloc = nil, inForce }, v1alpha1.ReasonNoMetrics, "the last plan stands", false, 7},

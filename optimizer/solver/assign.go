@@ -39,7 +39,7 @@ type use struct {
 }
 
 // countGap is how many servers, as a share of all, may be served less than the bound allows where the gap need not be 0.
-const countGap = 5e-4
+const countGap = 1e-3
 
 // option is a candidate that a server can be served with: it fits the capacity, and none is better in value and in all it takes.
 type option struct {

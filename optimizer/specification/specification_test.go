@@ -150,6 +150,8 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{Switch: -1}
 	s.Optimizer.Spec.SaturationPolicy = "Fair"
 	s.Optimizer.Spec.UseCplex = true
+	s.Optimizer.Spec.Objective, s.Optimizer.Spec.Counting, s.Optimizer.Spec.PriorityFactor = v1alpha1.ObjectiveWeightedSum, "Tokens", -1
+	s.Capacity.Elastic[0].DeadlineSeconds = -5
 	warnings, err := specification.Validate(s)
 	if err == nil {
 		t.Fatal("no error")
@@ -164,6 +166,8 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		`capacity.nodes[a]: is given twice with type "A100"`, "capacity.nodes[a].free: -1 is not allowed", "capacity.nodes[3].name: is missing", "capacity.nodes[3].type: is missing",
 		"capacity.elastic[p].cards: 0 is not allowed, must be from 1 to 10000", "capacity.elastic[p].limit: 20000 is not allowed", "capacity.elastic[p].price: NaN",
 		"optimizer.centsPerKWh: 0 is not allowed where energyShare is 0.5", "optimizer.change.switch: -1 is not allowed", "optimizer.change.horizonSeconds: 0 is not allowed",
+		"optimizer.unservedCost: 0 is not allowed where the objective is WeightedSum", `optimizer.counting: "Tokens" is not allowed, must be one of Servers, Load`,
+		"optimizer.priorityFactor: -1 is not allowed", "capacity.elastic[p].deadlineSeconds: -5 is not allowed",
 		`capacity.elastic[1].name: "p" is given twice`, "capacity.elastic[p].type: is missing",
 	} {
 		if !strings.Contains(err.Error(), want) {
