@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -333,6 +334,7 @@ func assemble(list []*work, p *solver.Problem, sol *solver.Solution, solved []*w
 	}
 	d.Plan.TotalCost = totalCost(d.Plan.Allocations)
 	d.Plan.Solver.LowerBound, d.Plan.Solver.Gap, d.Plan.Solver.Prices = known(sol.LowerBound), known(sol.Gap), sol.Prices
+	d.Plan.Solver.Served = servedCounts(p, sol)
 	slices.SortFunc(d.Plan.Unserved, func(a, b v1alpha1.Unserved) int { return strings.Compare(a.Server, b.Server) })
 	slices.SortStableFunc(d.Candidates, func(a, b v1alpha1.Candidate) int {
 		if c := strings.Compare(a.Server, b.Server); c != 0 {
@@ -341,6 +343,21 @@ func assemble(list []*work, p *solver.Problem, sol *solver.Solution, solved []*w
 		return strings.Compare(a.Accelerator, b.Accelerator)
 	})
 	return d
+}
+
+// servedCounts are what the solver says of the numbers it serves.
+func servedCounts(p *solver.Problem, s *solver.Solution) []v1alpha1.ServedCount {
+	served := map[int]int{}
+	for i, c := range s.Choices {
+		if c.Candidate >= 0 && !c.BestEffort {
+			served[p.Servers[i].Priority] += max(1, p.Servers[i].Weight)
+		}
+	}
+	var list []v1alpha1.ServedCount
+	for _, priority := range slices.Sorted(maps.Keys(s.AtMost)) {
+		list = append(list, v1alpha1.ServedCount{Priority: priority, Served: served[priority], AtMost: s.AtMost[priority]})
+	}
+	return list
 }
 
 // totalCost adds in the order of names, so that equal plans have costs equal to the last bit.

@@ -74,6 +74,7 @@ func (x *Exact) fewAgain(ctx context.Context, a *appraisal, sets int) *Solution 
 		bound, d.prices = a.bound, prices
 	}
 	s := d.solution(ExactName, bound)
+	s.AtMost = d.atMost()
 	if s.Gap > x.o.Gap {
 		return nil
 	}

@@ -74,6 +74,8 @@ type pool struct {
 	step      float64
 	// weightedSum asks for the least sum of values and penalties.
 	weightedSum bool
+	// more is, by level, how much more weight might be served than is.
+	more []int
 	options     int   // of all servers
 	uses        []use // what the options' uses are slices of
 }
@@ -107,6 +109,17 @@ func (x *Exact) assign(ctx context.Context, d *draft, levels []level) float64 {
 	value, whole := f.give(d, picks)
 	value += f.missing(d)
 	d.prices = f.perCard(d, prices)
+	if d.more == nil {
+		d.more = map[int]int{}
+	}
+	for l := range levels {
+		d.more[levels[l].priority] = f.more[l]
+	}
+	for i, k := range picks.options {
+		if s := &f.servers[i]; k != unserved && !d.served(s.index) { // it does not fit on nodes after all
+			d.more[levels[s.level].priority] += s.weight
+		}
+	}
 	if !whole {
 		return value // another set of servers than the bound is of
 	}
@@ -175,7 +188,7 @@ func (f *pool) perCard(d *draft, prices []float64) map[string]float64 {
 }
 
 func newPool(d *draft, levels []level) *pool {
-	f := &pool{levels: len(levels), weightedSum: d.p.WeightedSum}
+	f := &pool{levels: len(levels), weightedSum: d.p.WeightedSum, more: make([]int, len(levels))}
 	rows := f.rows(d, levels)
 	var values []float64
 	for l := range levels {
@@ -329,11 +342,14 @@ func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []f
 		return p, res.Bound, res.Prices
 	}
 	hint := o.Prices
-	p, out, far := f.serve(ctx, o, false)
-	if far {
-		if q, less, _ := f.serve(ctx, o, true); slices.Compare(less, out) < 0 {
-			p, out = q, less
+	p, out, least := f.serve(ctx, o, false)
+	if f.far(out, least) {
+		if q, less, bound := f.serve(ctx, o, true); slices.Compare(less, out) < 0 {
+			p, out, least = q, less, bound
 		}
+	}
+	for l := range out {
+		f.more[l] = out[l] - least[l]
 	}
 	prog, columns = f.program(f.levels, out, -1, nil)
 	o.Incumbent = f.write(p, columns)
@@ -371,12 +387,22 @@ func (f *pool) penalties() []float64 {
 // farCount is the share of all servers by which the number of those served may stay below its bound before another, longer search is made.
 const farCount = .005
 
-// serve picks options for as many servers as it can, the highest level first, and returns how many of each level get nothing. It starts from
-// a plan of weighted levels, on which it spends more where deep; far says that a bound is so far from what was found that this may be worth it.
-func (f *pool) serve(ctx context.Context, o branch.Options, deep bool) (p picks, out []int, far bool) {
+// far says whether a bound is so far from what was found that a longer search may be worth it.
+func (f *pool) far(out, least []int) bool {
+	for l := range out {
+		if float64(out[l]-least[l]) > farCount*f.weight()+1 {
+			return true
+		}
+	}
+	return false
+}
+
+// serve picks options for as many servers as it can, the highest level first, and returns the weight of those of each level that get nothing,
+// with what it is at least. It starts from a plan of weighted levels, on which it spends more where deep.
+func (f *pool) serve(ctx context.Context, o branch.Options, deep bool) (p picks, out, least []int) {
 	p = f.nothing()
 	prices, weight := f.weighted(ctx, o, p, deep)
-	out = make([]int, f.levels)
+	out, least = make([]int, f.levels), make([]int, f.levels)
 	total := f.weight()
 	for l := range f.levels {
 		f.insert(p, l)
@@ -399,10 +425,10 @@ func (f *pool) serve(ctx context.Context, o branch.Options, deep bool) (p picks,
 				f.drop(p, l)
 				out[l] = n
 			}
-			far = far || float64(out[l])-res.Bound > farCount*total+1
+			least[l] = min(out[l], max(0, int(math.Ceil(res.Bound-tieBreak-1e-6))))
 		}
 	}
-	return p, out, far
+	return p, out, least
 }
 
 // nothing serves nobody and buys nothing.

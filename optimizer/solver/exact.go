@@ -64,6 +64,9 @@ func (x *Exact) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 		return x.assign(ctx, d, levels)
 	})
 	s := d.solution(ExactName, 0)
+	if !p.WeightedSum {
+		s.AtMost = d.atMost()
+	}
 	s.LowerBound = s.Value + s.Penalty - missed
 	s.Gap = gap(s.Value+s.Penalty, s.LowerBound)
 	return s, nil

@@ -26,8 +26,14 @@ func TestExactAgainstBruteForce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := conformance.Of(p, s), conformance.BruteForce(p); got.Compare(want) != 0 || s.Gap != 0 {
+		got, want := conformance.Of(p, s), conformance.BruteForce(p)
+		if got.Compare(want) != 0 || s.Gap != 0 {
 			t.Fatalf("seed %d: got %+v, gap %v, want %+v\nof %+v", seed, got, s.Gap, want, p)
+		}
+		for i, q := range want.Priorities {
+			if s.AtMost[q] != want.Served[i] {
+				t.Fatalf("seed %d: at most %v can be served by priority, are %+v", seed, s.AtMost, want)
+			}
 		}
 	}
 }

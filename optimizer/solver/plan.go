@@ -16,6 +16,8 @@ type draft struct {
 	stock   map[string]*stock
 	bought  []int
 	prices  map[string]float64
+	// more is, by priority, what might be served beyond what is.
+	more map[int]int
 }
 
 func newDraft(p *Problem) *draft {
@@ -107,6 +109,21 @@ func (d *draft) buy(pool, n int) {
 			s.nodes = append(s.nodes, e.Cards)
 		}
 	}
+}
+
+// atMost adds what might be served to what is, by priority.
+func (d *draft) atMost() map[int]int {
+	most := map[int]int{}
+	for i := range d.p.Servers {
+		s := &d.p.Servers[i]
+		if _, known := most[s.Priority]; !known {
+			most[s.Priority] = d.more[s.Priority]
+		}
+		if d.served(i) {
+			most[s.Priority] += s.weight()
+		}
+	}
+	return most
 }
 
 // served says whether the server has all it needs.

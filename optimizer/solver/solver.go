@@ -152,6 +152,9 @@ type Solution struct {
 	// LowerBound on Value + Penalty of any plan that serves as many servers of each priority, or, where the problem is a weighted sum, of any
 	// plan; NaN where the solver proves none.
 	LowerBound float64
+	// AtMost is, by priority, the largest number of servers, or their weight, that any plan can be shown to serve in full beside as many of each
+	// higher priority; nil where the solver shows nothing of the kind.
+	AtMost map[int]int
 	// Gap is (Value + Penalty − LowerBound) / LowerBound, 0 where both are 0; NaN where there is no bound.
 	Gap float64
 	// Solver is the name of the solver that found the plan: that of the delegate where a solver delegates.

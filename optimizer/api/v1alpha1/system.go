@@ -366,11 +366,22 @@ type SolverReport struct {
 	LowerBound *float64 `json:"lowerBound,omitempty"`
 	// Gap is (value − lowerBound) / lowerBound, where value is what lowerBound is on; absent where there is no bound.
 	Gap *float64 `json:"gap,omitempty"`
+	// Served in full, by priority, the highest first; absent where the solver does not know how many could be.
+	Served []ServedCount `json:"served,omitempty"`
 	// Prices are what one card more of each type would save, in cents per hour, 0 where there is enough: what to buy next. Absent where the
 	// solver has none.
 	Prices map[string]float64 `json:"prices,omitempty"`
 	// Seconds the solver took; set by the caller that owns a clock.
 	Seconds float64 `json:"seconds"`
+}
+
+// ServedCount is what is served in full of a priority: servers, or their requests per minute where load is counted.
+type ServedCount struct {
+	Priority int `json:"priority"`
+	Served   int `json:"served"`
+	// AtMost is what any plan can be shown to serve at most beside as many of each higher priority: the number is proven to be the largest
+	// where it is the same.
+	AtMost int `json:"atMost"`
 }
 
 // Candidate is one (server, accelerator) pair that was considered, or a split of a server over two accelerators, which is named by both.

@@ -90,6 +90,17 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 	if want := (value - s.LowerBound) / s.LowerBound; s.LowerBound > 0 && math.Abs(s.Gap-max(want, 0)) > 1e-6 {
 		fault("gap %v, but value and bound say %v", s.Gap, want)
 	}
+	for priority, most := range s.AtMost {
+		served := 0
+		for i, c := range s.Choices {
+			if x := p.Servers[i]; x.Priority == priority && c.Candidate >= 0 && !c.BestEffort {
+				served += max(1, x.Weight)
+			}
+		}
+		if most < served {
+			fault("at most %d of priority %d can be served, but %d are", most, priority, served)
+		}
+	}
 	if s.Solver == "" {
 		fault("no solver named")
 	}
