@@ -191,3 +191,36 @@ func TestPlansKnowTheCache(t *testing.T) {
 		}
 	}
 }
+
+// Hardware that becomes twice as slow, unannounced: no cycle takes a replica away meanwhile, and after ten the plan is that of the slower one.
+func TestSlowerHardwareIsFollowed(t *testing.T) {
+	system := func(i int, factor float64) *v1alpha1.System {
+		s := observed(1000+60*int64(i), 4, 0, 0)
+		g := &s.Servers.Spec[0].Observation.Groups[0]
+		s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 80
+		s.Models.Spec[0].MaxBatchSize = 128
+		g.ITL.Mean = factor * (12 + 0.25**g.Running)
+		return s
+	}
+	var state control.State
+	plan := func(i int, factor float64) int {
+		d := decide(t, system(i, factor), state)
+		state = d.State
+		return d.Plan.Allocations["s"].NumReplicas
+	}
+	fast := 0
+	for i := range 60 {
+		fast = plan(i, 1)
+	}
+	last := fast
+	for i := range 10 {
+		n := plan(60+i, 2)
+		if n < fast {
+			t.Errorf("%d cycles after the change %d replicas, fewer than the %d before", i+1, n, fast)
+		}
+		last = n
+	}
+	if float64(last) < 1.6*float64(fast) {
+		t.Errorf("%d replicas ten cycles after the hardware became twice as slow, %d before", last, fast)
+	}
+}
