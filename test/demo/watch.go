@@ -194,7 +194,9 @@ func desired(d *v1alpha1.DesiredState) string {
 func planned(d *v1alpha1.DesiredState) map[string]int {
 	m := map[string]int{}
 	for _, p := range d.Parts {
-		m[p.Accelerator] += p.Replicas
+		if p.Replicas > 0 { // and not a surge alone
+			m[p.Accelerator] += p.Replicas
+		}
 	}
 	return m
 }
@@ -205,7 +207,9 @@ func batches(d *v1alpha1.DesiredState) string {
 	}
 	var words []string
 	for _, p := range d.Parts {
-		words = append(words, fmt.Sprint(p.MaxBatchSize))
+		if p.Replicas > 0 {
+			words = append(words, fmt.Sprint(p.MaxBatchSize))
+		}
 	}
 	return strings.Join(words, "+")
 }
