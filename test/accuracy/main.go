@@ -279,6 +279,11 @@ func tables(w io.Writer, data string, pairs [][]fitting.Point) error {
 			fmt.Fprintf(w, "| %s | %s |\n", key, scores[key])
 		}
 	}
+	floor, err := neighbours(pairs)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "| the points with fewer and more clients beside each | none: a straight line on logarithms | %s |\n", floor)
 	fmt.Fprintf(w, "| nothing (prior), median over points | roofline | %d points | %.1f %% | %.1f %% |\n\n", len(priorITL), 100*median(priorITL), 100*median(priorTTFT))
 	if err := simulated(w, data); err != nil {
 		return err
