@@ -80,6 +80,10 @@ bench-now: prepare
 accuracy: ## Measure the accuracy of laws and queueing models again, and write the tables of docs/models.md
 	$(GO) run ./test/accuracy -write docs/models.md
 
+.PHONY: evaluate
+evaluate: ## Play the scenarios under all policies again, and write docs/evaluation.md
+	$(GO) run ./test/evaluate
+
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder and parser for a while
 	@bash .ci/fuzz

@@ -5,22 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/llm-inferno/inferno/optimizer/control/loop"
 	"github.com/llm-inferno/inferno/optimizer/simulation/contest"
 	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
 	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
 )
 
 type simulateOptions struct {
-	scenario, output, report string
-	policies                 []string
-	tune, oracle             bool
+	scenario, output, report, log string
+	policies                      []string
+	tune, oracle                  bool
 }
 
 func newSimulateCommand() *cobra.Command {
@@ -44,6 +45,7 @@ accelerator hours, changes and drops.`,
 	f.BoolVar(&o.tune, "tune", false, "also search the settings of the alternatives for the cheapest that reaches inferno's attainment")
 	f.BoolVar(&o.oracle, "oracle", false, "also find the cheapest schedule that knows every arrival, at each policy's attainment")
 	f.StringVarP(&o.output, "output", "o", "table", "output format: table, json")
+	f.StringVar(&o.log, "log", "", "file to write inferno's decision log to, for inferno replay")
 	f.StringVar(&o.report, "report", "", "folder to write pictures and the series behind them to")
 	return cmd
 }
@@ -86,6 +88,14 @@ func (o *simulateOptions) run(out io.Writer) error {
 	if err != nil {
 		return badInput{err}
 	}
+	if o.log != "" {
+		file, err := os.Create(o.log)
+		if err != nil {
+			return badInput{err}
+		}
+		defer file.Close()
+		f.Record = loop.NewDecisionLog(file).Write
+	}
 	outcomes, err := contest.Hold(f, chosen, contest.Options{Tune: o.tune, Oracle: o.oracle})
 	if err != nil {
 		return err
@@ -115,23 +125,7 @@ func printOutcomes(out io.Writer, outcomes []*contest.Outcome) error {
 			follow = fmt.Sprintf("%.0f", *o.Follow)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\t%.1f\t%.1f\t%s\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\n", o.Policy, orDash(o.Settings), o.Requests, 100*o.Served, 100*o.TTFT,
-			100*o.ITL, 100*o.Windows, o.CostPerHour, oracle, o.Peak, o.Changes, o.Reversals, follow, o.Dropped, o.TimedOut, shares(o.Classes), hours(o.Hours))
+			100*o.ITL, 100*o.Windows, o.CostPerHour, oracle, o.Peak, o.Changes, o.Reversals, follow, o.Dropped, o.TimedOut, contest.Words(o.Classes, 100, "%.2f"), contest.Words(o.Hours, 1, "%.1f"))
 	}
 	return w.Flush()
-}
-
-func shares(by map[string]float64) string {
-	var words []string
-	for _, name := range slices.Sorted(maps.Keys(by)) {
-		words = append(words, fmt.Sprintf("%s %.2f", name, 100*by[name]))
-	}
-	return strings.Join(words, ", ")
-}
-
-func hours(by map[string]float64) string {
-	var words []string
-	for _, name := range slices.Sorted(maps.Keys(by)) {
-		words = append(words, fmt.Sprintf("%s %.1f", name, by[name]))
-	}
-	return strings.Join(words, ", ")
 }

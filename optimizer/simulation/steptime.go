@@ -33,6 +33,7 @@ type StepTime interface {
 func StepTimes() plug.Registry[StepTime] {
 	return plug.NewRegistry("step time",
 		plug.Of("linear", func() Linear { return Linear{} }, func(l Linear) (StepTime, error) { return l, nil }),
+		plug.Of("table", func() Table { return Table{} }, func(t Table) (StepTime, error) { return t, nil }),
 		plug.Of("roofline", func() Roofline { return Roofline{} }, func(r Roofline) (StepTime, error) { return r, nil }),
 	)
 }

@@ -90,7 +90,7 @@ func (c *cycle) run(ctx context.Context) error {
 	c.watch.enter("")
 	c.state = decision.State
 	c.finish(o, decision)
-	record := &Record{ID: c.report.ID, Snapshot: o.Snapshot, State: before, Decision: decision, Stages: c.watch.stages, DryRun: c.optimizer.Spec.DryRun}
+	record := &Record{ID: c.report.ID, Snapshot: o.Snapshot, State: before, Settings: c.stages.Settings(), Decision: decision, Stages: c.watch.stages, DryRun: c.optimizer.Spec.DryRun}
 	return errors.Join(err, c.Log.Write(record))
 }
 
@@ -136,7 +136,7 @@ func (c *cycle) finish(o *observe.Observation, d *control.Decision) {
 
 // read the cluster, from the cache, and the measurements. That Prometheus does not answer is a reading too.
 func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
-	r := &observe.Readings{Now: c.report.Time.Time, Window: defaultWindow}
+	r := &observe.Readings{Now: c.report.Time.Truncate(time.Second), Window: defaultWindow}
 	source := c.optimizer.Spec.Prometheus
 	if source.Window != nil {
 		r.Window = source.Window.Duration

@@ -14,6 +14,8 @@ type Record struct {
 	ID string `json:"id"`
 	control.Snapshot
 	State control.State `json:"state"`
+	// Settings that the stages were run with.
+	Settings control.Settings `json:"settings"`
 	*control.Decision
 	Stages []v1alpha1.StageTime `json:"stages"`
 	DryRun bool                 `json:"dryRun,omitempty"`

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
 )
@@ -13,6 +16,8 @@ import (
 type Options struct {
 	// Tune searches the settings of the alternatives.
 	Tune bool
+	// TuneSpan is the stretch of the scenario, in seconds from its start, that they are searched on; 0 for all of it.
+	TuneSpan float64
 	// Oracle compares each outcome with the cheapest schedule found in hindsight.
 	Oracle bool
 }
@@ -20,28 +25,16 @@ type Options struct {
 // Hold a contest: each policy with its defaults, and tuned where that is asked for. Tuned is what reaches inferno's attainment at the least
 // cost, or where nothing does, what comes closest. Inferno itself is never tuned.
 func Hold(f *policy.Fleet, entries []*policy.Entry, o Options) ([]*Outcome, error) {
-	var outcomes []*Outcome
-	for _, e := range entries {
-		outcome, err := Run(f, e, nil)
-		if err != nil {
-			return nil, fmt.Errorf("policy %s: %w", e.Name, err)
-		}
-		outcomes = append(outcomes, outcome)
+	outcomes, err := each(entries, func(e *policy.Entry) (*Outcome, error) { return Run(f, e, nil) })
+	if err != nil {
+		return nil, err
 	}
 	if o.Tune {
-		ours, err := attainmentOfInferno(f, outcomes)
+		tuned, err := tuneAll(f, entries, outcomes, o.TuneSpan)
 		if err != nil {
 			return nil, err
 		}
-		for i, e := range entries {
-			tuned, err := tune(f, e, outcomes[i], ours)
-			if err != nil {
-				return nil, fmt.Errorf("policy %s: %w", e.Name, err)
-			}
-			if tuned != outcomes[i] {
-				outcomes = append(outcomes, tuned)
-			}
-		}
+		outcomes = append(outcomes, tuned...)
 	}
 	if o.Oracle {
 		if err := compare(f, outcomes); err != nil {
@@ -51,35 +44,89 @@ func Hold(f *policy.Fleet, entries []*policy.Entry, o Options) ([]*Outcome, erro
 	return outcomes, nil
 }
 
-func attainmentOfInferno(f *policy.Fleet, outcomes []*Outcome) (float64, error) {
-	if i := slices.IndexFunc(outcomes, func(o *Outcome) bool { return o.Policy == policy.NameInferno }); i >= 0 {
-		return outcomes[i].Served, nil
+// each runs a function over a list, on all cores, and keeps the order.
+func each[T any](list []T, run func(T) (*Outcome, error)) ([]*Outcome, error) {
+	outcomes := make([]*Outcome, len(list))
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, x := range list {
+		g.Go(func() (err error) {
+			outcomes[i], err = run(x)
+			return err
+		})
 	}
-	e, err := policy.Find(policy.NameInferno)
-	if err != nil {
-		return 0, err
-	}
-	o, err := Run(f, e, nil)
-	if err != nil {
-		return 0, err
-	}
-	return o.Served, nil
+	return outcomes, g.Wait()
 }
 
-// tune tries every combination of the settings.
-func tune(f *policy.Fleet, e *policy.Entry, defaults *Outcome, attainment float64) (*Outcome, error) {
-	best := defaults
-	for _, s := range combinations(e.Knobs) {
-		o, err := Run(f, e, s)
+// tuneAll searches the settings of every policy on the first stretch of the scenario, and runs the best on the whole where they are not the
+// defaults.
+func tuneAll(f *policy.Fleet, entries []*policy.Entry, defaults []*Outcome, span float64) ([]*Outcome, error) {
+	first := f
+	goal := math.NaN()
+	if span > 0 && span < f.Scenario.Duration {
+		part := *f
+		s := *f.Scenario
+		s.Duration = span
+		part.Scenario, part.Record = &s, nil
+		first = &part
+	} else {
+		for _, o := range defaults {
+			if o.Policy == policy.NameInferno {
+				goal = o.Served
+			}
+		}
+	}
+	if math.IsNaN(goal) {
+		e, err := policy.Find(policy.NameInferno)
 		if err != nil {
 			return nil, err
 		}
-		if better(o, best, attainment) {
-			best = o
-			best.Settings = "tuned: " + s.String()
+		o, err := Run(first, e, nil)
+		if err != nil {
+			return nil, err
+		}
+		goal = o.Served
+	}
+	var best []choice
+	for _, e := range entries {
+		if len(e.Knobs) == 0 {
+			continue
+		}
+		c, err := tune(first, e, goal)
+		if err != nil {
+			return nil, fmt.Errorf("policy %s: %w", e.Name, err)
+		}
+		best = append(best, c)
+	}
+	return each(best, func(c choice) (*Outcome, error) {
+		o, err := Run(f, c.entry, c.settings)
+		if err == nil {
+			o.Settings = "tuned: " + c.settings.String()
+		}
+		return o, err
+	})
+}
+
+// choice of settings for a policy.
+type choice struct {
+	entry    *policy.Entry
+	settings policy.Settings
+}
+
+// tune tries every combination of the settings.
+func tune(f *policy.Fleet, e *policy.Entry, attainment float64) (choice, error) {
+	all := combinations(e.Knobs)
+	outcomes, err := each(all, func(s policy.Settings) (*Outcome, error) { return Run(f, e, s) })
+	if err != nil {
+		return choice{}, err
+	}
+	best := 0
+	for i := range outcomes {
+		if better(outcomes[i], outcomes[best], attainment) {
+			best = i
 		}
 	}
-	return best, nil
+	return choice{e, all[best]}, nil
 }
 
 // better prefers what reaches the attainment, then what is cheaper; of those that do not, what serves more.
@@ -115,7 +162,7 @@ func combinations(knobs []policy.Knob) []policy.Settings {
 
 // Shares of the true capacity that schedules load replicas to, and widths in seconds over which rates are taken.
 var (
-	oracleShares = []float64{0.5, 0.6, 0.7, 0.78, 0.86, 0.94, 1, 1.06, 1.12, 1.2, 1.3}
+	oracleShares = []float64{0.5, 0.65, 0.75, 0.85, 0.92, 1, 1.08, 1.2}
 	oracleWidths = []float64{60, 300}
 )
 
@@ -127,16 +174,11 @@ func compare(f *policy.Fleet, outcomes []*Outcome) error {
 		if err != nil {
 			return err
 		}
-		for _, share := range oracleShares {
-			o, err := playSchedule(f, f.NewSchedule(load, share, false))
-			if err != nil {
-				return err
-			}
-			found = append(found, o)
-			if o.Served < 0.9 { // a greater share only serves less
-				break
-			}
+		schedules, err := each(oracleShares, func(share float64) (*Outcome, error) { return playSchedule(f, f.NewSchedule(load, share, false)) })
+		if err != nil {
+			return err
 		}
+		found = append(found, schedules...)
 	}
 	for _, o := range outcomes {
 		lowest := math.Inf(1)

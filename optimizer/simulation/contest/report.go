@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image/color"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,15 +23,30 @@ import (
 // WriteReport draws a contest into a folder, as SVG: what each policy cost and served, and its replicas over time beside the load; and writes
 // the series behind, as CSV.
 func WriteReport(folder string, f *policy.Fleet, outcomes []*Outcome) error {
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
-	}
 	name := filepath.Join(folder, f.Scenario.Name)
-	faults := []error{drawCost(name+"-cost.svg", f, outcomes), drawReplicas(name+"-replicas.svg", f, outcomes)}
+	faults := []error{Draw(folder, f, outcomes)}
 	for _, o := range outcomes {
 		faults = append(faults, writeSeries(fmt.Sprintf("%s-%s.csv", name, label(o)), o))
 	}
 	return errors.Join(faults...)
+}
+
+// Draw writes the pictures alone.
+func Draw(folder string, f *policy.Fleet, outcomes []*Outcome) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	name := filepath.Join(folder, f.Scenario.Name)
+	return errors.Join(drawCost(name+"-cost.svg", f, outcomes), drawReplicas(name+"-replicas.svg", f, outcomes))
+}
+
+// Words lists numbers by name, each times a factor.
+func Words(by map[string]float64, factor float64, format string) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		words = append(words, name+" "+fmt.Sprintf(format, factor*by[name]))
+	}
+	return strings.Join(words, ", ")
 }
 
 // label of an outcome, usable in a file name.

@@ -28,12 +28,16 @@ type inferno struct {
 	interval float64
 	// completions makes the loop take completions for arrivals, as llm-inferno does.
 	completions bool
-	// record is called with every decision.
-	record func(*control.Snapshot, control.State, *control.Decision)
+	record      func(*loop.Record) error
 }
 
 func newInferno(f *Fleet, _ Settings) (cluster.Policy, error) {
-	return newLoop(f, f.Scenario.System, f.Scenario.Loop.Interval)
+	p, err := newLoop(f, f.Scenario.System, f.Scenario.Loop.Interval)
+	if err != nil {
+		return nil, err
+	}
+	p.record = f.Record
+	return p, nil
 }
 
 func newInfernoFixed(f *Fleet, _ Settings) (cluster.Policy, error) {
@@ -127,7 +131,10 @@ func (p *inferno) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 		return nil, err
 	}
 	if p.record != nil {
-		p.record(snap, p.state, d)
+		r := &loop.Record{ID: fmt.Sprintf("%.0fs", v.Now), Snapshot: *snap, State: p.state, Settings: p.stages.Settings(), Decision: d}
+		if err := p.record(r); err != nil {
+			return nil, err
+		}
 	}
 	p.state = d.State
 	orders := map[string]cluster.Order{}

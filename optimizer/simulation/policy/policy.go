@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/llm-inferno/inferno/optimizer/control/loop"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
 	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
@@ -67,6 +68,8 @@ type Fleet struct {
 	Pins map[string]string
 	// Peak is the highest rate over a minute of each server, requests/s, and its mean tokens.
 	Peak map[string]Demand
+	// Record is called with every decision of inferno, if it is not nil.
+	Record func(*loop.Record) error
 }
 
 // startSpan is the begin of a scenario for whose busiest minute the initial replicas suffice, s.
@@ -96,24 +99,44 @@ func NewFleet(s *scenario.Scenario) (*Fleet, error) {
 	if err := f.pin(); err != nil {
 		return nil, err
 	}
-	for i := range config.Servers {
-		server := &config.Servers[i]
-		n := s.Initial[server.Name]
+	return f, f.start()
+}
+
+// start gives every server its initial replicas, in order of priority while there is room on the accelerators they are pinned to.
+func (f *Fleet) start() error {
+	left := map[string]int{}
+	for _, p := range f.Config.Pools {
+		left[p.Type] += p.Cards * p.Nodes
+	}
+	for _, name := range f.byPriority() {
+		i := slices.IndexFunc(f.Config.Servers, func(s cluster.Server) bool { return s.Name == name })
+		server, pin := &f.Config.Servers[i], f.Pins[name]
+		n := f.Scenario.Initial[name]
 		if n == 0 {
-			start, err := peak(server, min(s.Duration, startSpan), config.Seed+1000*uint64(i))
+			begin, err := peak(server, min(f.Scenario.Duration, startSpan), f.Config.Seed+1000*uint64(i))
 			if err != nil {
-				return nil, err
+				return err
 			}
-			d := f.Peak[server.Name]
-			d.Rate = start.Rate
-			n = f.Need(server.Name, f.Pins[server.Name], d)
+			d := f.Peak[name]
+			d.Rate = begin.Rate
+			n = f.Need(name, pin, d)
 		}
-		server.Initial = f.order(server.Name, n)
-		for _, a := range s.Accelerators(server.Name) {
-			server.Initial.Limits[a] = s.Limits(server.Name)
+		kind, cards := f.accelerator(pin).Type, f.cards(name, pin)
+		n = min(n, left[kind]/cards)
+		left[kind] -= n * cards
+		server.Initial = f.order(name, n)
+		for _, a := range f.Scenario.Accelerators(name) {
+			server.Initial.Limits[a] = f.Scenario.Limits(name)
 		}
 	}
-	return f, nil
+	return nil
+}
+
+// byPriority are the servers, the most important first, else in the order of the configuration.
+func (f *Fleet) byPriority() []string {
+	servers := f.Servers()
+	slices.SortStableFunc(servers, func(a, b string) int { return f.Scenario.Priority(a) - f.Scenario.Priority(b) })
+	return servers
 }
 
 func (f *Fleet) pin() error {
@@ -121,9 +144,7 @@ func (f *Fleet) pin() error {
 	for _, p := range f.Config.Pools {
 		left[p.Type] += p.Cards * (p.Nodes + p.Elastic)
 	}
-	servers := f.Servers()
-	slices.SortStableFunc(servers, func(a, b string) int { return f.Scenario.Priority(a) - f.Scenario.Priority(b) })
-	for _, server := range servers {
+	for _, server := range f.byPriority() {
 		best, lowest, bestFits := "", math.Inf(1), false
 		for _, a := range f.Scenario.Accelerators(server) {
 			n := f.Need(server, a, f.Peak[server])

@@ -3,6 +3,7 @@ package policy
 import (
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
@@ -11,13 +12,14 @@ import (
 )
 
 // Profile knows what replicas truly sustain, because it tries: what a careful benchmark of every pair would tell. Policies that need a
-// profile, and the oracle, are given it for free.
+// profile, and the oracle, are given it for free. It may be used concurrently.
 type Profile struct {
 	scenario *scenario.Scenario
 	config   *cluster.Config
 	known    map[trial]float64
 
 	latencies map[operating][2]float64
+	mutex     sync.Mutex
 }
 
 // operating point: a trial at so many steps of rate.
@@ -55,6 +57,8 @@ func grid(tokens float64) int { return int(math.Round(math.Log(max(tokens, 1)) /
 // Capacity is the highest rate of Poisson arrivals, requests/s, at which 99 % of the requests to one replica meet both targets of the server;
 // 0 where there is none. Tokens are exponential, as in the traces.
 func (p *Profile) Capacity(server, accelerator string, limits simulation.Limits, in, out float64) float64 {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
 	key := trial{server, accelerator, limits, grid(in), grid(out)}
 	if rate, known := p.known[key]; known {
 		return rate
@@ -148,6 +152,8 @@ func (p *Profile) try(key trial, rate, in, out float64, visit func(*simulation.C
 
 // percentiles of latencies at so many steps of rate.
 func (p *Profile) percentiles(key trial, steps int, step, in, out float64) [2]float64 {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
 	key.in, key.out = grid(in), grid(out)
 	at := operating{key, steps}
 	if known, ok := p.latencies[at]; ok {
@@ -171,7 +177,7 @@ func (p *Profile) percentiles(key trial, steps int, step, in, out float64) [2]fl
 }
 
 // budgets that are tried for the best one.
-var budgets = []int{256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192}
+var budgets = []int{192, 256, 384, 512, 1024, 2048}
 
 // Best limits of a replica and the rate it sustains with them, over token budgets.
 func (p *Profile) Best(server, accelerator string, limits simulation.Limits, in, out float64) (simulation.Limits, float64) {

@@ -31,13 +31,13 @@ func Entries() []Entry {
 		{NameStatic, "as many replicas as the busiest minute needs by the true capacity, times a factor, all the time",
 			[]Knob{{"factor", 1, []float64{0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.3, 1.5, 2}}}, newStatic},
 		{NameHPA, "HorizontalPodAutoscaler on running and waiting requests per pod, as a share of max-num-seqs; autoscaling/v2 defaults",
-			[]Knob{{"share", 0.5, []float64{0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.18, 0.25, 0.35, 0.7}}}, newHPA},
+			[]Knob{{"share", 0.5, []float64{0.02, 0.03, 0.05, 0.07, 0.1, 0.14, 0.18, 0.25, 0.35}}}, newHPA},
 		{NameKEDA, "llm-d's KEDA triggers, queue size 1 and running requests 16 per replica, scale-up and scale-down windows of 300 s " +
 			"(llm-d, docs/architecture/advanced/autoscaling/keda-epp.md)",
-			[]Knob{{"running", 16, []float64{4, 6, 8, 12, 24, 32, 48, 64}}, {"window", 300, []float64{0, 30}}}, newKEDA},
+			[]Knob{{"running", 16, []float64{4, 8, 12, 24, 40}}, {"window", 300, []float64{0}}}, newKEDA},
 		{NameKEDALatency, "llm-d's SLO-aware control law on P90 latency over target, band 0.40 to 0.55, with a latency predictor that knows the truth " +
 			"(llm-d, docs/architecture/advanced/autoscaling/slo-aware-keda.md)",
-			[]Knob{{"up", 0.55, []float64{0.45, 0.7, 0.85, 1}}, {"down", 0.40, []float64{0.3, 0.55, 0.7, 0.85}}}, newKEDALatency},
+			[]Knob{{"up", 0.55, []float64{0.75, 0.9, 1}}, {"down", 0.40, []float64{0.6, 0.8}}}, newKEDALatency},
 		{NameWVASaturation, "llm-d's Workload Variant Autoscaler, percentages: KV cache 0.80, queue 5, spare 0.1 and 3, one replica at a time each 30 s " +
 			"(llm-d-workload-variant-autoscaler v0.7, configmap-saturation-scaling.yaml)",
 			[]Knob{{"kv", 0.8, []float64{0.1, 0.2, 0.4}}, {"queue", 5, []float64{4}}}, newWVASaturation},

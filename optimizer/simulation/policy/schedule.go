@@ -91,8 +91,7 @@ func foresee(server *cluster.Server, duration, width float64, seed uint64) (*For
 // cards. A replica that is needed again within a pod start stays.
 func (f *Fleet) NewSchedule(load map[string]*Foreseen, share float64, fixedBudget bool) *Schedule {
 	s := &Schedule{fleet: f, plan: map[string]map[string][]int{}, limits: map[string]map[string]simulation.Limits{}}
-	servers := f.Servers()
-	slices.SortStableFunc(servers, func(a, b string) int { return f.Scenario.Priority(a) - f.Scenario.Priority(b) })
+	servers := f.byPriority()
 	slots := 0
 	for _, name := range servers {
 		s.plan[name], s.limits[name] = map[string][]int{}, map[string]simulation.Limits{}

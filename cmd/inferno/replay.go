@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/control/loop"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+	"github.com/llm-inferno/inferno/optimizer/solver"
+)
+
+type replayOptions struct {
+	solver, queueModel, forecaster, stability, output string
+	whatIf                                            []string
+}
+
+func newReplayCommand() *cobra.Command {
+	var o replayOptions
+	cmd := &cobra.Command{
+		Use:   "replay LOG.jsonl",
+		Short: "Decide the cycles of a decision log again, and show what differs",
+		Long: `Reads a decision log (of inferno-optimizer, or of llm-inferno's control loop), runs each cycle through the decision core, and prints the
+differences to what was decided: none for an unchanged configuration, and with changed ones what the loop would have done, cycle by cycle, each
+from the recorded snapshot and state. Exit status 1 where an unchanged configuration decides differently.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.ExactArgs(1)(cmd, args); err != nil {
+				return badInput{err}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0], cmd.OutOrStdout()) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.solver, "solver", "", "solver instead of the recorded one: "+strings.Join(solver.Solvers().Names(), ", "))
+	f.StringVar(&o.queueModel, "queue-model", "", "queueing model instead of the recorded one: "+strings.Join(queueing.Models().Names(), ", "))
+	f.StringVar(&o.forecaster, "forecaster", "", "forecaster instead of the recorded one")
+	f.StringVar(&o.stability, "stability", "", "stabiliser instead of the recorded one")
+	f.StringArrayVar(&o.whatIf, "what-if", nil, `change to make in every cycle, as KIND.NAME=CHANGE, like that of inferno plan: `+strings.Join(whatIfKinds, ", ")+`; may be repeated`)
+	f.StringVarP(&o.output, "output", "o", "table", "output format: table, json (a line for each cycle)")
+	return cmd
+}
+
+// changed tells whether anything is asked that the record did not have.
+func (o *replayOptions) changed() bool {
+	return o.solver != "" || o.queueModel != "" || o.forecaster != "" || o.stability != "" || len(o.whatIf) > 0
+}
+
+// apply the changes to a recorded system.
+func (o *replayOptions) apply(s *v1alpha1.System) (*v1alpha1.System, []string, error) {
+	changed, changes, err := ask(s, o.whatIf)
+	if err != nil {
+		return nil, nil, err
+	}
+	if changed == nil {
+		copied := *s
+		changed = &copied
+	}
+	p := &changed.Optimizer.Spec.Plugs
+	for _, c := range []struct {
+		name string
+		plug **v1alpha1.Plug
+	}{{o.solver, &p.Solver}, {o.queueModel, &p.QueueModel}, {o.forecaster, &p.Forecaster}, {o.stability, &p.Stability}} {
+		if c.name != "" {
+			*c.plug = &v1alpha1.Plug{Name: c.name}
+			changes = append(changes, c.name)
+		}
+	}
+	return changed, changes, nil
+}
+
+// replayed is what came of one cycle.
+type replayed struct {
+	ID string `json:"id"`
+	// Difference of the plan now to the recorded one.
+	Difference *v1alpha1.PlanDifference `json:"difference"`
+}
+
+func (r *replayed) same() bool { return len(r.Difference.Changed) == 0 }
+
+func (o *replayOptions) run(ctx context.Context, path string, out io.Writer) error {
+	if o.output != "table" && o.output != "json" {
+		return badInput{fmt.Errorf("--output: %q is not allowed, must be table or json", o.output)}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return badInput{err}
+	}
+	if reference(data) {
+		return o.replayReference(ctx, data, out)
+	}
+	cycles, differ := 0, 0
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, longestLine)
+	for n := 1; lines.Scan(); n++ {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		var record loop.Record
+		if err := json.Unmarshal(lines.Bytes(), &record); err != nil {
+			return badInput{fmt.Errorf("%s:%d: %w", path, n, err)}
+		}
+		if record.Decision == nil {
+			return badInput{fmt.Errorf("%s:%d: no decision in the record", path, n)}
+		}
+		r, err := o.replay(ctx, &record)
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		cycles++
+		if !r.same() {
+			differ++
+		}
+		if err := o.print(out, r); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return badInput{fmt.Errorf("%s: %w", path, err)}
+	}
+	if cycles == 0 {
+		return badInput{fmt.Errorf("%s: holds no cycle", path)}
+	}
+	if o.output == "table" {
+		fmt.Fprintf(out, "%d of %d cycles are decided differently\n", differ, cycles)
+	}
+	if differ > 0 && !o.changed() {
+		return errors.New("the recorded configuration decides differently now")
+	}
+	return nil
+}
+
+// longestLine of a log: a cycle of a large fleet.
+const longestLine = 1 << 30
+
+func (o *replayOptions) replay(ctx context.Context, record *loop.Record) (*replayed, error) {
+	system, changes, err := o.apply(&record.Snapshot.System)
+	if err != nil {
+		return nil, badInput{err}
+	}
+	stages, err := control.NewStages(&system.Optimizer.Spec)
+	if err != nil {
+		return nil, badInput{err}
+	}
+	record.Settings.Apply(stages)
+	d, err := stages.Decide(ctx, &control.Snapshot{Time: record.Snapshot.Time, System: *system}, record.State, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &replayed{ID: record.ID, Difference: control.Difference(changes, &record.Plan, &d.Plan)}, nil
+}
+
+func (o *replayOptions) print(out io.Writer, r *replayed) error {
+	if o.output == "json" {
+		return json.NewEncoder(out).Encode(r)
+	}
+	if r.same() {
+		return nil
+	}
+	if _, err := fmt.Fprintf(out, "%s:\n", r.ID); err != nil {
+		return err
+	}
+	return printDifference(out, r.Difference)
+}
+
+// reference tells a log of llm-inferno's control loop by its first line.
+func reference(data []byte) bool {
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	var first struct {
+		Cycle     *int            `json:"cycle"`
+		Internals json.RawMessage `json:"internals"`
+	}
+	return json.Unmarshal(line, &first) == nil && first.Cycle != nil && first.Internals != nil
+}

@@ -1,0 +1,21 @@
+package control
+
+// Settings are what stages are run with beside their implementations: what a record must hold for a decision to be made again.
+type Settings struct {
+	// Horizon, StartUp and Window in seconds; see [Stages], as for the others.
+	Horizon    float64 `json:"horizonSeconds,omitempty"`
+	StartUp    float64 `json:"startUpSeconds,omitempty"`
+	Window     float64 `json:"windowSeconds,omitempty"`
+	Probing    bool    `json:"probing,omitempty"`
+	Confidence float64 `json:"confidence,omitempty"`
+}
+
+// Settings of the stages.
+func (st *Stages) Settings() Settings {
+	return Settings{Horizon: st.Horizon, StartUp: st.StartUp, Window: st.Window, Probing: st.Probing, Confidence: st.Confidence}
+}
+
+// Apply the settings to stages.
+func (s Settings) Apply(st *Stages) {
+	st.Horizon, st.StartUp, st.Window, st.Probing, st.Confidence = s.Horizon, s.StartUp, s.Window, s.Probing, s.Confidence
+}
