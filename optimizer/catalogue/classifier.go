@@ -50,33 +50,39 @@ func Describe(a *v1alpha1.Accelerator) Kind {
 type Classifier struct {
 	kinds map[string]Kind
 	names map[string]string
-	keys  []string
-	// carried are the names of the accelerators behind one value of one label, sorted.
-	carried map[label][]string
+	// labels that product names stand in, by key.
+	labels []productLabel
 }
 
-type label struct{ key, value string }
+// productLabel knows the names of the accelerators, sorted, behind each value of one label.
+type productLabel struct {
+	key     string
+	carried map[string][]string
+}
 
 // NewClassifier prepares the answers for the given resources.
 func NewClassifier(accelerators []*v1alpha1.Accelerator) *Classifier {
-	c := &Classifier{kinds: map[string]Kind{}, names: map[string]string{}, carried: map[label][]string{}}
-	keys := map[string]bool{}
+	c := &Classifier{kinds: map[string]Kind{}, names: map[string]string{}}
+	byKey := map[string]map[string][]string{}
 	for _, a := range accelerators {
 		k := Describe(a)
 		c.kinds[k.Name] = k
 		for _, key := range ProductLabels(k.ResourceName) {
-			keys[key] = true
+			if byKey[key] == nil {
+				byKey[key] = map[string][]string{}
+			}
 			for _, product := range k.ProductNames {
-				l := label{key, product}
-				c.carried[l] = append(c.carried[l], k.Name)
+				byKey[key][product] = append(byKey[key][product], k.Name)
 			}
 		}
 	}
-	for l, names := range c.carried {
-		slices.Sort(names)
-		c.carried[l] = slices.Compact(names)
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		for product, names := range byKey[key] {
+			slices.Sort(names)
+			byKey[key][product] = slices.Compact(names)
+		}
+		c.labels = append(c.labels, productLabel{key, byKey[key]})
 	}
-	c.keys = slices.Sorted(maps.Keys(keys))
 	for _, name := range slices.Sorted(maps.Keys(c.kinds)) {
 		if alias := c.kinds[name].Alias; c.names[alias] == "" {
 			c.names[alias] = name
@@ -94,12 +100,12 @@ func NewClassifier(accelerators []*v1alpha1.Accelerator) *Classifier {
 func (c *Classifier) Names(nodeLabels map[string]string) []string {
 	var names []string
 	merged := false
-	for _, key := range c.keys {
-		value, ok := nodeLabels[key]
+	for i := range c.labels {
+		value, ok := nodeLabels[c.labels[i].key]
 		if !ok {
 			continue
 		}
-		found := c.carried[label{key, value}]
+		found := c.labels[i].carried[value]
 		switch {
 		case len(found) == 0:
 		case names == nil:

@@ -300,3 +300,29 @@ func BenchmarkPreFilter(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkFilterAndScore is what the plugin costs for each node that it is asked about.
+func BenchmarkFilterAndScore(b *testing.B) {
+	objects := []any{server(part("h100", 5000), part("a100", 5000)), accelerator("h100", "", 1), accelerator("a100", "", 1), accelerator("l40s", "", 1)}
+	infos := make([]fwk.NodeInfo, 1000)
+	for i := range infos {
+		n := node(fmt.Sprintf("node-%d", i), []string{"h100", "a100", "l40s"}[i%3], 8)
+		info := framework.NewNodeInfo()
+		info.SetNode(n)
+		infos[i] = info
+		objects = append(objects, n)
+	}
+	p := standing(b, config.InfernoArgs{}, clock.RealClock{}, objects...)
+	next, state := pod("next", "r1"), framework.NewCycleState()
+	if _, s := p.PreFilter(b.Context(), state, next, nil); !s.IsSuccess() {
+		b.Fatal(s.Message())
+	}
+	for b.Loop() {
+		for _, n := range infos {
+			if p.Filter(b.Context(), state, next, n).IsSuccess() {
+				p.Score(b.Context(), state, next, n)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(infos)), "ns/node")
+}

@@ -41,16 +41,17 @@ func normalise(scores fwk.NodeScoreList) {
 	if len(scores) == 0 {
 		return
 	}
-	raw := make([]int64, len(scores))
+	// There are few distinct scores: as many as ways in which nodes are filled.
+	raw := make([]int64, 0, 32)
 	best := 0
 	for i, s := range scores {
-		raw[i] = s.Score
+		if at, found := slices.BinarySearch(raw, s.Score); !found {
+			raw = slices.Insert(raw, at, s.Score)
+		}
 		if s.Score > scores[best].Score || s.Score == scores[best].Score && s.Name < scores[best].Name {
 			best = i
 		}
 	}
-	slices.Sort(raw)
-	raw = slices.Compact(raw)
 	top := fwk.MaxScore - 1
 	for i := range scores {
 		position, _ := slices.BinarySearch(raw, scores[i].Score)
