@@ -75,9 +75,9 @@ type pool struct {
 	// weightedSum asks for the least sum of values and penalties.
 	weightedSum bool
 	// more is, by level, how much more weight might be served than is.
-	more []int
-	options     int   // of all servers
-	uses        []use // what the options' uses are slices of
+	more    []int
+	options int   // of all servers
+	uses    []use // what the options' uses are slices of
 }
 
 // kind is what a row counts: places for replicas of so many cards of a type. Where the type has no nodes, it is cards.

@@ -47,7 +47,7 @@ const slack = 5e-8
 // Steps of the climb of the knapsacks, at the root of a search and below.
 const (
 	rootSteps = 2000
-	nodeSteps = 30
+	nodeSteps = 8
 )
 
 // firstKernel is the number of sets of the first kernel; each next one has that many times more.
@@ -237,8 +237,12 @@ func (s *search) node(st *choicelp.State, mu []float64) float64 {
 			if s.closed(bound) || s.done() {
 				return bound
 			}
-			if !s.knaps.fix(st, mu, s.target()) {
+			lifted, ok := s.knaps.fix(st, mu, s.target())
+			if !ok {
 				return s.best
+			}
+			if bound = max(bound, s.raise(lifted)); s.closed(bound) {
+				return bound
 			}
 		}
 		fresh = st.Bans > bans

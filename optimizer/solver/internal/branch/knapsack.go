@@ -34,14 +34,17 @@ type knapsacks struct {
 
 	profit []float64 // of each column
 	in     []bool    // the column is in the knapsack
-	count  []int32   // of columns taken, by set
-	table  []float64
+	// what it costs to have each column in its knapsack and to leave it out; of rows, for one set at a time
+	inLoss, outLoss, rowLoss []float64
+	count                    []int32 // of columns taken, by set
+	table                    []float64
 }
 
 // newKnapsacks is nil where the program does not have whole amounts, or too many cells.
 func newKnapsacks(p *choicelp.Program) *knapsacks {
 	k := &knapsacks{p: p, items: make([][]int32, len(p.Capacity)), size: make([]int, len(p.Capacity)), also: make([]bool, len(p.Capacity)), priced: make([]bool, len(p.Capacity)),
 		set: make([]int32, p.Columns()), take: make([]int, p.Columns()), profit: make([]float64, p.Columns()),
+		inLoss: make([]float64, p.Columns()), outLoss: make([]float64, p.Columns()), rowLoss: make([]float64, len(p.Capacity)),
 		in: make([]bool, p.Columns()), count: make([]int32, p.Sets())}
 	for s := range p.Sets() {
 		for j := p.First[s]; j < p.First[s+1]; j++ {
@@ -268,41 +271,73 @@ func (k *knapsacks) climb(st *choicelp.State, mu []float64, goal func() float64,
 	return best
 }
 
-// fix bans the columns that by the knapsacks at μ, whose bound is given, cannot be in a solution below the target, and all others of sets
-// of which one column must be. False: a set has no column left.
-func (k *knapsacks) fix(st *choicelp.State, mu []float64, target float64) bool {
-	bound := k.bound(st, mu)
-	var ban, must []int32
-	for r := range k.p.Capacity {
+// fix bans the columns that by the knapsacks at μ cannot be in a solution below the target. It returns a bound that is at least L(μ).
+// False: a set has no column left.
+//
+// The knapsacks are independent, so what it costs to take column j of set S adds up over the rows: that of having j in its own, and in each
+// other row that of leaving out what S has there. One of the columns must be taken, so the least of these costs adds to the bound.
+func (k *knapsacks) fix(st *choicelp.State, mu []float64, target float64) (bound float64, ok bool) {
+	p := k.p
+	bound = k.bound(st, mu)
+	for r := range p.Capacity {
 		k.sensitivity(r, func(j int32, with, without, best float64) {
-			if bound+best-with >= target {
-				ban = append(ban, j)
-			} else if bound+best-without >= target {
-				must = append(must, j)
-			}
+			k.inLoss[j], k.outLoss[j] = max(0, best-with), max(0, best-without)
 		})
 	}
 	for _, j := range k.loose {
-		switch loss := math.Abs(k.profit[j]); {
-		case bound+loss < target:
-		case k.profit[j] < 0:
-			ban = append(ban, j)
-		default:
-			must = append(must, j)
+		k.inLoss[j], k.outLoss[j] = max(0, -k.profit[j]), max(0, k.profit[j])
+	}
+	lift := 0.0
+	for set := range p.Sets() {
+		all := k.leaveOut(st, set)
+		least := math.Inf(1)
+		for j := p.First[set]; j < p.First[set+1]; j++ {
+			if st.Banned(j) {
+				continue
+			}
+			loss := k.inLoss[j] + all
+			if r := k.rowOf(j); r >= 0 {
+				loss -= k.rowLoss[r]
+			} else {
+				loss -= k.outLoss[j]
+			}
+			if least = min(least, loss); bound+loss >= target && !st.Ban(j) {
+				return bound, false
+			}
+		}
+		lift = max(lift, least)
+	}
+	return bound + lift, true
+}
+
+// rowOf is the row in whose knapsack the column is, −1 where it is in none.
+func (k *knapsacks) rowOf(j int32) int32 {
+	if e := k.p.Ptr[j]; e < k.p.Ptr[j+1] && !k.priced[k.p.Row[e]] {
+		return k.p.Row[e]
+	}
+	return -1
+}
+
+// leaveOut is what it costs to leave out all columns of the set: in each knapsack, whose part it writes to rowLoss, the largest cost of one.
+func (k *knapsacks) leaveOut(st *choicelp.State, set int) float64 {
+	p := k.p
+	for j := p.First[set]; j < p.First[set+1]; j++ {
+		if r := k.rowOf(j); r >= 0 {
+			k.rowLoss[r] = 0
 		}
 	}
-	for _, j := range ban {
-		if !st.Ban(j) {
-			return false
+	sum := 0.0
+	for j := p.First[set]; j < p.First[set+1]; j++ {
+		switch r := k.rowOf(j); {
+		case st.Banned(j):
+		case r < 0:
+			sum += k.outLoss[j]
+		case k.outLoss[j] > k.rowLoss[r]:
+			sum += k.outLoss[j] - k.rowLoss[r]
+			k.rowLoss[r] = k.outLoss[j]
 		}
 	}
-	for _, j := range must {
-		if st.Banned(j) {
-			return false
-		}
-		st.Fix(j)
-	}
-	return true
+	return sum
 }
 
 // sensitivity calls f for every column of the row's knapsack that is not banned, with the best profit where it is in, where it is not, and
