@@ -244,6 +244,24 @@ func (r *continuous) Means(rate float64) (Prediction, error) {
 	return s.predict(false), nil
 }
 
+// Beyond implements [Shares].
+func (r *continuous) Beyond(rate, ttft, itl float64) (ofTTFT, ofITL float64, err error) {
+	if err := validRate(rate); err != nil {
+		return math.NaN(), math.NaN(), err
+	}
+	s := r.steady(rate)
+	if ttft > 0 {
+		f := s.first()
+		ofTTFT = f.beyond(ttft)
+	}
+	if itl > 0 {
+		m := s.intervals()
+		x := s.mixture(&m)
+		ofITL = x.beyond(itl)
+	}
+	return ofTTFT, ofITL, nil
+}
+
 // steady is the stationary state under a rate.
 type steady struct {
 	*continuous

@@ -102,6 +102,13 @@ type Means interface {
 	Means(rate float64) (Prediction, error)
 }
 
+// Shares is a replica that says which share of requests takes longer than given latencies, at a fraction of the cost of percentiles.
+type Shares interface {
+	// Beyond returns the shares of requests whose time to first token exceeds ttft, and whose mean time between tokens exceeds itl, in
+	// seconds, at a rate that must be positive and finite; 0 for latencies that are 0.
+	Beyond(rate, ttft, itl float64) (ofTTFT, ofITL float64, err error)
+}
+
 // Resizer is a replica whose max batch can be changed without preparing it anew.
 type Resizer interface {
 	// Resize sets the max batch, from 1 to that of the limits it was prepared for.

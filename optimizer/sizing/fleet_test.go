@@ -110,6 +110,21 @@ func BenchmarkFleet(b *testing.B) {
 		})
 		perPair(b)
 	})
+	b.Run("percentiles", func(b *testing.B) {
+		sizer := sizing.Sizer{Model: queueing.ContinuousBatching{}}
+		timesFaster(b, pairs, slow, func() {
+			for _, s := range servers {
+				s.targets.Percentile = 90
+				for i := range s.pairs {
+					p := &s.pairs[i]
+					if _, _, err := sizer.RatePerReplica(p.Law, p.Requests, p.Limits, s.targets); err != nil && !errors.As(err, new(*sizing.Infeasible)) {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+		perPair(b)
+	})
 	b.Run("screened", func(b *testing.B) {
 		screener := sizing.NewScreener(queueing.ContinuousBatching{})
 		timesFaster(b, pairs, slow, func() {

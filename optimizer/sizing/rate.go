@@ -57,16 +57,16 @@ func (s *Sizer) prepare(law queueing.Law, req queueing.Requests, lim queueing.Li
 func highest(replica queueing.Replica, t Targets, near float64) (float64, queueing.Prediction, error) {
 	s := newSearch(replica, t)
 	s.near = near
-	best, err := s.ask(s.high)
-	if err != nil {
-		return 0, best, err
+	over := s.over(s.high)
+	if s.err == nil && over > 0 {
+		s.meet(over)
 	}
-	missed := s.excess(&best) > 0
 	if s.err != nil {
-		return 0, best, s.err
+		return 0, s.met, s.err
 	}
-	if missed {
-		if best, err = s.meet(best); err != nil {
+	best, err := s.met, error(nil)
+	if s.shares != nil {
+		if best, err = replica.Open(best.Rate); err != nil {
 			return 0, best, err
 		}
 	}
@@ -79,20 +79,64 @@ func highest(replica queueing.Replica, t Targets, near float64) (float64, queuei
 // search is for the highest rate between low and high at which all targets are met.
 type search struct {
 	replica         queueing.Replica
-	means           queueing.Means // nil where percentiles are asked for, or the replica knows no cheaper way
+	means           queueing.Means  // nil where percentiles are asked for, or the replica knows no cheaper way
+	shares          queueing.Shares // nil where means are asked for, or the replica knows no cheaper way
 	targets         Targets
 	low, high, near float64
-	met             queueing.Prediction // at the highest rate that met the targets
+	met             queueing.Prediction // at the highest rate that met the targets; only the rate where shares were asked for
 	err             error
 }
 
 func newSearch(replica queueing.Replica, t Targets) search {
 	high := replica.MaxRate()
 	s := search{replica: replica, targets: t, low: high * lowestShare, high: high}
-	if t.Percentile == 0 {
+	switch t.Percentile {
+	case 0:
 		s.means, _ = replica.(queueing.Means)
+	case 50, 90, 95, 99: // which predictions hold: between them they interpolate, which shares do not
+		s.shares, _ = replica.(queueing.Shares)
 	}
 	return s
+}
+
+// over is above zero where a rate misses the targets, and grows with how much. It keeps the highest rate that does not.
+func (s *search) over(rate float64) float64 {
+	if s.shares != nil {
+		e := s.overShare(rate)
+		if e <= 0 && rate >= s.met.Rate {
+			s.met.Rate = rate
+		}
+		return e
+	}
+	p, err := s.ask(rate)
+	if err != nil {
+		s.err = err
+		return math.NaN()
+	}
+	e := s.excess(&p)
+	if e <= 0 && p.Rate >= s.met.Rate {
+		s.met = p
+	}
+	return e
+}
+
+// overShare is the logarithm of the share of requests that miss a target over the share that may, of the worst target. Whether one in a
+// thousand of those misses it or none makes no difference.
+func (s *search) overShare(rate float64) float64 {
+	const least = 1e-3
+	allowed := 1 - s.targets.Percentile/100
+	ttft, itl, err := s.shares.Beyond(rate, s.targets.TTFT, s.targets.ITL)
+	if err != nil {
+		s.err = err
+		return math.NaN()
+	}
+	worst := math.Inf(-1)
+	for _, l := range [2]struct{ target, share float64 }{{s.targets.TTFT, ttft}, {s.targets.ITL, itl}} {
+		if l.target > 0 {
+			worst = max(worst, math.Log(max(l.share/allowed, least)))
+		}
+	}
+	return worst
 }
 
 func (s *search) ask(rate float64) (queueing.Prediction, error) {
@@ -123,7 +167,7 @@ func (s *search) excess(p *queueing.Prediction) float64 {
 // infeasible is the error for the target that is missed most even at the lowest rate.
 func (s *search) infeasible(p *queueing.Prediction) error {
 	var e *Infeasible
-	worst := 0.0
+	worst := math.Inf(-1)
 	for _, l := range s.targets.latencies(p) {
 		if l.target == 0 {
 			continue
@@ -136,31 +180,16 @@ func (s *search) infeasible(p *queueing.Prediction) error {
 	return e
 }
 
-// meet finds the highest rate that meets the targets, which the prediction at high misses.
-func (s *search) meet(above queueing.Prediction) (queueing.Prediction, error) {
-	var lowest queueing.Prediction
-	at := func(rate float64) float64 {
-		p, err := s.ask(rate)
-		if err != nil {
-			s.err = err
-			return math.NaN()
-		}
-		e := s.excess(&p)
-		if e <= 0 && p.Rate >= s.met.Rate {
-			s.met = p
-		}
-		lowest = p
-		return e
-	}
-	s.met = queueing.Prediction{}
-	a, b, fb := s.low, s.high, s.excess(&above)
+// meet finds the highest rate that meets the targets, which `high` misses by that much.
+func (s *search) meet(over float64) {
+	a, b, fb := s.low, s.high, over
 	fa := math.NaN()
 	if s.near > a && s.near < b { // a narrow bracket around the guess, where it holds one
 		const narrow = 1.02
-		if f := at(s.near); f > 0 {
+		if f := s.over(s.near); f > 0 {
 			b, fb = s.near, f
 			if x := s.near / narrow; x > a {
-				if f := at(x); f <= 0 {
+				if f := s.over(x); f <= 0 {
 					a, fa = x, f
 				} else {
 					b, fb = x, f
@@ -169,7 +198,7 @@ func (s *search) meet(above queueing.Prediction) (queueing.Prediction, error) {
 		} else {
 			a, fa = s.near, f
 			if x := s.near * narrow; x < b {
-				if f := at(x); f > 0 {
+				if f := s.over(x); f > 0 {
 					b, fb = x, f
 				} else {
 					a, fa = x, f
@@ -178,16 +207,20 @@ func (s *search) meet(above queueing.Prediction) (queueing.Prediction, error) {
 		}
 	}
 	if math.IsNaN(fa) {
-		fa = at(a)
+		fa = s.over(a)
 	}
 	switch {
 	case s.err != nil:
-		return s.met, s.err
+		return
 	case fa > 0:
-		return s.met, s.infeasible(&lowest)
+		if lowest, err := s.ask(s.low); err != nil {
+			s.err = err
+		} else {
+			s.err = s.infeasible(&lowest)
+		}
+		return
 	}
-	crossing(at, a, fa, b, fb)
-	return s.met, s.err
+	crossing(s.over, a, fa, b, fb)
 }
 
 // crossing finds where f passes from at most zero at a to above zero at b, to a relative [rateTolerance], by evaluations alone: the
