@@ -81,6 +81,7 @@ func table(out io.Writer, list []instance) error {
 	fmt.Fprintln(w, "| instance\tservers\tsolver\tserved by priority\tvalue ¢/h\tproven gap\tms\tpasses\tMB\tequal runs\t")
 	fmt.Fprintln(w, "|---\t--:\t---\t---\t--:\t--:\t--:\t--:\t--:\t--:\t")
 	for _, in := range list {
+		log.Printf("%s, %d servers", in.name, len(in.problem.Servers))
 		pass := passTime(in.problem)
 		for _, c := range contenders {
 			if len(in.problem.Servers) > c.most {
