@@ -19,7 +19,9 @@ func (d *draft) saturate(servers []Server, scope func(*Server) bool) bool {
 	if d.p.SaturationPolicy == "" || d.p.SaturationPolicy == v1alpha1.SaturationNone {
 		return false
 	}
-	waiting := d.exhausted(rankSome(d.p, func(i int) bool { return d.choices[i].Candidate < 0 && scope(&servers[i]) }))
+	waiting := rankSome(d.p, func(i int) bool { return d.choices[i].Candidate < 0 && scope(&servers[i]) })
+	waiting = slices.DeleteFunc(waiting, func(r ranked) bool { return d.startable(&r) < 0 }) // what is left only shrinks
+	waiting = d.exhausted(waiting)
 	switch d.p.SaturationPolicy {
 	case v1alpha1.SaturationPriorityExhaustive:
 		for i := range waiting {
