@@ -25,7 +25,7 @@ var contests = []struct {
 	name    string
 	options contest.Options
 }{
-	{"constant", contest.Options{Oracle: true}},
+	{"constant", contest.Options{}},
 	{"ramp", contest.Options{Tune: true, Oracle: true}},
 	{"flash-crowd", contest.Options{Tune: true, Oracle: true}},
 	{"azure-hour", contest.Options{Tune: true, Oracle: true}},
@@ -50,15 +50,16 @@ const (
 func main() {
 	only := flag.String("scenarios", "", "scenarios to play, separated by commas; those of an earlier run stay in the tables. All but fleet-2weeks by default")
 	document := flag.String("write", "docs/evaluation.md", "document to write the tables into; pictures and results go into the folder of its name")
+	policies := flag.String("policies", "", "policies to play, separated by commas; all by default")
 	folder := flag.String("data", "test/data/scenarios", "folder of the scenarios")
 	flag.Parse()
-	if err := run(os.Stdout, *only, *document, *folder); err != nil {
+	if err := run(os.Stdout, *only, *policies, *document, *folder); err != nil {
 		fmt.Fprintln(os.Stderr, "evaluate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out io.Writer, only, document, folder string) error {
+func run(out io.Writer, only, policies, document, folder string) error {
 	pictures := strings.TrimSuffix(document, ".md")
 	file := filepath.Join(pictures, "results.json")
 	before, err := readResults(file)
@@ -74,7 +75,7 @@ func run(out io.Writer, only, document, folder string) error {
 			continue
 		}
 		began := time.Now()
-		outcomes, err := hold(filepath.Join(folder, c.name+".yaml"), pictures, c.options)
+		outcomes, err := hold(filepath.Join(folder, c.name+".yaml"), pictures, policies, c.options)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -93,7 +94,7 @@ func chosen(only, name string) bool {
 	if only == "" {
 		return name != "fleet-2weeks"
 	}
-	for _, n := range strings.Split(only, ",") {
+	for n := range strings.SplitSeq(only, ",") {
 		if n == name {
 			return true
 		}
@@ -101,7 +102,7 @@ func chosen(only, name string) bool {
 	return false
 }
 
-func hold(file, pictures string, o contest.Options) ([]*contest.Outcome, error) {
+func hold(file, pictures, policies string, o contest.Options) ([]*contest.Outcome, error) {
 	s, err := scenario.Open(file)
 	if err != nil {
 		return nil, err
@@ -112,7 +113,9 @@ func hold(file, pictures string, o contest.Options) ([]*contest.Outcome, error) 
 	}
 	var entries []*policy.Entry
 	for _, e := range policy.Entries() {
-		entries = append(entries, &e)
+		if chosen(policies, e.Name) {
+			entries = append(entries, &e)
+		}
 	}
 	outcomes, err := contest.Hold(f, entries, o)
 	if err != nil {

@@ -237,7 +237,9 @@ func (c *Cluster) enact(orders map[string]Order) {
 		if !given {
 			continue
 		}
-		s.scale.note(s.order, o)
+		if c.now >= c.config.CountFrom {
+			s.scale.note(s.order, o)
+		}
 		s.order = o
 		c.replicate(s)
 	}

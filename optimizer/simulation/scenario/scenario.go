@@ -345,7 +345,7 @@ func (s *Scenario) Scores(at float64) bool {
 
 // Cluster is the configuration of the cluster, without the initial orders.
 func (s *Scenario) Cluster() (*cluster.Config, error) {
-	c := &cluster.Config{Times: s.Times, Seed: s.Seed, Scores: s.Scores}
+	c := &cluster.Config{Times: s.Times, Seed: s.Seed, Scores: s.Scores, CountFrom: s.WarmUp}
 	for _, a := range s.System.Accelerators.Spec {
 		c.Accelerators = append(c.Accelerators, cluster.Accelerator{Name: a.Name, Type: a.CardType(a.Name), Cards: a.Cards(), Price: a.Cost})
 	}
