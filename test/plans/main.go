@@ -1,9 +1,8 @@
 // Command plans measures the solvers on the sample systems, perturbed and at several capacities, and on generated fleets, and prints a table as
 // Markdown. All runs are on one core; every plan is checked by package conformance, which shares no code with the solvers.
 //
-//	go run ./test/plans                        the table
-//	go run ./test/plans -servers 1000          fleets of at most so many servers
-//	go run ./test/plans -write docs/solver.md  replaces the table there
+//	go run ./test/plans                the table
+//	go run ./test/plans -servers 1000  fleets of at most so many servers
 package main
 
 import (
@@ -29,41 +28,15 @@ func main() {
 	log.SetFlags(0)
 	data := flag.String("data", "test/data", "folder of the data")
 	servers := flag.Int("servers", 5000, "most servers of an instance")
-	document := flag.String("write", "", "document whose table to replace, between its marks")
 	flag.Parse()
 	runtime.GOMAXPROCS(1)
 	list, err := instancesOf(*data, *servers)
 	if err != nil {
 		log.Fatal(err)
 	}
-	if *document == "" {
-		err = table(os.Stdout, list)
-	} else {
-		err = update(*document, list)
-	}
-	if err != nil {
+	if err := table(os.Stdout, list); err != nil {
 		log.Fatal(err)
 	}
-}
-
-// Marks between which a document holds the table.
-const begin, end = "<!-- plans: made by `go run ./test/plans -write` -->\n", "<!-- end of plans -->\n"
-
-func update(document string, list []instance) error {
-	text, err := os.ReadFile(document)
-	if err != nil {
-		return err
-	}
-	before, rest, ok := strings.Cut(string(text), begin)
-	_, after, closed := strings.Cut(rest, end)
-	if !ok || !closed {
-		return fmt.Errorf("%s has no marks %q and %q", document, begin, end)
-	}
-	var made strings.Builder
-	if err := table(io.MultiWriter(&made, os.Stdout), list); err != nil {
-		return err
-	}
-	return os.WriteFile(document, []byte(before+begin+made.String()+end+after), 0o644)
 }
 
 // contenders are the solvers with their options, and the largest instance that they are asked: lp_solve takes its whole timeout beyond.
