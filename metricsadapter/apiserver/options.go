@@ -35,6 +35,9 @@ func NewOptions() *Options {
 	// Without a certificate one is made up in memory: the root file system is read-only.
 	library.SecureServing.ServerCert.CertDirectory = ""
 	library.Features.EnableProfiling = false
+	// A review takes longer than all else of an answer: with the library's ten seconds, more than one answer in a hundred would wait for one.
+	// What was allowed stays so for a minute; the kubelet, for the same reason, takes five.
+	library.Authorization.AllowCacheTTL = time.Minute
 	return &Options{Library: library}
 }
 
