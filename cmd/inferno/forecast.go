@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -74,16 +73,15 @@ func newBacktest(samples []forecast.Sample, name string, quantile float64, horiz
 	}
 	b := &backtest{samples: samples, window: spacing(samples), horizons: horizons}
 	faults := []error{b.validate()}
-	options, err := json.Marshal(map[string]float64{"quantile": quantile, "window": b.window})
-	if err != nil {
-		return nil, fmt.Errorf("--quantile: %w", err)
+	if err := forecast.ValidQuantile(quantile); err != nil {
+		faults = append(faults, fmt.Errorf("--quantile: %w", err))
 	}
-	f, err := forecast.Forecasters().New(name, options)
+	f, err := forecast.Forecasters().New(name, fmt.Appendf(nil, `{"window": %v}`, b.window))
 	if err := errors.Join(append(faults, err)...); err != nil {
 		return nil, err
 	}
 	for _, h := range horizons {
-		b.trackers = append(b.trackers, f.Track(h))
+		b.trackers = append(b.trackers, f.At(quantile).Track(h))
 	}
 	return b, nil
 }

@@ -123,7 +123,7 @@ func TestForecastRefuses(t *testing.T) {
 		{[]string{"--data", "nowhere.csv"}, "nowhere.csv"},
 		{[]string{"--data", short}, "1 windows, want two or more"},
 		{[]string{"--data", productionTrace, "--horizon", "60"}, "--horizon: 60, want 600"},
-		{[]string{"--data", productionTrace, "--quantile", "1"}, "quantile: 1, want above 0 and below 1"},
+		{[]string{"--data", productionTrace, "--quantile", "1"}, "--quantile: 1, want above 0 and below 1"},
 		{[]string{"--data", productionTrace, "--forecaster", "oracle"}, `unknown name "oracle"`},
 	} {
 		_, err := runForecast(t, c.args...)

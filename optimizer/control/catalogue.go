@@ -31,6 +31,10 @@ func (p *pair) costPerReplica() float64 { return float64(p.perf.Accelerators()) 
 type classTargets struct {
 	priority int
 	targets  map[string]v1alpha1.ModelTarget
+	// quantile that loads are forecast with, 0 where the class asks for none, and what a violation costs, in cents, 0 where it says nothing.
+	quantile, violationCost float64
+	// fault says what is wrong with them.
+	fault error
 }
 
 // catalogue finds what a system says of names.
@@ -63,6 +67,7 @@ func newCatalogue(s *v1alpha1.System) *catalogue {
 		for _, t := range sc.ModelTargets {
 			ct.targets[t.Model] = t
 		}
+		ct.quantile, ct.violationCost, ct.fault = classQuantile(&sc.ServiceClassSpec)
 		c.classes[sc.Name] = ct
 	}
 	return c
@@ -83,6 +88,8 @@ type asked struct {
 	pairs    []*pair
 	priority int
 	targets  sizing.Targets
+	// quantile and violationCost are those of the class.
+	quantile, violationCost float64
 }
 
 // resolve finds what a server asks for, or the verdict that says what is missing.
@@ -102,7 +109,10 @@ func (c *catalogue) resolve(s *v1alpha1.ServerEntry) (asked, *Verdict) {
 	if len(pairs) == 0 {
 		return asked{}, &Verdict{Reason: v1alpha1.ReasonInfeasible, Message: fmt.Sprintf("model %q has no performance data for any accelerator", s.Model)}
 	}
-	return asked{pairs: pairs, priority: class.priority, targets: sizing.Targets{
+	if class.fault != nil {
+		return asked{}, &Verdict{Reason: v1alpha1.ReasonInvalidSpec, Message: fmt.Sprintf("service class %q: %v", s.Class, class.fault)}
+	}
+	return asked{pairs: pairs, priority: class.priority, quantile: class.quantile, violationCost: class.violationCost, targets: sizing.Targets{
 		TTFT: v1alpha1.Seconds(t.TTFT), ITL: v1alpha1.Seconds(t.ITL), TPS: t.TPS, Percentile: t.Percentile,
 	}}, nil
 }

@@ -151,9 +151,10 @@ func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, no
 	if now > 0 {
 		rate = forecast.Level(w.memory.Recent, st.window())
 	}
-	w.memory.History = st.Forecaster.Remember(w.memory.History, forecast.Sample{Time: now, Rate: rate})
+	forecaster := st.forecaster(w)
+	w.memory.History = forecaster.Remember(w.memory.History, forecast.Sample{Time: now, Rate: rate})
 	if rate > 0 || len(w.memory.History) > 1 {
-		w.demand.rate = st.Forecaster.Forecast(w.memory.History, st.Horizon).Upper
+		w.demand.rate = forecaster.Forecast(w.memory.History, st.Horizon).Upper
 	}
 	rise := forecast.Rise(w.memory.Recent, st.window(), st.Horizon)
 	if rise > rate {
@@ -232,6 +233,7 @@ func (st *Stages) sizeServer(w *work, o *v1alpha1.OptimizerEntry, change *solver
 			capped = append(capped, c)
 		}
 	}
+	w.priceCapacity()
 	if o.Heterogeneous {
 		if err := w.split(); err != nil {
 			w.hold(Verdict{Reason: v1alpha1.ReasonInfeasible, Message: err.Error()})

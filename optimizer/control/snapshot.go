@@ -48,6 +48,8 @@ type ServerState struct {
 	Trims map[string]float64 `json:"trims,omitempty"`
 	// Pending replicas by accelerator.
 	Pending map[string]Pending `json:"pending,omitempty"`
+	// CapacityPrice is what it costs to be able to serve a request, in cents; nil where that is not known yet.
+	CapacityPrice *float64 `json:"capacityPrice,omitempty"`
 	// Budgets that were chosen, by accelerator.
 	Budgets map[string]Budget `json:"budgets,omitempty"`
 }

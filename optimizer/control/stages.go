@@ -26,6 +26,8 @@ type Stages struct {
 	Stabiliser stability.Stabiliser
 	// Names of the implementations, by stage, for reports.
 	Names map[string]string
+	// Quantile of the rate that servers are sized for; 0 is the forecaster's own.
+	Quantile float64
 	// Horizon in seconds that forecasts look ahead.
 	Horizon float64
 	// Probing is whether probes are suggested.
@@ -74,7 +76,9 @@ func NewStages(o *v1alpha1.OptimizerEntry) (*Stages, error) {
 	stage("stability", o.Stability, stability.Default, into(&s.Stabiliser, stability.Stabilisers().New))
 	_, err := pricesOf(&o.SolverPolicy)
 	_, wrong := objectiveOf(&o.SolverPolicy)
-	if err := errors.Join(append(faults, err, wrong)...); err != nil {
+	var bad error
+	s.Quantile, bad = quantileOf(o.ForecastQuantile)
+	if err := errors.Join(append(faults, err, wrong, bad)...); err != nil {
 		return nil, err
 	}
 	return s, nil

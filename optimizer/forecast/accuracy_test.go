@@ -176,13 +176,13 @@ func TestAdaptiveOnProductionLoad(t *testing.T) {
 // Quantiles of independent values are known; each forecaster must cover them.
 func TestQuantilesAreCalibrated(t *testing.T) {
 	for _, c := range []struct {
-		name, quantile string
-		want           float64
+		name string
+		want float64
 	}{
-		{"none", "0.5", 0.5}, {"none", "0.9", 0.9}, {"none", "0.99", 0.99},
-		{"holt", "0.9", 0.9}, {"holt-winters", "0.9", 0.9}, {"adaptive", "0.5", 0.5}, {"adaptive", "0.9", 0.9}, {"adaptive", "0.99", 0.99},
+		{"none", 0.5}, {"none", 0.9}, {"none", 0.99},
+		{"holt", 0.9}, {"holt-winters", 0.9}, {"adaptive", 0.5}, {"adaptive", 0.9}, {"adaptive", 0.99},
 	} {
-		f := mustNew(t, c.name, `{"quantile": `+c.quantile+`}`)
+		f := mustNew(t, c.name, "").At(c.want)
 		var s score
 		for seed := range uint64(3) {
 			r := rand.New(rand.NewPCG(seed, 7))

@@ -44,6 +44,11 @@ type Forecaster interface {
 	// Remember appends a sample to a history and drops or merges what the forecaster does not need, so that the history is bounded. A
 	// sample that is not newer than the last one, or is not a rate, changes nothing. The given history is not written to.
 	Remember(history []Sample, s Sample) []Sample
+	// At is the forecaster with another quantile for Upper, above 0 and below 1.
+	At(quantile float64) Forecaster
+	// Memory is how far back a history is of use, and the window that its rates may be means over, both in seconds: what is worth reading
+	// back where a history was lost. 0 where nothing is.
+	Memory() (span, window float64)
 }
 
 // Tracker forecasts one server for one horizon, sample by sample. It is not safe for concurrent use.
@@ -71,18 +76,20 @@ const Default = NameNone
 // Forecasters are the registered forecasters.
 func Forecasters() plug.Registry[Forecaster] {
 	return plug.NewRegistry("forecaster",
-		plug.Of(NameNone, func() NoneOptions { return NoneOptions{Window: DefaultWindow} }, newNone),
+		plug.Of(NameNone, defaultOptions, func(o Options) (Forecaster, error) { return None{o}, nil }),
 		plug.Of(NameHolt, defaultHolt, func(o HoltOptions) (Forecaster, error) {
-			return windowed{o.Options, func(int) *mixture { return newMixture(o.Quantile, plain, newHolt(o, nil)) }}, nil
+			return windowed{o.Options, DefaultQuantile, func(quantile float64, _ int) *mixture {
+				return newMixture(quantile, plain, newHolt(o, nil))
+			}}, nil
 		}),
 		plug.Of(NameHoltWinters, defaultHolt, func(o HoltOptions) (Forecaster, error) {
-			return windowed{o.Options, func(perDay int) *mixture {
-				return newMixture(o.Quantile, plain, newHolt(o, newSeasons(perDay)))
+			return windowed{o.Options, DefaultQuantile, func(quantile float64, perDay int) *mixture {
+				return newMixture(quantile, plain, newHolt(o, newSeasons(perDay)))
 			}}, nil
 		}),
 		plug.Of(NameAdaptive, defaultOptions, func(o Options) (Forecaster, error) {
-			return windowed{o, func(perDay int) *mixture {
-				return newMixture(o.Quantile, []scale{constant, lately, daily}, persistence{}, &regression{count: dayFeatures}, &regression{count: featureCount})
+			return windowed{o, DefaultQuantile, func(quantile float64, perDay int) *mixture {
+				return newMixture(quantile, []scale{constant, lately, daily}, persistence{}, &regression{count: dayFeatures}, &regression{count: featureCount})
 			}}, nil
 		}),
 	)
@@ -90,14 +97,12 @@ func Forecasters() plug.Registry[Forecaster] {
 
 // Options of forecasters that look at the history in windows.
 type Options struct {
-	// Quantile of the rate that Upper is to be, above 0 and below 1.
-	Quantile float64 `json:"quantile"`
 	// Window in seconds that rates are averaged over, 10 to 3600, a divisor of a day. Horizons are whole windows.
 	Window float64 `json:"window"`
 }
 
 const (
-	// DefaultQuantile of the rate at the end of the horizon that is sized for.
+	// DefaultQuantile of the rate at the end of the horizon that forecasters give where nobody asks for another; "none" gives the last rate.
 	DefaultQuantile = 0.9
 	// DefaultWindow in seconds.
 	DefaultWindow = 600
@@ -113,26 +118,26 @@ const (
 	maxRate = 1e9
 )
 
-func defaultOptions() Options { return Options{Quantile: DefaultQuantile, Window: DefaultWindow} }
+func defaultOptions() Options { return Options{Window: DefaultWindow} }
 
 func defaultHolt() HoltOptions {
 	return HoltOptions{Options: defaultOptions(), Level: 0.6, Trend: 0.05, Damping: 0.95}
 }
 
-// Validate joins what is wrong with the options.
+// Validate says what is wrong with the options.
 func (o Options) Validate() error {
-	var faults []error
-	if !(o.Quantile > 0 && o.Quantile < 1) {
-		faults = append(faults, fmt.Errorf("quantile: %v, want above 0 and below 1", o.Quantile))
+	if w := o.Window; !(w >= 10 && w <= 3600 && math.Mod(day, w) == 0) {
+		return fmt.Errorf("window: %v, want 10 to 3600 seconds and a divisor of a day", w)
 	}
-	return errors.Join(append(faults, validWindow(o.Window))...)
+	return nil
 }
 
-func validWindow(w float64) error {
-	if w >= 10 && w <= 3600 && math.Mod(day, w) == 0 {
-		return nil
+// ValidQuantile says what is wrong with a quantile that [Forecaster.At] is to be given.
+func ValidQuantile(q float64) error {
+	if !(q > 0 && q < 1) {
+		return fmt.Errorf("%v, want above 0 and below 1", q)
 	}
-	return fmt.Errorf("window: %v, want 10 to 3600 seconds and a divisor of a day", w)
+	return nil
 }
 
 // Validate joins what is wrong with the options.
@@ -152,8 +157,18 @@ func (o HoltOptions) Validate() error {
 // windowed is a forecaster that averages samples over windows and mixes experts.
 type windowed struct {
 	Options
-	mix func(perDay int) *mixture
+	quantile float64
+	mix      func(quantile float64, perDay int) *mixture
 }
+
+// At is the same at another quantile.
+func (w windowed) At(quantile float64) Forecaster {
+	w.quantile = quantile
+	return w
+}
+
+// Memory is that of the histories that are kept.
+func (w windowed) Memory() (span, window float64) { return float64(w.windows()) * w.Window, w.Window }
 
 // Forecast follows the history from its begin.
 func (w windowed) Forecast(history []Sample, horizon float64) Prediction {
@@ -165,7 +180,9 @@ func (w windowed) Forecast(history []Sample, horizon float64) Prediction {
 }
 
 // Track makes a tracker.
-func (w windowed) Track(horizon float64) Tracker { return newTracker(w.Options, horizon, w.mix) }
+func (w windowed) Track(horizon float64) Tracker {
+	return newTracker(w.Options, horizon, func(perDay int) *mixture { return w.mix(w.quantile, perDay) })
+}
 
 // Remember keeps one sample per window. Old ones are dropped a day at a time.
 func (w windowed) Remember(history []Sample, s Sample) []Sample {

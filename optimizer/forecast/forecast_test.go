@@ -1,6 +1,8 @@
 package forecast_test
 
 import (
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -9,33 +11,85 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	for _, c := range []struct{ name, options string }{
-		{"none", ""},
-		{"none", `{"quantile": 0.9}`},
-		{"holt", ""},
-		{"holt-winters", ""},
-		{"adaptive", ""},
-		{"adaptive", `{"quantile": 0.5}`},
-		{"adaptive", `{"quantile": 0.99, "window": 300}`},
+	for _, c := range []struct {
+		name, options string
+		quantile      float64
+	}{
+		{"none", "", 0},
+		{"none", "", 0.9},
+		{"holt", "", 0},
+		{"holt-winters", "", 0},
+		{"adaptive", "", 0},
+		{"adaptive", "", 0.5},
+		{"adaptive", `{"window": 300}`, 0.99},
 	} {
-		t.Run(c.name+c.options, func(t *testing.T) {
-			conformance.Run(t, func(t *testing.T) forecast.Forecaster { return mustNew(t, c.name, c.options) })
+		t.Run(fmt.Sprint(c.name, c.options, c.quantile), func(t *testing.T) {
+			conformance.Run(t, func(t *testing.T) forecast.Forecaster { return at(mustNew(t, c.name, c.options), c.quantile) })
 		})
+	}
+}
+
+// at is a forecaster at a quantile, 0 for its own.
+func at(f forecast.Forecaster, quantile float64) forecast.Forecaster {
+	if quantile == 0 {
+		return f
+	}
+	return f.At(quantile)
+}
+
+func TestQuantilesAreOrdered(t *testing.T) {
+	history := daily(6, 3)
+	for _, name := range forecast.Forecasters().Names() {
+		f, last := mustNew(t, name, ""), 0.0
+		for _, q := range []float64{0.1, 0.5, 0.9, 0.99} {
+			upper := f.At(q).Forecast(history, 1800).Upper
+			if upper <= last {
+				t.Errorf("%s: the %v quantile is %v, that of a lower one %v", name, q, upper, last)
+			}
+			last = upper
+		}
+		if name == forecast.NameNone {
+			continue
+		}
+		if got, want := f.Forecast(history, 1800), f.At(forecast.DefaultQuantile).Forecast(history, 1800); got != want {
+			t.Errorf("%s without a quantile gives %+v, with the default one %+v", name, got, want)
+		}
+	}
+}
+
+func TestMemory(t *testing.T) {
+	for _, c := range []struct {
+		options      string
+		quantile     float64
+		span, window float64
+	}{
+		{"", 0, 0, 0},
+		{"", 0.9, 21 * 86400, 600},
+		{`{"window": 60}`, 0.9, 4032 * 60, 60},
+	} {
+		span, window := at(mustNew(t, forecast.NameNone, c.options), c.quantile).Memory()
+		if span != c.span || window != c.window {
+			t.Errorf("%s at %v remembers %v s in windows of %v s, want %v and %v", c.options, c.quantile, span, window, c.span, c.window)
+		}
 	}
 }
 
 func TestOptionsAreRefused(t *testing.T) {
 	for _, c := range []struct{ name, options, want string }{
 		{"prophet", "", "allowed are adaptive, holt, holt-winters, none"},
-		{"adaptive", `{"quantile": 1}`, "quantile: 1, want above 0 and below 1"},
+		{"adaptive", `{"quantile": 0.9}`, "quantile"},
 		{"adaptive", `{"window": 601}`, "window: 601, want 10 to 3600 seconds and a divisor of a day"},
-		{"adaptive", `{"quantile": 0, "window": 0}`, "window: 0"},
+		{"adaptive", `{"window": 0}`, "window: 0"},
 		{"holt", `{"level": 1.5, "damping": -1}`, "damping: -1, want 0 to 1"},
-		{"none", `{"quantile": 2}`, "quantile: 2"},
 		{"none", `{"horizon": 2}`, "horizon"},
 	} {
 		if _, err := forecast.Forecasters().New(c.name, []byte(c.options)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s: error %v, want %q", c.name, c.options, err, c.want)
+		}
+	}
+	for _, q := range []float64{0, 1, -0.5, 2, math.NaN()} {
+		if err := forecast.ValidQuantile(q); err == nil || !strings.Contains(err.Error(), "want above 0 and below 1") {
+			t.Errorf("quantile %v: error %v", q, err)
 		}
 	}
 }

@@ -2,31 +2,16 @@ package forecast
 
 import "math"
 
-// NoneOptions are those of persistence.
-type NoneOptions struct {
-	// Quantile above the last rate that Upper is to be, as Options have it; 0 for the last rate itself.
-	Quantile float64 `json:"quantile"`
-	// Window in seconds, as Options have it.
-	Window float64 `json:"window"`
+// None predicts that the rate stays as it is: persistence, without a margin unless a quantile is asked for.
+type None struct{ Options }
+
+// At is persistence times the quantile of its own past ratios.
+func (n None) At(quantile float64) Forecaster {
+	return windowed{n.Options, quantile, func(quantile float64, _ int) *mixture { return newMixture(quantile, plain, persistence{}) }}
 }
 
-// Validate joins what is wrong with the options.
-func (o NoneOptions) Validate() error {
-	if o.Quantile == 0 {
-		return validWindow(o.Window)
-	}
-	return Options(o).Validate()
-}
-
-func newNone(o NoneOptions) (Forecaster, error) {
-	if o.Quantile == 0 {
-		return None{}, nil
-	}
-	return windowed{Options(o), func(int) *mixture { return newMixture(o.Quantile, plain, persistence{}) }}, nil
-}
-
-// None predicts that the rate stays as it is: persistence, without a margin.
-type None struct{}
+// Memory is none: the last rate is measured anew.
+func (None) Memory() (span, window float64) { return 0, 0 }
 
 // Forecast returns the last rate.
 func (None) Forecast(history []Sample, _ float64) Prediction {

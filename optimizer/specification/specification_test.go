@@ -152,6 +152,9 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	s.Optimizer.Spec.UseCplex = true
 	s.Optimizer.Spec.Objective, s.Optimizer.Spec.Counting, s.Optimizer.Spec.PriorityFactor = v1alpha1.ObjectiveWeightedSum, "Tokens", -1
 	s.Capacity.Elastic[0].DeadlineSeconds = -5
+	one, negative := 1.0, -0.5
+	s.Optimizer.Spec.ForecastQuantile = &one
+	s.ServiceClasses.Spec[0].ForecastQuantile, s.ServiceClasses.Spec[0].ViolationCost = &negative, &negative
 	warnings, err := specification.Validate(s)
 	if err == nil {
 		t.Fatal("no error")
@@ -168,6 +171,8 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		"optimizer.centsPerKWh: 0 is not allowed where energyShare is 0.5", "optimizer.change.switch: -1 is not allowed", "optimizer.change.horizonSeconds: 0 is not allowed",
 		"optimizer.unservedCost: 0 is not allowed where the objective is WeightedSum", `optimizer.counting: "Tokens" is not allowed, must be one of Servers, Load`,
 		"optimizer.priorityFactor: -1 is not allowed", "capacity.elastic[p].deadlineSeconds: -5 is not allowed",
+		"optimizer.forecastQuantile: 1 is not allowed, must be above 0 and below 1", "serviceClasses[Premium].forecastQuantile: -0.5 is not allowed",
+		"serviceClasses[Premium].violationCost: -0.5 is not allowed, must be a finite number above 0", "serviceClasses[Premium]: forecastQuantile follows from violationCost",
 		`capacity.elastic[1].name: "p" is given twice`, "capacity.elastic[p].type: is missing",
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -226,6 +231,9 @@ func decorate(s *v1alpha1.System) {
 	s.Optimizer.Spec.Solver = &v1alpha1.Plug{Name: "greedy"}
 	s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{StartupSeconds: 60, Start: 1, Switch: 2, HorizonSeconds: 1800}
 	s.Optimizer.Spec.EnergyShare, s.Optimizer.Spec.CentsPerKWh = 0.3, 15
+	half, most, cents := 0.5, 0.95, 0.2
+	s.Optimizer.Spec.ForecastQuantile = &half
+	s.ServiceClasses.Spec[0].ForecastQuantile, s.ServiceClasses.Spec[1].ViolationCost = &most, &cents
 }
 
 func TestResourceName(t *testing.T) {

@@ -160,6 +160,13 @@ func (v *validator) classes(list []v1alpha1.ServiceClassEntry) {
 			path = fmt.Sprintf("serviceClasses[%s]", c.Name)
 		}
 		v.numbers(path, number{"priority", float64(c.Priority), 1, 100})
+		v.quantile(path, c.ForecastQuantile)
+		if x := c.ViolationCost; x != nil && (!(*x > 0) || math.IsInf(*x, 0)) {
+			v.fault(path+".violationCost", "%v is not allowed, must be a finite number above 0", *x)
+		}
+		if c.ForecastQuantile != nil && c.ViolationCost != nil {
+			v.fault(path, "forecastQuantile follows from violationCost; give one of them")
+		}
 		models := map[string]bool{}
 		for j, t := range c.ModelTargets {
 			at := fmt.Sprintf("%s.modelTargets[%d]", path, j)
@@ -169,6 +176,13 @@ func (v *validator) classes(list []v1alpha1.ServiceClassEntry) {
 				v.fault(at+".slo-percentile", "%v is not allowed, must be at least 0 (the mean) and below 100", t.Percentile)
 			}
 		}
+	}
+}
+
+// quantile that loads are forecast with.
+func (v *validator) quantile(path string, q *float64) {
+	if q != nil && !(*q > 0 && *q < 1) {
+		v.fault(path+".forecastQuantile", "%v is not allowed, must be above 0 and below 1", *q)
 	}
 }
 
@@ -287,6 +301,7 @@ func (v *validator) optimizer(o *v1alpha1.OptimizerEntry) {
 		v.fault("optimizer.unservedCost", "0 is not allowed where the objective is %s: nothing would be served", v1alpha1.ObjectiveWeightedSum)
 	}
 	v.numbers("optimizer", number{"confidence", o.Confidence, 0, 0.999})
+	v.quantile("optimizer", o.ForecastQuantile)
 	v.oneOf("optimizer.probing", o.Probing, []string{v1alpha1.ProbingSuggest})
 	v.numbers("optimizer", atLeast("maxDelaySeconds", o.MaxDelaySeconds, 0))
 	if c := o.Change; c != nil {

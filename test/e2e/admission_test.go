@@ -33,6 +33,12 @@ kind: ServiceClass
 metadata: {name: bad}
 spec: {priority: 0, modelTargets: [{model: m, slo-itl: -5}, {model: m}]}`,
 			[]string{"spec.priority", "slo-itl", "Duplicate value"}},
+		"service class quantile": {`
+apiVersion: inferno.platform.ai/v1alpha1
+kind: ServiceClass
+metadata: {name: bad}
+spec: {priority: 1, forecastQuantile: 1, violationCost: 0}`,
+			[]string{"forecastQuantile must be above 0 and below 1", "violationCost must be above 0", "follows from violationCost; give one"}},
 		"server": {`
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Server
@@ -55,8 +61,8 @@ spec: {interval: 10ms, prometheus: {url: "ftp://x"}, saturationPolicy: Fair}`,
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Optimizer
 metadata: {name: bad}
-spec: {interval: 10ms}`,
-			[]string{"interval must be at least 1s"}},
+spec: {interval: 10ms, forecastQuantile: 1.5}`,
+			[]string{"interval must be at least 1s", "forecastQuantile must be above 0 and below 1"}},
 	} {
 		o := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(c.manifest), &o.Object); err != nil {

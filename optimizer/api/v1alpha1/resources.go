@@ -277,11 +277,22 @@ type ModelList struct {
 }
 
 // ServiceClassSpec says how important a class of users is and what it is promised.
+// +kubebuilder:validation:XValidation:rule="!(has(self.forecastQuantile) && has(self.violationCost))",message="forecastQuantile follows from violationCost; give one"
 type ServiceClassSpec struct {
 	// Priority from 1, the highest, to 100.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Priority int `json:"priority"`
+	// ForecastQuantile of the arrival rate that servers of the class are sized for, above 0 and below 1; absent: that of the Optimizer.
+	// +kubebuilder:validation:XValidation:rule="self > 0.0 && self < 1.0",message="forecastQuantile must be above 0 and below 1"
+	// +optional
+	ForecastQuantile *float64 `json:"forecastQuantile,omitempty"`
+	// ViolationCost is what a request costs that misses its targets, in cents. Where it is given, the quantile follows from it and from what
+	// it costs to be able to serve one request more: 1 − (price of a replica in cents per hour ÷ requests it sustains in an hour) ÷
+	// violationCost, from 0.5 to 0.99.
+	// +kubebuilder:validation:XValidation:rule="self > 0.0",message="violationCost must be above 0"
+	// +optional
+	ViolationCost *float64 `json:"violationCost,omitempty"`
 	// ModelTargets are the objectives, one entry for each model.
 	// +listType=map
 	// +listMapKey=model

@@ -284,6 +284,12 @@ type SolverPolicy struct {
 	// +kubebuilder:validation:Maximum=0.999
 	// +optional
 	Confidence float64 `json:"confidence,omitempty"`
+	// ForecastQuantile of the arrival rate, at the time when a replica ordered now would serve, that servers are sized for: above 0 and below
+	// 1. Of ten such times the rate is above the 0.9 quantile at one. Absent: what the forecaster gives, which is the 0.9 quantile, or the
+	// present rate for the forecaster none. A ServiceClass may ask for another.
+	// +kubebuilder:validation:XValidation:rule="self > 0.0 && self < 1.0",message="forecastQuantile must be above 0 and below 1"
+	// +optional
+	ForecastQuantile *float64 `json:"forecastQuantile,omitempty"`
 	// Probing suggests, where set to Suggest, a number of running requests that would make known what matters for a plan and is not.
 	// Suggestions are written down, nothing is done about them. Defaults to none.
 	// +kubebuilder:validation:Enum="";Suggest
