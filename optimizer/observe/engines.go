@@ -27,14 +27,21 @@ func long(name, versions string) query {
 	return query{fmt.Sprintf("sum %s (rate(%s[$long]))", by, name), versions}
 }
 
-// level is the mean of a gauge over the window, added up over the engines of a pod.
-func level(name, versions string) query {
-	return query{fmt.Sprintf("sum %s (avg_over_time(%s[$window]))", by, name), versions}
+// each is an expression with one series for each engine of a pod. The processes of one engine may all say the same: SGLang's schedulers of all
+// ranks, where they are asked to, or of a context that is split (github.com/sgl-project/sglang/issues/31896); and vLLM's front ends, of which
+// one is up to date and the others say zero (github.com/vllm-project/vllm/pull/28792).
+func each(expression string) string {
+	return fmt.Sprintf("max without (tp_rank, pp_rank, moe_ep_rank, pid) (%s)", expression)
 }
 
-// share is the mean of a gauge over the window, and over the engines of a pod.
+// level is the mean of a gauge over the window, added up over the engines of a pod.
+func level(name, versions string) query {
+	return query{fmt.Sprintf("sum %s (%s)", by, each("avg_over_time("+name+"[$window])")), versions}
+}
+
+// share is the mean of a gauge over the window, and over the engines of a pod. What is below zero was not measured.
 func share(name, versions string) query {
-	return query{fmt.Sprintf("avg %s (avg_over_time(%s[$window]))", by, name), versions}
+	return query{fmt.Sprintf("avg %s (%s >= 0)", by, each("avg_over_time("+name+"[$window])")), versions}
 }
 
 // buckets of a histogram as rates.
@@ -65,16 +72,16 @@ type engine struct {
 // queue adds what follows from the gauges of running and waiting requests.
 func (e engine) queue(runningGauge, waitingGauge string) engine {
 	e.values[running] = []query{level(runningGauge, "")}
-	e.values[runningVariance] = []query{plain(fmt.Sprintf("sum $by (stdvar_over_time(%s[$window]))", runningGauge), "")}
-	e.values[engineCount] = []query{plain(fmt.Sprintf("count $by (%s)", runningGauge), "")}
+	e.values[runningVariance] = []query{plain(fmt.Sprintf("sum $by (%s)", each("stdvar_over_time("+runningGauge+"[$window])")), "")}
+	e.values[engineCount] = []query{plain(fmt.Sprintf("count $by (%s)", each(runningGauge)), "")}
 	e.values[waiting] = []query{level(waitingGauge, "")}
 	// What is there now and what was there when the window began: the difference came in and did not leave.
 	for _, g := range []struct {
 		now, then quantity
 		gauge     string
 	}{{runningNow, runningThen, runningGauge}, {waitingNow, waitingThen, waitingGauge}} {
-		e.values[g.now] = []query{plain(fmt.Sprintf("sum $by (%s)", g.gauge), "")}
-		e.values[g.then] = []query{plain(fmt.Sprintf("sum $by (%s offset $window)", g.gauge), "")}
+		e.values[g.now] = []query{plain(fmt.Sprintf("sum $by (%s)", each(g.gauge)), "")}
+		e.values[g.then] = []query{plain(fmt.Sprintf("sum $by (%s)", each(g.gauge+" offset $window")), "")}
 	}
 	e.values[sampleAge] = []query{plain(fmt.Sprintf("time() - max $by (timestamp(%s))", runningGauge), "")}
 	return e
@@ -122,21 +129,24 @@ func vllm() engine {
 	e.values[prefixHitRate] = []query{
 		hits("vllm:prefix_cache_hits_total", "vllm:prefix_cache_queries_total", "from 0.9.2"),
 		hits("vllm:gpu_prefix_cache_hits_total", "vllm:gpu_prefix_cache_queries_total", "to 0.11, V1"),
-		plain("avg $by (avg_over_time(vllm:gpu_prefix_cache_hit_rate[$window]) >= 0)", "to 0.10, V0"), // -1 where the cache is off
+		share("vllm:gpu_prefix_cache_hit_rate", "to 0.10, V0"), // -1 where the cache is off
 	}
 	e.values[kvUsage] = []query{share("vllm:kv_cache_usage_perc", "from 0.9.2"), share("vllm:gpu_cache_usage_perc", "to 0.11")}
-	e.values[kvTokens] = []query{plain("max by (namespace, pod, block_size, num_gpu_blocks) (vllm:cache_config_info)", "")}
+	// The size is in the labels, but for versions that write "None" there.
+	e.values[kvTokens] = []query{plain(`max by (namespace, pod, block_size, num_gpu_blocks) (vllm:cache_config_info{block_size=~"[0-9]+",num_gpu_blocks=~"[0-9]+"})`, "")}
 	return e
 }
 
 func sglang() engine {
-	e := empty("SGLang", "python/sglang/srt/metrics/collector.py of github.com/sgl-project/sglang, docs.sglang.io/references/production_metrics")
-	e = e.queue("sglang:num_running_reqs", "sglang:num_queue_reqs")
+	e := empty("SGLang", "python/sglang/srt/observability/metrics_collector.py, before srt/metrics/collector.py, of github.com/sgl-project/sglang")
+	// Where requests have priorities each has series of its own, and that without one is their sum.
+	e = e.queue(`sglang:num_running_reqs{priority=""}`, `sglang:num_queue_reqs{priority=""}`)
 	e = e.latency(ttftSum, ttftCount, ttftDistribution, "sglang:time_to_first_token_seconds", "")
 	e = e.latency(itlSum, itlCount, itlDistribution, "sglang:inter_token_latency_seconds", "from 0.4.7")
 	e = e.latency(itlSum, itlCount, itlDistribution, "sglang:time_per_output_token_seconds", "to 0.4.6")
 	e.values[completions] = []query{rate("sglang:e2e_request_latency_seconds_count", ""), rate("sglang:num_requests_total", "")}
 	e.values[admissions] = []query{rate("sglang:time_to_first_token_seconds_count", "")}
+	e.values[preemptions] = []query{plain("sum $by ("+each("rate(sglang:num_retracted_requests_total[$window])")+")", "from 0.5")}
 	e.values[prefillTokens] = []query{rate("sglang:prompt_tokens_total", "")}
 	// There is no histogram of lengths: tokens and requests are counted apart.
 	e.values[promptTokens] = []query{long("sglang:prompt_tokens_total", "")}
@@ -163,31 +173,39 @@ func tgi() engine {
 }
 
 func tensorRT() engine {
-	e := empty("TensorRT-LLM", "tensorrt_llm/metrics/collector.py of github.com/NVIDIA/TensorRT-LLM (trtllm-serve)")
-	e = e.queue("trtllm_num_active_requests", "trtllm_server_queue_length")
-	e = e.latency(ttftSum, ttftCount, ttftDistribution, "trtllm_time_to_first_token_seconds", "from 1.0")
-	e = e.latency(itlSum, itlCount, itlDistribution, "trtllm_time_per_output_token_seconds", "from 1.0")
-	e.values[completions] = []query{rate("trtllm_request_success_total", "from 1.0")}
+	e := empty("TensorRT-LLM", "tensorrt_llm/metrics/collector.py of github.com/NVIDIA/TensorRT-LLM (trtllm-serve, /prometheus/metrics)")
+	// What runs and waits is shown since pull request 12545 of March 2026. Before, there are latencies alone, without the prefix.
+	e = e.queue("trtllm_num_requests_running", "trtllm_num_requests_waiting")
+	e = e.latency(ttftSum, ttftCount, ttftDistribution, "trtllm_time_to_first_token_seconds", "from 1.3")
+	e = e.latency(itlSum, itlCount, itlDistribution, "trtllm_time_per_output_token_seconds", "from 1.3")
+	e.values[completions] = []query{rate("trtllm_request_success_total", "from 1.3")}
 	// Its histograms are filled when a request has finished; there is no count of first tokens as they come.
 	e.values[promptTokens] = []query{long("trtllm_prompt_tokens_total", "from 1.3")}
 	e.values[promptRequests] = []query{long("trtllm_request_success_total", "from 1.3")}
-	e.values[prefixHitRate] = []query{hits("trtllm_prompt_cached_tokens_total", "trtllm_prompt_tokens_total", "from 1.3"), share("trtllm_kv_cache_hit_rate", "from 1.0")}
-	e.values[kvUsage] = []query{share("trtllm_kv_cache_utilization", "from 1.0")}
+	e.values[generationTokens] = []query{long("trtllm_generation_tokens_total", "from 1.3")}
+	e.values[generationRequests] = e.values[promptRequests]
+	e.values[prefixHitRate] = []query{hits("trtllm_prompt_cached_tokens_total", "trtllm_prompt_tokens_total", "from 1.3"), share("trtllm_kv_cache_hit_rate", "from 1.3")}
+	e.values[kvUsage] = []query{share("trtllm_kv_cache_utilization", "from 1.3")}
+	e.values[kvTokens] = []query{plain("max $by (trtllm_kv_cache_max_blocks) * max $by (trtllm_kv_cache_tokens_per_block)", "from 1.3")}
 	return e
 }
 
 func triton() engine {
 	e := empty("Triton with TensorRT-LLM", "docs/user_guide/metrics.md of github.com/triton-inference-server/server, README of its tensorrtllm_backend")
 	e = e.queue(`nv_trt_llm_request_metrics{request_type="scheduled"}`, `nv_trt_llm_request_metrics{request_type="waiting"}`)
-	e = e.lengths(promptTokens, promptRequests, promptDistribution, "nv_llm_input_token_len", "from 24.08")
-	e = e.lengths(generationTokens, generationRequests, generationDistribution, "nv_llm_output_token_len", "from 24.08")
+	e = e.lengths(promptTokens, promptRequests, promptDistribution, "nv_llm_input_token_len", "from backend 0.16")
+	e = e.lengths(generationTokens, generationRequests, generationDistribution, "nv_llm_output_token_len", "from backend 0.16")
 	e.values[completions] = []query{rate(`nv_inference_request_success{model="tensorrt_llm"}`, "")}
-	e.values[kvUsage] = []query{share(`nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction"}`, "")}
+	e.values[kvUsage] = []query{
+		share(`nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction"}`, "from backend 0.18, as is what waits"),
+		plain(`avg $by (avg_over_time(nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="used"}[$window])) / `+
+			`avg $by (nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="max"})`, ""),
+	}
 	e.values[kvTokens] = []query{plain(`max $by (nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="max"}) * `+
 		`max $by (nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="tokens_per"})`, "")}
 	// The histogram of first responses is in milliseconds and has to be asked for in the model's configuration.
-	e.values[ttftSum] = []query{plain(`sum $by (rate(nv_inference_first_response_histogram_ms_sum{model="tensorrt_llm"}[$window])) / 1000`, "from 24.10")}
-	e.values[ttftCount] = []query{rate(`nv_inference_first_response_histogram_ms_count{model="tensorrt_llm"}`, "from 24.10")}
+	e.values[ttftSum] = []query{plain(`sum $by (rate(nv_inference_first_response_histogram_ms_sum{model="tensorrt_llm"}[$window])) / 1000`, "from 24.11")}
+	e.values[ttftCount] = []query{rate(`nv_inference_first_response_histogram_ms_count{model="tensorrt_llm"}`, "from 24.11")}
 	e.values[admissions] = e.values[ttftCount]
 	return e
 }

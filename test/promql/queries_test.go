@@ -29,7 +29,13 @@ var end = time.Unix(1_700_000_000, 0)
 
 // play stores 300 s of a recording as scrapes of a pod, up to the end.
 func (p *prometheus) play(pod, recording string) {
-	first, last := readPage(p.t, filepath.Join(pages, recording+".begin.prom")), readPage(p.t, filepath.Join(pages, recording+".end.prom"))
+	p.playChanged(pod, recording, func(all page) page { return all })
+}
+
+// playChanged plays a recording of whose pages something is changed.
+func (p *prometheus) playChanged(pod, recording string, change func(page) page) {
+	first := change(readPage(p.t, filepath.Join(pages, recording+".begin.prom")))
+	last := change(readPage(p.t, filepath.Join(pages, recording+".end.prom")))
 	for ago := length; ago >= 0; ago -= scrape {
 		p.scrape(pod, end.Add(-ago), first.between(last, 1-float64(ago)/float64(length)))
 	}
@@ -88,10 +94,11 @@ func TestEveryEngine(t *testing.T) {
 	sglang.TTFT = &v1alpha1.ObservedLatency{Mean: 300, P90: number(500), P99: number(590)}
 	older := sglang
 	older.KVTokens = nil
-	tgi := full // no first tokens and no cache
+	sglang.Preemptions = number(0) // retracted requests
+	tgi := full                    // no first tokens and no cache
 	tgi.Admissions, tgi.AdmittedTokens, tgi.Preemptions, tgi.PrefixHitRate, tgi.KVUsage, tgi.KVTokens, tgi.Requests, tgi.TTFT = nil, nil, nil, nil, nil, nil, nil, nil
 	trtllm := sglang // nothing of a request before it has finished
-	trtllm.Admissions, trtllm.AdmittedTokens, trtllm.OutputTokens, trtllm.KVTokens = nil, nil, nil, nil
+	trtllm.Admissions, trtllm.AdmittedTokens, trtllm.Preemptions = nil, nil, nil
 	trtllm.TTFT = full.TTFT
 	triton := full // no intervals between tokens
 	triton.AdmittedTokens, triton.Preemptions, triton.PrefixHitRate, triton.ITL = nil, nil, nil, nil
@@ -105,7 +112,7 @@ func TestEveryEngine(t *testing.T) {
 		arrivals float64
 	}{
 		{"vllm-0.6", full, 126.8}, {"vllm-0.8", full, 126.8}, {"vllm-0.10.2", full, 126.8}, {"vllm-0.12", full, 126.8}, {"vllm-0.12-dp2", twice, 126.8},
-		{"sglang-0.4", older, 126.8}, {"sglang-0.5", sglang, 126.8}, {"tgi-3", tgi, 126.8}, {"trtllm-1.3", trtllm, 126.8}, {"triton-24.10", triton, 126.8},
+		{"sglang-0.4", older, 126.8}, {"sglang-0.5", sglang, 126.8}, {"tgi-3", tgi, 126.8}, {"trtllm-1.3", trtllm, 126.8}, {"triton-25.03", triton, 126.8},
 	} {
 		t.Run(c.recording, func(t *testing.T) {
 			p := newPrometheus(t)
@@ -120,6 +127,53 @@ func TestEveryEngine(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.arrivals, st.Load.ArrivalRate, near); diff != "" {
 				t.Error("arrivals a minute: " + diff)
+			}
+		})
+	}
+}
+
+// What processes of one engine say alike, or what only one of them says, is counted once; what is written in place of a number is none.
+func TestCopiesCountOnce(t *testing.T) {
+	for _, c := range []struct {
+		name, recording string
+		change          func(page) page
+		want            func(*v1alpha1.ObservedGroup)
+	}{
+		{"schedulers of all ranks", "sglang-0.5", func(p page) page {
+			return p.copies(gauges("sglang:"), "tp_rank", 1, "0", "1", "2", "3")
+		}, nil},
+		{"priorities", "sglang-0.5", func(p page) page {
+			return p.copies(gauges("sglang:num_"), "priority", 0.5, "", "1", "2")
+		}, nil},
+		{"front ends", "vllm-0.10.2", func(p page) page {
+			return p.copies(gauges("vllm:kv_cache_usage_perc"), "pid", 0, "271", "272", "273")
+		}, nil},
+		{"a cache usage that cannot be", "vllm-0.12", func(p page) page {
+			return p.set("vllm:kv_cache_usage_perc", -0.4)
+		}, func(g *v1alpha1.ObservedGroup) { g.KVUsage = nil }},
+		{"an older backend", "triton-25.03", func(p page) page {
+			return p.without("request_type", "waiting").without("kv_cache_block_type", "fraction")
+		}, func(g *v1alpha1.ObservedGroup) { g.Waiting = nil }},
+		{"no number of blocks", "vllm-0.12", func(p page) page {
+			return p.relabel("vllm:cache_config_info", "num_gpu_blocks", "None")
+		}, func(g *v1alpha1.ObservedGroup) { g.KVTokens = nil }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			groups := func(change func(page) page) []v1alpha1.ObservedGroup {
+				p := newPrometheus(t)
+				p.playChanged("a", c.recording, change)
+				_, o := p.look(end, pod("a", time.Hour))
+				if o.Fault != "" || len(o.Groups) != 1 {
+					t.Fatal(o.Fault, o.Detail, o.Groups)
+				}
+				return o.Groups
+			}
+			want := groups(func(p page) page { return p })
+			if c.want != nil {
+				c.want(&want[0])
+			}
+			if diff := cmp.Diff(want, groups(c.change), cmpopts.EquateApprox(1e-9, 1e-9)); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
@@ -195,7 +249,7 @@ func TestGateways(t *testing.T) {
 		p := newPrometheus(t)
 		for ago := length; ago >= 0; ago -= scrape {
 			l := labels.FromStrings("__name__", name, "model_name", "chat", "target_model_name", "llama", "priority", "1")
-			p.scrape("picker", end.Add(-ago), page{name: sample{l, 1000 - 3*ago.Seconds()}})
+			p.scrape("picker", end.Add(-ago), page{name: sample{labels: l, value: 1000 - 3*ago.Seconds(), counter: true}})
 		}
 		got, err := observe.ReadGateways(context.Background(), p, end, window)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,8 +68,9 @@ func (p *prometheus) Query(ctx context.Context, query string, at time.Time, _ ..
 type page map[string]sample
 
 type sample struct {
-	labels labels.Labels
-	value  float64
+	labels  labels.Labels
+	value   float64
+	counter bool
 }
 
 // readPage parses a page as Prometheus would.
@@ -82,7 +84,7 @@ func readPage(t *testing.T, name string) page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	series := page{}
+	series, counter := page{}, false
 	for {
 		entry, err := p.Next()
 		if errors.Is(err, io.EOF) {
@@ -91,13 +93,17 @@ func readPage(t *testing.T, name string) page {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
+		if entry == textparse.EntryType {
+			_, kind := p.Type()
+			counter = kind != model.MetricTypeGauge && kind != model.MetricTypeUnknown
+		}
 		if entry != textparse.EntrySeries {
 			continue
 		}
 		_, _, value := p.Series()
 		var l labels.Labels
 		p.Labels(&l)
-		series[l.String()] = sample{l, value}
+		series[l.String()] = sample{l, value, counter}
 	}
 }
 
@@ -108,6 +114,59 @@ func (a page) between(b page, share float64) page {
 		s.value += share * (b[key].value - s.value)
 		out[key] = s
 	}
+	return out
+}
+
+// put a sample under its labels.
+func (a page) put(s sample) { a[s.labels.String()] = s }
+
+// copies is a page on which several processes show what one did: the series that are chosen, once for each value of a label; the first as they are, the
+// others that share of it.
+func (a page) copies(chosen func(sample) bool, label string, share float64, values ...string) page {
+	out := page{}
+	for _, s := range a {
+		if !chosen(s) {
+			out.put(s)
+			continue
+		}
+		for i, v := range values {
+			c := s
+			c.labels = labels.NewBuilder(s.labels).Set(label, v).Labels()
+			if i > 0 {
+				c.value *= share
+			}
+			out.put(c)
+		}
+	}
+	return out
+}
+
+// gauges whose names begin so.
+func gauges(prefix string) func(sample) bool {
+	return func(s sample) bool { return !s.counter && strings.HasPrefix(s.labels.Get("__name__"), prefix) }
+}
+
+// set is a page with another value of a gauge.
+func (a page) set(gauge string, value float64) page {
+	out := maps.Clone(a)
+	for key, s := range a {
+		if s.labels.Get("__name__") == gauge {
+			s.value = value
+			out[key] = s
+		}
+	}
+	return out
+}
+
+// relabel is a page with another value of a label of a gauge.
+func (a page) relabel(gauge, label, value string) page {
+	return a.copies(gauges(gauge), label, 1, value)
+}
+
+// without series of that label.
+func (a page) without(label, value string) page {
+	out := maps.Clone(a)
+	maps.DeleteFunc(out, func(_ string, s sample) bool { return s.labels.Get(label) == value })
 	return out
 }
 
