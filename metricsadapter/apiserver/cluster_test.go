@@ -35,6 +35,7 @@ type fakeCluster struct {
 	mayServe chan struct{}
 
 	mu       sync.Mutex
+	reviews  int // of access to resources
 	servers  []map[string]any
 	watchers []chan map[string]any
 }
@@ -88,6 +89,11 @@ func (c *fakeCluster) reviewAccess(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	review.Status.Allowed = allowed(review.Spec)
+	if review.Spec.ResourceAttributes != nil {
+		c.mu.Lock()
+		c.reviews++
+		c.mu.Unlock()
+	}
 	reply(w, review)
 }
 

@@ -64,6 +64,7 @@ func New(o *Options, registry prometheus.Registerer) (*Server, error) {
 	if err := o.Library.ApplyTo(config); err != nil {
 		return nil, fmt.Errorf("configure the API server: %w", err)
 	}
+	config.Authorization.Authorizer = regardlessOfSelectors(config.Authorization.Authorizer)
 	server, err := (&apiserver.Config{GenericConfig: &config.Config}).Complete(nil).New(name, provider, provider)
 	if err != nil {
 		return nil, fmt.Errorf("create the API server: %w", err)

@@ -267,6 +267,26 @@ func TestOnlyThoseWhoMay(t *testing.T) {
 	}
 }
 
+// A right is to a metric in a namespace: autoscalers with selectors of their own do not wait for reviews of their own.
+func TestAsksOnceForARight(t *testing.T) {
+	r := start(t, serverObject("llm", "chat", 5), serverObject("llm", "next", 2)).synced(t)
+	ask := func() int {
+		t.Helper()
+		for _, name := range []string{"chat", "next", "nobody", "chat"} {
+			r.replicas(t, name)
+		}
+		r.cluster.mu.Lock()
+		defer r.cluster.mu.Unlock()
+		return r.cluster.reviews
+	}
+	if n := ask(); n != 1 {
+		t.Errorf("%d reviews for one metric in one namespace, want 1", n)
+	}
+	if code, _ := r.get(t, externalPath("other", "inferno_desired_replicas", "server%3Dchat"), alice); code != http.StatusForbidden {
+		t.Errorf("with a selector, in a namespace that is not theirs: %d", code)
+	}
+}
+
 func TestRefusesOldTLS(t *testing.T) {
 	r := start(t).synced(t)
 	for version, accepted := range map[uint16]bool{
