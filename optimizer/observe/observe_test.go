@@ -379,6 +379,16 @@ func TestGateway(t *testing.T) {
 			other.Name = "other"
 			r.Resources.Servers = append(r.Resources.Servers, other)
 		}, 120},
+		{"its own counter", func(r *Readings) {
+			r.Gateways = Gateways{{"llm", "m"}: 7}
+			r.Arrivals = map[types.NamespacedName]float64{{Namespace: "llm", Name: "chat"}: 3}
+		}, 180},
+		{"its own counter, bypassed", func(r *Readings) {
+			r.Arrivals = map[types.NamespacedName]float64{{Namespace: "llm", Name: "chat"}: 0}
+		}, 120},
+		{"another's counter", func(r *Readings) {
+			r.Arrivals = map[types.NamespacedName]float64{{Namespace: "llm", Name: "other"}: 3}
+		}, 120},
 		{"a little less than the engines see", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: 1.9} }, 114},
 		{"bypassed", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: 1} }, 120},
 		{"scaled to zero", func(r *Readings) {

@@ -32,25 +32,17 @@ func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Dura
 	answers := make([]model.Vector, len(values)+len(histograms))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(concurrentQueries)
-	ask := func(i int, expression string) {
-		g.Go(func() error {
-			value, _, err := q.Query(ctx, expression, now)
-			if err != nil {
-				return fmt.Errorf("query %q: %w", expression, err)
-			}
-			vector, ok := value.(model.Vector)
-			if !ok {
-				return fmt.Errorf("query %q: answered with a %s, not a vector", expression, value.Type())
-			}
-			answers[i] = vector
-			return nil
+	question := func(i int, expression string) {
+		g.Go(func() (err error) {
+			answers[i], err = ask(ctx, q, expression, now)
+			return err
 		})
 	}
 	for i, expression := range values {
-		ask(i, expression)
+		question(i, expression)
 	}
 	for i, expression := range histograms {
-		ask(len(values)+i, expression)
+		question(len(values)+i, expression)
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err

@@ -37,6 +37,8 @@ type Readings struct {
 	Skew time.Duration
 	// Gateways say what came to them; nil where none is known.
 	Gateways Gateways
+	// Arrivals are the rates by the counters that servers name, in requests per second.
+	Arrivals map[types.NamespacedName]float64
 	// Metrics of the pods; nil where Prometheus did not answer, and MetricsFault says why.
 	Metrics      Metrics
 	MetricsFault error

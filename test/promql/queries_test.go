@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
@@ -258,5 +259,41 @@ func TestGateways(t *testing.T) {
 		if diff := cmp.Diff(observe.Gateways{{Namespace: "llm", Model: "llama"}: 3}, got, cmpopts.EquateApprox(1e-9, 0)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+	}
+}
+
+// What a gateway counts for a server is read by the counter that the server names; a counter without series, or that cannot be, is none.
+func TestArrivals(t *testing.T) {
+	p := newPrometheus(t)
+	const counter, label = "envoy_cluster_upstream_rq_total", "envoy_cluster_name"
+	for ago := length; ago >= 0; ago -= scrape {
+		rising := page{}
+		for cluster, perSecond := range map[string]float64{`outbound|8000||chat.llm`: 3, "outbound|8000||other.llm": 5} {
+			rising.put(sample{labels.FromStrings("__name__", counter, label, cluster), 10_000 - perSecond*ago.Seconds(), true})
+		}
+		p.scrape("gateway-1", end.Add(-ago), rising)
+		p.scrape("gateway-2", end.Add(-ago), rising)
+	}
+	server := func(name, counter string, labels map[string]string) v1alpha1.Server {
+		s := v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: name}}
+		s.Spec.Arrivals = &v1alpha1.ArrivalCounter{Counter: counter, Labels: labels}
+		return s
+	}
+	silent := v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: "silent"}}
+	got, err := observe.ReadArrivals(context.Background(), p, []v1alpha1.Server{
+		silent, server("chat", counter, map[string]string{label: "outbound|8000||chat.llm"}),
+		server("gone", counter, map[string]string{label: "outbound|8000||gone.llm"}),
+		server("odd", `x"}[1m]) or vector(1`, map[string]string{label: "a"}), server("everyone", counter, nil), server("odder", counter, map[string]string{"}": "a"}),
+		server("other", counter, map[string]string{label: "outbound|8000||other.llm", "pod": "gateway-2"}),
+	}, end, window)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[types.NamespacedName]float64{{Namespace: "llm", Name: "chat"}: 6, {Namespace: "llm", Name: "other"}: 5}
+	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(1e-9, 0)); diff != "" {
+		t.Error(diff)
+	}
+	if got, err := observe.ReadArrivals(context.Background(), nil, []v1alpha1.Server{silent}, end, window); got != nil || err != nil {
+		t.Errorf("without a counter %v, %v", got, err)
 	}
 }

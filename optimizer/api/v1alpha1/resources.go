@@ -349,6 +349,22 @@ type ServerBinding struct {
 	// +listMapKey=name
 	// +optional
 	Variants []Variant `json:"variants,omitempty"`
+	// Arrivals is the counter by which a gateway counts the requests that come to the server. Absent: what the endpoint picker of the Gateway
+	// API inference extension counts for the model alone, or else what the engines see.
+	// +optional
+	Arrivals *ArrivalCounter `json:"arrivals,omitempty"`
+}
+
+// ArrivalCounter names the series in Prometheus that count the requests of one server, such as envoy_cluster_upstream_rq_total with the
+// envoy_cluster_name of its service. They must count requests when they come: those that count answers, as istio_requests_total does, fall
+// short while the server saturates.
+type ArrivalCounter struct {
+	// Counter is the name of the metric.
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z_:][a-zA-Z0-9_:]*$`
+	Counter string `json:"counter"`
+	// Labels of the series, by name; at least one, so that nobody else's requests are counted.
+	// +kubebuilder:validation:MinProperties=1
+	Labels map[string]string `json:"labels"`
 }
 
 // ScaleTargetRef names the workload whose replicas are the server's, in the server's namespace.

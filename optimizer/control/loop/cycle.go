@@ -181,6 +181,9 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 	if r.Metrics, r.MetricsFault = observe.ReadMetrics(ctx, querier, r.Now.Add(r.Skew), r.Window); r.MetricsFault == nil {
 		r.Gateways, r.MetricsFault = observe.ReadGateways(ctx, querier, r.Now.Add(r.Skew), r.Window)
 	}
+	if r.MetricsFault == nil {
+		r.Arrivals, r.MetricsFault = observe.ReadArrivals(ctx, querier, r.Resources.Servers, r.Now.Add(r.Skew), r.Window)
+	}
 	return r, nil
 }
 
