@@ -41,6 +41,8 @@ type work struct {
 	feasible []*candidate
 	options  []stability.Option
 	memory   ServerState
+	// probe says why there are more replicas than needed; empty where there are not.
+	probe string
 	// held is the plan that stays in force for want of a better one.
 	held *v1alpha1.Allocation
 }
@@ -99,6 +101,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 		return nil, fmt.Errorf("solver %s: %w", st.Names["solver"], err)
 	}
 	enter(StageExplain)
+	suggested, probing := st.probe(solved, problem, solution, state.Probing, snap.seconds())
 	d := assemble(list, problem, solution, solved)
 	d.Plan.Placement = placements(&snap.System.Capacity, problem, solution)
 	d.Plan.Bought = purchases(&snap.System.Capacity, problem, solution, pools, snap.seconds())
@@ -111,9 +114,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 		d.Plan.Solver.Name = st.Names["solver"]
 	}
 	d.State.Learned, d.State.Prices, d.State.Pools, d.Learning = learned, solution.Prices, pools, judged
-	if st.Probing {
-		d.Probes = probes(solved, solution)
-	}
+	d.Probes, d.State.Probing = suggested, probing
 	d.basis = newBasis(list, problem, solution)
 	d.basis.explainUnserved(d.Plan.Unserved)
 	return d, nil
@@ -454,6 +455,9 @@ func (w *work) why(choice solver.Choice, option stability.Option, unlimited bool
 	}
 	if option.Note != "" {
 		why += " (" + option.Note + ")"
+	}
+	if w.probe != "" {
+		why += "; " + w.probe
 	}
 	if c := w.feasible[option.Of]; c.guarded > 0 {
 		why += fmt.Sprintf("; predictions on %s do not hold, so at least %d by saturation", c.Accelerator, c.guarded)

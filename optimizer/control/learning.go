@@ -10,7 +10,6 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
-	"github.com/llm-inferno/inferno/optimizer/solver"
 )
 
 // estimate replaces the performance that was given by the one that was learned, and prepares the law of every pair. It returns what to
@@ -125,33 +124,6 @@ func (st *Stages) sustained(c *candidate, t sizing.Targets, r queueing.Requests)
 		return 0, nil, fmt.Errorf("with a confidence of %g: %w", st.Confidence, err)
 	}
 	return rate, careful, nil
-}
-
-// probes that would make known what the plans count on.
-func probes(solved []*work, s *solver.Solution) []v1alpha1.Probe {
-	var list []v1alpha1.Probe
-	for i, choice := range s.Choices {
-		w := solved[i]
-		if choice.Candidate < 0 || choice.Replicas == 0 {
-			continue
-		}
-		c := w.feasible[w.options[choice.Candidate].Of]
-		if c.replica == nil || c.pair == nil {
-			continue
-		}
-		planned, err := c.replica.Open(c.demand / float64(choice.Replicas))
-		if err != nil {
-			continue
-		}
-		at := estimation.Point{Running: planned.InService, InputTokens: w.demand.in, OutputTokens: w.demand.out}
-		if p, ok := estimation.SuggestProbe(c.pair.perf, at, float64(c.limits.MaxBatch)); ok {
-			list = append(list, v1alpha1.Probe{
-				Server: w.entry.Name, Model: w.entry.Model, Accelerator: c.Accelerator, PlannedRunning: at.Running, Running: p.Running,
-				SDBefore: p.Before, SDAfter: p.After,
-			})
-		}
-	}
-	return list
 }
 
 // saturationFloor is the least number of replicas on an accelerator whose predictions do not hold: as many as are ready there, and more by as much as

@@ -7,15 +7,16 @@ type Settings struct {
 	StartUp    float64 `json:"startUpSeconds,omitempty"`
 	Window     float64 `json:"windowSeconds,omitempty"`
 	Probing    bool    `json:"probing,omitempty"`
+	ProbeEvery float64 `json:"probeEverySeconds,omitempty"`
 	Confidence float64 `json:"confidence,omitempty"`
 }
 
 // Settings of the stages.
 func (st *Stages) Settings() Settings {
-	return Settings{Horizon: st.Horizon, StartUp: st.StartUp, Window: st.Window, Probing: st.Probing, Confidence: st.Confidence}
+	return Settings{Horizon: st.Horizon, StartUp: st.StartUp, Window: st.Window, Probing: st.Probing, ProbeEvery: st.ProbeEvery, Confidence: st.Confidence}
 }
 
 // Apply the settings to stages.
 func (s Settings) Apply(st *Stages) {
-	st.Horizon, st.StartUp, st.Window, st.Probing, st.Confidence = s.Horizon, s.StartUp, s.Window, s.Probing, s.Confidence
+	st.Horizon, st.StartUp, st.Window, st.Probing, st.ProbeEvery, st.Confidence = s.Horizon, s.StartUp, s.Window, s.Probing, s.ProbeEvery, s.Confidence
 }

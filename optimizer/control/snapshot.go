@@ -34,6 +34,8 @@ type State struct {
 	Prices map[string]float64 `json:"prices,omitempty"`
 	// Pools of elastic capacity by name.
 	Pools map[string]PoolState `json:"pools,omitempty"`
+	// Probing are the last probes of pairs, by model and accelerator, until the next may begin.
+	Probing []Probing `json:"probing,omitempty"`
 }
 
 // ServerState is what is remembered of one server.
@@ -73,7 +75,7 @@ type Decision struct {
 	Verdicts map[string]Verdict `json:"verdicts"`
 	// Learning are the judgements of what was observed, by model, then accelerator.
 	Learning []v1alpha1.Judgement `json:"learning,omitempty"`
-	// Probes that are suggested, by server.
+	// Probes that are suggested or acted on, by server.
 	Probes []v1alpha1.Probe `json:"probes,omitempty"`
 	// State for the next decision.
 	State State `json:"-"`

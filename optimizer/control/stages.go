@@ -30,8 +30,10 @@ type Stages struct {
 	Quantile float64
 	// Horizon in seconds that forecasts look ahead.
 	Horizon float64
-	// Probing is whether probes are suggested.
-	Probing bool
+	// Probing is whether probes are suggested, and ProbeEvery the least time in seconds between two of a pair that are acted on; 0 where
+	// none is.
+	Probing    bool
+	ProbeEvery float64
 	// Confidence in a pair's parameters that is sized with, a probability; 0 stands for 0.5.
 	Confidence float64
 	// StartUp of a replica in seconds; 0 where it is not known.
@@ -55,7 +57,10 @@ func defaultSolver(o *v1alpha1.OptimizerEntry) string {
 
 // NewStages builds the stages that the options name, with defaults for those they do not name. The error joins the faults of all stages.
 func NewStages(o *v1alpha1.OptimizerEntry) (*Stages, error) {
-	s := &Stages{Names: map[string]string{}, Confidence: o.Confidence, Probing: o.Probing == v1alpha1.ProbingSuggest}
+	s := &Stages{Names: map[string]string{}, Confidence: o.Confidence, Probing: o.Probing != ""}
+	if o.Probing == v1alpha1.ProbingAct {
+		s.ProbeEvery = cmp.Or(o.ProbingCooldownSeconds, probeEvery)
+	}
 	var faults []error
 	stage := func(kind string, p *v1alpha1.Plug, fallback string, build func(name string, options []byte) error) {
 		var options []byte

@@ -35,6 +35,20 @@ const (
 // matter cannot be seen from here. With a and b the gradients of log ITL at the point and at the probe, P the covariance and r the noise of
 // one window, what remains is aᵀPa − (aᵀPb)²/(bᵀPb + r).
 func SuggestProbe(p v1alpha1.Performance, at Point, most float64) (probe Probe, ok bool) {
+	var tries []float64
+	for n := 1.0; n <= most; n *= 2 {
+		tries = append(tries, n)
+	}
+	return bestProbe(p, at, tries)
+}
+
+// WorthProbing says what letting so many requests run would tell of the ITL at a point; ok is false where that is not worth it.
+func WorthProbing(p v1alpha1.Performance, at Point, running float64) (probe Probe, ok bool) {
+	return bestProbe(p, at, []float64{running})
+}
+
+// bestProbe is the one among the tries after which least remains unknown.
+func bestProbe(p v1alpha1.Performance, at Point, tries []float64) (probe Probe, ok bool) {
 	s, err := newSurface(p, at)
 	if err != nil {
 		return Probe{}, false
@@ -46,7 +60,10 @@ func SuggestProbe(p v1alpha1.Performance, at Point, most float64) (probe Probe, 
 	o := DefaultOptions()
 	noise := square(o.ITLNoise) + square(o.RunningNoise) // ITL grows at most as the batch does
 	best := Probe{Before: math.Sqrt(before), After: math.Sqrt(before)}
-	for n := 1.0; n <= most; n *= 2 {
+	for _, n := range tries {
+		if !(n > 0) {
+			continue
+		}
 		there := at
 		there.Running = n
 		left := before - square(s.covariance(at, there))/(s.covariance(there, there)+noise)

@@ -334,7 +334,8 @@ func (v *validator) optimizer(o *v1alpha1.OptimizerEntry) {
 	}
 	v.numbers("optimizer", number{"confidence", o.Confidence, 0, 0.999})
 	v.quantile("optimizer", o.ForecastQuantile)
-	v.oneOf("optimizer.probing", o.Probing, []string{v1alpha1.ProbingSuggest})
+	v.oneOf("optimizer.probing", o.Probing, []string{v1alpha1.ProbingSuggest, v1alpha1.ProbingAct})
+	v.numbers("optimizer", atLeast("probingCooldownSeconds", o.ProbingCooldownSeconds, 0))
 	v.numbers("optimizer", atLeast("maxDelaySeconds", o.MaxDelaySeconds, 0))
 	if c := o.Change; c != nil {
 		v.numbers("optimizer.change", atLeast("startupSeconds", c.StartupSeconds, 0), atLeast("start", c.Start, 0), atLeast("switch", c.Switch, 0))

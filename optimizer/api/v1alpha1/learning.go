@@ -20,15 +20,18 @@ type Judgement struct {
 }
 
 // Probe is a suggestion: so many requests running on one replica for one window, by its max batch size or its share of the load, would make
-// the ITL that a plan counts on better known.
+// the ITL that a plan counts on better known. Where it is acted on, the plan has more replicas than it needs for a while.
 type Probe struct {
 	Server      string `json:"server"`
 	Model       string `json:"model"`
 	Accelerator string `json:"accelerator"`
-	// PlannedRunning requests per replica, whose ITL matters, and those to probe with.
+	// PlannedRunning requests per replica, whose ITL matters: those at the highest rate that the plan counts on; and those to probe with.
 	PlannedRunning float64 `json:"plannedRunning"`
 	Running        float64 `json:"running"`
 	// SDBefore and SDAfter are the standard deviations of the logarithm of the planned ITL: 0.1 is 10 %.
 	SDBefore float64 `json:"sdBefore"`
 	SDAfter  float64 `json:"sdAfter"`
+	// Replicas that the plan has for the probe, 0 where it is only suggested, and until when, in seconds since the Unix epoch.
+	Replicas int     `json:"replicas,omitempty"`
+	Until    float64 `json:"until,omitempty"`
 }

@@ -56,6 +56,7 @@ const (
 	ReasonCycleDegraded         = "CycleDegraded"
 	ReasonPlanChanged           = "PlanChanged"
 	ReasonLearned               = "Learned"
+	ReasonProbing               = "Probing"
 	ReasonNothingLearned        = "NothingLearned"
 	ReasonLearningRestarted     = "LearningRestarted"
 	ReasonPredictionsFail       = "PredictionsFail"

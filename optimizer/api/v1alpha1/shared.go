@@ -291,18 +291,27 @@ type SolverPolicy struct {
 	// +optional
 	ForecastQuantile *float64 `json:"forecastQuantile,omitempty"`
 	// Probing suggests, where set to Suggest, a number of running requests that would make known what matters for a plan and is not.
-	// Suggestions are written down, nothing is done about them. Defaults to none.
-	// +kubebuilder:validation:Enum="";Suggest
+	// Suggestions are written down, nothing is done about them. Where set to Act, replicas are added for some windows so that fewer requests
+	// run on each: where cards are to spare, where the targets are met even by a pessimistic view of what is known, on one server of each
+	// (model, accelerator) pair at a time. Nothing is ever taken away for a probe. Defaults to none.
+	// +kubebuilder:validation:Enum="";Suggest;Act
 	// +optional
 	Probing string `json:"probing,omitempty"`
+	// ProbingCooldownSeconds is the least time from one probe of a pair to its next. Absent or 0: an hour.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	ProbingCooldownSeconds float64 `json:"probingCooldownSeconds,omitempty"`
 	// CentsPerKWh is the price of energy; needed where energyShare is above 0.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	CentsPerKWh float64 `json:"centsPerKWh,omitempty"`
 }
 
-// ProbingSuggest is the value of SolverPolicy.Probing that asks for suggestions.
-const ProbingSuggest = "Suggest"
+// Values of SolverPolicy.Probing: suggestions only, and probes.
+const (
+	ProbingSuggest = "Suggest"
+	ProbingAct     = "Act"
+)
 
 // ChangePolicy is what it costs to go from the plan in force to another.
 type ChangePolicy struct {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -35,6 +36,14 @@ func learnedCondition(learned map[string]*v1alpha1.PairStatus, probes []v1alpha1
 		words = append(words, "plans use the performance that was given")
 	}
 	for _, p := range probes {
+		if p.Replicas > 0 {
+			if c.Status == metav1.ConditionTrue {
+				c.Reason = v1alpha1.ReasonProbing
+			}
+			words = append(words, fmt.Sprintf("probing: %d replicas of %s on %s until %s, so that the ITL of %.0f running, known to %.0f %%, is known better",
+				p.Replicas, p.Server, p.Accelerator, time.Unix(int64(p.Until), 0).UTC().Format("15:04:05"), p.PlannedRunning, 100*p.SDBefore))
+			continue
+		}
 		words = append(words, fmt.Sprintf("suggestion: let %.0f run on a replica of %s on %s, then the ITL of %.0f that the plan counts on is known to %.0f %% instead of %.0f %%",
 			p.Running, p.Server, p.Accelerator, p.PlannedRunning, 100*p.SDAfter, 100*p.SDBefore))
 	}
@@ -70,6 +79,10 @@ func modelEvents(before, after *v1alpha1.ModelStatus) []event {
 	switch {
 	case now.Reason == v1alpha1.ReasonPredictionsFail || now.Reason == v1alpha1.ReasonLearningRestarted:
 		return []event{{corev1.EventTypeWarning, now.Reason, "Learn", now.Message}}
+	case now.Reason == v1alpha1.ReasonProbing:
+		return []event{{corev1.EventTypeNormal, now.Reason, "Learn", now.Message}}
+	case old != nil && old.Reason == v1alpha1.ReasonProbing:
+		return []event{{corev1.EventTypeNormal, now.Reason, "Learn", "the probe has ended: " + now.Message}}
 	case old != nil && old.Reason == v1alpha1.ReasonPredictionsFail:
 		return []event{{corev1.EventTypeNormal, now.Reason, "Learn", "predictions hold again"}}
 	}

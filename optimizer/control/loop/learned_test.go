@@ -34,6 +34,9 @@ func TestLearnedCondition(t *testing.T) {
 		{"failing and restarted", map[string]*v1alpha1.PairStatus{"h100": restarted, "l4": failing}, nil, "False PredictionsFail", nil},
 		{"probe", map[string]*v1alpha1.PairStatus{"h100": good}, []v1alpha1.Probe{{Server: "chat", Accelerator: "l4", PlannedRunning: 40, Running: 32, SDBefore: 0.4, SDAfter: 0.1}}, "True Learned",
 			[]string{"suggestion: let 32 run on a replica of chat on l4", "10 % instead of 40 %"}},
+		{"probing", map[string]*v1alpha1.PairStatus{"h100": good}, []v1alpha1.Probe{{Server: "chat", Accelerator: "h100", PlannedRunning: 40, SDBefore: 0.4, Replicas: 3, Until: 90}}, "True Probing",
+			[]string{"probing: 3 replicas of chat on h100 until 00:01:30", "the ITL of 40 running, known to 40 %"}},
+		{"probing one, failing on another", map[string]*v1alpha1.PairStatus{"l4": failing}, []v1alpha1.Probe{{Replicas: 3}}, "False PredictionsFail", nil},
 	} {
 		got := learnedCondition(c.learned, c.probes)
 		if string(got.Status)+" "+got.Reason != c.want || got.Type != v1alpha1.ConditionLearned {
@@ -63,6 +66,9 @@ func TestModelEvents(t *testing.T) {
 		{v1alpha1.ReasonLearned, v1alpha1.ReasonPredictionsFail, []string{"Warning PredictionsFail m"}},
 		{v1alpha1.ReasonPredictionsFail, v1alpha1.ReasonPredictionsFail, nil},
 		{v1alpha1.ReasonPredictionsFail, v1alpha1.ReasonLearned, []string{"Normal Learned predictions hold again"}},
+		{v1alpha1.ReasonLearned, v1alpha1.ReasonProbing, []string{"Normal Probing m"}},
+		{v1alpha1.ReasonProbing, v1alpha1.ReasonProbing, nil},
+		{v1alpha1.ReasonProbing, v1alpha1.ReasonLearned, []string{"Normal Learned the probe has ended: m"}},
 		{v1alpha1.ReasonLearned, v1alpha1.ReasonLearningRestarted, []string{"Warning LearningRestarted m"}},
 	} {
 		var got []string
