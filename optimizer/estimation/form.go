@@ -214,7 +214,7 @@ func (f *form) names() []string {
 	return names
 }
 
-// laws returns a function that makes the law at a vector.
+// laws returns a function that makes the law at a vector, which holds until the next call.
 func (f *form) laws() func(x []float64) queueing.Law {
 	b := builders[f.law]
 	slots := make([]slot, len(b.parameters))
@@ -229,6 +229,7 @@ func (f *form) laws() func(x []float64) queueing.Law {
 		}
 	}
 	values, factors := make([]float64, len(slots)), make([]float64, len(f.states)-1)
+	law := b.maker()
 	return func(x []float64) queueing.Law {
 		for i := range factors {
 			factors[i] = math.Exp(x[i])
@@ -239,7 +240,7 @@ func (f *form) laws() func(x []float64) queueing.Law {
 				values[i] *= factors[s.state]
 			}
 		}
-		return b.law(values)
+		return law(values)
 	}
 }
 

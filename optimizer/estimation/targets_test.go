@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 )
 
@@ -216,13 +217,20 @@ func TestUnseenDirectionsStayUnknown(t *testing.T) {
 	}
 }
 
-func BenchmarkUpdate(b *testing.B) {
+func BenchmarkUpdate(b *testing.B) { benchmarkUpdate(b, truth.times(2, 2, 2).performance()) }
+
+func BenchmarkUpdateLinear(b *testing.B) {
+	benchmarkUpdate(b, v1alpha1.Performance{
+		Acc: "H100", DecodeParms: &v1alpha1.DecodeParms{Alpha: 10, Beta: 0.3}, PrefillParms: &v1alpha1.PrefillParms{Gamma: 20, Delta: 0.001},
+	})
+}
+
+func benchmarkUpdate(b *testing.B, given v1alpha1.Performance) {
 	w := newWorld(1)
 	e, err := estimation.Estimators().New(estimation.EstimatorEKF, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	given := truth.times(2, 2, 2).performance()
 	var out estimation.Estimate
 	b.ReportAllocs()
 	for b.Loop() {
