@@ -33,19 +33,23 @@ func Cautious(p v1alpha1.Performance, at Point, probability float64) (v1alpha1.P
 	if err != nil {
 		return p, err
 	}
-	slope := s.gradient(at)
-	n, variance := len(slope), s.covariance(at, at)
+	variance := s.covariance(at, at)
 	if variance == 0 {
 		return p, nil
 	}
-	z := distuv.UnitNormal.Quantile(probability) / math.Sqrt(variance)
-	moved := s.clone()
+	return s.form.performance(p, s.moved(at, distuv.UnitNormal.Quantile(probability)/math.Sqrt(variance))), nil
+}
+
+// moved is the distribution with its mean moved by so many times P·a, a the gradient at a point: the likeliest way to another ITL there.
+func (s *surface) moved(at Point, by float64) gaussian {
+	slope, n := s.gradient(at), len(s.mean)
+	g := s.clone()
 	for i := range n {
 		for j := range n {
-			moved.mean[i] += z * s.cov[i*n+j] * slope[j]
+			g.mean[i] += by * s.cov[i*n+j] * slope[j]
 		}
 	}
-	return s.form.performance(p, moved), nil
+	return g
 }
 
 // check says what is wrong with a point.
@@ -79,27 +83,26 @@ func newSurface(p v1alpha1.Performance, at Point) (*surface, error) {
 	return s, nil
 }
 
-// gradient of log ITL at a point with respect to the logarithms of the parameters.
-func (s *surface) gradient(at Point) []float64 {
+// at is log ITL at a point as a function of the logarithms of the parameters.
+func (s *surface) at(at Point) func(x []float64) float64 {
 	c := conditions{
 		running: at.Running, runningSD: math.NaN(), input: at.InputTokens, output: at.OutputTokens, maxBatch: math.Inf(1),
 		budget: queueing.DefaultMaxBatchedTokens, prefills: math.NaN(),
 	}
 	laws := s.form.laws()
-	logITL := func(x []float64) float64 {
+	return func(x []float64) float64 {
 		itl, _ := c.latencies(laws(x))
 		return math.Log(itl)
 	}
-	const step = 1e-5
-	here := logITL(s.mean)
-	slope := make([]float64, len(s.mean))
-	for i := range slope {
-		before := s.mean[i]
-		s.mean[i] += step
-		slope[i] = (logITL(s.mean) - here) / step
-		s.mean[i] = before
-	}
-	return slope
+}
+
+// logITL at a point.
+func (s *surface) logITL(at Point) float64 { return s.at(at)(s.mean) }
+
+// gradient of log ITL at a point with respect to the logarithms of the parameters.
+func (s *surface) gradient(at Point) []float64 {
+	f := s.at(at)
+	return slopes(s.mean, f, f(s.mean))
 }
 
 // covariance of log ITL at two points.

@@ -87,7 +87,9 @@ func (t *tracker) observe(o *Observation) Judgement {
 	repeats := 1 + familiar(m.Ranges, m.Observations, r, t.options)
 	ranges := extendAll(m.Ranges, m.Observations, &r, t.options)
 	raw := r
-	r = likely(ranges, m.Observations+1, r, t.options)
+	if !leapt(m.Ranges, r, t.options) {
+		r = likely(ranges, m.Observations+1, r, t.options)
+	}
 
 	j := t.predict(&r)
 	assess(m, j.InnovationITL)
@@ -164,7 +166,8 @@ func (t *tracker) acquiring() bool { return t.window || t.memory.Observations < 
 // predict says what the estimate predicts of a reading.
 func (t *tracker) predict(r *reading) Judgement {
 	j := unjudged("")
-	j.PredictedITL, j.PredictedTTFT = math.Exp(t.logITL(r, t.mean)), math.Exp(t.logTTFT(r, t.mean))
+	j.PredictedITL = math.Exp(t.predicted(func(x []float64) float64 { return t.logITL(r, x) }))
+	j.PredictedTTFT = math.Exp(t.predicted(func(x []float64) float64 { return t.logTTFT(r, x) }))
 	j.InnovationITL, j.InnovationTTFT = r.logITL-math.Log(j.PredictedITL), r.logTTFT-math.Log(j.PredictedTTFT)
 	return j
 }

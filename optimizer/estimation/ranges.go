@@ -121,6 +121,22 @@ func likely(ranges []v1alpha1.OperatingRange, count int64, r reading, o *Options
 	return r
 }
 
+// leap is beyond how many standard deviations, of all conditions together, a reading was not made under those of before.
+const leap = 5
+
+// leapt is whether the conditions have changed: the reading is too far from the ranges of those before for errors of measurement. Then its
+// conditions are what was measured, and the first prediction after a jump is not one for something between both places. It takes all
+// conditions together, because load and requests change together.
+func leapt(ranges []v1alpha1.OperatingRange, r reading, o *Options) bool {
+	distance := 0.0
+	for _, q := range r.quantities(o) {
+		if g := find(ranges, q.name); g != nil {
+			distance += square(math.Log(*q.x)-g.LogMean) / (square(q.sd) + g.LogVariance)
+		}
+	}
+	return distance > leap*leap
+}
+
 // familiar is how many of the recent readings were made under conditions that cannot be told from those of this one, as if conditions were
 // distributed normally with the moments of the ranges. They all share what the law and the measurement of the batch miss there, so that
 // the next one says little that is new.

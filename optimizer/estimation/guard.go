@@ -1,0 +1,73 @@
+package estimation
+
+import (
+	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+const (
+	// reluctance is how many standard deviations sure it must be that a prediction gets no worse by leaving what was given: 90 %.
+	reluctance = 1.2816
+	// indifference is by how much, as a logarithm, a prediction may get worse than what was given.
+	indifference = 0.03
+)
+
+// guarded is how far a logarithm is moved from what was given by what was learned, where that is likeliest to be delta away, known to a
+// standard deviation sd.
+//
+// One operating point shows one combination of parameters. What that says of another point is the likeliest, but where errors of what was
+// given happen to cancel out there, any correction makes it worse. Moved by a in the direction of delta, it is worse than given by more than ε
+// where the truth t, normal around delta, is below (a − ε)/2. For that to have a probability of 10 % at most,
+//
+//	a = min(delta, max(ε, 2·(delta − 1.28·sd) + ε)).
+//
+// So a point that is well known is moved all the way, one that was never seen by what is certain of it, or hardly.
+func guarded(delta, sd float64) float64 {
+	size := math.Abs(delta)
+	return math.Copysign(min(size, max(indifference, 2*(size-reluctance*sd)+indifference)), delta)
+}
+
+// predicted is a logarithm that is predicted with the estimate, guarded by what was given.
+func (t *tracker) predicted(f func(x []float64) float64) float64 {
+	given, learned := f(t.form.prior.mean), f(t.mean)
+	if math.Abs(learned-given) <= indifference {
+		return learned
+	}
+	return given + guarded(learned-given, math.Sqrt(linear{slope: slopes(t.mean, f, learned)}.variance(t.gaussian)))
+}
+
+// slopes of f at x, where it is y.
+func slopes(x []float64, f func(x []float64) float64, y float64) []float64 {
+	const step = 1e-5
+	slope := make([]float64, len(x))
+	for i := range x {
+		before := x[i]
+		x[i] += step
+		slope[i] = (f(x) - y) / step
+		x[i] = before
+	}
+	return slope
+}
+
+// Guarded is performance that was learned, moved along its covariance so that ITL at a point leaves what was given only as far as that is
+// unlikely to make it worse there. Where the point is well known, or nothing was learned, that changes nothing.
+func Guarded(learned, given v1alpha1.Performance, at Point) (v1alpha1.Performance, error) {
+	if learned.Law == nil || len(learned.Law.Covariance) == 0 {
+		return learned, at.check()
+	}
+	s, err := newSurface(learned, at)
+	if err != nil {
+		return learned, err
+	}
+	before, err := newSurface(given, at)
+	if err != nil {
+		return learned, err
+	}
+	delta, variance := s.logITL(at)-before.logITL(at), s.covariance(at, at)
+	shift := guarded(delta, math.Sqrt(variance)) - delta
+	if shift == 0 || !(variance > 0) {
+		return learned, nil
+	}
+	return s.form.performance(learned, s.moved(at, shift/variance)), nil
+}
