@@ -204,6 +204,8 @@ func loadFault(s *v1alpha1.ServerEntry) *Verdict {
 		return &Verdict{Reason: o.Fault, Message: o.Detail}
 	case s.CurrentAlloc == nil || s.CurrentAlloc.Load == nil:
 		return &Verdict{Reason: v1alpha1.ReasonNoMetrics, Message: "the load of the server is not known (currentAlloc.load is missing)"}
+	case !(s.CurrentAlloc.Load.ArrivalRate >= 0 && s.CurrentAlloc.Load.ArrivalRate <= v1alpha1.MaxArrivalRate):
+		return &Verdict{Reason: v1alpha1.ReasonNoMetrics, Message: fmt.Sprintf("%v requests per minute are no arrival rate (currentAlloc.load.arrivalRate)", s.CurrentAlloc.Load.ArrivalRate)}
 	case s.CurrentAlloc.Load.ArrivalRate > 0 && s.CurrentAlloc.Load.AvgOutTokens == 0:
 		return &Verdict{Reason: v1alpha1.ReasonNoMetrics, Message: "requests arrive but their length is not known (avgOutTokens is 0): none has finished yet"}
 	}

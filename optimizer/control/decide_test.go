@@ -249,6 +249,12 @@ func TestVerdicts(t *testing.T) {
 		{"lengths unknown", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
 			e.DesiredAlloc, e.CurrentAlloc.Load.AvgOutTokens = inForce, 0
 		}, v1alpha1.ReasonNoMetrics, "their length is not known", false, 7},
+		{"a load that cannot be", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
+			e.DesiredAlloc, e.CurrentAlloc.Load.ArrivalRate = inForce, 1e20
+		}, v1alpha1.ReasonNoMetrics, "1e+20 requests per minute are no arrival rate", false, 7},
+		{"a load that cannot be, no plan", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
+			e.CurrentAlloc.Load.ArrivalRate = math.NaN()
+		}, v1alpha1.ReasonPlanned, "no load observed yet", true, 1},
 		{"no load, may be scaled to zero", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = 0 }, v1alpha1.ReasonPlanned, "scaled to zero", true, 0},
 		{"no load, at least two", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
 			e.CurrentAlloc.Load.ArrivalRate, e.MinNumReplicas = 0, 2

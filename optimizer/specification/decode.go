@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
 // maxFaults is how many faults of one document are reported; more help nobody.
@@ -20,9 +22,37 @@ const maxFaults = 50
 // maxDepth of nested values in a document; no specification comes near it.
 const maxDepth = 64
 
+// Fault of a document: what is wrong, and where.
+type Fault struct {
+	// Document by name, and the line of it, counted from 1.
+	Document string
+	Line     int
+	// Path of the value, such as servers[3].model; empty for the document itself.
+	Path    string
+	Message string
+}
+
+func (f *Fault) Error() string {
+	if f.Path == "" {
+		return fmt.Sprintf("%s:%d: %s", f.Document, f.Line, f.Message)
+	}
+	return fmt.Sprintf("%s:%d: %s: %s", f.Document, f.Line, f.Path, f.Message)
+}
+
+// required are fields without which a value says nothing: nothing there is not the same as zero.
+var required = map[reflect.Type][]string{
+	reflect.TypeFor[v1alpha1.AcceleratorEntry](): {"cost"},
+	reflect.TypeFor[v1alpha1.AcceleratorCount](): {"count"},
+	reflect.TypeFor[v1alpha1.NodeCapacity]():     {"free"},
+	reflect.TypeFor[v1alpha1.PerfParms]():        {"alpha", "beta", "gamma"},
+	reflect.TypeFor[v1alpha1.DecodeParms]():      {"alpha", "beta"},
+	reflect.TypeFor[v1alpha1.PrefillParms]():     {"gamma", "delta"},
+	reflect.TypeFor[v1alpha1.Load]():             {"arrivalRate", "avgInTokens", "avgOutTokens"},
+}
+
 // Decode decodes one JSON or YAML document strictly into out, a pointer to a struct. Field names match whatever their case, as in
-// llm-inferno. Unknown fields, fields given twice and values of the wrong type are faults; the error joins all of them, each with its path
-// and, for JSON, its line.
+// llm-inferno. Unknown fields, fields given twice, numbers that are missing and values of the wrong type are faults; the error joins all of
+// them, each a *Fault with its path and, for JSON, its line. What can be read is in out nevertheless.
 func Decode(name string, data []byte, out any) error {
 	if trimmed := bytes.TrimSpace(data); len(trimmed) > 0 && trimmed[0] != '{' {
 		converted, err := yaml.YAMLToJSONStrict(data)
@@ -39,10 +69,11 @@ func Decode(name string, data []byte, out any) error {
 			c.fault("", "something follows the end of the document")
 		}
 	}
-	if err := errors.Join(c.faults...); err != nil {
-		return err
+	err := json.Unmarshal(data, out)
+	if faults := errors.Join(c.faults...); faults != nil {
+		return faults
 	}
-	if err := json.Unmarshal(data, out); err != nil {
+	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
@@ -65,11 +96,7 @@ func (c *checker) fault(path, format string, args ...any) {
 		return
 	}
 	line := 1 + bytes.Count(c.data[:min(int(c.dec.InputOffset()), len(c.data))], []byte{'\n'})
-	where := fmt.Sprintf("%s:%d", c.name, line)
-	if path != "" {
-		where += ": " + path
-	}
-	c.faults = append(c.faults, fmt.Errorf("%s: %s", where, fmt.Sprintf(format, args...)))
+	c.faults = append(c.faults, &Fault{c.name, line, path, fmt.Sprintf(format, args...)})
 }
 
 // token reads the next token; after a syntax error, which is reported once, there is none.
@@ -188,6 +215,14 @@ func (c *checker) object(t reflect.Type, path string, depth int) {
 		}
 	}
 	c.token()
+	if fields == nil {
+		return
+	}
+	for _, field := range required[t] {
+		if _, given := seen[strings.ToLower(field)]; !given && c.syntax == nil {
+			c.fault(join(path, field), "is missing")
+		}
+	}
 }
 
 func (c *checker) array(t reflect.Type, path string, depth int) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -34,7 +35,8 @@ var parts = []part{
 var extensions = []string{".json", ".yaml", ".yml"}
 
 // Load reads a system: a file that holds all of it, or a directory of separate files (accelerator-data.json and so on; YAML as well).
-// Files of a directory that no system has are left alone. The error joins the faults of all files.
+// Files of a directory that no system has are left alone. The error joins the faults of all files, and those that Validate finds in what
+// could be read of them.
 func Load(path string) (*v1alpha1.System, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -47,7 +49,7 @@ func Load(path string) (*v1alpha1.System, error) {
 		}
 		var f v1alpha1.SystemFile
 		if err := Decode(filepath.Base(path), data, &f); err != nil {
-			return nil, err
+			return nil, withOthers(&f.System, err)
 		}
 		return &f.System, nil
 	}
@@ -70,9 +72,39 @@ func LoadFS(fsys fs.FS) (*v1alpha1.System, error) {
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
-		return nil, err
+		return nil, withOthers(s, err)
 	}
 	return s, nil
+}
+
+// entryPath is the path of an entry of a list, or of the optimizer's options, in a file of its own or of a whole system.
+var entryPath = regexp.MustCompile(`(?i)^(?:system\.)?(?:[a-z]+Data\.)?((?:accelerators|models|serviceClasses|servers|count|nodes|elastic)\[\d+\]|optimizer)`)
+
+// withOthers joins to the faults of decoding those that Validate finds in the rest: entries that could not be read whole are left out, so that
+// nobody is told of a value that stands nowhere.
+func withOthers(s *v1alpha1.System, decoding error) error {
+	unread := map[string]bool{}
+	for _, f := range faultsOf(decoding) {
+		if m := entryPath.FindStringSubmatch(f.Path); m != nil {
+			unread[strings.ToLower(m[1])] = true
+		}
+	}
+	_, err := validate(s, unread)
+	return errors.Join(decoding, err)
+}
+
+// faultsOf an error: those that it joins.
+func faultsOf(err error) []*Fault {
+	if f, ok := err.(*Fault); ok {
+		return []*Fault{f}
+	}
+	var all []*Fault
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			all = append(all, faultsOf(e)...)
+		}
+	}
+	return all
 }
 
 // readPart finds the file of a part whatever its extension. A part that may be absent yields no name.

@@ -127,6 +127,49 @@ func TestDirectoryFaults(t *testing.T) {
 	}
 }
 
+// Faults of reading hide no faults of values, and an entry that could not be read is told its reading faults only.
+func TestLoadNamesFaultsOfReadingAndOfValuesTogether(t *testing.T) {
+	accelerators := `{"accelerators":[{"name":"A","cost":-1},{"name":"B"},{"name":"C","cost":1,"colour":"red"},{"name":"A","cost":1}]}`
+	models := `{"models":[{"name":"m","acc":"A","perfParms":{"alpha":1,"gamma":2}},{"name":"m","acc":"C"}]}`
+	classes := `{"serviceClasses":[{"name":"gold","priority":0},{"name":"lead","priority":"first"}]}`
+	servers := `{"servers":[{"name":"s","class":"gold","model":"m","currentAlloc":{"load":{"arrivalRate":1e20,"avgInTokens":1,"avgOutTokens":1}}},
+		{"name":"r","class":"gold","model":"m","minNumReplicas":-1,"currentAlloc":{"load":{}}}]}`
+	capacity := `{"count":[{"type":"A"},{"type":"A","count":-1},{"type":"C","count":1}]}`
+	optimizer := `{"optimizer":{"unlimited":1,"saturationPolicy":"Fair"}}`
+	want := []string{
+		"accelerators[A].cost: -1 is not allowed", "accelerators[1].cost: is missing", "accelerators[2].colour: unknown field", `accelerators[3].name: "A" is given twice`,
+		"models[0].perfParms.beta: is missing", "serviceClasses[gold].priority: 0 is not allowed", `serviceClasses[1].priority: "first" stands where a whole number`,
+		"servers[s].currentAlloc.load.arrivalRate: 1e+20 is not allowed, must be from 0 to 6e+10", "servers[1].currentAlloc.load.arrivalRate: is missing",
+		"servers[1].currentAlloc.load.avgInTokens: is missing", "servers[1].currentAlloc.load.avgOutTokens: is missing",
+		"count[0].count: is missing", "capacity.count[1].count: -1 is not allowed", "optimizer.unlimited: 1 stands where true or false",
+	}
+	folder, file := t.TempDir(), filepath.Join(t.TempDir(), "system.json")
+	for name, text := range map[string]string{"accelerator": accelerators, "model": models, "serviceclass": classes, "server": servers, "capacity": capacity, "optimizer": optimizer} {
+		if err := os.WriteFile(filepath.Join(folder, name+"-data.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := `{"system":{"acceleratorData":` + accelerators + `,"modelData":` + models + `,"serviceClassData":` + classes + `,"serverData":` + servers +
+		`,"capacityData":` + capacity + `,"optimizerData":` + optimizer + `}}`
+	if err := os.WriteFile(file, []byte(whole), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{folder, file} {
+		_, err := specification.Load(path)
+		if err == nil {
+			t.Fatalf("%s: no error", path)
+		}
+		for _, w := range want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: error does not say %q", path, w)
+			}
+		}
+		if got := strings.Count(err.Error(), "\n") + 1; got != len(want) {
+			t.Errorf("%s: %d faults, want %d:\n%v", path, got, len(want), err)
+		}
+	}
+}
+
 func TestValidateNamesEveryFault(t *testing.T) {
 	s := load(t, "small")
 	s.Accelerators.Spec[0].Cost = math.NaN()

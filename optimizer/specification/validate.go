@@ -22,8 +22,11 @@ var routings = []string{v1alpha1.RoutingRoundRobin, v1alpha1.RoutingLeastRequest
 // Validate checks the values of a system. The error joins every fault; each names the field, the value and what is allowed. Warnings are
 // things that are probably not meant but harm nobody, such as capacity of a type that no accelerator has. A server that names a model or a
 // class that does not exist is neither: it is that server's own trouble, and the plan says so.
-func Validate(s *v1alpha1.System) (warnings []string, err error) {
-	v := &validator{}
+func Validate(s *v1alpha1.System) (warnings []string, err error) { return validate(s, nil) }
+
+// validate all but what could not be read, which is named as in servers[3], in lower case.
+func validate(s *v1alpha1.System, unread map[string]bool) (warnings []string, err error) {
+	v := &validator{unread: unread}
 	types := v.accelerators(s.Accelerators.Spec)
 	v.models(s)
 	v.classes(s.ServiceClasses.Spec)
@@ -31,12 +34,15 @@ func Validate(s *v1alpha1.System) (warnings []string, err error) {
 	v.capacity(s.Capacity.Count, types)
 	v.nodes(s.Capacity.Nodes, types)
 	v.elastic(s, types)
-	v.optimizer(&s.Optimizer.Spec)
-	v.energy(s)
+	if !unread["optimizer"] {
+		v.optimizer(&s.Optimizer.Spec)
+		v.energy(s)
+	}
 	return v.warnings, errors.Join(v.faults...)
 }
 
 type validator struct {
+	unread   map[string]bool
 	faults   []error
 	warnings []string
 }
@@ -48,6 +54,9 @@ func (v *validator) fault(path, format string, args ...any) {
 func (v *validator) warn(path, format string, args ...any) {
 	v.warnings = append(v.warnings, path+": "+fmt.Sprintf(format, args...))
 }
+
+// read is whether entry i of a list could be read.
+func (v *validator) read(list string, i int) bool { return !v.unread[fmt.Sprintf("%s[%d]", list, i)] }
 
 // number is a value with the range it must lie in.
 type number struct {
@@ -94,6 +103,9 @@ func (v *validator) accelerators(list []v1alpha1.AcceleratorEntry) (types map[st
 	types = map[string]bool{}
 	seen := map[string]bool{}
 	for i, a := range list {
+		if !v.read("accelerators", i) {
+			continue
+		}
 		path := fmt.Sprintf("accelerators[%d]", i)
 		v.unique(path+".name", a.Name, seen)
 		if a.Name != "" {
@@ -115,6 +127,9 @@ func (v *validator) models(s *v1alpha1.System) {
 	}
 	seen := map[string]bool{}
 	for i, m := range s.Models.Spec {
+		if !v.read("models", i) {
+			continue
+		}
 		path := fmt.Sprintf("models[%d]", i)
 		if m.Name == "" {
 			v.fault(path+".name", "is missing")
@@ -156,6 +171,9 @@ func (v *validator) performance(path string, p *v1alpha1.Performance) {
 func (v *validator) classes(list []v1alpha1.ServiceClassEntry) {
 	seen := map[string]bool{}
 	for i, c := range list {
+		if !v.read("serviceclasses", i) {
+			continue
+		}
 		path := fmt.Sprintf("serviceClasses[%d]", i)
 		v.unique(path+".name", c.Name, seen)
 		if c.Name != "" {
@@ -191,6 +209,9 @@ func (v *validator) quantile(path string, q *float64) {
 func (v *validator) servers(list []v1alpha1.ServerEntry) {
 	seen := map[string]bool{}
 	for i, s := range list {
+		if !v.read("servers", i) {
+			continue
+		}
 		path := fmt.Sprintf("servers[%d]", i)
 		v.unique(path+".name", s.Name, seen)
 		if s.Name != "" {
@@ -251,7 +272,7 @@ func (v *validator) allocation(path string, a *v1alpha1.Allocation) {
 	v.numbers(path, atLeast("numReplicas", a.NumReplicas, 0), atLeast("maxBatch", a.MaxBatch, 0), atLeast("cost", a.Cost, 0),
 		atLeast("itlAverage", a.ITLAverage, 0), atLeast("ttftAverage", a.TTFTAverage, 0))
 	if l := a.Load; l != nil {
-		v.numbers(path+".load", atLeast("arrivalRate", l.ArrivalRate, 0), atLeast("throughput", l.Throughput, 0),
+		v.numbers(path+".load", number{"arrivalRate", l.ArrivalRate, 0, v1alpha1.MaxArrivalRate}, atLeast("throughput", l.Throughput, 0),
 			atLeast("avgInTokens", l.AvgInTokens, 0), atLeast("avgOutTokens", l.AvgOutTokens, 0))
 	}
 }
@@ -259,6 +280,9 @@ func (v *validator) allocation(path string, a *v1alpha1.Allocation) {
 func (v *validator) capacity(list []v1alpha1.AcceleratorCount, types map[string]bool) {
 	seen := map[string]bool{}
 	for i, c := range list {
+		if !v.read("count", i) {
+			continue
+		}
 		path := fmt.Sprintf("capacity.count[%d]", i)
 		v.unique(path+".type", c.Type, seen)
 		v.numbers(path, atLeast("count", c.Count, 0))
@@ -269,6 +293,9 @@ func (v *validator) capacity(list []v1alpha1.AcceleratorCount, types map[string]
 func (v *validator) nodes(list []v1alpha1.NodeCapacity, types map[string]bool) {
 	seen := map[string]bool{}
 	for i, n := range list {
+		if !v.read("nodes", i) {
+			continue
+		}
 		path := fmt.Sprintf("capacity.nodes[%d]", i)
 		if n.Name == "" {
 			v.fault(path+".name", "is missing")
@@ -299,6 +326,9 @@ func (v *validator) elastic(s *v1alpha1.System, types map[string]bool) {
 	seen := map[string]bool{}
 	longest := s.Optimizer.Spec.MaxDelaySeconds
 	for i, e := range s.Capacity.Elastic {
+		if !v.read("elastic", i) {
+			continue
+		}
 		path := fmt.Sprintf("capacity.elastic[%d]", i)
 		v.unique(path+".name", e.Name, seen)
 		if e.Name != "" {

@@ -7,6 +7,9 @@ const (
 	secondsPerMinute      = 60
 )
 
+// MaxArrivalRate in requests per minute is more than any server gets; a larger one is a fault of who says so.
+const MaxArrivalRate = 6e10
+
 // CardType is the type that capacity of the accelerator is counted in: that of the specification, else the accelerator's name.
 func (p *AcceleratorProperties) CardType(name string) string { return cmp.Or(p.Type, name) }
 
