@@ -130,7 +130,7 @@ func TestDirectoryFaults(t *testing.T) {
 // Faults of reading hide no faults of values, and an entry that could not be read is told its reading faults only.
 func TestLoadNamesFaultsOfReadingAndOfValuesTogether(t *testing.T) {
 	accelerators := `{"accelerators":[{"name":"A","cost":-1},{"name":"B"},{"name":"C","cost":1,"colour":"red"},{"name":"A","cost":1}]}`
-	models := `{"models":[{"name":"m","acc":"A","perfParms":{"alpha":1,"gamma":2}},{"name":"m","acc":"C"}]}`
+	models := `{"models":[{"name":"m","acc":"A","perfParms":{"alpha":1,"gamma":2}},{"name":"m","acc":"C"},{"name":"m","acc":"C"}]}`
 	classes := `{"serviceClasses":[{"name":"gold","priority":0},{"name":"lead","priority":"first"}]}`
 	servers := `{"servers":[{"name":"s","class":"gold","model":"m","currentAlloc":{"load":{"arrivalRate":1e20,"avgInTokens":1,"avgOutTokens":1}}},
 		{"name":"r","class":"gold","model":"m","minNumReplicas":-1,"currentAlloc":{"load":{}}}]}`
@@ -138,7 +138,7 @@ func TestLoadNamesFaultsOfReadingAndOfValuesTogether(t *testing.T) {
 	optimizer := `{"optimizer":{"unlimited":1,"saturationPolicy":"Fair"}}`
 	want := []string{
 		"accelerators[A].cost: -1 is not allowed", "accelerators[1].cost: is missing", "accelerators[2].colour: unknown field", `accelerators[3].name: "A" is given twice`,
-		"models[0].perfParms.beta: is missing", "serviceClasses[gold].priority: 0 is not allowed", `serviceClasses[1].priority: "first" stands where a whole number`,
+		"models[0].perfParms.beta: is missing", "models[m on C]: is given twice", "serviceClasses[gold].priority: 0 is not allowed", `serviceClasses[1].priority: "first" stands where a whole number`,
 		"servers[s].currentAlloc.load.arrivalRate: 1e+20 is not allowed, must be from 0 to 6e+10", "servers[1].currentAlloc.load.arrivalRate: is missing",
 		"servers[1].currentAlloc.load.avgInTokens: is missing", "servers[1].currentAlloc.load.avgOutTokens: is missing",
 		"count[0].count: is missing", "capacity.count[1].count: -1 is not allowed", "optimizer.unlimited: 1 stands where true or false",

@@ -125,7 +125,7 @@ func (v *validator) models(s *v1alpha1.System) {
 	for _, a := range s.Accelerators.Spec {
 		known[a.Name] = true
 	}
-	seen := map[string]bool{}
+	seen := map[[2]string]bool{}
 	for i, m := range s.Models.Spec {
 		if !v.read("models", i) {
 			continue
@@ -139,7 +139,11 @@ func (v *validator) models(s *v1alpha1.System) {
 		}
 		if m.Name != "" && m.Acc != "" {
 			path = fmt.Sprintf("models[%s on %s]", m.Name, m.Acc)
-			v.unique(path, m.Name+"\x00"+m.Acc, seen)
+			if pair := [2]string{m.Name, m.Acc}; seen[pair] {
+				v.fault(path, "is given twice")
+			} else {
+				seen[pair] = true
+			}
 			if !known[m.Acc] {
 				v.warn(path+".acc", "%q is not an accelerator of this system; the entry is not used", m.Acc)
 			}
