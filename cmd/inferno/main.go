@@ -2,6 +2,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit statuses.
@@ -54,7 +56,7 @@ size and token budget, so that every service class meets its latency targets at 
 		Args:          noArguments,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badInput{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badInput{flagFault(err)} })
 	root.AddCommand(
 		newPlanCommand(), newUpCommand(),
 		newFitCommand(), newPredictCommand(), newAnalyzeCommand(), newPlotCommand(),
@@ -62,6 +64,21 @@ size and token budget, so that every service class meets its latency targets at 
 		newDoctorCommand(), newSimulateCommand(), newReplayCommand(),
 	)
 	return root
+}
+
+// flagTypes says what values a type of flag takes, where its name does not.
+var flagTypes = map[string]string{
+	"int": "a whole number", "float64": "a number", "float64Slice": "numbers separated by commas", "bool": "true or false", "duration": "a duration such as 90s or 2m",
+}
+
+// flagFault says what a flag takes where it was given something else; other faults of flags are clear as they are.
+func flagFault(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	kind := invalid.GetFlag().Value.Type()
+	return fmt.Errorf("--%s: %q is not allowed, must be %s", invalid.GetFlag().Name, invalid.GetValue(), cmp.Or(flagTypes[kind], kind))
 }
 
 // noArguments refuses positional arguments.

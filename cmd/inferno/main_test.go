@@ -129,7 +129,9 @@ func TestBadInput(t *testing.T) {
 		{[]string{"plan", "--output", "xml", "--solver", "oracle", "--queue-model", "tea-leaves"}, []string{
 			"--system: is missing", `--output: "xml" is not allowed, must be one of table, json, yaml`, `--solver: "oracle" is not allowed, must be one of auto,`, `--queue-model: "tea-leaves"`,
 		}},
-		{[]string{"plan", "--system", "no/such/place"}, []string{"no such file"}},
+		{[]string{"plan", "--system", "no/such/place"}, []string{`--system: "no/such/place": no such file`}},
+		{[]string{"forecast", "--data", "x", "--horizon", "600,soon"}, []string{`--horizon: "600,soon" is not allowed, must be numbers separated by commas`}},
+		{[]string{"up", "--pod-startup", "soon"}, []string{`--pod-startup: "soon" is not allowed, must be a duration such as 90s or 2m`}},
 		{[]string{"plan", "--system", broken}, []string{"capacity.count[0].count: -1 is not allowed", `"L4" is given twice`}},
 		{[]string{"plan", "--sistem", "x"}, []string{"unknown flag: --sistem"}},
 		{[]string{"plan", "extra"}, []string{`unknown command "extra"`}},

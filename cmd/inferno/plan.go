@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -75,6 +76,9 @@ func (o *planOptions) run(ctx context.Context, out, errOut io.Writer) error {
 		return badInput{err}
 	}
 	system, err := specification.Load(o.system)
+	if missing := (*fs.PathError)(nil); errors.As(err, &missing) {
+		err = fmt.Errorf("--system: %q: %w", o.system, missing.Err)
+	}
 	if err != nil {
 		return badInput{err}
 	}
