@@ -237,6 +237,19 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	}
 }
 
+// A system without capacity is planned as it is, with nothing to give, and told so.
+func TestMissingCapacityIsWarnedOf(t *testing.T) {
+	s := load(t, "small")
+	s.Capacity = v1alpha1.CapacityData{}
+	for unlimited, want := range map[bool]int{false: 1, true: 0} {
+		s.Optimizer.Spec.Unlimited = unlimited
+		warnings, err := specification.Validate(s)
+		if err != nil || len(warnings) != want {
+			t.Errorf("unlimited %t: %v, %v", unlimited, warnings, err)
+		}
+	}
+}
+
 // There and back again loses nothing that a system can say, for the sample systems with every optional field filled in somewhere.
 func TestConversionIsLossless(t *testing.T) {
 	for _, name := range []string{"small", "large"} {

@@ -34,6 +34,9 @@ func validate(s *v1alpha1.System, unread map[string]bool) (warnings []string, er
 	v.capacity(s.Capacity.Count, types)
 	v.nodes(s.Capacity.Nodes, types)
 	v.elastic(s, types)
+	if c := s.Capacity; len(c.Count)+len(c.Nodes)+len(c.Elastic) == 0 && !s.Optimizer.Spec.Unlimited && len(s.Servers.Spec) > 0 {
+		v.warn("capacity", "is missing, so that nothing can be served; optimizer.unlimited plans without limits")
+	}
 	if !unread["optimizer"] {
 		v.optimizer(&s.Optimizer.Spec)
 		v.energy(s)
