@@ -283,31 +283,40 @@ func (s *system) replicas(ctx context.Context, name string) (int, error) {
 	return int(*d.Spec.Replicas), nil
 }
 
-// watchReplicas records, until the returned function is called, the smallest number of ready pods and of replicas asked for.
-func (s *system) watchReplicas(name string) func() (ready, asked int) {
+// least is the smallest of each that was seen: ready pods, replicas that the Deployment asked for, and those that the plan did, surge apart.
+type least struct{ ready, asked, planned int }
+
+// watchReplicas records the least, until the returned function is called.
+func (s *system) watchReplicas(name string) func() least {
 	ctx, cancel := context.WithCancel(s.t.Context())
-	done := make(chan [2]int)
+	done := make(chan least)
 	go func() {
-		least := [2]int{1 << 30, 1 << 30}
+		least := least{1 << 30, 1 << 30, 1 << 30}
 		for ctx.Err() == nil {
 			if p, err := s.Placement(ctx, namespace, name, product); err == nil {
 				sum := 0
 				for _, n := range p {
 					sum += n
 				}
-				least[0] = min(least[0], sum)
+				least.ready = min(least.ready, sum)
 			}
 			if n, err := s.replicas(ctx, name); err == nil {
-				least[1] = min(least[1], n)
+				least.asked = min(least.asked, n)
+			}
+			if server, err := s.server(ctx, name); err == nil && server.Status.Desired != nil {
+				sum := 0
+				for _, p := range server.Status.Desired.Parts {
+					sum += p.Replicas
+				}
+				least.planned = min(least.planned, sum)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		done <- least
 	}()
-	return func() (int, int) {
+	return func() least {
 		cancel()
-		least := <-done
-		return least[0], least[1]
+		return <-done
 	}
 }
 
