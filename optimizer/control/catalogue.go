@@ -14,9 +14,7 @@ import (
 type pair struct {
 	accelerator *v1alpha1.AcceleratorEntry
 	perf        v1alpha1.Performance
-	// given is the performance before anything was learned of it; empty where nothing was.
-	given v1alpha1.Performance
-	law   queueing.Law
+	law         queueing.Law
 	// unreliable is whether predictions of the law keep failing.
 	unreliable bool
 	// fault says why the pair cannot be sized.

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -29,9 +28,6 @@ func (st *Stages) estimate(cat *catalogue, snap *Snapshot, before map[string]map
 				p.fault = fmt.Errorf("estimating: %w", err)
 				learned = before[model][acc]
 			} else {
-				if learned != nil && learned.Observations > 0 {
-					p.given = p.perf
-				}
 				p.perf = e.Performance
 				p.law, p.fault = queueing.NewLaw(e.Performance)
 			}
@@ -98,21 +94,16 @@ func judgement(model, accelerator string, o *estimation.Observation, j estimatio
 	}
 }
 
-// careful is the law to size a pair by, at the operating point that the likeliest leads to: the likeliest, but no further from what was given
-// than is unlikely to make it worse there; or, where confidence is asked for, one that is slower by as much as is not known of it.
+// careful is the law to size a pair by, at the operating point that the likeliest leads to: the likeliest, or, where confidence is asked for, one
+// that is slower by as much as is not known of it.
 func (st *Stages) careful(p *pair, likeliest queueing.Prediction, r queueing.Requests) (queueing.Law, error) {
 	at := estimation.Point{Running: likeliest.InService, InputTokens: r.InputTokens, OutputTokens: r.OutputTokens}
-	perf := p.perf
-	var err error
-	switch {
-	case !(at.Running > 0):
-	case st.Confidence > 0 && st.Confidence != 0.5:
-		perf, err = estimation.Cautious(perf, at, st.Confidence)
-	case p.given.Acc != "":
-		perf, err = estimation.Guarded(perf, p.given, at)
+	if !(st.Confidence > 0) || st.Confidence == 0.5 || !(at.Running > 0) {
+		return p.law, nil
 	}
-	if err != nil || perf.Law == p.perf.Law {
-		return p.law, err
+	perf, err := estimation.Cautious(p.perf, at, st.Confidence)
+	if err != nil {
+		return nil, fmt.Errorf("confidence: %w", err)
 	}
 	return queueing.NewLaw(perf)
 }
@@ -130,7 +121,7 @@ func (st *Stages) sustained(c *candidate, t sizing.Targets, r queueing.Requests)
 	}
 	rate, _, err = sizing.RatePerReplica(st.Model, careful, r, c.limits, t)
 	if err != nil {
-		return 0, nil, fmt.Errorf("with a confidence of %g: %w", cmp.Or(st.Confidence, 0.5), err)
+		return 0, nil, fmt.Errorf("with a confidence of %g: %w", st.Confidence, err)
 	}
 	return rate, careful, nil
 }

@@ -96,9 +96,6 @@ func (s *surface) at(at Point) func(x []float64) float64 {
 	}
 }
 
-// logITL at a point.
-func (s *surface) logITL(at Point) float64 { return s.at(at)(s.mean) }
-
 // gradient of log ITL at a point with respect to the logarithms of the parameters.
 func (s *surface) gradient(at Point) []float64 {
 	f := s.at(at)

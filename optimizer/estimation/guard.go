@@ -1,10 +1,6 @@
 package estimation
 
-import (
-	"math"
-
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-)
+import "math"
 
 const (
 	// reluctance is how many standard deviations sure it must be that a prediction gets no worse by leaving what was given: 90 %.
@@ -48,26 +44,4 @@ func slopes(x []float64, f func(x []float64) float64, y float64) []float64 {
 		x[i] = before
 	}
 	return slope
-}
-
-// Guarded is performance that was learned, moved along its covariance so that ITL at a point leaves what was given only as far as that is
-// unlikely to make it worse there. Where the point is well known, or nothing was learned, that changes nothing.
-func Guarded(learned, given v1alpha1.Performance, at Point) (v1alpha1.Performance, error) {
-	if learned.Law == nil || len(learned.Law.Covariance) == 0 {
-		return learned, at.check()
-	}
-	s, err := newSurface(learned, at)
-	if err != nil {
-		return learned, err
-	}
-	before, err := newSurface(given, at)
-	if err != nil {
-		return learned, err
-	}
-	delta, variance := s.logITL(at)-before.logITL(at), s.covariance(at, at)
-	shift := guarded(delta, math.Sqrt(variance)) - delta
-	if shift == 0 || !(variance > 0) {
-		return learned, nil
-	}
-	return s.form.performance(learned, s.moved(at, shift/variance)), nil
 }
