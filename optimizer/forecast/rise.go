@@ -48,7 +48,9 @@ func Level(recent []Sample, window float64) float64 {
 
 // Rise is the rate to be expected so many seconds after the last of the recent samples, each a mean over a window of the given seconds, if load
 // goes on rising as it does: the last rate plus the slope times the time to come and half a window, for a mean lags behind. It is the last rate
-// where the slope is not above chance (counts in a window have a variance of some times their mean), and at most twice that.
+// where the slope is not above chance (counts in a window have a variance of some times their mean), and at most twice that. A rise is expected
+// to go on for as long as it has been seen, no longer: how old something is, is all that is known of how long it will last (Gott, Implications of
+// the Copernican principle, Nature 363, 1993).
 //
 // Forecasters look at windows of minutes and learn from days. What multiplies within minutes is in no season; it is seen here or not at all.
 func Rise(recent []Sample, window, horizon float64) float64 {
@@ -74,5 +76,6 @@ func Rise(recent []Sample, window, horizon float64) float64 {
 	if chance := math.Sqrt(dispersion * overlap * r / window / tt); !(slope > riseChance*chance) {
 		return last
 	}
-	return min(last+slope*(horizon+window/2), riseLimit*last)
+	seen := recent[n-1].Time - recent[0].Time + window
+	return min(last+slope*min(horizon+window/2, seen), riseLimit*last)
 }

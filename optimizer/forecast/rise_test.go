@@ -35,6 +35,9 @@ func TestRise(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}
+	if got := forecast.Rise(recent(10, 13, 16, 19), 60, 3600); math.Abs(got-34) > 1e-9 {
+		t.Errorf("an hour ahead: %v, want 34, for a rise is expected to last as long again as it was seen, two and a half minutes", got)
+	}
 	if got := forecast.Rise(nil, 60, 120); !math.IsNaN(got) {
 		t.Errorf("from nothing %v", got)
 	}
