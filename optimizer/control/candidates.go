@@ -243,6 +243,39 @@ func requests(d demand) queueing.Requests {
 	return queueing.Requests{InputTokens: d.in, OutputTokens: d.out, InputTokensSD: d.inSD, OutputTokensSD: d.outSD, ArrivalCV: math.NaN()}
 }
 
+const (
+	// promptChance is by how many standard errors, and promptChange by what share, the prompts of the last window must differ from those of the
+	// last few to be taken for others: less is chance, or not worth another plan.
+	promptChance, promptChange = 4, 0.25
+)
+
+// prompt is the mean length of the prompts that arrive: that of the last few windows, or, where those that were admitted in the last one differ
+// from it by much and by more than chance, theirs. So what is noise is averaged out, and requests of another kind are sized for at once: while
+// they are told from the others only bit by bit, a queue grows that takes longer still to serve.
+func prompt(mean float64, o *v1alpha1.Observation) float64 {
+	if o == nil {
+		return mean
+	}
+	tokens, n := 0.0, 0.0
+	for _, g := range o.Groups {
+		if g.AdmittedTokens != nil && g.Requests != nil && *g.AdmittedTokens > 0 && *g.Requests > 0 {
+			tokens, n = tokens+*g.Requests**g.AdmittedTokens, n+*g.Requests
+		}
+	}
+	if n == 0 {
+		return mean
+	}
+	sd, _ := deviations(o)
+	if math.IsNaN(sd) {
+		sd = mean // as if they were distributed exponentially
+	}
+	last := tokens / n
+	if math.Abs(last-mean) > max(promptChance*sd/math.Sqrt(n), promptChange*mean) {
+		return last
+	}
+	return mean
+}
+
 // deviations of the lengths of a server's requests: means over its measured replicas, NaN where none measured any.
 func deviations(o *v1alpha1.Observation) (in, out float64) {
 	var inSum, outSum, inCount, outCount float64

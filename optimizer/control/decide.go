@@ -145,7 +145,7 @@ func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, no
 		return w
 	}
 	load := s.CurrentAlloc.Load
-	w.demand = demand{in: load.AvgInTokens, out: load.AvgOutTokens}
+	w.demand = demand{in: prompt(load.AvgInTokens, s.Observation), out: load.AvgOutTokens}
 	w.demand.inSD, w.demand.outSD = deviations(s.Observation)
 	rate := v1alpha1.PerSecond(load.ArrivalRate)
 	w.memory.Recent = forecast.Recent(w.memory.Recent, forecast.Sample{Time: now, Rate: rate})
