@@ -25,20 +25,20 @@ var contests = []struct {
 	name    string
 	options contest.Options
 }{
-	{"constant", contest.Options{}},
+	{"constant", contest.Options{Tune: true, TuneSpan: 7200, Oracle: true}},
 	{"ramp", contest.Options{Tune: true, Oracle: true}},
 	{"flash-crowd", contest.Options{Tune: true, Oracle: true}},
 	{"azure-hour", contest.Options{Tune: true, Oracle: true}},
 	{"shapes", contest.Options{Tune: true, TuneSpan: 7200, Oracle: true}},
 	{"measured", contest.Options{Tune: true, Oracle: true}},
-	{"wrong-priors", contest.Options{}},
-	{"wrong-priors-slow", contest.Options{}},
-	{"lost-nodes", contest.Options{}},
-	{"scarcity", contest.Options{}},
-	{"fleet-day", contest.Options{Tune: true, TuneSpan: 3600, Oracle: true}},
+	{"wrong-priors", contest.Options{Tune: true, TuneSpan: 3600, Oracle: true}},
+	{"wrong-priors-slow", contest.Options{Tune: true, TuneSpan: 3600, Oracle: true}},
+	{"lost-nodes", contest.Options{Tune: true, TuneSpan: 5400, Oracle: true}},
+	{"scarcity", contest.Options{Tune: true, TuneSpan: 4500, Oracle: true}},
+	{"fleet-day", contest.Options{Tune: true, TuneSpan: 5400, Oracle: true}},
 	{"day-2min", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
-	{"day-30s", contest.Options{Oracle: true}},
-	{"day-8min", contest.Options{Oracle: true}},
+	{"day-30s", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
+	{"day-8min", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
 	{"fleet-2weeks", contest.Options{}},
 }
 
@@ -52,19 +52,26 @@ func main() {
 	document := flag.String("write", "docs/evaluation.md", "document to write the tables into; pictures and results go into the folder of its name")
 	policies := flag.String("policies", "", "policies to play, separated by commas; all by default")
 	folder := flag.String("data", "test/data/scenarios", "folder of the scenarios")
+	memory := flag.String("memory", "", "file that remembers what the searches of earlier runs found of the alternatives and schedules; delete it when the simulator or they change")
 	flag.Parse()
-	if err := run(os.Stdout, *only, *policies, *document, *folder); err != nil {
+	if err := run(os.Stdout, *only, *policies, *document, *folder, *memory); err != nil {
 		fmt.Fprintln(os.Stderr, "evaluate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out io.Writer, only, policies, document, folder string) error {
+func run(out io.Writer, only, policies, document, folder, remembered string) error {
 	pictures := strings.TrimSuffix(document, ".md")
 	file := filepath.Join(pictures, "results.json")
 	before, err := readResults(file)
 	if err != nil {
 		return err
+	}
+	var memory *contest.Memory
+	if remembered != "" {
+		if memory, err = contest.ReadMemory(remembered); err != nil {
+			return err
+		}
 	}
 	results := map[string][]*contest.Outcome{}
 	for name, outcomes := range before {
@@ -75,6 +82,7 @@ func run(out io.Writer, only, policies, document, folder string) error {
 			continue
 		}
 		began := time.Now()
+		c.options.Memory = memory
 		outcomes, err := hold(filepath.Join(folder, c.name+".yaml"), pictures, policies, c.options)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
@@ -83,11 +91,18 @@ func run(out io.Writer, only, policies, document, folder string) error {
 		fmt.Fprintf(out, "%s: %d runs shown, %s\n", c.name, len(outcomes), time.Since(began).Round(time.Second))
 		changes(out, c.name, before[c.name], outcomes)
 		// After every scenario, so that what was played is not lost.
-		if err := errors.Join(writeResults(file, results), writeTables(document, results)); err != nil {
+		if err := errors.Join(writeResults(file, results), writeTables(document, results), remember(memory, remembered)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func remember(m *contest.Memory, file string) error {
+	if m == nil {
+		return nil
+	}
+	return m.Write(file)
 }
 
 func chosen(only, name string) bool {

@@ -20,6 +20,8 @@ type Options struct {
 	TuneSpan float64
 	// Oracle compares each outcome with the cheapest schedule found in hindsight.
 	Oracle bool
+	// Memory of what searches found before; nil for none.
+	Memory *Memory
 }
 
 // Hold a contest: each policy with its defaults, and tuned where that is asked for. Tuned is what reaches inferno's attainment at the least
@@ -30,14 +32,14 @@ func Hold(f *policy.Fleet, entries []*policy.Entry, o Options) ([]*Outcome, erro
 		return nil, err
 	}
 	if o.Tune {
-		tuned, err := tuneAll(f, entries, outcomes, o.TuneSpan)
+		tuned, err := tuneAll(f, entries, outcomes, &o)
 		if err != nil {
 			return nil, err
 		}
 		outcomes = append(outcomes, tuned...)
 	}
 	if o.Oracle {
-		if err := compare(f, outcomes); err != nil {
+		if err := compare(f, outcomes, o.Memory); err != nil {
 			return nil, err
 		}
 	}
@@ -60,8 +62,8 @@ func each[T any](list []T, run func(T) (*Outcome, error)) ([]*Outcome, error) {
 
 // tuneAll searches the settings of every policy on the first stretch of the scenario, and runs the best on the whole where they are not the
 // defaults.
-func tuneAll(f *policy.Fleet, entries []*policy.Entry, defaults []*Outcome, span float64) ([]*Outcome, error) {
-	first := f
+func tuneAll(f *policy.Fleet, entries []*policy.Entry, defaults []*Outcome, options *Options) ([]*Outcome, error) {
+	first, span := f, options.TuneSpan
 	goal := math.NaN()
 	if span > 0 && span < f.Scenario.Duration {
 		part := *f
@@ -92,14 +94,14 @@ func tuneAll(f *policy.Fleet, entries []*policy.Entry, defaults []*Outcome, span
 		if len(e.Knobs) == 0 {
 			continue
 		}
-		c, err := tune(first, e, goal)
+		c, err := tune(first, e, goal, options.Memory)
 		if err != nil {
 			return nil, fmt.Errorf("policy %s: %w", e.Name, err)
 		}
 		best = append(best, c)
 	}
 	return each(best, func(c choice) (*Outcome, error) {
-		o, err := Run(f, c.entry, c.settings)
+		o, err := trial(f, c.entry, c.settings, options.Memory)
 		if err == nil {
 			o.Settings = "tuned: " + c.settings.String()
 		}
@@ -114,9 +116,9 @@ type choice struct {
 }
 
 // tune tries every combination of the settings.
-func tune(f *policy.Fleet, e *policy.Entry, attainment float64) (choice, error) {
+func tune(f *policy.Fleet, e *policy.Entry, attainment float64, m *Memory) (choice, error) {
 	all := combinations(e.Knobs)
-	outcomes, err := each(all, func(s policy.Settings) (*Outcome, error) { return Run(f, e, s) })
+	outcomes, err := each(all, func(s policy.Settings) (*Outcome, error) { return trial(f, e, s, m) })
 	if err != nil {
 		return choice{}, err
 	}
@@ -127,6 +129,15 @@ func tune(f *policy.Fleet, e *policy.Entry, attainment float64) (choice, error) 
 		}
 	}
 	return choice{e, all[best]}, nil
+}
+
+// trial is a run of a policy that may be remembered. What runs the decision core is played again, for the core changes.
+func trial(f *policy.Fleet, e *policy.Entry, s policy.Settings, m *Memory) (*Outcome, error) {
+	run := func() (*Outcome, error) { return Run(f, e, s) }
+	if e.RunsCore() {
+		return run()
+	}
+	return m.recall(f, e.Name+" "+s.String(), run)
 }
 
 // better prefers what reaches the attainment, then what is cheaper; of those that do not, what serves more.
@@ -167,14 +178,18 @@ var (
 )
 
 // compare finds what the cheapest schedule costs that reaches each outcome's attainment. Outcomes are schedules that were found, too.
-func compare(f *policy.Fleet, outcomes []*Outcome) error {
+func compare(f *policy.Fleet, outcomes []*Outcome, m *Memory) error {
 	found := slices.Clone(outcomes)
 	for _, width := range oracleWidths {
 		load, err := f.Foresee(width)
 		if err != nil {
 			return err
 		}
-		schedules, err := each(oracleShares, func(share float64) (*Outcome, error) { return playSchedule(f, f.NewSchedule(load, share, false)) })
+		schedules, err := each(oracleShares, func(share float64) (*Outcome, error) {
+			return m.recall(f, fmt.Sprintf("schedule width=%g share=%g", width, share), func() (*Outcome, error) {
+				return playSchedule(f, f.NewSchedule(load, share, false))
+			})
+		})
 		if err != nil {
 			return err
 		}

@@ -59,6 +59,11 @@ func (e *Entry) New(f *Fleet, s Settings) (cluster.Policy, error) {
 	return e.new(f, all)
 }
 
+// RunsCore tells whether the policy decides with the decision core.
+func (e *Entry) RunsCore() bool {
+	return e.Name == NameInferno || e.Name == NameInfernoFixed || e.Name == NameReference
+}
+
 // Fleet is what there is to decide over.
 type Fleet struct {
 	Scenario *scenario.Scenario
@@ -122,7 +127,7 @@ func (f *Fleet) start() error {
 			n = f.Need(name, pin, d)
 		}
 		kind, cards := f.accelerator(pin).Type, f.cards(name, pin)
-		n = min(n, left[kind]/cards)
+		n = min(n, max(left[kind], 0)/cards)
 		left[kind] -= n * cards
 		server.Initial = f.order(name, n)
 		for _, a := range f.Scenario.Accelerators(name) {
@@ -140,21 +145,23 @@ func (f *Fleet) byPriority() []string {
 }
 
 func (f *Fleet) pin() error {
-	left := map[string]int{}
+	cards, left := map[string]int{}, map[string]int{}
 	for _, p := range f.Config.Pools {
-		left[p.Type] += p.Cards * (p.Nodes + p.Elastic)
+		cards[p.Type] += p.Cards * (p.Nodes + p.Elastic)
+		left[p.Type] = cards[p.Type]
 	}
 	for _, server := range f.byPriority() {
-		best, lowest, bestFits := "", math.Inf(1), false
+		best, lowest, mostRoom := "", math.Inf(1), 0.0
 		for _, a := range f.Scenario.Accelerators(server) {
 			n := f.Need(server, a, f.Peak[server])
 			if n == 0 {
 				continue
 			}
-			price, cards := f.ReplicaPrice(server, a), f.cards(server, a)
-			fits := n*cards <= left[f.accelerator(a).Type]
-			if cost := float64(n) * price; best == "" || fits && !bestFits || fits == bestFits && cost < lowest {
-				best, lowest, bestFits = a, cost, fits
+			kind, cost := f.accelerator(a).Type, float64(n)*f.ReplicaPrice(server, a)
+			// What fits is equally good; where nothing does, the type is best that would be overbooked least.
+			room := min(float64(left[kind]-n*f.cards(server, a))/float64(max(cards[kind], 1)), 0)
+			if best == "" || room > mostRoom || room == mostRoom && cost < lowest {
+				best, lowest, mostRoom = a, cost, room
 			}
 		}
 		if given := f.Scenario.Pinned[server]; given != "" {
