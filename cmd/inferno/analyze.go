@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,7 +24,8 @@ func newAnalyzeCommand() *cobra.Command {
 		Use:   "analyze --data problems.csv",
 		Short: "Solve queueing problems: latencies at a rate, rates under targets",
 		Long: `Solves each row of a CSV with the columns alpha_ms, beta_ms, gamma_ms, input_tokens, output_tokens, max_batch, max_queue,
-max_batched_tokens and request_rate, and where there are slo_ttft_ms and slo_itl_ms also for the rates that meet them. A file that begins
+max_batched_tokens and request_rate, and where there is slo_ttft_ms, slo_itl_ms or both also for the rates that meet each, and for the
+smallest batch within 2 % of the highest rate that meets all. A file that begins
 with a brace is one problem as JSON, in the form of llm-inferno's queue-analysis: it is solved at its rate, or where it has targets sized,
 or with --operation optimize the smallest batch near the peak rate is chosen.`,
 		Args: noArguments,
@@ -69,6 +71,9 @@ type problem struct {
 // answers are the columns that analyze computes.
 var answers = []string{"throughput", "response_ms", "wait_ms", "in_service", "prefill_ms", "itl_ms", "ttft_ms", "max_rate"}
 
+// sizes are the columns that analyze computes where there are targets.
+var sizes = []string{"size_rate_ttft", "size_rate_itl", "optimal_concurrency", "optimal_rate"}
+
 func analyzeCSV(w io.Writer, m queueing.Model, r io.Reader) error {
 	in := csv.NewReader(r)
 	header, err := in.Read()
@@ -94,12 +99,12 @@ func analyzeCSV(w io.Writer, m queueing.Model, r io.Reader) error {
 	}
 	_, ttft := column["slo_ttft_ms"]
 	_, itl := column["slo_itl_ms"]
-	sized := ttft && itl
+	sized := ttft || itl
 	out := csv.NewWriter(w)
 	given := given(header)
 	titles := append(append([]string(nil), given...), answers...)
 	if sized {
-		titles = append(titles, "size_rate_ttft", "size_rate_itl")
+		titles = append(titles, sizes...)
 	}
 	if err := out.Write(titles); err != nil {
 		return err
@@ -128,8 +133,8 @@ func analyzeCSV(w io.Writer, m queueing.Model, r io.Reader) error {
 
 // given are the columns that are not answers.
 func given(header []string) []string {
-	computed := map[string]bool{"size_rate_ttft": true, "size_rate_itl": true, "optimal_concurrency": true, "optimal_rate": true}
-	for _, a := range answers {
+	computed := map[string]bool{}
+	for _, a := range slices.Concat(answers, sizes) {
 		computed[a] = true
 	}
 	var names []string
@@ -156,9 +161,13 @@ func analyzeRow(m queueing.Model, column map[string]int, row []string, sized boo
 		limits:   queueing.Limits{MaxBatch: int(get("max_batch")), MaxQueue: int(get("max_queue")), MaxBatchedTokens: int(get("max_batched_tokens"))},
 		rate:     get("request_rate"),
 	}
-	if sized {
-		p.targets = sizing.Targets{TTFT: get("slo_ttft_ms") / 1e3, ITL: get("slo_itl_ms") / 1e3}
+	target := func(name string) float64 {
+		if i, ok := column[name]; !ok || row[i] == "" {
+			return 0
+		}
+		return get(name) / 1e3
 	}
+	p.targets = sizing.Targets{TTFT: target("slo_ttft_ms"), ITL: target("slo_itl_ms")}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
@@ -171,20 +180,33 @@ func analyzeRow(m queueing.Model, column map[string]int, row []string, sized boo
 		return nil, err
 	}
 	answer := []float64{q.Throughput, q.Response * 1e3, q.Wait * 1e3, q.InService, q.Prefill * 1e3, q.ITL.Mean * 1e3, q.TTFT.Mean * 1e3, q.MaxRate}
-	if sized {
-		for _, t := range []sizing.Targets{{TTFT: p.targets.TTFT}, {ITL: p.targets.ITL}} {
+	if !sized {
+		return answer, nil
+	}
+	for _, t := range []sizing.Targets{{TTFT: p.targets.TTFT}, {ITL: p.targets.ITL}} {
+		rate := math.NaN()
+		if t != (sizing.Targets{}) {
 			_, s, err := sizing.RatePerReplica(m, p.law, p.requests, p.limits, t)
-			if err != nil && !errors.As(err, new(*sizing.Infeasible)) {
+			switch {
+			case err == nil:
+				rate = s.Rate
+			case !errors.As(err, new(*sizing.Infeasible)):
 				return nil, err
 			}
-			rate := s.Rate
-			if err != nil {
-				rate = math.NaN()
-			}
-			answer = append(answer, rate)
+		}
+		answer = append(answer, rate)
+	}
+	batch, rate := math.NaN(), math.NaN()
+	if p.targets != (sizing.Targets{}) {
+		c, err := sizing.Choose(m, p.law, p.requests, p.limits, p.targets, sizing.Free{Batch: true})
+		switch {
+		case err == nil:
+			batch, rate = float64(c.Limits.MaxBatch), c.Prediction.Rate
+		case !errors.As(err, new(*sizing.Infeasible)):
+			return nil, err
 		}
 	}
-	return answer, nil
+	return append(answer, batch, rate), nil
 }
 
 // requestsOf means whose distribution is unknown.

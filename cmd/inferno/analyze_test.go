@@ -68,11 +68,42 @@ func TestAnalyzeAnswersSolvedProblems(t *testing.T) {
 		t.Fatalf("%d answers to %d problems", len(got), len(want))
 	}
 	for i := range want {
-		for _, column := range []string{"throughput", "response_ms", "itl_ms", "ttft_ms", "max_rate"} {
+		for _, column := range []string{"throughput", "response_ms", "itl_ms", "ttft_ms", "max_rate", "size_rate_ttft", "size_rate_itl"} {
 			w, _ := strconv.ParseFloat(want[i][column], 64)
 			g, err := strconv.ParseFloat(got[i][column], 64)
 			if err != nil || math.Abs(g/w-1) > 1e-3 {
 				t.Errorf("line %d: %s is %q, want %v", i+2, column, got[i][column], w)
+			}
+		}
+		// The reference searches from one side and may miss a peak inside; ours is within 2 % of the true one.
+		w, _ := strconv.ParseFloat(want[i]["optimal_rate"], 64)
+		g, err := strconv.ParseFloat(got[i]["optimal_rate"], 64)
+		if err != nil || g < 0.98*w {
+			t.Errorf("line %d: optimal_rate is %q, want at least 98 %% of %v", i+2, got[i]["optimal_rate"], w)
+		}
+	}
+}
+
+// A target that is not given is none: what depends on it stays empty.
+func TestAnalyzeWithOneTarget(t *testing.T) {
+	const problems = `alpha_ms,beta_ms,gamma_ms,input_tokens,output_tokens,max_batch,max_queue,max_batched_tokens,request_rate,slo_ttft_ms
+3.70338,0.134976,0.000214246,1095,332,6,180,8192,1.85118,484.835
+3.70338,0.134976,0.000214246,1095,332,6,180,8192,1.85118,
+3.70338,0.134976,0.000214246,1095,332,6,180,8192,1.85118,0.1
+`
+	out, err := runAlone(t, newAnalyzeCommand(), "--data", file(t, "problems.csv", problems))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := parse(t, out)
+	for i, want := range []map[string]bool{
+		{"size_rate_ttft": true, "size_rate_itl": false, "optimal_concurrency": true, "optimal_rate": true},
+		{"size_rate_ttft": false, "optimal_concurrency": false, "optimal_rate": false},
+		{"throughput": true, "size_rate_ttft": false, "optimal_concurrency": false, "optimal_rate": false}, // nothing meets 0.1 ms
+	} {
+		for column, there := range want {
+			if (got[i][column] != "") != there {
+				t.Errorf("problem %d: %s is %q", i+1, column, got[i][column])
 			}
 		}
 	}
