@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,6 +53,38 @@ func TestFitAndPredict(t *testing.T) {
 		if v, err := strconv.ParseFloat(rows[2][column], 64); err != nil || !(v > 0) {
 			t.Errorf("open arrivals: %s is %q", column, rows[2][column])
 		}
+	}
+}
+
+// Rows of open arrivals are used where that is asked for, beside others and alone.
+func TestFitOpenLoop(t *testing.T) {
+	const closed, open = `vllm,Qwen/Qwen3-32B,h100_sxm,unspecified,2,1024,128,8,,154,18.04
+`, `vllm,Qwen/Qwen3-32B,h100_sxm,unspecified,2,1024,128,,2,140,16.5
+vllm,Qwen/Qwen3-32B,h100_sxm,unspecified,2,1024,512,,1,130,17.1
+`
+	header := strings.SplitAfter(fitPoints, "\n")[0]
+	for name, c := range map[string]struct {
+		points, count string
+	}{"both": {closed + open, "3"}, "open only": {open, "2"}} {
+		t.Run(name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "fitted.json")
+			table, err := runAlone(t, newFitCommand(), "--open-loop", "--data", file(t, "points.csv", header+c.points), "--out", out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Fields(strings.Split(table, "\n")[1]); !slices.Contains(got, c.count) {
+				t.Errorf("not %s points were used:\n%s", c.count, table)
+			}
+			text, err := runAlone(t, newPredictCommand(), "--fit", out, "--data", file(t, "questions.csv", questions))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, row := range parse(t, text) {
+				if itl, err := strconv.ParseFloat(row["predicted_itl_ms"], 64); err != nil || !(itl > 10 && itl < 30) {
+					t.Errorf("row %d: ITL %q", i, row["predicted_itl_ms"])
+				}
+			}
+		})
 	}
 }
 

@@ -52,13 +52,18 @@ func (a anchor) likeness(b anchor, reach float64) float64 {
 	return math.Exp(-0.5 * d / (reach * reach))
 }
 
+// calibrate by the points of closed loops: what open arrivals show is not of the number of clients.
 func calibrate(points []Point, residuals []Residual) Calibration {
-	n := len(points)
-	c := Calibration{anchors: make([]anchor, n)}
-	itl, ttft := make([]float64, n), make([]float64, n)
+	var c Calibration
+	var itl, ttft []float64
 	for i, p := range points {
-		c.anchors[i] = newAnchor(p)
-		itl[i], ttft[i] = -residuals[i].ITL, -residuals[i].TTFT
+		if p.Clients > 0 {
+			c.anchors = append(c.anchors, newAnchor(p))
+			itl, ttft = append(itl, -residuals[i].ITL), append(ttft, -residuals[i].TTFT)
+		}
+	}
+	if len(c.anchors) == 0 {
+		return c
 	}
 	weights, _ := process(c.likeness(1), itl, itlMiss, itlPointNoise)
 	for i, w := range weights {
