@@ -194,13 +194,22 @@ func (r *record) optional(column string) float64 {
 	return v
 }
 
+// given reads a number that may be zero but must be there.
+func (r *record) given(column string) float64 {
+	if r.table.has(column) && r.text(column) == "" {
+		r.faults = append(r.faults, fmt.Errorf("line %d: %s: is missing", r.line, column))
+	}
+	return r.optional(column)
+}
+
 // positive reads a number that must be there.
 func (r *record) positive(column string) float64 {
 	if !r.table.has(column) {
 		return 0 // said once, by need
 	}
+	before := len(r.faults)
 	v := r.optional(column)
-	if v == 0 && len(r.faults) == 0 {
+	if v == 0 && len(r.faults) == before {
 		r.faults = append(r.faults, fmt.Errorf("line %d: %s: %q is not above 0", r.line, column, r.text(column)))
 	}
 	return v

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"gonum.org/v1/gonum/mat"
@@ -76,7 +75,7 @@ func (k Knowledge) measuredSetting(g Group) setting {
 func (k Knowledge) settingOn(g Group, card Accelerator) setting {
 	arch, guessed := k.Architectures.Find(g["model"])
 	degree := func(column string) int {
-		n, err := strconv.Atoi(g[column])
+		n, err := parseDegree(g[column])
 		if err != nil {
 			return 0 // absent
 		}

@@ -23,6 +23,10 @@ func TestReadPointsNamesEveryFault(t *testing.T) {
 		{"bad values in two lines", "model,accelerator,input_tokens,output_tokens,concurrency,ttft_ms,itl_ms\na,h100,x,10,1,1,1\na,h100,1,10,1,1,-1\n",
 			[]string{`line 2: input_tokens: "x"`, `line 3: itl_ms: "-1"`}},
 		{"neither closed nor open", "model,accelerator,input_tokens,output_tokens,concurrency,ttft_ms,itl_ms\na,h100,1,10,,1,1\n", []string{"line 2", "request_rate"}},
+		{"degrees", "model,accelerator,tensor_parallel,expert_parallel,input_tokens,output_tokens,concurrency,ttft_ms,itl_ms\na,h100,two,-1,1,10,1,1,1\na,h100,2.0,,1,10,1,1,1\na,h100,2.5,NaN,1,10,1,1,1\n",
+			[]string{`line 2: tensor_parallel: "two" is not a whole number`, `line 2: expert_parallel: "-1"`, `line 4: tensor_parallel: "2.5"`, `line 4: expert_parallel: "NaN"`}},
+		{"missing values, all of them", "model,accelerator,input_tokens,output_tokens,concurrency,ttft_ms,itl_ms\na,h100,,,1,,\n",
+			[]string{"line 2: input_tokens: is missing", `line 2: output_tokens: "" is not above 0`, `line 2: ttft_ms: ""`, `line 2: itl_ms: ""`}},
 		{"empty", "", []string{"header"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

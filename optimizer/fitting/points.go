@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/queueing"
@@ -87,11 +88,33 @@ func ReadPoints(r io.Reader, measured bool) (*Points, error) {
 	return all, errors.Join(faults...)
 }
 
+// degreeColumns say over how many cards a replica is spread.
+var degreeColumns = []string{"tensor_parallel", "attention_dp", "expert_parallel"}
+
+// parseDegree reads a whole number, also one that a table wrote as 2.0.
+func parseDegree(text string) (int, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err == nil && !(v >= 0 && v <= maxDegree && v == math.Trunc(v)) {
+		err = strconv.ErrRange
+	}
+	return int(v), err
+}
+
+// maxDegree is more cards than any replica has.
+const maxDegree = 1 << 20
+
 func (r *record) point(measured bool) Point {
 	p := Point{Line: r.line, Fields: r.fields, Group: Group{}, TTFT: math.NaN(), ITL: math.NaN()}
 	for _, c := range GroupColumns {
 		if v := r.text(c); v != "" {
 			p.Group[c] = v
+		}
+	}
+	for _, c := range degreeColumns {
+		if v, given := p.Group[c]; given {
+			if _, err := parseDegree(v); err != nil {
+				r.faults = append(r.faults, fmt.Errorf("line %d: %s: %q is not a whole number of at least 0", r.line, c, v))
+			}
 		}
 	}
 	unknown := func(column string) float64 {
@@ -101,7 +124,7 @@ func (r *record) point(measured bool) Point {
 		return r.optional(column)
 	}
 	p.Requests = queueing.Requests{
-		InputTokens: r.optional("input_tokens"), OutputTokens: r.positive("output_tokens"),
+		InputTokens: r.given("input_tokens"), OutputTokens: r.positive("output_tokens"),
 		InputTokensSD: unknown("input_tokens_sd"), OutputTokensSD: unknown("output_tokens_sd"), ArrivalCV: unknown("interarrival_cv"),
 		PrefixHitRate: r.optional("prefix_hit_rate"),
 	}
