@@ -1,6 +1,7 @@
 // Package recording reads recorded observations, one JSON object a line: inferno's own, and the decision logs of llm-inferno's control loop.
 //
-// Inferno's own lines have the fields of [Line]; a field that is absent or null was not measured. They are decoded strictly. Decision logs
+// Inferno's own lines have the fields of [Line]; a field that is absent or null was not measured, and neither was one that is not a number
+// (NaN, Infinity). They are decoded strictly. Decision logs
 // are recognised by their field "servers"; they are another program's, so that fields that are not needed are passed over.
 package recording
 
@@ -12,6 +13,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
+	"regexp"
 	"time"
 
 	strict "sigs.k8s.io/json"
@@ -34,9 +37,9 @@ type Line struct {
 	Model       string   `json:"model"`
 	Accelerator string   `json:"accelerator"`
 	Replicas    *float64 `json:"replicas"`
-	MaxBatch    int      `json:"max_batch"`
+	MaxBatch    float64  `json:"max_batch"`
 	// MaxBatchedTokens is the token budget of an iteration.
-	MaxBatchedTokens int `json:"max_batched_tokens"`
+	MaxBatchedTokens float64 `json:"max_batched_tokens"`
 	// ArrivalRate and Throughput of all replicas together, in requests per second.
 	ArrivalRate *float64 `json:"arrival_rate"`
 	Throughput  *float64 `json:"throughput"`
@@ -120,7 +123,42 @@ func Read(name string, r io.Reader) ([]Record, error) {
 	return records, errors.Join(faults...)
 }
 
+// notNumbers are what JSON has no words for and programs write nevertheless; group 1 is one that stands outside of strings.
+var notNumbers = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|(-?\b(?:NaN|Infinity|nan|inf)\b)`)
+
+// finite takes what is not a number for what was not measured.
+func finite(text []byte) []byte {
+	if !bytes.ContainsAny(text, "Ni") {
+		return text
+	}
+	return notNumbers.ReplaceAllFunc(text, func(token []byte) []byte {
+		if token[0] == '"' {
+			return token
+		}
+		return []byte("null")
+	})
+}
+
+// plain says in words what stands where something else is expected.
+func plain(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	expected := "a number"
+	switch wrong.Type.Kind() {
+	case reflect.String:
+		expected = "a string"
+	case reflect.Struct, reflect.Map:
+		expected = "an object"
+	case reflect.Slice:
+		expected = "a list"
+	}
+	return fmt.Errorf("%s: %s stands where %s is expected", wrong.Field, wrong.Value, expected)
+}
+
 func readLine(text []byte, log *decisionLog) ([]Record, error) {
+	text = finite(text)
 	var probe map[string]json.RawMessage
 	if err := json.Unmarshal(text, &probe); err != nil {
 		return nil, fmt.Errorf("not a JSON object: %w", err)
@@ -130,7 +168,7 @@ func readLine(text []byte, log *decisionLog) ([]Record, error) {
 	}
 	var l Line
 	all, err := strict.UnmarshalStrict(text, &l)
-	if err := errors.Join(append(all, err)...); err != nil {
+	if err := errors.Join(append(all, plain(err))...); err != nil {
 		return nil, err
 	}
 	return l.record()
@@ -143,15 +181,15 @@ func (l *Line) record() ([]Record, error) {
 			faults = append(faults, fmt.Errorf("%s: is missing", f.field))
 		}
 	}
-	if l.Replicas != nil && !(*l.Replicas > 0) {
-		faults = append(faults, fmt.Errorf("replicas: %v is not allowed, must be above 0", *l.Replicas))
+	if l.Replicas != nil && !(*l.Replicas >= 0) {
+		faults = append(faults, fmt.Errorf("replicas: %v is not allowed, must be at least 0", *l.Replicas))
 	}
 	for _, f := range []struct {
 		field string
-		v     int
+		v     float64
 	}{{"max_batch", l.MaxBatch}, {"max_batched_tokens", l.MaxBatchedTokens}} {
-		if f.v < 0 {
-			faults = append(faults, fmt.Errorf("%s: %d is not allowed, must be at least 0", f.field, f.v))
+		if !(f.v >= 0 && f.v <= math.MaxInt32 && f.v == math.Trunc(f.v)) {
+			faults = append(faults, fmt.Errorf("%s: %v is not allowed, must be a whole number of at least 0", f.field, f.v))
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -162,6 +200,12 @@ func (l *Line) record() ([]Record, error) {
 		o.Time = float64(*l.Time)
 	}
 	replicas := 1.0
+	o.MaxBatch, o.MaxBatchedTokens = int(l.MaxBatch), int(l.MaxBatchedTokens)
+	if l.Replicas != nil && *l.Replicas == 0 {
+		// Nothing ran: whatever is said of it was not measured.
+		o.Replicas = 0
+		return []Record{{Model: l.Model, Accelerator: l.Accelerator, Observation: o}}, nil
+	}
 	if l.Replicas != nil {
 		replicas, o.Replicas = *l.Replicas, *l.Replicas
 	}
@@ -180,7 +224,6 @@ func (l *Line) record() ([]Record, error) {
 			*f.to = *f.from * f.unit
 		}
 	}
-	o.MaxBatch, o.MaxBatchedTokens = l.MaxBatch, l.MaxBatchedTokens
 	return []Record{{Model: l.Model, Accelerator: l.Accelerator, Observation: o}}, nil
 }
 

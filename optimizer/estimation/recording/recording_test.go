@@ -73,16 +73,18 @@ func TestFaultsNameLineAndField(t *testing.T) {
 	_, err := recording.Read("o.jsonl", strings.NewReader(`
 {"model": "m", "accelerator": "A", "concurency": 3}
 {"model": "m", "accelerator": "A", "itl_ms": "fast"}
-{"replicas": 0}
+{"replicas": -1}
 [1]
 {"model": "m", "accelerator": "A", "time": "yesterday"}
 {"servers": [{"model": "m"}]}
 {"servers": [{"name": "s", "model": "m", "rpm": "many"}]}
 {"model": "m", "accelerator": "A", "max_batch": -1}
+{"model": "m", "accelerator": "A", "max_batch": 2.5, "ttft_ms": [], "itl_ms": 1}
 `))
 	for _, want := range []string{
-		"o.jsonl:2", "concurency", "o.jsonl:3", "itl_ms", "o.jsonl:4: model: is missing", "accelerator: is missing", "replicas: 0 is not allowed",
+		"o.jsonl:2", "concurency", "o.jsonl:3", "itl_ms", "o.jsonl:4: model: is missing", "accelerator: is missing", "replicas: -1 is not allowed",
 		"o.jsonl:5: not a JSON object", "o.jsonl:6", "yesterday", "o.jsonl:7: servers[0]: name and model must be given", "o.jsonl:8", "rpm", "max_batch: -1",
+		"o.jsonl:3: itl_ms: string stands where a number is expected", "o.jsonl:10: ttft_ms: array stands where a number is expected",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not hold %q:\n%v", want, err)
@@ -90,6 +92,24 @@ func TestFaultsNameLineAndField(t *testing.T) {
 	}
 	if _, err := recording.Read("o.jsonl", strings.NewReader("\n \n")); err == nil {
 		t.Error("an empty file is no error")
+	}
+}
+
+// What is not a number was not measured, and where nothing ran nothing was; neither spoils the lines around it.
+func TestNotANumberAndNoReplicas(t *testing.T) {
+	records, err := recording.Read("o.jsonl", strings.NewReader(`
+{"model": "NaN \"Infinity", "accelerator": "A", "replicas": 2, "max_batch": 64.0, "itl_ms": NaN, "ttft_ms": -Infinity, "concurrency": 3}
+{"model": "m", "accelerator": "A", "replicas": 0, "arrival_rate": 0, "itl_ms": 0}
+`))
+	if err != nil || len(records) != 2 {
+		t.Fatalf("%d records, %v", len(records), err)
+	}
+	o := records[0].Observation
+	if records[0].Model != `NaN "Infinity` || o.MaxBatch != 64 || o.Running != 3 || !math.IsNaN(o.ITL) || !math.IsNaN(o.TTFT) {
+		t.Errorf("%+v", records[0])
+	}
+	if o := records[1].Observation; o.Replicas != 0 || !math.IsNaN(o.ArrivalRate) || !math.IsNaN(o.ITL) {
+		t.Errorf("%+v", o)
 	}
 }
 
