@@ -27,7 +27,12 @@ type Options struct {
 // Hold a contest: each policy with its defaults, and tuned where that is asked for. Tuned is what reaches inferno's attainment at the least
 // cost, or where nothing does, what comes closest. Inferno itself is never tuned.
 func Hold(f *policy.Fleet, entries []*policy.Entry, o Options) ([]*Outcome, error) {
-	outcomes, err := each(entries, func(e *policy.Entry) (*Outcome, error) { return Run(f, e, nil) })
+	outcomes, err := each(entries, func(e *policy.Entry) (*Outcome, error) {
+		if slices.Index(entries, e) < drawn {
+			return Run(f, e, nil) // with the series for the picture, which are not remembered
+		}
+		return trial(f, e, nil, o.Memory)
+	})
 	if err != nil {
 		return nil, err
 	}
