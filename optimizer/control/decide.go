@@ -128,7 +128,7 @@ func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, no
 		inForce = s.CurrentAlloc
 	}
 	if inForce != nil {
-		w.current = stability.Current{Accelerator: inForce.Accelerator, Replicas: inForce.NumReplicas}
+		w.current = stability.Current{Accelerator: inForce.Accelerator, Replicas: inForce.NumReplicas, BestEffort: inForce.BestEffort}
 		w.present = replicasOf(inForce)
 	}
 	var missing *Verdict

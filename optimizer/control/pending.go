@@ -6,7 +6,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
-// Pending are replicas of a server that start on an accelerator.
+// Pending are replicas of a server that start on an accelerator, or, where none is named, that wait for a node.
 type Pending struct {
 	// Starting replicas, and those ready beside them.
 	Starting int `json:"starting"`
@@ -29,9 +29,6 @@ func pendingOf(o *v1alpha1.Observation, before map[string]Pending, now float64) 
 	}
 	var after map[string]Pending
 	for _, part := range o.Parts {
-		if part.Accelerator == "" {
-			continue // it has no node, and holds nothing that others could serve on
-		}
 		if after == nil {
 			after = map[string]Pending{}
 		}
@@ -58,6 +55,9 @@ func pendingOf(o *v1alpha1.Observation, before map[string]Pending, now float64) 
 func (st *Stages) late(pending map[string]Pending, now float64) map[string]int {
 	var late map[string]int
 	for a, p := range pending {
+		if a == "" {
+			continue // it has no node, and holds nothing that others could serve on
+		}
 		if now-p.Since > cmp.Or(pendingStartUps*st.StartUp, pendingDeadline) {
 			if late == nil {
 				late = map[string]int{}
@@ -66,4 +66,12 @@ func (st *Stages) late(pending map[string]Pending, now float64) map[string]int {
 		}
 	}
 	return late
+}
+
+// Waited is for how many seconds replicas of a server have waited for a node, 0 where none does.
+func (m *ServerState) Waited(now float64) float64 {
+	if p, waits := m.Pending[""]; waits {
+		return now - p.Since
+	}
+	return 0
 }

@@ -133,6 +133,9 @@ func (d Damping) elsewhere(o *Option, now float64, current Current, present solv
 	if dwell := dwellHolds * d.holdDown(current.StartUp); m.Moved > 0 && now-m.Moved < dwell {
 		gain = max(gain, 1)
 		o.Note = fmt.Sprintf("stays for %g s on %s, to which it moved", dwell, present.Accelerator)
+	} else if current.BestEffort {
+		gain = max(gain, 1)
+		o.Note = fmt.Sprintf("stays with what is left of %s unless it is served in full elsewhere", present.Accelerator)
 	}
 	o.Value += gain * present.Cost
 }

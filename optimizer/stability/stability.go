@@ -40,6 +40,8 @@ type Current struct {
 	// Accelerator is empty where there is no plan.
 	Accelerator string
 	Replicas    int
+	// BestEffort is whether it has fewer replicas than it needs, for want of capacity.
+	BestEffort bool
 	// Load that is sized for, in any unit; 0 where it is not known.
 	Load float64
 	// StartUp of a replica in seconds.

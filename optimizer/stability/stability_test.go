@@ -331,6 +331,21 @@ func TestNeighbouringPlansDoNotFlutter(t *testing.T) {
 	}
 }
 
+// Who gets what is left does not move to what is left elsewhere for a little less.
+func TestBestEffortStays(t *testing.T) {
+	d := stability.DefaultDamping()
+	for _, c := range []struct {
+		short bool
+		want  string
+	}{{false, "B"}, {true, "A"}} {
+		current := stability.Current{Accelerator: "A", Replicas: 4, BestEffort: c.short}
+		options, _ := d.Shape(0, current, []solver.Candidate{on("A", 10), on("B", 6)}, stability.Memory{})
+		if got := cheapest(options).Accelerator; got != c.want {
+			t.Errorf("best effort %v: %s, want %s", c.short, got, c.want)
+		}
+	}
+}
+
 func TestStaysAfterAMove(t *testing.T) {
 	d := stability.Damping{ScaleInHoldDown: 100, MinimalGain: 0.1}
 	current, memory := stability.Current{Accelerator: "A", Replicas: 10}, stability.Memory{}

@@ -235,7 +235,11 @@ func (c *cycle) departed(r *observe.Readings) map[types.NamespacedName]types.Nam
 func (c *cycle) write(ctx context.Context, r *observe.Readings, o *observe.Observation, d *control.Decision) error {
 	var faults []error
 	c.metrics.resetServers()
-	spare := newSpare(&o.Snapshot.System, o.Capacity, d)
+	available := map[string]int{}
+	for t, n := range o.Capacity {
+		available[t] = n.Available
+	}
+	spare := newSpare(&o.Snapshot, available, d, c.stages.StartUp)
 	for i := range o.Snapshot.System.Servers.Spec {
 		e := &o.Snapshot.System.Servers.Spec[i]
 		s := &r.Resources.Servers[o.Index[e.Name]]
@@ -354,27 +358,6 @@ func allocatedCards(s *v1alpha1.System, d *control.Decision) map[string]int {
 		}
 	}
 	return sum
-}
-
-// newSpare counts the cards that the plan leaves.
-func newSpare(s *v1alpha1.System, capacity map[string]observe.TypeCapacity, d *control.Decision) spare {
-	types, models, cards := map[string]string{}, map[string]string{}, replicaCards(s)
-	for _, a := range s.Accelerators.Spec {
-		types[a.Name] = a.CardType(a.Name)
-	}
-	for i := range s.Servers.Spec {
-		models[s.Servers.Spec[i].Name] = s.Servers.Spec[i].Model
-	}
-	left := count{}
-	for t, c := range capacity {
-		left[t] = c.Available
-	}
-	for a, n := range allocatedCards(s, d) {
-		left[types[a]] -= n
-	}
-	return spare{cards: left, of: func(server, accelerator string) (string, int) {
-		return types[accelerator], cards[[2]string{models[server], accelerator}]
-	}}
 }
 
 func acceleratorStatus(a *v1alpha1.Accelerator, capacity map[string]observe.TypeCapacity, allocated map[string]int, now metav1.Time) v1alpha1.AcceleratorStatus {

@@ -58,6 +58,7 @@ func desired(last *v1alpha1.DesiredState, current []v1alpha1.ObservedPart, p pla
 	}
 	next.Parts, next.Surge = withSurge(next.Parts, p.spare.surges(p.name, next.Parts, current))
 	next.Replicas += next.Surge
+	next.Replicas -= p.spare.short(p.name, next.Replicas, current)
 	next.StaleAfterSeconds = int64(p.staleAfter.Seconds())
 	next.DecidedAt, next.ConfirmedAt = p.now, p.now
 	if last != nil && sameDecision(last, next) {

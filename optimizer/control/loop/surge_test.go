@@ -7,8 +7,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
 // roomy is a fleet of one type of card with so many that no plan takes; a replica takes one.
@@ -134,5 +136,49 @@ func TestOutdatedPodsGoFirst(t *testing.T) {
 	over := overQuota([]v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 2, Surge: 1, MaxBatchSize: 64}}, pods, func(p *corev1.Pod) string { return p.Labels["acc"] })
 	if len(over) != 1 || !over[pods[0]] {
 		t.Errorf("over quota are %v", over)
+	}
+}
+
+// Servers that wait for each other's cards do not wait for ever where one of them matters less: after a pod start its pod makes way. What is as
+// important, or has not waited for long, takes nobody's place.
+func TestPodsMakeWay(t *testing.T) {
+	const startUp = 60.0
+	at := time.Unix(10_000, 0)
+	observed := func(parts ...v1alpha1.ObservedPart) *v1alpha1.Observation { return &v1alpha1.Observation{Parts: parts} }
+	surges := func(low int, waited float64) map[string]Surge {
+		snap := &control.Snapshot{Time: metav1.NewMicroTime(at), System: v1alpha1.System{
+			Accelerators: v1alpha1.AcceleratorData{Spec: []v1alpha1.AcceleratorEntry{{Name: "A"}, {Name: "B"}}},
+			Models:       v1alpha1.ModelData{Spec: []v1alpha1.PerformanceEntry{{Name: "m", Performance: v1alpha1.Performance{Acc: "A"}}, {Name: "m", Performance: v1alpha1.Performance{Acc: "B"}}}},
+			ServiceClasses: v1alpha1.ServiceClassData{Spec: []v1alpha1.ServiceClassEntry{
+				{Name: "high", ServiceClassSpec: v1alpha1.ServiceClassSpec{Priority: 1}}, {Name: "low", ServiceClassSpec: v1alpha1.ServiceClassSpec{Priority: low}},
+			}},
+			// Each runs on what the other is to have, and there is no other card.
+			Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{
+				{Name: "first", Model: "m", Class: "high", Observation: observed(on("A", 1, 0), on("", 0, 1))},
+				{Name: "second", Model: "m", Class: "low", Observation: observed(on("B", 1, 0), on("", 0, 1))},
+			}},
+		}}
+		waits := control.ServerState{Pending: map[string]control.Pending{"": {Starting: 1, Since: float64(at.Unix()) - waited}}}
+		d := &control.Decision{
+			Plan:  v1alpha1.Solution{Allocations: map[string]v1alpha1.Allocation{"first": {Accelerator: "B", NumReplicas: 1}, "second": {Accelerator: "A", NumReplicas: 1}}},
+			State: control.State{Servers: map[string]control.ServerState{"first": waits, "second": waits}},
+		}
+		return Surges(snap, map[string]int{"A": 1, "B": 1}, d, startUp)
+	}
+	stay := map[string]Surge{"first": {By: map[string]int{"A": 1}}, "second": {By: map[string]int{"B": 1}}}
+	way := map[string]Surge{"first": stay["first"], "second": {By: map[string]int{}, Short: 1}}
+	for _, c := range []struct {
+		name   string
+		low    int
+		waited float64
+		want   map[string]Surge
+	}{
+		{"has waited for long", 2, 61, way},
+		{"has just begun to wait", 2, 30, stay},
+		{"is as important", 1, 3600, stay},
+	} {
+		if diff := cmp.Diff(c.want, surges(c.low, c.waited)); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
 	}
 }

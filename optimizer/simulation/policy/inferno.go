@@ -137,6 +137,11 @@ func (p *inferno) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 		}
 	}
 	p.state = d.State
+	cards := map[string]int{}
+	for _, n := range v.Nodes {
+		cards[n.Type] += n.Cards
+	}
+	surges := loop.Surges(snap, cards, d, p.fleet.Config.Times.StartUp)
 	orders := map[string]cluster.Order{}
 	for i := range v.Servers {
 		name := v.Servers[i].Name
@@ -146,7 +151,7 @@ func (p *inferno) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 		switch {
 		case planned:
 			e.DesiredAlloc = &a
-			orders[name] = p.order(&a, &v.Servers[i])
+			orders[name] = p.order(&a, &v.Servers[i], surges[name])
 		case d.Verdicts[name].Reason == v1alpha1.ReasonNoCapacity:
 			e.DesiredAlloc = &v1alpha1.Allocation{}
 			orders[name] = cluster.Order{Quota: map[string]int{}}
@@ -290,12 +295,9 @@ func measurements(s cluster.Series, at, window float64) *observe.Measurements {
 	return m
 }
 
-// waves of renewed pods may take as many spare cards as there are: a simulated surge waits for room like any pod.
-const waves = 1 << 20
-
 // order is what adapter, autoscaler and scheduler plugin make of a plan: its parts as quotas, and while pods it lacks are not ready, those it
 // no longer wants stay.
-func (p *inferno) order(a *v1alpha1.Allocation, s *cluster.ServerView) cluster.Order {
+func (p *inferno) order(a *v1alpha1.Allocation, s *cluster.ServerView, surge loop.Surge) cluster.Order {
 	o := cluster.Order{Quota: map[string]int{}, Limits: map[string]simulation.Limits{}}
 	list := a.Parts
 	if len(list) == 0 && a.Accelerator != "" {
@@ -314,11 +316,11 @@ func (p *inferno) order(a *v1alpha1.Allocation, s *cluster.ServerView) cluster.O
 		l.MaxNumSeqs = min(l.MaxNumSeqs, l.MaxNumBatchedTokens)
 		o.Limits[part.Accelerator] = l
 	}
-	surge := loop.Surge(list, parts(s), waves)
-	for accelerator, n := range surge {
+	for accelerator, n := range surge.By {
 		o.Replicas += n
 		o.Quota[accelerator] += n
 	}
+	o.Replicas -= surge.Short
 	o.Outdated = func(accelerator string, l simulation.Limits) bool { return o.Limits[accelerator] != l }
 	return o
 }
