@@ -54,12 +54,13 @@ func TestSimulateRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer("duration: 1200", "duration: -1", "server: chat-bulk", "server: nobody", "type: L40S, nodes: 1", "type: TPU, nodes: 1").Replace(string(data))
+	text := strings.NewReplacer("duration: 1200", "duration: -1", "server: chat-bulk", "server: nobody", "type: L40S, nodes: 1", "type: TPU, nodes: 1",
+		"class: premium", "class: gold").Replace(string(data))
 	if err := os.WriteFile(bad, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	_, stderr, status := execute(t, "simulate", "--scenario", bad)
-	for _, want := range []string{"duration: -1", `load[1].server: "nobody"`, `server "chat-bulk" has none`, `faults[0].type: "TPU"`} {
+	for _, want := range []string{"duration: -1", `load[1].server: "nobody"`, `server "chat-bulk" has none`, `faults[0].type: "TPU"`, `class "gold" of server "chat-premium" does not exist`} {
 		if status != exitBadInput || !strings.Contains(stderr, want) {
 			t.Errorf("status %d, %q does not say %q", status, stderr, want)
 		}

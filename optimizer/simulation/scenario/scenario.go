@@ -226,10 +226,13 @@ func (s *Scenario) names() []error {
 		if !loaded[e.Name] {
 			fault("load: server %q has none", e.Name)
 		}
-		if i := slices.IndexFunc(s.System.ServiceClasses.Spec, func(c v1alpha1.ServiceClassEntry) bool { return c.Name == e.Class }); i >= 0 {
-			if t := s.target(e.Name); t == nil || t.TTFT <= 0 || t.ITL <= 0 {
-				fault("system: class %q needs targets for TTFT and ITL of model %q", e.Class, e.Model)
-			}
+		if !slices.ContainsFunc(s.System.ServiceClasses.Spec, func(c v1alpha1.ServiceClassEntry) bool { return c.Name == e.Class }) {
+			fault("system: class %q of server %q does not exist", e.Class, e.Name)
+		} else if t := s.target(e.Name); t == nil || t.TTFT <= 0 || t.ITL <= 0 {
+			fault("system: class %q needs targets for TTFT and ITL of model %q", e.Class, e.Model)
+		}
+		if len(s.Accelerators(e.Name)) == 0 {
+			fault("truths: there is none of model %q of server %q", e.Model, e.Name)
 		}
 	}
 	for i, f := range s.Faults {
