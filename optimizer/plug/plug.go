@@ -3,8 +3,10 @@
 package plug
 
 import (
+	encoding "encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -36,16 +38,38 @@ func Of[T any, O Option](name string, defaults func() O, build func(O) (T, error
 		var none T
 		o := defaults()
 		if len(raw) > 0 {
-			strict, err := json.UnmarshalStrict(raw, &o)
-			if err := errors.Join(append(strict, err)...); err != nil {
+			unknown, err := json.UnmarshalStrict(raw, &o)
+			if err == nil {
+				err = o.Validate()
+			}
+			if err := errors.Join(append(unknown, InWords(err))...); err != nil {
 				return none, fmt.Errorf("options of %q: %w", name, err)
 			}
-		}
-		if err := o.Validate(); err != nil {
+		} else if err := o.Validate(); err != nil {
 			return none, fmt.Errorf("options of %q: %w", name, err)
 		}
 		return build(o)
 	}}
+}
+
+// InWords says of an error of decoding JSON what stands where something else is expected; other errors stay as they are.
+func InWords(err error) error {
+	var wrong *encoding.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	expected := "a number"
+	switch wrong.Type.Kind() {
+	case reflect.String:
+		expected = "a string"
+	case reflect.Bool:
+		expected = "true or false"
+	case reflect.Struct, reflect.Map:
+		expected = "an object"
+	case reflect.Slice:
+		expected = "a list"
+	}
+	return fmt.Errorf("%s: %s stands where %s is expected", wrong.Field, wrong.Value, expected)
 }
 
 // Registry holds the implementations of one stage. It does not change after it was made.

@@ -40,7 +40,8 @@ func TestNew(t *testing.T) {
 		{"unknown name lists the known ones", "submarine", "", 0, []string{"ship", `"submarine"`, "sail, wreck"}},
 		{"unknown option", "sail", `{"knotz": 7}`, 0, []string{"sail", "knotz"}},
 		{"duplicate option", "sail", `{"knots": 7, "knots": 8}`, 0, []string{"duplicate", "knots"}},
-		{"wrong type", "sail", `{"knots": "fast"}`, 0, []string{"knots"}},
+		{"wrong type", "sail", `{"knots": "fast"}`, 0, []string{"knots: string stands where a number is expected"}},
+		{"an unknown one and one out of range", "sail", `{"knotz": 7, "knots": -1}`, 0, []string{`"knotz"`, "knots: -1 is not above 0"}},
 		{"out of range", "sail", `{"knots": -1}`, 0, []string{"knots: -1 is not above 0"}},
 		{"constructor fails", "wreck", "", 0, []string{"ship", "does not float"}},
 	} {

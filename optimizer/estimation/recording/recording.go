@@ -13,13 +13,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"reflect"
 	"regexp"
 	"time"
 
 	strict "sigs.k8s.io/json"
 
 	"github.com/llm-inferno/inferno/optimizer/estimation"
+	"github.com/llm-inferno/inferno/optimizer/plug"
 )
 
 // Record is one observation of one pair.
@@ -139,24 +139,6 @@ func finite(text []byte) []byte {
 	})
 }
 
-// plain says in words what stands where something else is expected.
-func plain(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if !errors.As(err, &wrong) {
-		return err
-	}
-	expected := "a number"
-	switch wrong.Type.Kind() {
-	case reflect.String:
-		expected = "a string"
-	case reflect.Struct, reflect.Map:
-		expected = "an object"
-	case reflect.Slice:
-		expected = "a list"
-	}
-	return fmt.Errorf("%s: %s stands where %s is expected", wrong.Field, wrong.Value, expected)
-}
-
 func readLine(text []byte, log *decisionLog) ([]Record, error) {
 	text = finite(text)
 	var probe map[string]json.RawMessage
@@ -168,7 +150,7 @@ func readLine(text []byte, log *decisionLog) ([]Record, error) {
 	}
 	var l Line
 	all, err := strict.UnmarshalStrict(text, &l)
-	if err := errors.Join(append(all, plain(err))...); err != nil {
+	if err := errors.Join(append(all, plug.InWords(err))...); err != nil {
 		return nil, err
 	}
 	return l.record()
