@@ -34,11 +34,19 @@ func (a *Auto) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 		}
 	}
 	s, err := a.exact.Solve(ctx, p)
-	size := fmt.Sprintf("capacity binds; %d servers: the optimum is proven", len(p.Servers))
-	if n := len(p.Servers); n > a.exact.o.ExactServers {
-		size = fmt.Sprintf("capacity binds; %d servers, above %d: solved to a gap of %g", n, a.exact.o.ExactServers, a.exact.o.Gap)
+	why := fmt.Sprintf("capacity binds; %d servers", len(p.Servers))
+	switch {
+	case s == nil:
+	case ctx.Err() != nil:
+		why += ": the best plan at the deadline"
+	case s.Gap == 0:
+		why += ": it is proven that no plan that serves as many costs less"
+	case len(p.Servers) > a.exact.o.ExactServers:
+		why += fmt.Sprintf(", above %d: solved to a gap of %g, or as far as its work allows", a.exact.o.ExactServers, a.exact.o.Gap)
+	default:
+		why += ": searched as far as its work allows"
 	}
-	return because(s, size), err
+	return because(s, why), err
 }
 
 func because(s *Solution, why string) *Solution {

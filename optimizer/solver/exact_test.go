@@ -2,6 +2,7 @@ package solver_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/llm-inferno/inferno/optimizer/solver"
@@ -103,5 +104,39 @@ func TestExactAgainstKnownOptima(t *testing.T) {
 		if got := conformance.Of(p, s); got.Compare(want) != 0 || s.Gap > 1e-4 {
 			t.Errorf("seed %d, %d servers, %g: got %+v with gap %v, want %+v", c.seed, c.servers, c.share, got, s.Gap, want)
 		}
+	}
+}
+
+// What auto says of its plan is what is proven of it.
+func TestAutoSaysWhy(t *testing.T) {
+	binding := instances.Fleet(1, 30, 8, .6)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for name, c := range map[string]struct {
+		ctx     context.Context
+		problem *solver.Problem
+		options string
+		want    string
+	}{
+		"unlimited":   {context.Background(), &solver.Problem{Unlimited: true}, ``, "capacity is not limited"},
+		"enough":      {context.Background(), instances.Fleet(1, 30, 8, 50), ``, "capacity suffices"},
+		"proven":      {context.Background(), binding, ``, "30 servers: it is proven that no plan"},
+		"little work": {context.Background(), instances.Fleet(1, 100, 12, .5), `{"work": 1}`, "100 servers: searched as far as its work allows"},
+		"large":       {context.Background(), instances.Fleet(1, 100, 12, .5), `{"exactServers": 10, "work": 100}`, "100 servers, above 10: solved to a gap of 0.0005"},
+		"deadline":    {ended, binding, ``, "30 servers: the best plan at the deadline"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			auto, err := solver.Solvers().New(solver.AutoName, []byte(c.options))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := auto.Solve(c.ctx, c.problem)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(s.Why, c.want) {
+				t.Errorf("%q does not say %q (gap %v)", s.Why, c.want, s.Gap)
+			}
+		})
 	}
 }
