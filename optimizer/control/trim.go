@@ -11,9 +11,12 @@ import (
 const (
 	// Bounds of a trim: the model is believed to that extent, whatever is measured.
 	leastTrim, mostTrim = -0.7, 0.15
-	// trimDown is by how much a trim falls in a cycle for each allowance of misses (1 − goal) that is missed beyond the goal, at most
-	// trimSteps of them; trimUp by how much it rises in a cycle without a miss. A cycle of misses takes a while to be forgotten.
+	// trimDown is by how much a trim falls in a cycle for each allowance of misses that is missed beyond the first, at most trimSteps of them;
+	// trimUp by how much it rises in a cycle without a miss. A cycle of misses takes a while to be forgotten.
 	trimDown, trimSteps, trimUp = 0.004, 10, 0.0004
+	// trimAllowance is the share of the misses that targets allow, 1 − goal, that are allowed while nothing changes: the others are for when
+	// something does, or a server that is just good enough at rest would miss its goal with every rise of its load.
+	trimAllowance = 0.5
 )
 
 // trim integrates measured attainment into the trims of a server, the logarithms of factors on the rate that its replicas are taken to sustain,
@@ -34,7 +37,7 @@ func trim(trims map[string]float64, w *work, steady bool) map[string]float64 {
 	if next == nil {
 		next = map[string]float64{}
 	}
-	missed := (1 - *o.Attainment) / (1 - goal) // in allowances
+	missed := (1 - *o.Attainment) / (trimAllowance * (1 - goal)) // in allowances
 	step := trimUp * (1 - missed)
 	if missed > 1 {
 		step = -trimDown * min(missed-1, trimSteps)

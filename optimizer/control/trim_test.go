@@ -38,6 +38,15 @@ func TestTrimFollowsMisses(t *testing.T) {
 	}
 }
 
+// At rest a server may miss half of what its targets allow: the other half is for what changes.
+func TestTrimKeepsHalfOfTheAllowance(t *testing.T) {
+	for attainment, down := range map[float64]bool{0.996: false, 0.994: true} {
+		if got := trim(nil, served(attainment, nil), true)["A"]; (got < 0) != down {
+			t.Errorf("with %v of the requests within targets for 99 %% the trim moves by %v", attainment, got)
+		}
+	}
+}
+
 func TestTrimIsBounded(t *testing.T) {
 	var low, high map[string]float64
 	for range 10000 {

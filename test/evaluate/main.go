@@ -53,14 +53,15 @@ func main() {
 	policies := flag.String("policies", "", "policies to play, separated by commas; all by default")
 	folder := flag.String("data", "test/data/scenarios", "folder of the scenarios")
 	memory := flag.String("memory", "", "file that remembers what the searches of earlier runs found of the alternatives and schedules; delete it when the simulator or they change")
+	tune := flag.Bool("tune", true, "search the settings of the alternatives")
 	flag.Parse()
-	if err := run(os.Stdout, *only, *policies, *document, *folder, *memory); err != nil {
+	if err := run(os.Stdout, *only, *policies, *document, *folder, *memory, *tune); err != nil {
 		fmt.Fprintln(os.Stderr, "evaluate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out io.Writer, only, policies, document, folder, remembered string) error {
+func run(out io.Writer, only, policies, document, folder, remembered string, tune bool) error {
 	pictures := strings.TrimSuffix(document, ".md")
 	file := filepath.Join(pictures, "results.json")
 	before, err := readResults(file)
@@ -82,7 +83,7 @@ func run(out io.Writer, only, policies, document, folder, remembered string) err
 			continue
 		}
 		began := time.Now()
-		c.options.Memory = memory
+		c.options.Memory, c.options.Tune = memory, c.options.Tune && tune
 		outcomes, err := hold(filepath.Join(folder, c.name+".yaml"), pictures, policies, c.options)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
