@@ -39,7 +39,7 @@ func manifestsAreAccepted(t *testing.T, s *system) {
 				if err := s.ensureNamespace(ctx, o.GetNamespace()); err != nil {
 					t.Fatal(err)
 				}
-				if err := s.Client.Patch(ctx, o.DeepCopy(), client.Apply, client.DryRunAll, client.ForceOwnership, client.FieldOwner("dry-run")); err != nil {
+				if err := s.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o.DeepCopy()), client.DryRunAll, client.ForceOwnership, client.FieldOwner("dry-run")); err != nil {
 					t.Errorf("%s %s: %v", gvk.Kind, o.GetName(), err)
 				}
 				if gvk.Kind != "Deployment" || o.GetNamespace() != "inferno-system" {
