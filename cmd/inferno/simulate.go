@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control/loop"
 	"github.com/llm-inferno/inferno/optimizer/simulation/contest"
 	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
@@ -126,6 +128,27 @@ func printOutcomes(out io.Writer, outcomes []*contest.Outcome) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\t%.1f\t%.1f\t%s\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\n", o.Policy, orDash(o.Settings), o.Requests, 100*o.Served, 100*o.TTFT,
 			100*o.ITL, 100*o.Windows, o.CostPerHour, oracle, o.Peak, o.Changes, o.Reversals, follow, o.Dropped, o.TimedOut, contest.Words(o.Classes, 100, "%.2f"), contest.Words(o.Hours, 1, "%.1f"))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return printLatencies(out, outcomes)
+}
+
+// printLatencies of every server under every policy, in ms.
+func printLatencies(out io.Writer, outcomes []*contest.Outcome) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\nPOLICY\tSETTINGS\tSERVER\tTTFT ms P50\tP90\tP99\tITL ms P50\tP90\tP99")
+	for _, o := range outcomes {
+		for _, server := range slices.Sorted(maps.Keys(o.Latencies)) {
+			fmt.Fprintf(w, "%s\t%s\t%s", o.Policy, orDash(o.Settings), server)
+			for _, q := range []contest.Quantiles{o.Latencies[server].TTFT, o.Latencies[server].ITL} {
+				for _, seconds := range []float64{q.P50, q.P90, q.P99} {
+					fmt.Fprintf(w, "\t%.1f", v1alpha1.Milliseconds(seconds))
+				}
+			}
+			fmt.Fprintln(w)
+		}
 	}
 	return w.Flush()
 }

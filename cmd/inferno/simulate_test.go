@@ -42,6 +42,12 @@ func TestSimulate(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
+	table, _, _ := execute(t, "simulate", "--scenario", scenarios+"short.yaml", "--policy", "inferno,hpa-concurrency")
+	for _, want := range []string{"WINDOWS %", "TTFT ms P50", "ITL ms P50", "chat-premium", "chat-bulk"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("the table lacks %q:\n%s", want, table)
+		}
+	}
 	again, _, _ := execute(t, args...)
 	if d := cmp.Diff(stdout, again); d != "" {
 		t.Errorf("a second run differs:\n%s", d)
