@@ -13,8 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/kustomize/api/krusty"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 // Groups of other projects, whose resources the API server of the tests does not have.
@@ -30,7 +28,7 @@ func manifestsAreAccepted(t *testing.T, s *system) {
 	} {
 		t.Run(dir, func(t *testing.T) {
 			tried, pods := 0, 0
-			for _, o := range kustomized(t, dir) {
+			for _, o := range kustomized(t, s, dir) {
 				gvk := o.GroupVersionKind()
 				if foreignGroups[gvk.Group] {
 					continue
@@ -61,13 +59,9 @@ func manifestsAreAccepted(t *testing.T, s *system) {
 }
 
 // kustomized are the objects of a kustomization, or of a component alone.
-func kustomized(t *testing.T, dir string) []*unstructured.Unstructured {
+func kustomized(t *testing.T, s *system, dir string) []*unstructured.Unstructured {
 	t.Helper()
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../../manifests/"+dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := built.AsYaml()
+	stream, err := s.Kustomize(t.Context(), "../../manifests/"+dir)
 	if err != nil {
 		t.Fatal(err)
 	}
