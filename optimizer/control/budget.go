@@ -61,7 +61,7 @@ func (b Budget) stands(now float64, d demand) bool {
 // the targets it is the engines' default.
 func chooseBudget(model queueing.Model, w *work, p *pair, last int) int {
 	l := limits(w.entry, p, w.demand, 0)
-	best, err := sizing.Choose(model, p.law, requests(w.demand), l, w.asked.targets, sizing.Free{Budget: true})
+	best, err := sizing.Choose(model, p.law, requests(w.demand, w.demand.replicas), l, w.asked.targets, sizing.Free{Budget: true})
 	if err != nil {
 		return queueing.DefaultMaxBatchedTokens
 	}
@@ -69,7 +69,7 @@ func chooseBudget(model queueing.Model, w *work, p *pair, last int) int {
 		kept := l
 		kept.MaxBatchedTokens = last
 		kept.MaxBatch = min(kept.MaxBatch, last)
-		if rate, _, err := sizing.RatePerReplica(model, p.law, requests(w.demand), kept, w.asked.targets); err == nil && best.Rate <= rate*(1+budgetGain) {
+		if rate, _, err := sizing.RatePerReplica(model, p.law, requests(w.demand, w.demand.replicas), kept, w.asked.targets); err == nil && best.Rate <= rate*(1+budgetGain) {
 			return last
 		}
 	}

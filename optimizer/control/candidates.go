@@ -2,8 +2,10 @@ package control
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
+	"sort"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
@@ -29,6 +31,8 @@ type candidate struct {
 	parts []*candidate
 	// trim is the logarithm of a factor on the rate, from measured attainment.
 	trim float64
+	// drain is the least number of replicas that serve in time what waits.
+	drain int
 	// late are the replicas among them that should have been ready and are not: they are not counted on.
 	late int
 	// fault says why the candidate does not meet the targets; nil where it does.
@@ -63,10 +67,18 @@ func (c *candidate) at(rate float64) (ttft, itl float64) {
 type demand struct {
 	// rate in requests per second to size for.
 	rate float64
+	// drain is the rate at which requests that wait are to be served beside it, in requests per second.
+	drain float64
 	// tokens per request.
 	in, out float64
 	// inSD and outSD are their standard deviations, NaN where they were not measured.
 	inSD, outSD float64
+	// bursts is the square of the CV of the times between arrivals at the server; 0 where that is not known.
+	bursts float64
+	// turns says that the server's replicas take turns, or better.
+	turns bool
+	// replicas that the plan in force has.
+	replicas int
 	// unknown marks a server whose load nobody knows: it starts small.
 	unknown bool
 }
@@ -82,7 +94,7 @@ func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present
 		c := newCandidate(p, limits(s, p, d, m.Budgets[p.perf.Acc].Tokens))
 		c.demand, c.late, c.trim = a.targets.Demand(d.rate, d.out), late[c.Accelerator], m.Trims[c.Accelerator]
 		if c.fault = allowed(s, p, present); c.fault == nil {
-			c.fault = st.size(c, s, a.targets, requests(d))
+			c.fault = st.size(c, s, a.targets, d)
 			st.keepRunning(c, s, a, d, change)
 		}
 		list = append(list, c)
@@ -112,6 +124,11 @@ func allowed(s *v1alpha1.ServerEntry, p *pair, present map[string]int) error {
 // batchTolerance is how far the max batch size in force may be from the one that memory holds before it changes: lengths of requests are
 // estimates, and running pods keep what they were started with.
 const batchTolerance = 0.25
+
+// overcommit is by how much the batch may exceed what the cache holds of requests of their mean length. An engine admits what fits, and what is
+// preempted now and then is computed again in a part of a second; but lengths are estimates, replicas keep the batch they were started with, and
+// one that is too small leaves the cache empty while requests wait.
+const overcommit = 2
 
 // lastBatch is the max batch size that the plan in force gives on an accelerator, 0 where it gives none.
 func lastBatch(s *v1alpha1.ServerEntry, accelerator string) int {
@@ -147,8 +164,7 @@ func limits(s *v1alpha1.ServerEntry, p *pair, d demand, budget int) queueing.Lim
 	default:
 		l.MaxBatch = defaultMaxBatch
 	}
-	// Beyond what the cache holds of whole requests, some are preempted and computed again.
-	if room := float64(l.KVTokens) / (d.in + d.out); s.MaxBatchSize == 0 && l.KVTokens > 0 && d.out > 0 {
+	if room := overcommit * float64(l.KVTokens) / (d.in + d.out); s.MaxBatchSize == 0 && l.KVTokens > 0 && d.out > 0 {
 		l.MaxBatch = min(l.MaxBatch, max(int(room), 1))
 	}
 	if last := lastBatch(s, p.perf.Acc); s.MaxBatchSize == 0 && math.Abs(float64(last-l.MaxBatch)) <= batchTolerance*float64(l.MaxBatch) {
@@ -159,26 +175,63 @@ func limits(s *v1alpha1.ServerEntry, p *pair, d demand, budget int) queueing.Lim
 	return l
 }
 
+// rate finds what a replica sustains. How irregular its arrivals are depends on how many replicas share them, and that on what a replica sustains:
+// it is the least number of replicas that suffices with its share of what is irregular. Bursts that no replica stands however many there are are
+// not sized for, and left out of the demand.
+func (st *Stages) rate(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, d *demand) (law queueing.Law, err error) {
+	suffices := func(replicas int) bool {
+		var rate float64
+		if rate, law, err = st.sustained(c, t, requests(*d, replicas)); err == nil && !(rate > 0) {
+			err = errNoLoad
+		}
+		if err != nil {
+			return false
+		}
+		c.rate = c.trimmed(rate)
+		return sizing.Replicas(c.demand, c.rate, 0) <= replicas
+	}
+	if !d.bursty() && !d.turns {
+		suffices(1)
+		return law, err
+	}
+	const many = 64 // replicas that share a burst
+	enough := 1
+	for !suffices(enough) && (err == nil && enough < most || err != nil && enough < many) {
+		enough *= 2
+	}
+	if infeasible := new(sizing.Infeasible); d.bursty() && (errors.As(err, &infeasible) || errors.Is(err, errNoLoad)) {
+		d.bursts = 0
+		return st.rate(c, s, t, d)
+	}
+	if err != nil || enough == 1 {
+		return law, err
+	}
+	suffices(enough/2 + 1 + sort.Search(enough/2-1, func(i int) bool { return suffices(enough/2 + 1 + i) }))
+	return law, err
+}
+
+// most replicas of a server.
+const most = 1 << 20
+
+// errNoLoad says that targets are met without load only.
+var errNoLoad = errors.New("a replica sustains no load")
+
 // size fills in replicas and cost of a candidate under load.
-func (st *Stages) size(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, r queueing.Requests) error {
-	rate, law, err := st.sustained(c, t, r)
+func (st *Stages) size(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, d demand) error {
+	law, err := st.rate(c, s, t, &d)
 	if err != nil {
 		return err
 	}
-	if !(rate > 0) {
-		return fmt.Errorf("a replica sustains no load")
+	if c.replica, err = st.Model.Replica(law, requests(d, c.needed(1, 0)), c.limits); err != nil {
+		return err
 	}
-	rate = c.trimmed(rate)
-	c.rate = rate
-	need := sizing.Replicas(c.demand, rate, s.MinNumReplicas)
-	c.late = min(c.late, need)
-	need += c.late
-	const most = 1 << 20
+	// Requests that wait have missed their targets already: they are served as fast as can be, beside those that arrive.
+	if d.drain > 0 {
+		c.drain = sizing.Replicas(d.rate+d.drain, c.trimmed(c.replica.MaxRate()), 0)
+	}
+	need := c.needed(1, s.MinNumReplicas)
 	if need > most || need < 0 {
 		return fmt.Errorf("needs more than %d replicas", most)
-	}
-	if c.replica, err = st.Model.Replica(law, r, c.limits); err != nil {
-		return err
 	}
 	if least := saturationFloor(s, c.Accelerator); c.pair.unreliable && least > need {
 		c.guarded, need = least, least
@@ -236,59 +289,4 @@ func (c *candidate) report(server string, priority int) v1alpha1.Candidate {
 		r.Reason = c.fault.Error()
 	}
 	return r
-}
-
-// requests of the demand. How bursty arrivals are is not known.
-func requests(d demand) queueing.Requests {
-	return queueing.Requests{InputTokens: d.in, OutputTokens: d.out, InputTokensSD: d.inSD, OutputTokensSD: d.outSD, ArrivalCV: math.NaN()}
-}
-
-const (
-	// promptChance is by how many standard errors, and promptChange by what share, the prompts of the last window must differ from those of the
-	// last few to be taken for others: less is chance, or not worth another plan.
-	promptChance, promptChange = 4, 0.25
-)
-
-// prompt is the mean length of the prompts that arrive: that of the last few windows, or, where those that were admitted in the last one differ
-// from it by much and by more than chance, theirs. So what is noise is averaged out, and requests of another kind are sized for at once: while
-// they are told from the others only bit by bit, a queue grows that takes longer still to serve.
-func prompt(mean float64, o *v1alpha1.Observation) float64 {
-	if o == nil {
-		return mean
-	}
-	tokens, n := 0.0, 0.0
-	for _, g := range o.Groups {
-		if g.AdmittedTokens != nil && g.Requests != nil && *g.AdmittedTokens > 0 && *g.Requests > 0 {
-			tokens, n = tokens+*g.Requests**g.AdmittedTokens, n+*g.Requests
-		}
-	}
-	if n == 0 {
-		return mean
-	}
-	sd, _ := deviations(o)
-	if math.IsNaN(sd) {
-		sd = mean // as if they were distributed exponentially
-	}
-	last := tokens / n
-	if math.Abs(last-mean) > max(promptChance*sd/math.Sqrt(n), promptChange*mean) {
-		return last
-	}
-	return mean
-}
-
-// deviations of the lengths of a server's requests: means over its measured replicas, NaN where none measured any.
-func deviations(o *v1alpha1.Observation) (in, out float64) {
-	var inSum, outSum, inCount, outCount float64
-	if o != nil {
-		for _, g := range o.Groups {
-			n := float64(g.Replicas)
-			if g.InputTokensSD != nil {
-				inSum, inCount = inSum+n**g.InputTokensSD, inCount+n
-			}
-			if g.OutputTokensSD != nil {
-				outSum, outCount = outSum+n**g.OutputTokensSD, outCount+n
-			}
-		}
-	}
-	return inSum / inCount, outSum / outCount
 }

@@ -137,35 +137,55 @@ func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, no
 		return w
 	}
 	if fault := loadFault(s); fault != nil {
-		if s.DesiredAlloc != nil {
-			w.hold(*fault)
-		} else {
+		switch d := s.DesiredAlloc; {
+		case d == nil:
 			w.demand.unknown = true
+		case fault.Reason != v1alpha1.ReasonNoMetrics || d.NumReplicas > 0 || !w.memory.Waits || !w.recall():
+			w.hold(*fault)
 		}
 		return w
 	}
 	load := s.CurrentAlloc.Load
-	w.demand = demand{in: prompt(load.AvgInTokens, s.Observation), out: load.AvgOutTokens}
+	w.memory.Lengths = lengths(w.memory.Lengths, Lengths{now, load.AvgInTokens, load.AvgOutTokens}, v1alpha1.PerSecond(load.Throughput), st.window(), s.Observation)
+	w.demand = demand{in: prompt(w.memory.Lengths.InputTokens, s.Observation), out: w.memory.Lengths.OutputTokens}
 	w.demand.inSD, w.demand.outSD = deviations(s.Observation)
+	w.memory.Bursts = bursts(w.memory.Bursts, s.Observation)
+	w.demand.bursts, w.demand.replicas, w.demand.turns = w.memory.Bursts, w.current.Replicas, v1alpha1.InTurns(s.Routing)
 	rate := v1alpha1.PerSecond(load.ArrivalRate)
 	w.memory.Recent = forecast.Recent(w.memory.Recent, forecast.Sample{Time: now, Rate: rate})
 	if now > 0 {
-		rate = forecast.Level(w.memory.Recent, st.window())
+		rate = forecast.Level(w.memory.Recent, st.window(), w.memory.Bursts)
 	}
 	forecaster := st.forecaster(w)
 	w.memory.History = forecaster.Remember(w.memory.History, forecast.Sample{Time: now, Rate: rate})
 	if rate > 0 || len(w.memory.History) > 1 {
 		w.demand.rate = forecaster.Forecast(w.memory.History, st.Horizon).Upper
 	}
-	rise := forecast.Rise(w.memory.Recent, st.window(), st.Horizon)
+	rise := forecast.Rise(w.memory.Recent, st.window(), st.Horizon, w.memory.Bursts)
 	if rise > rate {
 		w.demand.rate = max(w.demand.rate, rise)
 	}
 	w.memory.Trims = trim(w.memory.Trims, w, !(rise > rate))
-	if w.demand.rate > 0 {
-		w.demand.rate += backlog(s.Observation) / max(st.Horizon, minBacklogTime)
-	}
+	w.demand.drain = backlog(s.Observation) / max(st.Horizon, minBacklogTime)
 	return w
+}
+
+// recall takes the load that a server had when it was last measured, and tells whether it had any: there was no capacity for it, and who runs
+// nothing is not measured, so that it would wait for ever.
+func (w *work) recall() bool {
+	m := &w.memory
+	if m.Lengths == nil || len(m.Recent) == 0 {
+		return false
+	}
+	w.demand = demand{in: m.Lengths.InputTokens, out: m.Lengths.OutputTokens, inSD: math.NaN(), outSD: math.NaN(), bursts: m.Bursts, turns: v1alpha1.InTurns(w.entry.Routing)}
+	// Some were taken while its replicas went, others when they came back to all that had waited.
+	rates := make([]float64, len(m.Recent))
+	for i := range m.Recent {
+		rates[i] = m.Recent[i].Rate
+	}
+	slices.Sort(rates)
+	w.demand.rate = rates[len(rates)/2]
+	return w.demand.rate > 0
 }
 
 // minBacklogTime is the least time in which requests that wait are to be served, in seconds.
@@ -325,6 +345,7 @@ func assemble(list []*work, p *solver.Problem, sol *solver.Solution, solved []*w
 	}
 	for _, w := range list {
 		name := w.entry.Name
+		w.memory.Waits = w.verdict.Reason == v1alpha1.ReasonNoCapacity || w.memory.Waits && w.held != nil && w.held.NumReplicas == 0
 		d.State.Servers[name] = w.memory
 		d.Verdicts[name] = *w.verdict
 		if w.held != nil {
@@ -398,7 +419,7 @@ func (w *work) settle(choice solver.Choice, unlimited bool) Verdict {
 	ttft, itl := c.predict(n)
 	a := &v1alpha1.Allocation{
 		Accelerator: c.Accelerator, NumReplicas: n, MaxBatch: c.limits.MaxBatch, MaxBatchedTokens: c.limits.MaxBatchedTokens,
-		ITLAverage: v1alpha1.Milliseconds(itl), TTFTAverage: v1alpha1.Milliseconds(ttft), BestEffort: choice.BestEffort || c.capped,
+		ITLAverage: v1alpha1.Milliseconds(itl), TTFTAverage: v1alpha1.Milliseconds(ttft), BestEffort: choice.BestEffort || c.capped || option.Replicas < c.Replicas && w.current.Replicas == option.Replicas,
 	}
 	if c.pair != nil {
 		a.Cost = float64(n) * c.pair.costPerReplica()

@@ -139,7 +139,7 @@ func TestProbing(t *testing.T) {
 	}
 }
 
-// The batch is what the KV cache holds of whole requests, as seen of the engines where the performance data do not say, and as long as nobody
+// The batch is twice what the KV cache holds of whole requests, as seen of the engines where the performance data do not say, and as long as nobody
 // sees another.
 func TestObservedCacheBoundsTheBatch(t *testing.T) {
 	batch := func(given int, seen ...float64) int {
@@ -155,7 +155,7 @@ func TestObservedCacheBoundsTheBatch(t *testing.T) {
 	}
 	free := batch(0, 0)
 	for _, c := range []struct{ got, want int }{
-		{batch(0, 24000), 20}, {batch(0, 24000, 0), 20}, {batch(0, 24000, 12000), 10}, {batch(36000, 24000), 30}, {batch(0, 1e7), free}, {batch(0, 10), 1},
+		{batch(0, 24000), 40}, {batch(0, 24000, 0), 40}, {batch(0, 24000, 12000), 20}, {batch(36000, 24000), 60}, {batch(0, 1e7), free}, {batch(0, 10), 1},
 	} {
 		if c.got != c.want {
 			t.Errorf("max batch %d, want %d of requests of 1,200 tokens", c.got, c.want)

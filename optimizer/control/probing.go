@@ -185,7 +185,7 @@ func (st *Stages) safe(w *work, c *candidate, rate float64) bool {
 	if err != nil {
 		return false
 	}
-	sustained, _, err := sizing.RatePerReplica(st.Model, law, requests(w.demand), c.limits, w.asked.targets)
+	sustained, _, err := sizing.RatePerReplica(st.Model, law, requests(w.demand, w.demand.replicas), c.limits, w.asked.targets)
 	return err == nil && c.trimmed(sustained) >= rate
 }
 

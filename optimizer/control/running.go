@@ -73,7 +73,7 @@ func (st *Stages) keepRunning(c *candidate, s *v1alpha1.ServerEntry, a asked, d 
 	kept := newCandidate(c.pair, limits)
 	kept.demand, kept.late, kept.trim = c.demand, c.late, c.trim
 	kept.limits.MaxBatch = min(limits.MaxBatch, c.limits.MaxBatch)
-	if kept.fault = st.size(kept, s, a.targets, requests(d)); kept.fault != nil && (c.fault == nil || !kept.capped) {
+	if kept.fault = st.size(kept, s, a.targets, d); kept.fault != nil && (c.fault == nil || !kept.capped) {
 		return
 	}
 	kept.limits = limits

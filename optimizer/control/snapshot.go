@@ -44,6 +44,12 @@ type ServerState struct {
 	History []forecast.Sample `json:"history,omitempty"`
 	// Recent arrival rates as they were measured, oldest first: what a rise is seen in.
 	Recent []forecast.Sample `json:"recent,omitempty"`
+	// Lengths of requests, averaged over many.
+	Lengths *Lengths `json:"lengths,omitempty"`
+	// Bursts is the running median of the square of the CV of the times between arrivals; 0 where it was never observed.
+	Bursts float64 `json:"bursts,omitempty"`
+	// Waits says that the last plan had no capacity for it.
+	Waits bool `json:"waits,omitempty"`
 	// Stability is the stabiliser's memory.
 	Stability stability.Memory `json:"stability,omitempty"`
 	// Trims by accelerator, logarithms of factors on the rate that a replica is taken to sustain.

@@ -58,11 +58,13 @@ func (w *work) splitsOf(list []*candidate, points int) ([]*candidate, error) {
 	}
 	rated := make([]solver.Rated, len(list))
 	by := map[string]*candidate{}
+	load := list[0].demand
 	for i, c := range list {
 		rated[i] = solver.Rated{Candidate: c.Candidate, Rate: c.rate}
 		by[c.Accelerator] = c
+		load = max(load, float64(c.drain)*c.rate)
 	}
-	made, err := solver.Splits(rated, list[0].demand, w.entry.Routing, points)
+	made, err := solver.Splits(rated, load, w.entry.Routing, points)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,8 @@ func settledOn(o *v1alpha1.Observation, plan *v1alpha1.Allocation) (string, bool
 // trimmed is a rate with the trim of its accelerator.
 func (c *candidate) trimmed(rate float64) float64 { return rate * math.Exp(c.trim) }
 
-// needed replicas of a candidate for so many times the load.
+// needed replicas of a candidate for so many times the load: those that did not come are not counted on.
 func (c *candidate) needed(factor float64, least int) int {
-	return sizing.Replicas(factor*c.demand, c.rate, least) + c.late
+	n := max(sizing.Replicas(factor*c.demand, c.rate, least), c.drain)
+	return n + min(c.late, n)
 }

@@ -3,10 +3,15 @@ package observe
 import (
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
-// query is PromQL that yields a number for every pod, for those versions of an engine that have its metrics. $window and $long stand for the
-// window of the measurement and the longer one of the lengths of requests.
+// query is PromQL that yields a number for every pod, for those versions of an engine that have its metrics. $window, $half and $long stand for
+// the window of the measurement, half of it, and the longer one of the lengths of requests.
 type query struct {
 	promql string
 	// versions of the engine, empty for all.
@@ -69,8 +74,9 @@ type engine struct {
 	distributions map[distribution][]query
 }
 
-// queue adds what follows from the gauges of running and waiting requests.
-func (e engine) queue(runningGauge, waitingGauge string) engine {
+// queue adds what follows from the gauges of running and waiting requests, and the counter of those that left.
+func (e engine) queue(runningGauge, waitingGauge, left string) engine {
+	e.values[dispersion] = []query{dispersed(runningGauge, waitingGauge, left)}
 	e.values[running] = []query{level(runningGauge, "")}
 	e.values[runningVariance] = []query{plain(fmt.Sprintf("sum $by (%s)", each("stdvar_over_time("+runningGauge+"[$window])")), "")}
 	e.values[engineCount] = []query{plain(fmt.Sprintf("count $by (%s)", each(runningGauge)), "")}
@@ -85,6 +91,18 @@ func (e engine) queue(runningGauge, waitingGauge string) engine {
 	}
 	e.values[sampleAge] = []query{plain(fmt.Sprintf("time() - max $by (timestamp(%s))", runningGauge), "")}
 	return e
+}
+
+// dispersed is the variance of the numbers of arrivals over their mean. What has arrived is what left, runs and waits. The variance is half
+// of the mean square of the difference between the arrivals of two steps in a row, so that load that rises or falls adds little. It is asked for
+// only of pods whose scrapes fall into steps evenly: of others one step would have more scrapes than the next.
+func dispersed(runningGauge, waitingGauge, left string) query {
+	arrived := func(offset string) string {
+		return fmt.Sprintf("(sum $by (%s%s) + sum $by (%s) + sum $by (%s))", left, offset, each(runningGauge+offset), each(waitingGauge+offset))
+	}
+	now, then, before := arrived(""), arrived(" offset $half"), arrived(" offset $window")
+	return plain(fmt.Sprintf("avg_over_time(((%[1]s - 2 * %[2]s + %[3]s) ^ 2)[$long:$half]) / (2 * avg_over_time((%[1]s - %[2]s)[$long:$half])) "+
+		"and on (namespace, pod) min $by (count_over_time(%[4]s[$window])) %% 2 == 0", now, then, before, runningGauge), "")
 }
 
 // latency adds the sums, counts and buckets of a histogram of seconds.
@@ -115,7 +133,7 @@ func empty(name, source string) engine {
 
 func vllm() engine {
 	e := empty("vLLM", "vllm/v1/metrics/loggers.py, vllm/engine/metrics.py (V0) of github.com/vllm-project/vllm")
-	e = e.queue("vllm:num_requests_running", "vllm:num_requests_waiting")
+	e = e.queue("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:request_success_total")
 	e = e.latency(ttftSum, ttftCount, ttftDistribution, "vllm:time_to_first_token_seconds", "")
 	e = e.latency(itlSum, itlCount, itlDistribution, "vllm:inter_token_latency_seconds", "from 0.10.2")
 	e = e.latency(itlSum, itlCount, itlDistribution, "vllm:time_per_output_token_seconds", "to 0.12")
@@ -140,7 +158,7 @@ func vllm() engine {
 func sglang() engine {
 	e := empty("SGLang", "python/sglang/srt/observability/metrics_collector.py, before srt/metrics/collector.py, of github.com/sgl-project/sglang")
 	// Where requests have priorities each has series of its own, and that without one is their sum.
-	e = e.queue(`sglang:num_running_reqs{priority=""}`, `sglang:num_queue_reqs{priority=""}`)
+	e = e.queue(`sglang:num_running_reqs{priority=""}`, `sglang:num_queue_reqs{priority=""}`, "sglang:e2e_request_latency_seconds_count")
 	e = e.latency(ttftSum, ttftCount, ttftDistribution, "sglang:time_to_first_token_seconds", "")
 	e = e.latency(itlSum, itlCount, itlDistribution, "sglang:inter_token_latency_seconds", "from 0.4.7")
 	e = e.latency(itlSum, itlCount, itlDistribution, "sglang:time_per_output_token_seconds", "to 0.4.6")
@@ -163,7 +181,7 @@ func sglang() engine {
 
 func tgi() engine {
 	e := empty("TGI", "router and docs/source/reference/metrics.md of github.com/huggingface/text-generation-inference")
-	e = e.queue("tgi_batch_current_size", "tgi_queue_size")
+	e = e.queue("tgi_batch_current_size", "tgi_queue_size", "tgi_request_success")
 	// The mean over the tokens of each request. There is no first token in its metrics, so that TTFT is not measured.
 	e = e.latency(itlSum, itlCount, itlDistribution, "tgi_request_mean_time_per_token_duration", "")
 	e = e.lengths(promptTokens, promptRequests, promptDistribution, "tgi_request_input_length", "")
@@ -175,7 +193,7 @@ func tgi() engine {
 func tensorRT() engine {
 	e := empty("TensorRT-LLM", "tensorrt_llm/metrics/collector.py of github.com/NVIDIA/TensorRT-LLM (trtllm-serve, /prometheus/metrics)")
 	// What runs and waits is shown since pull request 12545 of March 2026. Before, there are latencies alone, without the prefix.
-	e = e.queue("trtllm_num_requests_running", "trtllm_num_requests_waiting")
+	e = e.queue("trtllm_num_requests_running", "trtllm_num_requests_waiting", "trtllm_request_success_total")
 	e = e.latency(ttftSum, ttftCount, ttftDistribution, "trtllm_time_to_first_token_seconds", "from 1.3")
 	e = e.latency(itlSum, itlCount, itlDistribution, "trtllm_time_per_output_token_seconds", "from 1.3")
 	e.values[completions] = []query{rate("trtllm_request_success_total", "from 1.3")}
@@ -192,7 +210,8 @@ func tensorRT() engine {
 
 func triton() engine {
 	e := empty("Triton with TensorRT-LLM", "docs/user_guide/metrics.md of github.com/triton-inference-server/server, README of its tensorrtllm_backend")
-	e = e.queue(`nv_trt_llm_request_metrics{request_type="scheduled"}`, `nv_trt_llm_request_metrics{request_type="waiting"}`)
+	e = e.queue(`nv_trt_llm_request_metrics{request_type="scheduled"}`, `nv_trt_llm_request_metrics{request_type="waiting"}`,
+		`nv_inference_request_success{model="tensorrt_llm"}`)
 	e = e.lengths(promptTokens, promptRequests, promptDistribution, "nv_llm_input_token_len", "from backend 0.16")
 	e = e.lengths(generationTokens, generationRequests, generationDistribution, "nv_llm_output_token_len", "from backend 0.16")
 	e.values[completions] = []query{rate(`nv_inference_request_success{model="tensorrt_llm"}`, "")}
@@ -211,10 +230,10 @@ func triton() engine {
 }
 
 // expressions are the queries of all engines joined, one for each quantity and distribution: Prometheus answers for each pod with the first
-// that it has series of. They are written for the given windows.
-func expressions(window, longWindow string) (values [quantities]string, histograms [distributions]string) {
+// that it has series of. They are written for the given window.
+func expressions(window time.Duration) (values [quantities]string, histograms [distributions]string) {
 	all := engines()
-	in := strings.NewReplacer("$window", window, "$long", longWindow)
+	in := strings.NewReplacer("$window", model.Duration(window).String(), "$half", model.Duration(window/2).String(), "$long", model.Duration(control.LengthWindows*window).String())
 	for q := range values {
 		var parts []string
 		for _, e := range all {

@@ -177,7 +177,7 @@ func (p *virtualPod) metrics(now, window float64) *PodMetrics {
 		}
 		return p.scraped[i:]
 	}
-	recent, long := in(window), in(lengthWindows*window)
+	recent, long := in(window), in(control.LengthWindows*window)
 	if len(recent) == 0 {
 		return nil
 	}

@@ -13,6 +13,8 @@ import (
 type load struct {
 	// arrivals and completions in requests per second, over all pods.
 	arrivals, completions float64
+	// arrivalCV is the coefficient of variation of the times between arrivals, not below that of Poisson.
+	arrivalCV float64
 	// tokens per request.
 	in, out float64
 	// means in seconds.
@@ -24,7 +26,7 @@ type load struct {
 // nothingMeasured is the load of a server without a pod.
 func nothingMeasured() load {
 	nan := math.NaN()
-	return load{in: nan, out: nan, ttft: nan, itl: nan, running: nan, waiting: nan, kvUsage: nan}
+	return load{arrivalCV: nan, in: nan, out: nan, ttft: nan, itl: nan, running: nan, waiting: nan, kvUsage: nan}
 }
 
 // fault says why the load of a server is not known.
@@ -46,7 +48,7 @@ type readPod struct {
 // rate of completions plus the growth of what runs and waits. That holds under overload too, when completions alone say what capacity is; and
 // when a pod dies and a gateway sends what it had in hand to others: those leave one batch and enter another, where counting first tokens would
 // count them twice.
-func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Duration) (load, *fault) {
+func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Duration, routing string) (load, *fault) {
 	var fresh []*PodMetrics
 	stale, missing := 0, 0
 	for _, p := range pods {
@@ -87,9 +89,30 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of requests yet", len(fresh))}
 	}
 	unseen := float64(len(fresh)+stale+missing) / float64(len(fresh))
+	l.arrivalCV = arrivalCV(fresh, unseen, v1alpha1.InTurns(routing))
 	l.arrivals = max(l.arrivals, 0) * unseen
 	l.completions = known(l.completions) * unseen
 	return l, nil
+}
+
+// arrivalCV is the coefficient of variation of the times between the arrivals at a server, not below that of Poisson. Those of each of k pods that
+// take turns are dispersed by CV²/k, so that the pods' add up to CV²; those of pods that get them by chance by 1 + (CV² − 1)/k, so that what they
+// have beyond 1 adds up to CV² − 1.
+func arrivalCV(pods []*PodMetrics, unseen float64, turns bool) float64 {
+	sum, n := 0.0, 0.0
+	for _, p := range pods {
+		if v := p.value(dispersion); v >= 0 {
+			sum, n = sum+v, n+1
+		}
+	}
+	if n == 0 {
+		return math.NaN()
+	}
+	square := 1 + (sum-n)*unseen
+	if turns {
+		square = sum * unseen
+	}
+	return math.Sqrt(max(square, 1))
 }
 
 // total over the pods that measured the quantity; NaN where none did.

@@ -22,13 +22,14 @@ type Measurements struct {
 	KVUsage, KVTokens                                                  float64
 	SampleAge                                                          float64 // s
 	InputTokensSD, OutputTokensSD                                      float64 // over the lengths' window
+	Dispersion                                                         float64 // of the numbers of arrivals, likewise
 }
 
 func (m *Measurements) metrics() *PodMetrics {
 	p := newPodMetrics()
 	for q, v := range map[quantity]float64{
 		completions: m.Completions, admissions: m.TTFTCount, prefillTokens: m.AdmittedTokens,
-		running: m.Running, runningVariance: m.RunningVariance, runningNow: m.RunningNow, runningThen: m.RunningThen,
+		dispersion: m.Dispersion, running: m.Running, runningVariance: m.RunningVariance, runningNow: m.RunningNow, runningThen: m.RunningThen,
 		waiting: m.Waiting, waitingNow: m.WaitingNow, waitingThen: m.WaitingThen,
 		promptTokens: m.PromptTokens, promptRequests: m.PromptRequests, generationTokens: m.GenerationTokens, generationRequests: m.GenerationRequests,
 		ttftSum: m.TTFTSum, ttftCount: m.TTFTCount, itlSum: m.ITLSum, itlCount: m.ITLCount, kvUsage: m.KVUsage, kvTokens: m.KVTokens, sampleAge: m.SampleAge,
@@ -74,7 +75,7 @@ func (s *Simulated) Fill(e *v1alpha1.ServerEntry) {
 	for i, m := range s.Departed {
 		departed[i] = m.metrics()
 	}
-	l, missing := measure(ready, departed, s.Window, s.StaleAfter)
+	l, missing := measure(ready, departed, s.Window, s.StaleAfter, e.Routing)
 	if missing != nil {
 		e.Observation.Fault, e.Observation.Detail = missing.reason, missing.detail
 		e.CurrentAlloc = specification.Current(&st)
@@ -90,6 +91,7 @@ func (s *Simulated) Fill(e *v1alpha1.ServerEntry) {
 		st.Measured = &v1alpha1.Latencies{TTFT: v1alpha1.Milliseconds(known(l.ttft)), ITL: v1alpha1.Milliseconds(known(l.itl))}
 	}
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
+	e.Observation.ArrivalCV = pointer(l.arrivalCV)
 	e.Observation.Groups = s.groups()
 	e.Observation.Attainment = pointer(s.Attainment)
 	e.CurrentAlloc = specification.Current(&st)

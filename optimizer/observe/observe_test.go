@@ -85,7 +85,7 @@ func TestMeasure(t *testing.T) {
 		{"no rate known", []readPod{{sampled(map[quantity]float64{completions: nan, admissions: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, f := measure(c.pods, c.departed, window, staleAfter)
+			l, f := measure(c.pods, c.departed, window, staleAfter, "")
 			switch {
 			case c.fault != "":
 				if f == nil || f.reason != c.fault || f.detail == "" {
@@ -102,9 +102,42 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// How bursty the arrivals at a server are follows from those at its pods, by how these get them.
+func TestArrivalCV(t *testing.T) {
+	pods := func(of ...float64) (list []readPod) {
+		for _, x := range of {
+			list = append(list, readPod{sampled(map[quantity]float64{dispersion: x}), time.Hour})
+		}
+		return list
+	}
+	nan := math.NaN()
+	for _, c := range []struct {
+		name    string
+		pods    []readPod
+		routing string
+		want    float64
+	}{
+		{"not measured", pods(nan, nan), "", nan},
+		{"Poisson", pods(1, 1, 1), "", 1},
+		{"bursts by chance", pods(2, 2, 2), "", 2},
+		{"bursts in turns", pods(3, 3, 3), v1alpha1.RoutingRoundRobin, 3},
+		{"Poisson arrivals in turns", pods(1./3, 1./3, 1./3), v1alpha1.RoutingLeastRequest, 1},
+		{"more regular than by chance", pods(0.2, 0.2), "", 1},
+		{"two of four measured", pods(1.75, 1.75, nan, nan), "", math.Sqrt(2.5)},
+	} {
+		l, f := measure(c.pods, nil, window, staleAfter, c.routing)
+		if f != nil {
+			t.Fatal(f)
+		}
+		if math.Abs(l.arrivalCV-c.want) > 1e-9 || math.IsNaN(l.arrivalCV) != math.IsNaN(c.want) {
+			t.Errorf("%s: %v, want %v", c.name, l.arrivalCV, c.want)
+		}
+	}
+}
+
 // Without a finished request lengths and latencies are unknown, not zero.
 func TestMeansOfNothingAreUnknown(t *testing.T) {
-	l, f := measure([]readPod{{sampled(map[quantity]float64{promptRequests: 0, generationRequests: 0, ttftCount: 0, itlCount: math.NaN()}), time.Hour}}, nil, window, staleAfter)
+	l, f := measure([]readPod{{sampled(map[quantity]float64{promptRequests: 0, generationRequests: 0, ttftCount: 0, itlCount: math.NaN()}), time.Hour}}, nil, window, staleAfter, "")
 	if f != nil {
 		t.Fatal(f)
 	}

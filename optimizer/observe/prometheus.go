@@ -23,12 +23,9 @@ type Querier interface {
 // concurrentQueries bounds the load that one observation puts on Prometheus.
 const concurrentQueries = 4
 
-// lengthWindows is the window over which the lengths of requests are taken, in windows.
-const lengthWindows = 4
-
 // ReadMetrics asks Prometheus for the measurements of all pods over the window that ends at now.
 func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Duration) (Metrics, error) {
-	values, histograms := expressions(model.Duration(window).String(), model.Duration(lengthWindows*window).String())
+	values, histograms := expressions(window)
 	answers := make([]model.Vector, len(values)+len(histograms))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(concurrentQueries)

@@ -21,6 +21,7 @@ const (
 	waiting
 	waitingNow
 	waitingThen
+	dispersion     // variance of the numbers of arrivals in steps of half a window, over their mean
 	engineCount    // engines in the pod, each with a batch of its own
 	promptTokens   // per second, over the long window, as are the next three
 	promptRequests // whose prompts these are

@@ -112,7 +112,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	st.Placement = placement(st.Current)
 	e.Observation = &v1alpha1.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current}
 
-	l, missing := r.measureServer(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, pods)
+	l, missing := r.measureServer(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, pods, e.Routing)
 	if rate, known := r.atGateway(s); missing != nil && missing.reason == v1alpha1.ReasonNoMetrics && len(pods) == 0 && known && s.Status.Load != nil {
 		// No pod says anything, but the gateway does: a server that was scaled to zero wakes up.
 		missing = nil
@@ -140,13 +140,14 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 		st.Measured = &v1alpha1.Latencies{TTFT: v1alpha1.Milliseconds(known(l.ttft)), ITL: v1alpha1.Milliseconds(known(l.itl))}
 	}
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
+	e.Observation.ArrivalCV = pointer(l.arrivalCV)
 	e.Observation.Groups = r.groups(v, pods)
 	e.Observation.Attainment = pointer(r.attainment(pods, targetOf(system, e)))
 	e.CurrentAlloc = specification.Current(&st)
 	return st
 }
 
-func (r *Readings) measureServer(server types.NamespacedName, pods []*corev1.Pod) (load, *fault) {
+func (r *Readings) measureServer(server types.NamespacedName, pods []*corev1.Pod, routing string) (load, *fault) {
 	if r.MetricsFault != nil {
 		return load{}, &fault{v1alpha1.ReasonPrometheusUnreachable, r.MetricsFault.Error()}
 	}
@@ -163,7 +164,7 @@ func (r *Readings) measureServer(server types.NamespacedName, pods []*corev1.Pod
 			departed = append(departed, m)
 		}
 	}
-	return measure(ready, departed, r.Window, r.StaleAfter)
+	return measure(ready, departed, r.Window, r.StaleAfter, routing)
 }
 
 // known is the value, 0 where it was not measured.

@@ -77,7 +77,7 @@ func (d Damping) Shape(now float64, current Current, candidates []solver.Candida
 	holdDown := d.holdDown(current.StartUp)
 	loads := m.rememberLoad(now, current.Load, dwellHolds*holdDown)
 	if current.Accelerator == "" || at < 0 {
-		return options, Memory{Loads: loads}
+		return options, Memory{Loads: loads, Accelerator: m.Accelerator, Moved: m.Moved}
 	}
 	present := candidates[at]
 	m = m.remember(now, current, d.need(current, present.Replicas), holdDown)
@@ -89,6 +89,13 @@ func (d Damping) Shape(now float64, current Current, candidates []solver.Candida
 	}
 	if present.Replicas == 0 {
 		return options, m
+	}
+	if current.Replicas < present.Replicas && float64(current.Replicas) >= enough*float64(present.Replicas) && d.dwells(now, current, m) {
+		stay := options[at]
+		stay.resize(current.Replicas)
+		stay.Value += present.Cost
+		stay.Note = fmt.Sprintf("%d needed, %d kept: stays for a while on %s, to which it moved", present.Replicas, current.Replicas, present.Accelerator)
+		options = append(options, stay)
 	}
 	if most := d.most(current.Replicas); most > 0 && present.Replicas > most {
 		options[at].resize(most)
@@ -116,6 +123,15 @@ func (d Damping) Shape(now float64, current Current, candidates []solver.Candida
 // and prices breathe, must not be taken in turn.
 const dwellHolds = 2
 
+// enough is the share of its need with which a server stays where it moved to lately, though there is not enough for the rest of it: what is
+// needed of few requests doubles and halves within minutes, and who goes after every estimate is always on the move.
+const enough = 0.5
+
+// dwells tells whether a server moved lately.
+func (d Damping) dwells(now float64, current Current, m Memory) bool {
+	return m.Moved > 0 && now-m.Moved < dwellHolds*d.holdDown(current.StartUp)
+}
+
 // elsewhere prices an option on another accelerator than the present one: it must have room for a little more load, and
 // for what there was lately, or the server would have to come back with the next breath of it; and it must save the minimal gain; soon after a move, it must save everything.
 func (d Damping) elsewhere(o *Option, now float64, current Current, present solver.Candidate, m Memory) {
@@ -130,9 +146,9 @@ func (d Damping) elsewhere(o *Option, now float64, current Current, present solv
 	}
 	gain := d.MinimalGain
 	o.Note = fmt.Sprintf("saves at least %g %% against %s", 100*gain, present.Accelerator)
-	if dwell := dwellHolds * d.holdDown(current.StartUp); m.Moved > 0 && now-m.Moved < dwell {
+	if d.dwells(now, current, m) {
 		gain = max(gain, 1)
-		o.Note = fmt.Sprintf("stays for %g s on %s, to which it moved", dwell, present.Accelerator)
+		o.Note = fmt.Sprintf("stays for %g s on %s, to which it moved", dwellHolds*d.holdDown(current.StartUp), present.Accelerator)
 	} else if current.BestEffort {
 		gain = max(gain, 1)
 		o.Note = fmt.Sprintf("stays with what is left of %s unless it is served in full elsewhere", present.Accelerator)

@@ -363,3 +363,46 @@ func TestStaysAfterAMove(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A server that moved lately stays with what it has where there is not enough for its need, unless it has hardly any of it: what is needed
+// comes before, going elsewhere after.
+func TestStaysWhereItMovedTo(t *testing.T) {
+	d := stability.DefaultDamping()
+	moved := stability.Memory{Accelerator: "A", Moved: 1000, Needs: []stability.Need{{Time: 1000, Replicas: 6}}}
+	for _, c := range []struct {
+		name string
+		now  float64
+		have int
+		want bool
+	}{
+		{"lately", 1060, 6, true}, {"hardly any of it", 1060, 4, false}, {"long ago", 9000, 6, false}, {"enough", 1060, 10, false},
+	} {
+		options, _ := d.Shape(c.now, stability.Current{Accelerator: "A", Replicas: c.have, StartUp: 120}, []solver.Candidate{on("A", 10), on("B", 7)}, moved)
+		var stay, full, elsewhere *stability.Option
+		for i := range options {
+			switch o := &options[i]; {
+			case o.Accelerator == "B":
+				elsewhere = o
+			case o.Replicas < 10:
+				stay = o
+			default:
+				full = o
+			}
+		}
+		if (stay != nil) != c.want {
+			t.Errorf("%s: options %+v", c.name, options)
+		} else if stay != nil && !(stay.Replicas == c.have && full.Value < stay.Value && stay.Value < elsewhere.Value) {
+			t.Errorf("%s: staying is worth %+v, the need %+v, going %+v", c.name, *stay, *full, *elsewhere)
+		}
+	}
+}
+
+// A move is remembered also where the accelerator that was left meets the targets no more.
+func TestMovesFromWhatIsInfeasibleAreRemembered(t *testing.T) {
+	d := stability.DefaultDamping()
+	_, m := d.Shape(0, stability.Current{Accelerator: "A", Replicas: 2}, []solver.Candidate{on("A", 2), on("B", 2)}, stability.Memory{})
+	_, m = d.Shape(60, stability.Current{Accelerator: "A", Replicas: 2}, []solver.Candidate{on("B", 2)}, m)
+	if _, m = d.Shape(120, stability.Current{Accelerator: "B", Replicas: 2}, []solver.Candidate{on("A", 2), on("B", 2)}, m); m.Moved != 120 {
+		t.Errorf("memory %+v", m)
+	}
+}

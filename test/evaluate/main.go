@@ -35,7 +35,7 @@ var contests = []struct {
 	{"wrong-priors-slow", contest.Options{Tune: true, TuneSpan: 3600, Oracle: true}},
 	{"lost-nodes", contest.Options{Tune: true, TuneSpan: 5400, Oracle: true}},
 	{"scarcity", contest.Options{Tune: true, TuneSpan: 4500, Oracle: true}},
-	{"fleet-day", contest.Options{Tune: true, TuneSpan: 5400, Oracle: true}},
+	{"fleet-day", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
 	{"day-2min", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
 	{"day-30s", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
 	{"day-8min", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},

@@ -2,6 +2,7 @@ package promql
 
 import (
 	"context"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -130,6 +131,37 @@ func TestEveryEngine(t *testing.T) {
 				t.Error("arrivals a minute: " + diff)
 			}
 		})
+	}
+}
+
+// Arrivals that come in every other half of a minute only are dispersed: of m a half on average the variance is 2 m², hence CV² = 2 m. Those at
+// equal distances are not told from Poisson, and nothing is said where steps hold unequal numbers of scrapes.
+func TestBurstsAreSeen(t *testing.T) {
+	const half = window / 2
+	inBursts := func(ago time.Duration) time.Duration {
+		return ago - min(ago%(2*half), half) + max(ago%(2*half)-half, 0)
+	}
+	steady := func(ago time.Duration) time.Duration { return ago }
+	for _, recording := range []string{"vllm-0.6", "vllm-0.12", "vllm-0.12-dp2", "sglang-0.5", "tgi-3", "trtllm-1.3", "triton-25.03"} {
+		first, last := readPage(t, filepath.Join(pages, recording+".begin.prom")), readPage(t, filepath.Join(pages, recording+".end.prom"))
+		for _, c := range []struct {
+			name  string
+			left  func(ago time.Duration) time.Duration
+			every time.Duration
+			want  *float64
+		}{
+			{"bursts", inBursts, scrape, number(math.Sqrt(126.8))}, {"every 30 s", inBursts, half, number(math.Sqrt(126.8))},
+			{"steady", steady, scrape, number(1)}, {"every 20 s", inBursts, 20 * time.Second, nil},
+		} {
+			p := newPrometheus(t)
+			for ago := length; ago >= 0; ago -= c.every {
+				p.scrape("a", end.Add(-ago), first.between(last, 1-float64(c.left(ago))/float64(length)))
+			}
+			_, o := p.look(end, pod("a", time.Hour))
+			if diff := cmp.Diff(c.want, o.ArrivalCV, cmpopts.EquateApprox(2e-3, 0)); diff != "" {
+				t.Errorf("%s, %s: %s", recording, c.name, diff)
+			}
+		}
 	}
 }
 

@@ -207,6 +207,11 @@ type ServerPolicy struct {
 	Routing string `json:"routing,omitempty"`
 }
 
+// InTurns tells whether replicas get requests in turns or by what they have in hand, so that each gets its share more regularly than by chance.
+func InTurns(routing string) bool {
+	return routing == RoutingRoundRobin || routing == RoutingLeastRequest
+}
+
 // Routing policies of a server.
 const (
 	RoutingRoundRobin   = "RoundRobin"

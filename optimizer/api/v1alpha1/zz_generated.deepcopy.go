@@ -904,6 +904,11 @@ func (in *Observation) DeepCopyInto(out *Observation) {
 		*out = new(float64)
 		**out = **in
 	}
+	if in.ArrivalCV != nil {
+		in, out := &in.ArrivalCV, &out.ArrivalCV
+		*out = new(float64)
+		**out = **in
+	}
 	if in.Parts != nil {
 		in, out := &in.Parts, &out.Parts
 		*out = make([]ObservedPart, len(*in))

@@ -139,6 +139,38 @@ func (s Series) Variance(q Quantity, now, window float64) (float64, bool) {
 	return sum / float64(len(in)), ok
 }
 
+// Dispersion is the variance of the numbers of arrivals in steps of half a window over the last long window, over their mean, as package observe
+// asks for it; false where there are too few.
+func (s Series) Dispersion(now, window, long float64) (float64, bool) {
+	if len(s.within(now-window, now))%2 != 0 {
+		return 0, false
+	}
+	arrived := func(at float64) (float64, bool) {
+		in := s.within(at-lookBack, at)
+		if len(in) == 0 {
+			return 0, false
+		}
+		v := &in[len(in)-1].Value
+		return v[Completions] + v[Running] + v[Waiting], true
+	}
+	squares, sum, n, m := 0.0, 0.0, 0.0, 0.0
+	for at := now; at > now-long; at -= window / 2 {
+		a, known := arrived(at)
+		b, known2 := arrived(at - window/2)
+		if !known || !known2 {
+			break
+		}
+		sum, m = sum+a-b, m+1
+		if c, known := arrived(at - window); known {
+			squares, n = squares+(a-2*b+c)*(a-2*b+c), n+1
+		}
+	}
+	if n == 0 || sum <= 0 {
+		return 0, false
+	}
+	return squares / n / (2 * sum / m), true
+}
+
 // lookBack is how old a sample may be to count as the present one: Prometheus' default.
 const lookBack = 300
 

@@ -254,9 +254,6 @@ func parts(s *cluster.ServerView) []v1alpha1.ObservedPart {
 	return list
 }
 
-// lengthWindows is the window over which lengths are taken, in windows, as package observe has it.
-const lengthWindows = 4
-
 // measurements of a pod as Prometheus would answer; nil without a sample.
 func measurements(s cluster.Series, at, window float64) *observe.Measurements {
 	if len(s) == 0 {
@@ -274,7 +271,7 @@ func measurements(s cluster.Series, at, window float64) *observe.Measurements {
 		}
 		return math.NaN()
 	}
-	long := lengthWindows * window
+	long := control.LengthWindows * window
 	m := &observe.Measurements{
 		Completions: rate(cluster.Completions, window), TTFTSum: rate(cluster.TTFTSum, window), TTFTCount: rate(cluster.TTFTCount, window),
 		ITLSum: rate(cluster.ITLSum, window), ITLCount: rate(cluster.ITLCount, window),
@@ -291,6 +288,7 @@ func measurements(s cluster.Series, at, window float64) *observe.Measurements {
 		return math.Sqrt(math.Max(rate(squares, long)/m.PromptRequests-mean*mean, 0))
 	}
 	m.InputTokensSD, m.OutputTokensSD = deviation(cluster.PromptTokens, cluster.PromptSquares), deviation(cluster.GenerationTokens, cluster.GenerationSquares)
+	m.Dispersion = value(s.Dispersion(at, window, long))
 	m.RunningVariance = value(s.Variance(cluster.Running, at, window))
 	return m
 }

@@ -16,10 +16,10 @@ import (
 type Profile struct {
 	scenario *scenario.Scenario
 	config   *cluster.Config
-	known    map[trial]float64
 
-	latencies map[operating][2]float64
-	mutex     sync.Mutex
+	mutex     sync.Mutex // of the maps; what is in them is found once, by whoever asks first
+	known     map[trial]func() float64
+	latencies map[operating]func() [2]float64
 }
 
 // operating point: a trial at so many steps of rate.
@@ -28,7 +28,7 @@ type operating struct {
 	steps int
 }
 
-// trial is what a capacity was found for; tokens are powers of 1.1, so that similar loads share a trial.
+// trial is what a capacity was found for; tokens are powers of 1.2, so that similar loads share a trial.
 type trial struct {
 	server, accelerator string
 	limits              simulation.Limits
@@ -37,16 +37,16 @@ type trial struct {
 
 // NewProfile knows nothing yet.
 func NewProfile(s *scenario.Scenario, c *cluster.Config) *Profile {
-	return &Profile{scenario: s, config: c, known: map[trial]float64{}, latencies: map[operating][2]float64{}}
+	return &Profile{scenario: s, config: c, known: map[trial]func() float64{}, latencies: map[operating]func() [2]float64{}}
 }
 
 const (
-	tokenStep = 1.1
+	tokenStep = 1.2
 	// profileShare of the requests of a trial must meet both targets.
 	profileShare = 0.99
 	// profileRequests of a trial, of which the first tenth is not counted.
 	profileRequests = 4000
-	profileSteps    = 12
+	profileSteps    = 6
 	// hopeless is the number of batches' worth of requests in a replica beyond which it is overloaded, and overloaded its latency, s.
 	hopeless, overloaded = 8, 1e3
 )
@@ -57,29 +57,35 @@ func grid(tokens float64) int { return int(math.Round(math.Log(max(tokens, 1)) /
 // Capacity is the highest rate of Poisson arrivals, requests/s, at which 99 % of the requests to one replica meet both targets of the server;
 // 0 where there is none. Tokens are exponential, as in the traces.
 func (p *Profile) Capacity(server, accelerator string, limits simulation.Limits, in, out float64) float64 {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
 	key := trial{server, accelerator, limits, grid(in), grid(out)}
-	if rate, known := p.known[key]; known {
-		return rate
+	return once(&p.mutex, p.known, key, func() float64 {
+		return p.search(key, math.Pow(tokenStep, float64(key.in)), math.Pow(tokenStep, float64(key.out)))
+	})
+}
+
+// once finds what a key stands for, or waits for whoever is finding it.
+func once[K comparable, V any](mutex *sync.Mutex, known map[K]func() V, key K, find func() V) V {
+	mutex.Lock()
+	value := known[key]
+	if value == nil {
+		value = sync.OnceValue(find)
+		known[key] = value
 	}
-	in, out = math.Pow(tokenStep, float64(key.in)), math.Pow(tokenStep, float64(key.out))
-	rate := p.search(key, in, out)
-	p.known[key] = rate
-	return rate
+	mutex.Unlock()
+	return value()
 }
 
 // search doubles until targets are missed, then bisects.
 func (p *Profile) search(key trial, in, out float64) float64 {
 	low, high := 0.0, 0.05
-	for p.share(key, high, in, out) >= profileShare && high < 1e4 {
+	for p.sustains(key, high, in, out) && high < 1e4 {
 		low, high = high, 2*high
 	}
 	if low == 0 {
 		return 0
 	}
 	for range profileSteps {
-		if middle := math.Sqrt(low * high); p.share(key, middle, in, out) >= profileShare {
+		if middle := math.Sqrt(low * high); p.sustains(key, middle, in, out) {
 			low = middle
 		} else {
 			high = middle
@@ -88,20 +94,19 @@ func (p *Profile) search(key trial, in, out float64) float64 {
 	return low
 }
 
-// share of requests that meet both targets at a rate.
-func (p *Profile) share(key trial, rate, in, out float64) float64 {
+// sustains tells whether enough of the requests meet both targets at a rate.
+func (p *Profile) sustains(key trial, rate, in, out float64) bool {
 	targets := p.server(key.server).Targets
-	met, counted := 0, 0
-	refused, ok := p.try(key, rate, in, out, func(c *simulation.Completion) {
-		counted++
+	met, missed := 0, 0
+	refused, ok := p.try(key, rate, in, out, func(c *simulation.Completion) bool {
 		if c.Meets(targets.TTFT, targets.ITL) {
 			met++
+		} else {
+			missed++
 		}
+		return float64(missed) <= (1-profileShare)*profileRequests // else the rest cannot make it good
 	})
-	if !ok {
-		return 0
-	}
-	return float64(met) / float64(max(counted+refused, 1))
+	return ok && float64(met) >= profileShare*float64(max(met+missed+refused, 1))
 }
 
 func (p *Profile) server(name string) *cluster.Server {
@@ -109,9 +114,9 @@ func (p *Profile) server(name string) *cluster.Server {
 	return &p.config.Servers[i]
 }
 
-// try a rate on one replica: visit sees every completion but those of the first tenth. It returns how many requests fit no cache, and false
-// where the replica is overloaded beyond return.
-func (p *Profile) try(key trial, rate, in, out float64, visit func(*simulation.Completion)) (refused int, ok bool) {
+// try a rate on one replica: visit sees every completion but those of the first tenth, until it has seen enough. It returns how many requests
+// fit no cache, and false where visit had enough or the replica is overloaded beyond return.
+func (p *Profile) try(key trial, rate, in, out float64, visit func(*simulation.Completion) (more bool)) (refused int, ok bool) {
 	model := p.server(key.server).Model
 	i := slices.IndexFunc(p.config.Truths, func(t cluster.Truth) bool { return t.Model == model && t.Accelerator == key.accelerator })
 	truth := &p.config.Truths[i]
@@ -126,19 +131,19 @@ func (p *Profile) try(key trial, rate, in, out float64, visit func(*simulation.C
 		return 0, false
 	}
 	var done []simulation.Completion
-	see := func() {
+	see := func() bool {
 		for i := range done {
-			if done[i].ID >= profileRequests/10 {
-				visit(&done[i])
+			if done[i].ID >= profileRequests/10 && !visit(&done[i]) {
+				return false
 			}
 		}
 		done = done[:0]
+		return true
 	}
 	for id := range uint64(profileRequests) {
 		a, _ := source.Next()
 		done = engine.Advance(a.At, done)
-		see()
-		if engine.Pending() > hopeless*key.limits.MaxNumSeqs {
+		if !see() || engine.Pending() > hopeless*key.limits.MaxNumSeqs {
 			return refused, false
 		}
 		if err := engine.Submit(a.At, simulation.Request{ID: id, ArrivedAt: a.At, InputTokens: a.InputTokens, OutputTokens: a.OutputTokens}); err != nil {
@@ -146,34 +151,29 @@ func (p *Profile) try(key trial, rate, in, out float64, visit func(*simulation.C
 		}
 	}
 	done = engine.Advance(math.Inf(1), done)
-	see()
-	return refused, true
+	return refused, see()
 }
 
 // percentiles of latencies at so many steps of rate.
 func (p *Profile) percentiles(key trial, steps int, step, in, out float64) [2]float64 {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
 	key.in, key.out = grid(in), grid(out)
-	at := operating{key, steps}
-	if known, ok := p.latencies[at]; ok {
-		return known
-	}
-	var ttft, itl []float64
-	_, ok := p.try(key, step*max(float64(steps), 0.1), math.Pow(tokenStep, float64(key.in)), math.Pow(tokenStep, float64(key.out)), func(c *simulation.Completion) {
-		ttft = append(ttft, c.TTFT())
-		if mean, many := c.ITL(); many {
-			itl = append(itl, mean)
+	return once(&p.mutex, p.latencies, operating{key, steps}, func() [2]float64 {
+		var ttft, itl []float64
+		_, ok := p.try(key, step*max(float64(steps), 0.1), math.Pow(tokenStep, float64(key.in)), math.Pow(tokenStep, float64(key.out)), func(c *simulation.Completion) bool {
+			ttft = append(ttft, c.TTFT())
+			if mean, many := c.ITL(); many {
+				itl = append(itl, mean)
+			}
+			return true
+		})
+		result := [2]float64{overloaded, overloaded}
+		if ok && len(ttft) > 0 && len(itl) > 0 {
+			slices.Sort(ttft)
+			slices.Sort(itl)
+			result = [2]float64{ttft[len(ttft)*9/10], itl[len(itl)*9/10]}
 		}
+		return result
 	})
-	result := [2]float64{overloaded, overloaded}
-	if ok && len(ttft) > 0 && len(itl) > 0 {
-		slices.Sort(ttft)
-		slices.Sort(itl)
-		result = [2]float64{ttft[len(ttft)*9/10], itl[len(itl)*9/10]}
-	}
-	p.latencies[at] = result
-	return result
 }
 
 // budgets that are tried for the best one.

@@ -1,0 +1,97 @@
+package control
+
+import (
+	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+const (
+	// lengthChance is by how many standard errors lengths must differ from those before to be taken for others: less is chance.
+	lengthChance = 4
+	// promptChange is by what share the prompts of the last window must differ from those of the last few: less is not worth another plan.
+	promptChange = 0.25
+	// lengthRequests is the number of requests over which lengths are averaged.
+	lengthRequests = 200
+)
+
+// LengthWindows are the windows of an observation over which the lengths of requests are taken: those that finish first after load has risen
+// are the short ones.
+const LengthWindows = 4
+
+// Lengths of a server's requests as they are remembered, tokens.
+type Lengths struct {
+	Time         float64 `json:"time"` // s
+	InputTokens  float64 `json:"inputTokens"`
+	OutputTokens float64 `json:"outputTokens"`
+}
+
+// lengths averages the lengths of the last windows with those before, over lengthRequests requests: of a server that gets ten requests a minute
+// some windows show a few, and the mean of a few requests is chance. What differs by more than chance is taken at once. completed are requests per second.
+func lengths(last *Lengths, now Lengths, completed, window float64, o *v1alpha1.Observation) *Lengths {
+	seen := completed * LengthWindows * window
+	passed := 0.0
+	if last != nil {
+		passed = now.Time - last.Time
+	}
+	if last == nil || !(seen > 0) || seen >= lengthRequests || !(passed >= 0) || passed*completed >= lengthRequests {
+		return &now
+	}
+	inSD, outSD := deviations(o)
+	share := -math.Expm1(-passed * completed / lengthRequests)
+	next := func(last, now, sd float64) float64 {
+		if math.IsNaN(sd) {
+			sd = now // as if they were distributed exponentially
+		}
+		if math.Abs(now-last) > lengthChance*sd/math.Sqrt(seen) {
+			return now
+		}
+		return last + share*(now-last)
+	}
+	now.InputTokens, now.OutputTokens = next(last.InputTokens, now.InputTokens, inSD), next(last.OutputTokens, now.OutputTokens, outSD)
+	return &now
+}
+
+// prompt is the mean length of the prompts that arrive: that of the last few windows, or, where those that were admitted in the last one differ
+// from it by much and by more than chance, theirs. So what is noise is averaged out, and requests of another kind are sized for at once: while
+// they are told from the others only bit by bit, a queue grows that takes longer still to serve.
+func prompt(mean float64, o *v1alpha1.Observation) float64 {
+	if o == nil {
+		return mean
+	}
+	tokens, n := 0.0, 0.0
+	for _, g := range o.Groups {
+		if g.AdmittedTokens != nil && g.Requests != nil && *g.AdmittedTokens > 0 && *g.Requests > 0 {
+			tokens, n = tokens+*g.Requests**g.AdmittedTokens, n+*g.Requests
+		}
+	}
+	if n == 0 {
+		return mean
+	}
+	sd, _ := deviations(o)
+	if math.IsNaN(sd) {
+		sd = mean // as if they were distributed exponentially
+	}
+	last := tokens / n
+	if math.Abs(last-mean) > max(lengthChance*sd/math.Sqrt(n), promptChange*mean) {
+		return last
+	}
+	return mean
+}
+
+// deviations of the lengths of a server's requests: means over its measured replicas, NaN where none measured any.
+func deviations(o *v1alpha1.Observation) (in, out float64) {
+	var inSum, outSum, inCount, outCount float64
+	if o != nil {
+		for _, g := range o.Groups {
+			n := float64(g.Replicas)
+			if g.InputTokensSD != nil {
+				inSum, inCount = inSum+n**g.InputTokensSD, inCount+n
+			}
+			if g.OutputTokensSD != nil {
+				outSum, outCount = outSum+n**g.OutputTokensSD, outCount+n
+			}
+		}
+	}
+	return inSum / inCount, outSum / outCount
+}

@@ -1,0 +1,62 @@
+package control
+
+import (
+	"testing"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// Prompts of another kind are sized for at once, and chance is not taken for them.
+func TestPromptsOfTheLastWindow(t *testing.T) {
+	group := func(tokens, requests, sd float64) v1alpha1.ObservedGroup {
+		return v1alpha1.ObservedGroup{Replicas: 1, AdmittedTokens: &tokens, Requests: &requests, InputTokensSD: &sd}
+	}
+	for _, c := range []struct {
+		name   string
+		groups []v1alpha1.ObservedGroup
+		want   float64
+	}{
+		{"nothing measured", nil, 600},
+		{"the same", []v1alpha1.ObservedGroup{group(620, 400, 600)}, 600},
+		{"twice as long", []v1alpha1.ObservedGroup{group(1200, 400, 600)}, 1200},
+		{"half as long", []v1alpha1.ObservedGroup{group(300, 400, 600)}, 300},
+		{"of all groups, by their requests", []v1alpha1.ObservedGroup{group(900, 300, 600), group(1300, 100, 600)}, 1000},
+		{"by chance, so few", []v1alpha1.ObservedGroup{group(1200, 4, 600)}, 600},
+		{"certain, but hardly longer", []v1alpha1.ObservedGroup{group(660, 1e6, 600)}, 600},
+		{"none admitted", []v1alpha1.ObservedGroup{group(0, 0, 600)}, 600},
+	} {
+		if got := prompt(600, &v1alpha1.Observation{Groups: c.groups}); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+	if got := prompt(600, nil); got != 600 {
+		t.Errorf("without an observation %v", got)
+	}
+}
+
+// Lengths of few requests are averaged over many, those of many are taken as they are, and so is what differs by more than chance.
+func TestLengthsOfFewRequests(t *testing.T) {
+	const window = 60.
+	last := &Lengths{Time: 1000, InputTokens: 1000, OutputTokens: 500}
+	seen := Lengths{Time: 1030, InputTokens: 1200, OutputTokens: 450}
+	for _, c := range []struct {
+		name      string
+		last      *Lengths
+		completed float64 // per second
+		seen      Lengths
+		in, out   [2]float64
+	}{
+		{"nothing before", nil, 0.1, seen, [2]float64{1200, 1200}, [2]float64{450, 450}},
+		{"many", last, 10, seen, [2]float64{1200, 1200}, [2]float64{450, 450}},
+		{"nobody says how many", last, 0, seen, [2]float64{1200, 1200}, [2]float64{450, 450}},
+		{"few", last, 0.1, seen, [2]float64{1001, 1010}, [2]float64{497, 499.9}},
+		{"few, and quite different", last, 0.1, Lengths{Time: 1030, InputTokens: 100, OutputTokens: 2000}, [2]float64{100, 100}, [2]float64{500, 600}},
+		{"long ago", &Lengths{Time: 1030 - 3600, InputTokens: 1000, OutputTokens: 500}, 0.1, seen, [2]float64{1200, 1200}, [2]float64{450, 450}},
+		{"the clock went back", &Lengths{Time: 2000, InputTokens: 1000, OutputTokens: 500}, 0.1, seen, [2]float64{1200, 1200}, [2]float64{450, 450}},
+	} {
+		got := lengths(c.last, c.seen, c.completed, window, nil)
+		if got.InputTokens < c.in[0] || got.InputTokens > c.in[1] || got.OutputTokens < c.out[0] || got.OutputTokens > c.out[1] || got.Time != c.seen.Time {
+			t.Errorf("%s: %+v, want %v and %v", c.name, *got, c.in, c.out)
+		}
+	}
+}

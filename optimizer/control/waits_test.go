@@ -1,0 +1,88 @@
+package control_test
+
+import (
+	"testing"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+)
+
+// A server for which there was no capacity runs nothing, so that nobody measures it: it is planned for the load it last had when there is some
+// again. One that was scaled to zero for want of load is not.
+func TestServersWithoutCapacityReturn(t *testing.T) {
+	at := func(cycle int, cards int, rate float64, last *control.Decision) *v1alpha1.System {
+		s := observed(1000+60*int64(cycle), 2, 22, 0)
+		s.Optimizer.Spec.Unlimited = false
+		s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A", Count: cards}}
+		e := &s.Servers.Spec[0]
+		e.CurrentAlloc.Load.ArrivalRate, e.CurrentAlloc.Load.Throughput = rate, rate
+		if last != nil {
+			a := last.Plan.Allocations["s"]
+			e.DesiredAlloc = &a
+			if a.NumReplicas == 0 {
+				e.CurrentAlloc.Load = nil
+				e.Observation.Fault, e.Observation.Detail, e.Observation.Parts, e.Observation.Groups = v1alpha1.ReasonNoMetrics, "there is no ready pod to measure", nil, nil
+			}
+		}
+		return s
+	}
+	for _, c := range []struct {
+		name           string
+		cards          []int
+		rate           float64
+		before, during int
+		after          func(before, n int) bool
+	}{
+		{"capacity comes back", []int{20, 20, 0, 0, 0, 20}, 3000, 1, 0, func(before, n int) bool { return n == before }},
+		{"no load", []int{20, 20, 20, 20, 20, 20}, 0, 0, 0, func(_, n int) bool { return n == 0 }},
+	} {
+		var d *control.Decision
+		var state control.State
+		var replicas []int
+		for i, cards := range c.cards {
+			d = decide(t, at(i, cards, c.rate, d), state)
+			state = d.State
+			replicas = append(replicas, d.Plan.Allocations["s"].NumReplicas)
+		}
+		if (replicas[1] > 0) != (c.before > 0) || replicas[4] != c.during || !c.after(replicas[1], replicas[5]) {
+			t.Errorf("%s: %v replicas", c.name, replicas)
+		}
+	}
+}
+
+// Requests that wait need replicas to be served in time, not as many as if they had yet to meet their targets.
+func TestWhatWaitsIsServedInTime(t *testing.T) {
+	need := func(rate, waiting float64) int {
+		s := observed(1000, 10, 22, waiting)
+		s.Servers.Spec[0].CurrentAlloc.Load.ArrivalRate = rate
+		s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 16 // far from what a full batch reaches
+		return decide(t, s, control.State{}).Plan.Allocations["s"].NumReplicas
+	}
+	const rate, waiting = 3000.0, 200.0 // 10 replicas × 199 in a minute are twice as many requests
+	idle, busy := need(rate, 0), need(rate, waiting)
+	if as := need(rate+10*(waiting-1), 0); !(busy >= idle && busy < as) {
+		t.Errorf("%d replicas where nothing waits, %d where much does, %d for as many requests more a minute", idle, busy, as)
+	}
+	if little, much := need(60, 0), need(60, waiting); much <= little {
+		t.Errorf("%d replicas for hardly any load, %d with much that waits", little, much)
+	}
+}
+
+// Bursts need more replicas than Poisson arrivals, replicas that take turns fewer than those that get requests by chance.
+func TestBurstsAndTurnsAreSizedFor(t *testing.T) {
+	need := func(bursts float64, routing string) int {
+		s := observed(1000, 2, 22, 0)
+		s.Servers.Spec[0].Routing = routing
+		s.ServiceClasses.Spec[0].ModelTargets[0].Percentile = 99
+		s.ServiceClasses.Spec[0].ModelTargets[0].TTFT = 150
+		s.Optimizer.Spec.QueueModel = &v1alpha1.Plug{Name: "continuous-batching"}
+		return decide(t, s, control.State{Servers: map[string]control.ServerState{"s": {Bursts: bursts}}}).Plan.Allocations["s"].NumReplicas
+	}
+	chance, bursts, turns := need(0, ""), need(25, ""), need(0, v1alpha1.RoutingLeastRequest)
+	if !(bursts > chance && chance > turns && turns > 0) {
+		t.Errorf("%d replicas for Poisson arrivals, %d for bursts, %d that take turns", chance, bursts, turns)
+	}
+	if both := need(25, v1alpha1.RoutingRoundRobin); !(both >= turns && both < bursts) {
+		t.Errorf("%d replicas that take turns for bursts, %d for Poisson arrivals, %d by chance", both, turns, bursts)
+	}
+}
