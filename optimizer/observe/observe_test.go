@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/forecast"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -563,6 +564,35 @@ func TestQuotas(t *testing.T) {
 		}))
 		if got := o.Snapshot.System.Servers.Spec[0].MaxNumReplicas; got != c.want {
 			t.Errorf("%s: at most %d replicas, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+// Histories are means over windows, at their middles; what is no rate is left out, what is no series is no history, and what is no answer is an error.
+func TestReadHistory(t *testing.T) {
+	server := types.NamespacedName{Namespace: "llm", Name: "chat"}
+	answer := func(v model.Value, err error) ([]forecast.Sample, error) {
+		return ReadHistory(context.Background(), prometheus{func(query string) (model.Value, error) {
+			if !strings.Contains(query, `"llm"`) || !strings.Contains(query, `"chat"`) || !strings.HasSuffix(query, "[1w:5m]") {
+				t.Errorf("asked for %s", query)
+			}
+			return v, err
+		}}, server, time.Unix(1000, 0), 7*86400, 300)
+	}
+	pairs := []model.SamplePair{{Timestamp: 600_000, Value: 2}, {Timestamp: 900_000, Value: model.SampleValue(math.NaN())}, {Timestamp: 1_200_000, Value: 0}}
+	got, err := answer(model.Matrix{{Values: pairs}}, nil)
+	if diff := cmp.Diff([]forecast.Sample{{Time: 450, Rate: 2}, {Time: 1050}}, got); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	if got, err := answer(model.Matrix{}, nil); len(got) != 0 || err != nil {
+		t.Error(got, err)
+	}
+	for _, c := range []struct {
+		v   model.Value
+		err error
+	}{{nil, errors.New("refused")}, {model.Vector{}, nil}} {
+		if _, err := answer(c.v, c.err); err == nil || !strings.Contains(err.Error(), ArrivalRateMetric) {
+			t.Errorf("%v: error %v", c, err)
 		}
 	}
 }

@@ -165,6 +165,41 @@ func TestBurstsAreSeen(t *testing.T) {
 	}
 }
 
+// Histories are read back from what the optimizer showed, under whichever label its namespace ended up, without the gaps.
+func TestHistoryIsReadBack(t *testing.T) {
+	for _, label := range []string{"namespace", "exported_namespace"} {
+		p := newPrometheus(t)
+		for i := range 4 * 60 {
+			if i >= 60 && i < 120 {
+				continue // the optimizer was away
+			}
+			app := p.db.Appender(context.Background())
+			for server, rate := range map[string]float64{"chat": float64(i / 60), "other": 100} {
+				l := labels.NewBuilder(labels.FromStrings("__name__", observe.ArrivalRateMetric, "server", server, "pod", "optimizer", "namespace", "inferno")).Set(label, "llm").Labels()
+				if _, err := app.Append(0, l, end.Add(time.Duration(i-239)*scrape).UnixMilli(), rate); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := app.Commit(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := observe.ReadHistory(context.Background(), p, types.NamespacedName{Namespace: "llm", Name: "chat"}, end, 7200, 300)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// An hour of scrapes, of which the second quarter is missing, in windows that end at multiples of five minutes and hold a part of two
+		// quarters then.
+		var rates []float64
+		for _, s := range got {
+			rates = append(rates, math.Round(s.Rate))
+		}
+		if diff := cmp.Diff([]float64{0, 0, 0, 0, 2, 2, 2, 2, 3, 3}, rates); diff != "" {
+			t.Errorf("%s: %v: %s", label, rates, diff)
+		}
+	}
+}
+
 // What processes of one engine say alike, or what only one of them says, is counted once; what is written in place of a number is none.
 func TestCopiesCountOnce(t *testing.T) {
 	for _, c := range []struct {

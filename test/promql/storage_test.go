@@ -51,7 +51,19 @@ func (p *prometheus) Query(ctx context.Context, query string, at time.Time, _ ..
 		return nil, nil, err
 	}
 	defer q.Close()
-	vector, err := q.Exec(ctx).Vector()
+	result := q.Exec(ctx)
+	if matrix, err := result.Matrix(); err == nil {
+		var out model.Matrix
+		for _, series := range matrix {
+			stream := &model.SampleStream{}
+			for _, f := range series.Floats {
+				stream.Values = append(stream.Values, model.SamplePair{Timestamp: model.Time(f.T), Value: model.SampleValue(f.F)})
+			}
+			out = append(out, stream)
+		}
+		return out, nil, nil
+	}
+	vector, err := result.Vector()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -80,6 +80,7 @@ func (c *cycle) run(ctx context.Context) error {
 	if last := c.optimizer.Status.LastCycle; c.state.Pools == nil && last != nil {
 		c.state.Pools = control.PoolsOf(last)
 	}
+	c.remember(ctx, readings, o)
 	before := c.state
 	decision, err := c.decide(ctx, &o.Snapshot, before)
 	if err != nil {

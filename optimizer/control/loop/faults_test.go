@@ -50,6 +50,8 @@ type stage struct {
 	refused    string          // of this kind of resource; empty for all
 
 	running float64
+	// history that Prometheus has of the server's load.
+	history []model.SamplePair
 }
 
 func newStage(t *testing.T) *stage {
@@ -125,6 +127,9 @@ func (s *stage) Query(ctx context.Context, query string, at time.Time, _ ...prom
 	theirs := s.clock.Now().Add(s.skew)
 	if query == "time()" {
 		return &model.Scalar{Value: model.SampleValue(float64(theirs.UnixMicro()) / 1e6)}, nil, nil
+	}
+	if strings.Contains(query, observe.ArrivalRateMetric) {
+		return model.Matrix{{Values: s.history}}, nil, nil
 	}
 	value, known := s.answer(query)
 	if !known {

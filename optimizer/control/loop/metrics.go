@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/observe"
 )
 
 // metrics of the loop. Cardinality is that of the servers and accelerator types.
@@ -44,7 +45,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "inferno_server_ready_replicas", Help: "Ready replicas of a server, by accelerator.",
 		}, []string{"namespace", "server", "accelerator"}),
 		arrivals: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "inferno_server_arrival_rate_requests_per_second", Help: "Offered load of a server as observed, in requests per second.",
+			Name: observe.ArrivalRateMetric, Help: "Offered load of a server as observed, in requests per second.",
 		}, []string{"namespace", "server"}),
 		capacity: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "inferno_accelerator_available_cards", Help: "Cards of a type that plans may give to servers.",

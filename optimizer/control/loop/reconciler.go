@@ -51,6 +51,8 @@ type Reconciler struct {
 
 	metrics *metrics
 	state   control.State
+	// recalled are the servers whose histories were read back.
+	recalled map[string]bool
 	// seen are the pods of servers and when they were last there.
 	seen   map[types.NamespacedName]sighting
 	last   time.Time

@@ -1,0 +1,92 @@
+package loop
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/forecast"
+	"github.com/llm-inferno/inferno/optimizer/observe"
+)
+
+// historiesPerCycle bounds how many histories are read back in one cycle: after a restart those of a large fleet come in over some cycles,
+// and no plan waits for them.
+const historiesPerCycle = 50
+
+// remember fills in what a process that has just begun does not know of servers: from their statuses, and their histories from Prometheus.
+func (c *cycle) remember(ctx context.Context, r *observe.Readings, o *observe.Observation) {
+	if c.state.Servers == nil {
+		c.state.Servers = map[string]control.ServerState{}
+	}
+	if c.recalled == nil {
+		c.recalled = map[string]bool{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.QueryTimeout)
+	defer cancel()
+	left := historiesPerCycle
+	for _, name := range slices.Sorted(maps.Keys(o.Index)) {
+		s := &r.Resources.Servers[o.Index[name]]
+		if _, known := c.state.Servers[name]; !known {
+			c.state.Servers[name] = fromStatus(&s.Status)
+		}
+		if c.recalled[name] || left == 0 || r.MetricsFault != nil {
+			continue
+		}
+		left--
+		history, err := c.history(ctx, r, types.NamespacedName{Namespace: s.Namespace, Name: s.Name})
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "reading the history of a server's load back", "server", name)
+			return // and try again in the next cycle
+		}
+		c.recalled[name] = true
+		if m := c.state.Servers[name]; len(m.History) == 0 || len(history) > 0 && history[0].Time < m.History[0].Time {
+			m.History = before(history, m.History)
+			c.state.Servers[name] = m
+		}
+	}
+}
+
+// before puts what was read back before what was seen since.
+func before(read, seen []forecast.Sample) []forecast.Sample {
+	for len(read) > 0 && len(seen) > 0 && read[len(read)-1].Time >= seen[0].Time {
+		read = read[:len(read)-1]
+	}
+	return append(read, seen...)
+}
+
+// history of a server, as far back as the forecaster remembers.
+func (c *cycle) history(ctx context.Context, r *observe.Readings, server types.NamespacedName) ([]forecast.Sample, error) {
+	span, window := c.stages.Forecaster.Memory()
+	if span == 0 {
+		return nil, nil
+	}
+	querier, err := c.Querier(c.optimizer.Spec.Prometheus.URL)
+	if err != nil {
+		return nil, err
+	}
+	return observe.ReadHistory(ctx, querier, server, r.Now.Add(r.Skew), span, window)
+}
+
+// fromStatus is what the status of a server tells of the state that its last plan was made in: the lengths of its requests, and whether it waits
+// for capacity, and with which load.
+func fromStatus(st *v1alpha1.ServerStatus) (m control.ServerState) {
+	if st.Load == nil {
+		return m
+	}
+	at := float64(st.Load.ObservedAt.UnixNano()) / float64(time.Second)
+	if st.Load.AvgOutTokens > 0 {
+		m.Lengths = &control.Lengths{Time: at, InputTokens: st.Load.AvgInTokens, OutputTokens: st.Load.AvgOutTokens}
+	}
+	if planned := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionPlanned); planned != nil && planned.Reason == v1alpha1.ReasonNoCapacity {
+		m.Waits = true
+		m.Recent = []forecast.Sample{{Time: at, Rate: v1alpha1.PerSecond(st.Load.ArrivalRate)}}
+	}
+	return m
+}

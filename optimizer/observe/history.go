@@ -1,0 +1,43 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/optimizer/forecast"
+)
+
+// ArrivalRateMetric is what the optimizer shows of every server's offered load, in requests per second, and what histories are read back from.
+const ArrivalRateMetric = "inferno_server_arrival_rate_requests_per_second"
+
+// ReadHistory asks Prometheus for the offered load of a server as the optimizer showed it: means over windows of so many seconds, as far back as
+// span, oldest first. Prometheus may have renamed the label that a scrape brings along beside one of the target's own. Gaps stay gaps.
+func ReadHistory(ctx context.Context, q Querier, server types.NamespacedName, now time.Time, span, window float64) ([]forecast.Sample, error) {
+	duration := func(seconds float64) model.Duration { return model.Duration(seconds * float64(time.Second)) }
+	series := fmt.Sprintf(`%[1]s{exported_namespace=%[2]q,server=%[3]q}[%[4]s]`, ArrivalRateMetric, server.Namespace, server.Name, duration(window))
+	honoured := fmt.Sprintf(`%[1]s{exported_namespace="",namespace=%[2]q,server=%[3]q}[%[4]s]`, ArrivalRateMetric, server.Namespace, server.Name, duration(window))
+	// Of several optimizers, of which one led at a time, the mean of what each showed.
+	expression := fmt.Sprintf("avg(avg_over_time(%s) or avg_over_time(%s))[%s:%s]", series, honoured, duration(span), duration(window))
+	value, _, err := q.Query(ctx, expression, now)
+	if err != nil {
+		return nil, fmt.Errorf("query %q: %w", expression, err)
+	}
+	matrix, ok := value.(model.Matrix)
+	if !ok {
+		return nil, fmt.Errorf("query %q: answered with a %s, not a matrix", expression, value.Type())
+	}
+	var history []forecast.Sample
+	for _, series := range matrix { // one, or none
+		for _, v := range series.Values {
+			if rate := float64(v.Value); rate >= 0 {
+				// A mean is of the window that ends there.
+				history = append(history, forecast.Sample{Time: float64(v.Timestamp)/1000 - window/2, Rate: rate})
+			}
+		}
+	}
+	return history, nil
+}
