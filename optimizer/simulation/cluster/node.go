@@ -57,8 +57,11 @@ func (c *Cluster) schedule(s *server) {
 				break
 			}
 		}
-		if !bound && len(wanted) > 0 {
-			c.provision(wanted[0])
+		if !bound {
+			if len(wanted) > 0 {
+				c.provision(wanted[0])
+			}
+			break // pods of a server are alike: where one finds no room none does
 		}
 	}
 	c.arrive()
