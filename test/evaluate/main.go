@@ -39,7 +39,7 @@ var contests = []struct {
 	{"day-2min", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
 	{"day-30s", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
 	{"day-8min", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
-	{"fleet-2weeks", contest.Options{}},
+	{"fleet-2weeks", contest.Options{Tune: true, TuneSpan: 86400}},
 }
 
 const (
