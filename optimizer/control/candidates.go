@@ -178,7 +178,7 @@ func limits(s *v1alpha1.ServerEntry, p *pair, d demand, budget int) queueing.Lim
 // rate finds what a replica sustains. How irregular its arrivals are depends on how many replicas share them, and that on what a replica sustains:
 // it is the least number of replicas that suffices with its share of what is irregular. Bursts that no replica stands however many there are are
 // not sized for, and left out of the demand.
-func (st *Stages) rate(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, d *demand) (law queueing.Law, err error) {
+func (st *Stages) rate(c *candidate, t sizing.Targets, d *demand) (law queueing.Law, err error) {
 	suffices := func(replicas int) bool {
 		var rate float64
 		if rate, law, err = st.sustained(c, t, requests(*d, replicas)); err == nil && !(rate > 0) {
@@ -201,7 +201,7 @@ func (st *Stages) rate(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, 
 	}
 	if infeasible := new(sizing.Infeasible); d.bursty() && (errors.As(err, &infeasible) || errors.Is(err, errNoLoad)) {
 		d.bursts = 0
-		return st.rate(c, s, t, d)
+		return st.rate(c, t, d)
 	}
 	if err != nil || enough == 1 {
 		return law, err
@@ -218,7 +218,7 @@ var errNoLoad = errors.New("a replica sustains no load")
 
 // size fills in replicas and cost of a candidate under load.
 func (st *Stages) size(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, d demand) error {
-	law, err := st.rate(c, s, t, &d)
+	law, err := st.rate(c, t, &d)
 	if err != nil {
 		return err
 	}

@@ -419,7 +419,7 @@ func (w *work) settle(choice solver.Choice, unlimited bool) Verdict {
 	ttft, itl := c.predict(n)
 	a := &v1alpha1.Allocation{
 		Accelerator: c.Accelerator, NumReplicas: n, MaxBatch: c.limits.MaxBatch, MaxBatchedTokens: c.limits.MaxBatchedTokens,
-		ITLAverage: v1alpha1.Milliseconds(itl), TTFTAverage: v1alpha1.Milliseconds(ttft), BestEffort: choice.BestEffort || c.capped || option.Replicas < c.Replicas && w.current.Replicas == option.Replicas,
+		ITLAverage: v1alpha1.Milliseconds(itl), TTFTAverage: v1alpha1.Milliseconds(ttft), BestEffort: choice.BestEffort || c.capped || option.Short,
 	}
 	if c.pair != nil {
 		a.Cost = float64(n) * c.pair.costPerReplica()
@@ -437,6 +437,8 @@ func (w *work) settle(choice solver.Choice, unlimited bool) Verdict {
 		return Verdict{Reason: v1alpha1.ReasonBestEffort, Message: choice.Reason}
 	case c.capped:
 		return Verdict{Reason: v1alpha1.ReasonBestEffort, Message: c.fault.Error()}
+	case option.Short:
+		return Verdict{Reason: v1alpha1.ReasonBestEffort, Message: option.Note}
 	case w.demand.unknown:
 		return Verdict{Planned: true, Reason: v1alpha1.ReasonPlanned, Message: "no load observed yet: " + a.Reason}
 	}

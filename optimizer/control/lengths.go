@@ -40,16 +40,21 @@ func lengths(last *Lengths, now Lengths, completed, window float64, o *v1alpha1.
 	inSD, outSD := deviations(o)
 	share := -math.Expm1(-passed * completed / lengthRequests)
 	next := func(last, now, sd float64) float64 {
-		if math.IsNaN(sd) {
-			sd = now // as if they were distributed exponentially
-		}
-		if math.Abs(now-last) > lengthChance*sd/math.Sqrt(seen) {
+		if math.Abs(now-last) > lengthChance*standardError(sd, now, seen) {
 			return now
 		}
 		return last + share*(now-last)
 	}
 	now.InputTokens, now.OutputTokens = next(last.InputTokens, now.InputTokens, inSD), next(last.OutputTokens, now.OutputTokens, outSD)
 	return &now
+}
+
+// standardError of a mean of n lengths; where their deviation is not known, as if they were distributed exponentially.
+func standardError(sd, mean, n float64) float64 {
+	if math.IsNaN(sd) {
+		sd = mean
+	}
+	return sd / math.Sqrt(n)
 }
 
 // prompt is the mean length of the prompts that arrive: that of the last few windows, or, where those that were admitted in the last one differ
@@ -69,11 +74,8 @@ func prompt(mean float64, o *v1alpha1.Observation) float64 {
 		return mean
 	}
 	sd, _ := deviations(o)
-	if math.IsNaN(sd) {
-		sd = mean // as if they were distributed exponentially
-	}
 	last := tokens / n
-	if math.Abs(last-mean) > max(lengthChance*sd/math.Sqrt(n), promptChange*mean) {
+	if math.Abs(last-mean) > max(lengthChance*standardError(sd, mean, n), promptChange*mean) {
 		return last
 	}
 	return mean

@@ -1,10 +1,12 @@
 package control_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/stability"
 )
 
 // A server for which there was no capacity runs nothing, so that nobody measures it: it is planned for the load it last had when there is some
@@ -84,5 +86,20 @@ func TestBurstsAndTurnsAreSizedFor(t *testing.T) {
 	}
 	if both := need(25, v1alpha1.RoutingRoundRobin); !(both >= turns && both < bursts) {
 		t.Errorf("%d replicas that take turns for bursts, %d for Poisson arrivals, %d by chance", both, turns, bursts)
+	}
+}
+
+// A server that stays with less than its need where it moved to lately is not said to meet its targets.
+func TestStayingShortIsBestEffort(t *testing.T) {
+	s := observed(1000, 6, 22, 0)
+	s.Optimizer.Spec.Stability = nil
+	s.Optimizer.Spec.Unlimited = false
+	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A", Count: 6}}
+	s.Servers.Spec[0].CurrentAlloc.Load.ArrivalRate = 6000
+	s.Servers.Spec[0].DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A", NumReplicas: 6, MaxBatch: 64}
+	memory := stability.Memory{Accelerator: "A", Moved: 990, Needs: []stability.Need{{Time: 990, Replicas: 6}}}
+	d := decide(t, s, control.State{Servers: map[string]control.ServerState{"s": {Stability: memory}}})
+	if a, v := d.Plan.Allocations["s"], d.Verdicts["s"]; a.NumReplicas != 6 || !a.BestEffort || v.Planned || v.Reason != v1alpha1.ReasonBestEffort || !strings.Contains(v.Message, "6 kept") || len(d.Plan.Unserved) != 1 {
+		t.Errorf("%d replicas, best effort %v, verdict %+v, unserved %+v", a.NumReplicas, a.BestEffort, v, d.Plan.Unserved)
 	}
 }

@@ -32,7 +32,7 @@ func ReadGateways(ctx context.Context, q Querier, now time.Time, window time.Dur
 	for i, name := range gatewayCounters {
 		parts[i] = fmt.Sprintf("sum by (namespace, model_name, target_model_name) (rate(%s[%s]))", name, model.Duration(window))
 	}
-	vector, err := ask(ctx, q, strings.Join(parts, " or "), now)
+	vector, err := ask[model.Vector](ctx, q, strings.Join(parts, " or "), now)
 	if err != nil {
 		return nil, err
 	}
@@ -49,17 +49,17 @@ func ReadGateways(ctx context.Context, q Querier, now time.Time, window time.Dur
 	return g, nil
 }
 
-// ask for a vector.
-func ask(ctx context.Context, q Querier, expression string, now time.Time) (model.Vector, error) {
+// ask for a value of one kind.
+func ask[T model.Value](ctx context.Context, q Querier, expression string, now time.Time) (answer T, err error) {
 	value, _, err := q.Query(ctx, expression, now)
 	if err != nil {
-		return nil, fmt.Errorf("query %q: %w", expression, err)
+		return answer, fmt.Errorf("query %q: %w", expression, err)
 	}
-	vector, ok := value.(model.Vector)
+	answer, ok := value.(T)
 	if !ok {
-		return nil, fmt.Errorf("query %q: answered with a %s, not a vector", expression, value.Type())
+		return answer, fmt.Errorf("query %q: answered with a %s, not a %s", expression, value.Type(), answer.Type())
 	}
-	return vector, nil
+	return answer, nil
 }
 
 // ReadArrivals asks Prometheus, in one question, for the rates of the counters that servers name. A server whose counter has no series is not
@@ -82,7 +82,7 @@ func ReadArrivals(ctx context.Context, q Querier, servers []v1alpha1.Server, now
 	if len(parts) == 0 {
 		return nil, nil
 	}
-	vector, err := ask(ctx, q, strings.Join(parts, " or "), now)
+	vector, err := ask[model.Vector](ctx, q, strings.Join(parts, " or "), now)
 	if err != nil {
 		return nil, err
 	}

@@ -22,13 +22,9 @@ func ReadHistory(ctx context.Context, q Querier, server types.NamespacedName, no
 	honoured := fmt.Sprintf(`%[1]s{exported_namespace="",namespace=%[2]q,server=%[3]q}[%[4]s]`, ArrivalRateMetric, server.Namespace, server.Name, duration(window))
 	// Of several optimizers, of which one led at a time, the mean of what each showed.
 	expression := fmt.Sprintf("avg(avg_over_time(%s) or avg_over_time(%s))[%s:%s]", series, honoured, duration(span), duration(window))
-	value, _, err := q.Query(ctx, expression, now)
+	matrix, err := ask[model.Matrix](ctx, q, expression, now)
 	if err != nil {
-		return nil, fmt.Errorf("query %q: %w", expression, err)
-	}
-	matrix, ok := value.(model.Matrix)
-	if !ok {
-		return nil, fmt.Errorf("query %q: answered with a %s, not a matrix", expression, value.Type())
+		return nil, err
 	}
 	var history []forecast.Sample
 	for _, series := range matrix { // one, or none

@@ -5,7 +5,6 @@ package observe
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -31,7 +30,7 @@ func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Dura
 	g.SetLimit(concurrentQueries)
 	question := func(i int, expression string) {
 		g.Go(func() (err error) {
-			answers[i], err = ask(ctx, q, expression, now)
+			answers[i], err = ask[model.Vector](ctx, q, expression, now)
 			return err
 		})
 	}
@@ -62,15 +61,11 @@ func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Dura
 // another clock gets old samples, or takes fresh ones for stale.
 func Skew(ctx context.Context, q Querier, now func() time.Time) (time.Duration, error) {
 	before := now()
-	value, _, err := q.Query(ctx, "time()", time.Time{}) // without a time it is evaluated at that of Prometheus
+	s, err := ask[*model.Scalar](ctx, q, "time()", time.Time{}) // without a time it is evaluated at that of Prometheus
 	if err != nil {
-		return 0, fmt.Errorf("query %q: %w", "time()", err)
+		return 0, err
 	}
 	after := now()
-	s, ok := value.(*model.Scalar)
-	if !ok {
-		return 0, fmt.Errorf("query %q: answered with a %s, not a scalar", "time()", value.Type())
-	}
 	// Half of the time passed is the likeliest; less than that is no skew.
 	passed := after.Sub(before)
 	skew := time.UnixMicro(int64(float64(s.Value) * 1e6)).Sub(before.Add(passed / 2))

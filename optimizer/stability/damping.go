@@ -94,6 +94,7 @@ func (d Damping) Shape(now float64, current Current, candidates []solver.Candida
 		stay := options[at]
 		stay.resize(current.Replicas)
 		stay.Value += present.Cost
+		stay.Short = true
 		stay.Note = fmt.Sprintf("%d needed, %d kept: stays for a while on %s, to which it moved", present.Replicas, current.Replicas, present.Accelerator)
 		options = append(options, stay)
 	}

@@ -57,6 +57,8 @@ type Option struct {
 	Of int
 	// Note says to a person how the option differs from that candidate; empty where it does not.
 	Note string
+	// Short says that it has fewer replicas than the targets need, and keeps them rather than go elsewhere.
+	Short bool
 }
 
 // Stabiliser shapes the candidates of one server. Implementations are deterministic.

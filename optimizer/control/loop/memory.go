@@ -30,17 +30,18 @@ func (c *cycle) remember(ctx context.Context, r *observe.Readings, o *observe.Ob
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.QueryTimeout)
 	defer cancel()
+	span, window := c.stages.Forecaster.Memory()
 	left := historiesPerCycle
 	for _, name := range slices.Sorted(maps.Keys(o.Index)) {
 		s := &r.Resources.Servers[o.Index[name]]
 		if _, known := c.state.Servers[name]; !known {
 			c.state.Servers[name] = fromStatus(&s.Status)
 		}
-		if c.recalled[name] || left == 0 || r.MetricsFault != nil {
+		if span == 0 || c.recalled[name] || left == 0 || r.MetricsFault != nil {
 			continue
 		}
 		left--
-		history, err := c.history(ctx, r, types.NamespacedName{Namespace: s.Namespace, Name: s.Name})
+		history, err := c.history(ctx, r, types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, span, window)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "reading the history of a server's load back", "server", name)
 			return // and try again in the next cycle
@@ -62,11 +63,7 @@ func before(read, seen []forecast.Sample) []forecast.Sample {
 }
 
 // history of a server, as far back as the forecaster remembers.
-func (c *cycle) history(ctx context.Context, r *observe.Readings, server types.NamespacedName) ([]forecast.Sample, error) {
-	span, window := c.stages.Forecaster.Memory()
-	if span == 0 {
-		return nil, nil
-	}
+func (c *cycle) history(ctx context.Context, r *observe.Readings, server types.NamespacedName, span, window float64) ([]forecast.Sample, error) {
 	querier, err := c.Querier(c.optimizer.Spec.Prometheus.URL)
 	if err != nil {
 		return nil, err
