@@ -39,7 +39,7 @@ func newSimulateCommand() *cobra.Command {
 describes the file) under each policy: inferno's own loop with the decision core of the cluster, and alternatives. Prints attainment, cost,
 accelerator hours, changes and drops.`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.OutOrStdout(), cmd.ErrOrStderr()) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.scenario, "scenario", "", "scenario, YAML or JSON")
@@ -77,7 +77,7 @@ func (o *simulateOptions) validate() ([]*policy.Entry, error) {
 	return chosen, errors.Join(faults...)
 }
 
-func (o *simulateOptions) run(out io.Writer) error {
+func (o *simulateOptions) run(out, progress io.Writer) error {
 	chosen, err := o.validate()
 	if err != nil {
 		return badInput{err}
@@ -98,7 +98,9 @@ func (o *simulateOptions) run(out io.Writer) error {
 		defer file.Close()
 		f.Record = loop.NewDecisionLog(file).Write
 	}
-	outcomes, err := contest.Hold(f, chosen, contest.Options{Tune: o.tune, Oracle: o.oracle})
+	outcomes, err := contest.Hold(f, chosen, contest.Options{Tune: o.tune, Oracle: o.oracle, Progress: func(r *contest.Outcome) {
+		fmt.Fprintf(progress, "played %s %s: %.2f %% at %.0f ¢/h\n", r.Policy, r.Settings, 100*r.Served, r.CostPerHour)
+	}})
 	if err != nil {
 		return err
 	}

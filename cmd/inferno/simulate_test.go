@@ -37,7 +37,7 @@ func TestSimulate(t *testing.T) {
 	if o := outcomes[0]; o.Served < 0.95 {
 		t.Errorf("inferno serves %.3f of the requests", o.Served)
 	}
-	for _, file := range []string{"short-cost.svg", "short-replicas.svg", "short-inferno.csv"} {
+	for _, file := range []string{"short-cost.svg", "short-series.svg", "short-inferno.csv"} {
 		if info, err := os.Stat(filepath.Join(folder, file)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", file, err)
 		}

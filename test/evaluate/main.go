@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +41,7 @@ var contests = []struct {
 	{"day-2min", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
 	{"day-30s", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
 	{"day-8min", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
-	{"fleet-2weeks", contest.Options{Tune: true, TuneSpan: 86400}},
+	{"fleet-2weeks", contest.Options{Tune: true, TuneSpan: 86400, Oracle: true}},
 }
 
 const (
@@ -47,56 +49,115 @@ const (
 	end   = "<!-- written by make evaluate: end -->"
 )
 
+// request is what to play and where to write.
+type request struct {
+	scenarios, policies           names
+	document, data, memory        string
+	withoutTuning, withoutPlaying bool
+}
+
+// names to choose; all where there are none.
+type names []string
+
+func (n names) chosen(name string) bool { return len(n) == 0 || slices.Contains(n, name) }
+
+// namesFlag parses names that are separated by commas and must be known.
+func namesFlag(to *names, flagName, usage string, known []string) {
+	flag.Func(flagName, usage+", separated by commas; all by default: "+strings.Join(known, ", "), func(value string) error {
+		*to = strings.Split(value, ",")
+		for _, n := range *to {
+			if !slices.Contains(known, n) {
+				return fmt.Errorf("%q is not known", n)
+			}
+		}
+		return nil
+	})
+}
+
 func main() {
-	only := flag.String("scenarios", "", "scenarios to play, separated by commas; those of an earlier run stay in the tables. All but fleet-2weeks by default")
-	document := flag.String("write", "docs/evaluation.md", "document to write the tables into; pictures and results go into the folder of its name")
-	policies := flag.String("policies", "", "policies to play, separated by commas; all by default")
-	folder := flag.String("data", "test/data/scenarios", "folder of the scenarios")
-	memory := flag.String("memory", "", "file that remembers what the searches of earlier runs found of the alternatives and schedules; delete it when the simulator or they change")
-	tune := flag.Bool("tune", true, "search the settings of the alternatives")
+	var r request
+	var scenarios, policies []string
+	for _, c := range contests {
+		scenarios = append(scenarios, c.name)
+	}
+	for _, e := range policy.Entries() {
+		policies = append(policies, e.Name)
+	}
+	namesFlag(&r.scenarios, "scenarios", "scenarios to play", scenarios)
+	namesFlag(&r.policies, "policies", "policies to play", policies)
+	flag.StringVar(&r.document, "write", "docs/evaluation.md", "document to write the tables into; pictures and results go into the folder of its name, where results of what is not played stay")
+	flag.StringVar(&r.data, "data", "test/data/scenarios", "folder of the scenarios")
+	flag.StringVar(&r.memory, "memory", "", "file that remembers what the searches of earlier runs found of the alternatives and schedules; delete it when the simulator or they change")
+	flag.BoolVar(&r.withoutTuning, "defaults", false, "play the alternatives with their defaults alone, and search no settings")
+	flag.BoolVar(&r.withoutPlaying, "draw", false, "play nothing: write the tables and the pictures of cost again from the results that are there")
 	flag.Parse()
-	if err := run(os.Stdout, *only, *policies, *document, *folder, *memory, *tune); err != nil {
+	if err := r.run(os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "evaluate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out io.Writer, only, policies, document, folder, remembered string, tune bool) error {
-	pictures := strings.TrimSuffix(document, ".md")
+func (r *request) run(out io.Writer) error {
+	pictures := strings.TrimSuffix(r.document, ".md")
 	file := filepath.Join(pictures, "results.json")
 	before, err := readResults(file)
 	if err != nil {
 		return err
 	}
 	var memory *contest.Memory
-	if remembered != "" {
-		if memory, err = contest.ReadMemory(remembered); err != nil {
+	if r.memory != "" {
+		if memory, err = contest.ReadMemory(r.memory); err != nil {
 			return err
 		}
 	}
-	results := map[string][]*contest.Outcome{}
-	for name, outcomes := range before {
-		results[name] = outcomes
+	results := maps.Clone(before)
+	if results == nil {
+		results = map[string][]*contest.Outcome{}
 	}
 	for _, c := range contests {
-		if !chosen(only, c.name) {
+		if r.withoutPlaying || !r.scenarios.chosen(c.name) {
 			continue
 		}
 		began := time.Now()
-		c.options.Memory, c.options.Tune = memory, c.options.Tune && tune
-		outcomes, err := hold(filepath.Join(folder, c.name+".yaml"), pictures, policies, c.options)
+		c.options.Memory, c.options.Tune = memory, c.options.Tune && !r.withoutTuning
+		c.options.Progress = func(o *contest.Outcome) {
+			fmt.Fprintf(os.Stderr, "%6s %s: %s %s: %.2f %% at %.0f ¢/h\n", time.Since(began).Round(time.Second), c.name, o.Policy, o.Settings, 100*o.Served, o.CostPerHour)
+		}
+		outcomes, err := r.hold(c.name, pictures, c.options)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		results[c.name] = outcomes
+		results[c.name] = merge(before[c.name], outcomes)
 		fmt.Fprintf(out, "%s: %d runs shown, %s\n", c.name, len(outcomes), time.Since(began).Round(time.Second))
 		changes(out, c.name, before[c.name], outcomes)
 		// After every scenario, so that what was played is not lost.
-		if err := errors.Join(writeResults(file, results), writeTables(document, results), remember(memory, remembered)); err != nil {
+		if err := errors.Join(writeResults(file, results), remember(memory, r.memory)); err != nil {
 			return err
 		}
 	}
-	return nil
+	faults := []error{writeTables(r.document, results)}
+	for name, outcomes := range results {
+		faults = append(faults, contest.DrawCost(pictures, name, outcomes))
+	}
+	return errors.Join(faults...)
+}
+
+// merge what was played now with what was played before and not again, in the order of the policies: with their defaults first, then tuned.
+func merge(before, now []*contest.Outcome) []*contest.Outcome {
+	var all []*contest.Outcome
+	for _, tuned := range []bool{false, true} {
+		for _, e := range policy.Entries() {
+			is := func(o *contest.Outcome) bool { return o.Policy == e.Name && o.Tuned() == tuned }
+			i, from := slices.IndexFunc(now, is), now
+			if i < 0 {
+				i, from = slices.IndexFunc(before, is), before
+			}
+			if i >= 0 {
+				all = append(all, from[i])
+			}
+		}
+	}
+	return all
 }
 
 func remember(m *contest.Memory, file string) error {
@@ -106,20 +167,8 @@ func remember(m *contest.Memory, file string) error {
 	return m.Write(file)
 }
 
-func chosen(only, name string) bool {
-	if only == "" {
-		return name != "fleet-2weeks"
-	}
-	for n := range strings.SplitSeq(only, ",") {
-		if n == name {
-			return true
-		}
-	}
-	return false
-}
-
-func hold(file, pictures, policies string, o contest.Options) ([]*contest.Outcome, error) {
-	s, err := scenario.Open(file)
+func (r *request) hold(name, pictures string, o contest.Options) ([]*contest.Outcome, error) {
+	s, err := scenario.Open(filepath.Join(r.data, name+".yaml"))
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +178,7 @@ func hold(file, pictures, policies string, o contest.Options) ([]*contest.Outcom
 	}
 	var entries []*policy.Entry
 	for _, e := range policy.Entries() {
-		if chosen(policies, e.Name) {
+		if r.policies.chosen(e.Name) {
 			entries = append(entries, &e)
 		}
 	}
@@ -137,7 +186,10 @@ func hold(file, pictures, policies string, o contest.Options) ([]*contest.Outcom
 	if err != nil {
 		return nil, err
 	}
-	return outcomes, contest.Draw(pictures, f, outcomes)
+	if r.policies.chosen(policy.NameInferno) {
+		err = contest.DrawSeries(pictures, f, outcomes)
+	}
+	return outcomes, err
 }
 
 func readResults(file string) (map[string][]*contest.Outcome, error) {
@@ -180,7 +232,7 @@ func changes(out io.Writer, name string, before, after []*contest.Outcome) {
 
 // kind of settings: tuned or not.
 func kind(o *contest.Outcome) string {
-	if o.Settings != "" {
+	if o.Tuned() {
 		return "tuned"
 	}
 	return ""
@@ -246,7 +298,7 @@ func oracle(o *contest.Outcome) string {
 }
 
 func table(b *strings.Builder, pictures, name string, outcomes []*contest.Outcome) {
-	fmt.Fprintf(b, "### %s\n\n%d requests. ![cost and misses](%s/%s-cost.svg) ![replicas](%s/%s-replicas.svg)\n\n", name, outcomes[0].Requests, pictures, name, pictures, name)
+	fmt.Fprintf(b, "### %s\n\n%d requests. ![cost and misses](%s/%s-cost.svg) ![load, cost and misses over time](%s/%s-series.svg)\n\n", name, outcomes[0].Requests, pictures, name, pictures, name)
 	b.WriteString("| policy | both targets % | TTFT % | ITL % | windows % | by class % | cost ¢/h | ÷ oracle | hours | peak | changes | reversals | follows after s | late | dropped |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, o := range outcomes {
 		label := o.Policy

@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,12 +23,14 @@ type Options struct {
 	Oracle bool
 	// Memory of what searches found before; nil for none.
 	Memory *Memory
+	// Progress is told every run that has ended, those of searches included, one at a time; nil for none.
+	Progress func(*Outcome)
 }
 
 // Hold a contest: each policy with its defaults, and tuned where that is asked for. Tuned is what reaches inferno's attainment at the least
 // cost, or where nothing does, what comes closest. Inferno itself is never tuned.
 func Hold(f *policy.Fleet, entries []*policy.Entry, o Options) ([]*Outcome, error) {
-	outcomes, err := each(entries, func(e *policy.Entry) (*Outcome, error) {
+	outcomes, err := each(&o, entries, func(e *policy.Entry) (*Outcome, error) {
 		if slices.Index(entries, e) < drawn {
 			return Run(f, e, nil) // with the series for the picture, which are not remembered
 		}
@@ -37,14 +40,14 @@ func Hold(f *policy.Fleet, entries []*policy.Entry, o Options) ([]*Outcome, erro
 		return nil, err
 	}
 	if o.Tune {
-		tuned, err := tuneAll(f, entries, outcomes, &o)
+		best, err := tuneAll(f, entries, outcomes, &o)
 		if err != nil {
 			return nil, err
 		}
-		outcomes = append(outcomes, tuned...)
+		outcomes = append(outcomes, best...)
 	}
 	if o.Oracle {
-		if err := compare(f, outcomes, o.Memory); err != nil {
+		if err := compare(f, outcomes, &o); err != nil {
 			return nil, err
 		}
 	}
@@ -52,13 +55,19 @@ func Hold(f *policy.Fleet, entries []*policy.Entry, o Options) ([]*Outcome, erro
 }
 
 // each runs a function over a list, on all cores, and keeps the order.
-func each[T any](list []T, run func(T) (*Outcome, error)) ([]*Outcome, error) {
+func each[T any](o *Options, list []T, run func(T) (*Outcome, error)) ([]*Outcome, error) {
 	outcomes := make([]*Outcome, len(list))
 	var g errgroup.Group
+	var mu sync.Mutex
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, x := range list {
 		g.Go(func() (err error) {
 			outcomes[i], err = run(x)
+			if err == nil && o.Progress != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				o.Progress(outcomes[i])
+			}
 			return err
 		})
 	}
@@ -99,16 +108,16 @@ func tuneAll(f *policy.Fleet, entries []*policy.Entry, defaults []*Outcome, opti
 		if len(e.Knobs) == 0 {
 			continue
 		}
-		c, err := tune(first, e, goal, options.Memory)
+		c, err := tune(first, e, goal, options)
 		if err != nil {
 			return nil, fmt.Errorf("policy %s: %w", e.Name, err)
 		}
 		best = append(best, c)
 	}
-	return each(best, func(c choice) (*Outcome, error) {
+	return each(options, best, func(c choice) (*Outcome, error) {
 		o, err := trial(f, c.entry, c.settings, options.Memory)
 		if err == nil {
-			o.Settings = "tuned: " + c.settings.String()
+			o.Settings = tuned + c.settings.String()
 		}
 		return o, err
 	})
@@ -121,9 +130,9 @@ type choice struct {
 }
 
 // tune tries every combination of the settings.
-func tune(f *policy.Fleet, e *policy.Entry, attainment float64, m *Memory) (choice, error) {
+func tune(f *policy.Fleet, e *policy.Entry, attainment float64, options *Options) (choice, error) {
 	all := combinations(e.Knobs)
-	outcomes, err := each(all, func(s policy.Settings) (*Outcome, error) { return trial(f, e, s, m) })
+	outcomes, err := each(options, all, func(s policy.Settings) (*Outcome, error) { return trial(f, e, s, options.Memory) })
 	if err != nil {
 		return choice{}, err
 	}
@@ -183,16 +192,21 @@ var (
 )
 
 // compare finds what the cheapest schedule costs that reaches each outcome's attainment. Outcomes are schedules that were found, too.
-func compare(f *policy.Fleet, outcomes []*Outcome, m *Memory) error {
+func compare(f *policy.Fleet, outcomes []*Outcome, options *Options) error {
 	found := slices.Clone(outcomes)
 	for _, width := range oracleWidths {
 		load, err := f.Foresee(width)
 		if err != nil {
 			return err
 		}
-		schedules, err := each(oracleShares, func(share float64) (*Outcome, error) {
-			return m.recall(f, fmt.Sprintf("schedule width=%g share=%g", width, share), func() (*Outcome, error) {
-				return playSchedule(f, f.NewSchedule(load, share, false))
+		schedules, err := each(options, oracleShares, func(share float64) (*Outcome, error) {
+			settings := fmt.Sprintf("width=%g share=%g", width, share)
+			return options.Memory.recall(f, "schedule "+settings, func() (*Outcome, error) {
+				o, err := playSchedule(f, f.NewSchedule(load, share, false))
+				if err == nil {
+					o.Settings = settings
+				}
+				return o, err
 			})
 		})
 		if err != nil {

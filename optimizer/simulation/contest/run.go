@@ -4,6 +4,7 @@ package contest
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
 	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
@@ -50,6 +51,12 @@ type Outcome struct {
 
 	reports map[string]serving.Report
 }
+
+// Tuned settings were searched for on the scenario.
+func (o *Outcome) Tuned() bool { return strings.HasPrefix(o.Settings, tuned) }
+
+// tuned is what the settings begin with then.
+const tuned = "tuned: "
 
 // Latency of one server, s.
 type Latency struct {
