@@ -142,17 +142,14 @@ func (w *work) plain() []solver.Candidate {
 	return list
 }
 
-// unplain undoes what plain did to the options that the stabiliser made. The replicas that it holds beyond the need of a split are on the
-// accelerators that have them in force.
+// unplain undoes what plain did to the options that the stabiliser made. What it holds beyond the need of a split is on the accelerators that
+// have it in force, and what it leaves out of the need is taken from the parts that lack most.
 func (w *work) unplain(options []stability.Option) {
 	for i := range options {
 		o := &options[i]
 		c := w.feasible[o.Of]
 		o.Accelerator = c.Accelerator
-		if o.Replicas == c.Replicas {
-			continue
-		}
-		if len(c.parts) == 0 {
+		if o.Replicas == c.Replicas || len(c.parts) == 0 {
 			continue
 		}
 		o.Parts, o.Cost = slices.Clone(c.Parts), c.Cost
@@ -160,6 +157,11 @@ func (w *work) unplain(options []stability.Option) {
 			at := c.short(o.Parts, w.present)
 			o.Parts[at].Replicas++
 			o.Cost += c.parts[at].pair.costPerReplica()
+		}
+		for range c.Replicas - o.Replicas {
+			at := beyond(o.Parts, w.present)
+			o.Parts[at].Replicas--
+			o.Cost -= c.parts[at].pair.costPerReplica()
 		}
 		c.share(o.Parts, w.entry.Routing)
 	}
@@ -177,6 +179,18 @@ func (c *candidate) short(parts []solver.Part, present map[string]int) int {
 		}
 	}
 	return least
+}
+
+// beyond is the part with more than one replica that has most more than are in force.
+func beyond(parts []solver.Part, present map[string]int) int {
+	most := -1
+	more := func(k int) int { return parts[k].Replicas - present[parts[k].Accelerator] }
+	for k, p := range parts {
+		if p.Replicas > 1 && (most < 0 || more(k) > more(most)) {
+			most = k
+		}
+	}
+	return most
 }
 
 // share sets what part of the load each part gets under a routing: as many requests for every replica, or as many as it carries.

@@ -128,6 +128,25 @@ func TestSplitInForceStays(t *testing.T) {
 	}
 }
 
+// A split in force that needs more than a cycle may add grows by what it may add, on both its accelerators.
+func TestSplitInForceGrowsByWhatACycleMayAdd(t *testing.T) {
+	s := torn(t, func(e *v1alpha1.ServerEntry) {
+		e.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 2, Parts: []v1alpha1.AllocationPart{
+			{Accelerator: "A100", Replicas: 1, Share: 0.5}, {Accelerator: "G2", Replicas: 1, Share: 0.5},
+		}}
+	})
+	s.Capacity.Count[0].Count = 8 // nine are needed without the other accelerator
+	a := only(t, s, decide(t, s, control.State{}))
+	sum := 0
+	for _, p := range a.Parts {
+		sum += p.Replicas
+	}
+	const most = 8 // four times as many
+	if len(a.Parts) != 2 || a.NumReplicas != most || sum != most {
+		t.Errorf("%+v, want %d replicas on two accelerators", a, most)
+	}
+}
+
 // A held split reserves the cards of all its parts.
 func TestHeldSplitKeepsItsCapacity(t *testing.T) {
 	s := load(t, "small")
