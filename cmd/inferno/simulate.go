@@ -98,23 +98,23 @@ func (o *simulateOptions) run(out, progress io.Writer) error {
 		defer file.Close()
 		f.Record = loop.NewDecisionLog(file).Write
 	}
-	outcomes, err := contest.Hold(f, chosen, contest.Options{Tune: o.tune, Oracle: o.oracle, Progress: func(r *contest.Outcome) {
+	result, err := contest.Hold(f, chosen, contest.Options{Tune: o.tune, Oracle: o.oracle, Progress: func(r *contest.Outcome) {
 		fmt.Fprintf(progress, "played %s %s: %.2f %% at %.0f ¢/h\n", r.Policy, r.Settings, 100*r.Served, r.CostPerHour)
 	}})
 	if err != nil {
 		return err
 	}
 	if o.report != "" {
-		if err := contest.WriteReport(o.report, f, outcomes); err != nil {
+		if err := contest.WriteReport(o.report, f, result); err != nil {
 			return err
 		}
 	}
 	if o.output == "json" {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
-		return e.Encode(outcomes)
+		return e.Encode(result.Outcomes)
 	}
-	return printOutcomes(out, outcomes)
+	return printOutcomes(out, result.Outcomes)
 }
 
 func printOutcomes(out io.Writer, outcomes []*contest.Outcome) error {

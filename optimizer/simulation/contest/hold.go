@@ -13,6 +13,13 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
 )
 
+// Result of a contest.
+type Result struct {
+	Outcomes []*Outcome `json:"outcomes"`
+	// Schedules that know the future, of which the cheapest that serve as much are what outcomes are compared with; none where that was not asked.
+	Schedules []*Outcome `json:"schedules,omitempty"`
+}
+
 // Options of a contest.
 type Options struct {
 	// Tune searches the settings of the alternatives.
@@ -29,7 +36,7 @@ type Options struct {
 
 // Hold a contest: each policy with its defaults, and tuned where that is asked for. Tuned is what reaches inferno's attainment at the least
 // cost, or where nothing does, what comes closest. Inferno itself is never tuned.
-func Hold(f *policy.Fleet, entries []*policy.Entry, o Options) ([]*Outcome, error) {
+func Hold(f *policy.Fleet, entries []*policy.Entry, o Options) (*Result, error) {
 	outcomes, err := each(&o, entries, func(e *policy.Entry) (*Outcome, error) {
 		if slices.Index(entries, e) < drawn {
 			return Run(f, e, nil) // with the series for the picture, which are not remembered
@@ -46,12 +53,14 @@ func Hold(f *policy.Fleet, entries []*policy.Entry, o Options) ([]*Outcome, erro
 		}
 		outcomes = append(outcomes, best...)
 	}
+	r := &Result{Outcomes: outcomes}
 	if o.Oracle {
-		if err := compare(f, outcomes, &o); err != nil {
+		if r.Schedules, err = playSchedules(f, &o); err != nil {
 			return nil, err
 		}
+		r.Compare()
 	}
-	return outcomes, nil
+	return r, nil
 }
 
 // each runs a function over a list, on all cores, and keeps the order.
@@ -187,17 +196,17 @@ func combinations(knobs []policy.Knob) []policy.Settings {
 
 // Shares of the true capacity that schedules load replicas to, and widths in seconds over which rates are taken.
 var (
-	oracleShares = []float64{0.5, 0.65, 0.75, 0.85, 0.92, 1, 1.08, 1.2}
+	oracleShares = []float64{0.3, 0.4, 0.5, 0.65, 0.75, 0.85, 0.92, 1, 1.08, 1.2}
 	oracleWidths = []float64{60, 300}
 )
 
-// compare finds what the cheapest schedule costs that reaches each outcome's attainment. Outcomes are schedules that were found, too.
-func compare(f *policy.Fleet, outcomes []*Outcome, options *Options) error {
-	found := slices.Clone(outcomes)
+// playSchedules that know the future.
+func playSchedules(f *policy.Fleet, options *Options) ([]*Outcome, error) {
+	var all []*Outcome
 	for _, width := range oracleWidths {
 		load, err := f.Foresee(width)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		schedules, err := each(options, oracleShares, func(share float64) (*Outcome, error) {
 			settings := fmt.Sprintf("width=%g share=%g", width, share)
@@ -210,21 +219,31 @@ func compare(f *policy.Fleet, outcomes []*Outcome, options *Options) error {
 			})
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		found = append(found, schedules...)
+		all = append(all, schedules...)
 	}
-	for _, o := range outcomes {
-		lowest := math.Inf(1)
-		for _, s := range found {
-			if s.Served >= o.Served {
-				lowest = min(lowest, s.CostPerHour)
+	return all, nil
+}
+
+// Compare each outcome with the cheapest that serves at least as much, of the schedules and of all outcomes: those are schedules that were found,
+// too. Without schedules it leaves what was compared before.
+func (r *Result) Compare() {
+	if len(r.Schedules) == 0 {
+		return
+	}
+	for _, o := range r.Outcomes {
+		lowest := o.CostPerHour
+		for _, found := range [][]*Outcome{r.Schedules, r.Outcomes} {
+			for _, s := range found {
+				if s.Served >= o.Served {
+					lowest = min(lowest, s.CostPerHour)
+				}
 			}
 		}
 		ratio := o.CostPerHour / lowest
 		o.ToOracle = &ratio
 	}
-	return nil
 }
 
 // playSchedule runs a schedule, whose first replicas are there from the start.

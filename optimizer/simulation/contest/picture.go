@@ -1,6 +1,7 @@
 package contest
 
 import (
+	"cmp"
 	"image/color"
 	"math"
 	"os"
@@ -63,17 +64,26 @@ func mark(o *Outcome) draw.GlyphStyle {
 }
 
 // DrawCost writes NAME-cost.svg into a folder: cost over the requests that missed a target, both as logarithms, a mark for each outcome and a
-// line from each policy's defaults to its tuned settings.
-func DrawCost(folder, name string, outcomes []*Outcome) error {
+// line from each policy's defaults to its tuned settings. What schedules that know the future reach is a line beside.
+func DrawCost(folder, name string, r *Result) error {
 	p := newPlot()
 	p.Title.Text = name + " (open marks: defaults, filled: tuned)"
 	p.X.Label.Text, p.Y.Label.Text = "requests that missed a target, %", "cost, ¢/h"
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.TickerFunc(logTicks), plot.TickerFunc(logTicks)
 	legend := newLegend()
+	if best := frontier(r.Schedules); len(best) > 0 {
+		line, err := plotter.NewLine(best)
+		if err != nil {
+			return err
+		}
+		line.Color, line.Width, line.Dashes = faint, vg.Points(1.5), []vg.Length{vg.Points(4), vg.Points(3)}
+		p.Add(line)
+		legend.Add("knowing the future", line)
+	}
 	defaults := map[string]plotter.XY{}
-	for _, o := range outcomes {
-		at := plotter.XY{X: max(100*(1-o.Served), fewestMisses), Y: o.CostPerHour}
+	for _, o := range r.Outcomes {
+		at := misses(o)
 		points, err := plotter.NewScatter(plotter.XYs{at})
 		if err != nil {
 			return err
@@ -123,6 +133,25 @@ func DrawSeries(folder string, f *policy.Fleet, outcomes []*Outcome) error {
 		legend.Add(label(o), line)
 	}
 	return save(filepath.Join(folder, f.Scenario.Name+"-series.svg"), legend, load, cost, missed)
+}
+
+// misses of an outcome, %, and its cost.
+func misses(o *Outcome) plotter.XY {
+	return plotter.XY{X: max(100*(1-o.Served), fewestMisses), Y: o.CostPerHour}
+}
+
+// frontier of schedules, from few misses to many: those than which none is cheaper and serves as much.
+func frontier(schedules []*Outcome) plotter.XYs {
+	var best plotter.XYs
+	for _, s := range schedules {
+		if !slices.ContainsFunc(schedules, func(o *Outcome) bool {
+			return o.Served >= s.Served && o.CostPerHour <= s.CostPerHour && (o.Served > s.Served || o.CostPerHour < s.CostPerHour)
+		}) {
+			best = append(best, misses(s))
+		}
+	}
+	slices.SortFunc(best, func(a, b plotter.XY) int { return cmp.Or(cmp.Compare(a.X, b.X), cmp.Compare(b.Y, a.Y)) })
+	return best
 }
 
 // drawn is the most outcomes that one picture of series holds.
