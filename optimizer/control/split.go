@@ -152,6 +152,7 @@ func (w *work) unplain(options []stability.Option) {
 		if o.Replicas == c.Replicas || len(c.parts) == 0 {
 			continue
 		}
+		o.Replicas = max(o.Replicas, len(c.parts)) // a plan that says fewer than its parts is not to be believed
 		o.Parts, o.Cost = slices.Clone(c.Parts), c.Cost
 		for range o.Replicas - c.Replicas {
 			at := c.short(o.Parts, w.present)

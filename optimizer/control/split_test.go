@@ -9,6 +9,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/stability"
 )
 
 // spread is the small system where servers may be split, by the given routing, with a share of its capacity.
@@ -145,6 +146,18 @@ func TestSplitInForceGrowsByWhatACycleMayAdd(t *testing.T) {
 	if len(a.Parts) != 2 || a.NumReplicas != most || sum != most {
 		t.Errorf("%+v, want %d replicas on two accelerators", a, most)
 	}
+}
+
+// A plan in force that names fewer replicas than its parts neither brings a cycle down nor keeps a plan from being made.
+func TestPlanThatSaysLessThanItsParts(t *testing.T) {
+	s := torn(t, func(e *v1alpha1.ServerEntry) {
+		e.CurrentAlloc.Load.ArrivalRate = 40
+		e.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 1, Parts: []v1alpha1.AllocationPart{
+			{Accelerator: "A100", Replicas: 1, Share: 0.5}, {Accelerator: "G2", Replicas: 1, Share: 0.5},
+		}}
+	})
+	memory := stability.Memory{Accelerator: "A100+G2", Moved: 990} // it stays where it moved to ten seconds ago
+	only(t, s, decide(t, s, control.State{Servers: map[string]control.ServerState{s.Servers.Spec[0].Name: {Stability: memory}}}))
 }
 
 // A held split reserves the cards of all its parts.
