@@ -99,7 +99,7 @@ func (o *simulateOptions) run(out, progress io.Writer) error {
 		f.Record = loop.NewDecisionLog(file).Write
 	}
 	result, err := contest.Hold(f, chosen, contest.Options{Tune: o.tune, Oracle: o.oracle, Progress: func(r *contest.Outcome) {
-		fmt.Fprintf(progress, "played %s %s: %.2f %% at %.0f ¢/h\n", r.Policy, r.Settings, 100*r.Served, r.CostPerHour)
+		fmt.Fprintln(progress, "played", r)
 	}})
 	if err != nil {
 		return err

@@ -22,6 +22,11 @@ func TestSimulate(t *testing.T) {
 	if status != 0 {
 		t.Fatal(stderr)
 	}
+	for _, name := range []string{"inferno", "hpa-concurrency", "llm-inferno"} {
+		if !strings.Contains(stderr, "played "+name) {
+			t.Errorf("nothing is said while %s is played:\n%s", name, stderr)
+		}
+	}
 	var outcomes []contest.Outcome
 	if err := json.Unmarshal([]byte(stdout), &outcomes); err != nil {
 		t.Fatal(err)

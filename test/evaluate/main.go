@@ -108,7 +108,7 @@ func (r *request) run(out io.Writer) error {
 		began := time.Now()
 		c.options.Memory, c.options.Tune = memory, c.options.Tune && !r.withoutTuning
 		c.options.Progress = func(o *contest.Outcome) {
-			fmt.Fprintf(os.Stderr, "%6s %s: %s %s: %.2f %% at %.0f ¢/h\n", time.Since(began).Round(time.Second), c.name, o.Policy, o.Settings, 100*o.Served, o.CostPerHour)
+			fmt.Fprintf(os.Stderr, "%6s %s: %s\n", time.Since(began).Round(time.Second), c.name, o)
 		}
 		now, err := r.hold(c.name, pictures, c.options)
 		if err != nil {

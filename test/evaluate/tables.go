@@ -46,7 +46,7 @@ func summary(b *strings.Builder, all results) {
 		}
 		var rival *contest.Outcome
 		for _, o := range all[c.name].Outcomes {
-			if o.Policy != policy.NameInferno && o.Policy != policy.NameInfernoFixed && o.Served >= ours.Served && (rival == nil || o.CostPerHour < rival.CostPerHour) {
+			if !o.Ours() && o.Served >= ours.Served && (rival == nil || o.CostPerHour < rival.CostPerHour) {
 				rival = o
 			}
 		}

@@ -45,14 +45,9 @@ func place(name string) int {
 
 func colour(o *Outcome) color.Color { return colours[place(o.Policy)%len(colours)] }
 
-// ours have no settings that are searched for.
-func ours(o *Outcome) bool {
-	return o.Policy == policy.NameInferno || o.Policy == policy.NameInfernoFixed
-}
-
 func mark(o *Outcome) draw.GlyphStyle {
 	kind := 0
-	if o.Tuned() || ours(o) {
+	if o.Tuned() || o.Ours() {
 		kind = 1
 	}
 	i := place(o.Policy)
@@ -272,7 +267,8 @@ func save(file string, legend plot.Legend, plots ...*plot.Plot) error {
 		return err
 	}
 	canvas := draw.New(picture)
-	canvas.FillPolygon(color.White, canvas.ClipPolygonXY([]vg.Point{canvas.Min, {X: canvas.Max.X, Y: canvas.Min.Y}, canvas.Max, {X: canvas.Min.X, Y: canvas.Max.Y}}))
+	canvas.SetColor(color.White)
+	canvas.Fill(canvas.Rectangle.Path())
 	const margin = 8
 	left := draw.Crop(canvas, margin, -legendWidth, margin, -margin)
 	rows := make([][]*plot.Plot, len(plots))

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"gonum.org/v1/plot/plotter"
 
 	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
 	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
@@ -76,5 +78,15 @@ func TestTogether(t *testing.T) {
 	}
 	if math.Abs(arrivals) > 1e-3 || math.Abs(price) > 1e-3 {
 		t.Errorf("%v arrivals and %v ¢/h·windows are lost", arrivals, price)
+	}
+}
+
+// The frontier leaves out what another schedule beats, and goes from few misses to many.
+func TestFrontier(t *testing.T) {
+	schedule := func(served, cost float64) *Outcome { return &Outcome{Served: served, CostPerHour: cost} }
+	got := frontier([]*Outcome{schedule(0.9, 100), schedule(0.99, 300), schedule(0.95, 350), schedule(1, 400), schedule(0.99, 320)})
+	want := plotter.XYs{{X: fewestMisses, Y: 400}, {X: 1, Y: 300}, {X: 10, Y: 100}}
+	if d := cmp.Diff(want, got, cmpopts.EquateApprox(1e-9, 0)); d != "" {
+		t.Error(d)
 	}
 }

@@ -2,6 +2,7 @@
 package contest
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -52,11 +53,21 @@ type Outcome struct {
 	reports map[string]serving.Report
 }
 
+// Ours says that the policy is inferno, with one budget or the other: it has no settings that are searched for.
+func (o *Outcome) Ours() bool {
+	return o.Policy == policy.NameInferno || o.Policy == policy.NameInfernoFixed
+}
+
+// String says in a line what was played and what came of it.
+func (o *Outcome) String() string {
+	return fmt.Sprintf("%s: %.2f %% at %.0f ¢/h", strings.TrimSpace(o.Policy+" "+o.Settings), 100*o.Served, o.CostPerHour)
+}
+
+// tuned is what settings begin with that were searched for.
+const tuned = "tuned: "
+
 // Tuned settings were searched for on the scenario.
 func (o *Outcome) Tuned() bool { return strings.HasPrefix(o.Settings, tuned) }
-
-// tuned is what the settings begin with then.
-const tuned = "tuned: "
 
 // Latency of one server, s.
 type Latency struct {
