@@ -24,8 +24,9 @@ GOTAGS := $(if $(TAGS),-tags=$(TAGS))
 # they start no goroutine, so that it would find nothing in ten times the time.
 MODULE     := github.com/llm-inferno/inferno
 SEQUENTIAL := $(MODULE)/optimizer/control $(MODULE)/optimizer/solver
-RACED       = $(filter-out $(SEQUENTIAL),$(shell $(GO) list $(GOTAGS) ./optimizer/...))
-UNRACED    := ./cmd/... ./manifests/... ./metricsadapter/... ./plugins/... ./test/...
+LOCALCLUSTER := $(MODULE)/optimizer/localcluster/%
+RACED       = $(filter-out $(SEQUENTIAL) $(LOCALCLUSTER),$(shell $(GO) list $(GOTAGS) ./optimizer/...))
+UNRACED    := ./optimizer/localcluster/... ./cmd/... ./manifests/... ./metricsadapter/... ./plugins/... ./test/...
 
 .PHONY: help
 help: ## Say what there is

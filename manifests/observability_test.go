@@ -13,7 +13,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/llm-inferno/inferno/test/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 )
 
 // rule of Prometheus.

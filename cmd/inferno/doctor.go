@@ -18,7 +18,7 @@ import (
 
 	"github.com/llm-inferno/inferno/cmd/inferno/doctor"
 	"github.com/llm-inferno/inferno/manifests"
-	"github.com/llm-inferno/inferno/test/stack"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
 type doctorOptions struct {

@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/control/loop"
-	"github.com/llm-inferno/inferno/optimizer/simulation/contest"
-	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
-	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/contest"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/loop"
 )
 
 type simulateOptions struct {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/contest"
-	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/contest"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 )
 
 const scenarios = "../../test/data/scenarios/"

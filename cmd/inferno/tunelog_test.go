@@ -11,7 +11,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
-	"github.com/llm-inferno/inferno/optimizer/control/loop"
+	"github.com/llm-inferno/inferno/optimizer/loop"
 )
 
 // What the loop wrote into its decision log is learned from, cycle by cycle, each group of replicas on its own.

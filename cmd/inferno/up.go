@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/llm-inferno/inferno/test/controlplane"
-	"github.com/llm-inferno/inferno/test/stack"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
 type upOptions struct {

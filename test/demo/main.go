@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/llm-inferno/inferno/test/stack"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
 type options struct {

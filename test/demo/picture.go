@@ -14,7 +14,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/fleet"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/fleet"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 )
 

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"text/tabwriter"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/fleet"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/fleet"
 )
 
 // writeResults prints the summary and writes the series and the picture.

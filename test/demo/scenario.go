@@ -17,12 +17,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/fleet"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
-	"github.com/llm-inferno/inferno/optimizer/simulation/fleet"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 	"github.com/llm-inferno/inferno/optimizer/simulation/trace"
-	"github.com/llm-inferno/inferno/test/controlplane"
-	"github.com/llm-inferno/inferno/test/stack"
 )
 
 //go:embed cluster.yaml

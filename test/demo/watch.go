@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
-	"github.com/llm-inferno/inferno/test/stack"
 )
 
 const (

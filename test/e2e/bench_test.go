@@ -25,7 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/test/stack"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
 // adapterTime is how long the adapter is asked while plans change; half an hour shows whether its memory grows.

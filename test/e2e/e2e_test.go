@@ -21,12 +21,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/fleet"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
-	"github.com/llm-inferno/inferno/optimizer/simulation/fleet"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 	"github.com/llm-inferno/inferno/optimizer/simulation/trace"
-	"github.com/llm-inferno/inferno/test/controlplane"
-	"github.com/llm-inferno/inferno/test/stack"
 )
 
 // programs is the directory of inferno's programs.

@@ -20,7 +20,7 @@ import (
 
 	"github.com/llm-inferno/inferno/manifests"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/test/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 )
 
 // another process of a program, with some flags replaced.

@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/test/controlplane"
-	"github.com/llm-inferno/inferno/test/stack"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
 // killRounds is few for every day; fifty take about twenty minutes.

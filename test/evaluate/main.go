@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/contest"
-	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
-	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/contest"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 )
 
 // contests are the scenarios in the order of the document, and how much is asked of each.

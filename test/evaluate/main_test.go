@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/contest"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/contest"
 )
 
 // What is not played again stays, what is played replaces what was, and the order is that of the policies.

@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/contest"
-	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/contest"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 )
 
 // results by scenario.

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/contest"
-	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/contest"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 )
 
 const (

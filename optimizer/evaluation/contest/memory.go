@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 )
 
 // Memory holds outcomes of alternatives and schedules, so that a search does not play them again. They depend on the scenario, the simulator and

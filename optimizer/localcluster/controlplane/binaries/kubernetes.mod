@@ -1,4 +1,4 @@
-module github.com/llm-inferno/inferno/test/controlplane/binaries/kubernetes
+module github.com/llm-inferno/inferno/optimizer/localcluster/controlplane/binaries/kubernetes
 
 go 1.26.0
 

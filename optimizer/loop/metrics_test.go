@@ -52,7 +52,7 @@ func TestMetricNames(t *testing.T) {
 
 // The table of the documentation lists what is published, with the labels, and nothing else.
 func TestMetricsAreDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../../docs/operations.md")
+	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
-	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 )
 
 // What is remembered is not played again, also by another process, for as long as the scenario is the same; options of the decision core are

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/control/loop"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
-	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
 )
 
 // Knob is a setting of a policy that a person would tune.

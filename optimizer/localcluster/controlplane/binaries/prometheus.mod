@@ -1,4 +1,4 @@
-module github.com/llm-inferno/inferno/test/controlplane/binaries/prometheus
+module github.com/llm-inferno/inferno/optimizer/localcluster/controlplane/binaries/prometheus
 
 go 1.26.7
 

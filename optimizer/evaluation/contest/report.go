@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 )
 

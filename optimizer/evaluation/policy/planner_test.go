@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
-	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
 )
 

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
-	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 )
 

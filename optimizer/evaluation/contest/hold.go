@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 )
 
 // Result of a contest.

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"gonum.org/v1/plot/plotter"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
-	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 )
 

@@ -1,4 +1,4 @@
-module github.com/llm-inferno/inferno/test/controlplane/binaries/etcd
+module github.com/llm-inferno/inferno/optimizer/localcluster/controlplane/binaries/etcd
 
 go 1.26.0
 

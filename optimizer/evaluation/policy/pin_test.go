@@ -3,7 +3,7 @@ package policy
 import (
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 )
 
 // Where not all fits, servers are spread over the types that hold most of them: nobody who knows the peak pins four servers to four cards.

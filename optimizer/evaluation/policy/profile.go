@@ -5,9 +5,9 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
-	"github.com/llm-inferno/inferno/optimizer/simulation/scenario"
 	"github.com/llm-inferno/inferno/optimizer/simulation/trace"
 )
 

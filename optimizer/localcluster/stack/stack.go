@@ -22,8 +22,8 @@ import (
 
 	"github.com/llm-inferno/inferno/manifests"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/simulation/fleet"
-	"github.com/llm-inferno/inferno/test/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/fleet"
 )
 
 // Options of a stack.

@@ -14,7 +14,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"github.com/llm-inferno/inferno/optimizer/simulation/policy"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 )
 
 const (
