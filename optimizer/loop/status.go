@@ -91,12 +91,34 @@ func readyBy(parts []v1alpha1.ObservedPart) count {
 	return c
 }
 
+// boundBy accelerator are the pods that have a node, ready or not. Whether a pod that starts on no known accelerator has one is not known.
+func boundBy(parts []v1alpha1.ObservedPart) count {
+	c := readyBy(parts)
+	for _, p := range parts {
+		if p.Accelerator != "" {
+			c[p.Accelerator] += p.Starting
+		}
+	}
+	return c
+}
+
 func planBy(parts []v1alpha1.AllocationPart) count {
 	c := count{}
 	for _, p := range parts {
 		c[p.Accelerator] += p.Replicas
 	}
 	return c
+}
+
+func (c count) plus(other count) count {
+	sum := count{}
+	for a, n := range c {
+		sum[a] += n
+	}
+	for a, n := range other {
+		sum[a] += n
+	}
+	return sum
 }
 
 // beyond is how much of c lies above the other count, accelerator by accelerator.

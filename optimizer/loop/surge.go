@@ -56,6 +56,15 @@ func (s spare) surges(server string, plan []v1alpha1.AllocationPart, current []v
 			s.cards[t] -= k * n
 		}
 	}
+	// Pods that are to go, such as the last ones elsewhere after a move, go before a wave begins. Else there is one for ever: with them the number of
+	// pods is what the wave asks for, so that none starts and none goes.
+	if boundBy(current).beyond(want.plus(surge)) > 0 {
+		for a, k := range surge {
+			t, n := s.of(server, a)
+			s.cards[t] += k * n
+		}
+		return count{}
+	}
 	return surge
 }
 

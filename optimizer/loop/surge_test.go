@@ -105,6 +105,34 @@ func TestRenewalConverges(t *testing.T) {
 	}
 }
 
+// Pods that a move leaves behind go before a wave of renewal begins. Were it to begin with them there, the number of pods would be what it asks
+// for: none would start and none go, for ever.
+func TestMovedPodsGoBeforeRenewal(t *testing.T) {
+	part := []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 3, MaxBatchSize: 64}}
+	elsewhere := v1alpha1.ObservedPart{Accelerator: "B", Ready: 1}
+	for _, c := range []struct {
+		name    string
+		current []v1alpha1.ObservedPart
+		want    int
+	}{
+		{"the last one elsewhere", []v1alpha1.ObservedPart{with(32, 3, 0), elsewhere}, 0},
+		{"one that starts elsewhere", []v1alpha1.ObservedPart{with(32, 3, 0), {Accelerator: "B", Starting: 1}}, 0},
+		{"one on a node of nobody knows what", []v1alpha1.ObservedPart{with(32, 3, 0), {Ready: 1}}, 0},
+		{"it is gone", []v1alpha1.ObservedPart{with(32, 3, 0)}, 1},
+		{"a new one waits for its node", []v1alpha1.ObservedPart{with(32, 3, 0), {Starting: 1}}, 1},
+		{"a new one starts", []v1alpha1.ObservedPart{with(32, 3, 0), with(64, 0, 1)}, 1},
+		{"the move has not ended", []v1alpha1.ObservedPart{with(32, 2, 1), elsewhere}, 1},
+	} {
+		s := roomy(5)
+		if _, got := withSurge(part, s.surges("s", part, c.current)); got != c.want {
+			t.Errorf("%s: surge %d, want %d", c.name, got, c.want)
+		}
+		if taken := 5 - s.cards["T"]; c.want == 0 && taken != 0 {
+			t.Errorf("%s: %d cards are taken for no surge", c.name, taken)
+		}
+	}
+}
+
 // Surges of several servers never add up to more than what is spare.
 func TestRenewalsShareWhatIsSpare(t *testing.T) {
 	s := roomy(3)
