@@ -30,7 +30,7 @@ const FieldManager = "inferno-controlplane"
 
 // A resource that the API server does not know yet may be a moment away: its definition was only just accepted.
 const (
-	applyPatience = 15 * time.Second
+	applyPatience = time.Minute
 	applyPause    = 100 * time.Millisecond
 )
 

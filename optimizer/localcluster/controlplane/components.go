@@ -253,9 +253,10 @@ func (p *Plane) startKwok(ctx context.Context) error {
 }
 
 func (p *Plane) startPrometheus(ctx context.Context, o PrometheusOptions) error {
+	interval := cmp.Or(o.ScrapeInterval, time.Second)
 	config := o.Config
 	if len(config) == 0 {
-		config = prometheusConfig(cmp.Or(o.ScrapeInterval, time.Second), p.TargetsDir())
+		config = prometheusConfig(interval, p.TargetsDir())
 	}
 	if err := os.MkdirAll(p.TargetsDir(), 0o700); err != nil {
 		return err
@@ -272,6 +273,8 @@ func (p *Plane) startPrometheus(ctx context.Context, o PrometheusOptions) error 
 		"--config.file="+p.path("prometheus.yml"),
 		"--storage.tsdb.path="+p.path("prometheus"),
 		"--web.listen-address="+loopback(port),
+		// A new target is scraped at once. With the 5 s of the default a short window would miss most of what a new pod has done.
+		"--scrape.discovery-reload-interval="+interval.String(),
 		"--web.enable-lifecycle", // POST /-/reload after changing prometheus.yml in the instance directory
 		"--log.level=warn",
 	)

@@ -18,7 +18,7 @@ import (
 
 // Defaults of a [Process].
 const (
-	defaultStartTimeout = time.Minute
+	defaultStartTimeout = 5 * time.Minute
 	defaultStopTimeout  = 10 * time.Second
 
 	probeInterval = 100 * time.Millisecond
@@ -49,7 +49,7 @@ type Process struct {
 	// Ready is asked repeatedly after each start until it returns nil. A process without it is ready once it runs.
 	Ready func(context.Context) error
 
-	StartTimeout time.Duration // until the first readiness; one minute if zero
+	StartTimeout time.Duration // until the first readiness; five minutes if zero, for a slow machine: what is broken exits by itself
 	StopTimeout  time.Duration // between SIGTERM and SIGKILL; 10 s if zero
 
 	// Report receives what happens to the process, one event at a time. It must not call Stop.
