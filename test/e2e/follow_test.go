@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -88,27 +90,19 @@ func loadUpAndDown(s *system) {
 }
 
 func limitsReachThePods(s *system) {
-	server, err := s.server(s.t.Context(), "chat")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	plan := map[string]v1alpha1.AllocationPart{}
-	for _, p := range server.Status.Desired.Parts {
-		plan[p.Accelerator] = p
-	}
-	pods, err := s.pods(s.t.Context(), "chat")
-	if err != nil || len(pods) == 0 {
-		s.t.Fatal(len(pods), err)
-	}
-	for _, p := range pods {
-		part := plan[p.Annotations[v1alpha1.AcceleratorAnnotation]]
-		if batch, err := strconv.Atoi(p.Annotations[v1alpha1.MaxNumSeqsAnnotation]); err != nil || batch < 1 {
-			s.t.Errorf("pod %s starts with batch %q", p.Name, p.Annotations[v1alpha1.MaxNumSeqsAnnotation])
+	s.eventually("all pods start with a batch and the token budget of the Server", func(ctx context.Context) error {
+		pods, err := s.pods(ctx, "chat")
+		if err == nil && len(pods) == 0 {
+			err = errors.New("there is none")
 		}
-		if got := p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]; got != strconv.Itoa(part.MaxBatchedTokens) || part.MaxBatchedTokens != 1024 {
-			s.t.Errorf("pod %s starts with token budget %q, the plan says %d", p.Name, got, part.MaxBatchedTokens)
+		for _, p := range pods {
+			batch, fault := strconv.Atoi(p.Annotations[v1alpha1.MaxNumSeqsAnnotation])
+			if budget := p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]; fault != nil || batch < 1 || budget != "1024" {
+				err = errors.Join(err, fmt.Errorf("pod %s starts with %v", p.Name, p.Annotations))
+			}
 		}
-	}
+		return err
+	})
 	for pod, fault := range s.Fleet.Report().Faults {
 		s.t.Errorf("pod %s cannot serve: %s", pod, fault)
 	}
@@ -172,12 +166,11 @@ func consultDoctor(s *system) {
 
 // newLimits gives the server another token budget: pods that start with it replace the others, and ready ones never fall below the plan.
 func newLimits(s *system) {
+	history := s.settledHistory("chat", 2, 4)
 	server, err := s.server(s.t.Context(), "chat")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	replicas := server.Status.Desired.Replicas
-	least := s.watchReplicas("chat")
 	for _, budget := range []int{2048, 1024} {
 		s.patch(server, fmt.Sprintf(`{"spec":{"maxBatchedTokens":%d}}`, budget))
 		s.eventually(fmt.Sprintf("all pods run with a budget of %d", budget), func(ctx context.Context) error {
@@ -194,9 +187,7 @@ func newLimits(s *system) {
 		})
 	}
 	s.settled("chat", 2, 4)
-	if l := least(); l.ready < min(replicas, 2) || l.asked < min(replicas, 2) {
-		s.t.Errorf("at the least %+v, the plan was %d", l, replicas)
-	}
+	s.wantNeverShort(history)
 }
 
 func unknownModel(s *system) {
@@ -211,41 +202,40 @@ func unknownModel(s *system) {
 
 // restarts kills every program of inferno: while it is away and after it is back, replicas never fall.
 func restarts(s *system) {
-	before, err := s.server(s.t.Context(), "chat")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	least := s.watchReplicas("chat")
-	for _, name := range []string{"inferno-optimizer", "inferno-adapter", "kube-scheduler"} {
-		s.kill(name)
-		time.Sleep(3 * time.Second)
-	}
+	s.load("chat", 70)
+	history := s.settledHistory("chat", 5, 10)
+	killed := time.Now()
+	s.kill("inferno-optimizer")
 	s.eventually("a new optimizer confirms the plan", func(ctx context.Context) error {
 		server, err := s.server(ctx, "chat")
-		if err == nil && !server.Status.Desired.ConfirmedAt.After(before.Status.Desired.ConfirmedAt.Time.Add(5*time.Second)) {
+		if err == nil && !server.Status.Desired.ConfirmedAt.After(killed) {
 			err = fmt.Errorf("it was last confirmed at %s", server.Status.Desired.ConfirmedAt)
 		}
 		return err
 	})
-	s.load("chat", 70)
+	s.syncs(turns)
+	s.kill("inferno-adapter")
+	s.syncs(turns)
+	s.eventually("a new adapter answers", s.externalMetrics)
+	s.kill("kube-scheduler")
+	s.syncs(turns)
+	s.wantNeverShort(history)
+	s.wantPlanKept(history)
 	s.settled("chat", 5, 10)
-	// The load needs two replicas at the least; a plan that was lost would begin anew with one.
-	if l := least(); l.ready < 2 || l.asked < 2 {
-		s.t.Errorf("at the least %+v; before there were %d", l, before.Status.Desired.Replicas)
-	}
+}
+
+// externalMetrics asks the adapter, through the API server, for what an autoscaler does.
+func (s *system) externalMetrics(ctx context.Context) error {
+	return s.Kube.Discovery().RESTClient().Get().AbsPath("/apis/external.metrics.k8s.io/v1beta1/namespaces/"+namespace+"/inferno_desired_replicas").
+		Param("labelSelector", "server=chat").Do(ctx).Error()
 }
 
 func prometheusAway(s *system) {
-	s.settled("chat", 5, 10)
-	least := s.watchReplicas("chat")
+	history := s.settledHistory("chat", 5, 10)
 	s.Process("prometheus").Stop()
-	s.wantCondition("chat", v1alpha1.ConditionObserved, metav1.ConditionFalse, v1alpha1.ReasonPrometheusUnreachable)
 	s.wantCondition("chat", v1alpha1.ConditionPlanned, metav1.ConditionFalse, v1alpha1.ReasonPrometheusUnreachable)
 	s.load("chat", 25) // nobody sees it
-	time.Sleep(10 * time.Second)
-	if l := least(); l.ready < 5 || l.asked < 5 {
-		s.t.Errorf("the plan was not held: %+v", l)
-	}
+	s.wantHeld(history, v1alpha1.ReasonPrometheusUnreachable)
 	if err := s.Process("prometheus").Start(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
@@ -256,43 +246,70 @@ func prometheusAway(s *system) {
 // noSamples takes the targets away: Prometheus is there and has nothing to say.
 func noSamples(s *system) {
 	s.load("chat", 70)
-	s.settled("chat", 5, 10)
-	least := s.watchReplicas("chat")
+	history := s.settledHistory("chat", 5, 10)
 	if err := s.StopFleet(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.eventually("the load is not known", func(ctx context.Context) error {
-		server, err := s.server(ctx, "chat")
-		if err != nil {
-			return err
-		}
-		c := meta.FindStatusCondition(server.Status.Conditions, v1alpha1.ConditionObserved)
-		if c.Status != metav1.ConditionFalse || (c.Reason != v1alpha1.ReasonNoMetrics && c.Reason != v1alpha1.ReasonStaleMetrics) {
-			return fmt.Errorf("condition is %+v", c)
-		}
-		return nil
-	})
-	time.Sleep(8 * time.Second)
-	if l := least(); l.ready < 5 || l.asked < 5 {
-		s.t.Errorf("the plan was not held: %+v", l)
-	}
+	s.wantHeld(history, v1alpha1.ReasonNoMetrics, v1alpha1.ReasonStaleMetrics)
 	s.play("chat", "odd")
 	s.load("chat", 70)
 	s.wantCondition("chat", v1alpha1.ConditionObserved, metav1.ConditionTrue, v1alpha1.ReasonObserved)
 	s.settled("chat", 5, 10)
 }
 
+// wantHeld waits until the load of a server is not known for one of the reasons. From then on no cycle changes the plan, and autoscalers follow it.
+func (s *system) wantHeld(h *history, reasons ...string) {
+	s.t.Helper()
+	unknown := func(server *v1alpha1.Server) error {
+		c := meta.FindStatusCondition(server.Status.Conditions, v1alpha1.ConditionObserved)
+		if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(reasons, c.Reason) {
+			return fmt.Errorf("condition is %+v", c)
+		}
+		return nil
+	}
+	var server *v1alpha1.Server
+	s.eventually("the load is not known", func(ctx context.Context) (err error) {
+		if server, err = s.server(ctx, h.of); err == nil {
+			err = unknown(server)
+		}
+		return err
+	})
+	s.cycles(turns)
+	s.syncs(turns)
+	after, err := s.server(s.t.Context(), h.of)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := unknown(after); err != nil {
+		s.t.Errorf("the load is known again: %v", err)
+	}
+	if a, b := replicasBy(server.Status.Desired), replicasBy(after.Status.Desired); !maps.Equal(a, b) {
+		s.t.Errorf("the plan went from %v to %v", a, b)
+	}
+	s.wantNeverShort(h)
+	s.wantPlanKept(h)
+}
+
+// replicasBy accelerator that a plan has, surges apart.
+func replicasBy(d *v1alpha1.DesiredState) map[string]int {
+	by := map[string]int{}
+	for _, p := range d.Parts {
+		if p.Replicas > 0 {
+			by[p.Accelerator] = p.Replicas
+		}
+	}
+	return by
+}
+
 // changeAccelerator makes the other accelerator by far the cheaper one: pods move, and ready ones never fall below what was
 // ready before or the least that any plan on the way wanted.
 func changeAccelerator(s *system) {
+	history := s.settledHistory("chat", 5, 10)
 	server, err := s.server(s.t.Context(), "chat")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	from := server.Status.Desired.Parts[0].Accelerator
-	to := map[string]string{"h100": "l40s", "l40s": "h100"}[from]
-	old := server.Status.Desired.Replicas
-	least := s.watchReplicas("chat")
+	to := map[string]string{"h100": "l40s", "l40s": "h100"}[server.Status.Desired.Parts[0].Accelerator]
 	s.patch(accelerator(to), `{"spec":{"cost":1}}`)
 	s.eventually("pods are on "+to, func(ctx context.Context) error {
 		server, err := s.server(ctx, "chat")
@@ -304,45 +321,31 @@ func changeAccelerator(s *system) {
 		}
 		return s.realised(ctx, server)
 	})
-	server, err = s.server(s.t.Context(), "chat")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if l := least(); l.ready < min(old, l.planned) {
-		s.t.Errorf("at the least %+v while moving from %d × %s to %d × %s", l, old, from, server.Status.Desired.Replicas, to)
-	}
+	s.wantNeverShort(history)
 }
 
 func optimizerDrives(s *system) {
-	cycle := func(ctx context.Context) (int64, error) {
-		o := optimizer()
-		if err := s.Client.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
-			return 0, err
-		}
-		if o.Status.LastCycle == nil || len(o.Status.LastCycle.Stages) < 5 {
-			return 0, fmt.Errorf("the status tells nothing of the stages: %+v", o.Status)
-		}
-		return o.Status.LastCycle.Number, nil
-	}
 	s.patch(optimizer(), `{"spec":{"interval":"1h"}}`)
-	var before int64
-	s.eventually("cycles rest", func(ctx context.Context) error {
-		n, err := cycle(ctx)
-		if err != nil {
+	var rests *v1alpha1.CycleReport
+	s.eventually("cycles rest", func(ctx context.Context) (err error) {
+		if rests, err = s.lastCycle(ctx); err != nil {
 			return err
 		}
-		if n != before {
-			before = n
-			time.Sleep(3 * time.Second)
-			return errors.New("they still run")
+		s.syncs(turns) // autoscalers look as often as cycles ran
+		last, err := s.lastCycle(ctx)
+		if err == nil && last.ID != rests.ID {
+			err = fmt.Errorf("%s was followed by %s", rests.ID, last.ID)
 		}
-		return nil
+		return err
 	})
+	if len(rests.Stages) < 5 {
+		s.t.Errorf("the status tells nothing of the stages: %+v", rests)
+	}
 	s.patch(optimizer(), fmt.Sprintf(`{"metadata":{"annotations":{%q:"now"}}}`, v1alpha1.ReconcileAnnotation))
 	s.eventually("a poke runs a cycle", func(ctx context.Context) error {
-		n, err := cycle(ctx)
-		if err == nil && n <= before {
-			err = fmt.Errorf("still cycle %d", n)
+		last, err := s.lastCycle(ctx)
+		if err == nil && last.ID == rests.ID {
+			err = fmt.Errorf("the last one is still %s", last.ID)
 		}
 		return err
 	})
@@ -377,7 +380,17 @@ func optimizerDrives(s *system) {
 		s.t.Fatal(err)
 	}
 	s.load("chat", 4)
-	time.Sleep(20 * time.Second)
+	s.eventually("a dry run decides for fewer replicas than are planned", func(context.Context) error {
+		record, err := s.decided()
+		if err != nil {
+			return err
+		}
+		if a := record.Plan.Allocations[namespace+"/chat"]; !record.DryRun || a.NumReplicas >= server.Status.Desired.Replicas {
+			return fmt.Errorf("dry run %v of %d replicas", record.DryRun, a.NumReplicas)
+		}
+		return nil
+	})
+	s.cycles(turns)
 	after, err := s.server(s.t.Context(), "chat")
 	if err != nil {
 		s.t.Fatal(err)

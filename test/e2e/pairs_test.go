@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -129,7 +131,14 @@ func oneOptimizerLeads(s *system) {
 		s.t.Fatal(err)
 	}
 	second := s.another("inferno-optimizer", "second-optimizer", flags(), election...)
-	time.Sleep(3 * time.Second)
+	s.eventually("the second wants to lead", func(context.Context) error {
+		log, err := os.ReadFile(second.Log)
+		if err == nil && !bytes.Contains(log, []byte("ttempting to acquire leader lease")) {
+			err = errors.New("its log does not say so")
+		}
+		return err
+	})
+	s.cycles(turns) // of the first, which renews its lease meanwhile
 	if now, err := holder(s.t.Context()); err != nil || now != leader {
 		s.t.Errorf("the lease went from %s to %s, %v, while its holder runs", leader, now, err)
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net/http"
@@ -80,17 +81,13 @@ func refusesStrangers(s *system) {
 	for program, questions := range map[string][]question{"inferno-adapter": append(plan, page...), "kube-scheduler": page, "inferno-optimizer": page} {
 		address := s.portOf(program)
 		for _, q := range questions {
-			var code int
 			// Rights that were just given take a moment to arrive.
-			for range 20 {
-				if code = get(address, q.path, q.token, tls.VersionTLS12); slices.Contains(q.want, code) {
-					break
+			s.eventually(fmt.Sprintf("%s, asked by %s, answers %v", program, q.name, q.want), func(context.Context) error {
+				if code := get(address, q.path, q.token, tls.VersionTLS12); !slices.Contains(q.want, code) {
+					return fmt.Errorf("status %d", code)
 				}
-				time.Sleep(200 * time.Millisecond)
-			}
-			if !slices.Contains(q.want, code) {
-				s.t.Errorf("%s, asked by %s: status %d, want %v", program, q.name, code, q.want)
-			}
+				return nil
+			})
 		}
 		if code := get(address, "/metrics", scraper, tls.VersionTLS11); code != 0 {
 			s.t.Errorf("%s speaks TLS 1.1: status %d", program, code)
