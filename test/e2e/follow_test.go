@@ -381,12 +381,13 @@ func optimizerDrives(s *system) {
 	}
 	s.load("chat", 4)
 	s.eventually("a dry run decides for fewer replicas than are planned", func(context.Context) error {
-		record, err := s.decided()
+		records, err := s.decisions()
 		if err != nil {
 			return err
 		}
-		if a := record.Plan.Allocations[namespace+"/chat"]; !record.DryRun || a.NumReplicas >= server.Status.Desired.Replicas {
-			return fmt.Errorf("dry run %v of %d replicas", record.DryRun, a.NumReplicas)
+		last := records[len(records)-1]
+		if a := last.Plan.Allocations[namespace+"/chat"]; !last.DryRun || a.NumReplicas >= server.Status.Desired.Replicas {
+			return fmt.Errorf("dry run %v of %d replicas", last.DryRun, a.NumReplicas)
 		}
 		return nil
 	})
