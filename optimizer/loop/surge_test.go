@@ -52,17 +52,19 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
-// Waves of renewal end with every replica renewed, and ready replicas never fall below the plan's, whatever the size and however late the
-// autoscaler and the pods are. The cluster is a model: one card a replica, pods of the lowest deletion cost go first.
+// Waves of renewal end with every replica renewed, and ready replicas never fall below the plan's, whatever the size, however late the
+// autoscaler and the pods are, and whether or not the last pods of a move are still there. The cluster is a model: one card a replica, pods of the
+// lowest deletion cost go first.
 func TestRenewalConverges(t *testing.T) {
-	for _, replicas := range []int{1, 2, 3, 7, 40} {
+	for i, replicas := range []int{1, 2, 3, 7, 40, 1, 2, 3, 7, 40} {
 		for lag := range 3 {
-			t.Run(fmt.Sprintf("%d replicas, lag %d", replicas, lag), func(t *testing.T) {
+			elsewhere := i / 5 * (lag + 1)
+			t.Run(fmt.Sprintf("%d replicas, lag %d, %d elsewhere", replicas, lag, elsewhere), func(t *testing.T) {
 				part := v1alpha1.AllocationPart{Accelerator: "A", Replicas: replicas, MaxBatchSize: 64}
-				old, fresh, asked := replicas, 0, replicas
+				old, fresh, asked := replicas, 0, replicas+elsewhere
 				var starting []int // turns until ready
 				for turn := range 1000 {
-					current := []v1alpha1.ObservedPart{with(32, old, 0), with(64, fresh, len(starting))}
+					current := []v1alpha1.ObservedPart{with(32, old, 0), with(64, fresh, len(starting)), on("B", elsewhere, 0)}
 					parts, surge := withSurge([]v1alpha1.AllocationPart{part}, roomy(2).surges("s", []v1alpha1.AllocationPart{part}, current))
 					if parts[0].Surge != surge || surge > 2 {
 						t.Fatalf("surge %d in all, parts %+v", surge, parts)
@@ -70,13 +72,15 @@ func TestRenewalConverges(t *testing.T) {
 					if turn%(lag+1) == 0 {
 						asked = replicas + surge
 					}
-					for n := old + fresh + len(starting); n < asked; n++ {
+					for n := elsewhere + old + fresh + len(starting); n < asked; n++ {
 						starting = append(starting, lag)
 					}
-					for n := old + fresh + len(starting); n > asked; n-- {
+					for n := elsewhere + old + fresh + len(starting); n > asked; n-- {
 						switch {
 						case len(starting) > 0:
 							starting = starting[1:]
+						case elsewhere > 0:
+							elsewhere--
 						case old > 0:
 							old--
 						default:
@@ -86,7 +90,7 @@ func TestRenewalConverges(t *testing.T) {
 					if old+fresh < replicas {
 						t.Fatalf("turn %d: %d ready of %d", turn, old+fresh, replicas)
 					}
-					if old == 0 && fresh == replicas && surge == 0 {
+					if old == 0 && fresh == replicas && elsewhere == 0 && surge == 0 {
 						return
 					}
 					var still []int
