@@ -131,7 +131,7 @@ func (x *mixture) beyond(t float64) float64 {
 // gamma distributed (by Wilson and Hilferty's cube), with the mean and the variance of a two-state Markov chain.
 func (x *mixture) stratum(t, n float64) float64 {
 	const least = 1e-9
-	batch := x.batch * math.Sqrt(1-(1-persistence)*math.Min(1, n/x.lengths[strata-1])) + least*x.idle
+	batch := x.batch*math.Sqrt(1-(1-persistence)*math.Min(1, n/x.lengths[strata-1])) + least*x.idle
 	if x.busy == 0 {
 		return normalBeyond(t-x.idle, batch)
 	}
