@@ -10,6 +10,8 @@ type first struct {
 	spread   float64 // deviation of the prefill, normal
 	place    wait    // for a place in the batch
 	budget   wait    // for the prompts of others
+	wide     bool    // prompts differ so much that own are those of the strata
+	own      [promptStrata]float64
 }
 
 // wait is zero but for a share of the requests, which wait an exponential time.
@@ -32,7 +34,14 @@ func (s *steady) first() first {
 	last := s.law.IterationTime(s.batch(at.n, math.Min(left, at.room)))
 	f.base = s.delay + (at.parts-1)*at.whole + last
 	prompt := (f.base - s.delay - at.parts*at.idle) + (at.parts-1)*at.idle // what its tokens take
-	f.spread = math.Hypot(f.spread, s.inCV*prompt)
+	if f.wide = s.inCV > defaultTokensCV; f.wide {
+		g := newGamma(s.inCV)
+		for i, z := range promptMiddles {
+			f.own[i] = prompt * (g.quantile((promptBounds[i]+promptBounds[i+1])/2, z) - 1)
+		}
+	} else {
+		f.spread = math.Hypot(f.spread, s.inCV*prompt)
+	}
 
 	// Before it is done those that the iteration in progress leaves over, and those that came during it; who comes until its last iteration
 	// shares that.
@@ -51,15 +60,19 @@ func (s *steady) first() first {
 		w *= st.wait / (st.wait - st.burst)
 	}
 	if w > 0 {
-		f.meet(w, st, prompt*prompt*(1+s.inCV*s.inCV)*(st.others+behind))
+		cs2 := s.inCV * s.inCV
+		f.meet(w, st, prompt*prompt*(1+cs2)*(st.others+behind), cs2)
 	}
 	return f
 }
 
 // meet spreads the mean wait w for the prompts of others over requests. A share of the requests wait an exponential time more than all do, so that
 // the variance is that of what is there: a single server's wait, and those in the same iteration.
-func (f *first) meet(w float64, st *station, variance float64) {
-	variance += st.wait * st.wait * (2/st.waits - 1)
+func (f *first) meet(w float64, st *station, variance, cs2 float64) {
+	// What the waits at a server of such prompts vary less than those at one of exponential times, from E W² of M/G/1.
+	odds := (1 - st.busy) / st.busy
+	less := (1 + odds*4.0/3*(1+cs2*(3+2*cs2))/((1+cs2)*(1+cs2))) / (1 + 2*odds)
+	variance += less * st.wait * st.wait * (2/st.waits - 1)
 	found := math.Max(st.waits, -math.Expm1(-2*st.others))
 	e := math.Min(w, math.Sqrt(variance/(2/found-1)))
 	f.base += w - e
@@ -78,6 +91,18 @@ func (f *first) mean() float64 {
 
 // beyond is the probability that the time to first token exceeds t.
 func (f *first) beyond(t float64) float64 {
+	if !f.wide {
+		return f.waits(t)
+	}
+	p := 0.0
+	for i, own := range f.own {
+		p += (promptBounds[i+1] - promptBounds[i]) * f.waits(t-own)
+	}
+	return p
+}
+
+// waits is beyond for a prompt of mean length.
+func (f *first) waits(t float64) float64 {
 	shares := [4]float64{(1 - f.place.share) * (1 - f.budget.share), f.place.share * (1 - f.budget.share), (1 - f.place.share) * f.budget.share, f.place.share * f.budget.share}
 	means := [4]float64{0, f.place.mean, f.budget.mean, f.place.mean + f.budget.mean}
 	middle := f.base + (1-f.idle)*f.residual/2
@@ -98,7 +123,7 @@ func (f *first) beyond(t float64) float64 {
 // quantity is the distribution of the time to first token.
 func (f *first) quantity() Quantity {
 	scale := math.Max(f.place.mean, f.budget.mean) + f.residual + 6*f.spread
-	return quantiles(f.mean(), f.base-6*f.spread, f.base+scale, f.beyond)
+	return quantiles(f.mean(), f.base-6*f.spread+f.own[0], f.base+scale+f.own[promptStrata-1], f.beyond)
 }
 
 // intervals is the distribution of the time between tokens: a mixture over what prompts an iteration holds.
@@ -129,7 +154,7 @@ func (s *steady) intervals() intervals {
 	}
 	if at.parts > 1.5 { // most parts fill the budget, the last of a prompt any share of it
 		partial := s.law.IterationTime(s.batch(at.n, at.room/2))
-		last := busy * 0.5 * (1 - math.Min(1, prompts*s.input/at.room)) / math.Max(1, at.parts)
+		last := busy * (1 - s.prompts.waits) / at.parts // where nobody waits behind it
 		add(busy-last, at.whole, 0)
 		add(last, partial, (at.whole-partial)/2)
 	} else {

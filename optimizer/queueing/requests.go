@@ -52,31 +52,49 @@ func newLengths(tokens, cv float64) lengths {
 		}
 		return l
 	}
-	const narrow = 0.3 // below which the cube is exact to 2 %
 	var l lengths
-	shape := 1 / (cv * cv)
-	gamma := 0.0
-	if cv > narrow {
-		gamma, _ = math.Lgamma(shape + 1)
-	}
+	g := newGamma(cv)
 	for i, z := range normalMiddles {
-		root := math.Max(0, 1-cv*cv/9+z*cv/3)
-		x := root * root * root
-		if cv > narrow {
-			p := (lengthBounds[i] + lengthBounds[i+1]) / 2
-			short := math.Exp((math.Log(p)+gamma)/shape) / shape
-			x = math.Max(x, short*math.Exp(short*shape/(shape+1)))
-		}
-		l[i] = math.Max(tokens*x-1, 0)
+		l[i] = math.Max(tokens*g.quantile((lengthBounds[i]+lengthBounds[i+1])/2, z)-1, 0)
 	}
 	return l
 }
+
+// gammaLengths are gamma distributed with mean 1.
+type gammaLengths struct{ cv, shape, logGamma float64 }
+
+func newGamma(cv float64) gammaLengths {
+	shape := 1 / (cv * cv)
+	log, _ := math.Lgamma(shape + 1)
+	return gammaLengths{cv, shape, log}
+}
+
+// quantile at p, of which z is that of the standard normal distribution.
+func (g *gammaLengths) quantile(p, z float64) float64 {
+	root := math.Max(0, 1-g.cv*g.cv/9+z*g.cv/3)
+	short := math.Exp((math.Log(p)+g.logGamma)/g.shape) / g.shape
+	return math.Max(root*root*root, short*math.Exp(short*g.shape/(g.shape+1)))
+}
+
+// promptBounds cut the distribution of prompts into strata, finest among the longest: their own length decides the percentiles of TTFT.
+var promptBounds = [...]float64{0, 0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96, 0.985, 0.995, 1}
+
+const promptStrata = len(promptBounds) - 1
+
+// promptMiddles are the quantiles of the standard normal distribution at the middles of the strata.
+var promptMiddles = func() (z [promptStrata]float64) {
+	for i := range z {
+		z[i] = math.Sqrt2 * math.Erfinv(promptBounds[i]+promptBounds[i+1]-1)
+	}
+	return z
+}()
 
 // mixture is how the time between tokens of a request spreads over requests: an iteration takes idle, and while prompts are computed adds more on
 // average, with deviation spread. Iterations with prompts come in runs. What the batch around a request is, is common to its iterations and has
 // deviation batch.
 type mixture struct {
 	idle, adds, spread, batch float64
+	most, full                float64 // that an iteration adds in a run of them, and that fills the budget
 	busy                      float64 // share of the iterations with prompts
 	behind                    float64 // probability that prompts are computed when a request begins
 	keeps                     float64 // correlation of an iteration with the next one
@@ -97,6 +115,10 @@ func (s *steady) mixture(m *intervals) mixture {
 		square += m.share[i] * (d*d + m.width[i]*m.width[i]) / x.busy
 	}
 	x.spread = math.Sqrt(math.Max(0, square-x.adds*x.adds))
+	x.most, x.full = x.adds, math.Max(x.adds, s.level.whole-s.level.idle)
+	if cut := m.middle[1] - x.idle; s.level.parts > 1.5 && cut > 0 {
+		x.most = cut
+	}
 	x.behind = math.Max(x.busy, s.prompts.waits)
 	x.keeps = s.keeps(&x)
 	return x
@@ -108,7 +130,8 @@ func (s *steady) keeps(x *mixture) float64 {
 	st := &s.prompts
 	prompt, left := s.input*st.cost, 1-st.use
 	work := s.flow * s.step * prompt * prompt * (s.ca2 + s.inCV*s.inCV) / (left * left)
-	times := (work - x.busy*x.spread*x.spread) / (x.busy * math.Max(1-x.busy, 1e-3) * x.adds * x.adds)
+	busy := math.Min((s.step-s.level.idle)/x.adds, 1) // over time, not over the requests that run
+	times := (work - busy*x.spread*x.spread) / (busy * math.Max(1-busy, 1e-3) * x.adds * x.adds)
 	if !(times > 1) {
 		return 0
 	}
@@ -140,7 +163,7 @@ func (x *mixture) stratum(t, n float64) float64 {
 	share := x.busy + (x.behind-x.busy)*forget
 	none := (1 - x.behind) * math.Pow(1-(1-r)*x.busy, n-1)
 	all := x.behind * math.Pow(1-(1-r)*(1-x.busy), n-1)
-	p := none*normalBeyond(t-x.idle, batch) + all*normalBeyond(t-x.idle-x.adds, math.Hypot(batch, x.spread/math.Sqrt(n)))
+	p := none*normalBeyond(t-x.idle, batch) + all*normalBeyond(t-x.idle-x.most, math.Hypot(batch, x.spread/n))
 	some := 1 - none - all
 	if some < 1e-6 {
 		return p
@@ -151,7 +174,7 @@ func (x *mixture) stratum(t, n float64) float64 {
 	mean *= x.adds
 	variance = variance*x.adds*x.adds + share*x.spread*x.spread/n
 	variance += batch*batch + 2*together*batch*math.Sqrt(variance)
-	return p + some*gammaBeyond(t-x.idle+2*batch, mean+2*batch, variance)
+	return p + some*math.Min(gammaBeyond(t-x.idle+2*batch, mean+2*batch, variance), normalBeyond(t-x.idle-x.full, batch))
 }
 
 // together is the correlation of the batch around a request, averaged over its stay, with the prompts that come during it, where stays are much
