@@ -19,7 +19,10 @@ type wait struct{ share, mean float64 }
 
 // first derives the parts.
 func (s *steady) first() first {
-	at, st := &s.level, &s.prompts
+	at, st := s.level, s.prompts
+	if s.ca2 > 1 {
+		at = s.crowded(&st)
+	}
 	f := first{idle: s.empty * (1 - st.use), residual: at.idle}
 	slope := s.slope()
 	f.spread = slope * s.deviation
@@ -61,9 +64,19 @@ func (s *steady) first() first {
 	}
 	if w > 0 {
 		cs2 := s.inCV * s.inCV
-		f.meet(w, st, prompt*prompt*(1+cs2)*(st.others+behind), cs2)
+		f.meet(w, &st, prompt*prompt*(1+cs2)*(st.others+behind), cs2)
 	}
 	return f
+}
+
+// crowded is the batch that bursty arrivals find, which is larger than over time, as births are where many run already. Prompts wait longer by what
+// it makes them take longer.
+func (s *steady) crowded(st *station) node {
+	z := 1 + (s.ca2-1)*s.share
+	at := s.node(math.Min(s.running+(1-1/z)*(s.seen-s.running), s.top))
+	more := at.whole / at.room * s.level.room / s.level.whole
+	st.wait, st.burst = more*st.wait, more*st.burst
+	return at
 }
 
 // meet spreads the mean wait w for the prompts of others over requests. A share of the requests wait an exponential time more than all do, so that
