@@ -229,16 +229,34 @@ func (r *continuous) busy(at *node, prompts float64) float64 {
 // parts is the mean number of iterations that a prompt takes at `room` tokens each, E⌈X/room⌉ for normal lengths X: one, what is beyond
 // the room, and half a part for rounding up where there is any.
 func (r *continuous) parts(room float64) float64 {
-	return ceiling(r.input/room, math.Max(r.inCV, 0.05)*r.input/room)
+	return ceiling(r.input/room, r.lengthSD()/room)
 }
 
-// ceiling is E⌈X⌉ of a normal variable, at least one.
+// lengthSD is the standard deviation of the tokens to compute: even equal prompts meet different room.
+func (r *continuous) lengthSD() float64 { return math.Max(r.inCV, 0.05) * r.input }
+
+// ceiling is E⌈X⌉ of a normal variable, at least one: Σ P(X > k), of which all but the first two terms are an integral by the midpoint rule.
 func ceiling(mean, sd float64) float64 {
 	if mean == 0 {
 		return 1
 	}
-	z := (mean - 1) / sd
-	return 1 + sd*(z*normal(z)+density(z)) + normal(z)/2
+	z := (mean - firstHalf) / sd
+	return 1 + normal((mean-1)/sd) + sd*(z*normal(z)+density(z))
+}
+
+// firstHalf is where the integral of [ceiling] begins.
+const firstHalf = 1.5
+
+// ceilingSD is the standard deviation of ⌈X⌉, likewise, from E⌈X⌉² = Σ (2k + 1)·P(X > k).
+func ceilingSD(mean, sd float64) float64 {
+	if mean == 0 {
+		return 0
+	}
+	z := (mean - firstHalf) / sd
+	one, more, rest := normal((mean-1)/sd), normal(z), density(z)
+	first := 1 + one + sd*(z*more+rest)
+	square := 1 + 3*one + sd*sd*((z*z+1)*more+z*rest) + 4*sd*(z*more+rest)
+	return math.Sqrt(math.Max(0, square-first*first))
 }
 
 // Open implements [Replica].

@@ -43,7 +43,8 @@ func (s *steady) first() first {
 			f.own[i] = prompt * (g.quantile((promptBounds[i]+promptBounds[i+1])/2, z) - 1)
 		}
 	} else {
-		f.spread = math.Hypot(f.spread, s.inCV*prompt)
+		computing := prompt - (at.parts-1)*at.idle
+		f.spread = math.Hypot(f.spread, s.inCV*computing+at.idle*ceilingSD(s.input/at.room, s.lengthSD()/at.room))
 	}
 
 	// Before it is done those that the iteration in progress leaves over, and those that came during it; who comes until its last iteration
