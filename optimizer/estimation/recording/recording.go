@@ -19,6 +19,7 @@ import (
 	strict "sigs.k8s.io/json"
 
 	"github.com/llm-inferno/inferno/optimizer/estimation"
+	"github.com/llm-inferno/inferno/optimizer/llminferno"
 	"github.com/llm-inferno/inferno/optimizer/plug"
 )
 
@@ -209,70 +210,44 @@ func (l *Line) record() ([]Record, error) {
 	return []Record{{Model: l.Model, Accelerator: l.Accelerator, Observation: o}}, nil
 }
 
-// cycle is a line of a decision log: what was measured of each server, and what was decided.
-type cycle struct {
-	TS      *Moment  `json:"ts"`
-	Servers []server `json:"servers"`
-}
-
-type server struct {
-	Name          string  `json:"name"`
-	Model         string  `json:"model"`
-	RPM           float64 `json:"rpm"`
-	Throughput    float64 `json:"throughput"`
-	AvgInTok      float64 `json:"avgInTok"`
-	AvgOutTok     float64 `json:"avgOutTok"`
-	ITL           float64 `json:"itl"`
-	TTFT          float64 `json:"ttft"`
-	OccPerReplica float64 `json:"occPerReplica"`
-	OccTotal      float64 `json:"occTotal"`
-	decided
-}
-
-// decided is what a cycle decided, which the next one measures.
-type decided struct {
-	Accelerator string  `json:"accelerator"`
-	Replicas    float64 `json:"replicas"`
-	MaxBatch    int     `json:"maxBatch"`
-}
-
 // decisionLog reads cycles in their order. Accelerator, replicas and batch of a line are those decided in it; what was measured ran on those
 // of the line before. Zero stands for what was not measured.
-type decisionLog struct{ before map[string]decided }
+type decisionLog struct{ before map[string]llminferno.Decided }
 
 func (d *decisionLog) read(text []byte) ([]Record, error) {
-	var c cycle
-	if err := strict.UnmarshalCaseSensitivePreserveInts(text, &c); err != nil {
+	c, err := llminferno.Decode(text)
+	if err != nil {
 		return nil, err
 	}
 	if d.before == nil {
-		d.before = map[string]decided{}
+		d.before = map[string]llminferno.Decided{}
 	}
 	var records []Record
 	var faults []error
-	for i, s := range c.Servers {
+	for i := range c.Servers {
+		s := &c.Servers[i]
 		if s.Name == "" || s.Model == "" {
 			faults = append(faults, fmt.Errorf("servers[%d]: name and model must be given", i))
 			continue
 		}
 		ran, known := d.before[s.Name]
 		if !known {
-			ran = s.decided
+			ran = s.Decided
 		}
-		d.before[s.Name] = s.decided
+		d.before[s.Name] = s.Decided
 		if s.OccTotal > 0 && s.OccPerReplica > 0 {
 			ran.Replicas = math.Round(s.OccTotal / s.OccPerReplica)
 		}
-		o := s.observation(ran)
-		if c.TS != nil {
-			o.Time = float64(*c.TS)
+		o := observation(s, ran)
+		if c.Time != nil {
+			o.Time = float64(c.Time.UnixMicro()) / 1e6
 		}
 		records = append(records, Record{Model: s.Model, Accelerator: ran.Accelerator, Observation: o})
 	}
 	return records, errors.Join(faults...)
 }
 
-func (s *server) observation(ran decided) estimation.Observation {
+func observation(s *llminferno.Server, ran llminferno.Decided) estimation.Observation {
 	const perMinute, ms = 1.0 / 60, 1e-3
 	o := estimation.Unmeasured(s.Name)
 	set := func(to *float64, v, unit float64) {
