@@ -80,7 +80,7 @@ func TestLinesOfABuildAreTold(t *testing.T) {
 }
 
 func TestKubernetesOfBinariesIsThatOfTheProject(t *testing.T) {
-	project, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
+	project, err := os.ReadFile(filepath.Join("..", "..", "..", "go.mod"))
 	if err != nil {
 		t.Fatal(err)
 	}

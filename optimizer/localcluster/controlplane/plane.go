@@ -108,7 +108,7 @@ func Start(ctx context.Context, options Options) (*Plane, error) {
 
 // binaries returns what a plane with these options runs.
 func (o Options) binaries() []Binary {
-	names := []Binary{Etcd, APIServer, ControllerManager, Kubectl, Kwok}
+	names := []Binary{Etcd, APIServer, ControllerManager, Kwok}
 	if !o.Scheduler.Disabled && o.Scheduler.Path == "" {
 		names = append(names, Scheduler)
 	}
@@ -263,8 +263,14 @@ func (p *Plane) PrometheusURL() string { return p.prometheusURL }
 // under another name and rename it, so that Prometheus never reads half of it.
 func (p *Plane) TargetsDir() string { return p.path("targets") }
 
-// Kubectl returns the path of the kubectl that belongs to the API server.
-func (p *Plane) Kubectl() string { return p.paths[Kubectl] }
+// Kubectl returns the path of the kubectl that belongs to the API server. It is built where it is missing: a plane runs without it.
+func (p *Plane) Kubectl(ctx context.Context) (string, error) {
+	paths, err := Binaries(ctx, p.options.CacheDir, p.options.Progress, Kubectl)
+	if err != nil {
+		return "", fmt.Errorf("control plane: %w", err)
+	}
+	return paths[Kubectl], nil
+}
 
 // CA returns the certificate authority of the plane in PEM, as in an APIService or webhook's caBundle.
 func (p *Plane) CA() []byte { return p.ca.pem }
