@@ -88,6 +88,9 @@ type Plane struct {
 	processes []*Process // in the order of their start
 }
 
+// usualStart is how long a plane with all binaries takes to be ready.
+const usualStart = 5 * time.Second
+
 // Start starts a control plane and returns when all of it is ready; binaries that are missing are built before, which
 // takes minutes once. The context bounds the start alone: the plane runs until [Plane.Stop]. When Start fails, nothing
 // is left running.
@@ -97,6 +100,7 @@ func Start(ctx context.Context, options Options) (*Plane, error) {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
 	p := &Plane{options: options, paths: paths}
+	p.progress("starting the control plane: usually %v on two idle cores", usualStart)
 	if p.dir, p.unlock, err = newInstanceDir(); err != nil {
 		return nil, fmt.Errorf("control plane: instance directory: %w", err)
 	}
