@@ -31,7 +31,7 @@ MODULE     := github.com/llm-inferno/inferno
 SEQUENTIAL := $(MODULE)/optimizer/control $(MODULE)/optimizer/solver
 LOCALCLUSTER := $(MODULE)/optimizer/localcluster/%
 RACED       = $(filter-out $(SEQUENTIAL) $(LOCALCLUSTER),$(shell $(GO) list $(GOTAGS) ./optimizer/...))
-UNRACED    := ./optimizer/localcluster/... ./cmd/... ./manifests/... ./metricsadapter/... ./plugins/... ./test/...
+UNRACED    := ./optimizer/localcluster/... ./cmd/... ./docs/... ./manifests/... ./metricsadapter/... ./plugins/... ./test/...
 
 .PHONY: help
 help: ## Say what there is
@@ -107,7 +107,8 @@ fuzz: ## Fuzz every decoder and parser for a while
 generate: ## Write generated code and manifests
 	$(TOOL) controller-gen object crd:allowDangerousTypes=true output:crd:dir=manifests/crd paths=./optimizer/api/v1alpha1
 	$(GO) run ./manifests/dashboard >manifests/components/dashboard/inferno.json
-	$(GO) run $(GOTAGS) ./docs/reference
+	$(GO) run ./docs/reference
+	$(GO) run ./test/structure -write
 
 .PHONY: generate-keda
 generate-keda: ## Write the Go code of KEDA's protocol again (needs protoc)

@@ -18,6 +18,7 @@ import (
 
 	strict "sigs.k8s.io/json"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/llminferno"
 	"github.com/llm-inferno/inferno/optimizer/plug"
@@ -192,19 +193,20 @@ func (l *Line) record() ([]Record, error) {
 	if l.Replicas != nil {
 		replicas, o.Replicas = *l.Replicas, *l.Replicas
 	}
-	const ms = 1e-3
+	as := func(v float64) float64 { return v }
+	each := func(v float64) float64 { return v / replicas }
 	for _, f := range []struct {
-		to   *float64
-		from *float64
-		unit float64
+		to      *float64
+		from    *float64
+		convert func(float64) float64
 	}{
-		{&o.Window, l.Window, 1}, {&o.Running, l.Concurrency, 1}, {&o.RunningSD, l.ConcurrencySD, 1}, {&o.Waiting, l.Waiting, 1},
-		{&o.ArrivalRate, l.ArrivalRate, 1 / replicas}, {&o.Throughput, l.Throughput, 1 / replicas}, {&o.InputTokens, l.InputTokens, 1},
-		{&o.OutputTokens, l.OutputTokens, 1}, {&o.PrefixHitRate, l.PrefixHitRate, 1}, {&o.TTFT, l.TTFT, ms}, {&o.ITL, l.ITL, ms},
-		{&o.TTFTP90, l.TTFTP90, ms}, {&o.ITLP90, l.ITLP90, ms}, {&o.Requests, l.Requests, 1},
+		{&o.Window, l.Window, as}, {&o.Running, l.Concurrency, as}, {&o.RunningSD, l.ConcurrencySD, as}, {&o.Waiting, l.Waiting, as},
+		{&o.ArrivalRate, l.ArrivalRate, each}, {&o.Throughput, l.Throughput, each}, {&o.InputTokens, l.InputTokens, as},
+		{&o.OutputTokens, l.OutputTokens, as}, {&o.PrefixHitRate, l.PrefixHitRate, as}, {&o.TTFT, l.TTFT, v1alpha1.Seconds},
+		{&o.ITL, l.ITL, v1alpha1.Seconds}, {&o.TTFTP90, l.TTFTP90, v1alpha1.Seconds}, {&o.ITLP90, l.ITLP90, v1alpha1.Seconds}, {&o.Requests, l.Requests, as},
 	} {
 		if f.from != nil {
-			*f.to = *f.from * f.unit
+			*f.to = f.convert(*f.from)
 		}
 	}
 	return []Record{{Model: l.Model, Accelerator: l.Accelerator, Observation: o}}, nil
@@ -248,23 +250,22 @@ func (d *decisionLog) read(text []byte) ([]Record, error) {
 }
 
 func observation(s *llminferno.Server, ran llminferno.Decided) estimation.Observation {
-	const perMinute, ms = 1.0 / 60, 1e-3
 	o := estimation.Unmeasured(s.Name)
-	set := func(to *float64, v, unit float64) {
+	set := func(to *float64, v float64) {
 		if v != 0 {
-			*to = v * unit
+			*to = v
 		}
 	}
-	set(&o.Replicas, ran.Replicas, 1)
+	set(&o.Replicas, ran.Replicas)
 	if ran.Replicas > 0 {
-		set(&o.ArrivalRate, s.RPM, perMinute/ran.Replicas)
-		set(&o.Throughput, s.Throughput, perMinute/ran.Replicas)
+		set(&o.ArrivalRate, v1alpha1.PerSecond(s.RPM)/ran.Replicas)
+		set(&o.Throughput, v1alpha1.PerSecond(s.Throughput)/ran.Replicas)
 	}
-	set(&o.Running, s.OccPerReplica, 1)
-	set(&o.InputTokens, s.AvgInTok, 1)
-	set(&o.OutputTokens, s.AvgOutTok, 1)
-	set(&o.TTFT, s.TTFT, ms)
-	set(&o.ITL, s.ITL, ms)
+	set(&o.Running, s.OccPerReplica)
+	set(&o.InputTokens, s.AvgInTok)
+	set(&o.OutputTokens, s.AvgOutTok)
+	set(&o.TTFT, v1alpha1.Seconds(s.TTFT))
+	set(&o.ITL, v1alpha1.Seconds(s.ITL))
 	o.MaxBatch = max(0, ran.MaxBatch)
 	return o
 }
