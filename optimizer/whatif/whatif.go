@@ -92,7 +92,7 @@ func (c *Change) of(x float64) (float64, error) {
 }
 
 // Apply makes the change in the system and says it as "what: before → after". The error says what does not exist or would be out of range;
-// the system may then be changed in part.
+// a class may then have some of its targets changed.
 func (c *Change) Apply(s *v1alpha1.System) (string, error) {
 	switch c.Kind {
 	case OfCapacity:
@@ -130,8 +130,11 @@ func (c *Change) applyCapacity(s *v1alpha1.System) (string, error) {
 	}
 	before := s.Capacity.Count[at].Count
 	after, err := c.cards(before)
+	if err != nil {
+		return "", err
+	}
 	s.Capacity.Count[at].Count = after
-	return c.said(float64(before), float64(after)), err
+	return c.said(float64(before), float64(after)), nil
 }
 
 // cards is the changed number of cards; there are no fractions of a card.
@@ -227,8 +230,11 @@ func (c *Change) applyPrice(s *v1alpha1.System) (string, error) {
 func (c *Change) set(value *float64) (string, error) {
 	before := *value
 	after, err := c.of(before)
+	if err != nil {
+		return "", err
+	}
 	*value = after
-	return c.said(before, after), err
+	return c.said(before, after), nil
 }
 
 // applyTarget changes the target for every model of the class. A target that does not bind (0) is changed only where a number is set.

@@ -78,6 +78,20 @@ func FuzzWhatIf(f *testing.F) {
 	})
 }
 
+// What is refused changes nothing, so that the next fault is told of the system as it is.
+func TestFaultsDoNotPileUp(t *testing.T) {
+	s := &v1alpha1.System{}
+	s.Accelerators.Spec = []v1alpha1.AcceleratorEntry{{Name: "A"}}
+	s.Accelerators.Spec[0].Cost = 40
+	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A", Count: 8}}
+	_, _, err := whatif.Ask(s, []string{"capacity.A=-10", "capacity.A=-9", "price.A=-50", "price.A=-41"})
+	for _, want := range []string{"would be -2,", "would be -1,", "would be -10,", "would be -1,"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not said in %v", want, err)
+		}
+	}
+}
+
 // Of a type with nodes whole nodes are added, and cards taken from the last.
 func TestNodes(t *testing.T) {
 	s := &v1alpha1.System{}
