@@ -98,6 +98,7 @@ accuracy: ## Measure the accuracy of laws and queueing models again, and write t
 .PHONY: evaluate
 evaluate: ## Play the scenarios under all policies again, and write docs/evaluation.md
 	$(GO) run ./test/evaluate
+	$(GO) run ./cmd/inferno simulate --scenario ramp --policy inferno,hpa-concurrency,keda-queue,llm-inferno --plot docs/first-result.svg
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder and parser for a while
