@@ -18,6 +18,7 @@ var rooms = map[string]string{
 	"cmd/inferno-adapter":       "the metrics adapter's program",
 	"cmd/inferno-optimizer":     "the loop's program",
 	"cmd/inferno-scheduler":     "kube-scheduler with the plugin",
+	"docs/contributing":         "how to add an implementation, with tests that follow the steps",
 	"manifests":                 "CRDs, RBAC, Deployments, APIServices, samples",
 	"metricsadapter":            "external and custom metrics over the plan",
 	"optimizer/solver/internal": "linear programs of choices, branch and bound",
