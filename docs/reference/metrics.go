@@ -43,7 +43,8 @@ func metricsPage(root string) (string, error) {
 		}
 		m.table([]string{"metric", "type", "labels", "what it is"}, rows)
 	}
-	return m.String(), m.served(root)
+	err := m.served(root)
+	return m.String(), err
 }
 
 // served writes what the adapter answers autoscalers with, the constants of package metricsadapter that name metrics.

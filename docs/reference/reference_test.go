@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -186,5 +187,35 @@ func TestCommandsInHelp(t *testing.T) {
 func TestCellsStayInTheirRow(t *testing.T) {
 	if got := cell("a | b\n  c"); got != `a \| b c` {
 		t.Errorf("%q", got)
+	}
+}
+
+var (
+	fieldName  = regexp.MustCompile("`((?:spec|status)\\.[A-Za-z0-9_.\\[\\]-]+)`")
+	metricName = regexp.MustCompile("`(inferno_[a-z_]+)`")
+)
+
+// What the other documents name is there: fields of the API and metrics.
+func TestDocumentsNameWhatIsThere(t *testing.T) {
+	read := func(file string) string {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	api, metrics := read("api.md"), read("metrics.md")
+	for _, document := range []string{"../glossary.md", "../operations.md", "../../README.md"} {
+		text := read(document)
+		for _, m := range fieldName.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(api, "`"+m[1]+"`") {
+				t.Errorf("%s: no resource has the field %s", document, m[1])
+			}
+		}
+		for _, m := range metricName.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(metrics, "`"+m[1]+"`") {
+				t.Errorf("%s: no program has the metric %s", document, m[1])
+			}
+		}
 	}
 }
