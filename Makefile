@@ -47,7 +47,7 @@ build: deps ## Build the programs into bin/
 
 .PHONY: build-now
 build-now:
-	@echo "building inferno's programs: usually 6 minutes on two idle cores the first time, then seconds"
+	@echo "building inferno's programs: usually 3 minutes on two idle cores the first time, then seconds"
 	@mkdir -p $(BIN)
 	@$(GO) build -v $(GOTAGS) -o $(BIN)/ $(PROGRAMS) $(COUNTED)
 
@@ -59,7 +59,7 @@ prepare: build-now
 # Neither lp_solve nor the command line is of use to the demo, so that it waits for neither.
 .PHONY: demo
 demo: ## Run the whole system on a local control plane with a simulated fleet under a real trace
-	@echo "building inferno's programs: usually 5 minutes on two idle cores the first time, then seconds"
+	@echo "building inferno's programs and the demo: usually 3 minutes on two idle cores the first time, then seconds"
 	@mkdir -p $(BIN)
 	@$(GO) build -v $(GOTAGS) -o $(BIN)/ $(CLUSTER_PROGRAMS) $(COUNTED)
 	@$(GO) build -v $(GOTAGS) -o $(BIN)/demo ./test/demo $(COUNTED)

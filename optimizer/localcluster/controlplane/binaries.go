@@ -54,15 +54,15 @@ type recipe struct {
 
 // recipes are in the order of building: what shares most with what came before it is built next.
 var recipes = []recipe{
-	{binary: Etcd, module: "etcd", pkg: "go.etcd.io/etcd/server/v3", what: "the store of the API server", usual: 30 * time.Second},
-	{binary: APIServer, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", stamped: true, what: "the API server", usual: 2 * time.Minute},
+	{binary: Etcd, module: "etcd", pkg: "go.etcd.io/etcd/server/v3", what: "the store of the API server", usual: 10 * time.Second},
+	{binary: APIServer, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", stamped: true, what: "the API server", usual: 70 * time.Second},
 	{binary: ControllerManager, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", stamped: true,
-		what: "Deployments and their autoscaler", usual: 2 * time.Minute},
-	{binary: Scheduler, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-scheduler", stamped: true, what: "the stock scheduler", usual: 20 * time.Second},
-	{binary: Kubectl, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", stamped: true, what: "the command line that tests use", usual: time.Minute},
-	{binary: Kwok, module: "kubernetes", pkg: "sigs.k8s.io/kwok/cmd/kwok", what: "simulated nodes and pods", usual: 20 * time.Second},
-	{binary: Prometheus, module: "prometheus", pkg: prometheusRepository + "prometheus", tags: withoutDiscovery, what: "metrics", usual: time.Minute},
-	{binary: Promtool, module: "prometheus", pkg: prometheusRepository + "promtool", tags: withoutDiscovery, what: "what tests alerts", usual: 20 * time.Second},
+		what: "Deployments and their autoscaler", usual: 80 * time.Second},
+	{binary: Scheduler, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-scheduler", stamped: true, what: "the stock scheduler", usual: 10 * time.Second},
+	{binary: Kubectl, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", stamped: true, what: "the command line that tests use", usual: 40 * time.Second},
+	{binary: Kwok, module: "kubernetes", pkg: "sigs.k8s.io/kwok/cmd/kwok", what: "simulated nodes and pods", usual: 15 * time.Second},
+	{binary: Prometheus, module: "prometheus", pkg: prometheusRepository + "prometheus", tags: withoutDiscovery, what: "metrics", usual: 2 * time.Minute},
+	{binary: Promtool, module: "prometheus", pkg: prometheusRepository + "promtool", tags: withoutDiscovery, what: "what tests alerts", usual: 5 * time.Second},
 }
 
 const (
