@@ -95,7 +95,7 @@ func parseTuned(mark string) (tuned, error) {
 		parts[i] = strings.TrimSpace(parts[i])
 	}
 	if t.unit = parts[0]; t.unit == "" {
-		faults = append(faults, errors.New("Tuned: the unit is missing; 1 where there is none"))
+		faults = append(faults, fmt.Errorf("%s the unit is missing; 1 where there is none", tunedMark))
 	}
 	for _, p := range parts[1:] {
 		half, isHalf := strings.CutPrefix(p, "at half:")
@@ -108,12 +108,12 @@ func parseTuned(mark string) (tuned, error) {
 		case t.source == "" && slices.ContainsFunc(sources, func(s string) bool { return strings.HasPrefix(p, s) }):
 			t.source = p
 		default:
-			faults = append(faults, fmt.Errorf("Tuned: %q is not allowed, must be a source (derived from, measured by, option), at half: or at twice:", p))
+			faults = append(faults, fmt.Errorf("%s %q is not allowed, must be a source (derived from, measured by, option), at half or at twice", tunedMark, p))
 		}
 	}
-	for _, f := range []struct{ what, value string }{{"a source", t.source}, {"at half:", t.half}, {"at twice:", t.twice}} {
+	for _, f := range []struct{ what, value string }{{"a source", t.source}, {"at half", t.half}, {"at twice", t.twice}} {
 		if f.value == "" {
-			faults = append(faults, fmt.Errorf("Tuned: %s is missing", f.what))
+			faults = append(faults, fmt.Errorf("%s %s is missing", tunedMark, f.what))
 		}
 	}
 	return t, errors.Join(faults...)

@@ -94,7 +94,7 @@ const a = 1
 // Tuned: s; derived from b; at twice: better
 const b = 2
 `))
-	for _, want := range []string{"sample.go:4", "the unit is missing", `"guessed" is not allowed`, "a source is missing", "at twice: is missing", "sample.go:7", "at half: is missing"} {
+	for _, want := range []string{"sample.go:4", "the unit is missing", `"guessed" is not allowed`, "a source is missing", "at twice is missing", "sample.go:7", "at half is missing"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not said in\n%v", want, err)
 		}
