@@ -50,6 +50,7 @@ or with --operation optimize the smallest batch near the peak rate is chosen.`,
 	f := cmd.Flags()
 	f.StringVar(&data, "data", "", "CSV of problems, or one problem as JSON")
 	f.StringVar(&model, "queue-model", queueing.ModelStateDependent, "queueing model: "+strings.Join(queueing.Models().Names(), ", "))
-	f.StringVar(&operation, "operation", "", "what to do with a problem as JSON: "+analysis.OperationSolve+", "+analysis.OperationTarget+" or "+analysis.OperationOptimize)
+	f.StringVar(&operation, "operation", "", fmt.Sprintf("what to do with a problem as JSON: %s, %s or %s",
+		analysis.OperationSolve, analysis.OperationTarget, analysis.OperationOptimize))
 	return cmd
 }

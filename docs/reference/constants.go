@@ -20,8 +20,8 @@ var tunedFolders = []string{"optimizer"}
 // where SOURCE begins with "derived from", "measured by" or "option". UNIT may be "1" for a number without one. The comment before that line
 // says what the constant does. The line may go on over several lines, to the end of the comment.
 func constantsPage(root string) (string, error) {
-	m := newMarkdown("Tuned constants", `Numbers that decisions depend on and that no law of nature gives: each with its unit, where it is from, and what happens over the
-scenarios at half and at twice its value.`)
+	m := newMarkdown("Tuned constants", `Numbers that decisions depend on and that no law of nature gives: each
+with its unit, where it is from, and what happens over the scenarios at half and at twice its value.`)
 	var faults []error
 	for _, top := range tunedFolders {
 		folders, err := sourceFolders(root, top)

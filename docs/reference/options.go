@@ -20,8 +20,8 @@ import (
 )
 
 func optionsPage(root string) (string, error) {
-	m := newMarkdown("Options of plugs", `An implementation of a stage is chosen by name, with options, in `+"`spec.<stage>`"+` of the Optimizer resource, in `+"`optimizer-data.json`"+`
-of a system specification, or by flag: `+"`{name: damped, options: {scaleInMargin: 0.2}}`"+`. What is left out has its default; an unknown option is an
+	m := newMarkdown("Options of plugs", `An implementation of a stage is chosen by name, with options, in
+`+"`spec.<stage>`"+` of the Optimizer resource, in `+"`optimizer-data.json`"+` of a system specification, or by flag: `+"`{name: damped, options: {scaleInMargin: 0.2}}`"+`. What is left out has its default; an unknown option is an
 error, and so is a value that is not allowed.`)
 	w := optionsWriter{root: root, m: m}
 	stage(&w, "spec.solver", solver.AutoName, solver.Solvers())

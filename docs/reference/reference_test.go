@@ -71,11 +71,17 @@ const (
 	if err != nil {
 		t.Fatal(err)
 	}
-	steps := tuned{name: "down", value: "0.004", unit: "1", does: "down and up are steps of a trim.", source: "measured by TestTrim", half: "follows in twice the time", twice: "turns"}
+	steps := tuned{
+		name: "down", value: "0.004", unit: "1", does: "down and up are steps of a trim.", source: "measured by TestTrim",
+		half: "follows in twice the time", twice: "turns",
+	}
 	up := steps
 	up.name, up.value = "up", "2 * 0.0002"
 	want := []tuned{
-		{"backlogTime", "60.0", "s", "backlogTime is how soon what waits must be served.", "derived from the TTFT target of the samples", "3 % more cost", "misses rise by a tenth"},
+		{
+			"backlogTime", "60.0", "s", "backlogTime is how soon what waits must be served.", "derived from the TTFT target of the samples",
+			"3 % more cost", "misses rise by a tenth",
+		},
 		steps, up,
 		{"margin", "0.1", "1", "margin of a scale-in.", "option scaleInMargin", "flaps", "no difference"},
 	}
@@ -94,7 +100,9 @@ const a = 1
 // Tuned: s; derived from b; at twice: better
 const b = 2
 `))
-	for _, want := range []string{"sample.go:4", "the unit is missing", `"guessed" is not allowed`, "a source is missing", "at twice is missing", "sample.go:7", "at half is missing"} {
+	for _, want := range []string{
+		"sample.go:4", "the unit is missing", `"guessed" is not allowed`, "a source is missing", "at twice is missing", "sample.go:7", "at half is missing",
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not said in\n%v", want, err)
 		}

@@ -13,7 +13,9 @@ var forbidden = []struct {
 	why      string
 	packages []string
 }{
-	{"a client", []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/prometheus/client_golang", "net/http", "net/rpc", "google.golang.org/grpc"}},
+	{"a client", []string{
+		"k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/prometheus/client_golang", "net/http", "net/rpc", "google.golang.org/grpc",
+	}},
 	{"a logger", []string{"log", "k8s.io/klog", "github.com/go-logr/logr"}},
 }
 
