@@ -7,7 +7,9 @@ MAKEFLAGS   += --no-print-directory
 GO    ?= go
 TOOL  := $(GO) tool -modfile=.ci/tools.mod
 BIN   := bin
-PROGRAMS := ./cmd/inferno ./cmd/inferno-optimizer ./cmd/inferno-adapter ./cmd/inferno-scheduler
+# What a cluster runs, and with it the demo; the command line is built beside.
+CLUSTER_PROGRAMS := ./cmd/inferno-optimizer ./cmd/inferno-adapter ./cmd/inferno-scheduler
+PROGRAMS := ./cmd/inferno $(CLUSTER_PROGRAMS)
 
 # The solver "milp" needs lp_solve and cgo. Where either is missing everything else is built and the solver says what to install.
 LPSOLVE_HEADER := $(firstword $(wildcard /usr/include/lpsolve/lp_lib.h /usr/local/include/lpsolve/lp_lib.h))
@@ -20,13 +22,16 @@ endif
 endif
 GOTAGS := $(if $(TAGS),-tags=$(TAGS))
 
+# go build -v names every package that it compiles: of those a count is enough, the rest is shown as it is.
+COUNTED := 2>&1 | awk '/^[^ \t:\#]+$$/ { if (++n % 100 == 0) { print "  " n " packages compiled"; fflush() } next } { print; fflush() }'
+
 # Packages that do not link Kubernetes' scheduler or API server are tested under the race detector, but for the solver and the decision core:
 # they start no goroutine, so that it would find nothing in ten times the time.
 MODULE     := github.com/llm-inferno/inferno
 SEQUENTIAL := $(MODULE)/optimizer/control $(MODULE)/optimizer/solver
 LOCALCLUSTER := $(MODULE)/optimizer/localcluster/%
 RACED       = $(filter-out $(SEQUENTIAL) $(LOCALCLUSTER),$(shell $(GO) list $(GOTAGS) ./optimizer/...))
-UNRACED    := ./optimizer/localcluster/... ./cmd/... ./manifests/... ./metricsadapter/... ./plugins/... ./test/...
+UNRACED    := ./optimizer/localcluster/... ./cmd/... ./docs/... ./manifests/... ./metricsadapter/... ./plugins/... ./test/...
 
 .PHONY: help
 help: ## Say what there is
@@ -42,18 +47,23 @@ build: deps ## Build the programs into bin/
 
 .PHONY: build-now
 build-now:
-	@echo "building inferno's programs (some minutes the first time)"
+	@echo "building inferno's programs: usually 3 minutes on two idle cores the first time, then seconds"
 	@mkdir -p $(BIN)
-	$(GO) build $(GOTAGS) -o $(BIN)/ $(PROGRAMS)
+	@$(GO) build -v $(GOTAGS) -o $(BIN)/ $(PROGRAMS) $(COUNTED)
 
 # go test shows nothing of a package before it ends, so what takes minutes the first time is built before, in the open.
 .PHONY: prepare
 prepare: build-now
 	@$(BIN)/inferno up --prepare
 
+# Neither lp_solve nor the command line is of use to the demo, so that it waits for neither.
 .PHONY: demo
-demo: build ## Run the whole system on a local control plane with a simulated fleet under a real trace
-	@$(GO) run ./test/demo -programs $(BIN) -out out
+demo: ## Run the whole system on a local control plane with a simulated fleet under a real trace
+	@echo "building inferno's programs and the demo: usually 3 minutes on two idle cores the first time, then seconds"
+	@mkdir -p $(BIN)
+	@$(GO) build -v $(GOTAGS) -o $(BIN)/ $(CLUSTER_PROGRAMS) $(COUNTED)
+	@$(GO) build -v $(GOTAGS) -o $(BIN)/demo ./test/demo $(COUNTED)
+	@$(BIN)/demo -programs $(BIN) -out out $(DEMO_FLAGS)
 
 .PHONY: test
 test: deps ## Run all tests, those against the local control plane included
@@ -88,6 +98,7 @@ accuracy: ## Measure the accuracy of laws and queueing models again, and write t
 .PHONY: evaluate
 evaluate: ## Play the scenarios under all policies again, and write docs/evaluation.md
 	$(GO) run ./test/evaluate
+	$(GO) run ./cmd/inferno simulate --scenario ramp --policy inferno,hpa-concurrency,keda-queue,llm-inferno --plot docs/first-result.svg
 
 .PHONY: fuzz
 fuzz: ## Fuzz every decoder and parser for a while
@@ -97,6 +108,8 @@ fuzz: ## Fuzz every decoder and parser for a while
 generate: ## Write generated code and manifests
 	$(TOOL) controller-gen object crd:allowDangerousTypes=true output:crd:dir=manifests/crd paths=./optimizer/api/v1alpha1
 	$(GO) run ./manifests/dashboard >manifests/components/dashboard/inferno.json
+	$(GO) run ./docs/reference
+	$(GO) run ./test/structure -write
 
 .PHONY: generate-keda
 generate-keda: ## Write the Go code of KEDA's protocol again (needs protoc)

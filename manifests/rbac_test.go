@@ -104,7 +104,6 @@ var (
 		"cluster: patch inferno.platform.ai/accelerators/status,models/status,optimizers/status,servers/status,serviceclasses/status",
 		"cluster: get,list,watch /nodes,pods,resourcequotas",
 		"cluster: get,list,watch resource.k8s.io/resourceclaims,resourceslices",
-		"cluster: get,list,watch apps/deployments",
 		"cluster: patch /pods",
 		"cluster: create,patch /events",
 		"cluster: create,patch events.k8s.io/events",

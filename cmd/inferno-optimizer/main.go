@@ -65,7 +65,7 @@ func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "inferno-optimizer",
 		Short:         "Plan accelerators, replicas and batch sizes for the inference servers of a cluster, again and again",
-		Args:          cobra.NoArgs,
+		Args:          noArguments,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(*cobra.Command, []string) error { return o.run() },
@@ -85,6 +85,14 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease; default the pod's own")
 	f.AddGoFlagSet(flag.CommandLine) // --kubeconfig
 	return cmd
+}
+
+// noArguments refuses positional arguments.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(cmd, args); err != nil {
+		return badFlags{err}
+	}
+	return nil
 }
 
 func (o *options) validate() error {

@@ -21,6 +21,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 	"github.com/llm-inferno/inferno/optimizer/specification"
+	"github.com/llm-inferno/inferno/optimizer/whatif"
 )
 
 type planOptions struct {
@@ -49,7 +50,7 @@ server-data.json, capacity-data.json and optimizer-data.json) and prints what ev
 	f.StringVarP(&o.output, "output", "o", "table", "output format: "+strings.Join(outputFormats, ", "))
 	f.StringVar(&o.candidates, "candidates", "", "file to write every (server, accelerator) that was considered to, as JSON")
 	f.StringArrayVar(&o.explain, "explain", nil, "server to explain the plan of: its candidates, what each costs, why it was taken or not; may be repeated")
-	f.StringArrayVar(&o.whatIf, "what-if", nil, `change to show the difference of, as KIND.NAME=CHANGE; may be repeated. KIND: `+strings.Join(whatIfKinds, ", ")+
+	f.StringArrayVar(&o.whatIf, "what-if", nil, `change to show the difference of, as KIND.NAME=CHANGE; may be repeated. KIND: `+strings.Join(whatif.Kinds(), ", ")+
 		` (of an accelerator type, a server in requests per minute, an accelerator in cents per hour, a service class in ms); CHANGE: +N, -N, *F or a number`)
 	return cmd
 }
@@ -123,6 +124,18 @@ func (o *planOptions) run(ctx context.Context, out, errOut io.Writer) error {
 		}
 	}
 	return printPlan(out, o.output, system, &d.Plan)
+}
+
+// ask makes the changes of --what-if in a copy of the system. The error joins the faults of all, each beside the flag.
+func ask(system *v1alpha1.System, texts []string) (*v1alpha1.System, []string, error) {
+	changed, said, err := whatif.Ask(system, texts)
+	var faults []error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, fault := range joined.Unwrap() {
+			faults = append(faults, fmt.Errorf("--what-if %w", fault))
+		}
+	}
+	return changed, said, errors.Join(faults...)
 }
 
 // decide makes the plan and times the solver, whose deadline and clock are the caller's.

@@ -12,12 +12,15 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/llminferno"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
+	"github.com/llm-inferno/inferno/optimizer/whatif"
 )
 
 type replayOptions struct {
@@ -46,7 +49,7 @@ from the recorded snapshot and state. Exit status 1 where an unchanged configura
 	f.StringVar(&o.queueModel, "queue-model", "", "queueing model instead of the recorded one: "+strings.Join(queueing.Models().Names(), ", "))
 	f.StringVar(&o.forecaster, "forecaster", "", "forecaster instead of the recorded one")
 	f.StringVar(&o.stability, "stability", "", "stabiliser instead of the recorded one")
-	f.StringArrayVar(&o.whatIf, "what-if", nil, `change to make in every cycle, as KIND.NAME=CHANGE, like that of inferno plan: `+strings.Join(whatIfKinds, ", ")+`; may be repeated`)
+	f.StringArrayVar(&o.whatIf, "what-if", nil, `change to make in every cycle, as KIND.NAME=CHANGE, like that of inferno plan: `+strings.Join(whatif.Kinds(), ", ")+`; may be repeated`)
 	f.StringVarP(&o.output, "output", "o", "table", "output format: table, json (a line for each cycle)")
 	return cmd
 }
@@ -61,10 +64,6 @@ func (o *replayOptions) apply(s *v1alpha1.System) (*v1alpha1.System, []string, e
 	changed, changes, err := ask(s, o.whatIf)
 	if err != nil {
 		return nil, nil, err
-	}
-	if changed == nil {
-		copied := *s
-		changed = &copied
 	}
 	p := &changed.Optimizer.Spec.Plugs
 	for _, c := range []struct {
@@ -88,6 +87,27 @@ type replayed struct {
 
 func (r *replayed) same() bool { return len(r.Difference.Changed) == 0 }
 
+// tally of what was replayed.
+type tally struct{ cycles, differ int }
+
+// tell prints a cycle and counts it.
+func (o *replayOptions) tell(out io.Writer, r *replayed, t *tally) error {
+	t.cycles++
+	if !r.same() {
+		t.differ++
+	}
+	return o.print(out, r)
+}
+
+// sum prints how many cycles differ; lines of JSON have no such sum.
+func (o *replayOptions) sum(out io.Writer, t *tally) error {
+	if o.output != "table" {
+		return nil
+	}
+	_, err := fmt.Fprintf(out, "%d of %d cycles are decided differently\n", t.differ, t.cycles)
+	return err
+}
+
 func (o *replayOptions) run(ctx context.Context, path string, out io.Writer) error {
 	if o.output != "table" && o.output != "json" {
 		return badInput{fmt.Errorf("--output: %q is not allowed, must be table or json", o.output)}
@@ -96,10 +116,10 @@ func (o *replayOptions) run(ctx context.Context, path string, out io.Writer) err
 	if err != nil {
 		return badInput{err}
 	}
-	if reference(data) {
-		return o.replayReference(ctx, data, out)
+	if llminferno.Recognise(data) {
+		return o.replayForeign(ctx, data, out)
 	}
-	cycles, differ := 0, 0
+	var count tally
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, longestLine)
 	for n := 1; lines.Scan(); n++ {
@@ -117,24 +137,20 @@ func (o *replayOptions) run(ctx context.Context, path string, out io.Writer) err
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", path, n, err)
 		}
-		cycles++
-		if !r.same() {
-			differ++
-		}
-		if err := o.print(out, r); err != nil {
+		if err := o.tell(out, r, &count); err != nil {
 			return err
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return badInput{fmt.Errorf("%s: %w", path, err)}
 	}
-	if cycles == 0 {
+	if count.cycles == 0 {
 		return badInput{fmt.Errorf("%s: holds no cycle", path)}
 	}
-	if o.output == "table" {
-		fmt.Fprintf(out, "%d of %d cycles are decided differently\n", differ, cycles)
+	if err := o.sum(out, &count); err != nil {
+		return err
 	}
-	if differ > 0 && !o.changed() {
+	if count.differ > 0 && !o.changed() {
 		return errors.New("the recorded configuration decides differently now")
 	}
 	return nil
@@ -173,12 +189,49 @@ func (o *replayOptions) print(out io.Writer, r *replayed) error {
 	return printDifference(out, r.Difference)
 }
 
-// reference tells a log of llm-inferno's control loop by its first line.
-func reference(data []byte) bool {
-	line, _, _ := bytes.Cut(data, []byte("\n"))
-	var first struct {
-		Cycle     *int            `json:"cycle"`
-		Internals json.RawMessage `json:"internals"`
+// replayForeign decides the cycles of a log of llm-inferno again, each from what it measured.
+func (o *replayOptions) replayForeign(ctx context.Context, log []byte, out io.Writer) error {
+	var count tally
+	for n, line := range bytes.Split(log, []byte("\n")) {
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		c, err := llminferno.Decode(line)
+		if err != nil {
+			return badInput{fmt.Errorf("line %d: %w", n+1, err)}
+		}
+		r, err := o.decideForeign(ctx, c)
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n+1, err)
+		}
+		if err := o.tell(out, r, &count); err != nil {
+			return err
+		}
 	}
-	return json.Unmarshal(line, &first) == nil && first.Cycle != nil && first.Internals != nil
+	return o.sum(out, &count)
+}
+
+func (o *replayOptions) decideForeign(ctx context.Context, c *llminferno.Cycle) (*replayed, error) {
+	system, changes, err := o.apply(c.System())
+	if err != nil {
+		return nil, badInput{err}
+	}
+	stages, err := control.NewStages(&system.Optimizer.Spec)
+	if err != nil {
+		return nil, badInput{err}
+	}
+	snapshot := &control.Snapshot{System: *system}
+	if c.Time != nil {
+		snapshot.Time = metav1.NewMicroTime(*c.Time)
+	}
+	d, err := stages.Decide(ctx, snapshot, control.State{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	// The token budget is none of llm-inferno's.
+	for name, a := range d.Plan.Allocations {
+		a.MaxBatchedTokens = 0
+		d.Plan.Allocations[name] = a
+	}
+	return &replayed{ID: fmt.Sprintf("cycle %d", c.Cycle), Difference: control.Difference(changes, c.Plan(), &d.Plan)}, nil
 }

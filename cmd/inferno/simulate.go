@@ -21,9 +21,9 @@ import (
 )
 
 type simulateOptions struct {
-	scenario, output, report, log string
-	policies                      []string
-	tune, oracle                  bool
+	scenario, output, report, log, plot string
+	policies                            []string
+	tune, oracle                        bool
 }
 
 func newSimulateCommand() *cobra.Command {
@@ -33,7 +33,7 @@ func newSimulateCommand() *cobra.Command {
 		names = append(names, e.Name)
 	}
 	cmd := &cobra.Command{
-		Use:   "simulate --scenario FILE",
+		Use:   "simulate --scenario NAME|FILE",
 		Short: "Play a scenario in virtual time under one or several scaling policies",
 		Long: `Plays a scenario (a fleet with prices, servers with classes and load, how engines really behave, and what goes wrong; docs/evaluation.md
 describes the file) under each policy: inferno's own loop with the decision core of the cluster, and alternatives. Prints attainment, cost,
@@ -42,12 +42,13 @@ accelerator hours, changes and drops.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.OutOrStdout(), cmd.ErrOrStderr()) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.scenario, "scenario", "", "scenario, YAML or JSON")
+	f.StringVar(&o.scenario, "scenario", "", "scenario: a file, YAML or JSON, or one that is built in: "+strings.Join(scenario.BuiltIn(), ", "))
 	f.StringSliceVar(&o.policies, "policy", []string{policy.NameInferno}, "policies, separated by commas, or all: "+strings.Join(names, ", "))
 	f.BoolVar(&o.tune, "tune", false, "also search the settings of the alternatives for the cheapest that reaches inferno's attainment")
 	f.BoolVar(&o.oracle, "oracle", false, "also find the cheapest schedule that knows every arrival, at each policy's attainment")
 	f.StringVarP(&o.output, "output", "o", "table", "output format: table, json")
 	f.StringVar(&o.log, "log", "", "file to write inferno's decision log to, for inferno replay")
+	f.StringVar(&o.plot, "plot", "", "SVG to draw load, cost and misses over time to, of the first four policies")
 	f.StringVar(&o.report, "report", "", "folder to write pictures and the series behind them to")
 	return cmd
 }
@@ -55,7 +56,7 @@ accelerator hours, changes and drops.`,
 func (o *simulateOptions) validate() ([]*policy.Entry, error) {
 	var faults []error
 	if o.scenario == "" {
-		faults = append(faults, errors.New("--scenario: is missing, give a file"))
+		faults = append(faults, fmt.Errorf("--scenario: is missing, give a file or one of %s", strings.Join(scenario.BuiltIn(), ", ")))
 	}
 	if o.output != "table" && o.output != "json" {
 		faults = append(faults, fmt.Errorf("--output: %q is not allowed, must be table or json", o.output))
@@ -103,6 +104,11 @@ func (o *simulateOptions) run(out, progress io.Writer) error {
 	}})
 	if err != nil {
 		return err
+	}
+	if o.plot != "" {
+		if err := contest.DrawSeries(o.plot, f, result.Outcomes); err != nil {
+			return err
+		}
 	}
 	if o.report != "" {
 		if err := contest.WriteReport(o.report, f, result); err != nil {

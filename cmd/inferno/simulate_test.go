@@ -47,7 +47,11 @@ func TestSimulate(t *testing.T) {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
-	table, _, _ := execute(t, "simulate", "--scenario", scenarios+"short.yaml", "--policy", "inferno,hpa-concurrency")
+	picture := filepath.Join(t.TempDir(), "short.svg")
+	table, _, _ := execute(t, "simulate", "--scenario", scenarios+"short.yaml", "--policy", "inferno,hpa-concurrency", "--plot", picture)
+	if drawn, err := os.ReadFile(picture); err != nil || !strings.Contains(string(drawn), "hpa-concurrency") {
+		t.Errorf("the picture does not name the policies: %v", err)
+	}
 	for _, want := range []string{"WINDOWS %", "TTFT ms P50", "ITL ms P50", "chat-premium", "chat-bulk"} {
 		if !strings.Contains(table, want) {
 			t.Errorf("the table lacks %q:\n%s", want, table)
@@ -130,7 +134,7 @@ func TestScenariosAreSound(t *testing.T) {
 	if err != nil || len(files) < 12 {
 		t.Fatalf("%d scenarios, %v", len(files), err)
 	}
-	for _, f := range files {
+	for _, f := range append(files, scenario.BuiltIn()...) {
 		if err := loadable(f); err != nil {
 			t.Error(err)
 		}

@@ -64,10 +64,14 @@ type Tracker interface {
 
 // Names of the forecasters.
 const (
-	NameNone        = "none"
-	NameHolt        = "holt"
+	// NameNone predicts that the rate stays as it is: persistence, without a margin unless a quantile is asked for.
+	NameNone = "none"
+	// NameHolt smooths level and a damped trend of the logarithm of the rate.
+	NameHolt = "holt"
+	// NameHoltWinters adds the seasons of the day and of the week to what NameHolt does.
 	NameHoltWinters = "holt-winters"
-	NameAdaptive    = "adaptive"
+	// NameAdaptive mixes persistence and two regressions, on the day and on the week too, by how well each forecast lately.
+	NameAdaptive = "adaptive"
 )
 
 // Default is the forecaster used where none is named.

@@ -16,6 +16,8 @@ import (
 // Entry is one implementation of a stage.
 type Entry[T any] struct {
 	Name string
+	// Options are the defaults of its options, a struct.
+	Options any
 	// New builds the implementation from its options as JSON, which may be empty.
 	New func(options []byte) (T, error)
 }
@@ -34,7 +36,7 @@ func (NoOptions) Validate() error { return nil }
 
 // Of makes an entry: options start as defaults, are overwritten by what the JSON says, validated, and handed to build.
 func Of[T any, O Option](name string, defaults func() O, build func(O) (T, error)) Entry[T] {
-	return Entry[T]{Name: name, New: func(raw []byte) (T, error) {
+	return Entry[T]{Name: name, Options: defaults(), New: func(raw []byte) (T, error) {
 		var none T
 		o := defaults()
 		if len(raw) > 0 {
@@ -105,6 +107,12 @@ func (r Registry[T]) New(name string, options []byte) (T, error) {
 	}
 	return t, nil
 }
+
+// Options are the defaults of the options of an implementation, a struct; nil where the name is unknown.
+func (r Registry[T]) Options(name string) any { return r.entries[name].Options }
+
+// Kind is what people call the stage.
+func (r Registry[T]) Kind() string { return r.kind }
 
 // Names are the registered names, sorted.
 func (r Registry[T]) Names() []string {

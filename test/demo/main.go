@@ -15,6 +15,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
@@ -37,6 +40,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", 1, "of noise and of the split of the trace over the servers")
 	flag.BoolVar(&o.keep, "keep", false, "keep the instance directory with the logs of all components")
 	flag.Parse()
+	ctrllog.SetLogger(logr.Discard()) // nothing of the client library is of interest here, and it complains where nobody says so
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o, os.Stdout)
 	stop()

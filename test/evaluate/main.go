@@ -137,7 +137,11 @@ func remember(m *contest.Memory, file string) error {
 }
 
 func (r *request) hold(name, pictures string, o contest.Options) (*contest.Result, error) {
-	s, err := scenario.Open(filepath.Join(r.data, name+".yaml"))
+	where := filepath.Join(r.data, name+".yaml")
+	if slices.Contains(scenario.BuiltIn(), name) {
+		where = name
+	}
+	s, err := scenario.Open(where)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +160,7 @@ func (r *request) hold(name, pictures string, o contest.Options) (*contest.Resul
 		return nil, err
 	}
 	if r.policies.chosen(policy.NameInferno) {
-		err = contest.DrawSeries(pictures, f, result.Outcomes)
+		err = contest.DrawSeries(filepath.Join(pictures, name+"-series.svg"), f, result.Outcomes)
 	}
 	return result, err
 }

@@ -18,7 +18,9 @@ import (
 
 	strict "sigs.k8s.io/json"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
+	"github.com/llm-inferno/inferno/optimizer/llminferno"
 	"github.com/llm-inferno/inferno/optimizer/plug"
 )
 
@@ -191,105 +193,79 @@ func (l *Line) record() ([]Record, error) {
 	if l.Replicas != nil {
 		replicas, o.Replicas = *l.Replicas, *l.Replicas
 	}
-	const ms = 1e-3
+	as := func(v float64) float64 { return v }
+	each := func(v float64) float64 { return v / replicas }
 	for _, f := range []struct {
-		to   *float64
-		from *float64
-		unit float64
+		to      *float64
+		from    *float64
+		convert func(float64) float64
 	}{
-		{&o.Window, l.Window, 1}, {&o.Running, l.Concurrency, 1}, {&o.RunningSD, l.ConcurrencySD, 1}, {&o.Waiting, l.Waiting, 1},
-		{&o.ArrivalRate, l.ArrivalRate, 1 / replicas}, {&o.Throughput, l.Throughput, 1 / replicas}, {&o.InputTokens, l.InputTokens, 1},
-		{&o.OutputTokens, l.OutputTokens, 1}, {&o.PrefixHitRate, l.PrefixHitRate, 1}, {&o.TTFT, l.TTFT, ms}, {&o.ITL, l.ITL, ms},
-		{&o.TTFTP90, l.TTFTP90, ms}, {&o.ITLP90, l.ITLP90, ms}, {&o.Requests, l.Requests, 1},
+		{&o.Window, l.Window, as}, {&o.Running, l.Concurrency, as}, {&o.RunningSD, l.ConcurrencySD, as}, {&o.Waiting, l.Waiting, as},
+		{&o.ArrivalRate, l.ArrivalRate, each}, {&o.Throughput, l.Throughput, each}, {&o.InputTokens, l.InputTokens, as},
+		{&o.OutputTokens, l.OutputTokens, as}, {&o.PrefixHitRate, l.PrefixHitRate, as}, {&o.TTFT, l.TTFT, v1alpha1.Seconds},
+		{&o.ITL, l.ITL, v1alpha1.Seconds}, {&o.TTFTP90, l.TTFTP90, v1alpha1.Seconds}, {&o.ITLP90, l.ITLP90, v1alpha1.Seconds}, {&o.Requests, l.Requests, as},
 	} {
 		if f.from != nil {
-			*f.to = *f.from * f.unit
+			*f.to = f.convert(*f.from)
 		}
 	}
 	return []Record{{Model: l.Model, Accelerator: l.Accelerator, Observation: o}}, nil
 }
 
-// cycle is a line of a decision log: what was measured of each server, and what was decided.
-type cycle struct {
-	TS      *Moment  `json:"ts"`
-	Servers []server `json:"servers"`
-}
-
-type server struct {
-	Name          string  `json:"name"`
-	Model         string  `json:"model"`
-	RPM           float64 `json:"rpm"`
-	Throughput    float64 `json:"throughput"`
-	AvgInTok      float64 `json:"avgInTok"`
-	AvgOutTok     float64 `json:"avgOutTok"`
-	ITL           float64 `json:"itl"`
-	TTFT          float64 `json:"ttft"`
-	OccPerReplica float64 `json:"occPerReplica"`
-	OccTotal      float64 `json:"occTotal"`
-	decided
-}
-
-// decided is what a cycle decided, which the next one measures.
-type decided struct {
-	Accelerator string  `json:"accelerator"`
-	Replicas    float64 `json:"replicas"`
-	MaxBatch    int     `json:"maxBatch"`
-}
-
 // decisionLog reads cycles in their order. Accelerator, replicas and batch of a line are those decided in it; what was measured ran on those
 // of the line before. Zero stands for what was not measured.
-type decisionLog struct{ before map[string]decided }
+type decisionLog struct{ before map[string]llminferno.Decided }
 
 func (d *decisionLog) read(text []byte) ([]Record, error) {
-	var c cycle
-	if err := strict.UnmarshalCaseSensitivePreserveInts(text, &c); err != nil {
+	c, err := llminferno.Decode(text)
+	if err != nil {
 		return nil, err
 	}
 	if d.before == nil {
-		d.before = map[string]decided{}
+		d.before = map[string]llminferno.Decided{}
 	}
 	var records []Record
 	var faults []error
-	for i, s := range c.Servers {
+	for i := range c.Servers {
+		s := &c.Servers[i]
 		if s.Name == "" || s.Model == "" {
 			faults = append(faults, fmt.Errorf("servers[%d]: name and model must be given", i))
 			continue
 		}
 		ran, known := d.before[s.Name]
 		if !known {
-			ran = s.decided
+			ran = s.Decided
 		}
-		d.before[s.Name] = s.decided
+		d.before[s.Name] = s.Decided
 		if s.OccTotal > 0 && s.OccPerReplica > 0 {
 			ran.Replicas = math.Round(s.OccTotal / s.OccPerReplica)
 		}
-		o := s.observation(ran)
-		if c.TS != nil {
-			o.Time = float64(*c.TS)
+		o := observation(s, ran)
+		if c.Time != nil {
+			o.Time = float64(c.Time.UnixMicro()) / 1e6
 		}
 		records = append(records, Record{Model: s.Model, Accelerator: ran.Accelerator, Observation: o})
 	}
 	return records, errors.Join(faults...)
 }
 
-func (s *server) observation(ran decided) estimation.Observation {
-	const perMinute, ms = 1.0 / 60, 1e-3
+func observation(s *llminferno.Server, ran llminferno.Decided) estimation.Observation {
 	o := estimation.Unmeasured(s.Name)
-	set := func(to *float64, v, unit float64) {
+	set := func(to *float64, v float64) {
 		if v != 0 {
-			*to = v * unit
+			*to = v
 		}
 	}
-	set(&o.Replicas, ran.Replicas, 1)
+	set(&o.Replicas, ran.Replicas)
 	if ran.Replicas > 0 {
-		set(&o.ArrivalRate, s.RPM, perMinute/ran.Replicas)
-		set(&o.Throughput, s.Throughput, perMinute/ran.Replicas)
+		set(&o.ArrivalRate, v1alpha1.PerSecond(s.RPM)/ran.Replicas)
+		set(&o.Throughput, v1alpha1.PerSecond(s.Throughput)/ran.Replicas)
 	}
-	set(&o.Running, s.OccPerReplica, 1)
-	set(&o.InputTokens, s.AvgInTok, 1)
-	set(&o.OutputTokens, s.AvgOutTok, 1)
-	set(&o.TTFT, s.TTFT, ms)
-	set(&o.ITL, s.ITL, ms)
+	set(&o.Running, s.OccPerReplica)
+	set(&o.InputTokens, s.AvgInTok)
+	set(&o.OutputTokens, s.AvgOutTok)
+	set(&o.TTFT, v1alpha1.Seconds(s.TTFT))
+	set(&o.ITL, v1alpha1.Seconds(s.ITL))
 	o.MaxBatch = max(0, ran.MaxBatch)
 	return o
 }

@@ -103,9 +103,9 @@ func DrawCost(folder, name string, r *Result) error {
 	return save(filepath.Join(folder, name+"-cost.svg"), legend, p)
 }
 
-// DrawSeries writes NAME-series.svg into a folder: the load, what the ready replicas cost and the share of requests that missed a target, over
+// DrawSeries writes a picture as SVG: the load, what the ready replicas cost and the share of requests that missed a target, over
 // time, of the first few outcomes that have series (those that are remembered have none).
-func DrawSeries(folder string, f *policy.Fleet, outcomes []*Outcome) error {
+func DrawSeries(file string, f *policy.Fleet, outcomes []*Outcome) error {
 	load, cost, missed := newPlot(), newPlot(), newPlot()
 	load.Title.Text = f.Scenario.Name
 	load.Y.Label.Text, cost.Y.Label.Text, missed.Y.Label.Text = "requests/s", "ready replicas, ¢/h", "missed, %"
@@ -127,7 +127,7 @@ func DrawSeries(folder string, f *policy.Fleet, outcomes []*Outcome) error {
 		}
 		legend.Add(label(o), line)
 	}
-	return save(filepath.Join(folder, f.Scenario.Name+"-series.svg"), legend, load, cost, missed)
+	return save(file, legend, load, cost, missed)
 }
 
 // misses of an outcome, %, and its cost.

@@ -15,7 +15,7 @@ import (
 
 // WriteReport draws a contest into a folder and writes the series behind the pictures, as CSV.
 func WriteReport(folder string, f *policy.Fleet, r *Result) error {
-	faults := []error{DrawCost(folder, f.Scenario.Name, r), DrawSeries(folder, f, r.Outcomes)}
+	faults := []error{DrawCost(folder, f.Scenario.Name, r), DrawSeries(filepath.Join(folder, f.Scenario.Name+"-series.svg"), f, r.Outcomes)}
 	for _, o := range r.Outcomes {
 		if o.reports != nil {
 			faults = append(faults, writeSeries(filepath.Join(folder, fmt.Sprintf("%s-%s.csv", f.Scenario.Name, label(o))), o))

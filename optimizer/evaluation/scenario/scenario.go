@@ -132,8 +132,11 @@ const (
 
 var defaultLimits = simulation.Limits{MaxNumSeqs: 256, MaxNumBatchedTokens: 8192}
 
-// Open reads a scenario from a file. The error joins every fault.
+// Open reads a scenario from a file, or a built-in one by its name. The error joins every fault.
 func Open(path string) (*Scenario, error) {
+	if s, ok, err := openBuiltIn(path); ok {
+		return s, err
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err

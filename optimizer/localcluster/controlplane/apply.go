@@ -83,8 +83,12 @@ func (p *Plane) ApplyFS(ctx context.Context, fsys fs.FS) error {
 
 // Kustomize returns the objects that the kustomization in dir describes, for [Plane.Apply].
 func (p *Plane) Kustomize(ctx context.Context, dir string) ([]byte, error) {
+	kubectl, err := p.Kubectl(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, p.Kubectl(), "kustomize", "--load-restrictor=LoadRestrictionsNone", dir)
+	cmd := exec.CommandContext(ctx, kubectl, "kustomize", "--load-restrictor=LoadRestrictionsNone", dir)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.admin)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -47,22 +47,30 @@ type recipe struct {
 	pkg     string
 	tags    string
 	stamped bool // with the Kubernetes version, which clients and version checks ask for
+	what    string
+	// usual is how long the build takes on two idle cores after those before it; README.md says how it was measured.
+	usual time.Duration
 }
 
 // recipes are in the order of building: what shares most with what came before it is built next.
 var recipes = []recipe{
-	{binary: Etcd, module: "etcd", pkg: "go.etcd.io/etcd/server/v3"},
-	{binary: APIServer, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", stamped: true},
-	{binary: ControllerManager, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", stamped: true},
-	{binary: Scheduler, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-scheduler", stamped: true},
-	{binary: Kubectl, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", stamped: true},
-	{binary: Kwok, module: "kubernetes", pkg: "sigs.k8s.io/kwok/cmd/kwok"},
-	// Without the discovery of two dozen clouds, Prometheus is half its size.
-	{binary: Prometheus, module: "prometheus", pkg: "github.com/prometheus/prometheus/cmd/prometheus",
-		tags: "remove_all_sd,enable_kubernetes_sd"},
-	{binary: Promtool, module: "prometheus", pkg: "github.com/prometheus/prometheus/cmd/promtool",
-		tags: "remove_all_sd,enable_kubernetes_sd"},
+	{binary: Etcd, module: "etcd", pkg: "go.etcd.io/etcd/server/v3", what: "the store of the API server", usual: 10 * time.Second},
+	{binary: APIServer, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", stamped: true, what: "the API server", usual: 70 * time.Second},
+	{binary: ControllerManager, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", stamped: true,
+		what: "Deployments and their autoscaler", usual: 80 * time.Second},
+	{binary: Scheduler, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kube-scheduler", stamped: true, what: "the stock scheduler", usual: 10 * time.Second},
+	{binary: Kubectl, module: "kubernetes", pkg: "k8s.io/kubernetes/cmd/kubectl", stamped: true, what: "the command line that tests use", usual: 40 * time.Second},
+	{binary: Kwok, module: "kubernetes", pkg: "sigs.k8s.io/kwok/cmd/kwok", what: "simulated nodes and pods", usual: 15 * time.Second},
+	{binary: Prometheus, module: "prometheus", pkg: prometheusRepository + "prometheus", tags: withoutDiscovery, what: "metrics", usual: 2 * time.Minute},
+	{binary: Promtool, module: "prometheus", pkg: prometheusRepository + "promtool", tags: withoutDiscovery, what: "what tests alerts", usual: 5 * time.Second},
 }
+
+const (
+	prometheusRepository = "github.com/prometheus/prometheus/cmd/"
+	// withoutDiscovery leaves out all discovery but files, which is what a plane uses: that of two dozen clouds is half of Prometheus, and that of
+	// Kubernetes brings clients of another version than ours, 231 packages that nothing else needs.
+	withoutDiscovery = "remove_all_sd"
+)
 
 // Paths says where each binary is.
 type Paths map[Binary]string
@@ -206,7 +214,7 @@ func (r recipe) build(ctx context.Context, dir, path, ldflags string, progress i
 	cmd.WaitDelay = 5 * time.Second
 
 	started := time.Now()
-	fmt.Fprintf(progress, "building %s (once; kept in %s)\n", r.binary, dir)
+	fmt.Fprintf(progress, "building %s, %s: usually %v on two idle cores, once (kept in %s)\n", r.binary, r.what, r.usual, dir)
 	output, err := runBuild(cmd, func(compiled, downloaded int) {
 		fmt.Fprintf(progress, "building %s: %v, %d packages compiled, %d modules downloaded\n",
 			r.binary, time.Since(started).Round(time.Second), compiled, downloaded)

@@ -88,6 +88,9 @@ type Plane struct {
 	processes []*Process // in the order of their start
 }
 
+// usualStart is how long a plane with all binaries takes to be ready.
+const usualStart = 5 * time.Second
+
 // Start starts a control plane and returns when all of it is ready; binaries that are missing are built before, which
 // takes minutes once. The context bounds the start alone: the plane runs until [Plane.Stop]. When Start fails, nothing
 // is left running.
@@ -97,6 +100,7 @@ func Start(ctx context.Context, options Options) (*Plane, error) {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
 	p := &Plane{options: options, paths: paths}
+	p.progress("starting the control plane: usually %v on two idle cores", usualStart)
 	if p.dir, p.unlock, err = newInstanceDir(); err != nil {
 		return nil, fmt.Errorf("control plane: instance directory: %w", err)
 	}
@@ -108,7 +112,7 @@ func Start(ctx context.Context, options Options) (*Plane, error) {
 
 // binaries returns what a plane with these options runs.
 func (o Options) binaries() []Binary {
-	names := []Binary{Etcd, APIServer, ControllerManager, Kubectl, Kwok}
+	names := []Binary{Etcd, APIServer, ControllerManager, Kwok}
 	if !o.Scheduler.Disabled && o.Scheduler.Path == "" {
 		names = append(names, Scheduler)
 	}
@@ -263,8 +267,14 @@ func (p *Plane) PrometheusURL() string { return p.prometheusURL }
 // under another name and rename it, so that Prometheus never reads half of it.
 func (p *Plane) TargetsDir() string { return p.path("targets") }
 
-// Kubectl returns the path of the kubectl that belongs to the API server.
-func (p *Plane) Kubectl() string { return p.paths[Kubectl] }
+// Kubectl returns the path of the kubectl that belongs to the API server. It is built where it is missing: a plane runs without it.
+func (p *Plane) Kubectl(ctx context.Context) (string, error) {
+	paths, err := Binaries(ctx, p.options.CacheDir, p.options.Progress, Kubectl)
+	if err != nil {
+		return "", fmt.Errorf("control plane: %w", err)
+	}
+	return paths[Kubectl], nil
+}
 
 // CA returns the certificate authority of the plane in PEM, as in an APIService or webhook's caBundle.
 func (p *Plane) CA() []byte { return p.ca.pem }

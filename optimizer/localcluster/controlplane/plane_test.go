@@ -257,7 +257,11 @@ metadata: {name: llm}
 }
 
 func testKubectlWorksWithTheKubeconfig(t *testing.T, plane *Plane, _ kubernetes.Interface) {
-	out, err := exec.CommandContext(t.Context(), plane.Kubectl(), "--kubeconfig", plane.AdminKubeconfig(), "version", "-o", "json").Output()
+	kubectl, err := plane.Kubectl(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), kubectl, "--kubeconfig", plane.AdminKubeconfig(), "version", "-o", "json").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +316,11 @@ func testApplyOrdersAndReportsAllFaults(t *testing.T, plane *Plane, _ kubernetes
 	if err == nil || !strings.Contains(err.Error(), "shop/bad") || !strings.Contains(err.Error(), "nowhere/homeless") {
 		t.Errorf("error %v, want one that names both refused objects", err)
 	}
-	get := exec.CommandContext(t.Context(), plane.Kubectl(), "--kubeconfig", plane.AdminKubeconfig(),
+	kubectl, err := plane.Kubectl(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := exec.CommandContext(t.Context(), kubectl, "--kubeconfig", plane.AdminKubeconfig(),
 		"get", "-n", "shop", "widget/w", "configmap/fine", "-o", "name")
 	if out, err := get.CombinedOutput(); err != nil {
 		t.Errorf("what was not refused is not there: %v\n%s", err, out)
@@ -586,31 +594,5 @@ func TestSchedulerStartedLater(t *testing.T) {
 	eventually(t, "its profile has bound the pod", func() bool { return readyReplicas(t, client, "web") == 1 })
 	if err := plane.StartScheduler(t.Context(), SchedulerOptions{}); err == nil {
 		t.Error("a second scheduler was started")
-	}
-}
-
-func TestRunUp(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a control plane")
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var dir string
-	var out strings.Builder
-	err := RunUp(ctx, UpOptions{
-		Pools: []NodePool{{Name: "l4", Count: 1, GPU: L4, GPUsPerNode: 1}},
-		Then: func(_ context.Context, plane *Plane) error {
-			dir = plane.Dir()
-			time.AfterFunc(100*time.Millisecond, cancel)
-			return nil
-		},
-	}, &out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(out.String(), "KUBECONFIG="+dir) {
-		t.Errorf("the kubeconfig is not in the output:\n%s", out.String())
-	}
-	if _, err := os.Stat(dir); dir == "" || !os.IsNotExist(err) {
-		t.Errorf("instance directory %q after the end: %v", dir, err)
 	}
 }

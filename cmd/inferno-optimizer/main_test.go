@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/pem"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llm-inferno/inferno/optimizer/loop"
+)
+
+func command(args ...string) *cobra.Command {
+	cmd := newCommand()
+	cmd.SetArgs(args)
+	cmd.SetOut(io.Discard)
+	cmd.SetErr(io.Discard)
+	return cmd
+}
+
+// What the flags say is told at once, all of it, before anything is connected to.
+func TestFlagsAreChecked(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"--prometheus-url=prometheus:9090", "--prometheus-timeout=0s", "--log-format=xml"}, []string{
+			`--prometheus-url: "prometheus:9090" is not allowed, must be an http or https URL`, "--prometheus-timeout: 0s is not allowed, must be above 0",
+			`--log-format: "xml" is not allowed, must be text or json`,
+		}},
+		{[]string{"--prometheus-url=ftp://x"}, []string{`"ftp://x" is not allowed`}},
+		{[]string{"--prometheus-url=http://"}, []string{`"http://" is not allowed`}},
+		{[]string{"--prometheus-timeout=soon"}, []string{"prometheus-timeout"}},
+		{[]string{"--no-such-flag"}, []string{"--no-such-flag"}},
+		{[]string{"extra"}, []string{`"extra"`}},
+	} {
+		err := command(c.args...).Execute()
+		if err == nil || exitStatus(err) != 2 {
+			t.Errorf("%v: error %v, want one with status 2", c.args, err)
+			continue
+		}
+		for _, want := range c.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%v: %q does not say %q", c.args, err, want)
+			}
+		}
+	}
+}
+
+// Failures that flags do not cause have another status.
+func TestOtherFailures(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "no", "such", "place")
+	err := command("--decision-log=" + missing).Execute()
+	if err == nil || exitStatus(err) != 1 || !strings.Contains(err.Error(), "--decision-log") {
+		t.Errorf("a log that cannot be opened: %v", err)
+	}
+	t.Setenv("KUBECONFIG", missing)
+	if err := command("--kubeconfig=" + missing).Execute(); err == nil || exitStatus(err) != 1 || !strings.Contains(err.Error(), missing) {
+		t.Errorf("a kubeconfig that is not there: %v", err)
+	}
+}
+
+// Decisions are appended to what a log holds already.
+func TestDecisionLogIsAppendedTo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "decisions.jsonl")
+	for _, id := range []string{"a", "b"} {
+		o := options{decisionLog: file}
+		log, err := o.openDecisionLog()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Write(&loop.Record{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], `"id":"a"`) || !strings.Contains(lines[1], `"id":"b"`) {
+		t.Errorf("the log holds\n%s", data)
+	}
+}
+
+// prometheus answers queries with the value 1 and notes what it was asked with.
+func prometheus(t *testing.T) (server *httptest.Server, asked *[]*http.Request) {
+	asked = new([]*http.Request)
+	server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*asked = append(*asked, r)
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"status":"success","data":{"resultType":"scalar","result":[0,"1"]}}`)
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that do not trust it are part of the test
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server, asked
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// Over TLS the server must show a certificate that is trusted, and gets the token, the new one when it changes.
+func TestPrometheusOverTLS(t *testing.T) {
+	server, asked := prometheus(t)
+	ca := write(t, "ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	token := write(t, "token", "first\n")
+	query := func(o options) error {
+		q, err := o.querier(server.URL)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, _, err = q.Query(ctx, "1", time.Time{})
+		return err
+	}
+	if err := query(options{}); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a certificate that nobody vouches for: %v", err)
+	}
+	if len(*asked) > 0 {
+		t.Error("a server that is not trusted was asked")
+	}
+	o := options{prometheusCA: ca, prometheusToken: token}
+	for _, want := range []string{"first", "second"} {
+		if err := os.WriteFile(token, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := query(o); err != nil {
+			t.Fatal(err)
+		}
+		if got := (*asked)[len(*asked)-1].Header.Get("Authorization"); got != "Bearer "+want {
+			t.Errorf("authorization %q, want the token %q", got, want)
+		}
+	}
+	if err := query(options{prometheusCA: filepath.Join(t.TempDir(), "none")}); err == nil {
+		t.Error("certificates that are not there were trusted")
+	}
+}
+
+// The Optimizer's own Prometheus comes before the flag's; clients are kept.
+func TestQueriers(t *testing.T) {
+	o := options{prometheusURL: "http://flag:9090"}
+	querier := o.queriers()
+	first, err := querier("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := querier("http://flag:9090"); again != first {
+		t.Error("the same Prometheus has two clients, and so two sets of connections")
+	}
+	if other, _ := querier("http://other:9090"); other == first {
+		t.Error("two Prometheus share a client")
+	}
+	if _, err := (&options{}).queriers()(""); err == nil || !strings.Contains(err.Error(), "--prometheus-url") {
+		t.Errorf("no Prometheus at all: %v", err)
+	}
+}
+
+// Ports, TLS and leases are as the manifests expect them.
+func TestDefaults(t *testing.T) {
+	flags := newCommand().Flags()
+	for name, want := range map[string]string{
+		"metrics-secure": "true", "metrics-bind-address": ":8443", "health-bind-address": ":8081", "leader-elect": "false", "log-format": "text",
+		"prometheus-timeout": "10s", "prometheus-url": "", "decision-log": "",
+	} {
+		if f := flags.Lookup(name); f == nil || f.DefValue != want {
+			t.Errorf("--%s: %+v, want the default %q", name, f, want)
+		}
+	}
+	if flags.Lookup("kubeconfig") == nil {
+		t.Error("--kubeconfig is missing")
+	}
+}

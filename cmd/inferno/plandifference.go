@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+func printDifference(out io.Writer, d *v1alpha1.PlanDifference) error {
+	if d == nil {
+		return nil
+	}
+	fmt.Fprintf(out, "\nwhat if %s\n", strings.Join(d.Changes, "; "))
+	fmt.Fprintf(out, "  total cost %.2f ¢/h (%+.2f); servers: %d more served, %d lost; %d allocations change\n",
+		d.TotalCost, d.CostChange, len(d.Served), len(d.Lost), len(d.Changed))
+	if len(d.Served) > 0 {
+		fmt.Fprintf(out, "  served: %s\n", strings.Join(d.Served, ", "))
+	}
+	if len(d.Lost) > 0 {
+		fmt.Fprintf(out, "  lost: %s\n", strings.Join(d.Lost, ", "))
+	}
+	if len(d.Changed) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "  SERVER\tBEFORE\tAFTER\tCOST ¢/h")
+	for _, c := range d.Changed {
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%+.2f\n", c.Server, placed(c.Before), placed(c.After), cost(c.After)-cost(c.Before))
+	}
+	return w.Flush()
+}
+
+func cost(a *v1alpha1.Allocation) float64 {
+	if a == nil {
+		return 0
+	}
+	return a.Cost
+}
+
+// placed says what an allocation runs on, such as "3 × A100 + 2 × L4".
+func placed(a *v1alpha1.Allocation) string {
+	if a == nil || a.NumReplicas == 0 {
+		return "-"
+	}
+	text := fmt.Sprintf("%d × %s", a.NumReplicas, a.Accelerator)
+	if len(a.Parts) > 0 {
+		words := make([]string, len(a.Parts))
+		for i, p := range a.Parts {
+			words[i] = fmt.Sprintf("%d × %s", p.Replicas, p.Accelerator)
+		}
+		text = strings.Join(words, " + ")
+	}
+	if a.BestEffort {
+		text += " (best effort)"
+	}
+	return text
+}
