@@ -46,6 +46,7 @@ func Examine(c *Cluster, o Options) []Finding {
 		r.fault("cluster", fmt.Sprintf("the definitions of %s are not installed", strings.Join(c.Missing, ", ")), "kubectl apply -k manifests/overlays/default")
 		return r
 	}
+	r.leases(c)
 	r.optimizer(c)
 	r.fleet(c)
 	r.apiServices(c)
