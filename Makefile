@@ -28,6 +28,8 @@ LOCALCLUSTER := $(MODULE)/optimizer/localcluster/%
 RACED       = $(filter-out $(SEQUENTIAL) $(LOCALCLUSTER),$(shell $(GO) list $(GOTAGS) ./optimizer/...))
 UNRACED    := ./optimizer/localcluster/... ./cmd/... ./manifests/... ./metricsadapter/... ./plugins/... ./test/...
 
+comma := ,
+
 .PHONY: help
 help: ## Say what there is
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +67,15 @@ test-now: prepare
 	$(GO) test $(GOTAGS) -race -shuffle=on $(RACED)
 	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -shuffle=on -timeout=40m -p 1 $(UNRACED)
 	cd test/promql && $(GO) test -mod=mod -shuffle=on ./...
+	cd release && $(GO) test -shuffle=on ./...
+
+# Tools of releases are a module of their own, so that nobody who uses inferno depends on what they need.
+RELEASE := cd release && $(GO) run .
+
+.PHONY: images
+images: ## Build the images into out/images, offline; IMAGES_REGISTRY=ghcr.io/me pushes, IMAGES_ARCHITECTURES=amd64 and IMAGES=names build fewer
+	@$(RELEASE) images -version $(or $(VERSION),v0.0.0-dev) -out $(CURDIR)/out -registry "$(IMAGES_REGISTRY)" $(if $(IMAGES_INSECURE),-insecure) \
+		-architectures $(or $(IMAGES_ARCHITECTURES),amd64$(comma)arm64) -only "$(IMAGES)"
 
 .PHONY: bench
 bench: deps ## Run the benchmarks: ratios against a reference in the same run

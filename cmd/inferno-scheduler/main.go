@@ -4,6 +4,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -11,9 +12,11 @@ import (
 	_ "k8s.io/component-base/logs/json/register"          // --logging-format=json
 	_ "k8s.io/component-base/metrics/prometheus/clientgo" // metrics of the API client
 	_ "k8s.io/component-base/metrics/prometheus/version"  // the version as a metric
+	kubernetes "k8s.io/component-base/version"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 
 	"github.com/llm-inferno/inferno/plugins/inferno"
+	"github.com/llm-inferno/inferno/version"
 )
 
 func main() { os.Exit(cli.Run(newCommand(&readiness{}))) }
@@ -22,5 +25,13 @@ func newCommand(ready *readiness) *cobra.Command {
 	command := app.NewSchedulerCommand(app.WithPlugin(inferno.Name, ready.learnClient(inferno.NewFactory().New)))
 	command.Use = "inferno-scheduler"
 	ready.install(command)
+	command.PreRunE = func(*cobra.Command, []string) error {
+		// Else kube-scheduler prints its own version alone.
+		if asked := command.Flags().Lookup("version"); asked != nil && asked.Changed && asked.Value.String() == "true" {
+			fmt.Println("inferno-scheduler version", version.String(), "of Kubernetes", kubernetes.Get())
+			os.Exit(0)
+		}
+		return ready.start()
+	}
 	return command
 }

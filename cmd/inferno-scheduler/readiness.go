@@ -35,11 +35,10 @@ type readiness struct {
 	client  atomic.Pointer[kubernetes.Interface]
 }
 
-// install adds the flag, and serves while the command runs.
+// install adds the flag; start serves.
 func (r *readiness) install(command *cobra.Command) {
 	r.flags = command.Flags()
 	r.flags.StringVar(&r.address, "readiness-bind-address", "", "address of a /readyz that is 200 only while this scheduler leads or another one does; needs --leader-elect. Empty for none")
-	command.PreRunE = func(*cobra.Command, []string) error { return r.start() }
 }
 
 // learnClient makes a plugin by the factory, and keeps the client that it is given.

@@ -1,4 +1,5 @@
-package fleet
+// Package page shows the metrics of a simulated engine as vLLM would.
+package page
 
 import (
 	"strconv"
@@ -31,9 +32,9 @@ func oneTwoFive(most float64) []float64 {
 	}
 }
 
-// page is what vLLM shows of one engine. Times count from when the request
+// Page is what vLLM shows of one engine. Times count from when the request
 // reached the engine: what it waited for at a gateway no engine knows.
-type page struct {
+type Page struct {
 	registry *prometheus.Registry
 	labels   prometheus.Labels
 
@@ -51,8 +52,9 @@ type page struct {
 	stepTokens       prometheus.Histogram
 }
 
-func newPage(model string) *page {
-	p := &page{registry: prometheus.NewRegistry(), labels: prometheus.Labels{"model_name": model, "engine": "0"}}
+// New makes the page of an engine that serves the model.
+func New(model string) *Page {
+	p := &Page{registry: prometheus.NewRegistry(), labels: prometheus.Labels{"model_name": model, "engine": "0"}}
 	p.ttft = p.histogram("vllm:time_to_first_token_seconds", "Histogram of time to first token in seconds.", ttftBuckets)
 	p.interval = p.histogram("vllm:inter_token_latency_seconds", "Histogram of inter-token latency in seconds.", intervalBuckets)
 	p.perToken = p.histogram("vllm:request_time_per_output_token_seconds", "Histogram of the mean time per output token of a request in seconds.", intervalBuckets)
@@ -74,9 +76,12 @@ func newPage(model string) *page {
 	return p
 }
 
-// attach shows the state and the counters of the engine, and what it was started
+// Registry holds all metrics of the page.
+func (p *Page) Registry() *prometheus.Registry { return p.registry }
+
+// Attach shows the state and the counters of the engine, and what it was started
 // with.
-func (p *page) attach(engine *simulation.Engine, config simulation.Config) {
+func (p *Page) Attach(engine *simulation.Engine, config simulation.Config) {
 	stats := engine.Stats
 	p.gauge("vllm:num_requests_running", "Requests in the batch.", func() float64 { return float64(stats().Running) })
 	p.gauge("vllm:num_requests_waiting", "Requests in the queue.", func() float64 { return float64(stats().Waiting) })
@@ -110,8 +115,8 @@ func pythonBool(b bool) string {
 	return "False"
 }
 
-// hooks fill the histograms.
-func (p *page) hooks() simulation.Hooks {
+// Hooks fill the histograms.
+func (p *Page) Hooks() simulation.Hooks {
 	return simulation.Hooks{
 		Iteration:  func(_, _ float64, batch simulation.Batch) { p.stepTokens.Observe(float64(batch.Tokens())) },
 		FirstToken: func(_, seconds float64, _ simulation.Request) { p.ttft.Observe(seconds) },
@@ -124,7 +129,7 @@ func (p *page) hooks() simulation.Hooks {
 	}
 }
 
-func (p *page) completed(c simulation.Completion) {
+func (p *Page) completed(c simulation.Completion) {
 	p.success.Inc()
 	p.endToEnd.Observe(c.FinishedAt - c.SubmittedAt)
 	p.queueTime.Observe(c.ScheduledAt - c.SubmittedAt)
@@ -138,16 +143,16 @@ func (p *page) completed(c simulation.Completion) {
 	p.perToken.Observe(mean)
 }
 
-func (p *page) histogram(name, help string, buckets []float64) prometheus.Histogram {
+func (p *Page) histogram(name, help string, buckets []float64) prometheus.Histogram {
 	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets, ConstLabels: p.labels})
 	p.registry.MustRegister(h)
 	return h
 }
 
-func (p *page) gauge(name, help string, value func() float64) {
+func (p *Page) gauge(name, help string, value func() float64) {
 	p.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: p.labels}, value))
 }
 
-func (p *page) counter(name, help string, value func() float64) {
+func (p *Page) counter(name, help string, value func() float64) {
 	p.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: p.labels}, value))
 }
