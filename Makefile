@@ -7,6 +7,8 @@ MAKEFLAGS   += --no-print-directory
 GO    ?= go
 TOOL  := $(GO) tool -modfile=.ci/tools.mod
 BIN   := bin
+# Tools of releases are a module of their own, so that nobody who uses inferno depends on what they need.
+RELEASE := cd release && $(GO) run .
 PROGRAMS := ./cmd/inferno ./cmd/inferno-optimizer ./cmd/inferno-adapter ./cmd/inferno-scheduler
 
 # The solver "milp" needs lp_solve and cgo. Where either is missing everything else is built and the solver says what to install.
@@ -69,9 +71,6 @@ test-now: prepare
 	cd test/promql && $(GO) test -mod=mod -shuffle=on ./...
 	cd release && $(GO) test -shuffle=on ./...
 
-# Tools of releases are a module of their own, so that nobody who uses inferno depends on what they need.
-RELEASE := cd release && $(GO) run .
-
 .PHONY: images
 images: ## Build the images into out/images, offline; IMAGES_REGISTRY=ghcr.io/me pushes, IMAGES_ARCHITECTURES=amd64 and IMAGES=names build fewer
 	@$(RELEASE) images -version $(or $(VERSION),v0.0.0-dev) -out $(CURDIR)/out -registry "$(IMAGES_REGISTRY)" $(if $(IMAGES_INSECURE),-insecure) \
@@ -106,8 +105,9 @@ fuzz: ## Fuzz every decoder and parser for a while
 
 .PHONY: generate
 generate: ## Write generated code and manifests
-	$(TOOL) controller-gen object crd:allowDangerousTypes=true output:crd:dir=manifests/crd paths=./optimizer/api/v1alpha1
-	$(GO) run ./manifests/dashboard >manifests/components/dashboard/inferno.json
+	$(TOOL) controller-gen object crd:allowDangerousTypes=true output:crd:dir=manifests/chart/files/crds paths=./optimizer/api/v1alpha1
+	$(GO) run ./manifests/dashboard >manifests/chart/files/dashboard.json
+	@$(RELEASE) generate
 
 .PHONY: generate-keda
 generate-keda: ## Write the Go code of KEDA's protocol again (needs protoc)

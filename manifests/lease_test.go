@@ -32,7 +32,8 @@ func electionLease(namespace string, c core.Container) string {
 		name, _ := argument(c, "--leader-elect-resource-name")
 		return in + "/" + name
 	default:
-		return namespace + "/inferno-optimizer"
+		name, _ := argument(c, "--leader-election-id")
+		return namespace + "/" + name
 	}
 }
 
@@ -59,7 +60,7 @@ func TestLeadersMayHaveTheirLeases(t *testing.T) {
 		}
 		for lease, account := range leases {
 			namespace, leaseName, _ := strings.Cut(lease, "/")
-			have := rights(objects, account)
+			have := rights(objects, namespace, account)
 			for _, verb := range []string{"get", "update"} {
 				if want := fmt.Sprintf("%s: %s coordination.k8s.io/leases=%s", namespace, verb, leaseName); !slices.Contains(have, want) {
 					t.Errorf("%s: account %s lacks %q; it has\n%s", name, account, want, strings.Join(have, "\n"))
