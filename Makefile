@@ -76,6 +76,12 @@ images: ## Build the images into out/images, offline; IMAGES_REGISTRY=ghcr.io/me
 	@$(RELEASE) images -version $(or $(VERSION),v0.0.0-dev) -out $(CURDIR)/out -registry "$(IMAGES_REGISTRY)" $(if $(IMAGES_INSECURE),-insecure) \
 		-architectures $(or $(IMAGES_ARCHITECTURES),amd64$(comma)arm64) -only "$(IMAGES)"
 
+.PHONY: release
+release: ## Make a whole release in out/VERSION, offline: make release VERSION=v0.2.0. RELEASE_KEY signs, IMAGES_REGISTRY pushes
+	@test -n "$(VERSION)" || { echo "make release needs VERSION, like VERSION=v0.2.0"; exit 1; }
+	@$(RELEASE) all -version $(VERSION) -out $(CURDIR)/out -registry "$(IMAGES_REGISTRY)" $(if $(IMAGES_INSECURE),-insecure) \
+		-architectures $(or $(IMAGES_ARCHITECTURES),amd64$(comma)arm64) -only "$(IMAGES)" $(if $(RELEASE_PLATFORMS),-platforms $(RELEASE_PLATFORMS))
+
 .PHONY: bench
 bench: deps ## Run the benchmarks: ratios against a reference in the same run
 	@$(MAKE) bench-now

@@ -15,6 +15,7 @@ import (
 // commands by name.
 var commands = map[string]func(ctx context.Context, args []string) error{
 	"images": runImages, "template": runTemplate, "generate": runGenerate,
+	"all": runAll, "key": runKey, "verify": runVerify,
 }
 
 func main() {
@@ -32,5 +33,5 @@ func run(ctx context.Context, args []string) error {
 			return command(ctx, args[1:])
 		}
 	}
-	return fmt.Errorf("command %q is not allowed, must be one of images, template, generate (-h after one says its flags)", strings.Join(args[:min(1, len(args))], ""))
+	return fmt.Errorf("command %q is not allowed, must be one of images, template, generate, all, key, verify (-h after one says its flags)", strings.Join(args[:min(1, len(args))], ""))
 }
