@@ -33,19 +33,20 @@ import (
 // What an object refers to is there, under that name.
 func TestReferencesResolve(t *testing.T) {
 	supplied := map[string]bool{ // by the cluster, by cert-manager
-		"Secret inferno-system/inferno-adapter-tls": true,
-		"Secret inferno-system/inferno-keda-client": true,
-		"ServiceAccount monitoring/prometheus-k8s":  true,
-		"PriorityClass /system-cluster-critical":    true,
-		"Secret llm/huggingface":                    true, // optional
-		"Namespace /kube-system":                    true,
-		"Namespace /llm":                            true, // from the samples, where those for KEDA are built alone
-		"ServiceAccount llm/default":                true,
-		"Secret inferno-system/prometheus-ca":       true, // values of the installations
-		"Secret inferno-system/prometheus-token":    true,
-		"Secret elsewhere/mine":                     true,
-		"Namespace /inferno-system":                 true, // by helm install --create-namespace
-		"Namespace /elsewhere":                      true,
+		"Secret inferno-system/inferno-adapter-tls":    true,
+		"Secret inferno-system/inferno-keda-client":    true,
+		"ServiceAccount monitoring/prometheus-k8s":     true,
+		"PriorityClass /system-cluster-critical":       true,
+		"Secret llm/huggingface":                       true, // optional
+		"Namespace /kube-system":                       true,
+		"Namespace /llm":                               true, // from the samples, where those for KEDA are built alone
+		"ServiceAccount llm/default":                   true,
+		"Secret inferno-system/prometheus-ca":          true, // values of the installations
+		"Secret inferno-system/prometheus-token":       true,
+		"Secret elsewhere/mine":                        true,
+		"ConfigMap elsewhere/openshift-service-ca.crt": true,
+		"Namespace /inferno-system":                    true, // by helm install --create-namespace
+		"Namespace /elsewhere":                         true,
 	}
 	for name, objects := range builds(t) {
 		there := map[string]bool{}

@@ -116,7 +116,8 @@ scheduler:
 `},
 	"chart under other names": {release: "second", namespace: "elsewhere", kubernetes: "v1.35.2", values: `
 certificates: {provider: own, secretName: mine, caBundle: "-----BEGIN CERTIFICATE-----\n"}
-prometheus: {serviceAccountToken: true}
+prometheus: {serviceAccountToken: true, caConfigMap: openshift-service-ca.crt, caKey: service-ca.crt}
+podSecurity: {user: 0}
 priorityClass: {create: false, name: system-cluster-critical}
 crds: {install: false}
 networkPolicies: {enabled: false}

@@ -77,9 +77,11 @@ imagePullSecrets:
 {{- end }}
 securityContext:
   runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  fsGroup: 65532
+  {{- if and $root.Values.podSecurity.user (not ($root.Capabilities.APIVersions.Has "security.openshift.io/v1")) }}
+  runAsUser: {{ int64 $root.Values.podSecurity.user }}
+  runAsGroup: {{ int64 $root.Values.podSecurity.user }}
+  fsGroup: {{ int64 $root.Values.podSecurity.user }}
+  {{- end }}
   seccompProfile:
     type: RuntimeDefault
 {{- with $c.nodeSelector }}
@@ -204,6 +206,14 @@ rules:
     resourceNames: [{{ $name }}]
     verbs: [get, update, patch]
 {{- include "inferno.binding.yaml" (list $root (index . 1) "RoleBinding" $name $root.Release.Namespace "Role" $name) }}
+{{- end }}
+
+{{/* Whether the authority of Prometheus' certificate is given, and by what. */}}
+{{- define "inferno.prometheusCA" -}}
+{{- if and .Values.prometheus.caSecret .Values.prometheus.caConfigMap }}
+{{- fail "prometheus.caSecret and prometheus.caConfigMap are both set: set one" }}
+{{- end }}
+{{- if .Values.prometheus.caSecret }}secret{{ else if .Values.prometheus.caConfigMap }}configMap{{ end }}
 {{- end }}
 
 {{- define "inferno.adapter.secret" -}}
