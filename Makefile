@@ -10,6 +10,8 @@ BIN   := bin
 # What a cluster runs, and with it the demo; the command line is built beside.
 CLUSTER_PROGRAMS := ./cmd/inferno-optimizer ./cmd/inferno-adapter ./cmd/inferno-scheduler
 PROGRAMS := ./cmd/inferno $(CLUSTER_PROGRAMS)
+# Tools of releases are a module of their own, so that nobody who uses inferno depends on what they need.
+RELEASE := cd release && $(GO) run .
 
 # The solver "milp" needs lp_solve and cgo. Where either is missing everything else is built and the solver says what to install.
 LPSOLVE_HEADER := $(firstword $(wildcard /usr/include/lpsolve/lp_lib.h /usr/local/include/lpsolve/lp_lib.h))
@@ -32,6 +34,8 @@ SEQUENTIAL := $(MODULE)/optimizer/control $(MODULE)/optimizer/solver
 LOCALCLUSTER := $(MODULE)/optimizer/localcluster/%
 RACED       = $(filter-out $(SEQUENTIAL) $(LOCALCLUSTER),$(shell $(GO) list $(GOTAGS) ./optimizer/...))
 UNRACED    := ./optimizer/localcluster/... ./cmd/... ./docs/... ./manifests/... ./metricsadapter/... ./plugins/... ./test/...
+
+comma := ,
 
 .PHONY: help
 help: ## Say what there is
@@ -75,6 +79,18 @@ test-now: prepare
 	$(GO) test $(GOTAGS) -race -shuffle=on $(RACED)
 	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -shuffle=on -timeout=40m -p 1 $(UNRACED)
 	cd test/promql && $(GO) test -mod=mod -shuffle=on ./...
+	cd release && $(GO) test -shuffle=on ./...
+
+.PHONY: images
+images: ## Build the images into out/images, offline; IMAGES_REGISTRY=ghcr.io/me pushes, IMAGES_ARCHITECTURES=amd64 and IMAGES=names build fewer
+	@$(RELEASE) images -version $(or $(VERSION),v0.0.0-dev) -out $(CURDIR)/out -registry "$(IMAGES_REGISTRY)" $(if $(IMAGES_INSECURE),-insecure) \
+		-architectures $(or $(IMAGES_ARCHITECTURES),amd64$(comma)arm64) -only "$(IMAGES)"
+
+.PHONY: release
+release: ## Make a whole release in out/VERSION, offline: make release VERSION=v0.2.0. RELEASE_KEY signs, IMAGES_REGISTRY pushes
+	@test -n "$(VERSION)" || { echo "make release needs VERSION, like VERSION=v0.2.0"; exit 1; }
+	@$(RELEASE) all -version $(VERSION) -out $(CURDIR)/out -registry "$(IMAGES_REGISTRY)" $(if $(IMAGES_INSECURE),-insecure) \
+		-architectures $(or $(IMAGES_ARCHITECTURES),amd64$(comma)arm64) -only "$(IMAGES)" $(if $(RELEASE_PLATFORMS),-platforms $(RELEASE_PLATFORMS))
 
 .PHONY: bench
 bench: deps ## Run the benchmarks: ratios against a reference in the same run
@@ -106,8 +122,9 @@ fuzz: ## Fuzz every decoder and parser for a while
 
 .PHONY: generate
 generate: ## Write generated code and manifests
-	$(TOOL) controller-gen object crd:allowDangerousTypes=true output:crd:dir=manifests/crd paths=./optimizer/api/v1alpha1
-	$(GO) run ./manifests/dashboard >manifests/components/dashboard/inferno.json
+	$(TOOL) controller-gen object crd:allowDangerousTypes=true output:crd:dir=manifests/chart/files/crds paths=./optimizer/api/v1alpha1
+	$(GO) run ./manifests/dashboard >manifests/chart/files/dashboard.json
+	@$(RELEASE) generate
 	$(GO) run ./docs/reference
 	$(GO) run ./test/structure -write
 

@@ -33,16 +33,20 @@ import (
 // What an object refers to is there, under that name.
 func TestReferencesResolve(t *testing.T) {
 	supplied := map[string]bool{ // by the cluster, by cert-manager
-		"Secret inferno-system/inferno-adapter-tls":  true,
-		"Secret inferno-system/inferno-keda-client":  true,
-		"ServiceAccount monitoring/prometheus-k8s":   true,
-		"PriorityClass /system-cluster-critical":     true,
-		"Secret llm/huggingface":                     true, // optional
-		"Namespace /kube-system":                     true,
-		"Namespace /llm":                             true, // from the samples, where those for KEDA are built alone
-		"ServiceAccount inferno-system/default":      true,
-		"ServiceAccount llm/default":                 true,
-		"Service inferno-system/inferno-adapter:443": true,
+		"Secret inferno-system/inferno-adapter-tls":    true,
+		"Secret inferno-system/inferno-keda-client":    true,
+		"ServiceAccount monitoring/prometheus-k8s":     true,
+		"PriorityClass /system-cluster-critical":       true,
+		"Secret llm/huggingface":                       true, // optional
+		"Namespace /kube-system":                       true,
+		"Namespace /llm":                               true, // from the samples, where those for KEDA are built alone
+		"ServiceAccount llm/default":                   true,
+		"Secret inferno-system/prometheus-ca":          true, // values of the installations
+		"Secret inferno-system/prometheus-token":       true,
+		"Secret elsewhere/mine":                        true,
+		"ConfigMap elsewhere/openshift-service-ca.crt": true,
+		"Namespace /inferno-system":                    true, // by helm install --create-namespace
+		"Namespace /elsewhere":                         true,
 	}
 	for name, objects := range builds(t) {
 		there := map[string]bool{}
@@ -211,29 +215,6 @@ func TestPodsAreRestricted(t *testing.T) {
 	}
 }
 
-// The optimizer is the same program with the same options, beside the adapter and on its own.
-func TestSidecarAndStandaloneOptimizerAgree(t *testing.T) {
-	find := func(overlay string) core.Container {
-		for _, d := range of[*apps.Deployment](decode(t, build(t, overlay))) {
-			for _, c := range d.Spec.Template.Spec.Containers {
-				if c.Name == "optimizer" {
-					return c
-				}
-			}
-		}
-		t.Fatalf("%s has no optimizer", overlay)
-		return core.Container{}
-	}
-	sidecar, standalone := find("overlays/default"), find("overlays/standalone")
-	if sidecar.ReadinessProbe != nil {
-		t.Error("the readiness of the loop decides on that of the adapter")
-	}
-	standalone.ReadinessProbe = nil
-	if diff := cmp.Diff(standalone, sidecar); diff != "" {
-		t.Errorf("(-standalone +sidecar)\n%s", diff)
-	}
-}
-
 // The adapter accepts the flags that it is started with.
 func TestAdapterKnowsItsFlags(t *testing.T) {
 	var groups cliflag.NamedFlagSets
@@ -247,7 +228,7 @@ func TestAdapterKnowsItsFlags(t *testing.T) {
 		}
 	}
 	parsed := false
-	for _, d := range of[*apps.Deployment](decode(t, build(t, "test/everything", everything))) {
+	for _, d := range of[*apps.Deployment](decode(t, installations["chart with everything"].mustRender(t))) {
 		for _, c := range containers(d) {
 			if c.Name != "adapter" {
 				continue

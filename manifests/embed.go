@@ -1,5 +1,5 @@
-// Package manifests carries what inferno is installed with: definitions, accounts and their rights, APIServices, and kustomizations of the
-// programs. The kustomizations are for kubectl; the functions here serve programs that install without it, such as a local control plane.
+// Package manifests carries what inferno is installed with. The Helm chart in the directory chart is the source of it all; the overlays are
+// rendered from it, for kubectl, and the functions here serve programs that install without either, such as a local control plane.
 package manifests
 
 import (
@@ -9,16 +9,17 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"sigs.k8s.io/yaml"
 )
 
-// Files are all manifests.
+// Files are what is applied as it is: definitions, rendered overlays, samples.
 //
-//go:embed adapter apiservices base components crd namespace optimizer overlays rbac samples scheduler
+//go:embed chart/files overlays samples
 var Files embed.FS
 
-// Names that the manifests and the programs agree on.
+// Names that the manifests and the programs agree on, where the release is called inferno.
 const (
 	// Namespace that inferno is installed into.
 	Namespace = "inferno-system"
@@ -26,16 +27,20 @@ const (
 	OptimizerAccount = "inferno-optimizer"
 	AdapterAccount   = "inferno-adapter"
 	SchedulerAccount = "inferno-scheduler"
-	// AdapterHost is the name that the certificate of the adapter must be for.
-	AdapterHost = "inferno-adapter." + Namespace + ".svc"
+	// AdapterService is the adapter's, and AdapterHost the name that its certificate must be for.
+	AdapterService = "inferno-adapter"
+	AdapterHost    = AdapterService + "." + Namespace + ".svc"
 )
 
-// CRDs returns the definitions of the custom resources.
-func CRDs() []byte { return mustStream("crd/inferno.platform.ai_*.yaml") }
+// installed is the overlay that the functions below take their objects from.
+const installed = "overlays/default/inferno.yaml"
 
-// RBAC returns the namespace, the service accounts of the programs, one each, and what they may do.
+// CRDs returns the definitions of the custom resources.
+func CRDs() []byte { return mustStream("chart/files/crds/inferno.platform.ai_*.yaml") }
+
+// RBAC returns the namespace, the service accounts of the programs, one each, and what they and users may do.
 func RBAC() []byte {
-	return mustStream("namespace/namespace.yaml", "rbac/adapter.yaml", "rbac/optimizer.yaml", "rbac/scheduler.yaml", "rbac/users.yaml")
+	return mustKinds("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 }
 
 // Samples returns sample Accelerators, Models, ServiceClasses, an Optimizer, and Servers with their Deployments and autoscalers.
@@ -45,78 +50,91 @@ func Samples() []byte {
 
 // SchedulerConfig returns the configuration of the scheduler, for its flag --config.
 func SchedulerConfig() []byte {
-	return mustStream("scheduler/config.yaml")
+	var found struct{ Data map[string]string }
+	if err := yaml.Unmarshal(mustKinds("ConfigMap"), &found); err != nil || found.Data["config.yaml"] == "" {
+		panic(fmt.Sprintf("manifests: %s has no configuration of a scheduler (%v)", installed, err))
+	}
+	return []byte(found.Data["config.yaml"])
 }
 
 // Local returns all that a control plane needs whose programs run beside its API server and not in pods: [CRDs], [RBAC], and APIServices
 // that lead to an adapter at the port of localhost. The adapter's certificate is for [AdapterHost], issued by an authority in caBundle (PEM).
 func Local(port int, caBundle []byte) ([]byte, error) {
-	external, err := ExternalMetricsAPI(port, caBundle)
+	if port < 1 || port > 65535 {
+		return nil, fmt.Errorf("port of the adapter: %d; must be from 1 to 65535", port)
+	}
+	service, err := yaml.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": AdapterService, "namespace": Namespace},
+		"spec": map[string]any{"type": "ExternalName", "externalName": "localhost"},
+	})
 	if err != nil {
 		return nil, err
 	}
-	custom, err := CustomMetricsAPI(port, caBundle)
+	at := ServiceReference{Name: AdapterService, Namespace: Namespace, Port: port}
+	external, err := MetricsAPI("external", at, caBundle)
 	if err != nil {
 		return nil, err
 	}
-	return Join(CRDs(), RBAC(), mustStream("overlays/local/service.yaml"), external, custom), nil
+	custom, err := MetricsAPI("custom", at, caBundle)
+	return Join(CRDs(), RBAC(), service, external, custom), err
 }
 
-// ExternalMetricsAPI returns the APIService of external.metrics.k8s.io, leading to the port of the adapter's service and trusting the
-// authorities in caBundle (PEM).
-func ExternalMetricsAPI(port int, caBundle []byte) ([]byte, error) {
-	return apiServices("apiservices/external.yaml", port, caBundle)
+// ServiceReference names the service that answers for an API.
+type ServiceReference struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	Port      int    `json:"port"`
 }
 
-// CustomMetricsAPI is like [ExternalMetricsAPI] for the versions of custom.metrics.k8s.io.
-func CustomMetricsAPI(port int, caBundle []byte) ([]byte, error) {
-	return apiServices("components/custom-metrics/custom-*.yaml", port, caBundle)
+// metricsVersions of each API of metrics that the adapter serves, with the priority among the versions.
+var metricsVersions = map[string]map[string]int{
+	"external": {"v1beta1": 100}, "custom": {"v1beta1": 100, "v1beta2": 200},
+}
+
+// MetricsAPI returns the APIServices of external.metrics.k8s.io or custom.metrics.k8s.io, by the first word, leading to the service and trusting
+// the authorities in caBundle (PEM).
+func MetricsAPI(kind string, service ServiceReference, caBundle []byte) ([]byte, error) {
+	var services [][]byte
+	for _, version := range []string{"v1beta1", "v1beta2"} {
+		priority, served := metricsVersions[kind][version]
+		if !served {
+			continue
+		}
+		group := kind + ".metrics.k8s.io"
+		data, err := yaml.Marshal(map[string]any{
+			"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": map[string]any{"name": version + "." + group},
+			"spec": map[string]any{
+				"group": group, "version": version, "groupPriorityMinimum": 100, "versionPriority": priority,
+				"service": service, "caBundle": base64.StdEncoding.EncodeToString(caBundle),
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+		services = append(services, data)
+	}
+	if len(services) == 0 {
+		return nil, fmt.Errorf("metrics API %q is not allowed, must be external or custom", kind)
+	}
+	return Join(services...), nil
 }
 
 // Join makes one stream of several.
 func Join(streams ...[]byte) []byte { return bytes.Join(streams, []byte("---\n")) }
 
-func apiServices(pattern string, port int, caBundle []byte) ([]byte, error) {
-	if port < 1 || port > 65535 {
-		return nil, fmt.Errorf("port of the adapter: %d; must be from 1 to 65535", port)
-	}
-	names, err := fs.Glob(Files, pattern)
-	if err != nil {
-		return nil, err
-	}
-	var services [][]byte
-	for _, name := range names {
-		service, err := apiService(name, port, caBundle)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+// mustKinds returns the objects of these kinds that an installation consists of.
+func mustKinds(kinds ...string) []byte {
+	var found [][]byte
+	for _, document := range bytes.Split(mustStream(installed), []byte("\n---\n")) {
+		var object struct{ Kind string }
+		if err := yaml.Unmarshal(document, &object); err != nil {
+			panic(fmt.Sprintf("manifests: %s: %v", installed, err))
 		}
-		services = append(services, service)
+		if slices.Contains(kinds, object.Kind) {
+			found = append(found, append(document, '\n'))
+		}
 	}
-	return Join(services...), nil
-}
-
-// apiService returns the APIService in the file, led to the port and trusting the authority.
-func apiService(name string, port int, caBundle []byte) ([]byte, error) {
-	data, err := Files.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	var service struct {
-		APIVersion string         `json:"apiVersion"`
-		Kind       string         `json:"kind"`
-		Metadata   map[string]any `json:"metadata"`
-		Spec       map[string]any `json:"spec"`
-	}
-	if err := yaml.UnmarshalStrict(data, &service); err != nil {
-		return nil, err
-	}
-	reference, is := service.Spec["service"].(map[string]any)
-	if !is {
-		return nil, fmt.Errorf("spec.service: %v; must name the adapter's service", service.Spec["service"])
-	}
-	reference["port"] = port
-	service.Spec["caBundle"] = base64.StdEncoding.EncodeToString(caBundle)
-	return yaml.Marshal(service)
+	return Join(found...)
 }
 
 // mustStream returns the embedded files that the patterns match as one stream, in the order of the patterns and of their names. A pattern

@@ -27,7 +27,7 @@ type rule struct {
 // alertRules are the groups of the PrometheusRule as Prometheus reads them, and the rules in them.
 func alertRules(t *testing.T) (groups []byte, rules []rule) {
 	t.Helper()
-	data, err := Files.ReadFile("components/alerts/rules.yaml")
+	data, err := Files.ReadFile("chart/files/alerts.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func alertRules(t *testing.T) (groups []byte, rules []rule) {
 // dashboardQueries are the expressions of every panel and variable of the dashboard.
 func dashboardQueries(t *testing.T) []string {
 	t.Helper()
-	data, err := Files.ReadFile("components/dashboard/inferno.json")
+	data, err := Files.ReadFile("chart/files/dashboard.json")
 	if err != nil {
 		t.Fatal(err)
 	}

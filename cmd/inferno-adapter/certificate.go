@@ -10,18 +10,19 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	core "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
 	"github.com/llm-inferno/inferno/manifests"
 )
 
 const (
-	secretName  = "inferno-adapter-tls"
 	servicePort = 443
 	// A certificate is valid from a little in the past, because clocks differ.
 	backdate = 5 * time.Minute
@@ -29,8 +30,9 @@ const (
 
 // certificateOptions of the command certificate.
 type certificateOptions struct {
-	valid         time.Duration
-	customMetrics bool
+	valid              time.Duration
+	customMetrics      bool
+	namespace, service string
 }
 
 func certificateCommand() *cobra.Command {
@@ -48,23 +50,30 @@ and while the two differ autoscalers hold what they have.
 			if options.valid <= 0 {
 				return fmt.Errorf("%w: --valid: %s; must be more than 0s", errUsage, options.valid)
 			}
+			for flag, value := range map[string]string{"--namespace": options.namespace, "--service": options.service} {
+				if faults := validation.IsDNS1123Label(value); len(faults) > 0 {
+					return fmt.Errorf("%w: %s: %q is not allowed: %s", errUsage, flag, value, strings.Join(faults, ", "))
+				}
+			}
 			return options.print(cmd.OutOrStdout(), time.Now())
 		},
 	}
 	cmd.Flags().DurationVar(&options.valid, "valid", options.valid, "How long the certificate is valid.")
 	cmd.Flags().BoolVar(&options.customMetrics, "custom-metrics", false, "Register the adapter for custom.metrics.k8s.io too.")
+	cmd.Flags().StringVar(&options.namespace, "namespace", manifests.Namespace, "Namespace that the adapter is installed in.")
+	cmd.Flags().StringVar(&options.service, "service", manifests.AdapterService, "Name of the adapter's Service; its Secret has that name with -tls.")
 	return cmd
 }
 
 // print writes the objects as a stream of YAML.
 func (o certificateOptions) print(out io.Writer, now time.Time) error {
-	issued, err := issue(manifests.AdapterHost, now, now.Add(o.valid))
+	issued, err := issue(o.service+"."+o.namespace+".svc", now, now.Add(o.valid))
 	if err != nil {
 		return fmt.Errorf("issue a certificate: %w", err)
 	}
 	secret, err := yaml.Marshal(core.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: manifests.Namespace, Name: secretName},
+		ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: o.service + "-tls"},
 		Type:       core.SecretTypeTLS,
 		Data: map[string][]byte{
 			core.TLSCertKey: issued.certificate, core.TLSPrivateKeyKey: issued.key, core.ServiceAccountRootCAKey: issued.authority,
@@ -73,12 +82,13 @@ func (o certificateOptions) print(out io.Writer, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	services, err := manifests.ExternalMetricsAPI(servicePort, issued.authority)
+	reference := manifests.ServiceReference{Name: o.service, Namespace: o.namespace, Port: servicePort}
+	services, err := manifests.MetricsAPI("external", reference, issued.authority)
 	if err != nil {
 		return err
 	}
 	if o.customMetrics {
-		custom, err := manifests.CustomMetricsAPI(servicePort, issued.authority)
+		custom, err := manifests.MetricsAPI("custom", reference, issued.authority)
 		if err != nil {
 			return err
 		}

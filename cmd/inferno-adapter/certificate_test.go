@@ -21,7 +21,7 @@ import (
 func TestCertificateIsTrustedByItsAPIServices(t *testing.T) {
 	now := time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
 	for services, options := range map[int]certificateOptions{
-		1: {valid: time.Hour}, 3: {valid: time.Hour, customMetrics: true},
+		1: {valid: time.Hour, namespace: manifests.Namespace, service: manifests.AdapterService}, 3: {valid: time.Hour, customMetrics: true, namespace: "elsewhere", service: "second-inferno-adapter"},
 	} {
 		var out bytes.Buffer
 		if err := options.print(&out, now); err != nil {
@@ -44,13 +44,16 @@ func TestCertificateIsTrustedByItsAPIServices(t *testing.T) {
 			if err := yaml.UnmarshalStrict([]byte(document), &service); err != nil {
 				t.Fatal(err)
 			}
+			if ref := service.Spec.Service; ref.Name != options.service || ref.Namespace != options.namespace || secret.Name != options.service+"-tls" || secret.Namespace != options.namespace {
+				t.Errorf("%s leads to %s/%s, the secret is %s/%s", service.Name, ref.Namespace, ref.Name, secret.Namespace, secret.Name)
+			}
 			roots := x509.NewCertPool()
 			if !roots.AppendCertsFromPEM(service.Spec.CABundle) {
 				t.Fatalf("%s has no authority", service.Name)
 			}
 			for at, valid := range map[time.Time]bool{now: true, now.Add(59 * time.Minute): true, now.Add(61 * time.Minute): false} {
 				_, err := pair.Leaf.Verify(x509.VerifyOptions{
-					Roots: roots, DNSName: manifests.AdapterHost, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+					Roots: roots, DNSName: options.service + "." + options.namespace + ".svc", CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 				})
 				if (err == nil) != valid {
 					t.Errorf("%s at %v: %v, want valid: %v", service.Name, at, err, valid)
@@ -62,7 +65,7 @@ func TestCertificateIsTrustedByItsAPIServices(t *testing.T) {
 
 func TestWrongCommandLines(t *testing.T) {
 	for _, args := range [][]string{
-		{"certificate", "--valid=0s"}, {"certificate", "--valid=soon"}, {"certificate", "extra"}, {"--no-such-flag"}, {"serve"},
+		{"certificate", "--valid=0s"}, {"certificate", "--valid=soon"}, {"certificate", "extra"}, {"certificate", "--namespace=A_b"}, {"certificate", "--service="}, {"--no-such-flag"}, {"serve"},
 		{"--tls-min-version=VersionTLS10"}, {"--logging-format=xml"},
 	} {
 		cmd := command()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -20,6 +19,7 @@ import (
 	librarymetrics "sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver/metrics"
 
 	"github.com/llm-inferno/inferno/metricsadapter/apiserver"
+	"github.com/llm-inferno/inferno/version"
 )
 
 // Exit statuses.
@@ -58,7 +58,7 @@ APIService; it needs no connection to the optimizer and no leader.
 
 In a cluster without cert-manager, "inferno-adapter certificate" makes its certificate and its APIService.`,
 		Args:          usage(cobra.NoArgs),
-		Version:       version(),
+		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -105,14 +105,6 @@ func run(ctx context.Context, options *apiserver.Options) error {
 	if err != nil {
 		return err
 	}
-	klog.InfoS("Serving plans as metrics", "version", version(), "address", options.Library.SecureServing.Listener.Addr().String())
+	klog.InfoS("Serving plans as metrics", "version", version.String(), "address", options.Library.SecureServing.Listener.Addr().String())
 	return server.Run(ctx)
-}
-
-// version that the binary was built from.
-func version() string {
-	if info, known := debug.ReadBuildInfo(); known {
-		return info.Main.Version
-	}
-	return "unknown"
 }

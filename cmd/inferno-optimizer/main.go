@@ -32,6 +32,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/version"
 )
 
 type options struct {
@@ -40,7 +41,7 @@ type options struct {
 	decisionLog, logFormat                       string
 	metricsAddress, healthAddress                string
 	metricsSecure, leaderElect                   bool
-	leaderNamespace                              string
+	leaderNamespace, leaderID                    string
 }
 
 func main() {
@@ -66,6 +67,7 @@ func newCommand() *cobra.Command {
 		Use:           "inferno-optimizer",
 		Short:         "Plan accelerators, replicas and batch sizes for the inference servers of a cluster, again and again",
 		Args:          noArguments,
+		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(*cobra.Command, []string) error { return o.run() },
@@ -81,8 +83,9 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address of the /metrics endpoint; 0 for none")
 	f.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS to clients that the API server authenticates and authorizes")
 	f.StringVar(&o.healthAddress, "health-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
-	f.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the lease inferno-optimizer; needed where several replicas run")
+	f.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the lease; needed where several replicas run")
 	f.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease; default the pod's own")
+	f.StringVar(&o.leaderID, "leader-election-id", "inferno-optimizer", "name of the lease; optimizers of one cluster that must not exclude each other need different ones")
 	f.AddGoFlagSet(flag.CommandLine) // --kubeconfig
 	return cmd
 }
@@ -132,7 +135,7 @@ func (o *options) run() error {
 	}
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme, Metrics: metricsOptions, HealthProbeBindAddress: o.healthAddress,
-		LeaderElection: o.leaderElect, LeaderElectionID: "inferno-optimizer", LeaderElectionNamespace: o.leaderNamespace,
+		LeaderElection: o.leaderElect, LeaderElectionID: o.leaderID, LeaderElectionNamespace: o.leaderNamespace,
 		LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {

@@ -36,7 +36,7 @@ func newDoctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Name what in a cluster keeps plans from being followed",
-		Long: `Reads Servers, their Deployments and HorizontalPodAutoscalers, the Optimizer, APIServices, who may do what and, if told where it is, what
+		Long: `Reads Servers, their Deployments and HorizontalPodAutoscalers, the Optimizer, APIServices, leases, who may do what and, if told where it is, what
 Prometheus has of the pods, and names what keeps a plan from being followed, with the field and what to do. It changes nothing. Exit status: 0 where
 nothing or only warnings were found, 1 for faults, 2 for a bad command line.`,
 		Args: noArguments,
@@ -101,7 +101,7 @@ func (o *doctorOptions) run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	findings := doctor.Examine(cluster, doctor.Options{SchedulerNames: o.schedulers})
-	if err := writeFindings(out, o.output, len(cluster.Servers), findings); err != nil {
+	if err := writeFindings(out, o.output, cluster, findings); err != nil {
 		return err
 	}
 	if n := doctor.Faults(findings); n > 0 {
@@ -110,13 +110,18 @@ func (o *doctorOptions) run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// writeFindings writes them in the output format.
-func writeFindings(out io.Writer, format string, servers int, findings []doctor.Finding) error {
+// writeFindings writes them in the output format, after who leads inferno's programs.
+func writeFindings(out io.Writer, format string, cluster *doctor.Cluster, findings []doctor.Finding) error {
 	if format != "table" {
-		return writeAs(out, format, map[string]any{"servers": servers, "findings": append([]doctor.Finding{}, findings...)})
+		return writeAs(out, format, map[string]any{
+			"servers": len(cluster.Servers), "leases": append([]doctor.Lease{}, cluster.Leases...), "findings": append([]doctor.Finding{}, findings...),
+		})
+	}
+	for _, line := range doctor.DescribeLeases(cluster) {
+		fmt.Fprintln(out, line)
 	}
 	if len(findings) == 0 {
-		_, err := fmt.Fprintf(out, "nothing keeps the plans of %d servers from being followed\n", servers)
+		_, err := fmt.Fprintf(out, "nothing keeps the plans of %d servers from being followed\n", len(cluster.Servers))
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/llm-inferno/inferno/cmd/inferno/doctor"
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
 func TestDoctorRefusesBadFlags(t *testing.T) {
@@ -25,25 +27,31 @@ func TestDoctorRefusesBadFlags(t *testing.T) {
 
 func TestFindingsAreWritten(t *testing.T) {
 	findings := []doctor.Finding{{Severity: doctor.Fault, Object: "hpa/llm/chat", Problem: "p", Remedy: "r"}}
+	cluster := &doctor.Cluster{
+		Now: time.Unix(100, 0), Servers: make([]v1alpha1.Server, 3),
+		Leases: []doctor.Lease{{Name: "inferno-scheduler", Deployment: "inferno-system/inferno-scheduler", Holder: "pod-a", Renewed: time.Unix(97, 0), Duration: 15 * time.Second}},
+	}
+	const lease = "lease inferno-scheduler of deployment/inferno-system/inferno-scheduler: held by pod-a, renewed 3s ago\n"
 	var out bytes.Buffer
-	if err := writeFindings(&out, "table", 3, findings); err != nil || !strings.Contains(out.String(), "fault     hpa/llm/chat  p        r") {
+	if err := writeFindings(&out, "table", cluster, findings); err != nil || !strings.Contains(out.String(), "fault     hpa/llm/chat  p        r") || !strings.HasPrefix(out.String(), lease) {
 		t.Errorf("%v: %s", err, out.String())
 	}
 	for _, list := range [][]doctor.Finding{findings, nil} {
 		out.Reset()
 		var got struct {
 			Servers  int
+			Leases   []doctor.Lease
 			Findings []doctor.Finding
 		}
-		if err := writeFindings(&out, "json", 3, list); err != nil {
+		if err := writeFindings(&out, "json", cluster, list); err != nil {
 			t.Fatal(err)
 		}
-		if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Servers != 3 || got.Findings == nil || len(got.Findings) != len(list) {
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil || got.Servers != 3 || len(got.Leases) != 1 || got.Leases[0].Holder != "pod-a" || got.Findings == nil || len(got.Findings) != len(list) {
 			t.Errorf("%v: %s", err, out.String())
 		}
 	}
 	out.Reset()
-	if err := writeFindings(&out, "table", 3, nil); err != nil || !strings.HasPrefix(out.String(), "nothing keeps the plans of 3 servers") {
+	if err := writeFindings(&out, "table", cluster, nil); err != nil || out.String() != lease+"nothing keeps the plans of 3 servers from being followed\n" {
 		t.Errorf("%v: %s", err, out.String())
 	}
 }

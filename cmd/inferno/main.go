@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/llm-inferno/inferno/version"
 )
 
 // Exit statuses.
@@ -51,6 +53,7 @@ func newRootCommand() *cobra.Command {
 		Short: "Choose accelerators, replicas and batch sizes for LLM inference servers",
 		Long: `Inferno decides, for all inference servers of a Kubernetes cluster together, which accelerator type, how many replicas, what max batch
 size and token budget, so that every service class meets its latency targets at the lowest cost.`,
+		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArguments,

@@ -107,7 +107,7 @@ func (r *report) apiServices(c *Cluster) {
 		external, custom = external || e, custom || u
 	}
 	if external {
-		r.apiService(c, externalMetrics, "add the component custom-metrics and let autoscalers ask for a metric of the Server")
+		r.apiService(c, externalMetrics, "set metrics.custom of the chart to auto and let autoscalers ask for a metric of the Server")
 	}
 	if custom {
 		r.apiService(c, customMetrics, "let autoscalers ask for external metrics")
@@ -120,7 +120,7 @@ func (r *report) apiService(c *Cluster, name, otherwise string) {
 		if s.Name != name {
 			continue
 		}
-		if !strings.HasSuffix(s.Service, "/inferno-adapter") {
+		if !strings.HasSuffix(s.Service, "inferno-adapter") { // of a release of whatever name
 			r.fault(object, fmt.Sprintf("spec.service is %q: another adapter answers", s.Service), otherwise)
 			return
 		}
@@ -132,7 +132,7 @@ func (r *report) apiService(c *Cluster, name, otherwise string) {
 		}
 		return
 	}
-	r.fault(object, "it does not exist: autoscalers that ask for it get no answer", "apply manifests/apiservices, or the component custom-metrics")
+	r.fault(object, "it does not exist: autoscalers that ask for it get no answer", "set metrics.external of the chart to true, or metrics.custom")
 }
 
 // sharedTargets tells which workloads two Servers would scale.

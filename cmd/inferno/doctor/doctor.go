@@ -43,9 +43,10 @@ type Options struct {
 func Examine(c *Cluster, o Options) []Finding {
 	var r report
 	if len(c.Missing) > 0 {
-		r.fault("cluster", fmt.Sprintf("the definitions of %s are not installed", strings.Join(c.Missing, ", ")), "kubectl apply -k manifests/overlays/default")
+		r.fault("cluster", fmt.Sprintf("the definitions of %s are not installed", strings.Join(c.Missing, ", ")), "install the chart with crds.install, or apply manifests/chart/files/crds")
 		return r
 	}
+	r.leases(c)
 	r.optimizer(c)
 	r.fleet(c)
 	r.apiServices(c)

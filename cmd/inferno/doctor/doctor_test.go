@@ -11,9 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,6 +76,11 @@ func healthy(t *testing.T) *Cluster {
 		{Name: externalMetrics, Service: "inferno-system/inferno-adapter", Available: true},
 		{Name: customMetrics, Service: "inferno-system/inferno-adapter", Available: true},
 	}}
+	for _, name := range []string{"inferno-scheduler", "inferno-optimizer"} {
+		c.Leases = append(c.Leases, Lease{
+			Name: name, Deployment: "inferno-system/" + name, Holder: "pod-a", Renewed: now.Add(-15 * time.Second), Duration: 15 * time.Second,
+		})
+	}
 	for _, o := range objects(t, manifests.Samples()) {
 		switch o := o.(type) {
 		case *v1alpha1.Optimizer:
@@ -139,6 +147,11 @@ func TestFindings(t *testing.T) {
 	}{
 		{"definitions missing", func(p parts) { p.Missing = []string{"Server"} }, Fault, "cluster", "the definitions of Server are not installed"},
 		{"no optimizer", func(p parts) { p.Optimizers = nil }, Fault, "optimizer", "nothing is planned"},
+		{"nobody schedules", func(p parts) { p.Leases[0] = Lease{Name: p.Leases[0].Name, Deployment: p.Leases[0].Deployment} }, Fault,
+			"deployment/inferno-system/inferno-scheduler", "none of its pods leads: of the lease inferno-scheduler, nobody holds it"},
+		{"leases unread", func(p parts) { p.Leases, p.LeasesFault = nil, errors.New("forbidden") }, Warning, "lease", "not known: forbidden"},
+		{"the leader is gone", func(p parts) { p.Leases[1].Renewed = now.Add(-16 * time.Second) }, Fault,
+			"deployment/inferno-system/inferno-optimizer", "held by pod-a, renewed 16s ago"},
 		{"suspended", func(p parts) { p.Optimizers[0].Spec.Suspend = true }, Fault, "optimizer/default", "spec.suspend: true"},
 		{"dry run", func(p parts) { p.Optimizers[0].Spec.DryRun = true }, Fault, "optimizer/default", "spec.dryRun: true"},
 		{"never ran", func(p parts) { p.Optimizers[0].Status.LastCycle = nil }, Fault, "optimizer/default", "no cycle ran yet"},
@@ -307,5 +320,35 @@ func TestRead(t *testing.T) {
 	}
 	if found != 1 {
 		t.Errorf("%d findings about the autoscaler's right to read plans, want 1 for its namespace", found)
+	}
+}
+
+// Leases are those that inferno's Deployments elect by, in the namespace that it is installed in; other programs need none.
+func TestReadLeases(t *testing.T) {
+	deployment := func(namespace, name string, args ...string) *appsv1.Deployment {
+		d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{partLabel: "inferno"}}}
+		d.Spec.Template.Spec.Containers = []corev1.Container{{Args: args}}
+		return d
+	}
+	lease := func(name string) *coordinationv1.Lease {
+		return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "here", Name: name}, Spec: coordinationv1.LeaseSpec{
+			HolderIdentity: new("pod-a"), RenewTime: &metav1.MicroTime{Time: now}, LeaseDurationSeconds: new(int32(15)),
+		}}
+	}
+	c := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(
+		deployment("here", "scheduler", "--leader-elect=true", "--leader-elect-resource-name=ours"), lease("ours"),
+		deployment("here", "optimizer", "--leader-elect", "--leader-election-id=second"), deployment("here", "optimizer-old", "--leader-elect"), lease("inferno-optimizer"),
+		deployment("here", "adapter", "--secure-port=6443"), deployment("here", "alone", "--leader-elect=false"), deployment("there", "scheduler", "--leader-elect"),
+	).Build()
+	got, err := readLeases(t.Context(), c, "here")
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := func(name, deployment string) Lease {
+		return Lease{Name: name, Deployment: deployment, Holder: "pod-a", Renewed: now, Duration: 15 * time.Second}
+	}
+	want := []Lease{{Name: "second", Deployment: "here/optimizer"}, held("inferno-optimizer", "here/optimizer-old"), held("ours", "here/scheduler")}
+	if diff := cmp.Diff(want, got, cmpopts.EquateApproxTime(0)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }

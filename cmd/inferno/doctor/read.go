@@ -33,6 +33,9 @@ type Cluster struct {
 	Autoscalers  []autoscalingv2.HorizontalPodAutoscaler
 	Pods         []corev1.Pod
 	APIServices  []APIService
+	// Leases by which inferno's own programs elect a leader, and LeasesFault says why they could not be read.
+	Leases      []Lease
+	LeasesFault error
 	// Rights that the parts need and whether they have them.
 	Rights []Right
 	// Metrics of the pods in Prometheus; nil where Prometheus was not asked, and MetricsFault says why it did not answer.
@@ -113,6 +116,7 @@ func Read(ctx context.Context, s Source) (*Cluster, error) {
 	if c.APIServices, err = readAPIServices(ctx, s.Client); err != nil {
 		return nil, err
 	}
+	c.Leases, c.LeasesFault = readLeases(ctx, s.Client, s.Installed)
 	c.Rights = s.askRights(ctx, c)
 	if s.Prometheus != nil {
 		c.Metrics, c.MetricsFault = observe.ReadMetrics(ctx, s.Prometheus, s.Now, s.Window)

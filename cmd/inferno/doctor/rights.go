@@ -68,7 +68,7 @@ func (r *report) rights(c *Cluster) {
 			if a.Namespace != "" {
 				where = " in namespace " + a.Namespace
 			}
-			r.fault(object, fmt.Sprintf("may not %s %s%s, which it needs %s", a.Verb, resource, where, n.For), "apply manifests/rbac")
+			r.fault(object, fmt.Sprintf("may not %s %s%s, which it needs %s", a.Verb, resource, where, n.For), "install the chart again, or apply the overlay")
 		}
 	}
 }

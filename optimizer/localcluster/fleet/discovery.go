@@ -52,7 +52,7 @@ func (f *Fleet) handler() http.Handler {
 			http.Error(w, "no such pod is served", http.StatusNotFound)
 			return
 		}
-		promhttp.HandlerFor(f.locked(p.page.registry), promhttp.HandlerOpts{}).ServeHTTP(w, r)
+		promhttp.HandlerFor(f.locked(p.page.Registry()), promhttp.HandlerOpts{}).ServeHTTP(w, r)
 	})
 	return mux
 }

@@ -167,7 +167,7 @@ func (f *Fleet) launch(p *corev1.Pod, node func(name string) (*corev1.Node, erro
 	if err != nil {
 		return err
 	}
-	played.page.attach(engine, played.config)
+	played.page.Attach(engine, played.config)
 	if err := f.servers[played.server].served.Add(f.now, played.name.String(), played.accelerator, engine); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/fleet/page"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 )
 
@@ -22,7 +23,7 @@ type pod struct {
 	server      string // key
 	accelerator string
 	config      simulation.Config
-	page        *page
+	page        *page.Page
 }
 
 // serves tells whether a pod takes requests: it is bound, Ready and not going.
@@ -55,10 +56,10 @@ func (f *Fleet) start(p *corev1.Pod, node *corev1.Node) (*pod, error) {
 	}
 	played := &pod{
 		name: types.NamespacedName{Namespace: p.Namespace, Name: p.Name}, uid: p.UID, node: p.Spec.NodeName,
-		server: key, accelerator: accelerator, config: f.config.Truths[i].engine(limits), page: newPage(server.Model),
+		server: key, accelerator: accelerator, config: f.config.Truths[i].engine(limits), page: page.New(server.Model),
 	}
 	played.config.Seed = seed(f.config.Seed, played.name)
-	played.config.Hooks = played.page.hooks()
+	played.config.Hooks = played.page.Hooks()
 	return played, nil
 }
 
