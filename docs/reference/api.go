@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -17,7 +18,10 @@ import (
 func apiPage(root string) (string, error) {
 	m := newMarkdown("Custom resources", `Group `+"`inferno.platform.ai`, version `v1alpha1`"+`. A field is required where it says so. The same comes from
 `+"`kubectl explain`"+`. The objects of the llm-inferno JSON specification have the same fields in the same units, where they have the same names.`)
-	files, err := filepath.Glob(filepath.Join(root, "manifests", "crd", "inferno.platform.ai_*.yaml"))
+	files, err := filepath.Glob(filepath.Join(root, "manifests", "chart", "files", "crds", "inferno.platform.ai_*.yaml"))
+	if err == nil && len(files) == 0 {
+		err = errors.New("no definitions of custom resources in manifests/chart/files/crds")
+	}
 	if err != nil {
 		return "", err
 	}
