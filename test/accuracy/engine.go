@@ -195,24 +195,3 @@ func weighted(counts map[float64]int) (mean, p90, p99 float64) {
 	}
 	return mean, p90, p99
 }
-
-// gamma draws from the gamma distribution of that shape with mean 1 (Marsaglia & Tsang, ACM Transactions on Mathematical Software 26, 2000).
-func gamma(r *rand.Rand, shape float64) float64 {
-	boost, a := 1.0, shape
-	if a < 1 {
-		boost, a = math.Pow(r.Float64(), 1/a), a+1
-	}
-	d := a - 1.0/3
-	c := 1 / math.Sqrt(9*d)
-	for {
-		x := r.NormFloat64()
-		v := 1 + c*x
-		if v <= 0 {
-			continue
-		}
-		v *= v * v
-		if math.Log(r.Float64()) < x*x/2+d*(1-v+math.Log(v)) {
-			return boost * d * v / shape
-		}
-	}
-}
