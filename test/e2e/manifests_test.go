@@ -19,8 +19,9 @@ import (
 // Groups of other projects, whose resources the API server of the tests does not have.
 var foreignGroups = map[string]bool{"cert-manager.io": true, "monitoring.coreos.com": true, "keda.sh": true}
 
-// manifestsAreAccepted has the API server look at all that an installation applies, without keeping it: defaults, validation, admission. Pods of
-// the Deployments are tried as well, in a namespace that enforces the pod security standard restricted, for Deployments are not held to it.
+// manifestsAreAccepted has the API server look at all that an installation applies, without keeping it but for the PriorityClass: defaults,
+// validation, admission. Pods of the Deployments are tried as well, in a namespace that enforces the pod security standard restricted, for
+// Deployments are not held to it.
 func manifestsAreAccepted(t *testing.T, s *system) {
 	ctx := t.Context()
 	for _, dir := range []string{
@@ -39,6 +40,11 @@ func manifestsAreAccepted(t *testing.T, s *system) {
 				}
 				if err := s.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o.DeepCopy()), client.DryRunAll, client.ForceOwnership, client.FieldOwner("dry-run")); err != nil {
 					t.Errorf("%s %s: %v", gvk.Kind, o.GetName(), err)
+				}
+				if gvk.Kind == "PriorityClass" { // pods of the Deployments name it, so it has to be there
+					if err := s.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(o.DeepCopy()), client.ForceOwnership, client.FieldOwner("e2e")); err != nil {
+						t.Fatal(err)
+					}
 				}
 				if gvk.Kind != "Deployment" || o.GetNamespace() != "inferno-system" {
 					continue
