@@ -156,11 +156,9 @@ func (st *Stages) begin(cat *catalogue, s *v1alpha1.ServerEntry, state State, no
 	if now > 0 {
 		rate = forecast.Level(w.memory.Recent, st.window(), w.memory.Bursts)
 	}
-	forecaster := st.forecaster(w)
-	w.memory.History = forecaster.Remember(w.memory.History, forecast.Sample{Time: now, Rate: rate})
-	if rate > 0 || len(w.memory.History) > 1 {
-		w.demand.rate = forecaster.Forecast(w.memory.History, st.Horizon).Upper
-	}
+	predictor := st.Forecaster.For(st.Horizon, st.quantile(&w.asked, &w.memory))
+	w.memory.Forecast = predictor.Observe(w.memory.Forecast, forecast.Sample{Time: now, Rate: rate})
+	w.demand.rate = predictor.Forecast(w.memory.Forecast, now).Upper
 	rise := forecast.Rise(w.memory.Recent, st.window(), st.Horizon, w.memory.Bursts)
 	if rise > rate {
 		w.demand.rate = max(w.demand.rate, rise)

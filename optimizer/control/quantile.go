@@ -36,14 +36,6 @@ func (st *Stages) quantile(a *asked, m *ServerState) float64 {
 	return cmp.Or(a.quantile, st.Quantile)
 }
 
-// forecaster of a server.
-func (st *Stages) forecaster(w *work) forecast.Forecaster {
-	if q := st.quantile(&w.asked, &w.memory); q > 0 {
-		return st.Forecaster.At(q)
-	}
-	return st.Forecaster
-}
-
 // priceCapacity remembers what it costs to be able to serve a request, in cents: on the accelerator where that is cheapest, the price of a
 // replica for the time in which it serves one. Where nothing can be sized the last price stands.
 func (w *work) priceCapacity() {

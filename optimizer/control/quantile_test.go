@@ -34,7 +34,12 @@ func replicasFor(t *testing.T, forecaster string, change func(*v1alpha1.System))
 		change(s)
 	}
 	server := s.Servers.Spec[0].Name
-	state := control.State{Servers: map[string]control.ServerState{server: {History: restless(now)}}}
+	var memory forecast.Memory
+	for _, sample := range restless(now) {
+		st := stages(t, s)
+		memory = st.Forecaster.For(600, st.Quantile).Observe(memory, sample)
+	}
+	state := control.State{Servers: map[string]control.ServerState{server: {Forecast: memory}}}
 	var replicas int
 	for i := range 2 {
 		st := stages(t, s)

@@ -40,8 +40,8 @@ type State struct {
 
 // ServerState is what is remembered of one server.
 type ServerState struct {
-	// History of arrival rates, oldest first.
-	History []forecast.Sample `json:"history,omitempty"`
+	// Forecast is what the forecaster remembers.
+	Forecast forecast.Memory `json:"forecast,omitzero"`
 	// Recent arrival rates as they were measured, oldest first: what a rise is seen in.
 	Recent []forecast.Sample `json:"recent,omitempty"`
 	// Lengths of requests, averaged over many.

@@ -3,6 +3,7 @@
 package forecast
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -39,6 +40,9 @@ type Prediction struct {
 type Forecaster interface {
 	// Forecast predicts the rate horizon seconds after the last sample, at most a day and in whole windows, at least one. Samples are in ascending order of time and there is at least one.
 	Forecast(history []Sample, horizon float64) Prediction
+	// For is the forecaster with a horizon in seconds, at most a day and in whole windows, at least one, and a quantile for Upper, above 0 and
+	// below 1; 0 is the forecaster's own.
+	For(horizon, quantile float64) Predictor
 	// Track follows one server and predicts the same as Forecast does from all that was observed, at little cost per sample.
 	Track(horizon float64) Tracker
 	// Remember appends a sample to a history and drops or merges what the forecaster does not need, so that the history is bounded. A
@@ -49,6 +53,18 @@ type Forecaster interface {
 	// Memory is how far back a history is of use, and the window that its rates may be means over, both in seconds: what is worth reading
 	// back where a history was lost. 0 where nothing is.
 	Memory() (span, window float64)
+}
+
+// Predictor forecasts servers for one horizon, each from its memory.
+type Predictor interface {
+	// Observe takes the next sample into the memory of a server; the zero memory knows nothing. The given memory stays as it is. A sample that
+	// is not newer than the last one, or is not a rate, changes nothing. A memory of another forecaster is begun anew.
+	Observe(m Memory, s Sample) Memory
+	// Forecast the rate a horizon after the given time, which is that of the last sample or later. Nothing is known before the first sample: NaN.
+	Forecast(m Memory, now float64) Prediction
+	// Span is how far back a history is of use, and the window that its rates may be means over, both in seconds: what is worth reading back where
+	// the memory was lost. 0 where nothing is.
+	Span() (span, window float64)
 }
 
 // Tracker forecasts one server for one horizon, sample by sample. It is not safe for concurrent use.
@@ -82,17 +98,17 @@ func Forecasters() plug.Registry[Forecaster] {
 	return plug.NewRegistry("forecaster",
 		plug.Of(NameNone, defaultOptions, func(o Options) (Forecaster, error) { return None{o}, nil }),
 		plug.Of(NameHolt, defaultHolt, func(o HoltOptions) (Forecaster, error) {
-			return windowed{o.Options, DefaultQuantile, func(quantile float64, _ int) *mixture {
+			return windowed{o.Options, NameHolt, o, DefaultQuantile, func(quantile float64, _ int) *mixture {
 				return newMixture(quantile, plain, newHolt(o, nil))
 			}}, nil
 		}),
 		plug.Of(NameHoltWinters, defaultHolt, func(o HoltOptions) (Forecaster, error) {
-			return windowed{o.Options, DefaultQuantile, func(quantile float64, perDay int) *mixture {
+			return windowed{o.Options, NameHoltWinters, o, DefaultQuantile, func(quantile float64, perDay int) *mixture {
 				return newMixture(quantile, plain, newHolt(o, newSeasons(perDay)))
 			}}, nil
 		}),
 		plug.Of(NameAdaptive, defaultOptions, func(o Options) (Forecaster, error) {
-			return windowed{o, DefaultQuantile, func(quantile float64, perDay int) *mixture {
+			return windowed{o, NameAdaptive, o, DefaultQuantile, func(quantile float64, perDay int) *mixture {
 				return newMixture(quantile, []scale{constant, lately, daily}, persistence{}, &regression{count: dayFeatures}, &regression{count: featureCount})
 			}}, nil
 		}),
@@ -161,6 +177,8 @@ func (o HoltOptions) Validate() error {
 // windowed is a forecaster that averages samples over windows and mixes experts.
 type windowed struct {
 	Options
+	name     string
+	options  any
 	quantile float64
 	mix      func(quantile float64, perDay int) *mixture
 }
@@ -170,6 +188,14 @@ func (w windowed) At(quantile float64) Forecaster {
 	w.quantile = quantile
 	return w
 }
+
+// For is the same at another quantile, with a horizon.
+func (w windowed) For(horizon, quantile float64) Predictor {
+	return predictor{w.by(), w.At(cmp.Or(quantile, w.quantile)), horizon}
+}
+
+// by tells memories of different forecasters apart; the quantile is no matter of what is remembered.
+func (w windowed) by() string { return fmt.Sprintf("%s %v", w.name, w.options) }
 
 // Memory is that of the histories that are kept.
 func (w windowed) Memory() (span, window float64) { return float64(w.windows()) * w.Window, w.Window }

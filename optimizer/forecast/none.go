@@ -7,7 +7,15 @@ type None struct{ Options }
 
 // At is persistence times the quantile of its own past ratios.
 func (n None) At(quantile float64) Forecaster {
-	return windowed{n.Options, quantile, func(quantile float64, _ int) *mixture { return newMixture(quantile, plain, persistence{}) }}
+	return windowed{n.Options, NameNone, n.Options, quantile, func(quantile float64, _ int) *mixture { return newMixture(quantile, plain, persistence{}) }}
+}
+
+// For is persistence, with a margin where a quantile is given.
+func (n None) For(horizon, quantile float64) Predictor {
+	if quantile > 0 {
+		return n.At(quantile).For(horizon, quantile)
+	}
+	return predictor{NameNone, n, horizon}
 }
 
 // Memory is none: the last rate is measured anew.

@@ -58,7 +58,13 @@ func (s *series) newest() int { return len(s.logs) - 1 }
 
 // log of a rate, and its inverse. One request per window is added, so that a window without requests has a logarithm, too.
 func (s *series) log(rate float64) float64 { return math.Log(rate + s.atom) }
-func (s *series) exp(log float64) float64  { return max(0, math.Exp(log)-s.atom) }
+
+func (s *series) exp(log float64) float64 {
+	if rate := math.Exp(log) - s.atom; rate > 1e-9*s.atom { // less is rounding
+		return rate
+	}
+	return 0
+}
 
 // advance begins a window; it is missing until it is set.
 func (s *series) advance() {

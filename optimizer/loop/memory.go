@@ -30,7 +30,8 @@ func (c *cycle) remember(ctx context.Context, r *observe.Readings, o *observe.Ob
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.QueryTimeout)
 	defer cancel()
-	span, window := c.stages.Forecaster.Memory()
+	predictor := c.stages.Forecaster.For(c.stages.Horizon, c.stages.Quantile)
+	span, window := predictor.Span()
 	left := historiesPerCycle
 	for _, name := range slices.Sorted(maps.Keys(o.Index)) {
 		s := &r.Resources.Servers[o.Index[name]]
@@ -47,19 +48,16 @@ func (c *cycle) remember(ctx context.Context, r *observe.Readings, o *observe.Ob
 			return // and try again in the next cycle
 		}
 		c.recalled[name] = true
-		if m := c.state.Servers[name]; len(m.History) == 0 || len(history) > 0 && history[0].Time < m.History[0].Time {
-			m.History = before(history, m.History)
+		var read forecast.Memory
+		for _, h := range history {
+			read = predictor.Observe(read, h)
+		}
+		// What was seen since the process began is the last of what was read.
+		if m := c.state.Servers[name]; m.Forecast.IsZero() || read.Since() < m.Forecast.Since() {
+			m.Forecast = read
 			c.state.Servers[name] = m
 		}
 	}
-}
-
-// before puts what was read back before what was seen since.
-func before(read, seen []forecast.Sample) []forecast.Sample {
-	for len(read) > 0 && len(seen) > 0 && read[len(read)-1].Time >= seen[0].Time {
-		read = read[:len(read)-1]
-	}
-	return append(read, seen...)
 }
 
 // history of a server, as far back as the forecaster remembers.
