@@ -16,6 +16,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // Cluster is the state of the cluster at one time.
@@ -123,30 +124,35 @@ func (v *view) arrived(e *v1alpha1.ElasticCapacity) int {
 
 // cards of a node, and those of them that the pods of nobody's server leave. Cards that a device plugin and a driver of dynamic resource
 // allocation both advertise are the same ones, and what either's users hold is gone.
-func (v *view) cards(node *corev1.Node, kind catalogue.Kind, foreign map[string]map[corev1.ResourceName]int64) (capacity, available int) {
-	resource := corev1.ResourceName(kind.ResourceName)
-	allocatable := node.Status.Allocatable[resource]
+func (v *view) cards(node *corev1.Node, kind catalogue.Kind, foreign map[string]corev1.ResourceList) (capacity, available int) {
 	claimable, free := v.devices.of(node.Name, kind)
-	capacity = max(int(allocatable.Value()), claimable)
-	return capacity, max(capacity-int(foreign[node.Name][resource])-(claimable-free), 0)
+	capacity = max(placement.Cards(node.Status.Allocatable, kind), claimable)
+	return capacity, max(capacity-placement.Cards(foreign[node.Name], kind)-(claimable-free), 0)
 }
 
 // foreign are the requests of pods that are no server's, by node.
-func (v *view) foreign() map[string]map[corev1.ResourceName]int64 {
-	foreign := map[string]map[corev1.ResourceName]int64{}
+func (v *view) foreign() map[string]corev1.ResourceList {
+	foreign := map[string]corev1.ResourceList{}
 	for i := range v.cluster.Pods {
 		p := &v.cluster.Pods[i]
 		if p.Spec.NodeName == "" || finished(p) || p.Labels[v1alpha1.ServerLabel] != "" {
 			continue
 		}
 		if foreign[p.Spec.NodeName] == nil {
-			foreign[p.Spec.NodeName] = map[corev1.ResourceName]int64{}
+			foreign[p.Spec.NodeName] = corev1.ResourceList{}
 		}
-		for resource, n := range requests(p) {
-			foreign[p.Spec.NodeName][resource] += n
-		}
+		add(foreign[p.Spec.NodeName], placement.Requests(p))
 	}
 	return foreign
+}
+
+// add requests to a sum.
+func add(sum, requests corev1.ResourceList) {
+	for resource, n := range requests {
+		total := sum[resource]
+		total.Add(n)
+		sum[resource] = total
+	}
 }
 
 // kindsByType are the accelerators a node carries, one for each type: an A100 and a 4xA100 are the same cards.
@@ -165,51 +171,17 @@ func finished(p *corev1.Pod) bool {
 	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
-// requests of a pod for extended resources. Init containers run before the others, so that the larger of both counts.
-func requests(p *corev1.Pod) map[corev1.ResourceName]int64 {
-	sum := map[corev1.ResourceName]int64{}
-	for _, c := range p.Spec.Containers {
-		for r, q := range c.Resources.Requests {
-			if strings.Contains(string(r), "/") {
-				sum[r] += q.Value()
-			}
-		}
-	}
-	for _, c := range p.Spec.InitContainers {
-		for r, q := range c.Resources.Requests {
-			if strings.Contains(string(r), "/") {
-				sum[r] = max(sum[r], q.Value())
-			}
-		}
-	}
-	return sum
-}
-
-// accelerator a pod runs on, by its name in the specification: what the scheduler plugin wrote on it, else what its node carries. Where a node carries several accelerators
-// of one type (A100 and 4xA100), the one with as many cards as the pod asked for.
+// accelerator a pod holds, by its name in the specification; empty where it has no node, or one that carries none that is known.
 func (v *view) accelerator(p *corev1.Pod) string {
-	if a := p.Annotations[v1alpha1.AcceleratorAnnotation]; a != "" {
-		if k, known := v.classifier.Kind(a); known {
-			return k.Alias
-		}
-		return a
-	}
-	node := v.nodes[p.Spec.NodeName]
-	if node == nil {
+	if p.Spec.NodeName == "" {
 		return ""
 	}
-	names := slices.Clone(v.classifier.Names(v.labels(node.Name, node.Labels)))
-	for i, name := range names {
-		k, _ := v.classifier.Kind(name)
-		if requests(p)[corev1.ResourceName(k.ResourceName)] == int64(k.Multiplicity) {
-			return k.Alias
-		}
-		names[i] = k.Alias
+	var carried []string
+	if node := v.nodes[p.Spec.NodeName]; node != nil {
+		carried = v.classifier.Names(v.labels(node.Name, node.Labels))
 	}
-	if len(names) == 0 {
-		return ""
-	}
-	return names[0]
+	kind, _ := placement.Holds(v.classifier, carried, p)
+	return kind.Alias
 }
 
 // podsByServer are the pods of every server that still run or will, sorted by name.
@@ -279,8 +251,8 @@ func number(s string) int {
 	return n
 }
 
-// placement of ready pods by accelerator for people, such as "A100:2 H100:3".
-func placement(parts []v1alpha1.ObservedPart) string {
+// placed says where ready pods run, by accelerator, for people, such as "A100:2 H100:3".
+func placed(parts []v1alpha1.ObservedPart) string {
 	ready := map[string]int{}
 	for _, p := range parts {
 		ready[p.Accelerator] += p.Ready

@@ -269,22 +269,24 @@ func TestCapacity(t *testing.T) {
 	}
 }
 
+// A pod is where its node is, by the name in the specification; package placement has the rule.
 func TestAcceleratorOfAPod(t *testing.T) {
 	v := newView(&Cluster{
 		Accelerators: []v1alpha1.Accelerator{accelerator("h100", "H100", 1, 1), accelerator("4xh100", "H100", 4, 4)},
 		Nodes:        []corev1.Node{node("a", h100Product, 8, nil), node("x", "unheard of", 8, nil)},
 	})
+	told := func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.AcceleratorAnnotation: "4xh100"} }
 	for name, c := range map[string]struct {
 		pod  corev1.Pod
 		want string
 	}{
-		"by the annotation":                  {pod("p", "a", 1, ours, func(p *corev1.Pod) { p.Annotations = map[string]string{v1alpha1.AcceleratorAnnotation: "4xh100"} }), "4xh100"},
-		"by the cards it asks for: one":      {pod("p", "a", 1, ours, nil), "h100"},
-		"by the cards it asks for: four":     {pod("p", "a", 4, ours, nil), "4xh100"},
-		"waits for a node":                   {pod("p", "", 1, ours, nil), ""},
-		"on a node nobody describes":         {pod("p", "x", 1, ours, nil), ""},
-		"on a node that is gone":             {pod("p", "gone", 1, ours, nil), ""},
-		"a number of cards nobody described": {pod("p", "a", 3, ours, nil), "4xh100"},
+		"by the annotation":               {pod("p", "a", 1, ours, told), "4xh100"},
+		"by the cards it asks for":        {pod("p", "a", 4, ours, nil), "4xh100"},
+		"waits for a node":                {pod("p", "", 1, ours, nil), ""},
+		"waits for a node, though told":   {pod("p", "", 1, ours, told), ""},
+		"on a node nobody describes":      {pod("p", "x", 1, ours, nil), ""},
+		"on a node that is gone":          {pod("p", "gone", 1, ours, nil), ""},
+		"on a node that is gone but told": {pod("p", "gone", 1, ours, told), "4xh100"},
 	} {
 		if got := v.accelerator(&c.pod); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // quotaPrefix begins the names under which a ResourceQuota limits extended resources.
@@ -15,11 +16,9 @@ const quotaPrefix = "requests."
 // them, by the fewest cards that a replica of it can take of that resource. Several servers of a namespace may each still be planned up to
 // what is left; what the first takes is gone for the others in the next cycle.
 func (r *Readings) capByQuota(v *view, s *v1alpha1.Server, pods []*corev1.Pod, system *v1alpha1.System, e *v1alpha1.ServerEntry) {
-	own := map[corev1.ResourceName]int64{}
+	own := corev1.ResourceList{}
 	for _, p := range pods {
-		for resource, n := range requests(p) {
-			own[resource] += n
-		}
+		add(own, placement.Requests(p))
 	}
 	for i := range r.Quotas {
 		q := &r.Quotas[i]
@@ -33,8 +32,8 @@ func (r *Readings) capByQuota(v *view, s *v1alpha1.Server, pods []*corev1.Pod, s
 			if !limits || least == 0 {
 				continue
 			}
-			used := q.Status.Used[name]
-			left := max(hard.Value()-used.Value()+own[corev1.ResourceName(resource)], 0)
+			used, held := q.Status.Used[name], own[corev1.ResourceName(resource)]
+			left := max(hard.Value()-used.Value()+held.Value(), 0)
 			most := int(left) / least
 			if e.MaxNumReplicas == 0 || most < e.MaxNumReplicas {
 				// Zero stands for no bound. Of a server that may not have one replica the pods are refused, and it is seen that they are.

@@ -109,7 +109,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 		st.ReadyReplicas += p.Ready
 		st.CostPerHour += float64(p.Ready) * costPerReplica(system, e.Model, p.Accelerator)
 	}
-	st.Placement = placement(st.Current)
+	st.Placement = placed(st.Current)
 	e.Observation = &v1alpha1.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current}
 
 	l, missing := r.measureServer(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, pods, e.Routing)

@@ -18,7 +18,7 @@ import (
 
 // Bind binds the pod together with its annotations. Pods that the plugin has not placed are left to the next binder.
 func (p *Plugin) Bind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) *fwk.Status {
-	s := read[*placement](state, placementKey)
+	s := read[*seating](state, placementKey)
 	if s == nil {
 		return fwk.NewStatus(fwk.Skip)
 	}

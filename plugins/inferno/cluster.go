@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // cluster is what the plugin knows of the cluster. All profiles of a scheduler share it, so that they share one count of seats.
@@ -135,7 +136,7 @@ func (c *cluster) wakeWhenReady(ctx context.Context, patience time.Duration) {
 func (c *cluster) decide(key types.NamespacedName, pod *v1.Pod, overdue bool) decision {
 	s := situation{
 		key: key, server: c.plans.server(key), kinds: c.fleet.kinds(), carried: c.fleet.carried, seated: c.ledger.seated(key, revisionOf(pod)),
-		variant: variantOf(pod), requests: requestsOf(pod), overdue: overdue,
+		variant: variantOf(pod), requests: placement.Requests(pod), overdue: overdue,
 	}
 	if s.server != nil {
 		s.measured = c.plans.measured(s.server.Spec.Model)

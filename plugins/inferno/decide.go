@@ -11,6 +11,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // outcome says by which rule a pod was placed.
@@ -106,7 +107,7 @@ func (d decision) best(carried []string) (option, bool) {
 
 // preferred orders the options on one node: by rank, then the one that uses more cards at once, then by name.
 func preferred(a, b option) int {
-	return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(b.kind.Multiplicity, a.kind.Multiplicity), strings.Compare(a.accelerator, b.accelerator))
+	return cmp.Or(cmp.Compare(a.rank, b.rank), placement.LargestFirst(a.kind, b.kind))
 }
 
 // decide where a pod may go.
@@ -264,19 +265,8 @@ func (s situation) inVariant(kind catalogue.Kind) bool {
 	return true
 }
 
-// fits tells whether the pod's request makes up whole accelerators of a kind. A pod that requests no accelerator's resource at all (a claim
-// of dynamic resource allocation, a test) fits every kind.
-func (s situation) fits(kind catalogue.Kind) bool {
-	if n := cards(s.requests, kind.ResourceName); n > 0 {
-		return n%int64(kind.Multiplicity) == 0
-	}
-	for _, other := range s.kinds.Kinds() {
-		if cards(s.requests, other.ResourceName) > 0 {
-			return false
-		}
-	}
-	return true
-}
+// fits tells whether the pod's request makes up whole accelerators of a kind.
+func (s situation) fits(kind catalogue.Kind) bool { return placement.Fits(s.kinds, s.requests, kind) }
 
 func index(options []option) map[string]option {
 	m := make(map[string]option, len(options))

@@ -244,10 +244,10 @@ func TestRoom(t *testing.T) {
 
 func TestBestOnANode(t *testing.T) {
 	d := decision{options: index([]option{
-		{accelerator: "a100", rank: 1, kind: catalogue.Kind{Multiplicity: 1}},
-		{accelerator: "4xa100", rank: 1, kind: catalogue.Kind{Multiplicity: 4}},
-		{accelerator: "b100", rank: 1, kind: catalogue.Kind{Multiplicity: 4}},
-		{accelerator: "h100", rank: 0, kind: catalogue.Kind{Multiplicity: 1}},
+		{accelerator: "a100", rank: 1, kind: catalogue.Kind{Name: "a100", Multiplicity: 1}},
+		{accelerator: "4xa100", rank: 1, kind: catalogue.Kind{Name: "4xa100", Multiplicity: 4}},
+		{accelerator: "b100", rank: 1, kind: catalogue.Kind{Name: "b100", Multiplicity: 4}},
+		{accelerator: "h100", rank: 0, kind: catalogue.Kind{Name: "h100", Multiplicity: 1}},
 	})}
 	for _, tt := range []struct {
 		carried []string

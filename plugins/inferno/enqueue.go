@@ -11,6 +11,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // EventsToRegister are the events of the scheduler's own queue that can help a pod the plugin rejected. Changes of plans, and seats that
@@ -59,12 +60,12 @@ func (p *Plugin) afterPodChange(_ klog.Logger, _ *v1.Pod, before, after any) (fw
 	if revisionOf(a) != revisionOf(b) {
 		return fwk.Queue, nil
 	}
-	if before, after := requestsOf(a), requestsOf(b); !sameCards(p.cluster, before, after) {
+	if before, after := placement.Requests(a), placement.Requests(b); !sameCards(p.cluster, before, after) {
 		return fwk.Queue, nil
 	}
 	return fwk.QueueSkip, nil
 }
 
 func sameCards(c *cluster, a, b v1.ResourceList) bool {
-	return !slices.ContainsFunc(c.fleet.kinds().Kinds(), func(k catalogue.Kind) bool { return cards(a, k.ResourceName) != cards(b, k.ResourceName) })
+	return !slices.ContainsFunc(c.fleet.kinds().Kinds(), func(k catalogue.Kind) bool { return placement.Cards(a, k) != placement.Cards(b, k) })
 }

@@ -16,7 +16,7 @@ const (
 const actionBinding = "Binding"
 
 // report a placement that the plan does not account for.
-func report(recorder events.EventRecorder, pod *v1.Pod, p placement) {
+func report(recorder events.EventRecorder, pod *v1.Pod, p seating) {
 	reason := ReasonPlacedWithoutPlan
 	switch p.outcome {
 	case outcomePlanned:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // fleet knows which nodes carry which Accelerators.
@@ -141,30 +142,10 @@ func (f *fleet) carriersOf(accelerator string) sets.Set[string] {
 	return s
 }
 
-// locate is the accelerator that a pod on a node takes: the one it is annotated with if the node carries it, else the one its request makes
-// up, the largest first. Empty where the node carries none that is known.
+// locate is the accelerator that a pod on a node takes; empty where the node carries none that is known.
 func (f *fleet) locate(pod *v1.Pod, node string) string {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	names := f.nodes[node].names
-	if kind, ok := f.classifier.Kind(pod.Annotations[v1alpha1.AcceleratorAnnotation]); ok && slices.Contains(names, kind.Name) {
-		return kind.Name
-	}
-	if len(names) <= 1 {
-		if len(names) == 1 {
-			return names[0]
-		}
-		return ""
-	}
-	s := situation{kinds: f.classifier, requests: requestsOf(pod)}
-	options := map[string]option{}
-	for _, name := range names {
-		if kind, ok := f.classifier.Kind(name); ok && s.fits(kind) {
-			options[name] = option{accelerator: name, kind: kind}
-		}
-	}
-	if o, ok := (decision{options: options}).best(names); ok {
-		return o.accelerator
-	}
-	return names[0]
+	kind, _ := placement.Holds(f.classifier, f.nodes[node].names, pod)
+	return kind.Name
 }

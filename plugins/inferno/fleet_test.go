@@ -1,7 +1,6 @@
 package inferno
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,34 +51,5 @@ func TestFleet(t *testing.T) {
 	}
 	if got := carrying(h100, 9); len(got) > 0 || f.carried("h100") {
 		t.Errorf("still carrying h100: %v", got)
-	}
-}
-
-func TestLocate(t *testing.T) {
-	f := newFleet()
-	f.setAccelerators([]*v1alpha1.Accelerator{accelerator("a100", "", 1), accelerator("4xa100", "A100", 4), accelerator("h100", "", 1)})
-	f.setNode(node("a100-1", "a100", 8))
-	f.setNode(node("h100-1", "h100", 8))
-	single, quad, told, wrong := pod("single", "r1"), pod("quad", "r1"), pod("told", "r1"), pod("wrong", "r1")
-	quad.Spec.Containers[0].Resources.Requests = gpus("4")
-	told.Spec.Containers[0].Resources.Requests = gpus("4")
-	told.Annotations = map[string]string{v1alpha1.AcceleratorAnnotation: "a100"}
-	wrong.Annotations = map[string]string{v1alpha1.AcceleratorAnnotation: "h100"}
-	for _, tt := range []struct{ pod, node, want string }{
-		{"single", "a100-1", "a100"},
-		{"quad", "a100-1", "4xa100"},
-		{"told", "a100-1", "a100"},
-		{"wrong", "a100-1", "a100"}, // an annotation does not outweigh what the node is
-		{"quad", "h100-1", "h100"},
-		{"single", "unknown", ""},
-	} {
-		pods := []struct {
-			name string
-			got  string
-		}{{"single", f.locate(single, tt.node)}, {"quad", f.locate(quad, tt.node)}, {"told", f.locate(told, tt.node)}, {"wrong", f.locate(wrong, tt.node)}}
-		i := slices.IndexFunc(pods, func(p struct{ name, got string }) bool { return p.name == tt.pod })
-		if got := pods[i].got; got != tt.want {
-			t.Errorf("pod %s on %s takes %q, want %q", tt.pod, tt.node, got, tt.want)
-		}
 	}
 }

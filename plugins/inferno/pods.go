@@ -8,7 +8,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	resourcehelper "k8s.io/component-helpers/resource"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
@@ -52,17 +51,6 @@ func (r revision) supersedes(other revision) bool {
 // leaving tells whether a pod no longer is, or soon will no longer be, a replica.
 func leaving(pod *v1.Pod) bool {
 	return pod.DeletionTimestamp != nil || pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
-}
-
-// requestsOf a pod, init containers and overhead included.
-func requestsOf(pod *v1.Pod) v1.ResourceList {
-	return resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
-}
-
-// cards of a resource that are requested.
-func cards(requests v1.ResourceList, resourceName string) int64 {
-	q := requests[v1.ResourceName(resourceName)]
-	return q.Value()
 }
 
 // inTurn sorts pods by age, then by name: the order in which they are woken.

@@ -9,7 +9,7 @@ import (
 
 // PostBind reports where the pod went.
 func (p *Plugin) PostBind(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) {
-	s := read[*placement](state, placementKey)
+	s := read[*seating](state, placementKey)
 	if s == nil {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 
 // PreBindPreFlight skips pods that have nothing to be annotated with, or will be when they are bound.
 func (p *Plugin) PreBindPreFlight(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ string) (*fwk.PreBindPreFlightResult, *fwk.Status) {
-	if s := read[*placement](state, placementKey); s == nil || p.bindsFirst() || contains(pod.Annotations, s.annotations) {
+	if s := read[*seating](state, placementKey); s == nil || p.bindsFirst() || contains(pod.Annotations, s.annotations) {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
 	return &fwk.PreBindPreFlightResult{AllowParallel: true}, nil
@@ -22,7 +22,7 @@ func (p *Plugin) PreBindPreFlight(_ context.Context, state fwk.CycleState, pod *
 
 // PreBind annotates the pod, before a kubelet can see it, with the accelerator it takes and what the plan says its engine is started with.
 func (p *Plugin) PreBind(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodeName string) *fwk.Status {
-	s := read[*placement](state, placementKey)
+	s := read[*seating](state, placementKey)
 	if s == nil || p.bindsFirst() || contains(pod.Annotations, s.annotations) {
 		return nil
 	}

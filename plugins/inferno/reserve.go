@@ -16,7 +16,7 @@ func (p *Plugin) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 		return nil
 	}
 	if c.decision.anywhere {
-		state.Write(placementKey, &placement{outcome: outcomeUnplanned, reason: c.decision.reason})
+		state.Write(placementKey, &seating{outcome: outcomeUnplanned, reason: c.decision.reason})
 		return nil
 	}
 	node, err := p.handle.SnapshotSharedLister().NodeInfos().Get(nodeName)
@@ -31,7 +31,7 @@ func (p *Plugin) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 		p.cluster.metrics.rejected(rejectedRaced)
 		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("the plan's room for Server %s on %s was used up meanwhile", c.server, o.label))
 	}
-	state.Write(placementKey, &placement{label: o.label, outcome: o.outcome, reason: c.decision.reason, annotations: annotationsFor(*o)})
+	state.Write(placementKey, &seating{label: o.label, outcome: o.outcome, reason: c.decision.reason, annotations: annotationsFor(*o)})
 	klog.FromContext(ctx).V(4).Info("Seated", "pod", klog.KObj(pod), "server", c.server, "node", nodeName, "accelerator", o.accelerator, "outcome", o.outcome)
 	return nil
 }

@@ -6,13 +6,15 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 func newCycle(c *cluster, key types.NamespacedName, d decision, pod *v1.Pod) *cycle {
 	s := &cycle{server: key, kinds: c.fleet.kinds(), decision: d, cards: map[string]int64{}}
-	requests := requestsOf(pod)
+	requests := placement.Requests(pod)
 	for _, o := range d.options {
-		s.cards[o.kind.ResourceName] = cards(requests, o.kind.ResourceName)
+		s.cards[o.kind.ResourceName] = int64(placement.Cards(requests, o.kind))
 	}
 	return s
 }

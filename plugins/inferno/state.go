@@ -38,16 +38,16 @@ type cycle struct {
 // Clone returns the same cycle: it never changes.
 func (c *cycle) Clone() fwk.StateData { return c }
 
-// placement is what Reserve settled.
-type placement struct {
+// seating is what Reserve settled.
+type seating struct {
 	label       string
 	outcome     outcome
 	reason      string
 	annotations map[string]string
 }
 
-// Clone returns the same placement: it never changes.
-func (p *placement) Clone() fwk.StateData { return p }
+// Clone returns the same: it never changes.
+func (p *seating) Clone() fwk.StateData { return p }
 
 // read data of a type from the state; nil where it is not there.
 func read[T fwk.StateData](state fwk.CycleState, key fwk.StateKey) (data T) {

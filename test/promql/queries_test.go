@@ -49,6 +49,7 @@ func pod(name string, readyFor time.Duration) corev1.Pod {
 			Namespace: "llm", Name: name, Labels: map[string]string{v1alpha1.ServerLabel: "chat"},
 			Annotations: map[string]string{v1alpha1.AcceleratorAnnotation: "h100", v1alpha1.MaxNumSeqsAnnotation: "64"},
 		},
+		Spec: corev1.PodSpec{NodeName: "node"},
 		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{
 			Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(end.Add(-readyFor)),
 		}}},

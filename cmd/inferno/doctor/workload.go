@@ -13,6 +13,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // unscheduledFor is how long a pod may go without any scheduler saying a word about it.
@@ -180,19 +181,15 @@ func readsAnnotation(spec *corev1.PodSpec, annotation string) bool {
 
 // cards tells where the request of a pod is not what the plan counts a replica with.
 func (r *report) cards(c *Cluster, t target, spec *corev1.PodSpec) {
+	kinds := kindsOf(c)
+	requests := placement.Requests(&corev1.Pod{Spec: *spec})
 	for _, name := range t.accelerators() {
-		i := slices.IndexFunc(c.Accelerators, func(a v1alpha1.Accelerator) bool { return alias(&a) == name })
-		if i < 0 {
+		kind, known := kinds.Kind(name)
+		if !known {
 			r.fault("server/"+t.server.Namespace+"/"+t.server.Name, fmt.Sprintf("its plan names %q, and there is no such Accelerator", name), "create it")
 			continue
 		}
-		kind := catalogue.Describe(&c.Accelerators[i])
-		asked := int64(0)
-		for _, container := range spec.Containers {
-			q := container.Resources.Requests[corev1.ResourceName(kind.ResourceName)]
-			asked += q.Value()
-		}
-		planned := int64(kind.Multiplicity * perReplica(c, t.server.Spec.Model, name))
+		asked, planned := placement.Cards(requests, kind), kind.Multiplicity*perReplica(c, t.server.Spec.Model, name)
 		if asked != planned && (asked > 0 || len(spec.ResourceClaims) == 0) {
 			r.fault(t.object(), fmt.Sprintf("its pods request %d × %s, a replica on %s is planned with %d", asked, kind.ResourceName, name, planned),
 				"correct the request, or multiplicity of the Accelerator and accCount of the Model")
@@ -200,7 +197,13 @@ func (r *report) cards(c *Cluster, t target, spec *corev1.PodSpec) {
 	}
 }
 
-func alias(a *v1alpha1.Accelerator) string { return catalogue.Describe(a).Alias }
+func kindsOf(c *Cluster) *catalogue.Classifier {
+	list := make([]*v1alpha1.Accelerator, len(c.Accelerators))
+	for i := range c.Accelerators {
+		list[i] = &c.Accelerators[i]
+	}
+	return catalogue.NewClassifier(list)
+}
 
 // perReplica is the number of accelerators that a replica of the model takes.
 func perReplica(c *Cluster, model, accelerator string) int {
