@@ -28,7 +28,7 @@ func newPredictCommand() *cobra.Command {
 		Use:   "predict (--fit fitted.json | --prior) --data points.csv",
 		Short: "Predict latencies of benchmark points, from a fit or from physics alone",
 		Long: `Writes the rows of the data as CSV, with the predicted mean time to first token and time between tokens and, for open arrivals, their
-90th and 99th percentiles. Measured columns are never read. A pair that the fit lacks is predicted from the prior.`,
+90th and 99th percentiles, over requests and over intervals, and those of each request's mean time between tokens. Measured columns are never read. A pair that the fit lacks is predicted from the prior.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if data == "" || prior == (fit != "") {
@@ -89,7 +89,8 @@ func writePredictions(w io.Writer, predictor *fitting.Predictor, points *fitting
 	out := csv.NewWriter(w)
 	header := append([]string(nil), points.Header...)
 	header = append(header, "predicted_ttft_ms", "predicted_itl_ms",
-		"predicted_ttft_p90_ms", "predicted_ttft_p99_ms", "predicted_itl_p90_ms", "predicted_itl_p99_ms")
+		"predicted_ttft_p90_ms", "predicted_ttft_p99_ms", "predicted_itl_p90_ms", "predicted_itl_p99_ms",
+		"predicted_request_itl_p90_ms", "predicted_request_itl_p99_ms")
 	if err := out.Write(header); err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func writePredictions(w io.Writer, predictor *fitting.Predictor, points *fitting
 			continue
 		}
 		row := append([]string(nil), p.Fields...)
-		for _, v := range []float64{q.TTFT.Mean, q.ITL.Mean, q.TTFT.P90, q.TTFT.P99, q.ITL.P90, q.ITL.P99} {
+		for _, v := range []float64{q.TTFT.Mean, q.ITL.Mean, q.TTFT.P90, q.TTFT.P99, q.ITL.P90, q.ITL.P99, q.RequestITL.P90, q.RequestITL.P99} {
 			row = append(row, milliseconds(v))
 		}
 		if err := out.Write(row); err != nil {

@@ -81,18 +81,25 @@ func TestInvert(t *testing.T) {
 	}
 }
 
-// Clients in closed loop see N − 1 others; arrivals at random see N. So what runs with a mean of N sees what N + 1 clients see.
+// Clients in closed loop see N − 1 others, each of which decodes for a share f of its stay; arrivals at random see all N that decode. So what runs
+// with a mean of N sees what 1 + N/f clients see.
 func TestLatenciesAgreeWithClosedLoop(t *testing.T) {
+	const out = 300
 	law := queueing.Work{Alpha: 0.012, Beta: 4e-5, Gamma: 5e-8}
 	for _, n := range []float64{1, 10, 60} {
-		c := conditions{prefills: math.NaN(), running: n, runningSD: math.NaN(), input: 800, output: 300, maxBatch: 256, budget: 8192}
+		c := conditions{prefills: math.NaN(), running: n, runningSD: math.NaN(), input: 800, output: out, maxBatch: 256, budget: 8192}
 		itl, _ := c.latencies(law)
-		closed, err := queueing.Closed(law, queueing.Requests{InputTokens: 800, OutputTokens: 300}, queueing.Limits{MaxBatch: 256, MaxBatchedTokens: 8192}, n+1)
-		if err != nil {
-			t.Fatal(err)
+		clients, closed := n+1, queueing.Prediction{}
+		for range 50 { // the share depends on the clients
+			var err error
+			closed, err = queueing.Closed(law, queueing.Requests{InputTokens: 800, OutputTokens: out}, queueing.Limits{MaxBatch: 256, MaxBatchedTokens: 8192}, clients)
+			if err != nil {
+				t.Fatal(err)
+			}
+			clients = 1 + n*closed.Response/(out*closed.ITL.Mean)
 		}
-		if math.Abs(itl/closed.ITL.Mean-1) > 1e-9 {
-			t.Errorf("%v running: ITL is %v, that of %v clients %v", n, itl, n+1, closed.ITL.Mean)
+		if math.Abs(itl/closed.ITL.Mean-1) > 1e-6 {
+			t.Errorf("%v running: ITL is %v, that of %v clients %v", n, itl, clients, closed.ITL.Mean)
 		}
 	}
 }

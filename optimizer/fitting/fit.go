@@ -240,7 +240,7 @@ func predicted(law queueing.Law, p Point) (itl, ttft float64) {
 	var q queueing.Prediction
 	var err error
 	if p.Clients > 0 {
-		q, err = queueing.Closed(law, p.Requests, p.Limits, p.Clients)
+		q, err = queueing.ClosedGiven(law, p.Requests, p.Limits, p.Clients, p.waits())
 	} else if replica, failed := (queueing.ContinuousBatching{}).Replica(law, p.Requests, p.Limits); failed == nil {
 		q, err = replica.Open(p.Rate)
 	} else {
@@ -250,6 +250,15 @@ func predicted(law queueing.Law, p Point) (itl, ttft float64) {
 		return math.NaN(), math.NaN()
 	}
 	return q.ITL.Mean, q.TTFT.Mean
+}
+
+// waits is the measured time to first token that the time between tokens of the same requests is explained with, NaN where a table does not say
+// how many they were: such means are of different runs, and too noisy to lean on.
+func (p Point) waits() float64 {
+	if p.Samples == 0 {
+		return math.NaN()
+	}
+	return p.TTFT
 }
 
 // covariance is the inverse of the normal matrix: Gauss–Newton's approximation of the posterior.

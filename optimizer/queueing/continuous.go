@@ -37,14 +37,16 @@ type continuous struct {
 	inCV    float64 // of the tokens to compute
 	outCV   float64
 	ca2     float64 // squared coefficient of variation of the times between arrivals
-	peak    float64 // peakedness of arrivals: variance over mean of the number that would run were there places for all
+	shape   float64 // of the gamma distributed times between arrivals, 1/ca2
+	share   float64 // togetherness of requests that arrive together
 	budget  float64 // tokens per iteration
 	places  float64 // requests that may run, at least 1
 	stay    float64 // iterations for which a request holds its place
 	decode  float64 // share of them in which it decodes
 	queue   float64 // requests that may wait
 	kv      float64 // KV tokens that a running request holds on average
-	full    float64 // the batch beyond which the budget admits no more than leaves, a whole number
+	full    float64 // the batch at which as many prompts fit beside it as requests leave, at most the places, a whole number
+	top     float64 // the largest batch considered, at most the places
 	rate    float64 // the highest sustainable
 	at      [nodes]node
 	lengths lengths // of requests, intervals
@@ -56,6 +58,7 @@ type node struct {
 	idle  float64 // time of an iteration without prompts
 	room  float64 // tokens that the budget leaves for prompts
 	parts float64 // mean number of iterations that a prompt takes
+	whole float64 // time of an iteration that prompts fill
 }
 
 // SeesBudget implements [Budgeted].
@@ -77,7 +80,7 @@ func (ContinuousBatching) Reuse(old Replica, law Law, requests Requests, limits 
 	}
 	for i := range r.at {
 		x := float64(i) / (nodes - 1)
-		r.at[i] = r.node(r.full * x * x)
+		r.at[i] = r.node(r.top * x * x)
 	}
 	return r, nil
 }
@@ -101,13 +104,15 @@ func (r *continuous) prepare(law Law, requests Requests, limits Limits) error {
 		arrivals = poisson
 	}
 	r.ca2 = arrivals * arrivals
-	r.peak = math.Max(leastPeak, 1+(r.ca2-1)*r.togetherness())
+	r.shape = 1 / math.Max(r.ca2, 1e-9)
+	r.share = r.togetherness()
 	r.kv = requests.held()
 	r.places = math.Min(r.places, float64(limits.room(requests)))
 	// The batch at which as many prompts fit beside it as requests leave: n/out = (budget − n)/in.
-	r.full = r.places
+	r.full, r.top = r.places, r.places
 	if r.input > 0 {
 		r.full = math.Min(r.full, math.Max(1, math.Floor(r.budget*r.output/(r.input+r.output))))
+		r.top = math.Min(r.top, math.Max(r.full, math.Min(roomier*r.full+roomier*roomier, r.budget-1)))
 	}
 	r.stay = r.intervals() + r.parts(math.Max(1, r.budget-r.full/2))
 	r.decode = r.intervals() / r.stay
@@ -115,6 +120,10 @@ func (r *continuous) prepare(law Law, requests Requests, limits Limits) error {
 	r.rate = r.saturation()
 	return nil
 }
+
+// roomier is by how much, as a multiple, the batches considered exceed the one at which prompts saturate the budget: the number that run
+// swings around it.
+const roomier = 3
 
 // cv is a coefficient of variation, or what is assumed where the deviation is unknown.
 func cv(sd, mean float64) float64 {
@@ -148,7 +157,7 @@ func (r *continuous) balanced(at *node) float64 {
 // node prepares a batch of n running requests.
 func (r *continuous) node(n float64) node {
 	room := math.Max(1, r.budget-n)
-	return node{n: n, idle: r.law.IterationTime(r.batch(n, 0)), room: room, parts: r.parts(room)}
+	return node{n: n, idle: r.law.IterationTime(r.batch(n, 0)), room: room, parts: r.parts(room), whole: r.law.IterationTime(r.batch(n, room))}
 }
 
 // intervals between tokens of a request that it spends in decode iterations: one less than its tokens, but never less than a short stay.
@@ -163,7 +172,10 @@ func (r *continuous) batch(n, tokens float64) Batch {
 	b := Batch{Decodes: n, DecodeContext: n * r.kv, PrefillTokens: tokens}
 	if tokens > 0 && r.input > 0 {
 		b.Prefills = math.Max(1, tokens/r.input)
-		b.PrefillContext = tokens / r.input * (r.cached + r.input)
+		b.PrefillContext = b.Prefills * (r.cached + r.input)
+		if tokens < r.input { // a part of a prompt, somewhere in it
+			b.PrefillContext = r.cached + (r.input*(1+r.inCV*r.inCV)+tokens)/2
+		}
 		b.PrefillPairs = tokens * (r.cached + r.input*(1+r.inCV*r.inCV)/2)
 	}
 	return b
@@ -217,13 +229,34 @@ func (r *continuous) busy(at *node, prompts float64) float64 {
 // parts is the mean number of iterations that a prompt takes at `room` tokens each, E⌈X/room⌉ for normal lengths X: one, what is beyond
 // the room, and half a part for rounding up where there is any.
 func (r *continuous) parts(room float64) float64 {
-	x := r.input / room
-	if x == 0 {
+	return ceiling(r.input/room, r.lengthSD()/room)
+}
+
+// lengthSD is the standard deviation of the tokens to compute: even equal prompts meet different room.
+func (r *continuous) lengthSD() float64 { return math.Max(r.inCV, 0.05) * r.input }
+
+// ceiling is E⌈X⌉ of a normal variable, at least one: Σ P(X > k), of which all but the first two terms are an integral by the midpoint rule.
+func ceiling(mean, sd float64) float64 {
+	if mean == 0 {
 		return 1
 	}
-	spread := math.Max(r.inCV, 0.05) * x
-	z := (x - 1) / spread
-	return 1 + spread*(z*normal(z)+density(z)) + normal(z)/2
+	z := (mean - firstHalf) / sd
+	return 1 + normal((mean-1)/sd) + sd*(z*normal(z)+density(z))
+}
+
+// firstHalf is where the integral of [ceiling] begins.
+const firstHalf = 1.5
+
+// ceilingSD is the standard deviation of ⌈X⌉, likewise, from E⌈X⌉² = Σ (2k + 1)·P(X > k).
+func ceilingSD(mean, sd float64) float64 {
+	if mean == 0 {
+		return 0
+	}
+	z := (mean - firstHalf) / sd
+	one, more, rest := normal((mean-1)/sd), normal(z), density(z)
+	first := 1 + one + sd*(z*more+rest)
+	square := 1 + 3*one + sd*sd*((z*z+1)*more+z*rest) + 4*sd*(z*more+rest)
+	return math.Sqrt(math.Max(0, square-first*first))
 }
 
 // Open implements [Replica].
@@ -275,6 +308,10 @@ type steady struct {
 	seen       float64 // mean number that run, over intervals between tokens
 	deviation  float64 // of the number that run
 	mean       float64 // of iterations, over intervals between tokens
+	level      node    // the batch at which as many leave as arrive
+	step       float64 // mean time of an iteration over it
+	peak       float64 // peakedness: variance over mean of the number that would run were there places for all
+	prompts    station
 }
 
 // times are the mean times of iterations at the nodes under a rate. By how much prompts stretch iterations changes slowly over them, so that
@@ -292,6 +329,27 @@ func (r *continuous) times(rate float64) [nodes]float64 {
 	return t
 }
 
+// balance finds the batch at which as many leave as arrive, n = flow · stay · T(n), between the nodes.
+func (s *steady) balance(times *[nodes]float64) {
+	last := nodes - 1
+	short := func(i int) float64 { return s.flow*s.stay*times[i] - s.at[i].n }
+	i := 1
+	for i < last && short(i) > 0 {
+		i++
+	}
+	a, b := short(i-1), short(i)
+	x := 1.0
+	if b < 0 {
+		x = a / (a - b)
+	}
+	between := func(a, b float64) float64 { return a + x*(b-a) }
+	l, h := &s.at[i-1], &s.at[i]
+	s.level = node{
+		n: between(l.n, h.n), idle: between(l.idle, h.idle), room: between(l.room, h.room), parts: between(l.parts, h.parts), whole: between(l.whole, h.whole),
+	}
+	s.step = between(times[i-1], times[i])
+}
+
 // steady solves the birth–death chain of the number that run: deaths at n/(stay · T(n)), and up to `queue` waiting ones behind a full
 // batch. Arrivals that are not Poisson have peakedness z and births at the rate of the Bernoulli–Poisson–Pascal approximation,
 //
@@ -301,15 +359,23 @@ func (r *continuous) times(rate float64) [nodes]float64 {
 // utilisation to the power 1/z. Nobody is prefilled faster than a full batch leaves, so beyond saturation iterations do not grow. No
 // allocation.
 func (r *continuous) steady(rate float64) steady {
-	const large, shrink = 1e100, 1e-100
+	const large, shrink, negligible = 1e100, 1e-100, 1e-9
 	s := steady{continuous: r, arrivals: rate, flow: math.Min(rate, r.rate)}
 	times := r.times(s.flow)
-	offered, own := rate*r.stay/r.peak, 1-1/r.peak
+	s.balance(&times)
+	s.prompts = s.station()
+	s.peak = math.Max(leastPeak, 1+(s.prompts.clumped-1)*r.share)
+	chain := rate
+	if r.full < r.places { // who waits, waits for the budget
+		chain = s.flow
+	}
+	offered, own := chain*r.stay/s.peak, 1-1/s.peak
 	w, sum, first, second, leaving := 1.0, 1.0, 0.0, 0.0, 0.0
 	empty := 1.0
-	last := r.full
+	last := r.top
 	var t float64
 	n := 1.0
+states:
 	for seg := range nodes - 1 {
 		from, to := r.at[seg].n, r.at[seg+1].n
 		slope := (times[seg+1] - times[seg]) / (to - from)
@@ -332,10 +398,15 @@ func (r *continuous) steady(rate float64) steady {
 			if w > large {
 				w, sum, first, second, leaving, empty = w*shrink, sum*shrink, first*shrink, second*shrink, leaving*shrink, empty*shrink
 			}
+			if w*n*n < negligible*second && grows < 1 {
+				w = 0
+				break states
+			}
 		}
 	}
-	use := rate * r.stay * t / last // of a full batch
-	q := geometric(math.Log(use)/r.peak, r.queue)
+	t = times[nodes-1]
+	use := chain * r.stay * t / last // of a full batch
+	q := geometric(math.Log(use)/s.peak, r.queue)
 	down := math.Exp(-q.log)
 	tail := w * q.sum
 	total := sum*down + tail
@@ -345,11 +416,14 @@ func (r *continuous) steady(rate float64) steady {
 	s.seen = square / s.running
 	s.empty = empty * down / total
 	// Arrivals see a full batch more often than time does where they come in bursts: as often as births happen there.
-	s.waits = math.Min(1, (w*down+tail)/total*math.Max(0, 1/r.peak+own/use))
-	s.waiting = w * q.weighted / total * r.generality(use, last) / r.peak
+	s.waits = math.Min(1, (w*down+tail)/total*math.Max(0, 1/s.peak+own/use))
+	s.waiting = w * q.weighted / total * r.generality(use, last) / s.peak
 	left := (leaving*down + last/t*tail) / total / r.stay
-	s.mean = s.running / (left * r.stay)
+	s.mean = math.Min((s.running+s.piled())/(left*r.stay), math.Max(t, s.running/(left*r.stay)))
 	s.throughput = math.Min(rate, left)
+	if r.full < r.places { // the largest batch considered turns nobody away
+		s.throughput = s.flow
+	}
 	return s
 }
 

@@ -9,7 +9,9 @@ type first struct {
 	idle     float64 // probability that none is in progress
 	spread   float64 // deviation of the prefill, normal
 	place    wait    // for a place in the batch
-	budget   wait    // for the token budget
+	budget   wait    // for the prompts of others
+	wide     bool    // prompts differ so much that own are those of the strata
+	own      [promptStrata]float64
 }
 
 // wait is zero but for a share of the requests, which wait an exponential time.
@@ -17,57 +19,78 @@ type wait struct{ share, mean float64 }
 
 // first derives the parts.
 func (s *steady) first() first {
-	at := s.node(math.Min(s.running, s.full))
-	mean, busy := s.iteration(&at, s.flow, s.mean)
-	prompts := math.Min(s.flow*mean*s.input, at.room) / math.Max(s.input, 1) // per iteration
-	with := mean
-	if busy > 0 {
-		with = at.idle + (mean-at.idle)/busy
+	at, st := s.level, s.prompts
+	if s.ca2 > 1 {
+		at = s.crowded(&st)
 	}
-	square := busy*with*with + (1-busy)*at.idle*at.idle
-	f := first{idle: s.empty, residual: square / mean}
-
-	// A prompt that is not cut shares its iteration with what arrived during the same one, which is longer than the mean. One that is cut
-	// fills its iterations alone; the others' prompts are then in its wait for the budget.
-	cut := math.Min(1, at.parts-1)
-	whole := s.law.IterationTime(s.batch(at.n, at.room))
-	left := math.Max(0, s.input-(at.parts-1)*at.room)
-	own := math.Max(1, math.Min(left+(1-cut)*s.input*s.others(s.flow*f.residual), at.room))
-	last := s.law.IterationTime(s.batch(at.n, own))
-	f.base = s.delay + (at.parts-1)*whole + last
-	perToken := (1-cut)*(last-at.idle)/own + cut*whole/at.room
+	f := first{idle: s.empty * (1 - st.use), residual: at.idle}
 	slope := s.slope()
-	prompt := s.input * perToken
-	variance := prompt * prompt * (s.inCV*s.inCV + (1-cut)*math.Min(1, s.ca2)*(own-left)/math.Max(1, s.input))
-	f.spread = math.Sqrt(variance + slope*slope*s.deviation*s.deviation)
-
-	if used := prompts * s.input / at.room; used > 0 {
-		used = math.Min(used, 0.999)
-		service := s.input / at.room * whole
-		f.budget = wait{share: used, mean: service / (1 - used) * singleServer(s.ca2, s.inCV*s.inCV, used)}
-	}
+	f.spread = slope * s.deviation
 	if s.waits > 0 && s.waiting > 0 {
 		f.place = wait{share: s.waits, mean: s.waiting / (s.throughput * s.waits)}
+	}
+	if s.input == 0 {
+		f.base = s.delay + at.idle
+		return f
+	}
+	left := math.Max(1, s.input-(at.parts-1)*at.room)
+	last := s.law.IterationTime(s.batch(at.n, math.Min(left, at.room)))
+	f.base = s.delay + (at.parts-1)*at.whole + last
+	prompt := (f.base - s.delay - at.parts*at.idle) + (at.parts-1)*at.idle // what its tokens take
+	if f.wide = s.inCV > defaultTokensCV; f.wide {
+		g := newGamma(s.inCV)
+		for i, z := range promptMiddles {
+			f.own[i] = prompt * (g.quantile((promptBounds[i]+promptBounds[i+1])/2, z) - 1)
+		}
+	} else {
+		computing := prompt - (at.parts-1)*at.idle
+		f.spread = math.Hypot(f.spread, s.inCV*computing+at.idle*ceilingSD(s.input/at.room, s.lengthSD()/at.room))
+	}
+
+	// Before it is done those that the iteration in progress leaves over, and those that came during it; who comes until its last iteration
+	// shares that.
+	queued := st.excess * at.whole / s.step
+	before := st.others * s.input
+	total := s.input + queued + before
+	parts := ceiling(total/at.room, math.Hypot(s.inCV*s.input, queued+before)/at.room)
+	tail := math.Min(math.Max(1, total-(parts-1)*at.room), at.room)
+	behind := met(s.flow*(st.square/2+(parts-1)*at.whole), s.shape)
+	tail += smaller(behind*s.input, -math.Expm1(-behind)*(at.room-tail))
+	mean := s.delay + (parts-1)*at.whole + s.law.IterationTime(s.batch(at.n, tail)) + (1-f.idle)*st.square/2
+	w := mean - f.base - (1-f.idle)*at.idle/2
+	if st.burst >= 0 {
+		w += st.burst
+	} else {
+		w *= st.wait / (st.wait - st.burst)
+	}
+	if w > 0 {
+		cs2 := s.inCV * s.inCV
+		f.meet(w, &st, prompt*prompt*(1+cs2)*(st.others+behind), cs2)
 	}
 	return f
 }
 
-// others is the mean number of arrivals during the same iteration as a given one, in which `prompts` arrive on average: that many where
-// arrivals are Poisson, and by their dispersion c² − 1 more or fewer where they are not (the renewal function's asymptote).
-func (s *steady) others(prompts float64) float64 {
-	return math.Max(0, prompts-(1-s.ca2)*-math.Expm1(-prompts))
+// crowded is the batch that bursty arrivals find, which is larger than over time, as births are where many run already. Prompts wait longer by what
+// it makes them take longer.
+func (s *steady) crowded(st *station) node {
+	z := 1 + (s.ca2-1)*s.share
+	at := s.node(math.Min(s.running+(1-1/z)*(s.seen-s.running), s.top))
+	more := at.whole / at.room * s.level.room / s.level.whole
+	st.wait, st.burst = more*st.wait, more*st.burst
+	return at
 }
 
-// arriving is the probability that k ≥ 0 prompts arrive in an iteration in which `prompts` arrive on average: Poisson, or where arrivals
-// are more regular a mixture with arrivals at equal distances, in proportion to the dispersion.
-func (r *continuous) arriving(k int, prompts float64) float64 {
-	random := math.Exp(-prompts)
-	for i := 1; i <= k; i++ {
-		random *= prompts / float64(i)
-	}
-	regular := math.Max(0, 1-math.Abs(prompts-float64(k)))
-	c2 := math.Min(1, r.ca2)
-	return c2*random + (1-c2)*regular
+// meet spreads the mean wait w for the prompts of others over requests. A share of the requests wait an exponential time more than all do, so that
+// the variance is that of what is there: a single server's wait, and those in the same iteration.
+func (f *first) meet(w float64, st *station, variance, cs2 float64) {
+	// What the waits at a server of such prompts vary less than those at one of exponential times, from E W² of M/G/1.
+	odds := (1 - st.busy) / st.busy
+	less := (1 + odds*4.0/3*(1+cs2*(3+2*cs2))/((1+cs2)*(1+cs2))) / (1 + 2*odds)
+	variance += less * st.wait * st.wait * (2/st.waits - 1)
+	found := math.Max(st.waits, -math.Expm1(-2*st.others))
+	e := math.Min(w, math.Sqrt(variance/(2/found-1)))
+	f.base += w - e
+	f.budget = wait{share: found, mean: e / found}
 }
 
 // slope is the derivative of the iteration time in the batch, in seconds per decode.
@@ -82,6 +105,18 @@ func (f *first) mean() float64 {
 
 // beyond is the probability that the time to first token exceeds t.
 func (f *first) beyond(t float64) float64 {
+	if !f.wide {
+		return f.waits(t)
+	}
+	p := 0.0
+	for i, own := range f.own {
+		p += (promptBounds[i+1] - promptBounds[i]) * f.waits(t-own)
+	}
+	return p
+}
+
+// waits is beyond for a prompt of mean length.
+func (f *first) waits(t float64) float64 {
 	shares := [4]float64{(1 - f.place.share) * (1 - f.budget.share), f.place.share * (1 - f.budget.share), (1 - f.place.share) * f.budget.share, f.place.share * f.budget.share}
 	means := [4]float64{0, f.place.mean, f.budget.mean, f.place.mean + f.budget.mean}
 	middle := f.base + (1-f.idle)*f.residual/2
@@ -102,7 +137,7 @@ func (f *first) beyond(t float64) float64 {
 // quantity is the distribution of the time to first token.
 func (f *first) quantity() Quantity {
 	scale := math.Max(f.place.mean, f.budget.mean) + f.residual + 6*f.spread
-	return quantiles(f.mean(), f.base-6*f.spread, f.base+scale, f.beyond)
+	return quantiles(f.mean(), f.base-6*f.spread+f.own[0], f.base+scale+f.own[promptStrata-1], f.beyond)
 }
 
 // intervals is the distribution of the time between tokens: a mixture over what prompts an iteration holds.
@@ -113,8 +148,8 @@ type intervals struct {
 }
 
 func (s *steady) intervals() intervals {
-	at := s.node(math.Min(s.seen, s.full))
-	mean, busy := s.iteration(&at, s.flow, s.mean)
+	at := s.node(math.Min(s.seen, s.top))
+	_, busy := s.iteration(&at, s.flow, s.mean)
 	slope := s.slope() * s.deviation
 	var m intervals
 	add := func(share, middle, width float64) {
@@ -123,23 +158,34 @@ func (s *steady) intervals() intervals {
 			m.n++
 		}
 	}
+	prompts := s.flow * s.step
+	if at.parts <= 1.5 && s.ca2 > 1 {
+		busy = 1 - s.counts(prompts).p
+	}
 	add(1-busy, at.idle, 0)
 	if busy <= 0 {
 		return m
 	}
-	prompts := s.flow * mean
 	if at.parts > 1.5 { // most parts fill the budget, the last of a prompt any share of it
-		whole := s.law.IterationTime(s.batch(at.n, at.room))
 		partial := s.law.IterationTime(s.batch(at.n, at.room/2))
-		last := busy * 0.5 * (1 - math.Min(1, prompts*s.input/at.room)) / math.Max(1, at.parts)
-		add(busy-last, whole, 0)
-		add(last, partial, (whole-partial)/2)
-		return m
+		last := busy * (1 - s.prompts.waits) / at.parts // where nobody waits behind it
+		add(busy-last, at.whole, 0)
+		add(last, partial, (at.whole-partial)/2)
+	} else {
+		s.mix(add, &at, busy, prompts)
 	}
+	m.match(s.mean)
+	return m
+}
+
+// mix adds the iterations with prompts that fit the budget, by their number.
+func (s *steady) mix(add func(share, middle, width float64), at *node, busy, prompts float64) {
+	const most = 8
+	c := s.counts(prompts)
 	left := busy
-	for k := 1; k < len(m.share) && left > 0; k++ {
-		share := math.Min(left, s.arriving(k, prompts))
-		if k == len(m.share)-1 {
+	for k := 1; k < most && left > 0; k++ {
+		share := c.next()
+		if k == most-1 || share > left {
 			share = left
 		}
 		left -= share
@@ -147,7 +193,22 @@ func (s *steady) intervals() intervals {
 		middle := s.law.IterationTime(s.batch(at.n, tokens))
 		add(share, middle, (middle-at.idle)*s.inCV/math.Sqrt(float64(k)))
 	}
-	return m
+}
+
+// match scales the shares with prompts so that the mean is the one given: requests that run are more where prompts are.
+func (m *intervals) match(mean float64) {
+	adds, busy := 0.0, 1-m.share[0]
+	for i := 1; i < m.n; i++ {
+		adds += m.share[i] * (m.middle[i] - m.middle[0])
+	}
+	if adds <= 0 {
+		return
+	}
+	scale := math.Min(math.Max(0, (mean-m.middle[0])/adds), 1/busy)
+	m.share[0] = 1 - scale*busy
+	for i := 1; i < m.n; i++ {
+		m.share[i] *= scale
+	}
 }
 
 func (m *intervals) beyond(t float64) float64 {

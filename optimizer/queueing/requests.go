@@ -35,38 +35,70 @@ var normalMiddles = func() (z [strata]float64) {
 	return z
 }()
 
-// newLengths takes the middles of the strata of gamma distributed tokens with the given mean and coefficient of variation c, by
+// shortest is the least number of tokens that normal lengths are cut at, as the simulators and benchmarks do that draw them (inference-sim).
+const shortest = 8
+
+// newLengths takes the middles of the strata of tokens with the given mean and coefficient of variation c. Up to the spread of production traces
+// lengths are taken for normal, which is what benchmarks send. Wider ones are gamma distributed, by
 // the larger of two approximations of the quantile at p, of which neither is far above it and one within 4 % up to CV 1.5: the cube of a normal
 // variable (Wilson & Hilferty, PNAS 17, 1931), and for the shortest requests of a wide distribution the first terms of the power series,
 //
 //	c²·x·exp(x/(k + 1)),  x = (p·Γ(k + 1))^(1/k),  k = 1/c².
 func newLengths(tokens, cv float64) lengths {
-	const narrow = 0.3 // below which the cube is exact to 2 %
-	var l lengths
-	shape := 1 / (cv * cv)
-	gamma := 0.0
-	if cv > narrow {
-		gamma, _ = math.Lgamma(shape + 1)
-	}
-	for i, z := range normalMiddles {
-		root := math.Max(0, 1-cv*cv/9+z*cv/3)
-		x := root * root * root
-		if cv > narrow {
-			p := (lengthBounds[i] + lengthBounds[i+1]) / 2
-			short := math.Exp((math.Log(p)+gamma)/shape) / shape
-			x = math.Max(x, short*math.Exp(short*shape/(shape+1)))
+	if cv <= defaultTokensCV {
+		var l lengths
+		for i, z := range normalMiddles {
+			l[i] = math.Max(tokens*(1+cv*z), math.Min(shortest, tokens)) - 1
 		}
-		l[i] = math.Max(tokens*x-1, 0)
+		return l
+	}
+	var l lengths
+	g := newGamma(cv)
+	for i, z := range normalMiddles {
+		l[i] = math.Max(tokens*g.quantile((lengthBounds[i]+lengthBounds[i+1])/2, z)-1, 0)
 	}
 	return l
 }
 
-// mixture is how the time between tokens of a request spreads over requests: an iteration takes idle, and with probability busy, for the prompts
-// it holds, adds more on average, with deviation spread. What the batch around a request is, is common to its iterations and has deviation
-// batch.
+// gammaLengths are gamma distributed with mean 1.
+type gammaLengths struct{ cv, shape, logGamma float64 }
+
+func newGamma(cv float64) gammaLengths {
+	shape := 1 / (cv * cv)
+	log, _ := math.Lgamma(shape + 1)
+	return gammaLengths{cv, shape, log}
+}
+
+// quantile at p, of which z is that of the standard normal distribution.
+func (g *gammaLengths) quantile(p, z float64) float64 {
+	root := math.Max(0, 1-g.cv*g.cv/9+z*g.cv/3)
+	short := math.Exp((math.Log(p)+g.logGamma)/g.shape) / g.shape
+	return math.Max(root*root*root, short*math.Exp(short*g.shape/(g.shape+1)))
+}
+
+// promptBounds cut the distribution of prompts into strata, finest among the longest: their own length decides the percentiles of TTFT.
+var promptBounds = [...]float64{0, 0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96, 0.985, 0.995, 1}
+
+const promptStrata = len(promptBounds) - 1
+
+// promptMiddles are the quantiles of the standard normal distribution at the middles of the strata.
+var promptMiddles = func() (z [promptStrata]float64) {
+	for i := range z {
+		z[i] = math.Sqrt2 * math.Erfinv(promptBounds[i]+promptBounds[i+1]-1)
+	}
+	return z
+}()
+
+// mixture is how the time between tokens of a request spreads over requests: an iteration takes idle, and while prompts are computed adds more on
+// average, with deviation spread. Iterations with prompts come in runs. What the batch around a request is, is common to its iterations and has
+// deviation batch.
 type mixture struct {
-	idle, busy, adds, spread, batch float64
-	lengths                         *lengths
+	idle, adds, spread, batch float64
+	most, full                float64 // that an iteration adds in a run of them, and that fills the budget
+	busy                      float64 // share of the iterations with prompts
+	behind                    float64 // probability that prompts are computed when a request begins
+	keeps                     float64 // correlation of an iteration with the next one
+	lengths                   *lengths
 }
 
 func (s *steady) mixture(m *intervals) mixture {
@@ -83,11 +115,28 @@ func (s *steady) mixture(m *intervals) mixture {
 		square += m.share[i] * (d*d + m.width[i]*m.width[i]) / x.busy
 	}
 	x.spread = math.Sqrt(math.Max(0, square-x.adds*x.adds))
+	x.most, x.full = x.adds, math.Max(x.adds, s.level.whole-s.level.idle)
+	if cut := m.middle[1] - x.idle; s.level.parts > 1.5 && cut > 0 {
+		x.most = cut
+	}
+	x.behind = math.Max(x.busy, s.prompts.waits)
+	x.keeps = s.keeps(&x)
 	return x
 }
 
-// manyHits is the number of iterations with prompts in a request from which on their sum is taken as normal.
-const manyHits = 8
+// keeps is the correlation of iterations with prompts, such that the work of prompts that a long request meets varies as that of the busy periods
+// does: by s²·(ca² + cs²)/(1 − ρ)² for each prompt of s on average.
+func (s *steady) keeps(x *mixture) float64 {
+	st := &s.prompts
+	prompt, left := s.input*st.cost, 1-st.use
+	work := s.flow * s.step * prompt * prompt * (s.ca2 + s.inCV*s.inCV) / (left * left)
+	busy := math.Min((s.step-s.level.idle)/x.adds, 1) // over time, not over the requests that run
+	times := (work - busy*x.spread*x.spread) / (busy * math.Max(1-busy, 1e-3) * x.adds * x.adds)
+	if !(times > 1) {
+		return 0
+	}
+	return (times - 1) / (times + 1)
+}
 
 // beyond is the probability that the mean time between the tokens of a request exceeds t. A request without an interval has none.
 func (x *mixture) beyond(t float64) float64 {
@@ -101,22 +150,44 @@ func (x *mixture) beyond(t float64) float64 {
 	return p
 }
 
-// stratum is beyond for requests of n intervals: the number of prompts met is Poisson, and of a long request normal.
+// stratum is beyond for requests of n intervals. Some meet no prompt, some nothing else; the share of iterations with prompts of the others is
+// gamma distributed (by Wilson and Hilferty's cube), with the mean and the variance of a two-state Markov chain.
 func (x *mixture) stratum(t, n float64) float64 {
-	hits := n * x.busy
-	if hits >= manyHits {
-		variance := persistence*x.batch*x.batch + (x.busy*(x.adds*x.adds+x.spread*x.spread)-x.busy*x.busy*x.adds*x.adds)/n
-		return normalBeyond(t-x.idle-x.busy*x.adds, math.Sqrt(variance))
+	const least = 1e-9
+	batch := x.batch*math.Sqrt(1-(1-persistence)*math.Min(1, n/x.lengths[strata-1])) + least*x.idle
+	if x.busy == 0 {
+		return normalBeyond(t-x.idle, batch)
 	}
-	p, weight := 0.0, math.Exp(-hits)
-	for k := 0.0; k < 4*manyHits; k++ {
-		p += weight * normalBeyond(t-x.idle-k*x.adds/n, math.Sqrt(x.batch*x.batch+k*x.spread*x.spread/(n*n))+1e-9*x.idle)
-		weight *= hits / (k + 1)
-		if k > hits && weight < 1e-6 {
-			break
-		}
+	r := x.keeps
+	forget := -math.Expm1(n*math.Log(math.Max(r, 1e-30))) / (n * (1 - r)) // Σ rʲ/n over j = 0 … n − 1
+	share := x.busy + (x.behind-x.busy)*forget
+	none := (1 - x.behind) * math.Pow(1-(1-r)*x.busy, n-1)
+	all := x.behind * math.Pow(1-(1-r)*(1-x.busy), n-1)
+	p := none*normalBeyond(t-x.idle, batch) + all*normalBeyond(t-x.idle-x.most, math.Hypot(batch, x.spread/n))
+	some := 1 - none - all
+	if some < 1e-6 {
+		return p
 	}
-	return p
+	variance := x.busy * (1 - x.busy) * ((1+r)/(1-r) - 2*r*forget/(1-r)) / n
+	mean := (share - all) / some
+	variance = math.Max(0, (variance+share*share-all)/some-mean*mean)
+	mean *= x.adds
+	variance = variance*x.adds*x.adds + share*x.spread*x.spread/n
+	variance += batch*batch + 2*together*batch*math.Sqrt(variance)
+	return p + some*math.Min(gammaBeyond(t-x.idle+2*batch, mean+2*batch, variance), normalBeyond(t-x.idle-x.full, batch))
+}
+
+// together is the correlation of the batch around a request, averaged over its stay, with the prompts that come during it, where stays are much
+// alike: what came at time u before or after its beginning counts for the batch with 1 − |u| of a stay, so that it is ½/√(1 · ⅔).
+const together = 0.612
+
+// gammaBeyond is the probability that a gamma distributed variable of that mean and variance exceeds x.
+func gammaBeyond(x, mean, variance float64) float64 {
+	if x <= 0 {
+		return 1
+	}
+	c := variance / (9 * mean * mean)
+	return normal((1 - c - math.Cbrt(x/mean)) / math.Sqrt(c))
 }
 
 // quantity is the distribution over requests.

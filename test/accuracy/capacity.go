@@ -18,12 +18,9 @@ const sizedShare = 90
 
 // capacities sizes every open run for what was measured in it: where a replica met an ITL and a P90 TTFT at some rate, that rate is what
 // sizing for these two should return. The error is of the rate; a target that sizing holds for infeasible counts as 100 %.
-func (s *sheet) capacities(p *fitting.Predictor, cv float64) (byLoad map[float64][]float64, err error) {
+func (s *sheet) capacities(cv float64) (byLoad map[float64][]float64, err error) {
 	byLoad = map[float64][]float64{}
-	for _, row := range s.points.Rows {
-		if row.Rate == 0 {
-			continue
-		}
+	for _, row := range s.open(cv) {
 		load, err := s.number(row, "load")
 		if err != nil {
 			return nil, err
@@ -32,8 +29,7 @@ func (s *sheet) capacities(p *fitting.Predictor, cv float64) (byLoad map[float64
 		if err != nil {
 			return nil, err
 		}
-		row.Requests.ArrivalCV = cv
-		rate, err := capacity(p, row, row.ITL, p90/1e3)
+		rate, err := capacity(s.predictor, row, row.ITL, p90/1e3)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", row.Line, err)
 		}
@@ -63,8 +59,8 @@ func capacity(p *fitting.Predictor, at fitting.Point, itl, ttftP90 float64) (flo
 }
 
 // printCapacities writes one row for each load, and one for all.
-func (s *sheet) printCapacities(w io.Writer, p *fitting.Predictor, name, arrivals string, cv float64) error {
-	byLoad, err := s.capacities(p, cv)
+func (s *sheet) printCapacities(w io.Writer, cv float64) error {
+	byLoad, err := s.capacities(cv)
 	if err != nil {
 		return err
 	}
@@ -76,7 +72,7 @@ func (s *sheet) printCapacities(w io.Writer, p *fitting.Predictor, name, arrival
 				within++
 			}
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %d | %.1f %% | %.1f %% | %.0f %% |\n", name, arrivals, load, len(errs), 100*median(errs), 100*slices.Max(errs),
+		fmt.Fprintf(w, "| %s | %g | %s | %d | %.1f %% | %.1f %% | %.0f %% |\n", s.name, cv, load, len(errs), 100*median(errs), 100*slices.Max(errs),
 			100*float64(within)/float64(len(errs)))
 	}
 	for _, load := range slices.Sorted(maps.Keys(byLoad)) {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"gonum.org/v1/gonum/stat/distuv"
+
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 )
@@ -152,19 +154,14 @@ func (o *observed) run(law queueing.Work, requests queueing.Requests, limits que
 // blockSize of simulated KV caches, in tokens.
 const blockSize = 16
 
-// gap between arrivals with mean 1: equal, exponential, or hyperexponential with balanced means.
+// gap between arrivals with mean 1: equal, or gamma distributed, which is what describes bursts of requests to language models (ServeGen,
+// arXiv 2505.09999, section 3) and what benchmarks send (vllm bench serve --burstiness).
 func gap(r *rand.Rand, cv float64) float64 {
-	switch {
-	case cv == 0:
+	if cv == 0 {
 		return 1
-	case cv <= 1:
-		return r.ExpFloat64()
 	}
-	p := (1 + math.Sqrt((cv*cv-1)/(cv*cv+1))) / 2
-	if r.Float64() < p {
-		return r.ExpFloat64() / (2 * p)
-	}
-	return r.ExpFloat64() / (2 * (1 - p))
+	shape := 1 / (cv * cv)
+	return distuv.Gamma{Alpha: shape, Beta: shape, Src: r}.Rand()
 }
 
 // length of a prompt or an answer: normal with a third of the mean as deviation.

@@ -17,7 +17,6 @@ import (
 	"os"
 	"slices"
 	"sort"
-	"strconv"
 
 	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
@@ -313,115 +312,6 @@ func predictor(k fitting.Knowledge, fits []*fitting.Fit, m queueing.Model) (*fit
 		entries = append(entries, f.Performance())
 	}
 	return fitting.NewPredictor(m, k, entries)
-}
-
-// simulated fits on the closed-loop rows of each pair and predicts its open arrivals, once as the data say they are and once as regular as
-// they behave.
-func simulated(w io.Writer, data string) error {
-	open, err := readOpen(data + "/simulated/open-loop.csv")
-	if err != nil {
-		return err
-	}
-	budget, err := readOpen(data + "/simulated/token-budget.csv")
-	if err != nil {
-		return err
-	}
-	k := fitting.BuiltIn()
-	fits, err := k.FitAll(open.points, fitting.Options{})
-	if err != nil {
-		return err
-	}
-	p, err := predictor(k, fits, queueing.ContinuousBatching{})
-	if err != nil {
-		return err
-	}
-	sheets := []namedSheet{{"loads", open}, {"token budgets", budget}}
-	arrivals := []struct {
-		name string
-		cv   float64
-	}{{"Poisson", 1}, {"regular", 0}}
-	fmt.Fprint(w, "### Simulated engines, open arrivals, fitted on a closed loop, median errors\n\n| data | arrivals taken for | runs | ITL | P90 ITL | P99 ITL | TTFT | P90 TTFT | P99 TTFT |\n|---|---|---|---|---|---|---|---|---|\n")
-	for _, s := range sheets {
-		for _, a := range arrivals {
-			if err := s.print(w, p, s.name, a.name, a.cv); err != nil {
-				return err
-			}
-		}
-	}
-	fmt.Fprint(w, "\n### The same, highest rate that meets the ITL and the P90 TTFT measured at a rate\n\n| data | arrivals taken for | load | runs | median error | worst | within 8 % |\n|---|---|---|---|---|---|---|\n")
-	for _, s := range sheets {
-		for _, a := range arrivals {
-			if err := s.printCapacities(w, p, s.name, a.name, a.cv); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// sheet is a table with the measured percentiles of open arrivals.
-type sheet struct {
-	points  *fitting.Points
-	columns map[string]int
-}
-
-// namedSheet is a sheet with what a table calls it.
-type namedSheet struct {
-	name string
-	*sheet
-}
-
-func readOpen(name string) (*sheet, error) {
-	points, err := read(name)
-	if err != nil {
-		return nil, err
-	}
-	s := &sheet{points: points, columns: map[string]int{}}
-	for i, c := range points.Header {
-		s.columns[c] = i
-	}
-	return s, nil
-}
-
-// number of one column of a row.
-func (s *sheet) number(row fitting.Point, column string) (float64, error) {
-	i, ok := s.columns[column]
-	if !ok {
-		return 0, fmt.Errorf("column %s is missing", column)
-	}
-	v, err := strconv.ParseFloat(row.Fields[i], 64)
-	if err != nil {
-		return 0, fmt.Errorf("line %d: %s: %w", row.Line, column, err)
-	}
-	return v, nil
-}
-
-func (s *sheet) print(w io.Writer, p *fitting.Predictor, name, arrivals string, cv float64) error {
-	columns := []string{"itl_ms", "itl_p90_ms", "itl_p99_ms", "ttft_ms", "ttft_p90_ms", "ttft_p99_ms"}
-	errs := make([][]float64, len(columns))
-	for _, row := range s.points.Rows {
-		if row.Rate == 0 {
-			continue
-		}
-		row.Requests.ArrivalCV = cv
-		q, err := p.Predict(row)
-		if err != nil {
-			return err
-		}
-		for i, v := range []float64{q.ITL.Mean, q.ITL.P90, q.ITL.P99, q.TTFT.Mean, q.TTFT.P90, q.TTFT.P99} {
-			measured, err := s.number(row, columns[i])
-			if err != nil {
-				return err
-			}
-			errs[i] = append(errs[i], math.Abs(v*1e3/measured-1))
-		}
-	}
-	fmt.Fprintf(w, "| %s | %s | %d |", name, arrivals, len(errs[0]))
-	for _, e := range errs {
-		fmt.Fprintf(w, " %.1f %% |", 100*median(e))
-	}
-	fmt.Fprintln(w)
-	return nil
 }
 
 func each(points []fitting.Point, of func(fitting.Point) float64) []float64 {
