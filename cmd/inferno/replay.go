@@ -169,6 +169,9 @@ func (o *replayOptions) replay(ctx context.Context, record *loop.Record) (*repla
 		return nil, badInput{err}
 	}
 	record.Settings.Apply(stages)
+	if !o.changed() {
+		stages.StopAt = record.StopAt()
+	}
 	d, err := stages.Decide(ctx, &control.Snapshot{Time: record.Snapshot.Time, System: *system}, record.State, nil)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,8 +12,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/contest"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/loop"
+	"github.com/llm-inferno/inferno/optimizer/solver"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 const scenarios = "../../test/data/scenarios/"
@@ -157,6 +164,52 @@ func TestReplay(t *testing.T) {
 	stdout, _, _ = execute(t, "replay", log, "--solver", "greedy", "-o", "json")
 	if n := strings.Count(stdout, "\n"); n != 40 {
 		t.Errorf("%d lines of JSON for 40 cycles", n)
+	}
+}
+
+// ended is a context whose deadline strikes at the n-th question.
+type ended struct {
+	context.Context
+	questions int
+}
+
+func (e *ended) Err() error {
+	if e.questions--; e.questions < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// A cycle whose solver was ended by a deadline is decided the same again, though with more time it would have been decided otherwise.
+func TestReplayUnderADeadline(t *testing.T) {
+	system, err := specification.Load("../../test/data/systems/large")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range system.Capacity.Count {
+		system.Capacity.Count[i].Count /= 2
+	}
+	record := loop.Record{ID: "hurried", Snapshot: control.Snapshot{System: *system}}
+	stages, err := control.NewStages(&system.Optimizer.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if record.Decision, err = stages.Decide(&ended{t.Context(), 10}, &record.Snapshot, record.State, nil); err != nil {
+		t.Fatal(err)
+	}
+	for reason, differ := range map[string]int{record.Plan.Solver.Ended: 0, string(solver.EndedWork): 1} {
+		record.Plan.Solver.Ended = reason
+		var line bytes.Buffer
+		if err := loop.NewDecisionLog(&line).Write(&record); err != nil {
+			t.Fatal(err)
+		}
+		log := filepath.Join(t.TempDir(), "log.jsonl")
+		if err := os.WriteFile(log, line.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if stdout, stderr, _ := execute(t, "replay", log); !strings.HasSuffix(stdout, fmt.Sprintf("%d of 1 cycles are decided differently\n", differ)) {
+			t.Errorf("ended by %q: %s%s", reason, stdout, stderr)
+		}
 	}
 }
 

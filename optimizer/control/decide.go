@@ -48,8 +48,8 @@ type work struct {
 }
 
 // Decide makes the plan for a snapshot. It calls enter with the name of each stage as it begins, so that a caller with a clock can time
-// them; enter may be nil. Faults of single servers are verdicts; the error is for faults that leave no plan at all. A deadline of the
-// context bounds the solver, which then returns the best plan it has.
+// them; enter may be nil. Faults of single servers are verdicts; the error is for faults that leave no plan at all. Where a deadline of the
+// context ends the solver, which is bounded by its work before that, the plan says after how much of it: [Stages.StopAt] ends it there again.
 func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter func(stage string)) (*Decision, error) {
 	if enter == nil {
 		enter = func(string) {}
@@ -88,7 +88,7 @@ func (st *Stages) Decide(ctx context.Context, snap *Snapshot, state State, enter
 
 	pools := elasticAt(state.Pools, snap.System.Capacity.Elastic, snap.seconds())
 	problem, solved := pose(&snap.System, cat, pools, list)
-	problem.Prices = usable(state.Prices)
+	problem.Prices, problem.StopAt = usable(state.Prices), st.StopAt
 	loads := make([]float64, len(solved))
 	for i, w := range solved {
 		loads[i] = w.demand.rate
@@ -332,7 +332,7 @@ func (w *work) reserve(from *solver.Problem, cat *catalogue) {
 // assemble writes the decision.
 func assemble(list []*work, p *solver.Problem, sol *solver.Solution, solved []*work) *Decision {
 	d := &Decision{
-		Plan:     v1alpha1.Solution{Allocations: map[string]v1alpha1.Allocation{}, Unserved: []v1alpha1.Unserved{}, Solver: v1alpha1.SolverReport{Name: sol.Solver, Why: sol.Why}},
+		Plan:     v1alpha1.Solution{Allocations: map[string]v1alpha1.Allocation{}, Unserved: []v1alpha1.Unserved{}, Solver: v1alpha1.SolverReport{Name: sol.Solver, Why: sol.Why, Ended: string(sol.Ended), Work: sol.Work}},
 		Verdicts: map[string]Verdict{},
 		State:    State{Servers: map[string]ServerState{}},
 	}

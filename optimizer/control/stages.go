@@ -38,6 +38,8 @@ type Stages struct {
 	Confidence float64
 	// StartUp of a replica in seconds; 0 where it is not known.
 	StartUp float64
+	// StopAt ends the solver after so many units of work, as where a deadline ended it when a decision was recorded; 0 is never.
+	StopAt int64
 	// Window in seconds that rates were measured over; 0 is a minute.
 	Window float64
 }

@@ -95,10 +95,11 @@ func (c *cycle) run(ctx context.Context) error {
 	return errors.Join(err, c.Log.Write(record))
 }
 
-// longestSolve is what a solver gets at most; a plan with a small proven gap now is worth more than the optimum after the load has changed.
+// longestSolve is what a solver gets at most. What bounds it is its work, about a tenth of this where the machine is as fast as the one that work
+// is measured on.
 const longestSolve = 5 * time.Second
 
-// decide gives the solver half of the interval.
+// decide gives the solver at most half of the interval.
 func (c *cycle) decide(ctx context.Context, s *control.Snapshot, state control.State) (*control.Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(interval(c.optimizer)/2, longestSolve))
 	defer cancel()

@@ -2,11 +2,11 @@ package solver
 
 import (
 	"cmp"
-	"context"
 	"math"
 	"slices"
 
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/branch"
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/work"
 )
 
 const (
@@ -14,8 +14,8 @@ const (
 	againSets, againGrowth = 300, 4
 	// againReach is how many times the largest margin of these servers a candidate may cost more than the cheapest, at the prices.
 	againReach = 2
-	// againWork is the effort for them, in columns visited.
-	againWork = 20 * millions
+	// againWork is the effort for them, in units of work.
+	againWork = 20_000_000
 )
 
 // again solves a large problem that differs little from one whose prices are known, in which all servers were served. At these prices
@@ -25,16 +25,16 @@ const (
 // bounds the value of all plans that serve everybody. Most servers get their cheapest candidate at the prices, by a margin; only those with the
 // least margins are decided anew, from what the others leave. The plan is good if it is within the gap of the bound: nil if not, or if the
 // problem is of another kind.
-func (x *Exact) again(ctx context.Context, p *Problem) *Solution {
+func (x *Exact) again(m *work.Meter, p *Problem) *Solution {
 	if len(p.Prices) == 0 || len(p.Servers) <= x.o.ExactServers || p.Unlimited || p.WeightedSum || len(p.Nodes)+len(p.Elastic) > 0 {
 		return nil
 	}
-	a := newAppraisal(p)
+	a := newAppraisal(m, p)
 	if !a.price(p.Prices) {
 		return nil
 	}
 	for sets := againSets; sets <= againSets*againGrowth; sets *= againGrowth {
-		if s := x.fewAgain(ctx, a, sets); s != nil {
+		if s := x.fewAgain(m, a, sets); s != nil {
 			return s
 		}
 	}
@@ -42,7 +42,7 @@ func (x *Exact) again(ctx context.Context, p *Problem) *Solution {
 }
 
 // fewAgain decides so many servers anew; nil where that gives no plan within the gap.
-func (x *Exact) fewAgain(ctx context.Context, a *appraisal, sets int) *Solution {
+func (x *Exact) fewAgain(m *work.Meter, a *appraisal, sets int) *Solution {
 	open, limit := a.open(sets)
 	if a.overdrawn(open) {
 		return nil
@@ -59,7 +59,7 @@ func (x *Exact) fewAgain(ctx context.Context, a *appraisal, sets int) *Solution 
 		return nil
 	}
 	prog, columns := f.program(1, make([]int, 1), -1, nil)
-	res := branch.Solve(ctx, prog, branch.Options{Step: f.step, Gap: x.o.Gap, Prices: f.hint(a.prices), Work: min(againWork, x.o.Work*millions)})
+	res := branch.Solve(m, prog, branch.Options{Step: f.step, Gap: x.o.Gap, Prices: f.hint(a.prices), Work: min(againWork, m.Left())})
 	if res.Pick == nil {
 		return nil
 	}
@@ -78,11 +78,13 @@ func (x *Exact) fewAgain(ctx context.Context, a *appraisal, sets int) *Solution 
 	if s.Gap > x.o.Gap {
 		return nil
 	}
+	x.ended(s, m, d)
 	return s
 }
 
 // appraisal is what the candidates of a problem are worth at prices of cards.
 type appraisal struct {
+	meter  *work.Meter
 	p      *Problem
 	prices map[string]float64
 	// bound on the value of all plans that serve everybody.
@@ -99,8 +101,8 @@ type card struct {
 	capacity int
 }
 
-func newAppraisal(p *Problem) *appraisal {
-	return &appraisal{p: p, cheapest: make([]int, len(p.Servers)), margin: make([]float64, len(p.Servers))}
+func newAppraisal(m *work.Meter, p *Problem) *appraisal {
+	return &appraisal{meter: m, p: p, cheapest: make([]int, len(p.Servers)), margin: make([]float64, len(p.Servers))}
 }
 
 // price appraises all candidates. False: a server has none that the capacity could hold.
@@ -115,6 +117,7 @@ func (a *appraisal) price(prices map[string]float64) bool {
 	}
 	for i := range a.p.Servers {
 		candidates := a.p.Servers[i].Candidates
+		a.meter.Charge(2 * len(candidates))
 		first, second, at := math.Inf(1), math.Inf(1), -1
 		for j := range candidates {
 			c := &candidates[j]

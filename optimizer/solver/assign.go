@@ -2,32 +2,35 @@ package solver
 
 import (
 	"cmp"
-	"context"
 	"maps"
 	"math"
 	"slices"
 
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/branch"
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/work"
 )
 
 func sortLevels(levels []level) {
 	slices.SortFunc(levels, func(a, b level) int { return cmp.Compare(a.priority, b.priority) })
 }
 
-// millions of columns are the unit of ExactOptions.Work.
-const millions = 1_000_000
-
-// mediumShare and largeShare are the parts of the work, one in so many, that are spent where the gap need not be 0: on up to mediumServers,
-// and on more.
+// Shares of the work that is left: of a round, where others may follow; of the search for a way to serve everybody while none is found; of a
+// start from weighted levels, of up to mediumServers, and of another, longer one; of maximising the number of servers of a priority.
 const (
-	mediumShare   = 5
+	roundShare    = .5
+	blindShare    = .5
+	weightedShare = .1
 	mediumServers = 1500
-	largeShare    = 8
+	deepShare     = .3
+	countShare    = .2
 )
 
-// countWork is the share of the work that maximising the number of servers of a priority may take.
-const countWork = .2
+// The work of making an option of a candidate, and a column of an option: both allocate memory.
+const (
+	pooling     = 150
+	programming = 15
+)
 
 // tieBreak is what all values together weigh while servers are counted, in servers: they only break ties.
 const tieBreak = .01
@@ -66,6 +69,11 @@ type purchase struct {
 
 // pool is what a round assigns: servers with their options, and the rows that these draw on.
 type pool struct {
+	meter *work.Meter
+	// end is what the meter may show at most, and cut says that a search ended for that.
+	end int64
+	cut bool
+
 	servers   []server
 	purchases []purchase
 	capacity  []float64
@@ -96,16 +104,19 @@ type picks struct {
 }
 
 // assign serves the levels from what the draft has left, and returns by how much the value may be above the optimum of as many servers.
-func (x *Exact) assign(ctx context.Context, d *draft, levels []level) float64 {
+func (x *Exact) assign(m *work.Meter, d *draft, levels []level) float64 {
 	f := newPool(d, levels)
-	o := branch.Options{Step: f.step, Work: x.o.Work * millions, Prices: f.hint(d.p.Prices)}
-	if len(f.servers) > x.o.ExactServers {
-		o.Gap, o.Work = x.o.Gap, o.Work/mediumShare
-		if len(f.servers) > mediumServers {
-			o.Work = o.Work * mediumShare / largeShare
-		}
+	m.Charge(pooling * f.options)
+	f.meter, f.end = m, m.Spent()+int64(m.Left())
+	if len(levels) > 1 && !d.p.DelayedBestEffort && !d.p.WeightedSum {
+		f.end = m.Spent() + int64(roundShare*float64(m.Left()))
 	}
-	picks, bound, prices := f.solve(ctx, o)
+	o := branch.Options{Step: f.step, Prices: f.hint(d.p.Prices)}
+	if len(f.servers) > x.o.ExactServers {
+		o.Gap = x.o.Gap
+	}
+	picks, bound, prices := f.solve(o)
+	d.cut = d.cut || f.cut
 	value, whole := f.give(d, picks)
 	value += f.missing(d)
 	d.prices = f.perCard(d, prices)
@@ -329,22 +340,24 @@ func step(values []float64) float64 {
 }
 
 // solve makes the picks, with a bound on the value of all picks that serve as many of each level, and the prices of the rows.
-func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []float64) {
+func (f *pool) solve(o branch.Options) (picks, float64, []float64) {
 	if f.weightedSum {
-		return f.sum(ctx, o)
+		return f.sum(o)
 	}
 	all := make([]int, f.levels) // nobody is left out
 	prog, columns := f.program(f.levels, all, -1, nil)
-	res := branch.Solve(ctx, prog, o)
+	o.Blind = f.share(blindShare)
+	res := f.search(prog, o, 1)
+	o.Blind = 0
 	if res.Pick != nil {
 		p := f.nothing()
 		f.read(res.Pick, columns, p)
 		return p, res.Bound, res.Prices
 	}
 	hint := o.Prices
-	p, out, least := f.serve(ctx, o, false)
+	p, out, least := f.serve(o, false)
 	if f.far(out, least) {
-		if q, less, bound := f.serve(ctx, o, true); slices.Compare(less, out) < 0 {
+		if q, less, bound := f.serve(o, true); slices.Compare(less, out) < 0 {
 			p, out, least = q, less, bound
 		}
 	}
@@ -360,17 +373,29 @@ func (f *pool) solve(ctx context.Context, o branch.Options) (picks, float64, []f
 			}
 		}
 	}
-	res = branch.Solve(ctx, prog, o)
+	res = f.search(prog, o, 1)
 	f.read(res.Pick, columns, p)
 	return p, res.Bound, res.Prices
 }
 
+// share is the number of units of work that are a share of what is left.
+func (f *pool) share(of float64) int { return int(of * float64(max(0, f.end-f.meter.Spent()))) }
+
+// search solves a program with a share of the work that is left.
+func (f *pool) search(p *choicelp.Program, o branch.Options, share float64) branch.Result {
+	f.meter.Charge(programming * p.Columns())
+	o.Work = f.share(share)
+	res := branch.Solve(f.meter, p, o)
+	f.cut = f.cut || res.Cut
+	return res
+}
+
 // sum makes the picks of the least sum of values and penalties, with a bound on it.
-func (f *pool) sum(ctx context.Context, o branch.Options) (picks, float64, []float64) {
+func (f *pool) sum(o branch.Options) (picks, float64, []float64) {
 	p := f.nothing()
 	prog, columns := f.program(f.levels, nil, -1, f.penalties())
 	o.Incumbent = f.write(p, columns)
-	res := branch.Solve(ctx, prog, o)
+	res := f.search(prog, o, 1)
 	f.read(res.Pick, columns, p)
 	return p, res.Bound, res.Prices
 }
@@ -399,9 +424,9 @@ func (f *pool) far(out, least []int) bool {
 
 // serve picks options for as many servers as it can, the highest level first, and returns the weight of those of each level that get nothing,
 // with what it is at least. It starts from a plan of weighted levels, on which it spends more where deep.
-func (f *pool) serve(ctx context.Context, o branch.Options, deep bool) (p picks, out, least []int) {
+func (f *pool) serve(o branch.Options, deep bool) (p picks, out, least []int) {
 	p = f.nothing()
-	prices, weight := f.weighted(ctx, o, p, deep)
+	prices, weight := f.weighted(o, p, deep)
 	out, least = make([]int, f.levels), make([]int, f.levels)
 	total := f.weight()
 	for l := range f.levels {
@@ -409,7 +434,7 @@ func (f *pool) serve(ctx context.Context, o branch.Options, deep bool) (p picks,
 		if out[l] = f.left(p, l); out[l] > 0 {
 			prog, columns := f.program(l+1, out, l, nil)
 			c := o
-			c.Incumbent, c.Step, c.Excess, c.Work = f.write(p, columns), 1, tieBreak, int(float64(o.Work)*countWork)
+			c.Incumbent, c.Step, c.Excess = f.write(p, columns), 1, tieBreak
 			c.Prices = scaled(prices, 1/weight[l])
 			for q := range l {
 				if out[q] > 0 {
@@ -419,7 +444,7 @@ func (f *pool) serve(ctx context.Context, o branch.Options, deep bool) (p picks,
 			if o.Gap > 0 {
 				c.Near = countGap*total + tieBreak
 			}
-			res := branch.Solve(ctx, prog, c)
+			res := f.search(prog, c, countShare)
 			if n := int(math.Floor(res.Cost)); n < out[l] {
 				f.read(res.Pick, columns, p)
 				f.drop(p, l)
@@ -442,7 +467,7 @@ func (f *pool) nothing() picks {
 
 // weighted is a good start: the value is minimised where a server that gets nothing costs the more the higher its level, though not so much
 // more that lower levels count for nothing. The prices of the rows and the weights are returned.
-func (f *pool) weighted(ctx context.Context, o branch.Options, p picks, deep bool) (prices, weight []float64) {
+func (f *pool) weighted(o branch.Options, p picks, deep bool) (prices, weight []float64) {
 	ratio := min(weightRatio, math.Pow(1e8, 1/float64(f.levels)))
 	weight = make([]float64, f.levels)
 	each := float64(len(f.servers)) / f.weight()
@@ -455,14 +480,14 @@ func (f *pool) weighted(ctx context.Context, o branch.Options, p picks, deep boo
 	}
 	prog, columns := f.program(f.levels, nil, -1, penalties)
 	o.Step, o.Gap, o.Prices = 0, weightGap, nil
+	share := weightedShare
 	switch {
 	case deep:
+		share = deepShare
 	case len(f.servers) > mediumServers:
-		o.Work = 0 // what rounding gives may do
-	default:
-		o.Work /= 10
+		share = 0 // what rounding gives may do
 	}
-	res := branch.Solve(ctx, prog, o)
+	res := f.search(prog, o, share)
 	if res.Pick != nil {
 		f.read(res.Pick, columns, p)
 	}

@@ -9,8 +9,7 @@ import (
 const AutoName = "auto"
 
 // Auto picks the solver by the problem: separable where capacity is not limited, or is more than enough for every server's first choice;
-// exact else, which proves the optimum of small fleets and a gap for large ones, and at the deadline returns the best plan it has. The
-// solution names the solver that was picked, and why.
+// exact else, which proves the optimum of small fleets and a gap for large ones. The solution names the solver that was picked, and why.
 type Auto struct{ exact *Exact }
 
 // NewAuto makes an Auto; the options are those of exact.
@@ -37,14 +36,16 @@ func (a *Auto) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	why := fmt.Sprintf("capacity binds; %d servers", len(p.Servers))
 	switch {
 	case s == nil:
-	case ctx.Err() != nil:
+	case s.Ended == EndedDeadline:
 		why += ": the best plan at the deadline"
 	case s.Gap == 0:
 		why += ": it is proven that no plan that serves as many costs less"
-	case len(p.Servers) > a.exact.o.ExactServers:
-		why += fmt.Sprintf(", above %d: solved to a gap of %g, or as far as its work allows", a.exact.o.ExactServers, a.exact.o.Gap)
+	case s.Ended == EndedGap:
+		why += fmt.Sprintf(", above %d: solved to a gap of %g", a.exact.o.ExactServers, a.exact.o.Gap)
+	case s.Ended == EndedWork:
+		why += fmt.Sprintf(": searched as far as its work of %d ms allows", a.exact.o.Work)
 	default:
-		why += ": searched as far as its work allows"
+		why += ": nothing that was tried further is better"
 	}
 	return because(s, why), err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/work"
 )
 
 // ExactName is the registered name of Exact.
@@ -15,15 +17,18 @@ type ExactOptions struct {
 	Gap float64 `json:"gap"`
 	// ExactServers is the largest number of servers for which the optimum is proven whatever it takes, within the work.
 	ExactServers int `json:"exactServers"`
-	// Work bounds the search, in millions of columns visited, of the order of 3 ms each, from 1 to a million; larger fleets get an eighth.
-	// The deadline of the context bounds it too, but where the work ends it, the same problem gets the same plan.
+	// Work bounds the search, in milliseconds of the reference machine, from 1 to a million. It is counted, not timed: the same problem ends
+	// at the same plan on every machine.
 	Work int `json:"work"`
 }
 
-// DefaultExactOptions are to prove the optimum up to 200 servers, and 0.05 % beyond, within some seconds.
+// DefaultExactOptions are to prove the optimum up to 200 servers, and 0.05 % beyond, in about half a second: a tenth of what the loop waits.
 func DefaultExactOptions() ExactOptions {
-	return ExactOptions{Gap: 5e-4, ExactServers: 200, Work: 2000}
+	return ExactOptions{Gap: 5e-4, ExactServers: 200, Work: 500}
 }
+
+// millisecond is the number of units of work that the reference machine does in a millisecond.
+const millisecond = 400_000
 
 // Validate implements plug.Option.
 func (o ExactOptions) Validate() error {
@@ -56,12 +61,13 @@ func (x *Exact) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	if s := x.again(ctx, p); s != nil {
+	m := work.NewMeter(ctx, int64(x.o.Work)*millisecond, p.StopAt)
+	if s := x.again(m, p); s != nil {
 		return s, nil
 	}
 	d := newDraft(p)
 	missed := lexicographic(d, levelsOf(p), func(d *draft, levels []level) float64 {
-		return x.assign(ctx, d, levels)
+		return x.assign(m, d, levels)
 	})
 	s := d.solution(ExactName, 0)
 	if !p.WeightedSum {
@@ -69,7 +75,30 @@ func (x *Exact) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	}
 	s.LowerBound = s.Value + s.Penalty - missed
 	s.Gap = gap(s.Value+s.Penalty, s.LowerBound)
+	x.ended(s, m, d)
 	return s, nil
+}
+
+// ended writes into the solution what ended the search, and after how much work.
+func (x *Exact) ended(s *Solution, m *work.Meter, d *draft) {
+	by, spent := m.Ended()
+	s.Work = spent
+	most := 0 // that might be served beyond what is
+	for _, n := range d.more {
+		most = max(most, n)
+	}
+	switch {
+	case by == work.Deadline:
+		s.Ended = EndedDeadline
+	case s.Gap == 0 && most == 0:
+		s.Ended = EndedOptimal
+	case len(d.p.Servers) > x.o.ExactServers && s.Gap <= x.o.Gap && float64(most) <= countGap*d.weight():
+		s.Ended = EndedGap
+	case by == work.Limit || d.cut:
+		s.Ended = EndedWork
+	default:
+		s.Ended = EndedFinished
+	}
 }
 
 // level are the servers of a priority that have candidates.

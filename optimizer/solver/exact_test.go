@@ -121,8 +121,8 @@ func TestAutoSaysWhy(t *testing.T) {
 		"unlimited":   {context.Background(), &solver.Problem{Unlimited: true}, ``, "capacity is not limited"},
 		"enough":      {context.Background(), instances.Fleet(1, 30, 8, 50), ``, "capacity suffices"},
 		"proven":      {context.Background(), binding, ``, "30 servers: it is proven that no plan"},
-		"little work": {context.Background(), instances.Fleet(1, 100, 12, .5), `{"work": 1}`, "100 servers: searched as far as its work allows"},
-		"large":       {context.Background(), instances.Fleet(1, 100, 12, .5), `{"exactServers": 10, "work": 100}`, "100 servers, above 10: solved to a gap of 0.0005"},
+		"little work": {context.Background(), instances.Fleet(1, 100, 12, .5), `{"work": 1}`, "100 servers: searched as far as its work of 1 ms allows"},
+		"large":       {context.Background(), instances.Fleet(1, 400, 12, .9), `{"exactServers": 10, "gap": 0.01}`, "400 servers, above 10: solved to a gap of 0.01"},
 		"deadline":    {ended, binding, ``, "30 servers: the best plan at the deadline"},
 	} {
 		t.Run(name, func(t *testing.T) {

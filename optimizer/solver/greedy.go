@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/work"
 )
 
 // GreedyName is the registered name of Greedy.
@@ -29,7 +31,7 @@ func (o GreedyOptions) Validate() error {
 
 // Greedy serves servers one after the other: by priority, then by regret, what a server would lose by falling back to its next candidate.
 // A server whose candidate does not fit falls back and takes its turn anew. Then single servers make way for others, by moving to another
-// type, where that serves one more or lowers the value. It proves no bound.
+// type, where that serves one more or lowers the value. It proves no bound. Its unit of work is a round.
 type Greedy struct{ o GreedyOptions }
 
 // NewGreedy makes a Greedy; options out of range are an error.
@@ -45,6 +47,7 @@ func (g *Greedy) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
+	m := work.NewMeter(ctx, math.MaxInt64, p.StopAt)
 	d := newDraft(p)
 	waiting := turns(p, rank(p))
 	groups := byPriority(waiting)
@@ -55,14 +58,19 @@ func (g *Greedy) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	for _, group := range groups {
 		d.serve(group)
 		for range g.o.Rounds {
-			if ctx.Err() != nil || !d.improve(group) {
+			if m.Over() || !d.improve(group) {
 				break
 			}
 		}
 		priority := group[0].priority
 		d.saturate(p.Servers, func(s *Server) bool { return delayed || s.Priority == priority })
 	}
-	return d.solution(GreedyName, math.NaN()), nil
+	s := d.solution(GreedyName, math.NaN())
+	by, spent := m.Ended()
+	if s.Work = spent; by == work.Deadline {
+		s.Ended = EndedDeadline
+	}
+	return s, nil
 }
 
 // turns are the servers that have candidates, in the order of their turn.

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/work"
 )
 
 // MILPName is the registered name of MILP.
@@ -30,7 +31,8 @@ func (o MILPOptions) Validate() error {
 }
 
 // MILP solves the problem as a mixed integer linear program with lp_solve 5.5: first the number of servers of each priority, the highest
-// first, then the value. The context is looked at between passes.
+// first, then the value. Its unit of work is a pass: the deadline is looked at between passes, and replayed there. What lp_solve does within a pass is
+// bounded by time, for it counts nothing: a plan that a timeout has ended is not the same on every machine, and says that a deadline ended it.
 type MILP struct{ o MILPOptions }
 
 // errNoLPSolve says what to do where the program was built without lp_solve.
@@ -55,9 +57,12 @@ func (m *MILP) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	}
 	d := newDraft(p)
 	proven := true
+	meter := work.NewMeter(ctx, math.MaxInt64, p.StopAt)
 	lexicographic(d, levelsOf(p), func(d *draft, levels []level) float64 {
 		f := newPool(d, levels)
-		p, optimal := m.solve(ctx, f)
+		f.meter = meter
+		p, optimal := m.solve(f)
+		d.cut = d.cut || f.cut
 		_, whole := f.give(d, p)
 		proven = proven && optimal && whole
 		return 0
@@ -66,22 +71,33 @@ func (m *MILP) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	if proven {
 		s.LowerBound, s.Gap = s.Value+s.Penalty, 0
 	}
+	by, spent := meter.Ended()
+	s.Work = spent
+	switch {
+	case by == work.Deadline:
+		s.Ended = EndedDeadline
+	case d.cut:
+		s.Ended, s.Work = EndedDeadline, 0
+	case proven:
+		s.Ended = EndedOptimal
+	}
 	return s, nil
 }
 
 // solve makes the picks and says whether it is proven that none are better.
-func (m *MILP) solve(ctx context.Context, f *pool) (picks, bool) {
+func (m *MILP) solve(f *pool) (picks, bool) {
 	p := f.nothing()
 	proven := true
 	pass := func(prog *choicelp.Program, columns []int32) {
 		if prog.Sets() == 0 {
 			return
 		}
-		if ctx.Err() != nil {
+		if f.meter.Over() {
 			proven = false
 			return
 		}
 		js, optimal := lpSolve(prog, m.o.Timeout)
+		f.cut = f.cut || !optimal
 		if proven = proven && optimal; js != nil && feasible(prog, js) {
 			f.read(js, columns, p)
 		}

@@ -18,6 +18,8 @@ type draft struct {
 	prices  map[string]float64
 	// more is, by priority, what might be served beyond what is.
 	more map[int]int
+	// cut says that a search ended because its share of the work was done.
+	cut bool
 }
 
 func newDraft(p *Problem) *draft {
@@ -126,6 +128,15 @@ func (d *draft) atMost() map[int]int {
 	return most
 }
 
+// weight of all servers.
+func (d *draft) weight() float64 {
+	sum := 0.0
+	for i := range d.p.Servers {
+		sum += float64(d.p.Servers[i].weight())
+	}
+	return sum
+}
+
 // served says whether the server has all it needs.
 func (d *draft) served(server int) bool {
 	return d.choices[server].Candidate >= 0 && !d.choices[server].BestEffort
@@ -151,6 +162,9 @@ func (d *draft) solution(name string, bound float64) *Solution {
 		s.LowerBound += s.Penalty // of those that no plan serves
 	}
 	s.Gap = gap(s.Value+s.Penalty, s.LowerBound)
+	if s.Ended = EndedFinished; s.Gap == 0 {
+		s.Ended = EndedOptimal
+	}
 	return s
 }
 

@@ -93,6 +93,9 @@ type Problem struct {
 	Unlimited bool
 	// SaturationPolicy says how servers that cannot be served in full share what is left: a v1alpha1.Saturation constant; empty is None.
 	SaturationPolicy string
+	// StopAt ends the search after so many units of work, as if the deadline had struck there; 0 is never. With the Work of a solution that a
+	// deadline has ended, the same problem ends at the same point, with the same solution.
+	StopAt int64
 	// DelayedBestEffort serves best effort after all priorities had their turn. Without it, the best effort of a priority comes before the
 	// service of lower ones.
 	DelayedBestEffort bool
@@ -157,11 +160,32 @@ type Solution struct {
 	AtMost map[int]int
 	// Gap is (Value + Penalty − LowerBound) / LowerBound, 0 where both are 0; NaN where there is no bound.
 	Gap float64
+	// Ended is what ended the search.
+	Ended Ended
+	// Work is the number of units of work until then. They are counted, so that they are the same on every machine; 0 where the solver cannot
+	// say.
+	Work int64
 	// Solver is the name of the solver that found the plan: that of the delegate where a solver delegates.
 	Solver string
 	// Why a solver that delegates picked this one; else empty.
 	Why string
 }
+
+// Ended is what ends a search.
+type Ended string
+
+const (
+	// EndedOptimal: the plan is proven to be the best.
+	EndedOptimal Ended = "optimal"
+	// EndedGap: it is proven to be as near to the best as was asked for.
+	EndedGap Ended = "gap"
+	// EndedWork: the work that the solver may do is done.
+	EndedWork Ended = "work"
+	// EndedDeadline: the context's deadline has struck, or the problem's StopAt was reached.
+	EndedDeadline Ended = "deadline"
+	// EndedFinished: the solver has nothing more to try, and proves nothing or less than was asked for.
+	EndedFinished Ended = "finished"
+)
 
 // Placement says that a node holds replicas of a size.
 type Placement struct {
@@ -169,7 +193,8 @@ type Placement struct {
 	UnitsPerReplica, Replicas int
 }
 
-// Solver solves problems. At the context's deadline it returns the best plan it has. A problem that Validate finds fault with is an error.
+// Solver solves problems. What bounds it is work, which is counted; the context's deadline is for the case that a machine is far slower than
+// expected, and then it returns the best plan it has. A problem that Validate finds fault with is an error.
 type Solver interface {
 	Solve(ctx context.Context, p *Problem) (*Solution, error)
 }

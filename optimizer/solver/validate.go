@@ -50,6 +50,9 @@ func (p *Problem) Validate() error {
 			faults = append(faults, fmt.Errorf("prices[%s]: %v is not a number of at least 0", t, v))
 		}
 	}
+	if p.StopAt < 0 {
+		faults = append(faults, fmt.Errorf("stopAt: %d is below 0", p.StopAt))
+	}
 	faults = append(faults, p.validNodes()...)
 	if err := validPolicy(p.SaturationPolicy); err != nil {
 		faults = append(faults, err)

@@ -374,6 +374,10 @@ type SolverReport struct {
 	// Prices are what one card more of each type would save, in cents per hour, 0 where there is enough: what to buy next. Absent where the
 	// solver has none.
 	Prices map[string]float64 `json:"prices,omitempty"`
+	// Ended is what ended the solver's search: optimal, gap, work, deadline, or finished where it proves less than it was asked for.
+	Ended string `json:"ended,omitempty"`
+	// Work is the number of units of work until then, which are counted and not timed: with as many the same search ends at the same plan.
+	Work int64 `json:"work,omitempty"`
 	// Seconds the solver took; set by the caller that owns a clock.
 	Seconds float64 `json:"seconds"`
 }

@@ -101,6 +101,18 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 			fault("at most %d of priority %d can be served, but %d are", most, priority, served)
 		}
 	}
+	switch s.Ended {
+	case solver.EndedOptimal:
+		if s.Gap != 0 {
+			fault("said to be optimal with a gap of %v", s.Gap)
+		}
+	case solver.EndedGap, solver.EndedWork, solver.EndedDeadline, solver.EndedFinished:
+	default:
+		fault("ended by %q", s.Ended)
+	}
+	if s.Work < 0 {
+		fault("%d units of work", s.Work)
+	}
 	if s.Solver == "" {
 		fault("no solver named")
 	}

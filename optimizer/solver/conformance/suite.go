@@ -26,6 +26,7 @@ func Run(t *testing.T, s solver.Solver, small int) {
 	t.Run("bad input is named", func(t *testing.T) { badInput(t, s) })
 	t.Run("reasons say what lacks", func(t *testing.T) { reasons(t, s) })
 	t.Run("a deadline that has passed", func(t *testing.T) { late(t, s) })
+	t.Run("a deadline can be replayed", func(t *testing.T) { replayed(t, s, small/20) })
 	t.Run("nothing to do", func(t *testing.T) { solveAndCheck(t, s, &solver.Problem{}) })
 }
 
@@ -207,4 +208,48 @@ func late(t *testing.T, s solver.Solver) {
 	if err := Check(p, got); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// countdown is a context that ends when it is asked for the n-th time whether it has.
+type countdown struct {
+	context.Context
+	questions int
+}
+
+func (c *countdown) Err() error {
+	if c.questions--; c.questions < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// replayed: wherever a deadline strikes, the plan holds, and the same problem with the work that was done until then gives the same answer. A
+// deadline that does not strike changes nothing.
+func replayed(t *testing.T, s solver.Solver, n int) {
+	struck := 0
+	for seed := range uint64(n) {
+		for _, p := range []*solver.Problem{instances.Small(seed), instances.Placed(seed), instances.Summed(seed), instances.Fleet(seed, 12, 4, .6)} {
+			p.SaturationPolicy = policies[seed%uint64(len(policies))]
+			whole := solve(t, s, p)
+			for questions := range 5 {
+				ctx := &countdown{context.Background(), questions * questions * questions * int(1+seed)}
+				got, err := s.Solve(ctx, p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := Check(p, got); err != nil {
+					t.Fatalf("seed %d, ended at question %d: %v", seed, questions, err)
+				}
+				again, want := *p, whole
+				if got.Ended == solver.EndedDeadline {
+					struck++
+					again.StopAt, want = got.Work, got
+				}
+				if diff := cmp.Diff(want, solve(t, s, &again), cmpopts.EquateNaNs()); diff != "" {
+					t.Fatalf("seed %d, ended at question %d: replayed until %d it differs:\n%s", seed, questions, again.StopAt, diff)
+				}
+			}
+		}
+	}
+	t.Logf("%d searches were ended by a deadline", struck)
 }

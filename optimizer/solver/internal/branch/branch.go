@@ -3,11 +3,11 @@
 package branch
 
 import (
-	"context"
 	"math"
 	"slices"
 
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/work"
 )
 
 // Options of a search.
@@ -23,8 +23,9 @@ type Options struct {
 	// Step of which all costs of solutions are multiples, or exceed multiples by at most Excess; 0 where there is none. Only the multiples
 	// count: bounds are rounded up to them, and a solution is better if its multiple is less.
 	Step, Excess float64
-	// Work is the effort to spend after the first relaxation, in columns visited by pivots: about 2 ns each.
-	Work int
+	// Work is the number of units to spend after the first relaxation, and Blind after how many of them a search gives up that has found no
+	// solution yet; 0 is at their end.
+	Work, Blind int
 }
 
 // Result of a search.
@@ -39,6 +40,8 @@ type Result struct {
 	Prices []float64
 	// Nodes searched.
 	Nodes int
+	// Cut says that the search ended because its work was done, or the meter's.
+	Cut bool
 }
 
 // slack is the relative tolerance of comparisons of costs: more than the perturbation that bounds suffer from.
@@ -62,9 +65,9 @@ const wholeSets = 1500
 // maxPivots of one relaxation, far above what is ever needed.
 const maxPivots = 20000
 
-// Solve searches until the optimum is proven, the gap reached, the work done or the context at its end.
-func Solve(ctx context.Context, p *choicelp.Program, o Options) Result {
-	s := &search{ctx: ctx, p: p, step: o.Step, over: o.Excess, best: math.Inf(1), gap: o.Gap, near: o.Near, work: o.Work}
+// Solve searches until the optimum is proven, the gap reached, the work done or the meter at its end.
+func Solve(m *work.Meter, p *choicelp.Program, o Options) Result {
+	s := &search{meter: m, p: p, step: o.Step, over: o.Excess, best: math.Inf(1), gap: o.Gap, near: o.Near, shared: new(shared)}
 	if o.Incumbent != nil {
 		s.keep(o.Incumbent)
 	}
@@ -74,11 +77,16 @@ func Solve(ctx context.Context, p *choicelp.Program, o Options) Result {
 	}
 	status := root.Climb(math.Inf(1), maxPivots)
 	res := Result{Prices: slices.Clone(root.Prices), Bound: math.Inf(1)}
+	s.allow(o.Work)
+	s.end, s.blind = s.until, s.until
+	if o.Blind > 0 {
+		s.blind = min(s.blind, m.Spent()+int64(o.Blind))
+	}
 	if status != choicelp.Infeasible {
 		res.Bound = s.raise(root.Bound())
 		res.Bound = max(res.Bound, s.root(root, res.Bound))
 	}
-	res.Pick, res.Cost, res.Nodes = s.pick, s.best, s.nodes
+	res.Pick, res.Cost, res.Nodes, res.Cut = s.pick, s.best, s.nodes, s.cut
 	if res.Bound >= s.target() {
 		res.Bound = s.best
 	}
@@ -88,16 +96,18 @@ func Solve(ctx context.Context, p *choicelp.Program, o Options) Result {
 
 // search is one run over a program.
 type search struct {
-	ctx  context.Context
-	p    *choicelp.Program
-	step float64
-	over float64 // excess
-	gap  float64
-	near float64
+	meter *work.Meter
+	p     *choicelp.Program
+	step  float64
+	over  float64 // excess
+	gap   float64
+	near  float64
+	// until is what the meter may show at most.
+	until int64
 	// offset is the cost of what is decided elsewhere: costs, bounds and the target are without it.
 	offset float64
-	work   int
 	nodes  int
+	*shared
 
 	knaps *knapsacks // nil where they do not apply
 
@@ -131,7 +141,7 @@ func (s *search) root(st *choicelp.State, bound float64) float64 {
 	if sub == nil {
 		return s.best
 	}
-	return sub.search(s, s.work, true)
+	return sub.search(s, s.remains(), true)
 }
 
 // closed says whether the best solution is as good as asked for, given the bound.
@@ -159,10 +169,33 @@ func (s *search) raise(bound float64) float64 {
 	return bound
 }
 
-func (s *search) done() bool { return s.work <= 0 || s.ctx.Err() != nil }
+// shared is what a search and those within it have in common.
+type shared struct {
+	// end is what the meter may show at most for all of them, and blind while no solution is known.
+	end, blind int64
+	// cut says that they ended for that, or for the meter.
+	cut bool
+}
+
+// allow the search so many units of work from now on.
+func (s *search) allow(units int) { s.until = s.meter.Spent() + int64(units) }
+
+// remains is how many units of work the search may still do.
+func (s *search) remains() int { return int(max(0, s.until-s.meter.Spent())) }
+
+func (s *search) done() bool {
+	end := s.end
+	if math.IsInf(s.best, 1) {
+		end = s.blind
+	}
+	over := s.meter.Over() || s.meter.Spent() >= end
+	s.cut = s.cut || over
+	return over || s.meter.Spent() >= s.until
+}
 
 // keep takes the pick as the best if it is feasible and better.
 func (s *search) keep(pick []int32) bool {
+	s.meter.Charge(len(pick))
 	cost := 0.0
 	for _, j := range pick {
 		cost += s.p.Cost[j]
@@ -212,9 +245,8 @@ func (s *search) node(st *choicelp.State, mu []float64) float64 {
 	bound := math.Inf(-1)
 	var status choicelp.Status
 	for fresh := true; fresh; {
-		before, bans := st.Pivots, st.Bans
+		bans := st.Bans
 		status = st.Climb(s.target(), maxPivots)
-		s.work -= (st.Pivots - before + 1) * s.p.Columns() * 2
 		if status == choicelp.Infeasible {
 			return math.Inf(1)
 		}
@@ -271,21 +303,20 @@ func (s *search) node(st *choicelp.State, mu []float64) float64 {
 func (s *search) whole(st *choicelp.State, mu []float64) float64 {
 	steps := nodeSteps
 	if s.nodes == 1 {
-		steps = min(rootSteps, max(nodeSteps, s.work/(10*s.knaps.cells)))
+		steps = min(rootSteps, max(nodeSteps, s.remains()/(10*s.knaps.cells)))
 	}
-	before := s.knaps.done
 	bound := s.raise(s.knaps.climb(st, mu, s.target, steps, func() {
 		if s.nodes == 1 {
 			s.repair(st)
 		}
 	}))
-	s.work -= s.knaps.done - before
 	return bound
 }
 
 // tighten bans columns that cannot be in a better solution, by the bound, not rounded up, and their reduced costs. False: some set has none left.
 func (s *search) tighten(st *choicelp.State, bound float64) bool {
 	room := s.target() - bound
+	s.meter.Charge(2 * s.p.Columns())
 	for set := range s.p.Sets() {
 		least := math.Inf(1)
 		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {

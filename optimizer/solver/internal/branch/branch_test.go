@@ -11,10 +11,14 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/branch"
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/work"
 )
 
 // enough work to prove the optimum of what these tests pose.
 const enough = 50_000_000
+
+// meter that only the context ends.
+func meter(ctx context.Context) *work.Meter { return work.NewMeter(ctx, math.MaxInt64, 0) }
 
 // kinds of random programs: rows, entries of a column at most, and the least amount. Columns of one row with whole amounts are knapsacks, which
 // have bounds of their own; negative amounts are capacity that is bought.
@@ -138,7 +142,7 @@ func TestOptimumIsProven(t *testing.T) {
 	solvable := 0
 	forAll(t, func(t *testing.T, p *choicelp.Program) {
 		best, _, _ := optimum(p)
-		r := branch.Solve(t.Context(), p, branch.Options{Work: enough})
+		r := branch.Solve(meter(t.Context()), p, branch.Options{Work: enough})
 		sound(t, p, r, best)
 		if math.IsInf(best, 1) {
 			if r.Pick != nil || !math.IsInf(r.Bound, 1) {
@@ -161,7 +165,7 @@ func TestGapIsKept(t *testing.T) {
 	forAll(t, func(t *testing.T, p *choicelp.Program) {
 		const gap = 0.1
 		best, pick, _ := optimum(p)
-		r := branch.Solve(t.Context(), p, branch.Options{Gap: gap, Work: enough})
+		r := branch.Solve(meter(t.Context()), p, branch.Options{Gap: gap, Work: enough})
 		sound(t, p, r, best)
 		if pick != nil && r.Cost-r.Bound > gap*math.Abs(r.Cost)+near {
 			t.Errorf("cost %v, bound %v, more than a gap of %v apart (optimum %v)", r.Cost, r.Bound, gap, best)
@@ -176,7 +180,7 @@ func TestAnEndedSearchIsSound(t *testing.T) {
 	forAll(t, func(t *testing.T, p *choicelp.Program) {
 		best, _, dearest := optimum(p)
 		for ctx, work := range map[context.Context]int{t.Context(): 0, ended: enough} {
-			r := branch.Solve(ctx, p, branch.Options{Incumbent: dearest, Work: work})
+			r := branch.Solve(meter(ctx), p, branch.Options{Incumbent: dearest, Work: work})
 			sound(t, p, r, best)
 			if dearest == nil {
 				continue
@@ -196,7 +200,7 @@ func TestHintsChangeNothing(t *testing.T) {
 		for i := range prices {
 			prices[i] = float64(100 * i)
 		}
-		r := branch.Solve(t.Context(), p, branch.Options{Step: 0.5, Prices: prices, Work: enough})
+		r := branch.Solve(meter(t.Context()), p, branch.Options{Step: 0.5, Prices: prices, Work: enough})
 		sound(t, p, r, best)
 		if !math.IsInf(best, 1) && r.Cost > best+near {
 			t.Errorf("cost %v, optimum %v", r.Cost, best)
@@ -208,8 +212,8 @@ func TestHintsChangeNothing(t *testing.T) {
 func TestSolveIsDeterministic(t *testing.T) {
 	forAll(t, func(t *testing.T, p *choicelp.Program) {
 		costs, amounts, capacity := append([]float64(nil), p.Cost...), append([]float64(nil), p.Amount...), append([]float64(nil), p.Capacity...)
-		first := branch.Solve(t.Context(), p, branch.Options{Gap: 0.02, Work: enough})
-		second := branch.Solve(t.Context(), p, branch.Options{Gap: 0.02, Work: enough})
+		first := branch.Solve(meter(t.Context()), p, branch.Options{Gap: 0.02, Work: enough})
+		second := branch.Solve(meter(t.Context()), p, branch.Options{Gap: 0.02, Work: enough})
 		if d := cmp.Diff(first, second, cmpopts.EquateNaNs()); d != "" {
 			t.Error(d)
 		}

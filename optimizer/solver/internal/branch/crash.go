@@ -21,7 +21,7 @@ const (
 // of each set is solved, at its prices cheaper columns join, until there are none; its basis is installed. The first columns are the cheapest
 // at the given prices, or without them at those of a sample. Where there is no solution at all, the state is the usual start.
 func (s *search) crash(prices []float64) (st *choicelp.State, infeasible bool) {
-	st = choicelp.Start(s.p)
+	st = choicelp.Start(s.meter, s.p)
 	if s.p.Sets() < crashSets {
 		return st, false
 	}
@@ -44,7 +44,7 @@ func (s *search) crash(prices []float64) (st *choicelp.State, infeasible bool) {
 	var keys, basis []int32
 	for range crashRounds {
 		r := s.reduce(prices, func(_ int, j int32, _ float64) bool { return in[j] })
-		part := choicelp.Start(r.p)
+		part := choicelp.Start(s.meter, r.p)
 		if basis != nil {
 			r.install(part, keys, basis, at)
 		}
@@ -66,6 +66,7 @@ func (s *search) crash(prices []float64) (st *choicelp.State, infeasible bool) {
 
 // smallest adds of every set the column that takes the smallest share of the rows: with these there is a solution, if there is one.
 func (s *search) smallest(in []bool) {
+	s.meter.Charge(s.p.Columns())
 	per := make([]float64, len(s.p.Capacity))
 	for r, b := range s.p.Capacity {
 		per[r] = 1 / max(b, 1)
@@ -83,6 +84,7 @@ func (s *search) smallest(in []bool) {
 
 // close adds of every set the columns that are cheapest at the prices, or nearly.
 func (s *search) close(in []bool, prices []float64) {
+	s.meter.Charge(2 * s.p.Columns())
 	limit := s.nearest(prices, s.p.Sets()/nearShare)
 	for set := range s.p.Sets() {
 		least := math.Inf(1)
@@ -97,6 +99,7 @@ func (s *search) close(in []bool, prices []float64) {
 
 // price adds of every set the column that is cheapest at the prices, and says whether it is cheaper than those that are in.
 func (s *search) price(in []bool, prices []float64) (cheaper bool) {
+	s.meter.Charge(s.p.Columns())
 	for set := range s.p.Sets() {
 		least, at, had := math.Inf(1), int32(-1), math.Inf(1)
 		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
@@ -164,7 +167,7 @@ func (s *search) sample() (prices, ray []float64) {
 		}
 		p.EndSet()
 	}
-	st := choicelp.Start(p)
+	st := choicelp.Start(s.meter, p)
 	if st.Climb(math.Inf(1), maxPivots) == choicelp.Infeasible {
 		return make([]float64, len(capacity)), st.Ray()
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/work"
 )
 
 // The relaxation in the prices of capacity knows that half a server cannot be served, but not that half a row cannot be used: of three cards,
@@ -21,6 +22,7 @@ const maxTable = 4_000_000
 
 // knapsacks are the rows of a program as knapsacks. Amounts have to be whole numbers of at least 0.
 type knapsacks struct {
+	meter  *work.Meter
 	p      *choicelp.Program
 	items  [][]int32 // columns of each row, as their first entry
 	loose  []int32   // columns of no knapsack: without entries, or of rows too large for a table, which are priced
@@ -30,7 +32,6 @@ type knapsacks struct {
 	set    []int32   // of each column
 	take   []int     // what each column takes of its row's size
 	cells  int
-	done   int // cells filled since the start
 
 	profit []float64 // of each column
 	in     []bool    // the column is in the knapsack
@@ -41,8 +42,9 @@ type knapsacks struct {
 }
 
 // newKnapsacks is nil where the program does not have whole amounts, or too many cells.
-func newKnapsacks(p *choicelp.Program) *knapsacks {
-	k := &knapsacks{p: p, items: make([][]int32, len(p.Capacity)), size: make([]int, len(p.Capacity)), also: make([]bool, len(p.Capacity)), priced: make([]bool, len(p.Capacity)),
+func newKnapsacks(m *work.Meter, p *choicelp.Program) *knapsacks {
+	m.Charge(2 * p.Columns())
+	k := &knapsacks{meter: m, p: p, items: make([][]int32, len(p.Capacity)), size: make([]int, len(p.Capacity)), also: make([]bool, len(p.Capacity)), priced: make([]bool, len(p.Capacity)),
 		set: make([]int32, p.Columns()), take: make([]int, p.Columns()), profit: make([]float64, p.Columns()),
 		inLoss: make([]float64, p.Columns()), outLoss: make([]float64, p.Columns()), rowLoss: make([]float64, len(p.Capacity)),
 		in: make([]bool, p.Columns()), count: make([]int32, p.Sets())}
@@ -118,6 +120,7 @@ func multipliers(st *choicelp.State, p *choicelp.Program) []float64 {
 // bound is L(μ); it fills in and count.
 func (k *knapsacks) bound(st *choicelp.State, mu []float64) float64 {
 	p := k.p
+	k.meter.Charge(2 * p.Columns())
 	total := 0.0
 	for _, m := range mu {
 		total += m
@@ -175,7 +178,7 @@ func (k *knapsacks) fill(r int) float64 {
 		return sum
 	}
 	width := size + 1
-	k.done += len(items) * width
+	k.meter.Charge(len(items) * width)
 	t := k.rows((len(items) + 1) * width)
 	clear(t[:width])
 	for i, j := range items {
@@ -352,7 +355,7 @@ func (k *knapsacks) sensitivity(r int, f func(j int32, with, without, best float
 		}
 	}
 	n := len(items)
-	k.done += 4 * n * width
+	k.meter.Charge(4 * n * width)
 	// before[i] is the best of the first i items by capacity, after[i] of those from i on.
 	t := k.rows(2 * (n + 1) * width)
 	before, after := t[:(n+1)*width], t[(n+1)*width:]

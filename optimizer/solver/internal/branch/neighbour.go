@@ -25,9 +25,9 @@ func (s *search) neighbourhoods(st *choicelp.State, bound float64) {
 	if s.pick == nil || len(s.p.Capacity) == 0 {
 		return
 	}
-	stop := s.work - s.work/neighbourShare
+	first, all := s.meter.Spent(), s.remains()
 	rows := len(s.p.Capacity)
-	for round, idle := uint64(0), 0; idle < fruitless*rows && s.work > stop && !s.done() && !s.closed(bound); round++ {
+	for round, idle := uint64(0), 0; idle < fruitless*rows && s.meter.Spent() < first+int64(all/neighbourShare) && !s.done() && !s.closed(bound); round++ {
 		a, b := int32(hash(round, 1)%uint64(rows)), int32(hash(round, 2)%uint64(rows))
 		var sets, idlers []int // those with columns of the rows, those that take nothing
 		for set, j := range s.pick {
@@ -43,9 +43,9 @@ func (s *search) neighbourhoods(st *choicelp.State, bound float64) {
 		before := s.best
 		sub := s.around(st.Prices, sets, func(j int32, extra float64) bool { return bound+extra < s.target() })
 		if len(sub.sets) > 0 {
-			sub.search(s, min(neighbourWork*sub.p.Columns(), s.work), true)
+			sub.search(s, min(neighbourWork*sub.p.Columns(), s.remains()), true)
 		}
-		s.work -= s.p.Sets()
+		s.meter.Charge(2 * s.p.Sets())
 		if idle++; s.best < before {
 			idle = 0
 		}

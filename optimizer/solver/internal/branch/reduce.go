@@ -19,6 +19,7 @@ type reduced struct {
 // reduce makes the part of the columns that keep holds for; extra is a column's reduced cost above the least of its set. Nil: some set has
 // no column left.
 func (s *search) reduce(prices []float64, keep func(set int, column int32, extra float64) bool) *reduced {
+	s.meter.Charge(2 * s.p.Columns())
 	r := &reduced{pick: make([]int32, s.p.Sets())}
 	capacity := slices.Clone(s.p.Capacity)
 	type span struct{ from, to int }
@@ -78,17 +79,18 @@ func (s *search) reduce(prices []float64, keep func(set int, column int32, extra
 }
 
 // run searches the part, hands better solutions to the whole, and returns a bound on all solutions of the part or better than the best.
-func (r *reduced) run(s *search, work int) float64 { return r.search(s, work, s.gap == 0) }
+func (r *reduced) run(s *search, units int) float64 { return r.search(s, units, s.gap == 0) }
 
 // search is run with or without knapsacks: they prove more but take longer.
-func (r *reduced) search(s *search, work int, knapsacks bool) float64 {
-	sub := &search{ctx: s.ctx, p: r.p, step: s.step, over: s.over, gap: s.gap, near: s.near, work: work, best: s.best - r.cost, offset: s.offset + r.cost}
+func (r *reduced) search(s *search, units int, knapsacks bool) float64 {
+	sub := &search{meter: s.meter, p: r.p, step: s.step, over: s.over, gap: s.gap, near: s.near, best: s.best - r.cost, offset: s.offset + r.cost, shared: s.shared}
+	sub.allow(units)
+	sub.until = min(sub.until, s.until)
 	sub.left = make([]float64, len(r.p.Capacity))
 	if knapsacks {
-		sub.knaps = newKnapsacks(r.p)
+		sub.knaps = newKnapsacks(s.meter, r.p)
 	}
-	bound := sub.node(choicelp.Start(r.p), nil)
-	s.work -= work - sub.work
+	bound := sub.node(choicelp.Start(s.meter, r.p), nil)
 	s.nodes += sub.nodes
 	if sub.pick != nil {
 		pick := slices.Clone(r.pick)
@@ -110,12 +112,16 @@ func (s *search) kernel(st *choicelp.State, bound float64, sets int) {
 	if sub := s.reduce(st.Prices, func(_ int, _ int32, extra float64) bool {
 		return extra <= limit && bound+extra < s.target() || extra == 0
 	}); sub != nil {
-		sub.run(s, min(s.work/4, kernelWork*sub.p.Columns()))
+		sub.run(s, min(s.remains()/4, kernelWork*sub.p.Columns()))
 	}
 }
 
+// sorting is the work of sorting, for each of what is sorted.
+const sorting = 20
+
 // nearest is the extra cost at the prices up to which so many sets have a second column.
 func (s *search) nearest(prices []float64, sets int) float64 {
+	s.meter.Charge(s.p.Columns() + sorting*s.p.Sets())
 	extras := make([]float64, 0, s.p.Sets())
 	for set := range s.p.Sets() {
 		first, second := math.Inf(1), math.Inf(1)

@@ -14,6 +14,7 @@ func (s *search) round(st *choicelp.State) {
 	if s.left == nil {
 		s.left = make([]float64, len(s.p.Capacity))
 	}
+	s.meter.Charge(s.p.Sets())
 	copy(s.left, s.p.Capacity)
 	pick := slices.Clone(st.Key)
 	var open []int
@@ -56,6 +57,7 @@ func (s *search) complete(st *choicelp.State, pick []int32, open []int) {
 
 // cheapestFit is the column of least reduced cost of the set that fits, −1 where none does.
 func (s *search) cheapestFit(st *choicelp.State, set int) int32 {
+	s.meter.Charge(s.columns(set))
 	best, at := math.Inf(1), int32(-1)
 	for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
 		if st.Banned(j) || !s.fits(j) {
@@ -68,6 +70,9 @@ func (s *search) cheapestFit(st *choicelp.State, set int) int32 {
 	return at
 }
 
+// columns is the number of columns of the set.
+func (s *search) columns(set int) int { return int(s.p.First[set+1] - s.p.First[set]) }
+
 // makeWay gives the set a column that fits once one other set changes its own, at the least sum of costs. It takes neither: pick[set] is
 // taken by the caller.
 func (s *search) makeWay(st *choicelp.State, pick []int32, set int) bool {
@@ -78,10 +83,12 @@ func (s *search) makeWay(st *choicelp.State, pick []int32, set int) bool {
 			continue
 		}
 		s.take(j, 1)
+		s.meter.Charge(len(pick))
 		for k, now := range pick {
 			if now < 0 || !s.shareRow(j, now) {
 				continue
 			}
+			s.meter.Charge(2 * s.columns(k))
 			s.take(now, -1)
 			for n := s.p.First[k]; n < s.p.First[k+1]; n++ {
 				cost := s.p.Cost[j] + s.p.Cost[n] - s.p.Cost[now]
@@ -135,6 +142,7 @@ func (s *search) note(set int, j int32) {
 // usersOf are sets that take of the row, among others that no longer do, or that come twice.
 func (s *search) usersOf(pick []int32, row int32) []int32 {
 	if s.users == nil {
+		s.meter.Charge(2 * len(pick))
 		s.users, s.changes = make([][]int32, len(s.p.Capacity)), 0
 		for set, j := range pick {
 			if j >= 0 {
@@ -243,6 +251,7 @@ func (s *search) victim(st *choicelp.State, pick []int32, row int32, loses func(
 		if frees <= 0 {
 			continue
 		}
+		s.meter.Charge(2 * s.columns(k))
 		for n := s.p.First[k]; n < s.p.First[k+1]; n++ {
 			loss := loses(now, n) / frees
 			if loss < best && !st.Banned(n) && s.amount(n, row) == 0 && may(n) {
@@ -306,6 +315,7 @@ func (s *search) holds(j int32) bool {
 func (s *search) polish(pick []int32) {
 	for moved := true; moved; {
 		moved = false
+		s.meter.Charge(s.p.Columns())
 		for set, now := range pick {
 			for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
 				if s.p.Cost[j] >= s.p.Cost[pick[set]]-slack {
@@ -328,6 +338,7 @@ func (s *search) polish(pick []int32) {
 // get a column that fits, where need be after another set makes way.
 func (s *search) repair(st *choicelp.State) {
 	k := s.knaps
+	s.meter.Charge(s.p.Columns())
 	copy(s.left, s.p.Capacity)
 	pick := make([]int32, s.p.Sets())
 	var open []int

@@ -3,6 +3,8 @@ package choicelp
 import (
 	"math"
 	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/work"
 )
 
 const (
@@ -24,13 +26,14 @@ const (
 	Optimal Status = iota
 	// Infeasible: no solution exists, not even a fractional one.
 	Infeasible
-	// Stopped: the bound reached the cutoff, or the pivots ran out. The bound holds, the solution need not be feasible.
+	// Stopped: the bound reached the cutoff, or the pivots or the work ran out. The bound holds, the solution need not be feasible.
 	Stopped
 )
 
 // State is a dual feasible basis of a program, with the columns that are banned from its solutions. It is made by Start.
 type State struct {
-	p *Program
+	p     *Program
+	meter *work.Meter
 	// Prices λ of the rows.
 	Prices []float64
 	// Key is the column that each set has, but for what basic columns take of it.
@@ -59,11 +62,12 @@ type scratch struct {
 	matrix   []float64
 }
 
-// Start is the state at prices 0 where every set has its cheapest column.
-func Start(p *Program) *State {
+// Start is the state at prices 0 where every set has its cheapest column. The meter, which may be nil, counts what is done to it.
+func Start(meter *work.Meter, p *Program) *State {
+	meter.Charge(2 * p.Columns())
 	p.perturb()
 	m := len(p.Capacity)
-	st := &State{p: p, m: m, Prices: make([]float64, m), Key: make([]int32, p.Sets()), banned: make([]bool, p.Columns()),
+	st := &State{p: p, meter: meter, m: m, Prices: make([]float64, m), Key: make([]int32, p.Sets()), banned: make([]bool, p.Columns()),
 		basic: make([]int32, m), x: make([]float64, m), inv: make([]float64, m*m), rho: make([]float64, m),
 		inSet: make([]int16, p.Sets()), isIn: make([]bool, p.Columns()),
 		scratch: &scratch{d: make([]float64, m), alpha: make([]float64, m), heap: make([]breakpoint, 0, p.Sets()+m), matrix: make([]float64, 2*m*m)}}
@@ -100,6 +104,7 @@ func (st *State) Install(keys, basis []int32) {
 
 // Clone copies the state.
 func (st *State) Clone() *State {
+	st.meter.Charge(st.p.Columns())
 	c := *st
 	c.Prices, c.Key, c.banned = slices.Clone(st.Prices), slices.Clone(st.Key), slices.Clone(st.banned)
 	c.basic, c.x, c.inv, c.rho = slices.Clone(st.basic), slices.Clone(st.x), slices.Clone(st.inv), slices.Clone(st.rho)
@@ -159,7 +164,10 @@ func (st *State) Fix(column int32) {
 }
 
 // Bound is L at the state's prices, of the true costs.
-func (st *State) Bound() float64 { return st.p.Bound(st.Prices, st.banned) }
+func (st *State) Bound() float64 {
+	st.meter.Charge(st.p.Columns())
+	return st.p.Bound(st.Prices, st.banned)
+}
 
 // Fraction calls f for every column that is positive in a set that has more than one such.
 func (st *State) Fraction(f func(set int, column int32, x float64)) {
@@ -195,6 +203,10 @@ func (st *State) Fraction(f func(set int, column int32, x float64)) {
 // Climb raises the bound to the optimum of the relaxation, or until it exceeds the cutoff (+Inf: never), within so many pivots.
 func (st *State) Climb(cutoff float64, pivots int) Status {
 	for range pivots {
+		if st.meter.Over() {
+			return Stopped
+		}
+		st.meter.Charge(st.p.Columns() + st.m*st.m)
 		i, sign := st.leaving()
 		if i < 0 {
 			if st.fresh == 0 {
@@ -525,6 +537,7 @@ func (st *State) resum() {
 // singular, the state starts again from slacks, at the same prices clipped to what is dual feasible: none of the bounds is lost but this.
 func (st *State) invert() {
 	m := st.m
+	st.meter.Charge(m * m * m)
 	a := st.matrix[:m*m] // columns of the basis
 	for i, v := range st.basic {
 		if v < 0 {

@@ -74,7 +74,7 @@ func TestClimbAgainstReference(t *testing.T) {
 	for seed := range uint64(500) { // gonum cycles on some later seeds
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			p := random(seed)
-			st := choicelp.Start(p)
+			st := choicelp.Start(nil, p)
 			r := rand.New(rand.NewPCG(seed, 3))
 			for range 4 {
 				want := reference(t, p, st.Banned)
