@@ -57,7 +57,9 @@ type backtest struct {
 	samples  []forecast.Sample
 	window   float64 // s
 	horizons []float64
-	trackers []forecast.Tracker
+	// For each horizon.
+	predictors []forecast.Predictor
+	memories   []forecast.Memory
 }
 
 // Limits of what is replayed: a horizon of at most a day, windows of 10 s to an hour.
@@ -81,8 +83,9 @@ func newBacktest(samples []forecast.Sample, name string, quantile float64, horiz
 		return nil, err
 	}
 	for _, h := range horizons {
-		b.trackers = append(b.trackers, f.At(quantile).Track(h))
+		b.predictors = append(b.predictors, f.For(h, quantile))
 	}
+	b.memories = make([]forecast.Memory, len(horizons))
 	return b, nil
 }
 
@@ -117,17 +120,16 @@ func (b *backtest) write(w io.Writer, from float64) error {
 	if err := out.Write([]string{"seconds", "horizon", "forecast", "quantile"}); err != nil {
 		return err
 	}
-	seen := make([]int, len(b.horizons)) // windows that each tracker has seen
+	seen := make([]int, len(b.horizons)) // windows that each predictor has seen
 	for _, target := range b.samples {
 		for i, h := range b.horizons {
 			for ; b.samples[seen[i]].Time <= target.Time-h; seen[i]++ {
-				b.trackers[i].Observe(b.samples[seen[i]])
+				b.memories[i] = b.predictors[i].Observe(b.memories[i], b.samples[seen[i]])
 			}
 			if target.Time < from || seen[i] == 0 {
 				continue
 			}
-			b.trackers[i].Pass(target.Time - h)
-			p := b.trackers[i].Forecast()
+			p := b.predictors[i].Forecast(b.memories[i], target.Time-h)
 			if err := out.Write([]string{decimal(target.Time), decimal(h), decimal(p.Mean), decimal(p.Upper)}); err != nil {
 				return err
 			}

@@ -24,14 +24,14 @@ func (s *score) add(o score) {
 }
 
 // backtest forecasts each window from day 4 on from those up to a horizon before it.
-func backtest(f forecast.Forecaster, samples []forecast.Sample, steps int) score {
+func backtest(f forecast.Forecaster, quantile float64, samples []forecast.Sample, steps int) score {
 	rates := map[int]float64{}
 	last := 0
 	for _, s := range samples {
 		last = int(s.Time / window)
 		rates[last] = s.Rate
 	}
-	k := f.Track(float64(steps) * window)
+	k := track(f, float64(steps)*window, quantile)
 	ratios := map[int]float64{}
 	var s score
 	for origin := range last + 1 - steps {
@@ -39,7 +39,7 @@ func backtest(f forecast.Forecaster, samples []forecast.Sample, steps int) score
 		if !seen {
 			continue
 		}
-		k.Observe(forecast.Sample{Time: float64(origin) * window, Rate: now})
+		k.observe(forecast.Sample{Time: float64(origin) * window, Rate: now})
 		if before, seen := rates[origin-steps]; seen {
 			ratios[origin] = now / math.Max(before, 0.5)
 		}
@@ -56,7 +56,7 @@ func backtest(f forecast.Forecaster, samples []forecast.Sample, steps int) score
 		}
 		slices.Sort(lately)
 		base := now * lately[int(quantile*float64(len(lately)-1))]
-		upper := k.Forecast().Upper
+		upper := k.forecast().Upper
 		s.loss += pinball(rate, upper)
 		s.baseline += pinball(rate, base)
 		s.count++
@@ -117,7 +117,7 @@ func TestAdaptiveIsNeverMuchWorseThanPersistence(t *testing.T) {
 		for _, steps := range []int{1, 3, 12} {
 			var s score
 			for seed := range uint64(4) {
-				s.add(backtest(f, build(14, make(rand.New(rand.NewPCG(seed, 5)))), steps))
+				s.add(backtest(f, quantile, build(14, make(rand.New(rand.NewPCG(seed, 5)))), steps))
 			}
 			t.Logf("%-15s %2d windows: %.3f of persistence, coverage %.3f", name, steps, s.ratio(), s.coverage())
 			if s.ratio() > 1.02 {
@@ -135,7 +135,7 @@ func TestAdaptiveFindsSeasons(t *testing.T) {
 	for steps, limit := range map[int]float64{1: 0.9, 3: 0.85, 12: 0.7} {
 		var s score
 		for seed := range uint64(3) {
-			s.add(backtest(f, daily(14, seed), steps))
+			s.add(backtest(f, quantile, daily(14, seed), steps))
 		}
 		t.Logf("%2d windows: %.3f of persistence, coverage %.3f", steps, s.ratio(), s.coverage())
 		if s.ratio() > limit {
@@ -165,7 +165,7 @@ func TestAdaptiveOnProductionLoad(t *testing.T) {
 	f := mustNew(t, forecast.NameAdaptive, "")
 	samples := production(t, "servegen-m-mid-14d.csv")
 	for steps, limit := range map[int]float64{1: 0.9, 3: 0.85, 12: 0.7} {
-		s := backtest(f, samples, steps)
+		s := backtest(f, quantile, samples, steps)
 		t.Logf("%2d windows: %.3f of persistence, coverage %.3f", steps, s.ratio(), s.coverage())
 		if c := s.coverage(); s.ratio() > limit || c < 0.88 || c > 0.92 {
 			t.Errorf("%d windows ahead: %.3f of the loss of persistence, want %v, coverage %.3f", steps, s.ratio(), limit, c)
@@ -182,11 +182,11 @@ func TestQuantilesAreCalibrated(t *testing.T) {
 		{"none", 0.5}, {"none", 0.9}, {"none", 0.99},
 		{"holt", 0.9}, {"holt-winters", 0.9}, {"adaptive", 0.5}, {"adaptive", 0.9}, {"adaptive", 0.99},
 	} {
-		f := mustNew(t, c.name, "").At(c.want)
+		f := mustNew(t, c.name, "")
 		var s score
 		for seed := range uint64(3) {
 			r := rand.New(rand.NewPCG(seed, 7))
-			s.add(backtest(f, build(14, func(int) float64 { return 0.2 * r.NormFloat64() }), 1))
+			s.add(backtest(f, c.want, build(14, func(int) float64 { return 0.2 * r.NormFloat64() }), 1))
 		}
 		// Three standard errors, for errors that are not quite independent.
 		if d := math.Abs(s.coverage() - c.want); d > 0.005+3*math.Sqrt(c.want*(1-c.want)/s.count) {

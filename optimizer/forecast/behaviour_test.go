@@ -7,12 +7,8 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/forecast"
 )
 
-func follow(f forecast.Forecaster, horizon float64, samples []forecast.Sample) forecast.Tracker {
-	k := f.Track(horizon)
-	for _, s := range samples {
-		k.Observe(s)
-	}
-	return k
+func follow(f forecast.Forecaster, horizon float64, samples []forecast.Sample) *tracker {
+	return track(f, horizon, 0).observe(samples...)
 }
 
 // An outage is not load: while data are missing, and in the window after them that is counted in part, the forecast is for the load before.
@@ -21,13 +17,13 @@ func TestOutagesAreHeld(t *testing.T) {
 	for _, name := range []string{"adaptive", "holt", "holt-winters"} {
 		k := follow(mustNew(t, name, ""), 600, samples)
 		last := samples[len(samples)-1]
-		before := k.Forecast().Upper
-		k.Pass(last.Time + 6*window)
-		if p := k.Forecast(); math.Abs(p.Upper/before-1) > 0.5 {
+		before := k.forecast().Upper
+		k.now = last.Time + 6*window
+		if p := k.forecast(); math.Abs(p.Upper/before-1) > 0.5 {
 			t.Errorf("%s: an hour without data: %v after %v", name, p.Upper, before)
 		}
-		k.Observe(forecast.Sample{Time: last.Time + 7*window, Rate: last.Rate / 100})
-		if p := k.Forecast(); p.Upper < before/2 {
+		k.observe(forecast.Sample{Time: last.Time + 7*window, Rate: last.Rate / 100})
+		if p := k.forecast(); p.Upper < before/2 {
 			t.Errorf("%s: the first window after missing ones: %v after %v", name, p.Upper, before)
 		}
 	}
@@ -39,8 +35,8 @@ func TestLastingDropsAreFollowed(t *testing.T) {
 	last := samples[len(samples)-1]
 	k := follow(mustNew(t, "adaptive", ""), 1800, samples)
 	for i := range 40 {
-		k.Observe(forecast.Sample{Time: last.Time + float64(i+1)*window, Rate: 1})
-		switch p := k.Forecast(); {
+		k.observe(forecast.Sample{Time: last.Time + float64(i+1)*window, Rate: 1})
+		switch p := k.forecast(); {
 		case i == 0 && p.Upper < 20:
 			t.Errorf("followed at once: %v", p.Upper)
 		case i == 3 && p.Upper > 20, i == 39 && p.Upper > 5:
@@ -69,7 +65,7 @@ func TestAccidentsDoNotEnterTheSeason(t *testing.T) {
 		for _, now := range []int{10, 18, 25, 28, 35, 60, 65, 75} {
 			until := 6*144 + now + 1
 			want := 100 * math.Exp(wave(until-1+12))
-			got := follow(mustNew(t, name, ""), 7200, build(7, accident)[:until-10]).Forecast().Mean
+			got := follow(mustNew(t, name, ""), 7200, build(7, accident)[:until-10]).forecast().Mean
 			if math.Abs(got/want-1) > 0.15 {
 				t.Errorf("%s, %d windows into the day: %v, want %v", name, now, got, want)
 			}
@@ -80,7 +76,7 @@ func TestAccidentsDoNotEnterTheSeason(t *testing.T) {
 // Holt's method continues a steady growth exactly.
 func TestHoltContinuesGrowth(t *testing.T) {
 	f := mustNew(t, "holt", `{"damping": 1, "trend": 0.3}`)
-	p := follow(f, 1800, build(3, func(i int) float64 { return 0.01 * float64(i) })).Forecast()
+	p := follow(f, 1800, build(3, func(i int) float64 { return 0.01 * float64(i) })).forecast()
 	if want := 100 * math.Exp(0.01*(431+3)); math.Abs(p.Mean/want-1) > 1e-3 {
 		t.Errorf("%v, want %v", p.Mean, want)
 	}
@@ -91,7 +87,7 @@ func TestHoltWintersFindsTheDay(t *testing.T) {
 	samples := build(6, wave)
 	for _, now := range []int{5*144 + 10, 5*144 + 40, 5*144 + 75, 5*144 + 110} {
 		want := 100 * math.Exp(wave(now+12))
-		if p := follow(f, 7200, samples[:now+1]).Forecast(); math.Abs(p.Mean/want-1) > 0.02 {
+		if p := follow(f, 7200, samples[:now+1]).forecast(); math.Abs(p.Mean/want-1) > 0.02 {
 			t.Errorf("window %d: %v, want %v", now, p.Mean, want)
 		}
 	}
@@ -107,7 +103,7 @@ func TestHoltWintersFindsTheWeek(t *testing.T) {
 	}
 	now := 19*144 - 6
 	want := 100 * math.Exp(week(now+12))
-	if p := follow(mustNew(t, "holt-winters", ""), 7200, build(20, week)[:now+1]).Forecast(); math.Abs(p.Mean/want-1) > 0.2 {
+	if p := follow(mustNew(t, "holt-winters", ""), 7200, build(20, week)[:now+1]).forecast(); math.Abs(p.Mean/want-1) > 0.2 {
 		t.Errorf("%v, want %v", p.Mean, want)
 	}
 }
@@ -115,8 +111,8 @@ func TestHoltWintersFindsTheWeek(t *testing.T) {
 // Without a season Holt–Winters is Holt: what was not found is not used.
 func TestHoltWintersIsHoltWithoutSeason(t *testing.T) {
 	noise := build(14, func(i int) float64 { return 0.1 * math.Sin(float64(i*i)*0.7) })
-	holt := follow(mustNew(t, "holt", ""), 600, noise).Forecast()
-	winters := follow(mustNew(t, "holt-winters", ""), 600, noise).Forecast()
+	holt := follow(mustNew(t, "holt", ""), 600, noise).forecast()
+	winters := follow(mustNew(t, "holt-winters", ""), 600, noise).forecast()
 	if holt != winters {
 		t.Errorf("Holt says %v, Holt-Winters %v", holt, winters)
 	}
@@ -125,13 +121,34 @@ func TestHoltWintersIsHoltWithoutSeason(t *testing.T) {
 // A new server has nothing to take quantiles from: the rate is forecast to stay.
 func TestSilentWhileNew(t *testing.T) {
 	for _, name := range forecast.Forecasters().Names() {
-		k := mustNew(t, name, "").Track(1800)
+		k := track(mustNew(t, name, ""), 1800, 0)
 		for i := range 9 {
 			rate := float64(10 + i%3)
-			k.Observe(forecast.Sample{Time: float64(i) * window, Rate: rate})
-			if p := k.Forecast(); math.Abs(p.Upper-rate) > 1e-9 {
+			k.observe(forecast.Sample{Time: float64(i) * window, Rate: rate})
+			if p := k.forecast(); math.Abs(p.Upper-rate) > 1e-9 {
 				t.Errorf("%s: %v after %d windows, the last of %v", name, p.Upper, i+1, rate)
 			}
 		}
+	}
+}
+
+// A start-up time that is measured anew makes another horizon. What was learned for the old one is of use for the new one at once, and a horizon between
+// two whole windows is not another at every measurement.
+func TestAnotherHorizonGoesOn(t *testing.T) {
+	samples := daily(10, 4)
+	f := mustNew(t, "adaptive", "")
+	for _, c := range []struct{ before, after float64 }{{600, 1800}, {1800, 600}, {1200, 3600}} {
+		changed, want := follow(f, c.before, samples), follow(f, c.after, samples).forecast()
+		changed.Predictor = f.For(c.after, 0)
+		got := changed.forecast()
+		if margin := want.Upper/want.Mean - 1; math.Abs(got.Upper/want.Mean-1-margin) > 0.5*margin {
+			t.Errorf("learned for %v s, asked for %v s: %+v, want about %+v", c.before, c.after, got, want)
+		}
+	}
+	between := follow(f, 880, samples)
+	before := between.memory
+	between.Predictor = f.For(920, 0)
+	if got, want := between.forecast(), follow(f, 880, samples).forecast(); got != want || between.memory.By != before.By {
+		t.Errorf("%+v at 920 s after 880 s, want as before %+v", got, want)
 	}
 }

@@ -1,8 +1,6 @@
 package forecast_test
 
 import (
-	"bytes"
-	"encoding/binary"
 	"math"
 	"strings"
 	"testing"
@@ -54,41 +52,6 @@ func FuzzReadSamples(f *testing.F) {
 		for i, s := range samples {
 			if !(s.Rate >= 0) || math.IsInf(s.Rate, 0) || i > 0 && !(s.Time > samples[i-1].Time) {
 				t.Errorf("sample %d of %q is %v", i, text, s)
-			}
-		}
-	})
-}
-
-// FuzzTrack feeds any samples at all: pairs of a step in time and a rate.
-func FuzzTrack(f *testing.F) {
-	var seed bytes.Buffer
-	for i := range 300 {
-		_ = binary.Write(&seed, binary.LittleEndian, [2]float32{600, float32(i % 30)})
-	}
-	f.Add(seed.Bytes(), 1800.0)
-	f.Add([]byte("any text will do as numbers, too"), -1.0)
-	f.Fuzz(func(t *testing.T, raw []byte, horizon float64) {
-		raw = raw[:min(len(raw), 8*300)]
-		for _, name := range forecast.Forecasters().Names() {
-			fc := mustNew(t, name, "")
-			k := fc.Track(horizon)
-			var history []forecast.Sample
-			time := 0.0
-			for r := bytes.NewReader(raw); r.Len() >= 8; {
-				var x [2]float32
-				_ = binary.Read(r, binary.LittleEndian, &x)
-				time += float64(x[0])
-				s := forecast.Sample{Time: time, Rate: float64(x[1])}
-				k.Observe(s)
-				history = fc.Remember(history, s)
-			}
-			if len(history) == 0 {
-				continue
-			}
-			for _, p := range []forecast.Prediction{k.Forecast(), fc.Forecast(history, horizon)} {
-				if !(p.Upper >= 0 && p.Mean >= 0) || math.IsInf(p.Upper, 0) || math.IsInf(p.Mean, 0) {
-					t.Errorf("%s: %+v", name, p)
-				}
 			}
 		}
 	})

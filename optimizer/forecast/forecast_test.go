@@ -1,6 +1,7 @@
 package forecast_test
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -24,17 +25,19 @@ func TestConformance(t *testing.T) {
 		{"adaptive", `{"window": 300}`, 0.99},
 	} {
 		t.Run(fmt.Sprint(c.name, c.options, c.quantile), func(t *testing.T) {
-			conformance.Run(t, func(t *testing.T) forecast.Forecaster { return at(mustNew(t, c.name, c.options), c.quantile) })
+			conformance.Run(t, func(t *testing.T) forecast.Forecaster { return at{mustNew(t, c.name, c.options), c.quantile} })
 		})
 	}
 }
 
-// at is a forecaster at a quantile, 0 for its own.
-func at(f forecast.Forecaster, quantile float64) forecast.Forecaster {
-	if quantile == 0 {
-		return f
-	}
-	return f.At(quantile)
+// at is a forecaster with another quantile of its own.
+type at struct {
+	forecast.Forecaster
+	quantile float64
+}
+
+func (a at) For(horizon, quantile float64) forecast.Predictor {
+	return a.Forecaster.For(horizon, cmp.Or(quantile, a.quantile))
 }
 
 func TestQuantilesAreOrdered(t *testing.T) {
@@ -42,7 +45,7 @@ func TestQuantilesAreOrdered(t *testing.T) {
 	for _, name := range forecast.Forecasters().Names() {
 		f, last := mustNew(t, name, ""), 0.0
 		for _, q := range []float64{0.1, 0.5, 0.9, 0.99} {
-			upper := f.At(q).Forecast(history, 1800).Upper
+			upper := track(f, 1800, q).observe(history...).forecast().Upper
 			if upper <= last {
 				t.Errorf("%s: the %v quantile is %v, that of a lower one %v", name, q, upper, last)
 			}
@@ -51,13 +54,13 @@ func TestQuantilesAreOrdered(t *testing.T) {
 		if name == forecast.NameNone {
 			continue
 		}
-		if got, want := f.Forecast(history, 1800), f.At(forecast.DefaultQuantile).Forecast(history, 1800); got != want {
+		if got, want := follow(f, 1800, history).forecast(), track(f, 1800, forecast.DefaultQuantile).observe(history...).forecast(); got != want {
 			t.Errorf("%s without a quantile gives %+v, with the default one %+v", name, got, want)
 		}
 	}
 }
 
-func TestMemory(t *testing.T) {
+func TestSpan(t *testing.T) {
 	for _, c := range []struct {
 		options      string
 		quantile     float64
@@ -65,9 +68,9 @@ func TestMemory(t *testing.T) {
 	}{
 		{"", 0, 0, 0},
 		{"", 0.9, 21 * 86400, 600},
-		{`{"window": 60}`, 0.9, 4032 * 60, 60},
+		{`{"window": 60}`, 0.9, 21 * 86400, 60},
 	} {
-		span, window := at(mustNew(t, forecast.NameNone, c.options), c.quantile).Memory()
+		span, window := mustNew(t, forecast.NameNone, c.options).For(600, c.quantile).Span()
 		if span != c.span || window != c.window {
 			t.Errorf("%s at %v remembers %v s in windows of %v s, want %v and %v", c.options, c.quantile, span, window, c.span, c.window)
 		}

@@ -30,29 +30,24 @@ const errorMemory = 0.98
 // With seasons, y is the logarithm less the season, which is added to the forecast again: Holt–Winters. Missing windows and outages change
 // nothing but what time does.
 type holt struct {
-	alpha, beta, phi float64
-	seasons          *seasons // nil for none
+	HoltOptions
+	seasons *seasons // nil for none
 
 	level, trend float64
 	usual        float64 // size of errors
 	begun        bool
 }
 
-func newHolt(o HoltOptions, s *seasons) *holt {
-	return &holt{alpha: o.Level, beta: o.Trend, phi: o.Damping, seasons: s}
-}
-
 // step is the state after the newest window, and the usual error.
-func (h *holt) step(s *series) (level, trend, usual float64) {
-	t := s.newest()
-	y := s.logs[t] - h.season(t)
+func (h *holt) step(v *view) (level, trend, usual float64) {
+	y := v.log - h.season(v, v.at)
 	switch {
-	case !h.begun && s.accepted[t]:
+	case !h.begun && v.accepted:
 		return y, 0, 0
-	case !s.accepted[t]:
-		return h.level + h.phi*h.trend, h.phi * h.trend, h.usual
+	case !v.accepted:
+		return h.level + h.Damping*h.trend, h.Damping * h.trend, h.usual
 	}
-	e := y - (h.level + h.phi*h.trend)
+	e := y - (h.level + h.Damping*h.trend)
 	usual = h.usual
 	if usual == 0 {
 		usual = math.Abs(e)
@@ -60,37 +55,50 @@ func (h *holt) step(s *series) (level, trend, usual float64) {
 	limit := errorLimit * max(usual, leastError)
 	e = min(max(e, -limit), limit)
 	usual = errorMemory*usual + (1-errorMemory)*math.Abs(e)
-	return h.level + h.phi*h.trend + h.alpha*e, h.phi*h.trend + h.alpha*h.beta*e, usual
+	return h.level + h.Damping*h.trend + h.Level*e, h.Damping*h.trend + h.Level*h.Trend*e, usual
 }
 
-func (h *holt) season(t int) float64 {
+func (h *holt) season(v *view, window int) float64 {
 	if h.seasons == nil {
 		return 0
 	}
-	return h.seasons.at(t)
+	return h.seasons.at(v.place(window))
 }
 
-func (h *holt) expect(s *series) (float64, bool) {
-	t := s.newest()
-	if !h.begun && !s.accepted[t] {
-		return 0, false
+func (h *holt) expect(v *view, _ float64) []float64 {
+	if !h.begun && !v.accepted {
+		return []float64{math.NaN()}
 	}
-	level, trend, _ := h.step(s)
+	level, trend, _ := h.step(v)
 	sum, power := 0.0, 1.0
-	for range s.horizon {
-		power *= h.phi
+	for range v.steps {
+		power *= h.Damping
 		sum += power
 	}
-	return level + sum*trend + h.season(t+s.horizon) - s.logs[t], true
+	return []float64{level + sum*trend + h.season(v, v.at+v.steps) - v.log}
 }
 
-func (h *holt) close(s *series) {
-	t := s.newest()
-	if h.begun || s.accepted[t] {
-		h.level, h.trend, h.usual = h.step(s)
+func (h *holt) close(v *view) {
+	if h.begun || v.accepted {
+		h.level, h.trend, h.usual = h.step(v)
 		h.begun = true
 	}
 	if h.seasons != nil {
-		h.seasons.close(s)
+		h.seasons.close(v)
+	}
+}
+
+func (h *holt) features(*view) []float64                      { return nil }
+func (h *holt) learn(*view, []float64, float64, float64, int) {}
+func (h *holt) rescale(float64)                               {}
+
+func (h *holt) walk(c *codec) {
+	c.flag(&h.begun)
+	for _, x := range []*float64{&h.level, &h.trend, &h.usual} {
+		c.number(x)
+	}
+	c.check(math.Abs(h.level) <= maxLog && math.Abs(h.trend) <= maxLog && h.usual >= 0)
+	if h.seasons != nil {
+		h.seasons.walk(c)
 	}
 }

@@ -12,76 +12,104 @@ const (
 	persistencePrior = 4
 	// surprise bounds the rates a loss is counted for, in multiples of the rate forecast from: one flash crowd must not decide who is heard.
 	surprise = 5
+	// originsPerHorizon are how many windows of a horizon are forecast from and learned from: growth from one and from the next is nearly the same.
+	originsPerHorizon = 6
+	// forgotten is the number of days without a sample after which a server is begun anew.
+	forgotten = 7
+	// longestHorizon in windows.
+	longestHorizon = day / 10
 )
 
-// mixture weighs experts by their losses in a rolling back-test on the series itself: exponentially weighted aggregation with forgetting
-// (Cesa-Bianchi and Lugosi, Prediction, Learning, and Games, 2006, chapter 2), with pinball loss in requests per second. The first expert
-// is the one to beat.
-type mixture struct {
-	quantile float64
-	voices   []*voice
-	count    float64 // of what was judged, faded like the losses
+// method predicts the growth over the horizon of a series: the logarithm of the rate then over the rate now. It may know several ways.
+type method interface {
+	// expect is the growth that each way expects after a window; NaN while it does not know enough. Of the examples it learned from so many overlap
+	// that they count as one.
+	expect(v *view, overlap float64) []float64
+	// features of the window that are worth keeping until its outcome is known.
+	features(v *view) []float64
+	// learn from what was the case and the growth that followed, and its usual size. The example stands for so many windows.
+	learn(v *view, features []float64, growth, usual float64, windows int)
+	// close ends a window.
+	close(v *view)
+	// rescale what was learned to a horizon longer by a factor.
+	rescale(factor float64)
+	walk(c *codec)
 }
 
-// voice is a method with the experts that follow it, one per scale; the first scale is constant.
-type voice struct {
+// state is what is remembered of a server: the series, what a method learned from it, and how it did, by exponentially weighted aggregation with
+// forgetting (Cesa-Bianchi and Lugosi, Prediction, Learning, and Games, 2006, chapter 2), with pinball loss in requests per second. The first
+// voice is the one to beat.
+type state struct {
+	since, last float64 // times of the first and the last sample
+	index       int     // of the open window
+	sum, weight float64 // of the samples in it
+	steps       int     // windows in the horizon
+
+	series  series
 	method  method
-	sizes   sums // of the method's errors
-	experts []*expert
-	losses  []float64 // of each expert
+	voices  []voice
+	count   float64 // of what was judged, faded like the losses
+	origins []origin
 }
 
-func newMixture(quantile float64, scales []scale, methods ...method) *mixture {
-	m := &mixture{quantile: quantile}
-	for _, method := range methods {
-		v := &voice{method: method, losses: make([]float64, len(scales))}
-		for _, s := range scales {
-			v.experts = append(v.experts, &expert{scale: s})
-		}
-		m.voices = append(m.voices, v)
-	}
-	return m
+// origin is a window that was forecast from, until the outcome is known.
+type origin struct {
+	age      int // windows since
+	log      float64
+	opinions []opinion
+	features []float64
 }
 
-// forecast from the newest window. Until there are errors to take quantiles from, the rate is taken to stay as it is.
-func (m *mixture) forecast(s *series) Prediction {
-	m.look(s)
-	here := s.logs[s.newest()]
-	best := math.Inf(-1)
-	m.each(func(o opinion, score float64) { best = max(best, score) })
-	if math.IsInf(best, -1) {
-		return Prediction{Mean: s.exp(here), Upper: s.exp(here)}
-	}
-	var centre, upper, weights float64
-	m.each(func(o opinion, score float64) {
-		w := math.Exp(score - best)
-		centre, upper, weights = centre+w*o.centre, upper+w*o.upper, weights+w
-	})
-	return Prediction{Mean: s.exp(here + centre/weights), Upper: s.exp(here + upper/weights)}
+// stride is the distance between windows that are forecast from.
+func (k *state) stride() int { return (k.steps + originsPerHorizon - 1) / originsPerHorizon }
+
+func (k *state) hour(window int) float64 {
+	h := (float64(window) + 0.5) * k.series.window / hour
+	return h - hours*math.Floor(h/hours)
 }
 
-// look lets all form their opinion on the newest window. After a rate that is out of all proportion only the first is asked: the others
-// know ordinary windows and would extrapolate.
-func (m *mixture) look(s *series) {
-	odd := s.odd()
-	for i, v := range m.voices {
-		centre, speaks := v.method.expect(s)
-		if !speaks || odd && i > 0 {
+// look at the open window.
+func (k *state) look() view {
+	return k.series.look(k.index, k.sum/k.weight, k.steps) // NaN where nothing was seen
+}
+
+// opinions on a window. After a rate that is out of all proportion only the first is asked: the others know ordinary windows and would
+// extrapolate.
+func (k *state) opinions(v *view, quantile float64) []opinion {
+	odd := v.odd()
+	list := make([]opinion, len(k.voices))
+	for i, centre := range k.method.expect(v, float64(k.steps)/float64(k.stride())) {
+		if odd && i > 0 {
 			centre = math.NaN()
 		}
-		for _, e := range v.experts {
-			e.look(s, centre, &v.sizes, m.quantile)
-			e.bound(&v.experts[0].errors)
-		}
+		list[i] = k.voices[i].opinion(centre, k.hour(v.at), quantile)
 	}
+	return list
 }
 
-// each visits the experts that speak about the newest window, with the logarithm of their weight.
-func (m *mixture) each(visit func(o opinion, score float64)) {
-	first := m.voices[0].losses[0]
-	for i, v := range m.voices {
-		for j, e := range v.experts {
-			if math.IsNaN(e.open.upper) {
+// forecast from the open window. Until there are errors to take quantiles from, the rate is taken to stay as it is.
+func (k *state) forecast(quantile float64) Prediction {
+	v := k.look()
+	opinions := k.opinions(&v, quantile)
+	best := math.Inf(-1)
+	k.each(opinions, func(_, _, score float64) { best = max(best, score) })
+	if math.IsInf(best, -1) {
+		return Prediction{Mean: v.level, Upper: v.level}
+	}
+	var centre, upper, weights float64
+	k.each(opinions, func(c, u, score float64) {
+		w := math.Exp(score - best)
+		centre, upper, weights = centre+w*c, upper+w*u, weights+w
+	})
+	return Prediction{Mean: v.exp(v.log + centre/weights), Upper: v.exp(v.log + upper/weights)}
+}
+
+// each visits the experts that speak, with the logarithm of their weight.
+func (k *state) each(opinions []opinion, visit func(centre, upper, score float64)) {
+	first := k.voices[0].experts[0].loss
+	for i := range k.voices {
+		for j := range k.voices[i].experts {
+			if math.IsNaN(opinions[i].uppers[j]) {
 				continue
 			}
 			score := 0.0
@@ -89,68 +117,88 @@ func (m *mixture) each(visit func(o opinion, score float64)) {
 				score = persistencePrior
 			}
 			if first > 0 {
-				score -= learningRate * v.losses[j] / (first / m.count)
+				score -= learningRate * k.voices[i].experts[j].loss / first * k.count * float64(k.stride())
 			}
-			visit(e.open, score)
+			visit(opinions[i].centre, opinions[i].uppers[j], score)
 		}
 	}
 }
 
-// close ends a window: the forecasts made for it are judged, then all learn from it.
-func (m *mixture) close(s *series) {
-	m.look(s)
-	for _, v := range m.voices {
-		for _, e := range v.experts {
-			e.past = append(e.past, e.open)
+// close ends the open window: the forecasts made for it are judged, then all learn from it.
+func (k *state) close(quantile float64) {
+	v := k.look()
+	due := k.due()
+	if v.accepted {
+		var next []origin
+		if k.index%k.stride() == 0 {
+			next = []origin{{log: v.log, opinions: k.opinions(&v, quantile), features: k.method.features(&v)}}
 		}
-	}
-	if from := s.newest() - s.horizon; from >= 0 {
-		m.judge(s, from)
-		for _, v := range m.voices {
-			v.learn(s, from)
+		if due != nil {
+			k.judge(&v, due, quantile)
+			k.learn(&v, due)
 		}
+		k.origins = append(k.origins, next...)
 	}
-	for _, v := range m.voices {
-		v.method.close(s)
+	k.method.close(&v)
+	v.close()
+	k.index++
+	k.sum, k.weight = 0, 0
+}
+
+// due is the origin that the open window is the outcome of; nil where there is none. All origins grow older.
+func (k *state) due() (due *origin) {
+	for i := range k.origins {
+		k.origins[i].age++
 	}
+	for len(k.origins) > 0 && k.origins[0].age >= k.steps {
+		if k.origins[0].age == k.steps {
+			due = &k.origins[0]
+		}
+		k.origins = k.origins[1:]
+	}
+	return due
 }
 
 // judge counts the losses of the forecasts made from a window for the newest. Who was silent then counts as if it had spoken like the first
 // (specialists; Freund, Schapire, Singer and Warmuth 1997), so that it is neither rewarded nor punished.
-func (m *mixture) judge(s *series, from int) {
-	to := s.newest()
-	first := m.voices[0].experts[0].past[0].upper
-	if !s.accepted[to] || math.IsNaN(first) {
+func (k *state) judge(v *view, from *origin, quantile float64) {
+	first := from.opinions[0].uppers[0]
+	if math.IsNaN(first) {
 		return
 	}
-	most := surprise * s.exp(s.logs[from])
-	rate := min(s.exp(s.logs[to]), most)
-	m.count = m.count*lossMemory + 1
-	for _, v := range m.voices {
-		for j, e := range v.experts {
-			upper := e.past[0].upper
+	keep := math.Pow(lossMemory, float64(k.stride()))
+	rate := min(v.level, surprise*v.exp(from.log))
+	k.count = k.count*keep + 1
+	for i := range k.voices {
+		for j := range k.voices[i].experts {
+			upper := from.opinions[i].uppers[j]
 			if math.IsNaN(upper) {
 				upper = first
 			}
-			v.losses[j] = v.losses[j]*lossMemory + pinball(rate, s.exp(s.logs[from]+upper), m.quantile)
+			loss := &k.voices[i].experts[j].loss
+			*loss = *loss*keep + pinball(rate, v.exp(from.log+upper), quantile)
 		}
 	}
 }
 
 // learn from the growth between a window and the newest.
-func (v *voice) learn(s *series, from int) {
-	growth := math.NaN()
-	if to := s.newest(); s.accepted[from] && s.accepted[to] {
-		growth = s.logs[to] - s.logs[from]
+func (k *state) learn(v *view, from *origin) {
+	growth, hour := v.log-from.log, k.hour(k.index-k.steps)
+	span := residualSpan
+	for i := range k.voices {
+		k.voices[i].learn(from.opinions[i], growth, hour, k.index/k.stride(), span)
 	}
-	v.sizes.set(from, math.Abs(growth-v.experts[0].past[0].centre))
-	for _, e := range v.experts {
-		e.learn(from, growth)
-		e.past = e.past[1:]
-	}
+	first := &k.voices[0]
+	usual := first.size.value * first.experts[constant].errors.spread()
+	k.method.learn(v, from.features, growth, usual, k.stride())
 }
 
-// pinball is the loss of a quantile forecast: q per unit of rate above it, 1−q per unit below.
-func pinball(rate, forecast, q float64) float64 {
-	return max(q*(rate-forecast), (1-q)*(forecast-rate))
+// rescale to another horizon: growth over it is taken to be that of a random walk, with the root of the time.
+func (k *state) rescale(steps int) {
+	factor := float64(steps) / float64(k.steps)
+	k.steps, k.origins = steps, nil
+	for i := range k.voices {
+		k.voices[i].rescale(math.Sqrt(factor))
+	}
+	k.method.rescale(factor)
 }

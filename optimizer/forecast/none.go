@@ -2,50 +2,58 @@ package forecast
 
 import "math"
 
-// None predicts that the rate stays as it is: persistence, without a margin unless a quantile is asked for.
-type None struct{ Options }
+// persistence expects no growth.
+type persistence struct{}
 
-// At is persistence times the quantile of its own past ratios.
-func (n None) At(quantile float64) Forecaster {
-	return windowed{n.Options, NameNone, n.Options, quantile, func(quantile float64, _ int) *mixture { return newMixture(quantile, plain, persistence{}) }}
-}
+func (persistence) expect(*view, float64) []float64               { return []float64{0} }
+func (persistence) features(*view) []float64                      { return nil }
+func (persistence) learn(*view, []float64, float64, float64, int) {}
+func (persistence) close(*view)                                   {}
+func (persistence) rescale(float64)                               {}
+func (persistence) walk(*codec)                                   {}
 
-// For is persistence, with a margin where a quantile is given.
-func (n None) For(horizon, quantile float64) Predictor {
+// none is persistence, with a margin only where a quantile is asked for: times that quantile of its own past ratios.
+type none struct{ kind }
+
+// For persistence a quantile makes a margin.
+func (n none) For(horizon, quantile float64) Predictor {
 	if quantile > 0 {
-		return n.At(quantile).For(horizon, quantile)
+		return n.kind.For(horizon, quantile)
 	}
-	return predictor{NameNone, n, horizon}
+	return lastRate{}
 }
 
-// Memory is none: the last rate is measured anew.
-func (None) Memory() (span, window float64) { return 0, 0 }
+// lastRate is persistence without a margin: it remembers the last sample alone.
+type lastRate struct{}
 
-// Forecast returns the last rate.
-func (None) Forecast(history []Sample, _ float64) Prediction {
-	last := history[len(history)-1].Rate
+// Observe remembers the sample.
+func (lastRate) Observe(m Memory, s Sample) Memory {
+	if last := rateIn(m); !s.sound() || s.Time <= last.Time {
+		return m
+	}
+	var c codec
+	c.exact(&s.Time)
+	c.exact(&s.Rate)
+	return Memory{By: NameNone, Since: s.Time, Data: c.data}
+}
+
+// Forecast is the last rate.
+func (lastRate) Forecast(m Memory, _ float64) Prediction {
+	last := rateIn(m).Rate
 	return Prediction{Mean: last, Upper: last}
 }
 
-// Track remembers the last sample.
-func (None) Track(float64) Tracker { return &lastRate{Sample{Rate: math.NaN(), Time: math.Inf(-1)}} }
+// Span is none: the last rate is measured anew.
+func (lastRate) Span() (span, window float64) { return 0, 0 }
 
-type lastRate struct{ last Sample }
-
-func (l *lastRate) Observe(s Sample) {
-	if s.sound() && s.Time > l.last.Time {
-		l.last = s
+// rateIn is the sample that a memory holds; NaN, before all others, where there is none.
+func rateIn(m Memory) Sample {
+	var s Sample
+	c := codec{data: m.Data, reading: true}
+	c.exact(&s.Time)
+	c.exact(&s.Rate)
+	if c.bad || len(c.data) > 0 || m.By != NameNone || !s.sound() {
+		return Sample{Time: math.Inf(-1), Rate: math.NaN()}
 	}
-}
-
-func (*lastRate) Pass(float64) {}
-
-func (l *lastRate) Forecast() Prediction { return Prediction{Mean: l.last.Rate, Upper: l.last.Rate} }
-
-// Remember keeps the last sample.
-func (None) Remember(history []Sample, s Sample) []Sample {
-	if n := len(history); !s.sound() || n > 0 && s.Time <= history[n-1].Time {
-		return history
-	}
-	return []Sample{s}
+	return s
 }

@@ -3,7 +3,9 @@ package forecast
 import (
 	"math"
 
-	"gonum.org/v1/gonum/mat"
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/lapack/lapack64"
 )
 
 const (
@@ -16,13 +18,9 @@ const (
 	featureLimit = 2
 	// outlier bounds what is learned from, in median distances.
 	outlier = 5
-	// around is the number of windows to either side that past days are averaged over.
-	around = 2
 	// discount of growth per day that it lies back.
 	discount = 0.8
 	daysBack = 7
-	// solveEvery is the number of windows after which coefficients are computed again.
-	solveEvery = 6
 )
 
 // Features in the order of describe; what comes after the day's needs a week of history.
@@ -31,128 +29,131 @@ const (
 	featureCount = 8
 )
 
-type features [featureCount]float64
+// isGrowth tells the features that are growth over the horizon.
+var isGrowth = [featureCount]bool{3: true, 6: true}
 
 // regression predicts the growth over the horizon, log(rate(t+h)/rate(t)), by linear regression on recent slopes and on what past days did at
 // this time: least squares with a ridge penalty and exponential forgetting. With no effect to be seen in the data all coefficients are near
-// zero, and that is persistence.
+// zero, and that is persistence. One way knows the days only, one the week too; before both there is persistence itself.
 type regression struct {
-	count int // of the features used, dayFeatures or featureCount
-
-	past         []features // of the last h+1 windows
-	open         features
-	gram         [featureCount][featureCount]float64
-	moment       [featureCount]float64
-	coefficients features
-	seen         float64
-	growth       ordered
+	perDay float64 // windows
+	gram   [featureCount][featureCount]float64
+	moment [featureCount]float64
+	seen   float64 // windows
 }
 
-func (r *regression) expect(s *series) (float64, bool) {
-	r.open = describe(s)
+func (r *regression) features(v *view) []float64 { return describe(v) }
+
+func (r *regression) expect(v *view, overlap float64) []float64 {
+	ways := []float64{0, math.NaN(), math.NaN()}
 	// A day of examples is the least that a season can be told from.
-	if r.seen < float64(s.perDay) {
-		return 0, false
+	if r.seen < r.perDay {
+		return ways
 	}
-	sum := 0.0
-	for i, x := range r.open[:r.count] {
-		sum += x * r.coefficients[i]
-	}
-	return sum, true
-}
-
-func (r *regression) close(s *series) {
-	r.past = append(r.past, r.open)
-	if len(r.past) <= s.horizon {
-		return
-	}
-	x := r.past[0]
-	r.past = r.past[1:]
-	t := s.newest()
-	r.fade(s)
-	if s.accepted[t] && s.accepted[t-s.horizon] {
-		y := s.logs[t] - s.logs[t-s.horizon]
-		r.growth.add(t, y)
-		r.growth.forget(t - residualSpan)
-		bound := outlier * r.growth.spread()
-		r.learn(x, min(max(y, -bound), bound))
-	}
-	if t%solveEvery == 0 {
-		r.solve(ridge * float64(s.horizon))
-	}
-}
-
-func (r *regression) fade(s *series) {
-	keep := math.Exp2(-1 / float64(halfLife*s.perDay))
-	for i := range r.count {
-		for j := range i + 1 {
-			r.gram[i][j] *= keep
+	x := describe(v)
+	for i, n := range [2]int{dayFeatures, featureCount} {
+		if c := r.solve(n, ridge*overlap); c != nil {
+			ways[i+1] = blas64.Dot(blas64.Vector{N: n, Data: x, Inc: 1}, blas64.Vector{N: n, Data: c, Inc: 1})
 		}
-		r.moment[i] *= keep
 	}
-	r.seen *= keep
+	return ways
 }
 
-func (r *regression) learn(x features, y float64) {
-	for i := range r.count {
-		for j := range i + 1 {
-			r.gram[i][j] += x[i] * x[j]
+func (r *regression) close(*view) {}
+
+// learn from the features of a window and the growth that followed, of which the usual size is known. The example stands for so many windows.
+func (r *regression) learn(_ *view, x []float64, growth, usual float64, windows int) {
+	keep := math.Exp2(-float64(windows) / (halfLife * r.perDay))
+	y := min(max(growth, -outlier*usual), outlier*usual)
+	for i := range featureCount {
+		for j := range featureCount {
+			r.gram[i][j] = keep*r.gram[i][j] + x[i]*x[j]
 		}
-		r.moment[i] += x[i] * y
+		r.moment[i] = keep*r.moment[i] + x[i]*y
 	}
-	r.seen++
+	r.seen = keep*r.seen + float64(windows)
 }
 
-// solve finds the coefficients in units of each feature's own size, so that the penalty means the same for all.
-func (r *regression) solve(penalty float64) {
-	if r.seen == 0 {
-		return
+// solve finds the coefficients of the first features, in units of each feature's own size, so that the penalty, a number of examples, means the same
+// for all; nil where there are none.
+func (r *regression) solve(n int, penalty float64) []float64 {
+	examples := r.gram[dayFeatures-1][dayFeatures-1] // of the constant
+	var scale [featureCount]float64
+	for i := range n {
+		scale[i] = 1 / (math.Sqrt(r.gram[i][i]/examples) + 1e-9)
 	}
-	var scale features
-	for i := range r.count {
-		scale[i] = 1 / (math.Sqrt(r.gram[i][i]/r.seen) + 1e-9)
-	}
-	a := mat.NewSymDense(r.count, nil)
-	b := mat.NewVecDense(r.count, nil)
-	for i := range r.count {
+	a := blas64.Symmetric{N: n, Stride: n, Uplo: blas.Lower, Data: make([]float64, n*n)}
+	b := blas64.General{Rows: n, Cols: 1, Stride: 1, Data: make([]float64, n)}
+	for i := range n {
 		for j := range i + 1 {
-			a.SetSym(i, j, r.gram[i][j]*scale[i]*scale[j])
+			a.Data[i*n+j] = r.gram[i][j] * scale[i] * scale[j]
 		}
-		a.SetSym(i, i, a.At(i, i)+penalty)
-		b.SetVec(i, r.moment[i]*scale[i])
+		a.Data[i*n+i] += penalty
+		b.Data[i] = r.moment[i] * scale[i]
 	}
-	var factor mat.Cholesky
-	if !factor.Factorize(a) {
-		return
+	factor, ok := lapack64.Potrf(a)
+	if !ok {
+		return nil
 	}
-	if err := factor.SolveVecTo(b, b); err != nil {
-		return
+	lapack64.Potrs(factor, b)
+	for i := range n {
+		b.Data[i] *= scale[i]
 	}
-	for i := range r.count {
-		r.coefficients[i] = b.AtVec(i) * scale[i]
+	return b.Data
+}
+
+// rescale takes growth over a longer horizon to be as much larger.
+func (r *regression) rescale(factor float64) {
+	by := func(i int) float64 {
+		if isGrowth[i] {
+			return factor
+		}
+		return 1
+	}
+	for i := range featureCount {
+		for j := range featureCount {
+			r.gram[i][j] *= by(i) * by(j)
+		}
+		r.moment[i] *= by(i) * factor
+	}
+}
+
+func (r *regression) walk(c *codec) {
+	c.number(&r.seen)
+	c.check(r.seen >= 0)
+	for i := range featureCount {
+		for j := range i + 1 {
+			c.number(&r.gram[i][j])
+			r.gram[j][i] = r.gram[i][j]
+		}
+		c.number(&r.moment[i])
+		c.check(r.gram[i][i] >= 0)
 	}
 }
 
 // describe gives the features of the newest window: slopes between means over 1, 3, 6 and 18 windows; growth over the horizon at this time of
 // the past seven days (recent ones weigh more), and how far the rate at its end was from that of the last hour; 1; the same two of the same day
 // last week, or of the past days while there is none. What the past cannot answer is 0.
-func describe(s *series) features {
-	t := s.newest()
-	m := [4]float64{s.logs[t]}
-	for i, k := range [3]int{3, 6, 18} {
+func describe(v *view) []float64 {
+	m := [4]float64{v.log}
+	for i, k := range [3]int{3, 6, longSlope} {
 		var known bool
-		if m[i+1], known = s.smooth.mean(t+1-k, t+1); !known {
-			m[i+1] = s.logs[t]
+		if m[i+1], known = v.mean(k); !known {
+			m[i+1] = v.log
 		}
 	}
-	x := features{m[1] - m[0], m[2] - m[1], m[3] - m[2]}
+	x := []float64{m[1] - m[0], m[2] - m[1], m[3] - m[2], 0, 0, 1, 0, 0}
 	weight, weights, days := 1.0, 0.0, 0.0
 	lastWeek := false
+	perDay := int(math.Round(day / v.window))
 	for d := 1; d <= daysBack; d++ {
-		growth, distance, known := then(s, d, m[2])
-		if !known {
+		end := v.at + v.steps - d*perDay
+		after, ended := v.then(end)
+		before, begun := v.then(end - v.steps)
+		if !ended || !begun {
 			continue
 		}
+		growth, distance := after-before, after-m[2]
 		x[3] += weight * growth
 		x[4] += distance
 		weights += weight
@@ -169,22 +170,8 @@ func describe(s *series) features {
 	if !lastWeek {
 		x[6], x[7] = x[3], x[4]
 	}
-	x[5] = 1
 	for i := range x {
 		x[i] = min(max(x[i], -featureLimit), featureLimit)
 	}
 	return x
-}
-
-// then gives the growth over the horizon at this time some days ago, and the distance of the rate at its end from level.
-func then(s *series, days int, level float64) (growth, distance float64, known bool) {
-	t := s.newest()
-	end := t + s.horizon - days*s.perDay
-	begin := end - s.horizon
-	if begin-around < 0 || end+around > t {
-		return 0, 0, false
-	}
-	after, ok := s.sobered.mean(end-around, end+around+1)
-	before, also := s.sobered.mean(begin-around, begin+around+1)
-	return after - before, after - level, ok && also
 }

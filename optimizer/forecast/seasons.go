@@ -8,79 +8,108 @@ const (
 	// seasonFound is the share of the variance that a season must explain one period ahead before it is believed; seasonLost is where it
 	// is given up again.
 	seasonFound, seasonLost = 0.25, 0.1
-	// wholePeriod is the share of a day's or a week's windows that its mean needs.
+	// wholePeriod is the share of a day's or a week's hours that its mean needs.
 	wholePeriod = 0.9
 	// strengthMemory is in periods: what was explained is forgotten that fast.
 	strengthMemory = 3
 )
 
 // seasons are the deviations of logarithms from the mean of the day before by time of day, and what remains of those from the mean of the
-// week before by time of week; each is zero until it was found in the data: until the profile of the past predicts a good part of the
+// week before by time of week, by hours; each is zero until it was found in the data: until the profile of the past predicts a good part of the
 // variance of what follows.
 type seasons struct {
-	perDay    int
 	day, week season
 }
 
-func newSeasons(perDay int) *seasons {
-	return &seasons{perDay: perDay, day: newSeason(perDay), week: newSeason(7 * perDay)}
+func newSeasons() *seasons {
+	return &seasons{day: newSeason(hours), week: newSeason(7 * hours)}
 }
 
-func (s *seasons) at(t int) float64 { return s.day.at(t) + s.week.at(t) }
+// at a place among the middles of hours.
+func (s *seasons) at(place float64) float64 { return s.day.at(place) + s.week.at(place) }
 
-// close learns from the newest window.
-func (s *seasons) close(x *series) {
-	t := x.newest()
-	if !x.accepted[t] {
+// close learns from the hour that ends with a window, if one does.
+func (s *seasons) close(v *view) {
+	t := v.hourOf(v.at)
+	if v.hourOf(v.at+1) == t {
 		return
 	}
-	if mean, known := whole(x, s.perDay); known {
-		s.day.learn(t, x.sober()-mean, s.perDay)
+	sum, count := v.sum, v.count
+	if v.accepted {
+		sum, count = sum+v.sober(), count+1
 	}
-	if mean, known := whole(x, 7*s.perDay); known {
-		s.week.learn(t, x.sober()-mean-s.day.profile[t%s.perDay], s.perDay)
+	if count == 0 {
+		return
+	}
+	here := math.Round(sum/count*coarseGrain) / coarseGrain // as the others are remembered
+	if mean, known := v.whole(here, hours); known {
+		s.day.learn(int(t), here-mean)
+	}
+	if mean, known := v.whole(here, 7*hours); known {
+		s.week.learn(int(t), here-mean-s.day.profileAt(int(t)))
 	}
 }
 
-// whole is the mean of the last windows, if nearly all of them are there.
-func whole(x *series, windows int) (float64, bool) {
-	t := x.newest()
-	sum, count := x.sobered.over(t+1-windows, t+1)
-	return sum / count, count >= wholePeriod*float64(windows)
+// whole is the mean of the last hours, of which the newest is given, if nearly all of them are there.
+func (s *series) whole(newest float64, period int) (float64, bool) {
+	sum, count := newest, 1.0
+	for _, x := range s.past[max(0, len(s.past)-period+1):] {
+		if x != missing {
+			sum, count = sum+float64(x)/coarseGrain, count+1
+		}
+	}
+	return sum / count, count >= wholePeriod*float64(period)
 }
 
 type season struct {
-	profile []float64
-	visited []bool
+	profile []int32
 	// Faded sums of squares, of what was to be explained and of what was not, and their number.
 	total, rest, count float64
 	found              bool
 }
 
 func newSeason(period int) season {
-	return season{profile: make([]float64, period), visited: make([]bool, period)}
+	s := season{profile: make([]int32, period)}
+	for i := range s.profile {
+		s.profile[i] = missing
+	}
+	return s
 }
 
-func (s *season) at(t int) float64 {
+func (s *season) slot(hour int) *int32 {
+	n := len(s.profile)
+	return &s.profile[(hour%n+n)%n]
+}
+
+func (s *season) profileAt(hour int) float64 {
+	if x := *s.slot(hour); x != missing {
+		return float64(x) / fineGrain
+	}
+	return 0
+}
+
+func (s *season) at(place float64) float64 {
 	if !s.found {
 		return 0
 	}
-	return s.profile[t%len(s.profile)]
+	low := math.Floor(place)
+	a, b := s.profileAt(int(low)), s.profileAt(int(low)+1)
+	return a + (place-low)*(b-a)
 }
 
-// learn takes in a deviation; whether there is a season is not said before that many were predicted.
-func (s *season) learn(t int, deviation float64, needed int) {
-	period := len(s.profile)
-	i := t % period
-	if !s.visited[i] {
-		s.visited[i], s.profile[i] = true, deviation
+// learn takes in a deviation; whether there is a season is not said before half a day was predicted.
+func (s *season) learn(hour int, deviation float64) {
+	x := s.slot(hour)
+	if *x == missing {
+		*x = grain(deviation, fineGrain)
 		return
 	}
-	keep := 1 - 1/float64(strengthMemory*period)
-	miss := deviation - s.profile[i]
+	keep := 1 - 1/float64(strengthMemory*len(s.profile))
+	was := float64(*x) / fineGrain
+	miss := deviation - was
 	s.total, s.rest, s.count = keep*s.total+deviation*deviation, keep*s.rest+miss*miss, keep*s.count+1
-	s.profile[i] += seasonWeight * miss
-	if s.count < float64(needed)/2 {
+	*x = grain(was+seasonWeight*miss, fineGrain)
+	if s.count < hours/2 {
 		return
 	}
 	switch explained := 1 - s.rest/math.Max(s.total, math.SmallestNonzeroFloat64); {
@@ -88,5 +117,18 @@ func (s *season) learn(t int, deviation float64, needed int) {
 		s.found = true
 	case explained < seasonLost:
 		s.found = false
+	}
+}
+
+func (s *seasons) walk(c *codec) {
+	for _, x := range []*season{&s.day, &s.week} {
+		n := len(x.profile)
+		c.curve(&x.profile, n)
+		c.check(len(x.profile) == n)
+		for _, sum := range []*float64{&x.total, &x.rest, &x.count} {
+			c.number(sum)
+			c.check(*sum >= 0)
+		}
+		c.flag(&x.found)
 	}
 }

@@ -18,25 +18,29 @@ const (
 	recent = 3
 	// noiseSpan is the number of windows that the usual step is taken from.
 	noiseSpan = 100
+
+	// longSlope is the number of windows in the longest mean that slopes are taken from.
+	longSlope = 18
+	// fineGrain of the logarithms of those windows, and coarseGrain of those of past hours, which are means over some: steps of 0.1 and 0.4 %.
+	fineGrain, coarseGrain = 1024, 256
+	// hour in seconds: past days are remembered by their hours.
+	hour      = 3600
+	keptHours = daysBack*hours + 1
 )
 
-// series is the history of one server as windows of equal length, missing ones included. The newest window is open: set may change it until
-// the next one is begun with advance.
+// series is what is remembered of the rates of one server in windows of equal length, missing ones included.
 type series struct {
-	perDay  int     // windows in a day
-	atom    float64 // requests/s: one request in a window
-	horizon int     // windows
+	window  float64 // s
+	verdict verdict // on the last window that was closed
 
-	// Per window: the logarithm of the rate to go on from (see level), and whether it was accepted: neither missing nor an outage.
-	logs     []float64
-	accepted []bool
-	smooth   sums // of the accepted logarithms
-	sobered  sums // the same, outliers cut
-
-	verdict verdict // on the open window
-	last    verdict // on the one before it
-	steps   ordered // sizes of the steps between accepted windows
-	fresh   []float64
+	fresh []float64 // rates of the last accepted windows
+	step  mean      // size of the steps between accepted windows
+	steps ranks     // those steps, by their size
+	// lately are the logarithms of the last windows, missing where they were not accepted.
+	lately []int32
+	// past are the means of the logarithms of past hours, outliers cut; the hour that is not over yet is summed up.
+	past       []int32
+	sum, count float64
 }
 
 // verdict on a window. level is the rate to go on from: what was seen, or the last one accepted while the window is missing or an outage
@@ -49,83 +53,147 @@ type verdict struct {
 	patience int // windows of it that are waited for the load to return
 }
 
-func newSeries(perDay, horizon int, atom float64) *series {
-	return &series{perDay: perDay, horizon: horizon, atom: atom, last: verdict{level: math.NaN()}}
-}
-
-// newest is the place of the open window.
-func (s *series) newest() int { return len(s.logs) - 1 }
+func (s *series) atom() float64 { return 1 / s.window } // requests/s: one request in a window
 
 // log of a rate, and its inverse. One request per window is added, so that a window without requests has a logarithm, too.
-func (s *series) log(rate float64) float64 { return math.Log(rate + s.atom) }
+func (s *series) log(rate float64) float64 { return math.Log(rate + s.atom()) }
 
 func (s *series) exp(log float64) float64 {
-	if rate := math.Exp(log) - s.atom; rate > 1e-9*s.atom { // less is rounding
-		return rate
+	if rate := math.Exp(log) - s.atom(); rate > 1e-6*s.atom() { // less is rounding
+		return min(rate, math.MaxFloat32)
 	}
 	return 0
 }
 
-// advance begins a window; it is missing until it is set.
-func (s *series) advance() {
-	if n := s.newest(); n >= 0 {
-		s.close()
-	}
-	s.logs = append(s.logs, 0)
-	s.accepted = append(s.accepted, false)
-	s.set(math.NaN())
+// view is the newest window, which is open, after those before it.
+type view struct {
+	*series
+	verdict
+	at    int     // the window, since the epoch
+	log   float64 // of its level
+	steps int     // windows in the horizon
 }
 
-// set gives the open window a rate, NaN where it is missing.
-func (s *series) set(rate float64) {
-	n := s.newest()
-	s.verdict = s.judge(rate)
-	s.logs[n], s.accepted[n] = s.log(s.verdict.level), s.verdict.accepted
-	x, y := math.NaN(), math.NaN()
-	if s.accepted[n] {
-		x, y = s.logs[n], s.sober()
-	}
-	s.smooth.set(n, x)
-	s.sobered.set(n, y)
+// look at the open window with the rate that it has so far, NaN where it is missing.
+func (s *series) look(at int, rate float64, steps int) view {
+	v := view{series: s, verdict: s.judge(rate, steps), at: at, steps: steps}
+	v.log = s.log(v.verdict.level)
+	return v
 }
 
 // odd tells whether the newest rate is as far above those just before as an outage is below.
-func (s *series) odd() bool {
-	return len(s.fresh) == recent && outageShare*s.exp(s.logs[s.newest()]) > median3(s.fresh)
+func (v *view) odd() bool {
+	return len(v.fresh) == recent && outageShare*v.level > median3(v.fresh)
 }
 
 // sober is the logarithm of the newest rate within reach of those just before: what a spike is counted as where the past is learned from.
-func (s *series) sober() float64 {
-	x := s.logs[s.newest()]
-	if len(s.fresh) < recent {
-		return x
+func (v *view) sober() float64 {
+	if len(v.fresh) < recent {
+		return v.log
 	}
 	reach := leastReach
-	if s.steps.len() >= recent {
-		reach = max(reach, usualReach*s.steps.quantile(0.5))
+	if v.series.steps.n >= recent {
+		reach = max(reach, usualReach*v.usualStep())
 	}
-	middle := s.log(median3(s.fresh))
-	return min(max(x, middle-reach), middle+reach)
+	middle := v.series.log(median3(v.fresh))
+	return min(max(v.log, middle-reach), middle+reach)
 }
 
-func (s *series) close() {
-	n := s.newest()
-	s.last = s.verdict
-	if !s.last.accepted {
-		return
+func (s *series) usualStep() float64 { return s.step.value * s.steps.quantile(0.5) }
+
+// close ends the window that is looked at.
+func (v *view) close() {
+	s := v.series
+	s.verdict = v.verdict
+	place := int32(missing)
+	if v.accepted {
+		place = grain(v.log, fineGrain)
+		s.sum += v.sober()
+		s.count++
+		s.follow(v)
 	}
+	s.lately = append(s.lately, place)
+	s.lately = s.lately[max(0, len(s.lately)-longSlope+1):]
+	if s.hourOf(v.at+1) > s.hourOf(v.at) {
+		s.closeHour()
+	}
+}
+
+// follow an accepted window.
+func (s *series) follow(v *view) {
 	if k := len(s.fresh); k > 0 {
-		s.steps.add(n, math.Abs(s.logs[n]-s.log(s.fresh[k-1])))
-		s.steps.forget(s.steps.queue[max(0, s.steps.len()-noiseSpan)].at)
+		size := math.Abs(v.log - s.log(s.fresh[k-1]))
+		s.step.add(size, noiseSpan)
+		s.steps.add(size/(s.step.value+leastSize), noiseSpan, v.at)
 	}
-	s.fresh = append(s.fresh, s.last.level)
-	if len(s.fresh) > recent {
-		s.fresh = s.fresh[1:]
+	s.fresh = append(s.fresh, v.level)
+	s.fresh = s.fresh[max(0, len(s.fresh)-recent):]
+}
+
+// hourOf is the hour that a window is in, by its middle.
+func (s *series) hourOf(window int) float64 { return math.Floor(s.place(window) + 0.5) }
+
+// place of the middle of a window among the middles of hours.
+func (s *series) place(window int) float64 { return (float64(window)+0.5)*s.window/hour - 0.5 }
+
+// closeHour ends an hour. No window is longer.
+func (s *series) closeHour() {
+	mean := int32(missing)
+	if s.count > 0 {
+		mean = grain(s.sum/s.count, coarseGrain)
+	}
+	s.past = append(s.past, mean)
+	s.past = s.past[max(0, len(s.past)-keptHours):]
+	s.sum, s.count = 0, 0
+}
+
+// then is the logarithm of the rate in a window some time ago, between the hours around it.
+func (v *view) then(window int) (float64, bool) {
+	place := v.place(window)
+	low := math.Floor(place)
+	newest := v.hourOf(v.at) - 1
+	if low+1 > newest {
+		return 0, false
+	}
+	a, before := v.hourMean(int(newest - low))
+	b, after := v.hourMean(int(newest - low - 1))
+	switch share := place - low; {
+	case before && after:
+		return a + share*(b-a), true
+	case before:
+		return a, true
+	default:
+		return b, after
 	}
 }
 
-func (s *series) judge(rate float64) verdict {
-	v := s.last
+// hourMean is that of the hour so many before the newest that is over.
+func (s *series) hourMean(back int) (float64, bool) {
+	i := len(s.past) - 1 - back
+	if i < 0 || s.past[i] == missing {
+		return 0, false
+	}
+	return float64(s.past[i]) / coarseGrain, true
+}
+
+// mean of the logarithms of the last windows, the open one included, and whether there is any.
+func (v *view) mean(windows int) (float64, bool) {
+	sum, n := 0.0, 0.0
+	if v.accepted {
+		sum, n = v.log, 1
+	}
+	for _, x := range v.lately[max(0, len(v.lately)-windows+1):] {
+		if x != missing {
+			sum, n = sum+float64(x)/fineGrain, n+1
+		}
+	}
+	return sum / n, n > 0
+}
+
+func grain(x, grain float64) int32 { return int32(math.Round(x * grain)) }
+
+func (s *series) judge(rate float64, steps int) verdict {
+	v := s.verdict
 	v.accepted, v.missing = false, math.IsNaN(rate)
 	switch {
 	case v.missing:
@@ -133,7 +201,7 @@ func (s *series) judge(rate float64) verdict {
 		v = verdict{level: rate, accepted: true}
 	default:
 		if v.low == 0 {
-			v.patience = s.patience()
+			v.patience = s.patience(steps)
 		}
 		if v.low++; v.low > v.patience {
 			v.level = rate
@@ -143,23 +211,43 @@ func (s *series) judge(rate float64) verdict {
 }
 
 func (s *series) isLow(rate float64) bool {
-	if len(s.fresh) < recent || s.last.low >= outageLimit || rate >= outageShare*median3(s.fresh) {
+	if len(s.fresh) < recent || s.verdict.low >= outageLimit || rate >= outageShare*median3(s.fresh) {
 		return false
 	}
-	return s.steps.len() < recent || s.steps.quantile(0.5) < -math.Log(outageShare)*outageNoise
+	return s.steps.n < recent || s.usualStep() < -math.Log(outageShare)*outageNoise
 }
 
 // patience is how many windows of an outage are waited for the load to return. To go on from the old rate through k windows costs k·(1−q)
 // in pinball loss, to be caught by the return costs q: waiting about as long as the horizon is never much worse than the better of both.
 // The first window after missing ones is often counted in part only.
-func (s *series) patience() int {
-	if s.last.missing {
-		return max(s.horizon/2, 1)
+func (s *series) patience(steps int) int {
+	if s.verdict.missing {
+		return max(steps/2, 1)
 	}
-	return s.horizon / 2
+	return steps / 2
 }
 
 func median3(x []float64) float64 {
 	a, b, c := x[0], x[1], x[2]
 	return max(min(a, b), min(max(a, b), c))
+}
+
+func (s *series) walk(c *codec) {
+	v := &s.verdict
+	c.number(&v.level)
+	c.check(v.level >= 0 && v.level <= 2*maxRate)
+	c.whole(&v.low, outageLimit)
+	c.whole(&v.patience, longestHorizon)
+	c.flag(&v.missing)
+	length(c, &s.fresh, recent)
+	for i := range s.fresh {
+		c.number(&s.fresh[i])
+		c.check(s.fresh[i] >= 0 && s.fresh[i] <= 2*maxRate)
+	}
+	s.step.walk(c)
+	s.steps.walk(c)
+	c.curve(&s.lately, longSlope-1)
+	c.curve(&s.past, keptHours)
+	c.number(&s.sum)
+	c.number(&s.count)
 }

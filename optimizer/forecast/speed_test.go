@@ -10,17 +10,15 @@ import (
 func BenchmarkCycle(b *testing.B) {
 	for _, name := range forecast.Forecasters().Names() {
 		b.Run(name, func(b *testing.B) {
-			k := mustNew(b, name, "").Track(1800)
 			samples := daily(14, 1)
-			for _, s := range samples {
-				k.Observe(s)
-			}
+			k := follow(mustNew(b, name, ""), 1800, samples)
 			last := samples[len(samples)-1]
-			for i := 0; b.Loop(); i++ {
+			for b.Loop() {
 				last.Time += 60
-				k.Observe(last)
-				k.Forecast()
+				k.observe(last)
+				k.forecast()
 			}
+			b.ReportMetric(float64(len(k.memory.Data)), "B")
 		})
 	}
 }
@@ -32,7 +30,7 @@ func BenchmarkReplay(b *testing.B) {
 			f := mustNew(b, name, "")
 			samples := daily(14, 1)
 			for b.Loop() {
-				f.Forecast(samples, 1800)
+				follow(f, 1800, samples)
 			}
 		})
 	}

@@ -53,7 +53,7 @@ func (c *cycle) remember(ctx context.Context, r *observe.Readings, o *observe.Ob
 			read = predictor.Observe(read, h)
 		}
 		// What was seen since the process began is the last of what was read.
-		if m := c.state.Servers[name]; m.Forecast.IsZero() || read.Since() < m.Forecast.Since() {
+		if m := c.state.Servers[name]; m.Forecast.IsZero() || read.Since < m.Forecast.Since {
 			m.Forecast = read
 			c.state.Servers[name] = m
 		}

@@ -1,0 +1,159 @@
+package loop
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/forecast"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+// fleetBegin is when the fleet's decisions begin, after two weeks of load.
+var fleetBegin = time.Unix(14*86400, 0)
+
+// fleet is a system of so many servers on eight types of accelerators, each measured like a running server is, made of that of the large sample.
+func fleet(tb testing.TB, servers int) *v1alpha1.System {
+	tb.Helper()
+	s, err := specification.Load("../../test/data/systems/large")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	types := []string{"L4", "L40S", "A100", "H100", "G2", "MI210", "MI250", "MI300X"}
+	other := func(name string) bool { return !slices.Contains(types, name) }
+	s.Accelerators.Spec = slices.DeleteFunc(s.Accelerators.Spec, func(a v1alpha1.AcceleratorEntry) bool { return other(a.Name) })
+	s.Models.Spec = slices.DeleteFunc(s.Models.Spec, func(m v1alpha1.PerformanceEntry) bool { return other(m.Acc) })
+	for i := range s.Capacity.Count {
+		s.Capacity.Count[i].Count *= servers / 10
+	}
+	s.Optimizer.Spec.Forecaster = &v1alpha1.Plug{Name: forecast.NameAdaptive}
+	samples, r := s.Servers.Spec, rand.New(rand.NewPCG(1, 2))
+	s.Servers.Spec = nil
+	for i := range servers {
+		e := samples[i%len(samples)]
+		e.Name = fmt.Sprintf("team-%d/%s-%d", i%20, e.Model, i)
+		load := *e.CurrentAlloc.Load
+		load.ArrivalRate *= math.Exp(r.NormFloat64())
+		load.AvgInTokens, load.AvgOutTokens = 200+1000*r.Float64(), 50+200*r.Float64()
+		e.CurrentAlloc = &v1alpha1.Allocation{Load: &load}
+		s.Servers.Spec = append(s.Servers.Spec, e)
+	}
+	return s
+}
+
+// run lets a fleet run as it was planned, and measures it at a time with other loads, each by its share of the one before.
+func (f *fleetRun) measure(at time.Time, share func() float64) {
+	for i := range f.system.Servers.Spec {
+		e := &f.system.Servers.Spec[i]
+		load := *e.CurrentAlloc.Load
+		load.ArrivalRate *= share()
+		load.Throughput = load.ArrivalRate
+		a, planned := f.plan[e.Name]
+		if !planned {
+			a = v1alpha1.Allocation{}
+		}
+		desired, runs := a, a
+		runs.Load = &load
+		e.DesiredAlloc, e.CurrentAlloc = &desired, &runs
+		e.Observation = observed(&runs, at)
+	}
+}
+
+func observed(a *v1alpha1.Allocation, at time.Time) *v1alpha1.Observation {
+	of := func(v float64) *float64 { return &v }
+	o := &v1alpha1.Observation{
+		Time: metav1.NewTime(at), Running: of(17.2461), Waiting: of(0.034712), KVUsage: of(0.412377), Attainment: of(0.991231), ArrivalCV: of(1.113121),
+	}
+	if a.NumReplicas == 0 {
+		return o
+	}
+	o.Parts = []v1alpha1.ObservedPart{{Accelerator: a.Accelerator, Ready: a.NumReplicas, MaxBatchSize: a.MaxBatch}}
+	o.Groups = []v1alpha1.ObservedGroup{{
+		Accelerator: a.Accelerator, MaxBatchSize: a.MaxBatch, Replicas: a.NumReplicas, WindowSeconds: 60, AgeSeconds: 11.3,
+		Running: of(17.2461), RunningSD: of(3.91231), Waiting: of(0.034712), Admissions: of(a.Load.ArrivalRate / float64(a.NumReplicas)),
+		Throughput: of(a.Load.ArrivalRate / float64(a.NumReplicas)), InputTokens: of(a.Load.AvgInTokens), OutputTokens: of(a.Load.AvgOutTokens),
+		InputTokensSD: of(a.Load.AvgInTokens / 3), OutputTokensSD: of(a.Load.AvgOutTokens / 2), KVUsage: of(0.412377), KVTokens: of(212312),
+		TTFT: &v1alpha1.ObservedLatency{Mean: 212.13}, ITL: &v1alpha1.ObservedLatency{Mean: 31.2323},
+	}}
+	return o
+}
+
+// fleetRun is a fleet that is decided again and again.
+type fleetRun struct {
+	tb     testing.TB
+	system *v1alpha1.System
+	stages *control.Stages
+	state  control.State
+	plan   map[string]v1alpha1.Allocation
+}
+
+// newFleetRun has learned from two weeks of load.
+func newFleetRun(tb testing.TB, servers int) *fleetRun {
+	f := &fleetRun{tb: tb, system: fleet(tb, servers), state: control.State{Servers: map[string]control.ServerState{}}}
+	var err error
+	if f.stages, err = control.NewStages(&f.system.Optimizer.Spec); err != nil {
+		tb.Fatal(err)
+	}
+	f.stages.Horizon, f.stages.StartUp, f.stages.Window = 270, 240, 60
+	predictor := f.stages.Forecaster.For(f.stages.Horizon, f.stages.Quantile)
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range f.system.Servers.Spec {
+		e := &f.system.Servers.Spec[i]
+		var m forecast.Memory
+		for at := 0; at < 14*144; at++ {
+			day := math.Exp(0.7*math.Sin(2*math.Pi*float64(at)/144) + 0.08*r.NormFloat64())
+			m = predictor.Observe(m, forecast.Sample{Time: 600*float64(at) + 300, Rate: v1alpha1.PerSecond(e.CurrentAlloc.Load.ArrivalRate) * day})
+		}
+		f.state.Servers[e.Name] = control.ServerState{Forecast: m}
+	}
+	return f
+}
+
+// cycle decides at a time and gives the record of it.
+func (f *fleetRun) cycle(at time.Time) *Record {
+	snapshot := control.Snapshot{Time: metav1.NewMicroTime(at), System: *f.system}
+	d, err := f.stages.Decide(context.Background(), &snapshot, f.state, nil)
+	if err != nil {
+		f.tb.Fatal(err)
+	}
+	record := &Record{ID: "1", Snapshot: snapshot, State: f.state, Settings: f.stages.Settings(), Decision: d}
+	f.state, f.plan = d.State, d.Plan.Allocations
+	return record
+}
+
+// BenchmarkFleet is a cycle of a thousand servers on eight types with two weeks of load behind them, and what it logs of each.
+func BenchmarkFleet(b *testing.B) {
+	const servers = 1000
+	f := newFleetRun(b, servers)
+	r := rand.New(rand.NewPCG(5, 6))
+	at, bytes := fleetBegin, 0
+	f.cycle(at)
+	next := func() {
+		at = at.Add(30 * time.Second)
+		f.measure(at, func() float64 { return math.Exp(0.03 * r.NormFloat64()) })
+	}
+	for b.Loop() {
+		b.StopTimer()
+		next()
+		b.StartTimer()
+		record := f.cycle(at)
+		b.StopTimer()
+		line, err := json.Marshal(record)
+		if err != nil {
+			b.Fatal(err)
+		}
+		bytes = len(line)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(bytes)/servers, "B/server")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/servers, "ns/server")
+}
