@@ -92,7 +92,7 @@ func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present
 	list := make([]*candidate, 0, len(a.pairs))
 	for _, p := range a.pairs {
 		c := newCandidate(p, limits(s, p, d, m.Budgets[p.perf.Acc].Tokens))
-		c.demand, c.late, c.trim = a.targets.Demand(d.rate, d.out), late[c.Accelerator], m.Trims[c.Accelerator]
+		c.demand, c.late, c.trim = a.targets.Demand(d.rate, d.out), late[c.ID], m.Trims[c.ID]
 		if c.fault = allowed(s, p, present); c.fault == nil {
 			c.fault = st.size(c, s, a.targets, d)
 			st.keepRunning(c, s, a, d, change)
@@ -104,7 +104,7 @@ func (st *Stages) candidates(s *v1alpha1.ServerEntry, a asked, d demand, present
 
 func newCandidate(p *pair, l queueing.Limits) *candidate {
 	return &candidate{
-		Candidate: solver.Candidate{Accelerator: p.perf.Acc, Type: p.accelerator.CardType(p.accelerator.Name), UnitsPerReplica: p.unitsPerReplica()},
+		Candidate: solver.On(p.perf.Acc, p.accelerator.CardType(p.accelerator.Name), 0, p.unitsPerReplica(), 0),
 		pair:      p, limits: l,
 	}
 }
@@ -233,7 +233,7 @@ func (st *Stages) size(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, 
 	if need > most || need < 0 {
 		return fmt.Errorf("needs more than %d replicas", most)
 	}
-	if least := saturationFloor(s, c.Accelerator); c.pair.unreliable && least > need {
+	if least := saturationFloor(s, c.ID); c.pair.unreliable && least > need {
 		c.guarded, need = least, least
 	}
 	if s.MaxNumReplicas > 0 && need > s.MaxNumReplicas {
@@ -246,7 +246,7 @@ func (st *Stages) size(c *candidate, s *v1alpha1.ServerEntry, t sizing.Targets, 
 }
 
 func (c *candidate) setReplicas(n int) {
-	c.Replicas = n
+	c.Parts[0].Replicas = n
 	c.Cost = float64(n) * c.pair.costPerReplica()
 	c.Value = c.Cost
 }
@@ -265,7 +265,7 @@ func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[stri
 	for _, p := range a.pairs {
 		c := newCandidate(p, limits(s, p, d, budgets[p.perf.Acc].Tokens))
 		// Nothing is gained by other limits where there is no load.
-		c.limits, _ = inForce(s, c.Accelerator, c.limits)
+		c.limits, _ = inForce(s, c.ID, c.limits)
 		c.fault = allowed(s, p, present)
 		c.setReplicas(least)
 		list = append(list, c)
@@ -275,12 +275,12 @@ func idleCandidates(s *v1alpha1.ServerEntry, a asked, d demand, present map[stri
 
 // report writes a candidate at the boundary.
 func (c *candidate) report(server string, priority int) v1alpha1.Candidate {
-	ttft, itl := c.predict(c.Replicas)
+	ttft, itl := c.predict(c.Replicas())
 	if len(c.parts) > 0 {
 		ttft, itl = c.predictSplit(c.Parts)
 	}
 	r := v1alpha1.Candidate{
-		Server: server, Accelerator: c.Accelerator, Type: c.Type, Priority: priority, NumReplicas: c.Replicas, Units: c.Units(),
+		Server: server, Accelerator: c.ID, Type: c.Types(), Priority: priority, NumReplicas: c.Replicas(), Units: c.Units(),
 		MaxBatch: c.limits.MaxBatch, MaxBatchedTokens: c.limits.MaxBatchedTokens, Cost: c.Cost, Value: c.Value,
 		ITL: v1alpha1.Milliseconds(itl), TTFT: v1alpha1.Milliseconds(ttft), RatePerReplica: v1alpha1.PerMinute(c.rate), Trim: math.Expm1(c.trim), Feasible: c.fault == nil,
 		Parts: c.allocationParts(c.Parts),

@@ -268,7 +268,7 @@ func (st *Stages) sizeServer(w *work, o *v1alpha1.OptimizerEntry, change *solver
 	if len(w.feasible) == 0 {
 		faults := make([]string, len(w.candidates))
 		for i, c := range w.candidates {
-			faults[i] = c.Accelerator + ": " + c.fault.Error()
+			faults[i] = c.ID + ": " + c.fault.Error()
 		}
 		w.hold(Verdict{Reason: v1alpha1.ReasonInfeasible, Message: "no accelerator meets the targets: " + strings.Join(faults, "; ")})
 	}
@@ -279,7 +279,7 @@ func (st *Stages) stabilise(w *work, now float64) {
 	w.current.StartUp, w.current.Load = st.StartUp, w.demand.rate
 	w.current.Needed = func(accelerator string, factor float64) int {
 		for _, c := range w.feasible {
-			if c.Accelerator == accelerator && c.rate > 0 && len(c.parts) == 0 {
+			if c.ID == accelerator && c.rate > 0 && len(c.parts) == 0 {
 				return c.needed(factor, w.entry.MinNumReplicas)
 			}
 		}
@@ -416,7 +416,7 @@ func (w *work) settle(choice solver.Choice, unlimited bool) Verdict {
 	n := choice.Replicas
 	ttft, itl := c.predict(n)
 	a := &v1alpha1.Allocation{
-		Accelerator: c.Accelerator, NumReplicas: n, MaxBatch: c.limits.MaxBatch, MaxBatchedTokens: c.limits.MaxBatchedTokens,
+		Accelerator: c.ID, NumReplicas: n, MaxBatch: c.limits.MaxBatch, MaxBatchedTokens: c.limits.MaxBatchedTokens,
 		ITLAverage: v1alpha1.Milliseconds(itl), TTFTAverage: v1alpha1.Milliseconds(ttft), BestEffort: choice.BestEffort || c.capped || option.Short,
 	}
 	if c.pair != nil {
@@ -455,26 +455,26 @@ func (w *work) settleSplit(a *v1alpha1.Allocation, c *candidate, option stabilit
 
 // why says in one line why the option was chosen over the others.
 func (w *work) why(choice solver.Choice, option stability.Option, unlimited bool) string {
-	if option.Accelerator == "" {
+	if option.ID == "" {
 		return "no load and no least number of replicas: scaled to zero"
 	}
 	best := option
 	for _, o := range w.options {
-		if o.Value < best.Value || (o.Value == best.Value && o.Accelerator < best.Accelerator) {
+		if o.Value < best.Value || (o.Value == best.Value && o.ID < best.ID) {
 			best = o
 		}
 	}
 	why := runsOn(&option.Candidate, choice.Replicas)
 	switch {
 	case choice.BestEffort:
-		why += fmt.Sprintf(" of %d needed: best effort", option.Replicas)
+		why += fmt.Sprintf(" of %d needed: best effort", option.Replicas())
 	case best.Of == option.Of || unlimited:
 		why += fmt.Sprintf(" is the cheapest of %d that meet the targets", len(w.feasible))
 	default:
-		why += fmt.Sprintf(" although %s would cost %.2f instead of %.2f: there is not enough %s", runsOn(&best.Candidate, best.Replicas), best.Cost, option.Cost, best.Type)
+		why += fmt.Sprintf(" although %s would cost %.2f instead of %.2f: there is not enough %s", runsOn(&best.Candidate, best.Replicas()), best.Cost, option.Cost, best.Types())
 	}
 	if o := w.cheaper(option); o != nil {
-		why += fmt.Sprintf("; %s would cost %.2f, but %.2f with the price of change and energy", runsOn(&o.Candidate, o.Replicas), o.Cost, o.Value)
+		why += fmt.Sprintf("; %s would cost %.2f, but %.2f with the price of change and energy", runsOn(&o.Candidate, o.Replicas()), o.Cost, o.Value)
 	}
 	if option.Note != "" {
 		why += " (" + option.Note + ")"
@@ -483,7 +483,7 @@ func (w *work) why(choice solver.Choice, option stability.Option, unlimited bool
 		why += "; " + w.probe
 	}
 	if c := w.feasible[option.Of]; c.guarded > 0 {
-		why += fmt.Sprintf("; predictions on %s do not hold, so at least %d by saturation", c.Accelerator, c.guarded)
+		why += fmt.Sprintf("; predictions on %s do not hold, so at least %d by saturation", c.ID, c.guarded)
 	}
 	return why
 }

@@ -92,7 +92,7 @@ func (b *basis) explainOptions(e *v1alpha1.Explanation, w *work, server int) err
 }
 
 func explained(c *solver.Candidate) v1alpha1.ExplainedCandidate {
-	x := v1alpha1.ExplainedCandidate{Accelerator: c.Accelerator, RunsOn: runsOn(c, c.Replicas), Replicas: c.Replicas, Cost: c.Cost, Value: c.Value}
+	x := v1alpha1.ExplainedCandidate{Accelerator: c.ID, RunsOn: runsOn(c, c.Replicas()), Replicas: c.Replicas(), Cost: c.Cost, Value: c.Value}
 	for _, p := range partsOf(c) {
 		if x.Cards == nil {
 			x.Cards = map[string]int{}
@@ -102,12 +102,12 @@ func explained(c *solver.Candidate) v1alpha1.ExplainedCandidate {
 	return x
 }
 
-// partsOf are what a candidate runs on: its parts, or itself as the only one; none where it has no replicas.
+// partsOf are what a candidate runs on; none where it has no replicas.
 func partsOf(c *solver.Candidate) []solver.Part {
-	if len(c.Parts) > 0 || c.Replicas == 0 {
-		return c.Parts
+	if c.Replicas() == 0 {
+		return nil
 	}
-	return []solver.Part{{Accelerator: c.Accelerator, Type: c.Type, Replicas: c.Replicas, UnitsPerReplica: c.UnitsPerReplica, Share: 1}}
+	return c.Parts
 }
 
 // shownLacks is the number of ways to serve it that an unserved server is told.
@@ -119,7 +119,7 @@ func (b *basis) lacks(w *work, others *spare) []v1alpha1.Lack {
 	for i := range w.options {
 		if c := &w.options[i].Candidate; w.feasible[w.options[i].Of].fault == nil {
 			if cards := others.lacks(c); cards != nil {
-				list = append(list, v1alpha1.Lack{Accelerator: c.Accelerator, Cards: cards})
+				list = append(list, v1alpha1.Lack{Accelerator: c.ID, Cards: cards})
 			}
 		}
 	}
@@ -169,21 +169,22 @@ func (b *basis) spare(server int) *spare {
 	if f.cards == nil {
 		f.cards = map[string]int{}
 	}
-	own := b.solution.Choices[server]
-	ownLeft := 0
-	var ownCandidate solver.Candidate
-	if own.Candidate >= 0 {
-		ownCandidate = b.problem.Servers[server].Candidates[own.Candidate]
-		ownLeft = own.Replicas
+	type size struct {
+		kind  string
+		cards int
+	}
+	own := map[size]int{} // replicas of the server that are among the placed
+	if choice := b.solution.Choices[server]; choice.Candidate >= 0 {
+		for _, p := range b.problem.Servers[server].Candidates[choice.Candidate].Resized(choice.Replicas).Parts {
+			own[size{p.Type, p.UnitsPerReplica}] += p.Replicas
+		}
 	}
 	used := map[string]int{} // by node
 	for _, p := range b.solution.Placement {
-		n := p.Replicas
-		if kind := b.types[p.Node]; ownLeft > 0 && kind == ownCandidate.Type && p.UnitsPerReplica == ownCandidate.UnitsPerReplica {
-			n -= min(n, ownLeft)
-			ownLeft -= p.Replicas - n
-		}
-		used[p.Node] += n * p.UnitsPerReplica
+		z := size{b.types[p.Node], p.UnitsPerReplica}
+		mine := min(p.Replicas, own[z])
+		own[z] -= mine
+		used[p.Node] += (p.Replicas - mine) * p.UnitsPerReplica
 	}
 	for _, n := range b.problem.Nodes {
 		f.nodes[n.Type] = append(f.nodes[n.Type], n.Free-used[n.Name])
@@ -201,11 +202,7 @@ func (b *basis) spare(server int) *spare {
 		if i == server || ch.Candidate < 0 {
 			continue
 		}
-		c := b.problem.Servers[i].Candidates[ch.Candidate]
-		if len(c.Parts) == 0 {
-			c.Replicas = ch.Replicas
-		}
-		for _, p := range partsOf(&c) {
+		for _, p := range b.problem.Servers[i].Candidates[ch.Candidate].Resized(ch.Replicas).Parts {
 			f.cards[p.Type] -= p.Replicas * p.UnitsPerReplica
 		}
 	}

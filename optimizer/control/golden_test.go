@@ -75,8 +75,7 @@ func (g *golden) question(t *testing.T) *solver.Problem {
 			p.Servers = append(p.Servers, solver.Server{Name: c.Server, Priority: c.Priority})
 		}
 		if c.Feasible {
-			p.Servers[i].Candidates = append(p.Servers[i].Candidates, solver.Candidate{Accelerator: c.Accelerator, Type: c.Type, Replicas: c.NumReplicas,
-				UnitsPerReplica: c.Units / c.NumReplicas, Cost: c.Cost, Value: c.Cost})
+			p.Servers[i].Candidates = append(p.Servers[i].Candidates, solver.On(c.Accelerator, c.Type, c.NumReplicas, c.Units/c.NumReplicas, c.Cost))
 		}
 	}
 	return p
@@ -86,7 +85,7 @@ func (g *golden) question(t *testing.T) *solver.Problem {
 func (g *golden) full(s *solver.Server) int {
 	a, ok := g.answer.Allocations[s.Name]
 	for j, c := range s.Candidates {
-		if ok && c.Accelerator == a.Accelerator && c.Replicas == a.NumReplicas {
+		if ok && c.ID == a.Accelerator && c.Replicas() == a.NumReplicas {
 			return j
 		}
 	}
@@ -123,7 +122,7 @@ func TestGoldenPolicies(t *testing.T) {
 			for i, c := range solveExactly(t, p).Choices {
 				got, want := "nothing", "nothing"
 				if c.Candidate >= 0 {
-					got = fmt.Sprintf("%d × %s", c.Replicas, p.Servers[i].Candidates[c.Candidate].Accelerator)
+					got = fmt.Sprintf("%d × %s", c.Replicas, p.Servers[i].Candidates[c.Candidate].ID)
 				}
 				if a, ok := g.answer.Allocations[p.Servers[i].Name]; ok {
 					want = fmt.Sprintf("%d × %s", a.NumReplicas, a.Accelerator)

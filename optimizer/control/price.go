@@ -55,7 +55,7 @@ func (p *prices) mixed(c *candidate) float64 {
 		if len(c.parts) > 0 {
 			of = c.parts[i]
 		}
-		one := solver.Candidate{Type: part.Type, Replicas: part.Replicas, UnitsPerReplica: part.UnitsPerReplica, Cost: float64(part.Replicas) * of.pair.costPerReplica()}
+		one := solver.Candidate{Parts: []solver.Part{part}, Cost: float64(part.Replicas) * of.pair.costPerReplica()}
 		sum += p.mix.Cost(one, of.pair.power(), of.utilisation(part.Share*c.demand/float64(part.Replicas)))
 	}
 	return sum
@@ -84,9 +84,8 @@ func (p *prices) changing(w *work, c *candidate) float64 {
 		if len(c.parts) > 0 {
 			of = c.parts[i]
 		}
-		one := solver.Candidate{Accelerator: part.Accelerator, Replicas: part.Replicas, Cost: float64(part.Replicas) * of.pair.costPerReplica()}
 		have := w.present[part.Accelerator]
-		sum += p.change.Price(part.Accelerator, have, one)
+		sum += p.change.Price(part.Accelerator, have, part, float64(part.Replicas)*of.pair.costPerReplica())
 		moves = moves || have == 0
 	}
 	if moves && w.running() {

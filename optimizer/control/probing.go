@@ -59,7 +59,7 @@ func (st *Stages) probe(solved []*work, p *solver.Problem, s *solver.Solution, b
 			continue
 		}
 		lasting := slices.IndexFunc(after, func(a Probing) bool {
-			return a.Server == w.entry.Name && a.Accelerator == c.Accelerator && now < a.Until
+			return a.Server == w.entry.Name && a.Accelerator == c.ID && now < a.Until
 		})
 		suggestion, worth := w.suggest(c)
 		switch {
@@ -69,7 +69,7 @@ func (st *Stages) probe(solved []*work, p *solver.Problem, s *solver.Solution, b
 			} else {
 				a.Until = now // it rests from here on
 			}
-		case worth && st.ProbeEvery > 0 && now > 0 && !rests(after, w.entry.Model, c.Accelerator):
+		case worth && st.ProbeEvery > 0 && now > 0 && !rests(after, w.entry.Model, c.ID):
 			if begun, ok := st.begins(w, choice, c, left, now); ok {
 				after = append(after, begun)
 				suggestion = begun.report(suggestion)
@@ -106,7 +106,7 @@ func (w *work) point(c *candidate, rate float64) (estimation.Point, bool) {
 // suggest a probe of what the plan counts on: ITL at the highest rate that a replica is taken to sustain.
 func (w *work) suggest(c *candidate) (v1alpha1.Probe, bool) {
 	at, known := w.point(c, c.rate)
-	suggestion := v1alpha1.Probe{Server: w.entry.Name, Model: w.entry.Model, Accelerator: c.Accelerator, PlannedRunning: at.Running}
+	suggestion := v1alpha1.Probe{Server: w.entry.Name, Model: w.entry.Model, Accelerator: c.ID, PlannedRunning: at.Running}
 	if !known {
 		return suggestion, false
 	}
@@ -148,7 +148,7 @@ func (st *Stages) begins(w *work, choice *solver.Choice, c *candidate, left *roo
 			continue
 		}
 		probing := Probing{
-			Server: w.entry.Name, Model: w.entry.Model, Accelerator: c.Accelerator, Replicas: n + extra,
+			Server: w.entry.Name, Model: w.entry.Model, Accelerator: c.ID, Replicas: n + extra,
 			Since: now, Until: now + st.StartUp + probeWindows*st.window(),
 		}
 		return probing, st.apply(&probing, w, choice, c, left)
@@ -160,13 +160,13 @@ func (st *Stages) begins(w *work, choice *solver.Choice, c *candidate, left *roo
 // met by the pessimistic view. The choice may have them already, because the stabiliser holds them.
 func (st *Stages) apply(a *Probing, w *work, choice *solver.Choice, c *candidate, left *room) bool {
 	more := max(0, a.Replicas-choice.Replicas)
-	if most := w.entry.MaxNumReplicas; c.Replicas >= a.Replicas || most > 0 && a.Replicas > most {
+	if most := w.entry.MaxNumReplicas; c.Replicas() >= a.Replicas || most > 0 && a.Replicas > most {
 		return false
 	}
-	if !st.safe(w, c, c.demand/float64(a.Replicas)) || !left.take(c.Type, more, c.UnitsPerReplica) {
+	if !st.safe(w, c, c.demand/float64(a.Replicas)) || !left.take(c.Parts[0].Type, more, c.Parts[0].UnitsPerReplica) {
 		return false
 	}
-	w.probe = fmt.Sprintf("%d of them to probe %s with fewer requests on each", a.Replicas-c.Replicas, c.Accelerator)
+	w.probe = fmt.Sprintf("%d of them to probe %s with fewer requests on each", a.Replicas-c.Replicas(), c.ID)
 	choice.Replicas = max(choice.Replicas, a.Replicas)
 	return true
 }
@@ -208,10 +208,7 @@ func roomOf(p *solver.Problem, s *solver.Solution) *room {
 			continue
 		}
 		c := &p.Servers[choice.Server].Candidates[choice.Candidate]
-		if len(c.Parts) == 0 {
-			left.cards[c.Type] -= choice.Replicas * c.UnitsPerReplica
-		}
-		for _, part := range c.Parts {
+		for _, part := range c.Resized(choice.Replicas).Parts {
 			left.cards[part.Type] -= part.Replicas * part.UnitsPerReplica
 		}
 	}

@@ -66,8 +66,8 @@ func decided(s *v1alpha1.ServerEntry, accelerator string, l queueing.Limits) boo
 // back: it must save more than the restarts cost, by the price of change; without such a price, more than nothing. A batch beyond what the
 // memory holds is sized as what it holds: an engine runs no more at a time.
 func (st *Stages) keepRunning(c *candidate, s *v1alpha1.ServerEntry, a asked, d demand, change *solver.Change) {
-	limits, differ := inForce(s, c.Accelerator, c.limits)
-	if !differ || decided(s, c.Accelerator, c.limits) {
+	limits, differ := inForce(s, c.ID, c.limits)
+	if !differ || decided(s, c.ID, c.limits) {
 		return
 	}
 	kept := newCandidate(c.pair, limits)
@@ -79,7 +79,7 @@ func (st *Stages) keepRunning(c *candidate, s *v1alpha1.ServerEntry, a asked, d 
 	kept.limits = limits
 	price := 0.0
 	if change != nil {
-		price = change.Price(c.Accelerator, 0, c.Candidate)
+		price = change.Price(c.ID, 0, c.Parts[0], c.Cost)
 	}
 	if c.fault == nil && kept.Cost > c.Cost+price {
 		return

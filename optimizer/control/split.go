@@ -40,11 +40,11 @@ func (w *work) split() error {
 // cheapestOfTypes are the cheapest feasible candidates of each type, the cheapest first.
 func (w *work) cheapestOfTypes() []*candidate {
 	sorted := slices.SortedFunc(slices.Values(w.feasible), func(a, b *candidate) int {
-		return cmp.Or(cmp.Compare(a.Cost, b.Cost), strings.Compare(a.Accelerator, b.Accelerator))
+		return cmp.Or(cmp.Compare(a.Cost, b.Cost), strings.Compare(a.ID, b.ID))
 	})
 	var list []*candidate
 	for _, c := range sorted {
-		if c.rate > 0 && c.fault == nil && !slices.ContainsFunc(list, func(o *candidate) bool { return o.Type == c.Type }) {
+		if c.rate > 0 && c.fault == nil && !slices.ContainsFunc(list, func(o *candidate) bool { return o.Parts[0].Type == c.Parts[0].Type }) {
 			list = append(list, c)
 		}
 	}
@@ -61,7 +61,7 @@ func (w *work) splitsOf(list []*candidate, points int) ([]*candidate, error) {
 	load := list[0].demand
 	for i, c := range list {
 		rated[i] = solver.Rated{Candidate: c.Candidate, Rate: c.rate}
-		by[c.Accelerator] = c
+		by[c.ID] = c
 		load = max(load, float64(c.drain)*c.rate)
 	}
 	made, err := solver.Splits(rated, load, w.entry.Routing, points)
@@ -70,7 +70,7 @@ func (w *work) splitsOf(list []*candidate, points int) ([]*candidate, error) {
 	}
 	var splits []*candidate
 	for _, m := range made {
-		if m.Replicas < w.entry.MinNumReplicas || (w.entry.MaxNumReplicas > 0 && m.Replicas > w.entry.MaxNumReplicas) {
+		if m.Replicas() < w.entry.MinNumReplicas || (w.entry.MaxNumReplicas > 0 && m.Replicas() > w.entry.MaxNumReplicas) {
 			continue
 		}
 		c := &candidate{Candidate: m, demand: list[0].demand}
@@ -89,14 +89,14 @@ func (w *work) splitInForce() (*candidate, error) {
 	}
 	var two []*candidate
 	for _, c := range w.feasible {
-		if _, runs := w.present[c.Accelerator]; runs && c.rate > 0 && c.fault == nil {
+		if _, runs := w.present[c.ID]; runs && c.rate > 0 && c.fault == nil {
 			two = append(two, c)
 		}
 	}
 	if len(two) != 2 {
 		return nil, nil
 	}
-	all, err := w.splitsOf(two, max(two[0].Replicas, two[1].Replicas))
+	all, err := w.splitsOf(two, max(two[0].Replicas(), two[1].Replicas()))
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
@@ -133,11 +133,11 @@ func (w *work) plain() []solver.Candidate {
 	for i, c := range w.feasible {
 		list[i] = c.Candidate
 		if len(c.parts) > 0 && i != nearest {
-			list[i].Accelerator = fmt.Sprintf("%s #%d", c.Accelerator, i)
+			list[i].ID = fmt.Sprintf("%s #%d", c.ID, i)
 		}
 	}
 	if nearest >= 0 {
-		w.current.Accelerator = w.feasible[nearest].Accelerator
+		w.current.Accelerator = w.feasible[nearest].ID
 	}
 	return list
 }
@@ -148,18 +148,19 @@ func (w *work) unplain(options []stability.Option) {
 	for i := range options {
 		o := &options[i]
 		c := w.feasible[o.Of]
-		o.Accelerator = c.Accelerator
-		if o.Replicas == c.Replicas || len(c.parts) == 0 {
+		o.ID = c.ID
+		n, needed := o.Replicas(), c.Replicas()
+		if n == needed || len(c.parts) == 0 {
 			continue
 		}
-		o.Replicas = max(o.Replicas, len(c.parts)) // a plan that says fewer than its parts is not to be believed
+		n = max(n, len(c.parts)) // a plan that says fewer than its parts is not to be believed
 		o.Parts, o.Cost = slices.Clone(c.Parts), c.Cost
-		for range o.Replicas - c.Replicas {
+		for range n - needed {
 			at := c.short(o.Parts, w.present)
 			o.Parts[at].Replicas++
 			o.Cost += c.parts[at].pair.costPerReplica()
 		}
-		for range c.Replicas - o.Replicas {
+		for range needed - n {
 			at := beyond(o.Parts, w.present)
 			o.Parts[at].Replicas--
 			o.Cost -= c.parts[at].pair.costPerReplica()
@@ -223,6 +224,9 @@ func (c *candidate) predictSplit(parts []solver.Part) (ttft, itl float64) {
 
 // allocationParts writes the parts of a split at the boundary.
 func (c *candidate) allocationParts(parts []solver.Part) []v1alpha1.AllocationPart {
+	if len(c.parts) == 0 {
+		return nil
+	}
 	var list []v1alpha1.AllocationPart
 	for i, p := range parts {
 		l := c.parts[i].limits
@@ -233,8 +237,8 @@ func (c *candidate) allocationParts(parts []solver.Part) []v1alpha1.AllocationPa
 
 // runsOn says what a candidate of n replicas runs on, such as "3 × A100 + 2 × L4".
 func runsOn(c *solver.Candidate, n int) string {
-	if len(c.Parts) == 0 {
-		return fmt.Sprintf("%d × %s", n, c.Accelerator)
+	if len(c.Parts) < 2 {
+		return fmt.Sprintf("%d × %s", n, c.ID)
 	}
 	words := make([]string, len(c.Parts))
 	for i, p := range c.Parts {

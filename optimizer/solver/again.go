@@ -50,7 +50,7 @@ func (x *Exact) fewAgain(m *work.Meter, a *appraisal, sets int) *Solution {
 	d := newDraft(a.p)
 	for i, j := range a.cheapest {
 		if !open[i] {
-			d.give(i, j, a.p.Servers[i].Candidates[j].Replicas)
+			d.give(i, j, a.p.Servers[i].Candidates[j].Replicas())
 		}
 	}
 	servers := a.near(open, againReach*limit)
@@ -142,16 +142,6 @@ func (a *appraisal) price(prices map[string]float64) bool {
 // worth is the value of a candidate with the price of its cards; infinite where the capacity does not hold it.
 func (a *appraisal) worth(c *Candidate) float64 {
 	w := c.Value
-	if len(c.Parts) == 0 {
-		if n := c.Replicas * c.UnitsPerReplica; n > 0 {
-			k := a.cards[c.Type]
-			if n > k.capacity {
-				return math.Inf(1)
-			}
-			w += k.price * float64(n)
-		}
-		return w
-	}
 	for i := range c.Parts {
 		part := &c.Parts[i]
 		k, n := a.cards[part.Type], part.Replicas*part.UnitsPerReplica

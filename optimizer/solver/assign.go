@@ -173,7 +173,7 @@ func (f *pool) give(d *draft, p picks) (value float64, whole bool) {
 		try := append([]option{s.options[k]}, s.options...)
 		for n, o := range try {
 			if c := &candidates[o.candidate]; d.fits(c) {
-				d.give(s.index, o.candidate, c.Replicas)
+				d.give(s.index, o.candidate, c.Replicas())
 				value += c.Value
 				whole = whole && n == 0
 				break
@@ -215,7 +215,9 @@ func newPool(d *draft, levels []level) *pool {
 				possible := true
 				if !d.p.Unlimited {
 					first := len(f.uses)
-					c.uses(func(kind string, replicas, units int) { possible = f.take(rows[kind], replicas, units) && possible })
+					c.uses(func(kind string, replicas, units int) {
+						possible = f.take(first, rows[kind], replicas, units) && possible
+					})
 					o.uses = f.uses[first:len(f.uses):len(f.uses)]
 				}
 				if possible && !slices.ContainsFunc(s.options, func(better option) bool { return better.within(o) }) {
@@ -246,15 +248,21 @@ func (o *option) within(other option) bool {
 	return true
 }
 
-// take adds what replicas take of the rows of their type to the uses, and says whether that can be had at all.
-func (f *pool) take(rows []int, replicas, units int) (possible bool) {
+// take adds what replicas take of the rows of their type to the uses from the first on, those of one option, and says whether that can be had at
+// all.
+func (f *pool) take(first int, rows []int, replicas, units int) (possible bool) {
 	possible = len(rows) > 0
 	for _, r := range rows {
 		if f.kinds[r].size > units {
 			break
 		}
 		n := float64(replicas * (units / f.kinds[r].size))
-		f.uses = append(f.uses, use{r, n})
+		if at := slices.IndexFunc(f.uses[first:], func(u use) bool { return u.row == r }); at >= 0 {
+			n += f.uses[first+at].amount
+			f.uses[first+at].amount = n
+		} else {
+			f.uses = append(f.uses, use{r, n})
+		}
 		possible = possible && n <= f.capacity[r]
 	}
 	return possible

@@ -29,7 +29,7 @@ func passTime(p *solver.Problem) time.Duration {
 		for i := range p.Servers {
 			for j := range p.Servers[i].Candidates {
 				c := &p.Servers[i].Candidates[j]
-				total += c.Value + float64(c.Replicas*c.UnitsPerReplica)
+				total += c.Value + float64(c.Units())
 			}
 		}
 		best = min(best, time.Since(start))

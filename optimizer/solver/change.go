@@ -33,22 +33,22 @@ func (x Change) Validate() error {
 	return nil
 }
 
-// Price of the change in cents per hour, to be added to the cost of the candidate:
+// Price of the change in cents per hour, from so many replicas on an accelerator to a part of the given cost, to be added to that:
 //
 //	(n·(Start + cost per replica·StartupSeconds/3600) + Switch if the accelerator changes) · 3600 / HorizonSeconds,
 //
 // where n replicas are new: those beyond what the server has, or all of them on another accelerator. It is 0 for what the server has, so a
 // plan moves only where the cost falls by more than the change spread over the horizon.
-func (x Change) Price(accelerator string, replicas int, c Candidate) float64 {
-	n := c.Replicas
-	moves := replicas > 0 && c.Replicas > 0 && accelerator != c.Accelerator
-	if accelerator == c.Accelerator {
+func (x Change) Price(accelerator string, replicas int, to Part, cost float64) float64 {
+	n := to.Replicas
+	moves := replicas > 0 && to.Replicas > 0 && accelerator != to.Accelerator
+	if accelerator == to.Accelerator {
 		n = max(0, n-replicas)
 	}
 	if n == 0 {
 		return 0
 	}
-	perReplica := c.Cost / float64(c.Replicas)
+	perReplica := cost / float64(to.Replicas)
 	once := float64(n) * (x.Start + perReplica*x.StartupSeconds/3600)
 	if moves {
 		once += x.Switch

@@ -56,6 +56,23 @@ func TestExactPlacesAndBuysLikeBruteForce(t *testing.T) {
 	}
 }
 
+func TestExactBundlesLikeBruteForce(t *testing.T) {
+	x := exact(t)
+	for seed := range uint64(3000) {
+		p := instances.Bundled(seed)
+		s, err := x.Solve(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conformance.Check(p, s); err != nil {
+			t.Fatalf("seed %d: %v\nof %+v", seed, err, p)
+		}
+		if got, want := conformance.Of(p, s), conformance.BruteForce(p); got.Compare(want) != 0 || s.Gap != 0 {
+			t.Fatalf("seed %d: got %+v, gap %v, want %+v\nof %+v\nby %+v", seed, got, s.Gap, want, p, s)
+		}
+	}
+}
+
 func TestExactCountsAndSumsLikeBruteForce(t *testing.T) {
 	x := exact(t)
 	for name, of := range map[string]func(uint64) *solver.Problem{"by weight": instances.Counted, "weighted sum": instances.Summed} {

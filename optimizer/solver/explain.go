@@ -69,12 +69,12 @@ func (d *draft) why(p *Problem, s *Solution, server int, c *Candidate, o Option)
 	choice := s.Choices[server]
 	if o.Chosen {
 		if choice.BestEffort {
-			return fmt.Sprintf("best effort with %d of %d replicas", choice.Replicas, c.Replicas)
+			return fmt.Sprintf("best effort with %d of %d replicas", choice.Replicas, c.Replicas())
 		}
 		return "chosen"
 	}
 	if !d.fits(c) {
-		l := d.lacks(c, false, nil)
+		l := d.lacks(c, nil)
 		text := fmt.Sprintf("needs %d × %s, %d left beside the other servers", l.needs, l.kind, l.left)
 		if l.missing <= 0 {
 			text += ", on nodes with too few each"
@@ -128,7 +128,7 @@ func replay(p *Problem, s *Solution) (*draft, error) {
 		if c.Candidate >= len(p.Servers[i].Candidates) {
 			return nil, fmt.Errorf("choices[%d].candidate: %d, the server has %d", i, c.Candidate, len(p.Servers[i].Candidates))
 		}
-		if c.Candidate < 0 || c.Replicas <= 0 && p.Servers[i].Candidates[c.Candidate].Replicas > 0 {
+		if c.Candidate < 0 || c.Replicas <= 0 && p.Servers[i].Candidates[c.Candidate].Replicas() > 0 {
 			continue
 		}
 		known := true

@@ -65,7 +65,7 @@ func TestChangePrice(t *testing.T) {
 	}{
 		{"A", 4, 0}, {"A", 6, 0}, {"A", 3, 2 * start}, {"", 0, 2 * 4 * start}, {"B", 4, 2 * (4*start + 5)},
 	} {
-		if got := x.Price(k.accelerator, k.replicas, c); math.Abs(got-k.want) > 1e-9 {
+		if got := x.Price(k.accelerator, k.replicas, c.Parts[0], c.Cost); math.Abs(got-k.want) > 1e-9 {
 			t.Errorf("from %d on %q: %v, want %v", k.replicas, k.accelerator, got, k.want)
 		}
 	}

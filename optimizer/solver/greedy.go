@@ -101,7 +101,7 @@ func (d *draft) serve(group []ranked) {
 		t := q.pop()
 		j := t.server.candidates[t.at]
 		if c := &d.p.Servers[t.server.server].Candidates[j]; d.fits(c) {
-			d.give(t.server.server, j, c.Replicas)
+			d.give(t.server.server, j, c.Replicas())
 			continue
 		}
 		if t.at++; t.at < len(t.server.candidates) {

@@ -17,13 +17,14 @@ func TestMILPAgainstBruteForce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for seed := range uint64(1000) {
-		p := instances.Small(seed)
-		s, err := m.Solve(context.Background(), p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, want := conformance.Of(p, s), conformance.BruteForce(p); got.Compare(want) != 0 {
-			t.Fatalf("seed %d: got %+v, want %+v\nof %+v", seed, got, want, p)
+		for _, p := range []*solver.Problem{instances.Small(seed), instances.Bundled(seed)} {
+			s, err := m.Solve(context.Background(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := conformance.Of(p, s), conformance.BruteForce(p); got.Compare(want) != 0 {
+				t.Fatalf("seed %d: got %+v, want %+v\nof %+v", seed, got, want, p)
+			}
 		}
 	}
 }

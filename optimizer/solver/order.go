@@ -15,7 +15,7 @@ type ranked struct {
 	candidates []int
 }
 
-// rank puts servers in the order of their names and their candidates in that of value, then cost, accelerator, type and size. Candidates that
+// rank puts servers in the order of their names and their candidates in that of value, then cost, ID, types and sizes. Candidates that
 // are worth less than going without are left out.
 func rank(p *Problem) []ranked {
 	return rankSome(p, func(int) bool { return true })
@@ -48,11 +48,15 @@ func compareCandidates(a, b *Candidate) int {
 	}
 	return cmp.Or(
 		cmp.Compare(a.Cost, b.Cost),
-		cmp.Compare(a.Accelerator, b.Accelerator),
-		cmp.Compare(a.Type, b.Type),
-		cmp.Compare(a.Replicas, b.Replicas),
-		cmp.Compare(a.UnitsPerReplica, b.UnitsPerReplica),
+		cmp.Compare(a.ID, b.ID),
+		slices.CompareFunc(a.Parts, b.Parts, func(x, y Part) int { return cmp.Compare(x.Type, y.Type) }),
+		cmp.Compare(a.Replicas(), b.Replicas()),
+		slices.CompareFunc(a.Parts, b.Parts, compareSizes),
 	)
+}
+
+func compareSizes(a, b Part) int {
+	return cmp.Or(cmp.Compare(a.UnitsPerReplica, b.UnitsPerReplica), cmp.Compare(a.Replicas, b.Replicas), cmp.Compare(a.Accelerator, b.Accelerator))
 }
 
 // regret is what the server loses by getting its candidate at position at+1 instead of the one at position at; infinite for the last.

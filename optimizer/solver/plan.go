@@ -41,33 +41,48 @@ func (d *draft) left(kind string) int {
 	return 0
 }
 
-// room is the number of replicas of the candidate that fit into what is left, at most as many as it needs. A split fits in full or not at
-// all.
+// room is the number of replicas of the candidate that fit into what is left, at most as many as it needs. Of several parts all fit or none.
 func (d *draft) room(c *Candidate) int {
-	if d.p.Unlimited || c.Units() == 0 {
-		return c.Replicas
+	switch {
+	case d.p.Unlimited || c.Units() == 0:
+		return c.Replicas()
+	case len(c.Parts) == 1:
+		part := &c.Parts[0]
+		return d.stock[part.Type].room(part.UnitsPerReplica, part.Replicas)
+	case d.together(c.Parts):
+		return c.Replicas()
 	}
-	if len(c.Parts) == 0 {
-		return d.stock[c.Type].room(c.UnitsPerReplica, c.Replicas)
+	return 0
+}
+
+// together says whether the parts fit into what is left, all at once: each beside those before it.
+func (d *draft) together(parts []Part) bool {
+	if len(parts) == 0 {
+		return true
 	}
-	for i := range c.Parts {
-		if part := &c.Parts[i]; part.Replicas > 0 && d.stock[part.Type].room(part.UnitsPerReplica, part.Replicas) < part.Replicas {
-			return 0
-		}
+	part := &parts[0]
+	if part.Replicas == 0 {
+		return d.together(parts[1:])
 	}
-	return c.Replicas
+	s := d.stock[part.Type]
+	if s.room(part.UnitsPerReplica, part.Replicas) < part.Replicas {
+		return false
+	}
+	s.add(part.UnitsPerReplica, part.Replicas)
+	defer s.add(part.UnitsPerReplica, -part.Replicas)
+	return d.together(parts[1:])
 }
 
 // fits says whether the candidate can be had in full.
-func (d *draft) fits(c *Candidate) bool { return d.room(c) >= c.Replicas }
+func (d *draft) fits(c *Candidate) bool { return d.room(c) >= c.Replicas() }
 
-// give adds replicas of the candidate to what the server has: of a split, all.
+// give adds replicas of the candidate to what the server has: of several parts, all.
 func (d *draft) give(server, candidate, replicas int) {
 	c := &d.p.Servers[server].Candidates[candidate]
 	ch := &d.choices[server]
 	ch.Candidate = candidate
 	ch.Replicas += replicas
-	ch.BestEffort = ch.Replicas < c.Replicas
+	ch.BestEffort = ch.Replicas < c.Replicas()
 	d.hold(c, replicas, 1)
 }
 
@@ -87,7 +102,7 @@ func (d *draft) hold(c *Candidate, replicas, sign int) {
 		return
 	}
 	c.uses(func(kind string, n, units int) {
-		if len(c.Parts) == 0 {
+		if len(c.Parts) == 1 {
 			n = replicas
 		}
 		if n > 0 {
@@ -233,7 +248,7 @@ func (d *draft) reason(server int) string {
 	ch := &d.choices[server]
 	for i := range s.Candidates {
 		c := &s.Candidates[i]
-		l := d.lacks(c, ch.BestEffort && s.Candidates[ch.Candidate].Type == c.Type, ch)
+		l := d.lacks(c, ch)
 		if old, ok := best[l.kind]; !ok || l.missing < old.missing {
 			best[l.kind] = l
 		}
@@ -243,7 +258,7 @@ func (d *draft) reason(server int) string {
 	})
 	var b strings.Builder
 	if ch.BestEffort {
-		fmt.Fprintf(&b, "best effort, %d of %d replicas: ", ch.Replicas, s.Candidates[ch.Candidate].Replicas)
+		fmt.Fprintf(&b, "best effort, %d of %d replicas: ", ch.Replicas, s.Candidates[ch.Candidate].Replicas())
 	}
 	for i, l := range lacks[:min(len(lacks), shownLacks)] {
 		if i == 0 {
@@ -262,21 +277,25 @@ func (d *draft) reason(server int) string {
 	return b.String()
 }
 
-// lack is what a candidate lacks: of a split, the type that it lacks most of.
+// lack is what a candidate lacks: of several types, the one that it lacks most of.
 type lack struct {
 	kind                 string
 	needs, left, missing int
 }
 
-func (d *draft) lacks(c *Candidate, has bool, ch *Choice) lack {
+// lacks is what a candidate lacks beside what the server has as best effort, a choice that may be nil.
+func (d *draft) lacks(c *Candidate, has *Choice) lack {
 	var worst lack
 	first := true
-	c.uses(func(kind string, replicas, units int) {
+	c.uses(func(kind string, _, _ int) {
 		left := d.left(kind)
-		if has {
-			left += ch.Replicas * d.p.Servers[ch.Server].Candidates[ch.Candidate].UnitsPerReplica
+		if has != nil && has.BestEffort {
+			if own := &d.p.Servers[has.Server].Candidates[has.Candidate].Parts[0]; own.Type == kind {
+				left += has.Replicas * own.UnitsPerReplica
+			}
 		}
-		if l := (lack{kind, replicas * units, left, replicas*units - left}); first || l.missing > worst.missing {
+		needs := c.cards(kind)
+		if l := (lack{kind, needs, left, needs - left}); first || l.missing > worst.missing {
 			worst, first = l, false
 		}
 	})

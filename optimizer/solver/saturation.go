@@ -73,7 +73,7 @@ func (d *draft) roundRobin(servers []ranked) {
 				return true
 			}
 			c := &d.p.Servers[r.server].Candidates[j]
-			if d.choices[r.server].Replicas >= c.Replicas || d.room(c) < 1 {
+			if d.choices[r.server].Replicas >= c.Replicas() || d.room(c) < 1 {
 				return true
 			}
 			d.give(r.server, j, 1)
@@ -82,10 +82,10 @@ func (d *draft) roundRobin(servers []ranked) {
 	}
 }
 
-// startable is the first candidate of which at least one replica fits, -1 where none does.
+// startable is the first candidate of a single part of which at least one replica fits, -1 where none does.
 func (d *draft) startable(r *ranked) int {
 	for _, j := range r.candidates {
-		if c := &d.p.Servers[r.server].Candidates[j]; len(c.Parts) == 0 && d.room(c) > 0 {
+		if c := &d.p.Servers[r.server].Candidates[j]; len(c.Parts) == 1 && d.room(c) > 0 {
 			return j
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 // on is a candidate of so many replicas of one card each.
 func on(kind string, replicas int, value float64) solver.Candidate {
-	return solver.Candidate{Accelerator: kind, Type: kind, Replicas: replicas, UnitsPerReplica: 1, Cost: value, Value: value}
+	return solver.On(kind, kind, replicas, 1, value)
 }
 
 // Ten cards: enough for first and third in full, not for second besides, nor ever for fourth or fifth.

@@ -27,7 +27,7 @@ func (Separable) Solve(_ context.Context, p *Problem) (*Solution, error) {
 			continue
 		}
 		bound += c.Value
-		d.give(r.server, r.candidates[0], c.Replicas)
+		d.give(r.server, r.candidates[0], c.Replicas())
 	}
 	if !all {
 		bound = math.NaN() // other candidates might serve as many for less

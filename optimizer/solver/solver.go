@@ -1,57 +1,116 @@
 // Package solver chooses, for all servers together, one candidate each: global plans over candidates and capacity.
 //
-// The package knows nothing of queues or Kubernetes: a candidate has a cost, a value to minimise and a number of units of one type that it
-// takes. Solvers are chosen by registered name, are deterministic (ties go by name) and do not change their input.
+// The package knows nothing of queues or Kubernetes: a candidate has a cost, a value to minimise, and parts that take cards of one type each.
+// Solvers are chosen by registered name, are deterministic (ties go by name) and do not change their input.
 //
 // docs/solver.md writes the problem down as formulas.
 package solver
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+)
 
 // Candidate is one way to serve a server.
 type Candidate struct {
-	// Accelerator names the accelerator; empty only for a server that needs no replica.
-	Accelerator string
-	// Type of the cards that the candidate takes capacity of.
-	Type string
-	// Replicas needed to meet the targets.
-	Replicas int
-	// UnitsPerReplica is the number of cards of the type that a replica takes, all on one node.
-	UnitsPerReplica int
+	// ID tells the candidate from the others of its server, such as by the accelerators it runs on.
+	ID string
+	// Parts that meet the targets together; none for a server that needs no replica. A candidate of several parts is taken in full or not at
+	// all, one of a single part also with fewer replicas, as best effort.
+	Parts []Part
 	// Cost in cents per hour.
 	Cost float64
 	// Value is what is minimised: the cost plus the price of change.
 	Value float64
-	// Parts of a candidate over several types: what it takes instead of Replicas × UnitsPerReplica of Type. Replicas is their sum. A split
-	// is taken in full or not at all, never as best effort.
-	Parts []Part
 }
 
-// Part is the part of a split candidate that runs on one accelerator.
+// Part is what a candidate takes of one accelerator.
 type Part struct {
-	Accelerator, Type         string
+	// Accelerator names the accelerator, and Type the cards that the part takes capacity of.
+	Accelerator, Type string
+	// Replicas of the part, and the number of cards of the type that each takes, all on one node.
 	Replicas, UnitsPerReplica int
 	// Share of the server's requests that the part is assumed to get, from 0 to 1.
 	Share float64
 }
 
-// uses calls f for each type that the candidate takes cards of.
-func (c *Candidate) uses(f func(kind string, replicas, unitsPerReplica int)) {
-	if len(c.Parts) == 0 {
-		if c.Replicas > 0 {
-			f(c.Type, c.Replicas, c.UnitsPerReplica)
-		}
-		return
-	}
+// On is the candidate of so many replicas on one accelerator, which gets all requests, valued at its cost.
+func On(accelerator, kind string, replicas, unitsPerReplica int, cost float64) Candidate {
+	return Candidate{ID: accelerator, Parts: []Part{{accelerator, kind, replicas, unitsPerReplica, 1}}, Cost: cost, Value: cost}
+}
+
+// Replicas of all parts.
+func (c Candidate) Replicas() int {
+	n := 0
 	for i := range c.Parts {
-		f(c.Parts[i].Type, c.Parts[i].Replicas, c.Parts[i].UnitsPerReplica)
+		n += c.Parts[i].Replicas
 	}
+	return n
 }
 
 // Units is the number of cards the candidate takes in all.
 func (c Candidate) Units() int {
 	n := 0
-	c.uses(func(_ string, replicas, units int) { n += replicas * units })
+	for i := range c.Parts {
+		n += c.Parts[i].Replicas * c.Parts[i].UnitsPerReplica
+	}
+	return n
+}
+
+// Types of the cards that the candidate takes, as "A100+L4".
+func (c Candidate) Types() string {
+	if len(c.Parts) == 1 {
+		return c.Parts[0].Type
+	}
+	names := make([]string, len(c.Parts))
+	for i := range c.Parts {
+		names[i] = c.Parts[i].Type
+	}
+	return strings.Join(names, "+")
+}
+
+// Resized is the candidate with so many replicas in all, where it has any: parts keep their proportions as well as whole replicas can, the largest
+// remainders and then the first rounded up. Cost and value are as they were.
+func (c Candidate) Resized(replicas int) Candidate {
+	resized, all := c, c.Replicas()
+	if all == 0 {
+		return resized
+	}
+	resized.Parts = slices.Clone(c.Parts)
+	left := replicas
+	order := make([]int, len(c.Parts))
+	for i := range c.Parts {
+		order[i] = i
+		resized.Parts[i].Replicas = c.Parts[i].Replicas * replicas / all
+		left -= resized.Parts[i].Replicas
+	}
+	rest := func(i int) int { return c.Parts[i].Replicas * replicas % all }
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rest(b), rest(a)) })
+	for _, i := range order[:left] {
+		resized.Parts[i].Replicas++
+	}
+	return resized
+}
+
+// uses calls f for each part that takes cards.
+func (c *Candidate) uses(f func(kind string, replicas, unitsPerReplica int)) {
+	for i := range c.Parts {
+		if c.Parts[i].Replicas > 0 {
+			f(c.Parts[i].Type, c.Parts[i].Replicas, c.Parts[i].UnitsPerReplica)
+		}
+	}
+}
+
+// cards is the number of cards of a type that the candidate takes.
+func (c *Candidate) cards(kind string) int {
+	n := 0
+	for i := range c.Parts {
+		if c.Parts[i].Type == kind {
+			n += c.Parts[i].Replicas * c.Parts[i].UnitsPerReplica
+		}
+	}
 	return n
 }
 

@@ -36,12 +36,12 @@ func Splits(rated []Rated, load float64, routing string, points int) ([]Candidat
 		}
 	}
 	slices.SortFunc(sorted, func(a, b Rated) int {
-		return cmp.Or(cmp.Compare(a.Type, b.Type), compareCandidates(&a.Candidate, &b.Candidate))
+		return cmp.Or(cmp.Compare(a.Types(), b.Types()), compareCandidates(&a.Candidate, &b.Candidate))
 	})
 	var all []Candidate
 	for i := range sorted {
 		for j := range i {
-			if a, b := &sorted[j], &sorted[i]; a.Type != b.Type && a.Replicas > 0 && b.Replicas > 0 && len(a.Parts)+len(b.Parts) == 0 {
+			if a, b := &sorted[j], &sorted[i]; a.Types() != b.Types() && a.Replicas() > 0 && b.Replicas() > 0 && len(a.Parts) == 1 && len(b.Parts) == 1 {
 				all = append(all, pairSplits(a, b, load, equal, points)...)
 			}
 		}
@@ -81,16 +81,14 @@ func pairSplits(a, b *Rated, load float64, equal bool, points int) []Candidate {
 }
 
 func split(a, b *Rated, n, m int, share float64) Candidate {
-	per := func(v float64, c *Rated) float64 { return v / float64(c.Replicas) }
+	per := func(v float64, c *Rated) float64 { return v / float64(c.Replicas()) }
+	one, other := a.Parts[0], b.Parts[0]
+	one.Replicas, one.Share = n, share
+	other.Replicas, other.Share = m, 1-share
 	return Candidate{
-		Accelerator: a.Accelerator + "+" + b.Accelerator,
-		Type:        a.Type + "+" + b.Type,
-		Replicas:    n + m,
-		Cost:        float64(n)*per(a.Cost, a) + float64(m)*per(b.Cost, b),
-		Value:       float64(n)*per(a.Value, a) + float64(m)*per(b.Value, b),
-		Parts: []Part{
-			{a.Accelerator, a.Type, n, a.UnitsPerReplica, share},
-			{b.Accelerator, b.Type, m, b.UnitsPerReplica, 1 - share},
-		},
+		ID:    a.ID + "+" + b.ID,
+		Parts: []Part{one, other},
+		Cost:  float64(n)*per(a.Cost, a) + float64(m)*per(b.Cost, b),
+		Value: float64(n)*per(a.Value, a) + float64(m)*per(b.Value, b),
 	}
 }

@@ -110,44 +110,38 @@ func (c *Candidate) validate() error {
 			faults = append(faults, fmt.Errorf("%s: %v is not a number of at least 0", f.name, f.value))
 		}
 	}
-	switch {
-	case c.Replicas < 0:
-		faults = append(faults, fmt.Errorf("replicas: %d is below 0", c.Replicas))
-	case c.Replicas == 0 && len(c.Parts) == 0:
-	case len(c.Parts) > 0:
-		faults = append(faults, c.validParts()...)
-	case c.Type == "":
-		faults = append(faults, errors.New("type: empty, a candidate with replicas needs one"))
-	case c.UnitsPerReplica < 1:
-		faults = append(faults, fmt.Errorf("unitsPerReplica: %d is below 1", c.UnitsPerReplica))
-	case c.Replicas > maxUnits/c.UnitsPerReplica:
-		faults = append(faults, fmt.Errorf("replicas: %d × %d units is above %d", c.Replicas, c.UnitsPerReplica, maxUnits))
+	if len(c.Parts) > maxParts {
+		faults = append(faults, fmt.Errorf("parts: there are %d, at most %d are allowed", len(c.Parts), maxParts))
+	}
+	for i := range c.Parts {
+		if err := c.Parts[i].validate(); err != nil {
+			faults = append(faults, fmt.Errorf("parts[%d]: %w", i, err))
+		}
 	}
 	return errors.Join(faults...)
 }
 
-func (c *Candidate) validParts() []error {
+// maxParts bounds the parts of a candidate, far above any bundle, so that their sums cannot overflow.
+const maxParts = 64
+
+func (p *Part) validate() error {
 	var faults []error
-	sum := 0
-	types := map[string]bool{}
-	for i, part := range c.Parts {
-		if part.Type == "" || types[part.Type] {
-			faults = append(faults, fmt.Errorf("parts[%d].type: %q is empty or given twice", i, part.Type))
-		}
-		types[part.Type] = true
-		if part.Replicas < 1 || part.UnitsPerReplica < 1 || part.Replicas > maxUnits/part.UnitsPerReplica {
-			faults = append(faults, fmt.Errorf("parts[%d]: %d replicas of %d units, allowed are at least 1 and in all %d", i, part.Replicas,
-				part.UnitsPerReplica, maxUnits))
-		}
-		if math.IsNaN(part.Share) || part.Share < 0 || part.Share > 1 {
-			faults = append(faults, fmt.Errorf("parts[%d].share: %v is not between 0 and 1", i, part.Share))
-		}
-		sum += part.Replicas
+	switch {
+	case p.Replicas < 0:
+		faults = append(faults, fmt.Errorf("replicas: %d is below 0", p.Replicas))
+	case p.Replicas == 0:
+	case p.UnitsPerReplica < 1:
+		faults = append(faults, fmt.Errorf("unitsPerReplica: %d is below 1", p.UnitsPerReplica))
+	case p.Replicas > maxUnits/p.UnitsPerReplica:
+		faults = append(faults, fmt.Errorf("replicas: %d × %d units is above %d", p.Replicas, p.UnitsPerReplica, maxUnits))
 	}
-	if sum != c.Replicas {
-		faults = append(faults, fmt.Errorf("replicas: %d is not the sum %d of the parts", c.Replicas, sum))
+	if p.Replicas > 0 && p.Type == "" {
+		faults = append(faults, errors.New("type: empty, a part with replicas needs one"))
 	}
-	return faults
+	if math.IsNaN(p.Share) || p.Share < 0 || p.Share > 1 {
+		faults = append(faults, fmt.Errorf("share: %v is not between 0 and 1", p.Share))
+	}
+	return errors.Join(faults...)
 }
 
 func validPolicy(name string) error {

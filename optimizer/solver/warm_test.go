@@ -19,9 +19,10 @@ func changed(p *solver.Problem) *solver.Problem {
 		q.Servers[i].Candidates = append([]solver.Candidate(nil), q.Servers[i].Candidates...)
 		for j := range q.Servers[i].Candidates {
 			c := &q.Servers[i].Candidates[j]
-			n := max(1, int(math.Round(float64(c.Replicas)*factor)))
-			c.Cost, c.Value = c.Cost*float64(n)/float64(c.Replicas), c.Value*float64(n)/float64(c.Replicas)
-			c.Replicas = n
+			had := float64(c.Replicas())
+			n := max(1, int(math.Round(had*factor)))
+			c.Cost, c.Value = c.Cost*float64(n)/had, c.Value*float64(n)/had
+			*c = c.Resized(n)
 		}
 	}
 	return &q

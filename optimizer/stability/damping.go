@@ -70,7 +70,7 @@ func (d Damping) Shape(now float64, current Current, candidates []solver.Candida
 	options := asTheyAre(candidates)
 	at := -1
 	for i, c := range candidates {
-		if c.Accelerator == current.Accelerator {
+		if c.ID == current.Accelerator {
 			at = i
 		}
 	}
@@ -80,37 +80,38 @@ func (d Damping) Shape(now float64, current Current, candidates []solver.Candida
 		return options, Memory{Loads: loads, Accelerator: m.Accelerator, Moved: m.Moved}
 	}
 	present := candidates[at]
-	m = m.remember(now, current, d.need(current, present.Replicas), holdDown)
+	needed := present.Replicas()
+	m = m.remember(now, current, d.need(current, needed), holdDown)
 	m.Loads = loads
 	for i := range options {
 		if i != at {
 			d.elsewhere(&options[i], now, current, present, m)
 		}
 	}
-	if present.Replicas == 0 {
+	if needed == 0 {
 		return options, m
 	}
-	if current.Replicas < present.Replicas && float64(current.Replicas) >= enough*float64(present.Replicas) && d.dwells(now, current, m) {
+	if current.Replicas < needed && float64(current.Replicas) >= enough*float64(needed) && d.dwells(now, current, m) {
 		stay := options[at]
 		stay.resize(current.Replicas)
 		stay.Value += present.Cost
 		stay.Short = true
-		stay.Note = fmt.Sprintf("%d needed, %d kept: stays for a while on %s, to which it moved", present.Replicas, current.Replicas, present.Accelerator)
+		stay.Note = fmt.Sprintf("%d needed, %d kept: stays for a while on %s, to which it moved", needed, current.Replicas, present.ID)
 		options = append(options, stay)
 	}
-	if most := d.most(current.Replicas); most > 0 && present.Replicas > most {
+	if most := d.most(current.Replicas); most > 0 && needed > most {
 		options[at].resize(most)
-		options[at].Note = fmt.Sprintf("%d needed, %d planned: at most %g times as many in a cycle", present.Replicas, most, d.MaxScaleOut)
+		options[at].Note = fmt.Sprintf("%d needed, %d planned: at most %g times as many in a cycle", needed, most, d.MaxScaleOut)
 		return options, m
 	}
 	// What was not running cannot be held: needs above the present plan were never met, and scaling in starts from what is there.
-	held := min(m.largest(), max(current.Replicas, present.Replicas))
-	note := fmt.Sprintf("%d needed, %d held: scaling in waits for %g s of lower need", present.Replicas, held, holdDown)
+	held := min(m.largest(), max(current.Replicas, needed))
+	note := fmt.Sprintf("%d needed, %d held: scaling in waits for %g s of lower need", needed, held, holdDown)
 	if least := d.least(current.Replicas); least > held {
 		held = least
-		note = fmt.Sprintf("%d needed, %d held: at most %g %% go in a cycle", present.Replicas, held, 100*d.MaxScaleIn)
+		note = fmt.Sprintf("%d needed, %d held: at most %g %% go in a cycle", needed, held, 100*d.MaxScaleIn)
 	}
-	if held > present.Replicas {
+	if held > needed {
 		hold := options[at]
 		hold.resize(held)
 		hold.Value = (1 - holdGain) * present.Value
@@ -141,26 +142,26 @@ func (d Damping) elsewhere(o *Option, now float64, current Current, present solv
 		if len(m.Loads) > 0 && current.Load > 0 {
 			factor = max(factor, m.Loads[0].Rate/current.Load)
 		}
-		if n := current.Needed(o.Accelerator, factor); n > o.Replicas && o.Replicas > 0 {
+		if n := current.Needed(o.ID, factor); n > o.Replicas() && o.Replicas() > 0 {
 			o.resize(n)
 		}
 	}
 	gain := d.MinimalGain
-	o.Note = fmt.Sprintf("saves at least %g %% against %s", 100*gain, present.Accelerator)
+	o.Note = fmt.Sprintf("saves at least %g %% against %s", 100*gain, present.ID)
 	if d.dwells(now, current, m) {
 		gain = max(gain, 1)
-		o.Note = fmt.Sprintf("stays for %g s on %s, to which it moved", dwellHolds*d.holdDown(current.StartUp), present.Accelerator)
+		o.Note = fmt.Sprintf("stays for %g s on %s, to which it moved", dwellHolds*d.holdDown(current.StartUp), present.ID)
 	} else if current.BestEffort {
 		gain = max(gain, 1)
-		o.Note = fmt.Sprintf("stays with what is left of %s unless it is served in full elsewhere", present.Accelerator)
+		o.Note = fmt.Sprintf("stays with what is left of %s unless it is served in full elsewhere", present.ID)
 	}
 	o.Value += gain * present.Cost
 }
 
 // resize an option. Cost and value are those of its replicas.
 func (o *Option) resize(replicas int) {
-	scale := float64(replicas) / float64(o.Replicas)
-	o.Replicas = replicas
+	scale := float64(replicas) / float64(o.Replicas())
+	o.Candidate = o.Resized(replicas)
 	o.Cost, o.Value = o.Cost*scale, o.Value*scale
 }
 

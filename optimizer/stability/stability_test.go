@@ -15,7 +15,7 @@ import (
 // on is a candidate of so many replicas at 10 cents each.
 func on(accelerator string, replicas int) solver.Candidate {
 	cost := 10 * float64(replicas)
-	return solver.Candidate{Accelerator: accelerator, Type: accelerator, Replicas: replicas, UnitsPerReplica: 1, Cost: cost, Value: cost}
+	return solver.On(accelerator, accelerator, replicas, 1, cost)
 }
 
 // cheapest is the option a solver with capacity to spare takes.
@@ -38,8 +38,8 @@ func follow(d stability.Damping, period float64, needs []int) []int {
 		var options []stability.Option
 		options, memory = d.Shape(float64(i)*period, current, []solver.Candidate{on("A", need)}, memory)
 		best := cheapest(options)
-		current = stability.Current{Accelerator: best.Accelerator, Replicas: best.Replicas}
-		got = append(got, best.Replicas)
+		current = stability.Current{Accelerator: best.ID, Replicas: best.Replicas()}
+		got = append(got, best.Replicas())
 	}
 	return got
 }
@@ -78,7 +78,7 @@ func TestChangesAcceleratorOnlyForTheMinimalGain(t *testing.T) {
 	}{{9, "A"}, {8, "A"}, {7, "B"}} {
 		options, _ := d.Shape(0, stability.Current{Accelerator: "A", Replicas: 10}, []solver.Candidate{on("A", 10), on("B", c.other)}, stability.Memory{})
 		// Equal values go by name, as in every solver.
-		if got := cheapest(options).Accelerator; got != c.want {
+		if got := cheapest(options).ID; got != c.want {
 			t.Errorf("B costs %d %% of A: got %s, want %s", 10*c.other, got, c.want)
 		}
 	}
@@ -89,12 +89,12 @@ func TestRestartHoldsThePlanInForce(t *testing.T) {
 	d := stability.Damping{ScaleInHoldDown: 30}
 	options, memory := d.Shape(100, stability.Current{Accelerator: "A", Replicas: 6}, []solver.Candidate{on("A", 2)}, stability.Memory{})
 	best := cheapest(options)
-	if best.Replicas != 6 || !strings.Contains(best.Note, "2 needed, 6 held") {
-		t.Errorf("got %d replicas, note %q; want 6 held", best.Replicas, best.Note)
+	if best.Replicas() != 6 || !strings.Contains(best.Note, "2 needed, 6 held") {
+		t.Errorf("got %d replicas, note %q; want 6 held", best.Replicas(), best.Note)
 	}
 	options, _ = d.Shape(131, stability.Current{Accelerator: "A", Replicas: 6}, []solver.Candidate{on("A", 2)}, memory)
-	if best := cheapest(options); best.Replicas != 2 {
-		t.Errorf("after the hold-down: %d replicas, want 2", best.Replicas)
+	if best := cheapest(options); best.Replicas() != 2 {
+		t.Errorf("after the hold-down: %d replicas, want 2", best.Replicas())
 	}
 }
 
@@ -102,7 +102,7 @@ func TestRestartHoldsThePlanInForce(t *testing.T) {
 func TestHeldReplicasRemainAvailable(t *testing.T) {
 	options, _ := stability.DefaultDamping().Shape(0, stability.Current{Accelerator: "A", Replicas: 6}, []solver.Candidate{on("A", 2)}, stability.Memory{})
 	plain, held := options[0], options[1]
-	if plain.Replicas != 2 || held.Replicas != 6 || !(held.Value < plain.Value) || held.Cost != 60 {
+	if plain.Replicas() != 2 || held.Replicas() != 6 || !(held.Value < plain.Value) || held.Cost != 60 {
 		t.Errorf("options %+v", options)
 	}
 }
@@ -145,7 +145,7 @@ func TestConformance(t *testing.T) {
 			}
 			seen := map[int]bool{}
 			for _, o := range options {
-				if o.Of < 0 || o.Of >= len(candidates) || o.Accelerator != candidates[o.Of].Accelerator || o.Replicas < candidates[o.Of].Replicas {
+				if o.Of < 0 || o.Of >= len(candidates) || o.ID != candidates[o.Of].ID || o.Replicas() < candidates[o.Of].Replicas() {
 					t.Errorf("%s: option %+v is not made from its candidate", name, o)
 				}
 				seen[o.Of] = true
@@ -177,8 +177,8 @@ func plant(load func(cycle int) float64, delay, cycles int, noise func() float64
 		var options []stability.Option
 		options, memory = d.Shape(float64(cycle)*period, current, []solver.Candidate{on("A", need("A", 1))}, memory)
 		best := cheapest(options)
-		current = stability.Current{Accelerator: best.Accelerator, Replicas: best.Replicas}
-		planned = append(planned, best.Replicas)
+		current = stability.Current{Accelerator: best.ID, Replicas: best.Replicas()}
+		planned = append(planned, best.Replicas())
 	}
 	return planned
 }
@@ -282,7 +282,7 @@ func TestHoldsForAsLongAsAStartCosts(t *testing.T) {
 		for i, need := range append([]int{5}, make([]int, 100)...) {
 			options, next := d.Shape(float64(i)*10, current, []solver.Candidate{on("A", max(need, 2))}, memory)
 			memory = next
-			if current.Replicas = cheapest(options).Replicas; current.Replicas == 5 {
+			if current.Replicas = cheapest(options).Replicas(); current.Replicas == 5 {
 				n++
 			}
 		}
@@ -298,7 +298,7 @@ func TestScalesInOnlyWithRoomToSpare(t *testing.T) {
 	for load, want := range map[float64]int{4.4: 5, 3.9: 5, 3.2: 4} {
 		current := stability.Current{Accelerator: "A", Replicas: 5, Needed: func(_ string, f float64) int { return int(math.Ceil(f * load)) }}
 		options, _ := d.Shape(100, current, []solver.Candidate{on("A", int(math.Ceil(load)))}, stability.Memory{})
-		if got := cheapest(options).Replicas; got != want {
+		if got := cheapest(options).Replicas(); got != want {
 			t.Errorf("load of %v replicas, 5 there: %d planned, want %d", load, got, want)
 		}
 	}
@@ -322,10 +322,10 @@ func TestNeighbouringPlansDoNotFlutter(t *testing.T) {
 		options, next := d.Shape(float64(cycle)*30, current, []solver.Candidate{on("A", need("A", 1)), on("B", need("B", 1))}, memory)
 		memory = next
 		best := cheapest(options)
-		if best.Accelerator != current.Accelerator {
+		if best.ID != current.Accelerator {
 			moves++
 		}
-		current.Accelerator, current.Replicas = best.Accelerator, best.Replicas
+		current.Accelerator, current.Replicas = best.ID, best.Replicas()
 	}
 	if moves > 8 { // without holding, more than a hundred
 		t.Errorf("%d moves in a day", moves)
@@ -341,7 +341,7 @@ func TestBestEffortStays(t *testing.T) {
 	}{{false, "B"}, {true, "A"}} {
 		current := stability.Current{Accelerator: "A", Replicas: 4, BestEffort: c.short}
 		options, _ := d.Shape(0, current, []solver.Candidate{on("A", 10), on("B", 6)}, stability.Memory{})
-		if got := cheapest(options).Accelerator; got != c.want {
+		if got := cheapest(options).ID; got != c.want {
 			t.Errorf("best effort %v: %s, want %s", c.short, got, c.want)
 		}
 	}
@@ -355,8 +355,8 @@ func TestStaysAfterAMove(t *testing.T) {
 		now := 100 + 60*float64(i)
 		options, next := d.Shape(now, current, []solver.Candidate{on("A", 10), on("B", other)}, memory)
 		best := cheapest(options)
-		memory, current = next, stability.Current{Accelerator: best.Accelerator, Replicas: best.Replicas}
-		at[now] = best.Accelerator
+		memory, current = next, stability.Current{Accelerator: best.ID, Replicas: best.Replicas()}
+		at[now] = best.ID
 	}
 	// It moved between 100 and 160 s, and stays for two hold-downs.
 	if diff := cmp.Diff(map[float64]string{100: "B", 160: "B", 220: "B", 280: "B", 340: "B"}, at); diff != "" {
@@ -381,9 +381,9 @@ func TestStaysWhereItMovedTo(t *testing.T) {
 		var stay, full, elsewhere *stability.Option
 		for i := range options {
 			switch o := &options[i]; {
-			case o.Accelerator == "B":
+			case o.ID == "B":
 				elsewhere = o
-			case o.Replicas < 10:
+			case o.Replicas() < 10:
 				stay = o
 			default:
 				full = o
@@ -391,7 +391,7 @@ func TestStaysWhereItMovedTo(t *testing.T) {
 		}
 		if (stay != nil) != c.want {
 			t.Errorf("%s: options %+v", c.name, options)
-		} else if stay != nil && !(stay.Short && !full.Short && stay.Replicas == c.have && full.Value < stay.Value && stay.Value < elsewhere.Value) {
+		} else if stay != nil && !(stay.Short && !full.Short && stay.Replicas() == c.have && full.Value < stay.Value && stay.Value < elsewhere.Value) {
 			t.Errorf("%s: staying is worth %+v, the need %+v, going %+v", c.name, *stay, *full, *elsewhere)
 		}
 	}

@@ -131,7 +131,7 @@ func passTime(p *solver.Problem) time.Duration {
 		for i := range p.Servers {
 			for j := range p.Servers[i].Candidates {
 				c := &p.Servers[i].Candidates[j]
-				total += c.Value + float64(c.Replicas*c.UnitsPerReplica)
+				total += c.Value + float64(c.Units())
 			}
 		}
 		times[k] = time.Since(start)

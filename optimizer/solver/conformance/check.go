@@ -42,10 +42,12 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 				held[size{part.Type, part.UnitsPerReplica}] += part.Replicas
 			}
 			switch {
-			case c.BestEffort && (c.Replicas < 1 || c.Replicas >= x.Replicas || c.Reason == ""):
-				fault("%s: best effort with %d of %d replicas, reason %q", name, c.Replicas, x.Replicas, c.Reason)
-			case !c.BestEffort && (c.Replicas != x.Replicas || c.Reason != ""):
-				fault("%s: served with %d of %d replicas, reason %q", name, c.Replicas, x.Replicas, c.Reason)
+			case c.BestEffort && (c.Replicas < 1 || c.Replicas >= total(x) || c.Reason == ""):
+				fault("%s: best effort with %d of %d replicas, reason %q", name, c.Replicas, total(x), c.Reason)
+			case c.BestEffort && len(x.Parts) != 1:
+				fault("%s: best effort of %d parts: which of them?", name, len(x.Parts))
+			case !c.BestEffort && (c.Replicas != total(x) || c.Reason != ""):
+				fault("%s: served with %d of %d replicas, reason %q", name, c.Replicas, total(x), c.Reason)
 			case !c.BestEffort:
 				value += x.Value
 			}
@@ -133,12 +135,23 @@ type size struct {
 	cards int
 }
 
-// parts are what the candidate takes with so many replicas.
+// total is the number of replicas of all parts.
+func total(c solver.Candidate) int {
+	n := 0
+	for _, part := range c.Parts {
+		n += part.Replicas
+	}
+	return n
+}
+
+// parts are what the candidate takes with so many replicas: of several parts, all.
 func parts(c solver.Candidate, replicas int) []solver.Part {
-	if len(c.Parts) > 0 {
+	if len(c.Parts) != 1 {
 		return c.Parts
 	}
-	return []solver.Part{{Type: c.Type, Replicas: replicas, UnitsPerReplica: c.UnitsPerReplica}}
+	part := c.Parts[0]
+	part.Replicas = replicas
+	return []solver.Part{part}
 }
 
 // cards are those of each type before purchases; of types with nodes, those on nodes.
@@ -288,7 +301,7 @@ func BruteForce(p *solver.Problem) Standing {
 		}
 		for _, c := range p.Servers[i].Candidates {
 			fits := true
-			for _, x := range parts(c, c.Replicas) {
+			for _, x := range c.Parts {
 				left[x.Type] -= x.Replicas * x.UnitsPerReplica
 				held[size{x.Type, x.UnitsPerReplica}] += x.Replicas
 				fits = fits && (left[x.Type] >= 0 || p.Unlimited)
@@ -302,7 +315,7 @@ func BruteForce(p *solver.Problem) Standing {
 				now.Value = before
 				now.add(p.Servers[i].Priority, -weight)
 			}
-			for _, x := range parts(c, c.Replicas) {
+			for _, x := range c.Parts {
 				left[x.Type] += x.Replicas * x.UnitsPerReplica
 				held[size{x.Type, x.UnitsPerReplica}] -= x.Replicas
 			}

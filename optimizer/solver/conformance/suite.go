@@ -80,6 +80,14 @@ func plansHold(t *testing.T, s solver.Solver, n int) {
 		p.SaturationPolicy = policies[seed%uint64(len(policies))]
 		solveAndCheck(t, s, p)
 	}
+	for seed := range uint64(n / 4) {
+		p := instances.Bundled(seed)
+		p.SaturationPolicy = policies[seed%uint64(len(policies))]
+		got := solveAndCheck(t, s, p)
+		if best := BruteForce(p); p.SaturationPolicy == "" && Of(p, got).Compare(best) < 0 {
+			t.Fatalf("seed %d: better than the best %+v: %+v", seed, best, Of(p, got))
+		}
+	}
 	for seed := range uint64(n / 8) {
 		for _, p := range []*solver.Problem{instances.Counted(seed), instances.Summed(seed)} {
 			p.SaturationPolicy = policies[seed%uint64(len(policies))]
@@ -96,8 +104,11 @@ func plansHold(t *testing.T, s solver.Solver, n int) {
 func orderless(t *testing.T, s solver.Solver, n int) {
 	for seed := range uint64(n) {
 		p := instances.Small(seed)
-		if seed%2 == 0 {
+		switch seed % 3 {
+		case 0:
 			p = instances.Placed(seed)
+		case 1:
+			p = instances.Bundled(seed)
 		}
 		p.SaturationPolicy = policies[seed%uint64(len(policies))]
 		first := solve(t, s, p)
@@ -147,7 +158,7 @@ func unlimited(t *testing.T, s solver.Solver, n int) {
 }
 
 func badInput(t *testing.T, s solver.Solver) {
-	good := solver.Candidate{Accelerator: "A", Type: "A", Replicas: 1, UnitsPerReplica: 1, Cost: 1, Value: 1}
+	part := func(p *solver.Problem) *solver.Part { return &p.Servers[0].Candidates[0].Parts[0] }
 	for _, c := range []struct {
 		name   string
 		spoil  func(p *solver.Problem)
@@ -156,10 +167,12 @@ func badInput(t *testing.T, s solver.Solver) {
 		{"NaN cost", func(p *solver.Problem) { p.Servers[0].Candidates[0].Cost = math.NaN() }, []string{"servers[one].candidates[0]", "cost: NaN"}},
 		{"negative value", func(p *solver.Problem) { p.Servers[0].Candidates[0].Value = -2 }, []string{"value: -2"}},
 		{"infinite value", func(p *solver.Problem) { p.Servers[0].Candidates[0].Value = math.Inf(1) }, []string{"value: +Inf"}},
-		{"negative replicas", func(p *solver.Problem) { p.Servers[0].Candidates[0].Replicas = -3 }, []string{"replicas: -3"}},
-		{"no units", func(p *solver.Problem) { p.Servers[0].Candidates[0].UnitsPerReplica = 0 }, []string{"unitsPerReplica: 0"}},
-		{"too many units", func(p *solver.Problem) { p.Servers[0].Candidates[0].Replicas = math.MaxInt }, []string{"replicas: 9223372036854775807"}},
-		{"no type", func(p *solver.Problem) { p.Servers[0].Candidates[0].Type = "" }, []string{"type: empty"}},
+		{"negative replicas", func(p *solver.Problem) { part(p).Replicas = -3 }, []string{"parts[0]", "replicas: -3"}},
+		{"no units", func(p *solver.Problem) { part(p).UnitsPerReplica = 0 }, []string{"unitsPerReplica: 0"}},
+		{"too many units", func(p *solver.Problem) { part(p).Replicas = math.MaxInt }, []string{"replicas: 9223372036854775807"}},
+		{"no type", func(p *solver.Problem) { part(p).Type = "" }, []string{"type: empty"}},
+		{"share", func(p *solver.Problem) { part(p).Share = 1.5 }, []string{"servers[one].candidates[0]: parts[0]: share: 1.5"}},
+		{"stop", func(p *solver.Problem) { p.StopAt = -9 }, []string{"stopAt: -9"}},
 		{"priority", func(p *solver.Problem) { p.Servers[0].Priority = 0 }, []string{"servers[one].priority: 0"}},
 		{"weight", func(p *solver.Problem) { p.Servers[0].Weight = -7 }, []string{"servers[one].weight: -7"}},
 		{"penalty", func(p *solver.Problem) { p.Servers[0].Penalty = math.NaN() }, []string{"servers[one].penalty: NaN"}},
@@ -170,8 +183,9 @@ func badInput(t *testing.T, s solver.Solver) {
 		{"all at once", func(p *solver.Problem) { p.SaturationPolicy = "All"; p.Capacity["A"] = -1 }, []string{`"All"`, "capacity[A]"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			good := func() []solver.Candidate { return []solver.Candidate{solver.On("A", "A", 1, 1, 1)} }
 			p := &solver.Problem{Capacity: map[string]int{"A": 1}, Servers: []solver.Server{
-				{Name: "one", Priority: 1, Candidates: []solver.Candidate{good}}, {Name: "two", Priority: 1, Candidates: []solver.Candidate{good}}}}
+				{Name: "one", Priority: 1, Candidates: good()}, {Name: "two", Priority: 1, Candidates: good()}}}
 			c.spoil(p)
 			_, err := s.Solve(context.Background(), p)
 			for _, want := range c.errors {
@@ -185,7 +199,7 @@ func badInput(t *testing.T, s solver.Solver) {
 
 func reasons(t *testing.T, s solver.Solver) {
 	p := &solver.Problem{Capacity: map[string]int{"A100": 3}, Servers: []solver.Server{
-		{Name: "big", Priority: 1, Candidates: []solver.Candidate{{Accelerator: "4xA100", Type: "A100", Replicas: 2, UnitsPerReplica: 4, Cost: 1, Value: 1}}},
+		{Name: "big", Priority: 1, Candidates: []solver.Candidate{solver.On("4xA100", "A100", 2, 4, 1)}},
 		{Name: "none", Priority: 1},
 	}}
 	got := solveAndCheck(t, s, p)
@@ -228,7 +242,7 @@ func (c *countdown) Err() error {
 func replayed(t *testing.T, s solver.Solver, n int) {
 	struck := 0
 	for seed := range uint64(n) {
-		for _, p := range []*solver.Problem{instances.Small(seed), instances.Placed(seed), instances.Summed(seed), instances.Fleet(seed, 12, 4, .6)} {
+		for _, p := range []*solver.Problem{instances.Small(seed), instances.Placed(seed), instances.Bundled(seed), instances.Summed(seed), instances.Fleet(seed, 12, 4, .6)} {
 			p.SaturationPolicy = policies[seed%uint64(len(policies))]
 			whole := solve(t, s, p)
 			for questions := range 5 {

@@ -29,8 +29,9 @@ func Small(seed uint64) *solver.Problem {
 		s := solver.Server{Name: fmt.Sprintf("s%d", i), Priority: 1 + r.IntN(priorities)}
 		for j := range r.IntN(types + 2) {
 			t := r.IntN(types)
-			c := solver.Candidate{Accelerator: fmt.Sprintf("%s/%d", typeName(t), j), Type: typeName(t), Replicas: 1 + r.IntN(4), UnitsPerReplica: 1 + r.IntN(2)}
-			switch c.Cost = 10 * r.Float64(); {
+			replicas, units := 1+r.IntN(4), 1+r.IntN(2)
+			c := solver.On(fmt.Sprintf("%s/%d", typeName(t), j), typeName(t), replicas, units, 10*r.Float64())
+			switch {
 			case r.IntN(40) == 0:
 				c = solver.Candidate{}
 			case whole:
@@ -62,21 +63,55 @@ func Placed(seed uint64) *solver.Problem {
 	for i := range p.Servers {
 		for j := range p.Servers[i].Candidates {
 			c := &p.Servers[i].Candidates[j]
-			if c.Replicas > 0 && r.IntN(3) == 0 {
-				c.UnitsPerReplica = 1 << r.IntN(3)
+			if len(c.Parts) == 0 {
+				continue
 			}
-			if c.Replicas > 1 && r.IntN(4) == 0 {
-				other := typeName((int(c.Type[0]-'A') + 1) % 3)
-				if other != c.Type {
+			part := &c.Parts[0]
+			if r.IntN(3) == 0 {
+				part.UnitsPerReplica = 1 << r.IntN(3)
+			}
+			if part.Replicas > 1 && r.IntN(4) == 0 {
+				other := typeName((int(part.Type[0]-'A') + 1) % 3)
+				if other != part.Type {
 					c.Parts = []solver.Part{
-						{Accelerator: c.Type, Type: c.Type, Replicas: 1, UnitsPerReplica: c.UnitsPerReplica, Share: .5},
-						{Accelerator: other, Type: other, Replicas: c.Replicas - 1, UnitsPerReplica: 1, Share: .5},
+						{Accelerator: part.Type, Type: part.Type, Replicas: 1, UnitsPerReplica: part.UnitsPerReplica, Share: .5},
+						{Accelerator: other, Type: other, Replicas: part.Replicas - 1, UnitsPerReplica: 1, Share: .5},
 					}
 				}
 			}
 		}
 	}
 	return p
+}
+
+// Bundled is a small problem of servers that are served by bundles: a prefill and a decode workload, on one type or on two, each replica with
+// cards of its own number, and some by a third workload beside them. A few run on one type alone. Some types are on nodes.
+func Bundled(seed uint64) *solver.Problem {
+	p := Placed(seed)
+	r := source(seed + 4<<32)
+	p.Elastic = nil
+	for t := range p.Capacity {
+		p.Capacity[t] *= 2
+	}
+	for i := range p.Servers {
+		for j := range p.Servers[i].Candidates {
+			if c := &p.Servers[i].Candidates[j]; len(c.Parts) > 0 && r.IntN(5) > 0 {
+				*c = bundle(r, c.Cost)
+			}
+		}
+	}
+	return p
+}
+
+// bundle is a candidate of two or three roles.
+func bundle(r *rand.Rand, cost float64) solver.Candidate {
+	c := solver.Candidate{Cost: cost, Value: cost}
+	for _, role := range []string{"prefill", "decode", "encode"}[:2+r.IntN(4)/3] {
+		kind := typeName(r.IntN(4))
+		c.Parts = append(c.Parts, solver.Part{Accelerator: kind + "/" + role, Type: kind, Replicas: 1 + r.IntN(2), UnitsPerReplica: 1 << r.IntN(2), Share: 1})
+		c.ID += "+" + kind + "/" + role
+	}
+	return c
 }
 
 // Counted is a small problem in which servers count by their weights.
@@ -193,5 +228,5 @@ func candidate(c card, weights, kv, rate, in, out, itl float64) (solver.Candidat
 	step := .004 + read(weights) + batch*(read(kv*tokens)+prefill/out)
 	replicas := int(math.Ceil(rate / (.8 * batch / (out * step))))
 	cost := float64(replicas*units) * c.cost
-	return solver.Candidate{Accelerator: c.name, Type: c.name, Replicas: replicas, UnitsPerReplica: units, Cost: cost, Value: cost}, true
+	return solver.On(c.name, c.name, replicas, units, cost), true
 }
