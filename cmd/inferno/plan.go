@@ -113,17 +113,18 @@ func (o *planOptions) run(ctx context.Context, out, errOut io.Writer) error {
 		if err != nil {
 			return err
 		}
-		d.Plan.WhatIf = control.Difference(changes, &d.Plan, &other.Plan)
+		d.report.Plan.WhatIf = control.Difference(changes, &d.report.Plan, &other.report.Plan)
 	}
-	if d.Plan.Explanations, err = explainAll(d, o.explain); err != nil {
+	plan := &d.report.Plan
+	if plan.Explanations, err = explainAll(d.core, o.explain); err != nil {
 		return badInput{err}
 	}
 	if o.candidates != "" {
-		if err := writeJSON(o.candidates, d.Candidates); err != nil {
+		if err := writeJSON(o.candidates, d.report.Candidates); err != nil {
 			return err
 		}
 	}
-	return printPlan(out, o.output, system, &d.Plan)
+	return printPlan(out, o.output, system, plan)
 }
 
 // ask makes the changes of --what-if in a copy of the system. The error joins the faults of all, each beside the flag.
@@ -138,15 +139,21 @@ func ask(system *v1alpha1.System, texts []string) (*v1alpha1.System, []string, e
 	return changed, said, errors.Join(faults...)
 }
 
+// decided is a decision, and what is written down of it.
+type decided struct {
+	core   *control.Decision
+	report *specification.Decision
+}
+
 // decide makes the plan and times the solver, whose deadline and clock are the caller's.
-func decide(ctx context.Context, stages *control.Stages, system *v1alpha1.System) (*control.Decision, error) {
+func decide(ctx context.Context, stages *control.Stages, system *v1alpha1.System) (*decided, error) {
 	began := map[string]time.Time{}
-	d, err := stages.Decide(ctx, &control.Snapshot{System: *system}, control.State{}, func(stage string) { began[stage] = time.Now() })
+	d, err := stages.Decide(ctx, (&specification.Snapshot{System: *system}).Core(), control.State{}, func(stage string) { began[stage] = time.Now() })
 	if err != nil {
 		return nil, err
 	}
 	d.Plan.Solver.Seconds = began[control.StageExplain].Sub(began[control.StageSolve]).Seconds()
-	return d, nil
+	return &decided{d, specification.Report(system, &d.Decision)}, nil
 }
 
 func writeJSON(file string, v any) error {

@@ -62,8 +62,12 @@ func printExplanation(out io.Writer, e *v1alpha1.Explanation, prices map[string]
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	served := slices.ContainsFunc(e.Candidates, func(c v1alpha1.ExplainedCandidate) bool { return c.Chosen && len(c.Lacks) == 0 })
 	for _, c := range e.Candidates {
-		if len(c.Lacks) > 0 {
+		for _, p := range c.Penalties {
+			fmt.Fprintf(out, "  %s: %+.2f ¢/h, %s; lifted by %s\n", c.RunsOn, p.Cents, p.Reason, p.Lifted)
+		}
+		if len(c.Lacks) > 0 && !served {
 			fmt.Fprintf(out, "  %s more would serve it with %s\n", cards(c.Lacks), c.RunsOn)
 		}
 	}

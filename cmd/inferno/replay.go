@@ -20,6 +20,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 	"github.com/llm-inferno/inferno/optimizer/whatif"
 )
 
@@ -168,15 +169,18 @@ func (o *replayOptions) replay(ctx context.Context, record *loop.Record) (*repla
 	if err != nil {
 		return nil, badInput{err}
 	}
-	record.Settings.Apply(stages)
+	written := record.Snapshot
+	written.System = *system
+	snapshot := written.Core()
 	if !o.changed() {
-		stages.StopAt = record.StopAt()
+		snapshot.StopAt = control.StopAt(&record.Plan.Solver)
 	}
-	d, err := stages.Decide(ctx, &control.Snapshot{Time: record.Snapshot.Time, System: *system}, record.State, nil)
+	d, err := stages.Decide(ctx, snapshot, record.State, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &replayed{ID: record.ID, Difference: control.Difference(changes, &record.Plan, &d.Plan)}, nil
+	plan := specification.Solution(system, &d.Plan)
+	return &replayed{ID: record.ID, Difference: control.Difference(changes, &record.Plan, &plan)}, nil
 }
 
 func (o *replayOptions) print(out io.Writer, r *replayed) error {
@@ -223,18 +227,19 @@ func (o *replayOptions) decideForeign(ctx context.Context, c *llminferno.Cycle) 
 	if err != nil {
 		return nil, badInput{err}
 	}
-	snapshot := &control.Snapshot{System: *system}
+	snapshot := &specification.Snapshot{System: *system}
 	if c.Time != nil {
 		snapshot.Time = metav1.NewMicroTime(*c.Time)
 	}
-	d, err := stages.Decide(ctx, snapshot, control.State{}, nil)
+	d, err := stages.Decide(ctx, snapshot.Core(), control.State{}, nil)
 	if err != nil {
 		return nil, err
 	}
 	// The token budget is none of llm-inferno's.
-	for name, a := range d.Plan.Allocations {
+	plan := specification.Solution(system, &d.Plan)
+	for name, a := range plan.Allocations {
 		a.MaxBatchedTokens = 0
-		d.Plan.Allocations[name] = a
+		plan.Allocations[name] = a
 	}
-	return &replayed{ID: fmt.Sprintf("cycle %d", c.Cycle), Difference: control.Difference(changes, c.Plan(), &d.Plan)}, nil
+	return &replayed{ID: fmt.Sprintf("cycle %d", c.Cycle), Difference: control.Difference(changes, c.Plan(), &plan)}, nil
 }

@@ -189,14 +189,16 @@ func TestReplayUnderADeadline(t *testing.T) {
 	for i := range system.Capacity.Count {
 		system.Capacity.Count[i].Count /= 2
 	}
-	record := loop.Record{ID: "hurried", Snapshot: control.Snapshot{System: *system}}
+	record := loop.Record{ID: "hurried", Snapshot: specification.Snapshot{System: *system}}
 	stages, err := control.NewStages(&system.Optimizer.Spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if record.Decision, err = stages.Decide(&ended{t.Context(), 10}, &record.Snapshot, record.State, nil); err != nil {
+	d, err := stages.Decide(&ended{t.Context(), 10}, record.Core(), record.State, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	record.Decision = specification.Report(system, &d.Decision)
 	for reason, differ := range map[string]int{record.Plan.Solver.Ended: 0, string(solver.EndedWork): 1} {
 		record.Plan.Solver.Ended = reason
 		var line bytes.Buffer

@@ -14,6 +14,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/estimation/recording"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 // longestCycle bounds a line of a decision log: a cycle of a large fleet.
@@ -33,7 +34,7 @@ func readObservations(name string, in io.Reader) ([]recording.Record, error) {
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
-		var snap control.Snapshot
+		var snap specification.Snapshot
 		if err := json.Unmarshal(lines.Bytes(), &snap); err != nil {
 			faults = append(faults, fmt.Errorf("%s:%d: %w", name, n, err))
 			continue
@@ -58,8 +59,8 @@ func isDecisionLog(r *bufio.Reader) bool {
 }
 
 // observationsOf a cycle, by model and accelerator, then in the order of the servers.
-func observationsOf(snap *control.Snapshot, line int) []recording.Record {
-	seen := control.Observations(snap)
+func observationsOf(snap *specification.Snapshot, line int) []recording.Record {
+	seen := control.Observations(snap.Core())
 	pairs := slices.SortedFunc(maps.Keys(seen), func(a, b control.Pair) int {
 		return cmp.Or(strings.Compare(a.Model, b.Model), strings.Compare(a.Accelerator, b.Accelerator))
 	})

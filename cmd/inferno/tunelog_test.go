@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 )
 
@@ -29,9 +29,9 @@ func TestTuneReadsDecisionLogs(t *testing.T) {
 		server := v1alpha1.ServerEntry{Name: "llm/chat", Model: "qwen_2_5_14b", Observation: &v1alpha1.Observation{
 			Time: metav1.NewTime(at), Groups: []v1alpha1.ObservedGroup{group("A100", 40), group("H100", 20)},
 		}}
-		record := &loop.Record{ID: fmt.Sprint("cycle-", i), Snapshot: control.Snapshot{
+		record := &loop.Record{ID: fmt.Sprint("cycle-", i), Snapshot: specification.Snapshot{
 			Time: metav1.NewMicroTime(at), System: v1alpha1.System{Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{server}}},
-		}, Decision: &control.Decision{}}
+		}, Decision: &specification.Decision{}}
 		if err := log.Write(record); err != nil {
 			t.Fatal(err)
 		}

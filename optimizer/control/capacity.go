@@ -6,19 +6,21 @@ import (
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 )
 
 // capacity puts what there is, and what can be bought in time, into the problem.
-func capacity(p *solver.Problem, s *v1alpha1.System, pools elastic) {
-	for _, c := range s.Capacity.Count {
-		p.Capacity[c.Type] += c.Count
+func capacity(p *solver.Problem, snap *fleet.Snapshot, pools elastic) {
+	c := &snap.Capacity
+	for _, t := range c.Count {
+		p.Capacity[t.Type] += t.Count
 	}
-	for _, n := range s.Capacity.Nodes {
+	for _, n := range c.Nodes {
 		p.Nodes = append(p.Nodes, solver.Node{Name: nodeName(n), Type: n.Type, Free: n.Free})
 	}
-	longest := s.Optimizer.Spec.MaxDelaySeconds
-	for _, e := range s.Capacity.Elastic {
+	longest := snap.Policy.MaxDelaySeconds
+	for _, e := range c.Elastic {
 		if (longest == 0 || e.DelaySeconds <= longest) && !pools.withheld(e.Name) {
 			p.Elastic = append(p.Elastic, solver.Elastic{Name: e.Name, Type: e.Type, Cards: e.Cards, Limit: max(0, e.Limit-e.Arrived), Price: e.Price})
 		}

@@ -23,7 +23,7 @@ func nodesOf(kind string, nodes, free int) []v1alpha1.NodeCapacity {
 }
 
 // placed checks that the placement fits on the nodes and on what is bought, and that it holds all that the plan gives on types with nodes.
-func placed(t *testing.T, s *v1alpha1.System, d *control.Decision) {
+func placed(t *testing.T, s *v1alpha1.System, d *decided) {
 	t.Helper()
 	left, onNodes := map[[2]string]int{}, map[string]bool{}
 	for _, n := range s.Capacity.Nodes {
@@ -61,7 +61,7 @@ func placed(t *testing.T, s *v1alpha1.System, d *control.Decision) {
 
 // What is left on nodes that hold no replica is no capacity; the count of a type with nodes does not matter.
 func TestFragmentsAreNotCapacity(t *testing.T) {
-	ask := func(free int) *control.Decision {
+	ask := func(free int) *decided {
 		// llama_70b takes four cards of A100 a replica.
 		s := load(t, "small")
 		s.Servers.Spec = slices.DeleteFunc(s.Servers.Spec, func(e v1alpha1.ServerEntry) bool { return e.Name != "Premium-llama_70b" })

@@ -1,18 +1,14 @@
 package control_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"math"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
@@ -28,24 +24,6 @@ func load(t testing.TB, name string) *v1alpha1.System {
 		t.Fatal(err)
 	}
 	return s
-}
-
-func stages(t testing.TB, s *v1alpha1.System) *control.Stages {
-	t.Helper()
-	st, err := control.NewStages(&s.Optimizer.Spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return st
-}
-
-func decide(t testing.TB, s *v1alpha1.System, state control.State) *control.Decision {
-	t.Helper()
-	d, err := stages(t, s).Decide(context.Background(), &control.Snapshot{Time: metav1.NewMicroTime(time.Unix(1000, 0)), System: *s}, state, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
 }
 
 // With unlimited capacity the plans cost what the reference implementation finds.
@@ -66,7 +44,7 @@ func TestGoldenTotals(t *testing.T) {
 
 // sound checks what holds for every decision: costs add up, capacity is not exceeded, targets are met where the plan says so, every server is
 // allocated or unserved with a reason.
-func sound(t *testing.T, s *v1alpha1.System, d *control.Decision) {
+func sound(t *testing.T, s *v1alpha1.System, d *decided) {
 	t.Helper()
 	accelerators := map[string]v1alpha1.AcceleratorEntry{}
 	for _, a := range s.Accelerators.Spec {
@@ -168,23 +146,16 @@ func TestDeterministic(t *testing.T) {
 	for i := range s.Capacity.Count {
 		s.Capacity.Count[i].Count /= 3
 	}
-	answer := func() []byte {
-		data, err := json.Marshal(decide(t, s, control.State{}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return data
-	}
-	first := answer()
+	first := written(t, decide(t, s, control.State{}))
 	for range 5 {
-		if !bytes.Equal(first, answer()) {
-			t.Fatal("two runs differ")
+		if again := written(t, decide(t, s, control.State{})); again != first {
+			t.Fatal("two runs differ: " + cmp.Diff(first, again))
 		}
 	}
 	reverse(s.Servers.Spec)
 	reverse(s.Accelerators.Spec)
 	reverse(s.Models.Spec)
-	if diff := cmp.Diff(string(first), string(answer())); diff != "" {
+	if diff := cmp.Diff(first, written(t, decide(t, s, control.State{}))); diff != "" {
 		t.Error("the order of the input matters: " + diff)
 	}
 }
@@ -369,7 +340,7 @@ func TestStateSurvivesJSON(t *testing.T) {
 	if err := json.Unmarshal(data, &read); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(decide(t, s, first.State), decide(t, s, read), cmpopts.IgnoreUnexported(control.Decision{})); diff != "" {
+	if diff := cmp.Diff(written(t, decide(t, s, first.State)), written(t, decide(t, s, read))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -377,7 +348,7 @@ func TestStateSurvivesJSON(t *testing.T) {
 func BenchmarkDecideLarge(b *testing.B) {
 	s := load(b, "large")
 	st := stages(b, s)
-	snap := &control.Snapshot{System: *s}
+	snap := (&specification.Snapshot{System: *s}).Core()
 	for b.Loop() {
 		if _, err := st.Decide(context.Background(), snap, control.State{}, nil); err != nil {
 			b.Fatal(err)

@@ -1,13 +1,10 @@
 package control_test
 
 import (
-	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
@@ -23,13 +20,9 @@ func rented(t *testing.T) *v1alpha1.System {
 	})
 }
 
-func decideAfter(t *testing.T, s *v1alpha1.System, state control.State, seconds int64) *control.Decision {
+func decideAfter(t *testing.T, s *v1alpha1.System, state control.State, seconds int64) *decided {
 	t.Helper()
-	d, err := stages(t, s).Decide(context.Background(), &control.Snapshot{Time: metav1.NewMicroTime(time.Unix(1000+seconds, 0)), System: *s}, state, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return decideOn(t, at(s, 1000+seconds), state)
 }
 
 // What does not come by its deadline is taken back, with a reason, and is counted on again after as long.

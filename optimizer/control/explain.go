@@ -8,118 +8,155 @@ import (
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
-	"github.com/llm-inferno/inferno/optimizer/stability"
 )
 
-// basis is what a decision was made from, kept so that it can be explained.
-type basis struct {
-	problem  *solver.Problem
-	solution *solver.Solution
-	work     map[string]*work
-	// solved are the indices of the servers that were put to the solver.
-	solved map[string]int
-	// types of nodes, given and bought, by the solver's names.
-	types map[string]string
+// cheapest is the option that stands for another way to serve a server in its explanation: the cheapest by what it costs, of those that serve it
+// in full, the first of equals by name. Nil where there is none.
+func (w *considered) cheapest() *option {
+	var best *option
+	for i := range w.options {
+		if o := &w.options[i]; !o.short && (best == nil || compareCosts(o, best) < 0) {
+			best = o
+		}
+	}
+	return best
 }
 
-func newBasis(list []*work, p *solver.Problem, s *solver.Solution) basis {
-	b := basis{problem: p, solution: s, work: make(map[string]*work, len(list)), solved: make(map[string]int, len(p.Servers)), types: nodeTypes(p, s)}
-	for _, w := range list {
-		b.work[w.entry.Name] = w
+func compareCosts(a, b *option) int {
+	return cmp.Or(cmp.Compare(a.cost, b.cost), strings.Compare(a.candidate.ID(), b.candidate.ID()))
+}
+
+// why says in one line why the option was chosen over the others. Each of its sentences follows from numbers of the explanation.
+func (b *basis) why(w *considered, o *option, choice solver.Choice) string {
+	if len(o.parts) == 0 {
+		return "no load and no least number of replicas: scaled to zero"
 	}
-	for i := range p.Servers {
-		b.solved[p.Servers[i].Name] = i
+	parts := o.parts
+	if choice.BestEffort {
+		return fmt.Sprintf("%d × %s of %d needed: best effort", choice.Replicas, o.candidate.ID(), o.replicas())
 	}
-	return b
+	why := sizing.Describe(parts)
+	least := w.cheapest()
+	if least == nil || least.candidate == o.candidate {
+		why += fmt.Sprintf(" is the cheapest of %d that meet the targets", len(w.sizing.Feasible))
+	} else {
+		why += fmt.Sprintf(" costs %.2f; %s would cost %.2f, but %s", o.cost, sizing.Describe(least.parts), least.cost, b.against(w, least, o))
+	}
+	if o.note != "" {
+		why += " (" + o.note + ")"
+	}
+	if g := o.candidate.Guarded; g > 0 {
+		why += fmt.Sprintf("; predictions on %s do not hold, so at least %d by saturation", o.candidate.ID(), g)
+	}
+	return why
+}
+
+// against is what speaks against a cheaper option than the one that was chosen.
+func (b *basis) against(w *considered, cheaper, chosen *option) string {
+	if cheaper.value() >= chosen.value() {
+		return fmt.Sprintf("counts %.2f instead of %.2f: %s", cheaper.value(), chosen.value(), penalties(cheaper))
+	}
+	if missing := b.spare(w.choice).lacks(cheaper.parts); missing != nil && !b.problem.Unlimited {
+		return "lacks " + words(missing)
+	}
+	return "the solver, which is not exact or stopped within its gap, passed it over"
+}
+
+// penalties of an option for people.
+func penalties(o *option) string {
+	list := make([]string, len(o.penalties))
+	for i, p := range o.penalties {
+		list[i] = fmt.Sprintf("%s (%+.2f)", p.Reason, p.Cents)
+	}
+	return strings.Join(list, ", ")
+}
+
+// words for cards by type, such as "4 × A100 and 2 × L4".
+func words(cards map[string]int) string {
+	var list []string
+	for _, t := range slices.Sorted(maps.Keys(cards)) {
+		list = append(list, fmt.Sprintf("%d × %s", cards[t], t))
+	}
+	return strings.Join(list, " and ")
 }
 
 // Explain says why a server got what it got. A name that no server has is an error that lists the known ones. A decision that was read from
 // a record knows no server.
 func (d *Decision) Explain(server string) (*v1alpha1.Explanation, error) {
-	w := d.basis.work[server]
-	if w == nil {
-		return nil, fmt.Errorf("server %q does not exist, known are %s", server, names(d.basis.work))
+	b := &d.basis
+	i, known := b.index[server]
+	if !known {
+		return nil, fmt.Errorf("server %q does not exist, known are %s", server, names(b.index))
 	}
+	w := &b.servers[i]
 	e := &v1alpha1.Explanation{Server: server, Summary: d.Verdicts[server].Message, Candidates: []v1alpha1.ExplainedCandidate{}}
-	if i, ok := d.basis.solved[server]; ok {
-		if err := d.basis.explainOptions(e, w, i); err != nil {
+	if w.choice >= 0 {
+		if err := b.explainOptions(e, w); err != nil {
 			return nil, err
 		}
 	}
-	for _, c := range w.candidates {
-		if slices.ContainsFunc(w.options, func(o stability.Option) bool { return w.feasible[o.Of] == c }) {
+	for _, c := range w.sizing.Candidates {
+		if slices.ContainsFunc(w.options, func(o option) bool { return o.candidate == c }) {
 			continue
 		}
-		x := explained(&c.Candidate)
-		if c.fault != nil {
-			x.Why = c.fault.Error()
+		x := explained(c.ID(), c.Parts, sizing.Cost(c.Parts))
+		if x.Value = x.Cost; c.Fault != nil {
+			x.Why = c.Fault.Error()
 		}
 		e.Candidates = append(e.Candidates, x)
 	}
 	return e, nil
 }
 
-// explainOptions adds what the solver had to choose from, in its order.
-func (b *basis) explainOptions(e *v1alpha1.Explanation, w *work, server int) error {
-	why, err := solver.Explain(b.problem, b.solution, server)
+// explainOptions adds what the solver had to choose from, in the order of its worth under scarcity.
+func (b *basis) explainOptions(e *v1alpha1.Explanation, w *considered) error {
+	why, err := solver.Explain(b.problem, b.solution, w.choice)
 	if err != nil {
 		return err
 	}
 	e.Binding = why.Binding
-	choice := b.solution.Choices[server]
-	var free *spare
-	if choice.Candidate < 0 || choice.BestEffort {
-		free = b.spare(server)
-	}
-	for _, o := range why.Options {
-		option := &w.options[o.Candidate]
-		x := explained(&option.Candidate)
-		x.Feasible, x.Chosen, x.Scarcity, x.Why = true, o.Chosen, o.Scarcity, o.Why
-		if c := w.feasible[option.Of]; c.fault != nil {
+	free := b.spare(w.choice)
+	for _, s := range why.Options {
+		o := &w.options[s.Candidate]
+		x := explained(o.candidate.ID(), o.parts, o.cost)
+		x.Feasible, x.Chosen, x.Scarcity, x.Why, x.Value = true, s.Chosen, s.Scarcity, s.Why, o.value()
+		for _, p := range o.penalties {
+			x.Penalties = append(x.Penalties, v1alpha1.Penalty{Cents: p.Cents, Reason: p.Reason, Lifted: p.Lifted})
+		}
+		if o.short {
 			x.Feasible = false
-			x.Why += "; " + c.fault.Error()
 		}
-		if option.Note != "" {
-			x.Why += " (" + option.Note + ")"
+		if fault := o.candidate.Fault; fault != nil {
+			x.Feasible = false
+			x.Why += "; " + fault.Error()
 		}
-		if free != nil {
-			x.Lacks = free.lacks(&option.Candidate)
+		if o.note != "" {
+			x.Why += " (" + o.note + ")"
+		}
+		if !b.problem.Unlimited {
+			x.Lacks = free.lacks(o.parts)
 		}
 		e.Candidates = append(e.Candidates, x)
 	}
 	return nil
 }
 
-func explained(c *solver.Candidate) v1alpha1.ExplainedCandidate {
-	x := v1alpha1.ExplainedCandidate{Accelerator: c.ID, RunsOn: runsOn(c, c.Replicas()), Replicas: c.Replicas(), Cost: c.Cost, Value: c.Value}
-	for _, p := range partsOf(c) {
-		if x.Cards == nil {
-			x.Cards = map[string]int{}
-		}
-		x.Cards[p.Type] += p.Replicas * p.UnitsPerReplica
-	}
-	return x
-}
-
-// partsOf are what a candidate runs on; none where it has no replicas.
-func partsOf(c *solver.Candidate) []solver.Part {
-	if c.Replicas() == 0 {
-		return nil
-	}
-	return c.Parts
+func explained(id string, parts []sizing.Part, cost float64) v1alpha1.ExplainedCandidate {
+	return v1alpha1.ExplainedCandidate{Accelerator: id, RunsOn: sizing.Describe(parts), Replicas: sizing.Count(parts), Cost: cost, Cards: cards(parts)}
 }
 
 // shownLacks is the number of ways to serve it that an unserved server is told.
 const shownLacks = 3
 
 // lacks are the ways to serve a server that miss the fewest cards of what the others leave.
-func (b *basis) lacks(w *work, others *spare) []v1alpha1.Lack {
+func lacks(w *considered, others *spare) []v1alpha1.Lack {
 	var list []v1alpha1.Lack
 	for i := range w.options {
-		if c := &w.options[i].Candidate; w.feasible[w.options[i].Of].fault == nil {
-			if cards := others.lacks(c); cards != nil {
-				list = append(list, v1alpha1.Lack{Accelerator: c.ID, Cards: cards})
+		if o := &w.options[i]; o.candidate.Fault == nil && !o.short {
+			if missing := others.lacks(o.parts); missing != nil {
+				list = append(list, v1alpha1.Lack{Accelerator: o.candidate.ID(), Cards: missing})
 			}
 		}
 	}
@@ -142,91 +179,17 @@ func total(cards map[string]int) int {
 func (b *basis) explainUnserved(list []v1alpha1.Unserved) {
 	var idle *spare // what all leave, for servers that have nothing
 	for i := range list {
-		server, solved := b.solved[list[i].Server]
-		if !solved {
+		w := &b.servers[b.index[list[i].Server]]
+		if w.choice < 0 {
 			continue
 		}
 		others := idle
-		if b.solution.Choices[server].Candidate >= 0 {
-			others = b.spare(server)
+		if o, _ := b.got(w); o != nil {
+			others = b.spare(w.choice)
 		} else if idle == nil {
-			idle = b.spare(server)
+			idle = b.spare(w.choice)
 			others = idle
 		}
-		list[i].Lacks = b.lacks(b.work[list[i].Server], others)
+		list[i].Lacks = lacks(w, others)
 	}
-}
-
-// spare is what all servers but one leave: cards by type, or by node where the type's nodes are known.
-type spare struct {
-	cards map[string]int
-	nodes map[string][]int
-}
-
-// spare of a solution without what the server has. Bought cards count, and bought nodes.
-func (b *basis) spare(server int) *spare {
-	f := &spare{cards: maps.Clone(b.problem.Capacity), nodes: map[string][]int{}}
-	if f.cards == nil {
-		f.cards = map[string]int{}
-	}
-	type size struct {
-		kind  string
-		cards int
-	}
-	own := map[size]int{} // replicas of the server that are among the placed
-	if choice := b.solution.Choices[server]; choice.Candidate >= 0 {
-		for _, p := range b.problem.Servers[server].Candidates[choice.Candidate].Resized(choice.Replicas).Parts {
-			own[size{p.Type, p.UnitsPerReplica}] += p.Replicas
-		}
-	}
-	used := map[string]int{} // by node
-	for _, p := range b.solution.Placement {
-		z := size{b.types[p.Node], p.UnitsPerReplica}
-		mine := min(p.Replicas, own[z])
-		own[z] -= mine
-		used[p.Node] += (p.Replicas - mine) * p.UnitsPerReplica
-	}
-	for _, n := range b.problem.Nodes {
-		f.nodes[n.Type] = append(f.nodes[n.Type], n.Free-used[n.Name])
-	}
-	for i, n := range b.solution.Bought {
-		e := &b.problem.Elastic[i]
-		for k := range n {
-			if f.nodes[e.Type] != nil {
-				f.nodes[e.Type] = append(f.nodes[e.Type], e.Cards-used[boughtNode(e.Name, k)])
-			}
-		}
-		f.cards[e.Type] += n * e.Cards
-	}
-	for i, ch := range b.solution.Choices {
-		if i == server || ch.Candidate < 0 {
-			continue
-		}
-		for _, p := range b.problem.Servers[i].Candidates[ch.Candidate].Resized(ch.Replicas).Parts {
-			f.cards[p.Type] -= p.Replicas * p.UnitsPerReplica
-		}
-	}
-	return f
-}
-
-// lacks are the cards by type that are missing for a candidate.
-func (f *spare) lacks(c *solver.Candidate) map[string]int {
-	var missing map[string]int
-	for _, p := range partsOf(c) {
-		n := p.Replicas*p.UnitsPerReplica - f.cards[p.Type]
-		if free, onNodes := f.nodes[p.Type]; onNodes {
-			room := 0
-			for _, cards := range free {
-				room += max(cards, 0) / p.UnitsPerReplica
-			}
-			n = (p.Replicas - room) * p.UnitsPerReplica
-		}
-		if n > 0 {
-			if missing == nil {
-				missing = map[string]int{}
-			}
-			missing[p.Type] += n
-		}
-	}
-	return missing
 }

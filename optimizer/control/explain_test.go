@@ -18,7 +18,7 @@ func tight(t *testing.T) *v1alpha1.System {
 	return s
 }
 
-func explain(t *testing.T, d *control.Decision, server string) *v1alpha1.Explanation {
+func explain(t *testing.T, d *decided, server string) *v1alpha1.Explanation {
 	t.Helper()
 	e, err := d.Explain(server)
 	if err != nil {
@@ -103,7 +103,7 @@ func TestExplainTellsEveryCandidate(t *testing.T) {
 }
 
 // servedBy counts the servers whose targets are met, by priority.
-func servedBy(s *v1alpha1.System, d *control.Decision) []int {
+func servedBy(s *v1alpha1.System, d *decided) []int {
 	n := make([]int, 101)
 	for _, e := range s.Servers.Spec {
 		for _, c := range s.ServiceClasses.Spec {

@@ -43,9 +43,9 @@ func observed(seconds int64, ready int, itl, waiting float64) *v1alpha1.System {
 }
 
 // cycles decides again and again, with what was remembered, and returns the last decision.
-func cycles(t *testing.T, n int, system func(i int) *v1alpha1.System) *control.Decision {
+func cycles(t *testing.T, n int, system func(i int) *v1alpha1.System) *decided {
 	t.Helper()
-	var d *control.Decision
+	var d *decided
 	var state control.State
 	for i := range n {
 		d = decide(t, system(i), state)
@@ -119,7 +119,7 @@ func TestConfidence(t *testing.T) {
 
 // Probes are suggested where that is asked for, and nothing else changes.
 func TestProbing(t *testing.T) {
-	run := func(probing string) *control.Decision {
+	run := func(probing string) *decided {
 		return cycles(t, 12, func(i int) *v1alpha1.System {
 			s := observed(1000+60*int64(i), 2, 13, 0)
 			*s.Servers.Spec[0].Observation.Groups[0].Running = 1

@@ -19,7 +19,7 @@ func scarce(t *testing.T, share float64) *v1alpha1.System {
 	return s
 }
 
-func loadServed(s *v1alpha1.System, d *control.Decision) float64 {
+func loadServed(s *v1alpha1.System, d *decided) float64 {
 	sum := 0.0
 	for _, e := range s.Servers.Spec {
 		if _, ok := d.Plan.Allocations[e.Name]; ok {

@@ -1,4 +1,4 @@
-package control
+package control_test
 
 import (
 	"testing"
@@ -9,7 +9,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 // Replicas that differ are told apart, a pair learns from all servers that run it, and what was not measured stays unknown.
@@ -25,7 +27,7 @@ func TestObservations(t *testing.T) {
 	server := func(name string, groups ...v1alpha1.ObservedGroup) v1alpha1.ServerEntry {
 		return v1alpha1.ServerEntry{Name: name, Model: "m", Observation: &v1alpha1.Observation{Time: metav1.NewTime(time.Unix(1000, 0)), Groups: groups}}
 	}
-	snap := &Snapshot{System: v1alpha1.System{Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{
+	snap := &specification.Snapshot{System: v1alpha1.System{Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{
 		server("a", full, group("A", 16), group("B", 8)), server("b", group("A", 8)), server("none"), {Name: "unobserved", Model: "m"},
 	}}}}
 
@@ -38,10 +40,10 @@ func TestObservations(t *testing.T) {
 	first.Running, first.RunningSD, first.Waiting, first.ArrivalRate, first.Admissions, first.Throughput, first.Preemptions = 10, 3, 0, 2, 2, 1, 0.1
 	first.InputTokens, first.OutputTokens, first.PrefixHitRate, first.Requests = 1000, 500, 0.25, 240
 	first.ITL, first.ITLP90, first.TTFT = 0.020, 0.030, 0.080
-	want := map[Pair][]estimation.Observation{
+	want := map[control.Pair][]estimation.Observation{
 		{"m", "A"}: {first, blank("a 16/0", 16), blank("b 8/0", 8)}, {"m", "B"}: {blank("a 8/0", 8)},
 	}
-	if diff := cmp.Diff(want, Observations(snap), cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-12, 0)); diff != "" {
+	if diff := cmp.Diff(want, control.Observations(snap.Core()), cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-12, 0)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -63,6 +63,7 @@ func TestPriceOfChangingASplit(t *testing.T) {
 	plan := only(t, s, first)
 	s.Servers.Spec[0].DesiredAlloc = &plan
 	s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{Switch: 1000, HorizonSeconds: 3600}
+	s.Optimizer.Spec.Stability = &v1alpha1.Plug{Name: "none"}
 	kept := false
 	for _, c := range decide(t, s, first.State).Candidates {
 		if !c.Feasible {

@@ -5,9 +5,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
@@ -22,7 +19,7 @@ type closed struct {
 	state control.State
 	ready int
 	cycle int
-	last  *control.Decision
+	last  *decided
 }
 
 var hidden = queueing.Work{Alpha: 8e-3, Beta: 0.06e-3, Gamma: 5e-8}
@@ -36,7 +33,7 @@ const (
 )
 
 // step observes a minute and decides.
-func (c *closed) step(t *testing.T, change func(*v1alpha1.System)) *control.Decision {
+func (c *closed) step(t *testing.T, change func(*v1alpha1.System)) *decided {
 	t.Helper()
 	perReplica := closedRate / float64(c.ready)
 	running, itl := 1.0, 0.0
@@ -57,12 +54,7 @@ func (c *closed) step(t *testing.T, change func(*v1alpha1.System)) *control.Deci
 	if change != nil {
 		change(s)
 	}
-	at := metav1.NewMicroTime(time.Unix(1_000_000+60*int64(c.cycle), 0))
-	d, err := stages(t, s).Decide(t.Context(), &control.Snapshot{Time: at, System: *s}, c.state, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.last = d
+	c.last = decideOn(t, at(s, 1_000_000+60*int64(c.cycle)), c.state)
 	c.state = c.last.State
 	c.cycle++
 	if a, ok := c.last.Plan.Allocations["s"]; ok && a.NumReplicas > 0 {

@@ -1,16 +1,13 @@
 package control_test
 
 import (
-	"context"
 	"math"
 	"strings"
 	"testing"
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/demand"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
 )
 
@@ -35,19 +32,19 @@ func replicasFor(t *testing.T, forecaster string, change func(*v1alpha1.System))
 	}
 	server := s.Servers.Spec[0].Name
 	var memory forecast.Memory
-	for _, sample := range restless(now) {
-		st := stages(t, s)
-		memory = st.Forecaster.For(600, st.Quantile).Observe(memory, sample)
+	quantile := 0.0
+	if q := s.Optimizer.Spec.ForecastQuantile; q != nil {
+		quantile = *q
 	}
-	state := control.State{Servers: map[string]control.ServerState{server: {Forecast: memory}}}
+	for _, sample := range restless(now) {
+		memory = stages(t, s).Forecaster.For(600, quantile).Observe(memory, sample)
+	}
+	state := control.State{Servers: map[string]control.ServerState{server: {Demand: demand.Memory{Forecast: memory}}}}
 	var replicas int
 	for i := range 2 {
-		st := stages(t, s)
-		st.Horizon = 600
-		d, err := st.Decide(context.Background(), &control.Snapshot{Time: metav1.NewMicroTime(time.Unix(now+30*int64(i), 0)), System: *s}, state, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		snap := at(s, now+30*int64(i))
+		snap.HorizonSeconds = 600
+		d := decideOn(t, snap, state)
 		if v := d.Verdicts[server]; !v.Planned {
 			t.Fatal(v.Message)
 		}
@@ -91,7 +88,7 @@ func TestForecastQuantile(t *testing.T) {
 	_, state := replicasFor(t, "adaptive", nil)
 	var price float64
 	for _, m := range state.Servers {
-		price = *m.CapacityPrice
+		price = m.Sizing.CapacityPrice.OrNaN()
 	}
 	// c_o/c_v = 1/2, 1/10, 1/100 and more than one: the median, 0.9, 0.99 and no less than the median.
 	for factor, q := range map[float64]float64{2: 0.5, 10: 0.9, 100: 0.99, 1e6: 0.99, 0.5: 0.5} {

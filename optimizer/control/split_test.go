@@ -63,7 +63,7 @@ func torn(t *testing.T, change func(*v1alpha1.ServerEntry)) *v1alpha1.System {
 	return s
 }
 
-func only(t *testing.T, s *v1alpha1.System, d *control.Decision) v1alpha1.Allocation {
+func only(t *testing.T, s *v1alpha1.System, d *decided) v1alpha1.Allocation {
 	t.Helper()
 	sound(t, s, d)
 	a, ok := d.Plan.Allocations[s.Servers.Spec[0].Name]

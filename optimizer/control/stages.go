@@ -1,8 +1,9 @@
-// Package control wires the stages of a decision: observe, estimate, forecast, size, solve, stabilise.
+// Package control makes decisions: it puts the stages in their order, and makes of what they return a plan that explains itself.
 //
-// [Stages.Decide] is the decision core, a pure function from a snapshot and a state to a plan, the next state and the reasons. It knows no
-// clock, client or logger, and answers the same question with the same bytes. The live loop, the command line and the replay of a recorded
-// cycle all call it.
+//	snapshot, state → estimate → demand → size → stabilise → solve → plan, reasons, next state
+//
+// [Stages.Decide] is the decision core, a pure function. It knows no clock, client or logger, and answers the same question with the same bytes.
+// The live loop, the command line, the simulation and the replay of a recorded cycle all call it.
 package control
 
 import (
@@ -26,25 +27,7 @@ type Stages struct {
 	Stabiliser stability.Stabiliser
 	// Names of the implementations, by stage, for reports.
 	Names map[string]string
-	// Quantile of the rate that servers are sized for; 0 is the forecaster's own.
-	Quantile float64
-	// Horizon in seconds that forecasts look ahead.
-	Horizon float64
-	// Probing is whether probes are suggested, and ProbeEvery the least time in seconds between two of a pair that are acted on; 0 where
-	// none is.
-	Probing    bool
-	ProbeEvery float64
-	// Confidence in a pair's parameters that is sized with, a probability; 0 stands for 0.5.
-	Confidence float64
-	// StartUp of a replica in seconds; 0 where it is not known.
-	StartUp float64
-	// StopAt ends the solver after so many units of work, as where a deadline ended it when a decision was recorded; 0 is never.
-	StopAt int64
-	// Window in seconds that rates were measured over; 0 is a minute.
-	Window float64
 }
-
-func (st *Stages) window() float64 { return cmp.Or(st.Window, 60) }
 
 // DefaultQueueModel is the queueing model used where none is named.
 const DefaultQueueModel = "mm1k-state-dependent"
@@ -57,12 +40,10 @@ func defaultSolver(o *v1alpha1.OptimizerEntry) string {
 	return solver.AutoName
 }
 
-// NewStages builds the stages that the options name, with defaults for those they do not name. The error joins the faults of all stages.
+// NewStages builds the stages that the options name, with defaults for those they do not name. The error joins the faults of all stages, and
+// those of the policy that goes with them.
 func NewStages(o *v1alpha1.OptimizerEntry) (*Stages, error) {
-	s := &Stages{Names: map[string]string{}, Confidence: o.Confidence, Probing: o.Probing != ""}
-	if o.Probing == v1alpha1.ProbingAct {
-		s.ProbeEvery = cmp.Or(o.ProbingCooldownSeconds, probeEvery)
-	}
+	s := &Stages{Names: map[string]string{}}
 	var faults []error
 	stage := func(kind string, p *v1alpha1.Plug, fallback string, build func(name string, options []byte) error) {
 		var options []byte
@@ -81,11 +62,8 @@ func NewStages(o *v1alpha1.OptimizerEntry) (*Stages, error) {
 	stage("forecaster", o.Forecaster, forecast.Default, into(&s.Forecaster, forecast.Forecasters().New))
 	stage("solver", o.Solver, defaultSolver(o), into(&s.Solver, solver.Solvers().New))
 	stage("stability", o.Stability, stability.Default, into(&s.Stabiliser, stability.Stabilisers().New))
-	_, err := pricesOf(&o.SolverPolicy)
-	_, wrong := objectiveOf(&o.SolverPolicy)
-	var bad error
-	s.Quantile, bad = quantileOf(o.ForecastQuantile)
-	if err := errors.Join(append(faults, err, wrong, bad)...); err != nil {
+	_, err := policyOf(&o.SolverPolicy)
+	if err := errors.Join(append(faults, err)...); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -2,11 +2,7 @@ package control_test
 
 import (
 	"context"
-	"encoding/json"
 	"testing"
-	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
@@ -30,7 +26,7 @@ func TestDecisionsUnderADeadlineAreMadeAgain(t *testing.T) {
 	for i := range s.Capacity.Count {
 		s.Capacity.Count[i].Count /= 2
 	}
-	snap := &control.Snapshot{Time: metav1.NewMicroTime(time.Unix(1000, 0)), System: *s}
+	snap := at(s, 1000).Core()
 	struck := map[bool]bool{}
 	plans := map[string]bool{}
 	for _, questions := range []int{0, 1, 10, 100, 1000, 1e9} {
@@ -39,18 +35,18 @@ func TestDecisionsUnderADeadlineAreMadeAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		st.StopAt = first.StopAt()
-		struck[st.StopAt > 0] = true
-		second, err := st.Decide(context.Background(), snap, control.State{}, nil)
+		again := *snap
+		again.StopAt = control.StopAt(&first.Plan.Solver)
+		struck[again.StopAt > 0] = true
+		second, err := st.Decide(context.Background(), &again, control.State{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, _ := json.Marshal(first)
-		b, _ := json.Marshal(second)
-		if string(a) != string(b) {
+		a, b := written(t, report(s, first)), written(t, report(s, second))
+		if a != b {
 			t.Errorf("ended at question %d: \n%s\nagain\n%s", questions, a, b)
 		}
-		plans[string(a)] = true
+		plans[a] = true
 	}
 	if !struck[true] || !struck[false] || len(plans) < 3 {
 		t.Errorf("deadlines struck: %v, %d different plans: the test says little", struck, len(plans))

@@ -6,13 +6,14 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/demand"
 	"github.com/llm-inferno/inferno/optimizer/stability"
 )
 
 // A server for which there was no capacity runs nothing, so that nobody measures it: it is planned for the load it last had when there is some
 // again. One that was scaled to zero for want of load is not.
 func TestServersWithoutCapacityReturn(t *testing.T) {
-	at := func(cycle int, cards int, rate float64, last *control.Decision) *v1alpha1.System {
+	at := func(cycle int, cards int, rate float64, last *decided) *v1alpha1.System {
 		s := observed(1000+60*int64(cycle), 2, 22, 0)
 		s.Optimizer.Spec.Unlimited = false
 		s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A", Count: cards}}
@@ -38,7 +39,7 @@ func TestServersWithoutCapacityReturn(t *testing.T) {
 		{"capacity comes back", []int{20, 20, 0, 0, 0, 20}, 3000, 1, 0, func(before, n int) bool { return n == before }},
 		{"no load", []int{20, 20, 20, 20, 20, 20}, 0, 0, 0, func(_, n int) bool { return n == 0 }},
 	} {
-		var d *control.Decision
+		var d *decided
 		var state control.State
 		var replicas []int
 		for i, cards := range c.cards {
@@ -78,7 +79,7 @@ func TestBurstsAndTurnsAreSizedFor(t *testing.T) {
 		s.ServiceClasses.Spec[0].ModelTargets[0].Percentile = 99
 		s.ServiceClasses.Spec[0].ModelTargets[0].TTFT = 150
 		s.Optimizer.Spec.QueueModel = &v1alpha1.Plug{Name: "continuous-batching"}
-		return decide(t, s, control.State{Servers: map[string]control.ServerState{"s": {Bursts: bursts}}}).Plan.Allocations["s"].NumReplicas
+		return decide(t, s, control.State{Servers: map[string]control.ServerState{"s": {Demand: demand.Memory{Bursts: bursts}}}}).Plan.Allocations["s"].NumReplicas
 	}
 	chance, bursts, turns := need(0, ""), need(25, ""), need(0, v1alpha1.RoutingLeastRequest)
 	if !(bursts > chance && chance > turns && turns > 0) {

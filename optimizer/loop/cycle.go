@@ -73,9 +73,9 @@ func (c *cycle) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.stages.StartUp, c.stages.Window = startUp(c.optimizer, readings.Pods), readings.Window.Seconds()
-	c.stages.Horizon = interval(c.optimizer).Seconds() + c.stages.StartUp
 	o := observe.Observe(readings)
+	o.Snapshot.StartUpSeconds, o.Snapshot.WindowSeconds = startUp(c.optimizer, readings.Pods), readings.Window.Seconds()
+	o.Snapshot.HorizonSeconds = interval(c.optimizer).Seconds() + o.Snapshot.StartUpSeconds
 	c.state.Learned = latest(c.state.Learned, learnedOf(readings.Resources.Models))
 	if last := c.optimizer.Status.LastCycle; c.state.Pools == nil && last != nil {
 		c.state.Pools = control.PoolsOf(last)
@@ -86,12 +86,13 @@ func (c *cycle) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	report := specification.Report(&o.Snapshot.System, &decision.Decision)
 	c.watch.enter(stageWrite)
-	err = c.write(ctx, readings, o, decision)
-	c.watch.enter("")
 	c.state = decision.State
-	c.finish(o, decision)
-	record := &Record{ID: c.report.ID, Snapshot: o.Snapshot, State: before, Settings: c.stages.Settings(), Decision: decision, Stages: c.watch.stages, DryRun: c.optimizer.Spec.DryRun}
+	err = c.write(ctx, readings, o, report)
+	c.watch.enter("")
+	c.finish(o, report)
+	record := &Record{ID: c.report.ID, Snapshot: o.Snapshot, State: before, Decision: report, Stages: c.watch.stages, DryRun: c.optimizer.Spec.DryRun}
 	return errors.Join(err, c.Log.Write(record))
 }
 
@@ -100,14 +101,14 @@ func (c *cycle) run(ctx context.Context) error {
 const longestSolve = 5 * time.Second
 
 // decide gives the solver at most half of the interval.
-func (c *cycle) decide(ctx context.Context, s *control.Snapshot, state control.State) (*control.Decision, error) {
+func (c *cycle) decide(ctx context.Context, s *specification.Snapshot, state control.State) (*control.Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(interval(c.optimizer)/2, longestSolve))
 	defer cancel()
-	return c.stages.Decide(ctx, s, state, c.watch.enter)
+	return c.stages.Decide(ctx, s.Core(), state, c.watch.enter)
 }
 
 // finish fills in the report and the metrics.
-func (c *cycle) finish(o *observe.Observation, d *control.Decision) {
+func (c *cycle) finish(o *observe.Observation, d *specification.Decision) {
 	r := &c.report
 	r.Servers, r.Unserved, r.TotalCost, r.Solver, r.Stages = len(d.Verdicts), len(d.Plan.Unserved), d.Plan.TotalCost, d.Plan.Solver.Name, c.watch.stages
 	r.Bought, r.TakenBack = d.Plan.Bought, d.Plan.TakenBack
@@ -125,8 +126,8 @@ func (c *cycle) finish(o *observe.Observation, d *control.Decision) {
 		c.metrics.capacity.WithLabelValues(t).Set(float64(capacity.Available))
 	}
 	c.metrics.trims.Reset()
-	for server, s := range d.State.Servers {
-		for accelerator, trim := range s.Trims {
+	for server, s := range c.state.Servers {
+		for accelerator, trim := range s.Sizing.Trims {
 			c.metrics.trims.WithLabelValues(server, accelerator).Set(math.Exp(trim))
 		}
 	}
@@ -234,14 +235,14 @@ func (c *cycle) departed(r *observe.Readings) map[types.NamespacedName]types.Nam
 }
 
 // write the outcome: first the deletion costs, so that a falling number of replicas removes the right pods, then the statuses.
-func (c *cycle) write(ctx context.Context, r *observe.Readings, o *observe.Observation, d *control.Decision) error {
+func (c *cycle) write(ctx context.Context, r *observe.Readings, o *observe.Observation, d *specification.Decision) error {
 	var faults []error
 	c.metrics.resetServers()
 	available := map[string]int{}
 	for t, n := range o.Capacity {
 		available[t] = n.Available
 	}
-	spare := newSpare(&o.Snapshot, available, d, c.stages.StartUp)
+	spare := newSpare(&o.Snapshot, available, &d.Plan, c.state)
 	for i := range o.Snapshot.System.Servers.Spec {
 		e := &o.Snapshot.System.Servers.Spec[i]
 		s := &r.Resources.Servers[o.Index[e.Name]]
@@ -281,9 +282,9 @@ func (c *cycle) writeServer(ctx context.Context, s *v1alpha1.Server, next v1alph
 }
 
 // writeOthers writes the statuses of accelerators, models and service classes where they changed.
-func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe.Observation, d *control.Decision) []error {
+func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe.Observation, d *specification.Decision) []error {
 	var faults []error
-	allocated := allocatedCards(&o.Snapshot.System, d)
+	allocated := allocatedCards(&o.Snapshot.System, &d.Plan)
 	for i := range r.Resources.Accelerators {
 		a := &r.Resources.Accelerators[i]
 		next := acceleratorStatus(a, o.Capacity, allocated, c.report.Time)
@@ -294,8 +295,8 @@ func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe
 	for i := range r.Resources.Models {
 		m := &r.Resources.Models[i]
 		name := specification.Name(m)
-		next := modelStatus(m, r.Resources.Accelerators, d.State.Learned[name], probesOf(name, d.Probes), c.report.Time)
-		c.metrics.model(m.Name, d.State.Learned[name])
+		next := modelStatus(m, r.Resources.Accelerators, c.state.Learned[name], probesOf(name, d.Probes), c.report.Time)
+		c.metrics.model(m.Name, c.state.Learned[name])
 		if equality.Semantic.DeepEqual(m.Status, next) {
 			continue
 		}
@@ -346,12 +347,12 @@ func replicaCards(s *v1alpha1.System) map[[2]string]int {
 }
 
 // allocatedCards counts the cards that the plan gives, by accelerator.
-func allocatedCards(s *v1alpha1.System, d *control.Decision) map[string]int {
+func allocatedCards(s *v1alpha1.System, plan *v1alpha1.Solution) map[string]int {
 	cards := replicaCards(s)
 	sum := map[string]int{}
 	for i := range s.Servers.Spec {
 		e := &s.Servers.Spec[i]
-		a, ok := d.Plan.Allocations[e.Name]
+		a, ok := plan.Allocations[e.Name]
 		if !ok {
 			continue
 		}

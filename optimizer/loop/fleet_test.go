@@ -14,6 +14,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/demand"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
@@ -21,8 +22,11 @@ import (
 // fleetBegin is when the fleet's decisions begin, after two weeks of load.
 var fleetBegin = time.Unix(14*86400, 0)
 
-// fleet is a system of so many servers on eight types of accelerators, each measured like a running server is, made of that of the large sample.
-func fleet(tb testing.TB, servers int) *v1alpha1.System {
+// fleetHorizon that forecasts look ahead, and start-up time, in seconds.
+const fleetHorizon, fleetStartUp = 270, 240
+
+// largeFleet is a system of so many servers on eight types of accelerators, each measured like a running server is, made of that of the large sample.
+func largeFleet(tb testing.TB, servers int) *v1alpha1.System {
 	tb.Helper()
 	s, err := specification.Load("../../test/data/systems/large")
 	if err != nil {
@@ -98,13 +102,12 @@ type fleetRun struct {
 
 // newFleetRun has learned from two weeks of load.
 func newFleetRun(tb testing.TB, servers int) *fleetRun {
-	f := &fleetRun{tb: tb, system: fleet(tb, servers), state: control.State{Servers: map[string]control.ServerState{}}}
+	f := &fleetRun{tb: tb, system: largeFleet(tb, servers), state: control.State{Servers: map[string]control.ServerState{}}}
 	var err error
 	if f.stages, err = control.NewStages(&f.system.Optimizer.Spec); err != nil {
 		tb.Fatal(err)
 	}
-	f.stages.Horizon, f.stages.StartUp, f.stages.Window = 270, 240, 60
-	predictor := f.stages.Forecaster.For(f.stages.Horizon, f.stages.Quantile)
+	predictor := f.stages.Forecaster.For(fleetHorizon, 0)
 	r := rand.New(rand.NewPCG(3, 4))
 	for i := range f.system.Servers.Spec {
 		e := &f.system.Servers.Spec[i]
@@ -113,20 +116,22 @@ func newFleetRun(tb testing.TB, servers int) *fleetRun {
 			day := math.Exp(0.7*math.Sin(2*math.Pi*float64(at)/144) + 0.08*r.NormFloat64())
 			m = predictor.Observe(m, forecast.Sample{Time: 600*float64(at) + 300, Rate: v1alpha1.PerSecond(e.CurrentAlloc.Load.ArrivalRate) * day})
 		}
-		f.state.Servers[e.Name] = control.ServerState{Forecast: m}
+		f.state.Servers[e.Name] = control.ServerState{Demand: demand.Memory{Forecast: m}}
 	}
 	return f
 }
 
 // cycle decides at a time and gives the record of it.
 func (f *fleetRun) cycle(at time.Time) *Record {
-	snapshot := control.Snapshot{Time: metav1.NewMicroTime(at), System: *f.system}
-	d, err := f.stages.Decide(context.Background(), &snapshot, f.state, nil)
+	snapshot := specification.Snapshot{
+		Time: metav1.NewMicroTime(at), System: *f.system, HorizonSeconds: fleetHorizon, StartUpSeconds: fleetStartUp, WindowSeconds: 60,
+	}
+	d, err := f.stages.Decide(context.Background(), snapshot.Core(), f.state, nil)
 	if err != nil {
 		f.tb.Fatal(err)
 	}
-	record := &Record{ID: "1", Snapshot: snapshot, State: f.state, Settings: f.stages.Settings(), Decision: d}
-	f.state, f.plan = d.State, d.Plan.Allocations
+	record := &Record{ID: "1", Snapshot: snapshot, State: f.state, Decision: specification.Report(f.system, &d.Decision)}
+	f.state, f.plan = d.State, record.Plan.Allocations
 	return record
 }
 

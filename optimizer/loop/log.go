@@ -7,16 +7,15 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 // Record is one line of the decision log: a cycle with all it was decided from, so that it can be replayed and explained.
 type Record struct {
 	ID string `json:"id"`
-	control.Snapshot
+	specification.Snapshot
 	State control.State `json:"state"`
-	// Settings that the stages were run with.
-	Settings control.Settings `json:"settings"`
-	*control.Decision
+	*specification.Decision
 	Stages []v1alpha1.StageTime `json:"stages"`
 	DryRun bool                 `json:"dryRun,omitempty"`
 }

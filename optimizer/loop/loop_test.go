@@ -16,7 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 )
 
@@ -85,11 +86,11 @@ func allocation(accelerator string, replicas int) *v1alpha1.Allocation {
 	return &v1alpha1.Allocation{Accelerator: accelerator, NumReplicas: replicas, MaxBatch: 8, Cost: 5, Load: &v1alpha1.Load{ArrivalRate: 60}}
 }
 
-func decided(a *v1alpha1.Allocation, v control.Verdict) planned {
+func decided(a *v1alpha1.Allocation, v fleet.Verdict) planned {
 	return planned{spare: roomy(0), allocation: a, verdict: v, staleAfter: metav1.Duration{Duration: time.Minute}, now: now}
 }
 
-var good = control.Verdict{Planned: true, Reason: v1alpha1.ReasonPlanned, Message: "cheapest"}
+var good = fleet.Verdict{Planned: true, Reason: v1alpha1.ReasonPlanned, Message: "cheapest"}
 
 func TestDesired(t *testing.T) {
 	last := &v1alpha1.DesiredState{Replicas: 3, Parts: []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 3, MaxBatchSize: 8}}, DecidedAt: earlier, ConfirmedAt: earlier}
@@ -107,10 +108,10 @@ func TestDesired(t *testing.T) {
 		t.Errorf("a plan that moves: %+v", moved)
 	}
 	// What nobody decided stays; what was decided to be nothing becomes nothing.
-	if kept := desired(last, nil, decided(nil, control.Verdict{Reason: v1alpha1.ReasonUnknownModel})); kept != last {
+	if kept := desired(last, nil, decided(nil, fleet.Verdict{Reason: v1alpha1.ReasonUnknownModel})); kept != last {
 		t.Errorf("an unknown model changed the plan to %+v", kept)
 	}
-	if none := desired(last, nil, decided(nil, control.Verdict{Reason: v1alpha1.ReasonNoCapacity, Message: "needs 4"})); none.Replicas != 0 || len(none.Parts) != 0 || none.Reason != "needs 4" {
+	if none := desired(last, nil, decided(nil, fleet.Verdict{Reason: v1alpha1.ReasonNoCapacity, Message: "needs 4"})); none.Replicas != 0 || len(none.Parts) != 0 || none.Reason != "needs 4" {
 		t.Errorf("without capacity the plan is %+v", none)
 	}
 }
@@ -136,7 +137,7 @@ func TestServerStatus(t *testing.T) {
 	}
 	server.Status = st
 
-	st = serverStatus(server, observed, &v1alpha1.Observation{Fault: v1alpha1.ReasonNoMetrics, Detail: "none"}, decided(allocation("A", 5), control.Verdict{Reason: v1alpha1.ReasonNoMetrics, Message: "held"}))
+	st = serverStatus(server, observed, &v1alpha1.Observation{Fault: v1alpha1.ReasonNoMetrics, Detail: "none"}, decided(allocation("A", 5), fleet.Verdict{Reason: v1alpha1.ReasonNoMetrics, Message: "held"}))
 	if diff := cmp.Diff(map[string]string{"Observed": "False NoMetrics", "Planned": "False NoMetrics", "Realised": "False Realising"}, conditions(t, st)); diff != "" {
 		t.Error(diff)
 	}
@@ -219,7 +220,7 @@ func TestDecisionLog(t *testing.T) {
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
-			if err := log.Write(&Record{ID: "x", Decision: &control.Decision{Plan: v1alpha1.Solution{TotalCost: 7}}}); err != nil {
+			if err := log.Write(&Record{ID: "x", Decision: &specification.Decision{Plan: v1alpha1.Solution{TotalCost: 7}}}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -245,7 +246,7 @@ func TestShadowPrices(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	c := &cycle{Reconciler: &Reconciler{metrics: newMetrics(registry)}}
 	gauges := func(prices map[string]float64) map[string]float64 {
-		c.finish(&observe.Observation{}, &control.Decision{Plan: v1alpha1.Solution{Solver: v1alpha1.SolverReport{Prices: prices}}})
+		c.finish(&observe.Observation{}, &specification.Decision{Plan: v1alpha1.Solution{Solver: v1alpha1.SolverReport{Prices: prices}}})
 		families, err := registry.Gather()
 		if err != nil {
 			t.Fatal(err)

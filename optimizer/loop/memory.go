@@ -12,6 +12,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/demand"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 )
@@ -30,7 +31,11 @@ func (c *cycle) remember(ctx context.Context, r *observe.Readings, o *observe.Ob
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.QueryTimeout)
 	defer cancel()
-	predictor := c.stages.Forecaster.For(c.stages.Horizon, c.stages.Quantile)
+	quantile := 0.0
+	if q := c.optimizer.Spec.ForecastQuantile; q != nil {
+		quantile = *q
+	}
+	predictor := c.stages.Forecaster.For(o.Snapshot.HorizonSeconds, quantile)
 	span, window := predictor.Span()
 	left := historiesPerCycle
 	for _, name := range slices.Sorted(maps.Keys(o.Index)) {
@@ -53,8 +58,8 @@ func (c *cycle) remember(ctx context.Context, r *observe.Readings, o *observe.Ob
 			read = predictor.Observe(read, h)
 		}
 		// What was seen since the process began is the last of what was read.
-		if m := c.state.Servers[name]; m.Forecast.IsZero() || read.Since < m.Forecast.Since {
-			m.Forecast = read
+		if m := c.state.Servers[name]; m.Demand.Forecast.IsZero() || read.Since < m.Demand.Forecast.Since {
+			m.Demand.Forecast = read
 			c.state.Servers[name] = m
 		}
 	}
@@ -77,11 +82,11 @@ func fromStatus(st *v1alpha1.ServerStatus) (m control.ServerState) {
 	}
 	at := float64(st.Load.ObservedAt.UnixNano()) / float64(time.Second)
 	if st.Load.AvgOutTokens > 0 {
-		m.Lengths = &control.Lengths{Time: at, InputTokens: st.Load.AvgInTokens, OutputTokens: st.Load.AvgOutTokens}
+		m.Demand.Lengths = &demand.Lengths{Time: at, InputTokens: st.Load.AvgInTokens, OutputTokens: st.Load.AvgOutTokens}
 	}
 	if planned := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionPlanned); planned != nil && planned.Reason == v1alpha1.ReasonNoCapacity {
 		m.Waits = true
-		m.Recent = []forecast.Sample{{Time: at, Rate: v1alpha1.PerSecond(st.Load.ArrivalRate)}}
+		m.Demand.Recent = []forecast.Sample{{Time: at, Rate: v1alpha1.PerSecond(st.Load.ArrivalRate)}}
 	}
 	return m
 }

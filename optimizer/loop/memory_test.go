@@ -39,7 +39,7 @@ func TestHistoryIsReadBack(t *testing.T) {
 	if err := s.cycle(restarted); err != nil {
 		t.Fatal(err)
 	}
-	if m := restarted.state.Servers["llm/chat"].Forecast; !m.IsZero() && m.Since < float64(begin.Unix()+windows*600) {
+	if m := restarted.state.Servers["llm/chat"].Demand.Forecast; !m.IsZero() && m.Since < float64(begin.Unix()+windows*600) {
 		t.Fatalf("remembers what was since %v while Prometheus is away", m.Since)
 	}
 	s.prometheus = nil
@@ -48,7 +48,7 @@ func TestHistoryIsReadBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if since := restarted.state.Servers["llm/chat"].Forecast.Since; since != float64(begin.Unix())-300 {
+	if since := restarted.state.Servers["llm/chat"].Demand.Forecast.Since; since != float64(begin.Unix())-300 {
 		t.Errorf("remembers what was since %v, want %v", since, begin.Unix()-300)
 	}
 }
@@ -58,14 +58,14 @@ func TestStateFromStatus(t *testing.T) {
 	at := metav1.NewTime(time.Unix(5000, 0))
 	st := v1alpha1.ServerStatus{Load: &v1alpha1.ObservedLoad{ObservedAt: at, Load: v1alpha1.Load{ArrivalRate: 120, AvgInTokens: 100, AvgOutTokens: 50}}}
 	m := fromStatus(&st)
-	if m.Waits || len(m.Recent) != 0 || m.Lengths == nil || m.Lengths.OutputTokens != 50 || m.Lengths.Time != 5000 {
+	if m.Waits || len(m.Demand.Recent) != 0 || m.Demand.Lengths == nil || m.Demand.Lengths.OutputTokens != 50 || m.Demand.Lengths.Time != 5000 {
 		t.Errorf("of a server that is served: %+v", m)
 	}
 	meta.SetStatusCondition(&st.Conditions, metav1.Condition{Type: v1alpha1.ConditionPlanned, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNoCapacity})
-	if m = fromStatus(&st); !m.Waits || len(m.Recent) != 1 || m.Recent[0].Rate != 2 {
+	if m = fromStatus(&st); !m.Waits || len(m.Demand.Recent) != 1 || m.Demand.Recent[0].Rate != 2 {
 		t.Errorf("of a server that waits: %+v", m)
 	}
-	if m = fromStatus(&v1alpha1.ServerStatus{}); m.Waits || m.Lengths != nil {
+	if m = fromStatus(&v1alpha1.ServerStatus{}); m.Waits || m.Demand.Lengths != nil {
 		t.Errorf("of a new server: %+v", m)
 	}
 }

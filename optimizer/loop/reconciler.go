@@ -120,7 +120,6 @@ func (r *Reconciler) stages(o *v1alpha1.Optimizer) (*control.Stages, error) {
 	if err != nil {
 		return nil, err
 	}
-	stages.Horizon = interval(o).Seconds()
 	return stages, nil
 }
 

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -21,7 +21,7 @@ type planned struct {
 	// allocation is nil where the server gets none.
 	allocation *v1alpha1.Allocation
 	spare      spare
-	verdict    control.Verdict
+	verdict    fleet.Verdict
 	dryRun     bool
 	staleAfter metav1.Duration
 	now        metav1.Time

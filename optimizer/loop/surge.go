@@ -159,14 +159,14 @@ type Surge struct {
 	Short int
 }
 
-// Surges of all servers of a snapshot as the loop writes them, where so many cards of each type are there for them and a replica starts in so
-// many seconds. Simulations of the loop use it.
-func Surges(snap *control.Snapshot, cards map[string]int, d *control.Decision, startUp float64) map[string]Surge {
-	s, spare := &snap.System, newSpare(snap, cards, d, startUp)
+// Surges of all servers of a snapshot as the loop writes them, where so many cards of each type are there for them and the state is that after the
+// plan was made. Simulations of the loop use it.
+func Surges(snap *specification.Snapshot, cards map[string]int, plan *v1alpha1.Solution, state control.State) map[string]Surge {
+	s, spare := &snap.System, newSpare(snap, cards, plan, state)
 	all := map[string]Surge{}
 	for i := range s.Servers.Spec {
 		e := &s.Servers.Spec[i]
-		a, planned := d.Plan.Allocations[e.Name]
+		a, planned := plan.Allocations[e.Name]
 		if !planned {
 			continue
 		}
@@ -179,7 +179,7 @@ func Surges(snap *control.Snapshot, cards map[string]int, d *control.Decision, s
 }
 
 // newSpare counts the cards that the plan leaves, and those that planned pods have waited for.
-func newSpare(snap *control.Snapshot, cards map[string]int, d *control.Decision, startUp float64) spare {
+func newSpare(snap *specification.Snapshot, cards map[string]int, plan *v1alpha1.Solution, state control.State) spare {
 	s := &snap.System
 	types, models, each := map[string]string{}, map[string]string{}, replicaCards(s)
 	for _, a := range s.Accelerators.Spec {
@@ -189,19 +189,19 @@ func newSpare(snap *control.Snapshot, cards map[string]int, d *control.Decision,
 		models[s.Servers.Spec[i].Name] = s.Servers.Spec[i].Model
 	}
 	left := count(maps.Clone(cards))
-	for a, n := range allocatedCards(s, d) {
+	for a, n := range allocatedCards(s, plan) {
 		left[types[a]] -= n
 	}
 	sp := spare{cards: left, priorities: prioritiesOf(s), given: map[string]int{}, of: func(server, accelerator string) (string, int) {
 		return types[accelerator], each[[2]string{models[server], accelerator}]
 	}}
-	sp.claim(snap, cards, d, startUp)
+	sp.claim(snap, cards, plan, state)
 	return sp
 }
 
 // claim notes what planned pods have waited for, longer than a replica takes to start: whoever moves away by itself has gone by then. What is free
 // goes to the most important.
-func (s *spare) claim(snap *control.Snapshot, cards map[string]int, d *control.Decision, startUp float64) {
+func (s *spare) claim(snap *specification.Snapshot, cards map[string]int, plan *v1alpha1.Solution, state control.State) {
 	system, now := &snap.System, float64(snap.Time.UnixMicro())/1e6
 	free, lacking := maps.Clone(cards), map[string]map[int]int{}
 	for i := range system.Servers.Spec {
@@ -216,8 +216,8 @@ func (s *spare) claim(snap *control.Snapshot, cards map[string]int, d *control.D
 			t, each := s.of(e.Name, p.Accelerator)
 			free[t] -= (p.Ready + p.Starting) * each
 		}
-		a, planned := d.Plan.Allocations[e.Name]
-		if m := d.State.Servers[e.Name]; !planned || m.Waited(now) <= startUp {
+		a, planned := plan.Allocations[e.Name]
+		if m := state.Servers[e.Name].Sizing; !planned || m.Waited(now) <= snap.StartUpSeconds {
 			continue
 		}
 		want := planBy(specification.Desired(&a).Parts)

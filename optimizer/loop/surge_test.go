@@ -11,6 +11,8 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 // roomy is a fleet of one type of card with so many that no plan takes; a replica takes one.
@@ -178,7 +180,7 @@ func TestPodsMakeWay(t *testing.T) {
 	at := time.Unix(10_000, 0)
 	observed := func(parts ...v1alpha1.ObservedPart) *v1alpha1.Observation { return &v1alpha1.Observation{Parts: parts} }
 	surges := func(low int, waited float64) map[string]Surge {
-		snap := &control.Snapshot{Time: metav1.NewMicroTime(at), System: v1alpha1.System{
+		snap := &specification.Snapshot{Time: metav1.NewMicroTime(at), StartUpSeconds: startUp, System: v1alpha1.System{
 			Accelerators: v1alpha1.AcceleratorData{Spec: []v1alpha1.AcceleratorEntry{{Name: "A"}, {Name: "B"}}},
 			Models:       v1alpha1.ModelData{Spec: []v1alpha1.PerformanceEntry{{Name: "m", Performance: v1alpha1.Performance{Acc: "A"}}, {Name: "m", Performance: v1alpha1.Performance{Acc: "B"}}}},
 			ServiceClasses: v1alpha1.ServiceClassData{Spec: []v1alpha1.ServiceClassEntry{
@@ -190,12 +192,10 @@ func TestPodsMakeWay(t *testing.T) {
 				{Name: "second", Model: "m", Class: "low", Observation: observed(on("B", 1, 0), on("", 0, 1))},
 			}},
 		}}
-		waits := control.ServerState{Pending: map[string]control.Pending{"": {Starting: 1, Since: float64(at.Unix()) - waited}}}
-		d := &control.Decision{
-			Plan:  v1alpha1.Solution{Allocations: map[string]v1alpha1.Allocation{"first": {Accelerator: "B", NumReplicas: 1}, "second": {Accelerator: "A", NumReplicas: 1}}},
-			State: control.State{Servers: map[string]control.ServerState{"first": waits, "second": waits}},
-		}
-		return Surges(snap, map[string]int{"A": 1, "B": 1}, d, startUp)
+		waits := control.ServerState{Sizing: sizing.Memory{Pending: map[string]sizing.Pending{"": {Starting: 1, Since: float64(at.Unix()) - waited}}}}
+		plan := &v1alpha1.Solution{Allocations: map[string]v1alpha1.Allocation{"first": {Accelerator: "B", NumReplicas: 1}, "second": {Accelerator: "A", NumReplicas: 1}}}
+		state := control.State{Servers: map[string]control.ServerState{"first": waits, "second": waits}}
+		return Surges(snap, map[string]int{"A": 1, "B": 1}, plan, state)
 	}
 	stay := map[string]Surge{"first": {By: map[string]int{"A": 1}}, "second": {By: map[string]int{"B": 1}}}
 	way := map[string]Surge{"first": stay["first"], "second": {By: map[string]int{}, Short: 1}}

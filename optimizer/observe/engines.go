@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/demand"
 )
 
 // query is PromQL that yields a number for every pod, for those versions of an engine that have its metrics. $window, $half and $long stand for
@@ -233,7 +233,7 @@ func triton() engine {
 // that it has series of. They are written for the given window.
 func expressions(window time.Duration) (values [quantities]string, histograms [distributions]string) {
 	all := engines()
-	in := strings.NewReplacer("$window", model.Duration(window).String(), "$half", model.Duration(window/2).String(), "$long", model.Duration(control.LengthWindows*window).String())
+	in := strings.NewReplacer("$window", model.Duration(window).String(), "$half", model.Duration(window/2).String(), "$long", model.Duration(demand.LengthWindows*window).String())
 	for q := range values {
 		var parts []string
 		for _, e := range all {

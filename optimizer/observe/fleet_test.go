@@ -17,6 +17,8 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/demand"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/routing"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
@@ -177,7 +179,7 @@ func (p *virtualPod) metrics(now, window float64) *PodMetrics {
 		}
 		return p.scraped[i:]
 	}
-	recent, long := in(window), in(control.LengthWindows*window)
+	recent, long := in(window), in(demand.LengthWindows*window)
 	if len(recent) == 0 {
 		return nil
 	}
@@ -252,23 +254,26 @@ func (f *virtualFleet) observe() *Observation {
 }
 
 // cycle observes, decides and obeys.
-func (f *virtualFleet) cycle() *control.Snapshot {
+func (f *virtualFleet) cycle() *fleet.Snapshot {
 	o := f.observe()
-	d, err := f.stages.Decide(context.Background(), &o.Snapshot, f.state, nil)
+	o.Snapshot.HorizonSeconds = 30
+	snap := o.Snapshot.Core()
+	d, err := f.stages.Decide(context.Background(), snap, f.state, nil)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	f.state = d.State
+	plan := specification.Solution(&o.Snapshot.System, &d.Plan)
 	for _, s := range f.servers {
 		name := s.resource.Namespace + "/" + s.resource.Name
 		st := o.Statuses[name]
-		if a, ok := d.Plan.Allocations[name]; ok {
+		if a, ok := plan.Allocations[name]; ok {
 			st.Desired = specification.Desired(&a)
 			f.obey(s, st.Desired.Parts)
 		}
 		s.resource.Status = st
 	}
-	return &o.Snapshot
+	return snap
 }
 
 // cost of all pods, in cents per hour.

@@ -111,7 +111,6 @@ func newVirtualFleet(t *testing.T, estimator string, seed uint64, off float64) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	stages.Horizon = 30
 	f.stages = stages
 	return f
 }
@@ -224,7 +223,7 @@ func TestOfferedLoadUnderOverload(t *testing.T) {
 func TestLearningPays(t *testing.T) {
 	play := func(estimator string, confidence float64) (cost, met float64) {
 		f := newVirtualFleet(t, estimator, 0, 2)
-		f.stages.Confidence = confidence
+		f.resources.Optimizer.Spec.Confidence = confidence
 		for range 140 {
 			f.play(15)
 			f.cycle()

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -46,7 +45,7 @@ type Readings struct {
 
 // Observation is a snapshot for the decision core, with what it leaves out.
 type Observation struct {
-	Snapshot control.Snapshot
+	Snapshot specification.Snapshot
 	// Index of the servers' names into Readings.Resources.Servers.
 	Index map[string]int
 	// Statuses of the servers by name: what was observed, without the plan.
@@ -67,7 +66,7 @@ func Observe(r *Readings) *Observation {
 	system, index := specification.FromResources(r.Resources)
 	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Slices: r.Slices, Claims: r.Claims})
 	o := &Observation{
-		Snapshot: control.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
+		Snapshot: specification.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
 		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Capacity: v.capacity(), view: v,
 	}
 	for _, a := range system.Accelerators.Spec {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"github.com/llm-inferno/inferno/optimizer/solver"
 )
 
 // Damping scales out at once, scales in when what is saved outlives what may be regretted, and changes the accelerator only for a minimal gain.
@@ -59,66 +57,65 @@ func (d Damping) holdDown(startUp float64) float64 {
 	return max(d.ScaleInHoldDown, (1+d.Regret)*startUp)
 }
 
-// holdGain is the share of its value that an option which holds replicas is valued less than the one that does not: enough to be chosen, for
-// solvers take values for equal that differ by rounding alone, and too little to cost anybody a card.
-const holdGain = 1e-3
-
-// Shape prices candidates on other accelerators than the present one by the minimal gain, limits how much the candidate on the present one
-// adds in a cycle, and adds an option that holds the replicas of the hold-down period. The option that holds is valued like the one that does
-// not, a little less: the solver takes it unless its capacity is needed to serve another server, which then comes first.
-func (d Damping) Shape(now float64, current Current, candidates []solver.Candidate, m Memory) ([]Option, Memory) {
-	options := asTheyAre(candidates)
-	at := -1
-	for i, c := range candidates {
-		if c.ID == current.Accelerator {
-			at = i
-		}
-	}
+// Shape penalises ways on other accelerators than the present ones by the minimal gain, limits how much the present way adds in a cycle, and adds
+// an option that holds the replicas of the hold-down period. The replicas that are held do not count against their option, which is worth a
+// little less than the one without: the solver takes it unless its capacity is needed to serve another server, which then comes first.
+func (d Damping) Shape(now float64, current Current, ways []Way, m Memory) ([]Option, Memory) {
+	options := asTheyAre(ways)
 	holdDown := d.holdDown(current.StartUp)
 	loads := m.rememberLoad(now, current.Load, dwellHolds*holdDown)
-	if current.Accelerator == "" || at < 0 {
+	if current.At < 0 {
 		return options, Memory{Loads: loads, Accelerator: m.Accelerator, Moved: m.Moved}
 	}
-	present := candidates[at]
-	needed := present.Replicas()
-	m = m.remember(now, current, d.need(current, needed), holdDown)
+	at := current.At
+	present := &ways[at]
+	m = m.remember(now, present.ID, current.Replicas, d.need(current, present), holdDown)
 	m.Loads = loads
 	for i := range options {
 		if i != at {
-			d.elsewhere(&options[i], now, current, present, m)
+			d.elsewhere(&options[i], now, current, &ways[i], present, m)
 		}
 	}
-	if needed == 0 {
+	if present.Replicas == 0 {
 		return options, m
 	}
-	if current.Replicas < needed && float64(current.Replicas) >= enough*float64(needed) && d.dwells(now, current, m) {
-		stay := options[at]
-		stay.resize(current.Replicas)
-		stay.Value += present.Cost
-		stay.Short = true
-		stay.Note = fmt.Sprintf("%d needed, %d kept: stays for a while on %s, to which it moved", needed, current.Replicas, present.ID)
-		options = append(options, stay)
+	if current.Replicas < present.Replicas && float64(current.Replicas) >= enough*float64(present.Replicas) && d.dwells(now, current, m) {
+		options = append(options, Option{
+			Of: at, Replicas: current.Replicas, Short: true,
+			Note: fmt.Sprintf("%d needed, %d kept: stays for a while on %s, to which it moved", present.Replicas, current.Replicas, present.ID),
+			Penalties: []Penalty{{present.Cost(present.Replicas),
+				fmt.Sprintf("has %d of %d replicas that are needed", current.Replicas, present.Replicas), "capacity for those that are missing"}},
+		})
 	}
-	if most := d.most(current.Replicas); most > 0 && needed > most {
-		options[at].resize(most)
-		options[at].Note = fmt.Sprintf("%d needed, %d planned: at most %g times as many in a cycle", needed, most, d.MaxScaleOut)
+	if most := d.most(current.Replicas); most > 0 && present.Replicas > most {
+		options[at].Replicas = most
+		options[at].Note = fmt.Sprintf("%d needed, %d planned: at most %g times as many in a cycle", present.Replicas, most, d.MaxScaleOut)
 		return options, m
 	}
 	// What was not running cannot be held: needs above the present plan were never met, and scaling in starts from what is there.
-	held := min(m.largest(), max(current.Replicas, needed))
-	note := fmt.Sprintf("%d needed, %d held: scaling in waits for %g s of lower need", needed, held, holdDown)
+	held := min(m.largest(), max(current.Replicas, present.Replicas))
+	note, lifted := fmt.Sprintf("scaling in waits for %g s of lower need", holdDown), fmt.Sprintf("lower need for %g s", holdDown)
 	if least := d.least(current.Replicas); least > held {
 		held = least
-		note = fmt.Sprintf("%d needed, %d held: at most %g %% go in a cycle", needed, held, 100*d.MaxScaleIn)
+		note, lifted = fmt.Sprintf("at most %g %% go in a cycle", 100*d.MaxScaleIn), "the next cycle"
 	}
-	if held > needed {
-		hold := options[at]
-		hold.resize(held)
-		hold.Value = (1 - holdGain) * present.Value
-		hold.Note = note
-		options = append(options, hold)
+	if held > present.Replicas {
+		options = append(options, Option{
+			Of: at, Replicas: held, Note: fmt.Sprintf("%d needed, %d held: %s", present.Replicas, held, note),
+			Penalties: []Penalty{Prefer(present.Value(present.Replicas), present.Value(held), fmt.Sprintf("%d are held and do not count", held-present.Replicas), lifted)},
+		})
 	}
 	return options, m
+}
+
+// preference is the share of its value that an option with more replicas than needed is valued less than the one without: enough to be chosen, for
+// solvers take values for equal that differ by rounding alone, and too little to cost anybody a card.
+const preference = 1e-3
+
+// Prefer is the penalty, below zero, that makes an option worth a little less than another, whatever it counts for without: it is taken instead of
+// that where its cards are to spare.
+func Prefer(other, without float64, reason, lifted string) Penalty {
+	return Penalty{(1-preference)*other - without, reason, lifted}
 }
 
 // dwellHolds is how many hold-down periods a server stays on an accelerator that it moved to: two that save a little against each other, as load
@@ -134,44 +131,36 @@ func (d Damping) dwells(now float64, current Current, m Memory) bool {
 	return m.Moved > 0 && now-m.Moved < dwellHolds*d.holdDown(current.StartUp)
 }
 
-// elsewhere prices an option on another accelerator than the present one: it must have room for a little more load, and
-// for what there was lately, or the server would have to come back with the next breath of it; and it must save the minimal gain; soon after a move, it must save everything.
-func (d Damping) elsewhere(o *Option, now float64, current Current, present solver.Candidate, m Memory) {
-	if current.Needed != nil {
-		factor := 1 + d.ScaleInMargin
-		if len(m.Loads) > 0 && current.Load > 0 {
-			factor = max(factor, m.Loads[0].Rate/current.Load)
-		}
-		if n := current.Needed(o.ID, factor); n > o.Replicas() && o.Replicas() > 0 {
-			o.resize(n)
-		}
+// elsewhere penalises an option on other accelerators than the present ones: it must have room for a little more load, and for what there was
+// lately, or the server would have to come back with the next breath of it; and it must save the minimal gain; soon after a move, everything.
+func (d Damping) elsewhere(o *Option, now float64, current Current, way, present *Way, m Memory) {
+	factor := 1 + d.ScaleInMargin
+	if len(m.Loads) > 0 && current.Load > 0 {
+		factor = max(factor, m.Loads[0].Rate/current.Load)
 	}
-	gain := d.MinimalGain
-	o.Note = fmt.Sprintf("saves at least %g %% against %s", 100*gain, present.ID)
+	if n := way.Needed(factor); n > o.Replicas && o.Replicas > 0 {
+		o.Note = fmt.Sprintf("%d needed, %d for %.3g times the load", o.Replicas, n, factor)
+		o.Replicas = n
+	}
+	p := Penalty{d.MinimalGain, fmt.Sprintf("must save %g %% against %s", 100*d.MinimalGain, present.ID), "a larger saving"}
 	if d.dwells(now, current, m) {
-		gain = max(gain, 1)
-		o.Note = fmt.Sprintf("stays for %g s on %s, to which it moved", dwellHolds*d.holdDown(current.StartUp), present.ID)
+		wait := dwellHolds * d.holdDown(current.StartUp)
+		p = Penalty{max(d.MinimalGain, 1), fmt.Sprintf("stays for %g s on %s, to which it moved", wait, present.ID), fmt.Sprintf("%g s", wait-(now-m.Moved))}
 	} else if current.BestEffort {
-		gain = max(gain, 1)
-		o.Note = fmt.Sprintf("stays with what is left of %s unless it is served in full elsewhere", present.ID)
+		p = Penalty{max(d.MinimalGain, 1), fmt.Sprintf("stays with what is left of %s unless it is served in full elsewhere", present.ID), "capacity on " + present.ID}
 	}
-	o.Value += gain * present.Cost
-}
-
-// resize an option. Cost and value are those of its replicas.
-func (o *Option) resize(replicas int) {
-	scale := float64(replicas) / float64(o.Replicas())
-	o.Candidate = o.Resized(replicas)
-	o.Cost, o.Value = o.Cost*scale, o.Value*scale
+	if p.Cents *= present.Cost(present.Replicas); p.Cents != 0 {
+		o.Penalties = append(o.Penalties, p)
+	}
 }
 
 // need that is remembered: what is needed for the load, or, where fewer replicas than there are would do, for a little more load, so that the
 // number does not fall only to rise again with the next breath of the load.
-func (d Damping) need(current Current, needed int) int {
-	if needed >= current.Replicas || current.Needed == nil {
-		return needed
+func (d Damping) need(current Current, present *Way) int {
+	if present.Replicas >= current.Replicas {
+		return present.Replicas
 	}
-	return max(needed, min(current.Needed(current.Accelerator, 1+d.ScaleInMargin), current.Replicas))
+	return max(present.Replicas, min(present.Needed(1+d.ScaleInMargin), current.Replicas))
 }
 
 // most replicas that a cycle plans; 0 is no bound.
@@ -192,13 +181,13 @@ func (d Damping) least(current int) int {
 
 // remember adds the need of now and forgets what lies further back than the hold-down. A memory of another accelerator, or none (after a
 // restart), begins with the plan in force: it was needed once, though nobody remembers when.
-func (m Memory) remember(now float64, current Current, replicas int, holdDown float64) Memory {
+func (m Memory) remember(now float64, on string, inForce, replicas int, holdDown float64) Memory {
 	old := m.Needs
-	if m.Accelerator != current.Accelerator || len(old) == 0 {
-		old = []Need{{Time: now, Replicas: current.Replicas}}
+	if m.Accelerator != on || len(old) == 0 {
+		old = []Need{{Time: now, Replicas: inForce}}
 	}
-	next := Memory{Accelerator: current.Accelerator, Moved: m.Moved}
-	if m.Accelerator != "" && m.Accelerator != current.Accelerator {
+	next := Memory{Accelerator: on, Moved: m.Moved}
+	if m.Accelerator != "" && m.Accelerator != on {
 		next.Moved = now
 	}
 	for _, n := range old {

@@ -1,11 +1,9 @@
-// Package stability keeps plans from flapping. It acts before the solver, on the candidates: what it holds or prices, the solver takes into
-// account for all servers together, so that a stabilised plan never needs capacity that is not there.
+// Package stability keeps plans from flapping. It acts before the solver, on the ways to serve a server: what it holds or penalises, the solver
+// takes into account for all servers together, so that a stabilised plan never needs capacity that is not there. It bends no price: what speaks
+// against an option is a [Penalty] beside its cost, with a reason.
 package stability
 
-import (
-	"github.com/llm-inferno/inferno/optimizer/plug"
-	"github.com/llm-inferno/inferno/optimizer/solver"
-)
+import "github.com/llm-inferno/inferno/optimizer/plug"
 
 // Need is the number of replicas that a server needed at one time.
 type Need struct {
@@ -37,34 +35,55 @@ type Memory struct {
 
 // Current is the plan in force for a server.
 type Current struct {
-	// Accelerator is empty where there is no plan.
-	Accelerator string
-	Replicas    int
+	// At is the way that is in force, an index; -1 where there is no plan, or its accelerators meet the targets no more.
+	At       int
+	Replicas int
 	// BestEffort is whether it has fewer replicas than it needs, for want of capacity.
 	BestEffort bool
 	// Load that is sized for, in any unit; 0 where it is not known.
 	Load float64
 	// StartUp of a replica in seconds.
 	StartUp float64
-	// Needed is the number of replicas on an accelerator for so many times the load, 0 where that is not known; nil where it never is.
-	Needed func(accelerator string, factor float64) int
 }
 
-// Option is a candidate as the solver sees it.
+// Way to serve the server that meets its targets.
+type Way struct {
+	// ID names its accelerators; empty only for a server that needs no replica.
+	ID string
+	// Replicas that it needs.
+	Replicas int
+	// Cost of so many replicas in cents per hour, and Value, which is the cost with whatever else counts for the solver. They rise with the replicas.
+	Cost, Value func(replicas int) float64
+	// Needed is the number of replicas for so many times the load, 0 where that is not known.
+	Needed func(factor float64) int
+}
+
+// Penalty is what an option counts for beside its cost, and why.
+type Penalty struct {
+	// Cents per hour; below zero where something speaks for the option.
+	Cents float64
+	// Reason for people, and what would lift it.
+	Reason, Lifted string
+}
+
+// Option is a way as the solver sees it.
 type Option struct {
-	solver.Candidate
-	// Of is the index of the candidate that the option was made from.
+	// Of is the index of the way that the option was made from.
 	Of int
-	// Note says to a person how the option differs from that candidate; empty where it does not.
+	// Replicas of it.
+	Replicas int
+	// Penalties beside the value of the way with so many replicas.
+	Penalties []Penalty
+	// Note says to a person why it has other replicas than the way needs; empty where it has not.
 	Note string
 	// Short says that it has fewer replicas than the targets need, and keeps them rather than go elsewhere.
 	Short bool
 }
 
-// Stabiliser shapes the candidates of one server. Implementations are deterministic.
+// Stabiliser shapes the ways of one server. Implementations are deterministic.
 type Stabiliser interface {
-	// Shape returns the options for the solver and what to remember. Candidates meet the targets; now is in seconds since the Unix epoch.
-	Shape(now float64, current Current, candidates []solver.Candidate, memory Memory) ([]Option, Memory)
+	// Shape returns the options for the solver and what to remember; now is in seconds since the Unix epoch.
+	Shape(now float64, current Current, ways []Way, memory Memory) ([]Option, Memory)
 }
 
 // Default is the stabiliser used where none is named.
@@ -78,18 +97,18 @@ func Stabilisers() plug.Registry[Stabiliser] {
 	)
 }
 
-// None leaves candidates as they are.
+// None leaves the ways as they are.
 type None struct{}
 
-// Shape returns every candidate as it is.
-func (None) Shape(_ float64, _ Current, candidates []solver.Candidate, _ Memory) ([]Option, Memory) {
-	return asTheyAre(candidates), Memory{}
+// Shape returns every way as it is.
+func (None) Shape(_ float64, _ Current, ways []Way, _ Memory) ([]Option, Memory) {
+	return asTheyAre(ways), Memory{}
 }
 
-func asTheyAre(candidates []solver.Candidate) []Option {
-	options := make([]Option, len(candidates))
-	for i, c := range candidates {
-		options[i] = Option{Candidate: c, Of: i}
+func asTheyAre(ways []Way) []Option {
+	options := make([]Option, len(ways))
+	for i, w := range ways {
+		options[i] = Option{Of: i, Replicas: w.Replicas}
 	}
 	return options
 }

@@ -3,23 +3,62 @@ package stability_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/solver"
 	"github.com/llm-inferno/inferno/optimizer/stability"
 )
 
-// on is a candidate of so many replicas at 10 cents each.
-func on(accelerator string, replicas int) solver.Candidate {
-	cost := 10 * float64(replicas)
-	return solver.On(accelerator, accelerator, replicas, 1, cost)
+// on is a way of so many replicas at 10 cents each.
+func on(accelerator string, replicas int) stability.Way {
+	cost := func(n int) float64 { return 10 * float64(n) }
+	return stability.Way{ID: accelerator, Replicas: replicas, Cost: cost, Value: cost, Needed: func(float64) int { return 0 }}
+}
+
+// inForce is a plan in force by the name of its accelerator, with what ways need.
+type inForce struct {
+	Accelerator   string
+	Replicas      int
+	BestEffort    bool
+	Load, StartUp float64
+	Needed        func(accelerator string, factor float64) int
+}
+
+// option with what it costs and is worth.
+type option struct {
+	stability.Option
+	Accelerator string
+	Cost, Value float64
+}
+
+func shape(s stability.Stabiliser, now float64, c inForce, ways []stability.Way, m stability.Memory) ([]option, stability.Memory) {
+	in := stability.Current{At: -1, Replicas: c.Replicas, BestEffort: c.BestEffort, Load: c.Load, StartUp: c.StartUp}
+	ways = slices.Clone(ways)
+	for i := range ways {
+		if ways[i].ID == c.Accelerator {
+			in.At = i
+		}
+		if c.Needed != nil {
+			ways[i].Needed = func(factor float64) int { return c.Needed(ways[i].ID, factor) }
+		}
+	}
+	shaped, m := s.Shape(now, in, ways, m)
+	options := make([]option, len(shaped))
+	for i, o := range shaped {
+		w := ways[o.Of]
+		options[i] = option{o, w.ID, w.Cost(o.Replicas), w.Value(o.Replicas)}
+		for _, p := range o.Penalties {
+			options[i].Value += p.Cents
+		}
+	}
+	return options, m
 }
 
 // cheapest is the option a solver with capacity to spare takes.
-func cheapest(options []stability.Option) stability.Option {
+func cheapest(options []option) option {
 	best := options[0]
 	for _, o := range options {
 		if o.Value < best.Value {
@@ -32,14 +71,14 @@ func cheapest(options []stability.Option) stability.Option {
 // follow runs a server through needs, one every period seconds, and returns the replicas of each step.
 func follow(d stability.Damping, period float64, needs []int) []int {
 	var got []int
-	current := stability.Current{}
+	current := inForce{}
 	memory := stability.Memory{}
 	for i, need := range needs {
-		var options []stability.Option
-		options, memory = d.Shape(float64(i)*period, current, []solver.Candidate{on("A", need)}, memory)
+		var options []option
+		options, memory = shape(d, float64(i)*period, current, []stability.Way{on("A", need)}, memory)
 		best := cheapest(options)
-		current = stability.Current{Accelerator: best.ID, Replicas: best.Replicas()}
-		got = append(got, best.Replicas())
+		current = inForce{Accelerator: best.Accelerator, Replicas: best.Replicas}
+		got = append(got, best.Replicas)
 	}
 	return got
 }
@@ -76,9 +115,9 @@ func TestChangesAcceleratorOnlyForTheMinimalGain(t *testing.T) {
 		other int
 		want  string
 	}{{9, "A"}, {8, "A"}, {7, "B"}} {
-		options, _ := d.Shape(0, stability.Current{Accelerator: "A", Replicas: 10}, []solver.Candidate{on("A", 10), on("B", c.other)}, stability.Memory{})
+		options, _ := shape(d, 0, inForce{Accelerator: "A", Replicas: 10}, []stability.Way{on("A", 10), on("B", c.other)}, stability.Memory{})
 		// Equal values go by name, as in every solver.
-		if got := cheapest(options).ID; got != c.want {
+		if got := cheapest(options).Accelerator; got != c.want {
 			t.Errorf("B costs %d %% of A: got %s, want %s", 10*c.other, got, c.want)
 		}
 	}
@@ -87,22 +126,22 @@ func TestChangesAcceleratorOnlyForTheMinimalGain(t *testing.T) {
 // After a restart nothing is remembered: the plan in force is held as if it had just been needed.
 func TestRestartHoldsThePlanInForce(t *testing.T) {
 	d := stability.Damping{ScaleInHoldDown: 30}
-	options, memory := d.Shape(100, stability.Current{Accelerator: "A", Replicas: 6}, []solver.Candidate{on("A", 2)}, stability.Memory{})
+	options, memory := shape(d, 100, inForce{Accelerator: "A", Replicas: 6}, []stability.Way{on("A", 2)}, stability.Memory{})
 	best := cheapest(options)
-	if best.Replicas() != 6 || !strings.Contains(best.Note, "2 needed, 6 held") {
-		t.Errorf("got %d replicas, note %q; want 6 held", best.Replicas(), best.Note)
+	if best.Replicas != 6 || !strings.Contains(best.Note, "2 needed, 6 held") {
+		t.Errorf("got %d replicas, note %q; want 6 held", best.Replicas, best.Note)
 	}
-	options, _ = d.Shape(131, stability.Current{Accelerator: "A", Replicas: 6}, []solver.Candidate{on("A", 2)}, memory)
-	if best := cheapest(options); best.Replicas() != 2 {
-		t.Errorf("after the hold-down: %d replicas, want 2", best.Replicas())
+	options, _ = shape(d, 131, inForce{Accelerator: "A", Replicas: 6}, []stability.Way{on("A", 2)}, memory)
+	if best := cheapest(options); best.Replicas != 2 {
+		t.Errorf("after the hold-down: %d replicas, want 2", best.Replicas)
 	}
 }
 
 // What is held can be taken back when capacity is needed elsewhere: the plain candidate stays an option.
 func TestHeldReplicasRemainAvailable(t *testing.T) {
-	options, _ := stability.DefaultDamping().Shape(0, stability.Current{Accelerator: "A", Replicas: 6}, []solver.Candidate{on("A", 2)}, stability.Memory{})
+	options, _ := shape(stability.DefaultDamping(), 0, inForce{Accelerator: "A", Replicas: 6}, []stability.Way{on("A", 2)}, stability.Memory{})
 	plain, held := options[0], options[1]
-	if plain.Replicas() != 2 || held.Replicas() != 6 || !(held.Value < plain.Value) || held.Cost != 60 {
+	if plain.Replicas != 2 || held.Replicas != 6 || !(held.Value < plain.Value) || held.Cost != 60 {
 		t.Errorf("options %+v", options)
 	}
 }
@@ -112,7 +151,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	m := stability.Memory{}
 	for i := range 10000 {
 		need := 1 + i%7
-		_, m = d.Shape(float64(i), stability.Current{Accelerator: "A", Replicas: 7}, []solver.Candidate{on("A", need)}, m)
+		_, m = shape(d, float64(i), inForce{Accelerator: "A", Replicas: 7}, []stability.Way{on("A", need)}, m)
 		if len(m.Needs) > 101 {
 			t.Fatalf("%d needs are remembered", len(m.Needs))
 		}
@@ -128,33 +167,53 @@ func TestOptionsSayEveryFault(t *testing.T) {
 	}
 }
 
-// Every registered stabiliser keeps every candidate as an option, never invents a cheaper one, and does not change its input.
+// Every registered stabiliser keeps a way to meet the targets on every accelerator as an option, says why it counts for more or less than it
+// costs, and answers the same question alike. What it plans is bounded by what is needed and what is there.
 func TestConformance(t *testing.T) {
 	for _, name := range stability.Stabilisers().Names() {
 		s, err := stability.Stabilisers().New(name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		candidates := []solver.Candidate{on("A", 3), on("B", 2), on("C", 7)}
-		before := append([]solver.Candidate(nil), candidates...)
-		for _, current := range []stability.Current{{}, {Accelerator: "A", Replicas: 9}, {Accelerator: "gone", Replicas: 1}} {
-			options, _ := s.Shape(50, current, candidates, stability.Memory{})
-			again, _ := s.Shape(50, current, candidates, stability.Memory{})
-			if diff := cmp.Diff(options, again); diff != "" {
-				t.Errorf("%s: a second call differs: %s", name, diff)
+		r := rand.New(rand.NewPCG(1, 2))
+		memory := stability.Memory{}
+		for i := range 3000 {
+			ways := []stability.Way{on("A", r.IntN(12)), on("B", 1+r.IntN(12)), on("C", 1+r.IntN(12))}[:1+r.IntN(3)]
+			c := inForce{Accelerator: []string{"", "A", "B", "gone"}[r.IntN(4)], Replicas: r.IntN(15), BestEffort: r.IntN(4) == 0, Load: r.Float64(), StartUp: 100 * r.Float64()}
+			if r.IntN(2) == 0 {
+				c.Needed = func(id string, factor float64) int { return int(math.Ceil(factor * float64(len(id)+c.Replicas))) }
 			}
-			seen := map[int]bool{}
-			for _, o := range options {
-				if o.Of < 0 || o.Of >= len(candidates) || o.ID != candidates[o.Of].ID || o.Replicas() < candidates[o.Of].Replicas() {
-					t.Errorf("%s: option %+v is not made from its candidate", name, o)
+			now := 20 * float64(i)
+			options, next := shape(s, now, c, ways, memory)
+			again, twice := shape(s, now, c, ways, memory)
+			if diff := cmp.Diff(options, again) + cmp.Diff(next, twice); diff != "" {
+				t.Fatalf("%s: a second call differs: %s", name, diff)
+			}
+			memory = next
+			for k, w := range ways {
+				if !slices.ContainsFunc(options, func(o option) bool { return o.Of == k && !o.Short }) {
+					t.Fatalf("%s: no option on %s: %+v", name, w.ID, options)
 				}
-				seen[o.Of] = true
 			}
-			if len(seen) != len(candidates) {
-				t.Errorf("%s: %d of %d candidates are left", name, len(seen), len(candidates))
-			}
-			if diff := cmp.Diff(before, candidates); diff != "" {
-				t.Errorf("%s changed its input: %s", name, diff)
+			for _, o := range options {
+				w := ways[o.Of]
+				largest := max(w.Replicas, c.Replicas)
+				if c.Needed != nil {
+					largest = max(largest, c.Needed(w.ID, 1e9))
+				}
+				switch {
+				case o.Replicas < 0 || o.Replicas > largest:
+					t.Fatalf("%s: %d replicas on %s, where %d are needed and %d there", name, o.Replicas, w.ID, w.Replicas, c.Replicas)
+				case o.Replicas != w.Replicas && o.Note == "":
+					t.Fatalf("%s: %d replicas instead of %d, and does not say why", name, o.Replicas, w.Replicas)
+				case o.Short && o.Value <= w.Value(o.Replicas):
+					t.Fatalf("%s: nothing speaks against having fewer than needed: %+v", name, o)
+				}
+				for _, p := range o.Penalties {
+					if math.IsNaN(p.Cents) || math.IsInf(p.Cents, 0) || p.Cents == 0 || p.Reason == "" || p.Lifted == "" {
+						t.Fatalf("%s: penalty %+v", name, p)
+					}
+				}
 			}
 		}
 	}
@@ -166,7 +225,7 @@ func plant(load func(cycle int) float64, delay, cycles int, noise func() float64
 	const sustained, period = 1.0, 30.0
 	d := stability.DefaultDamping()
 	var planned []int
-	current, memory := stability.Current{}, stability.Memory{}
+	current, memory := inForce{}, stability.Memory{}
 	for cycle := range cycles {
 		seen := load(max(cycle-delay, 0)) * (1 + noise())
 		need := func(_ string, factor float64) int { return max(int(math.Ceil(factor*seen/sustained)), 1) }
@@ -174,11 +233,11 @@ func plant(load func(cycle int) float64, delay, cycles int, noise func() float64
 		if current.Accelerator != "" {
 			current.Needed = need
 		}
-		var options []stability.Option
-		options, memory = d.Shape(float64(cycle)*period, current, []solver.Candidate{on("A", need("A", 1))}, memory)
+		var options []option
+		options, memory = shape(d, float64(cycle)*period, current, []stability.Way{on("A", need("A", 1))}, memory)
 		best := cheapest(options)
-		current = stability.Current{Accelerator: best.ID, Replicas: best.Replicas()}
-		planned = append(planned, best.Replicas())
+		current = inForce{Accelerator: best.Accelerator, Replicas: best.Replicas}
+		planned = append(planned, best.Replicas)
 	}
 	return planned
 }
@@ -277,12 +336,12 @@ func TestLimitsOfOneCycle(t *testing.T) {
 func TestHoldsForAsLongAsAStartCosts(t *testing.T) {
 	d := stability.Damping{ScaleInHoldDown: 30, Regret: 2}
 	held := func(startUp float64) int {
-		current, memory := stability.Current{Accelerator: "A", Replicas: 5, StartUp: startUp}, stability.Memory{}
+		current, memory := inForce{Accelerator: "A", Replicas: 5, StartUp: startUp}, stability.Memory{}
 		n := 0
 		for i, need := range append([]int{5}, make([]int, 100)...) {
-			options, next := d.Shape(float64(i)*10, current, []solver.Candidate{on("A", max(need, 2))}, memory)
+			options, next := shape(d, float64(i)*10, current, []stability.Way{on("A", max(need, 2))}, memory)
 			memory = next
-			if current.Replicas = cheapest(options).Replicas(); current.Replicas == 5 {
+			if current.Replicas = cheapest(options).Replicas; current.Replicas == 5 {
 				n++
 			}
 		}
@@ -296,9 +355,9 @@ func TestHoldsForAsLongAsAStartCosts(t *testing.T) {
 func TestScalesInOnlyWithRoomToSpare(t *testing.T) {
 	d := stability.Damping{ScaleInMargin: 0.2}
 	for load, want := range map[float64]int{4.4: 5, 3.9: 5, 3.2: 4} {
-		current := stability.Current{Accelerator: "A", Replicas: 5, Needed: func(_ string, f float64) int { return int(math.Ceil(f * load)) }}
-		options, _ := d.Shape(100, current, []solver.Candidate{on("A", int(math.Ceil(load)))}, stability.Memory{})
-		if got := cheapest(options).Replicas(); got != want {
+		current := inForce{Accelerator: "A", Replicas: 5, Needed: func(_ string, f float64) int { return int(math.Ceil(f * load)) }}
+		options, _ := shape(d, 100, current, []stability.Way{on("A", int(math.Ceil(load)))}, stability.Memory{})
+		if got := cheapest(options).Replicas; got != want {
 			t.Errorf("load of %v replicas, 5 there: %d planned, want %d", load, got, want)
 		}
 	}
@@ -307,7 +366,7 @@ func TestScalesInOnlyWithRoomToSpare(t *testing.T) {
 // Two accelerators that are cheaper in turn, as the load breathes, are not taken in turn.
 func TestNeighbouringPlansDoNotFlutter(t *testing.T) {
 	d := stability.DefaultDamping()
-	current, memory := stability.Current{Accelerator: "A", Replicas: 5, StartUp: 60}, stability.Memory{}
+	current, memory := inForce{Accelerator: "A", Replicas: 5, StartUp: 60}, stability.Memory{}
 	r := rand.New(rand.NewPCG(7, 7))
 	moves := 0
 	for cycle := range 2880 {
@@ -319,13 +378,13 @@ func TestNeighbouringPlansDoNotFlutter(t *testing.T) {
 			return max(int(math.Ceil(f*load)), 1)
 		}
 		current.Needed, current.Load = need, load
-		options, next := d.Shape(float64(cycle)*30, current, []solver.Candidate{on("A", need("A", 1)), on("B", need("B", 1))}, memory)
+		options, next := shape(d, float64(cycle)*30, current, []stability.Way{on("A", need("A", 1)), on("B", need("B", 1))}, memory)
 		memory = next
 		best := cheapest(options)
-		if best.ID != current.Accelerator {
+		if best.Accelerator != current.Accelerator {
 			moves++
 		}
-		current.Accelerator, current.Replicas = best.ID, best.Replicas()
+		current.Accelerator, current.Replicas = best.Accelerator, best.Replicas
 	}
 	if moves > 8 { // without holding, more than a hundred
 		t.Errorf("%d moves in a day", moves)
@@ -339,9 +398,9 @@ func TestBestEffortStays(t *testing.T) {
 		short bool
 		want  string
 	}{{false, "B"}, {true, "A"}} {
-		current := stability.Current{Accelerator: "A", Replicas: 4, BestEffort: c.short}
-		options, _ := d.Shape(0, current, []solver.Candidate{on("A", 10), on("B", 6)}, stability.Memory{})
-		if got := cheapest(options).ID; got != c.want {
+		current := inForce{Accelerator: "A", Replicas: 4, BestEffort: c.short}
+		options, _ := shape(d, 0, current, []stability.Way{on("A", 10), on("B", 6)}, stability.Memory{})
+		if got := cheapest(options).Accelerator; got != c.want {
 			t.Errorf("best effort %v: %s, want %s", c.short, got, c.want)
 		}
 	}
@@ -349,14 +408,14 @@ func TestBestEffortStays(t *testing.T) {
 
 func TestStaysAfterAMove(t *testing.T) {
 	d := stability.Damping{ScaleInHoldDown: 100, MinimalGain: 0.1}
-	current, memory := stability.Current{Accelerator: "A", Replicas: 10}, stability.Memory{}
+	current, memory := inForce{Accelerator: "A", Replicas: 10}, stability.Memory{}
 	at := map[float64]string{}
 	for i, other := range []int{5, 20, 20, 20, 20} { // B costs half, then twice as much
 		now := 100 + 60*float64(i)
-		options, next := d.Shape(now, current, []solver.Candidate{on("A", 10), on("B", other)}, memory)
+		options, next := shape(d, now, current, []stability.Way{on("A", 10), on("B", other)}, memory)
 		best := cheapest(options)
-		memory, current = next, stability.Current{Accelerator: best.ID, Replicas: best.Replicas()}
-		at[now] = best.ID
+		memory, current = next, inForce{Accelerator: best.Accelerator, Replicas: best.Replicas}
+		at[now] = best.Accelerator
 	}
 	// It moved between 100 and 160 s, and stays for two hold-downs.
 	if diff := cmp.Diff(map[float64]string{100: "B", 160: "B", 220: "B", 280: "B", 340: "B"}, at); diff != "" {
@@ -377,13 +436,13 @@ func TestStaysWhereItMovedTo(t *testing.T) {
 	}{
 		{"lately", 1060, 6, true}, {"hardly any of it", 1060, 4, false}, {"long ago", 9000, 6, false}, {"enough", 1060, 10, false},
 	} {
-		options, _ := d.Shape(c.now, stability.Current{Accelerator: "A", Replicas: c.have, StartUp: 120}, []solver.Candidate{on("A", 10), on("B", 7)}, moved)
-		var stay, full, elsewhere *stability.Option
+		options, _ := shape(d, c.now, inForce{Accelerator: "A", Replicas: c.have, StartUp: 120}, []stability.Way{on("A", 10), on("B", 7)}, moved)
+		var stay, full, elsewhere *option
 		for i := range options {
 			switch o := &options[i]; {
-			case o.ID == "B":
+			case o.Accelerator == "B":
 				elsewhere = o
-			case o.Replicas() < 10:
+			case o.Replicas < 10:
 				stay = o
 			default:
 				full = o
@@ -391,7 +450,7 @@ func TestStaysWhereItMovedTo(t *testing.T) {
 		}
 		if (stay != nil) != c.want {
 			t.Errorf("%s: options %+v", c.name, options)
-		} else if stay != nil && !(stay.Short && !full.Short && stay.Replicas() == c.have && full.Value < stay.Value && stay.Value < elsewhere.Value) {
+		} else if stay != nil && !(stay.Short && !full.Short && stay.Replicas == c.have && full.Value < stay.Value && stay.Value < elsewhere.Value) {
 			t.Errorf("%s: staying is worth %+v, the need %+v, going %+v", c.name, *stay, *full, *elsewhere)
 		}
 	}
@@ -400,9 +459,9 @@ func TestStaysWhereItMovedTo(t *testing.T) {
 // A move is remembered also where the accelerator that was left meets the targets no more.
 func TestMovesFromWhatIsInfeasibleAreRemembered(t *testing.T) {
 	d := stability.DefaultDamping()
-	_, m := d.Shape(0, stability.Current{Accelerator: "A", Replicas: 2}, []solver.Candidate{on("A", 2), on("B", 2)}, stability.Memory{})
-	_, m = d.Shape(60, stability.Current{Accelerator: "A", Replicas: 2}, []solver.Candidate{on("B", 2)}, m)
-	if _, m = d.Shape(120, stability.Current{Accelerator: "B", Replicas: 2}, []solver.Candidate{on("A", 2), on("B", 2)}, m); m.Moved != 120 {
+	_, m := shape(d, 0, inForce{Accelerator: "A", Replicas: 2}, []stability.Way{on("A", 2), on("B", 2)}, stability.Memory{})
+	_, m = shape(d, 60, inForce{Accelerator: "A", Replicas: 2}, []stability.Way{on("B", 2)}, m)
+	if _, m = shape(d, 120, inForce{Accelerator: "B", Replicas: 2}, []stability.Way{on("A", 2), on("B", 2)}, m); m.Moved != 120 {
 		t.Errorf("memory %+v", m)
 	}
 }

@@ -76,7 +76,7 @@ func sample(folder string, share float64, chance *rand.Rand) (*solver.Problem, e
 	}
 	asked := &listener{}
 	stages.Solver = asked
-	_, err = stages.Decide(context.Background(), &control.Snapshot{System: *s}, control.State{}, nil)
+	_, err = stages.Decide(context.Background(), (&specification.Snapshot{System: *s}).Core(), control.State{}, nil)
 	return asked.problem, err
 }
 

@@ -25,15 +25,26 @@ type ExplainedCandidate struct {
 	Chosen   bool `json:"chosen,omitempty"`
 	// Cost in cents per hour.
 	Cost float64 `json:"cost"`
-	// Value is what the solver minimises, in cents per hour: the cost, plus the price of change.
+	// Penalties are what counts for the solver beside the cost.
+	Penalties []Penalty `json:"penalties,omitempty"`
+	// Value is what the solver minimises, in cents per hour: the cost and the penalties.
 	Value float64 `json:"value"`
 	// Scarcity is what the cards are worth to other servers, in cents per hour.
 	Scarcity float64 `json:"scarcity"`
 	// Why it was taken or not.
 	Why string `json:"why"`
 	// Lacks are the cards by type that would have to be added to the capacity, on nodes that hold whole replicas, to serve the server with it
-	// beside what others have. Given for servers that do not get what their targets need.
+	// beside what others have; absent where it fits.
 	Lacks map[string]int `json:"lacks,omitempty"`
+}
+
+// Penalty is what counts for or against a way to serve a server beside its cost.
+type Penalty struct {
+	// Cents per hour; below zero where it speaks for it.
+	Cents  float64 `json:"cents"`
+	Reason string  `json:"reason"`
+	// Lifted says what would lift it.
+	Lifted string `json:"lifted"`
 }
 
 // PlanDifference is what changes in a plan when its question changes.

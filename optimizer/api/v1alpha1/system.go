@@ -406,7 +406,7 @@ type Candidate struct {
 	MaxBatchedTokens int `json:"maxBatchedTokens,omitempty"`
 	// Cost in cents per hour.
 	Cost float64 `json:"cost"`
-	// Value is what the solver minimises: the cost, plus the price of change.
+	// Value is what the solver minimises: the cost and the penalties, such as the price of change.
 	Value float64 `json:"value"`
 	// ITL predicted, in ms.
 	ITL float64 `json:"itl"`

@@ -13,10 +13,12 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/demand"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 // inferno runs the decision core on what Prometheus and the cluster would tell.
@@ -85,8 +87,6 @@ func newLoop(f *Fleet, system v1alpha1.System, interval float64) (*inferno, erro
 	if err != nil {
 		return nil, err
 	}
-	stages.StartUp = f.Config.Times.StartUp
-	stages.Horizon, stages.Window = interval+f.Config.Times.StartUp, f.Scenario.Loop.Window
 	p := &inferno{fleet: f, system: system, stages: stages, interval: interval}
 	p.system.Servers.Spec = slices.Clone(system.Servers.Spec)
 	p.system.Optimizer.Spec.Unlimited = false
@@ -116,7 +116,10 @@ var epoch = time.Unix(1_700_006_400, 0).UTC()
 
 func (p *inferno) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 	now := epoch.Add(time.Duration(v.Now * float64(time.Second)))
-	snap := &control.Snapshot{Time: metav1.NewMicroTime(now), System: p.system}
+	startUp := p.fleet.Config.Times.StartUp
+	snap := &specification.Snapshot{
+		Time: metav1.NewMicroTime(now), System: p.system, StartUpSeconds: startUp, HorizonSeconds: p.interval + startUp, WindowSeconds: p.fleet.Scenario.Loop.Window,
+	}
 	snap.System.Capacity = p.capacity(v)
 	snap.System.Servers.Spec = slices.Clone(p.system.Servers.Spec)
 	for i := range v.Servers {
@@ -126,12 +129,13 @@ func (p *inferno) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 			e.CurrentAlloc.Load.ArrivalRate = e.CurrentAlloc.Load.Throughput
 		}
 	}
-	d, err := p.stages.Decide(context.Background(), snap, p.state, nil)
+	d, err := p.stages.Decide(context.Background(), snap.Core(), p.state, nil)
 	if err != nil {
 		return nil, err
 	}
+	report := specification.Report(&snap.System, &d.Decision)
 	if p.record != nil {
-		r := &loop.Record{ID: fmt.Sprintf("%.0fs", v.Now), Snapshot: *snap, State: p.state, Settings: p.stages.Settings(), Decision: d}
+		r := &loop.Record{ID: fmt.Sprintf("%.0fs", v.Now), Snapshot: *snap, State: p.state, Decision: report}
 		if err := p.record(r); err != nil {
 			return nil, err
 		}
@@ -141,13 +145,13 @@ func (p *inferno) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 	for _, n := range v.Nodes {
 		cards[n.Type] += n.Cards
 	}
-	surges := loop.Surges(snap, cards, d, p.fleet.Config.Times.StartUp)
+	surges := loop.Surges(snap, cards, &report.Plan, p.state)
 	orders := map[string]cluster.Order{}
 	for i := range v.Servers {
 		name := v.Servers[i].Name
 		e := entryOf(&p.system, name)
 		e.CurrentAlloc = entryOf(&snap.System, name).CurrentAlloc // lengths that are remembered
-		a, planned := d.Plan.Allocations[name]
+		a, planned := report.Plan.Allocations[name]
 		switch {
 		case planned:
 			e.DesiredAlloc = &a
@@ -271,7 +275,7 @@ func measurements(s cluster.Series, at, window float64) *observe.Measurements {
 		}
 		return math.NaN()
 	}
-	long := control.LengthWindows * window
+	long := demand.LengthWindows * window
 	m := &observe.Measurements{
 		Completions: rate(cluster.Completions, window), TTFTSum: rate(cluster.TTFTSum, window), TTFTCount: rate(cluster.TTFTCount, window),
 		ITLSum: rate(cluster.ITLSum, window), ITLCount: rate(cluster.ITLCount, window),

@@ -1,11 +1,9 @@
-package control
+package sizing
 
 import (
 	"maps"
-	"math"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/sizing"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
 const (
@@ -23,21 +21,21 @@ const (
 // by accelerator: the model leads, and what it gets wrong for one pair is corrected where it shows. A trim moves only while what is measured is
 // the model's doing (anti-windup): the plan is in force and complete on one accelerator, nothing starts, no backlog is left of what came before,
 // load does not rise, and nothing limits the plan.
-func trim(trims map[string]float64, w *work, steady bool) map[string]float64 {
-	o := w.entry.Observation
-	goal := w.asked.targets.Percentile / 100
-	if o == nil || o.Attainment == nil || goal == 0 || !steady {
+func trim(trims map[string]float64, s *Server) map[string]float64 {
+	goal := s.Targets.Percentile / 100
+	if s.Seen == nil || goal == 0 || !s.Demand.Steady || s.Seen.Backlog() > 0 {
 		return trims
 	}
-	accelerator, alone := settledOn(o, w.entry.DesiredAlloc)
-	if !alone || backlog(o) > 0 {
+	attained, known := s.Seen.Attainment.Get()
+	accelerator, settled := settledOn(s.Seen, s.Plan)
+	if !known || !settled {
 		return trims
 	}
 	next := maps.Clone(trims)
 	if next == nil {
 		next = map[string]float64{}
 	}
-	missed := (1 - *o.Attainment) / (trimAllowance * (1 - goal)) // in allowances
+	missed := (1 - attained) / (trimAllowance * (1 - goal)) // in allowances
 	step := trimUp * (1 - missed)
 	if missed > 1 {
 		step = -trimDown * min(missed-1, trimSteps)
@@ -47,25 +45,16 @@ func trim(trims map[string]float64, w *work, steady bool) map[string]float64 {
 }
 
 // settledOn is the accelerator that all pods of a server are ready on, as many as planned.
-func settledOn(o *v1alpha1.Observation, plan *v1alpha1.Allocation) (string, bool) {
-	if plan == nil || plan.BestEffort || len(plan.Parts) > 1 {
+func settledOn(o *fleet.Observation, plan *fleet.Allocation) (string, bool) {
+	if plan == nil || plan.BestEffort || len(plan.Parts) != 1 {
 		return "", false
 	}
-	ready := 0
-	for _, p := range o.Parts {
-		if p.Accelerator != plan.Accelerator || p.Starting > 0 {
+	on := plan.Parts[0].Accelerator
+	for _, p := range o.Pods {
+		if p.Accelerator != on || p.Starting > 0 {
 			return "", false
 		}
-		ready += p.Ready
 	}
-	return plan.Accelerator, ready > 0 && ready == plan.NumReplicas
-}
-
-// trimmed is a rate with the trim of its accelerator.
-func (c *candidate) trimmed(rate float64) float64 { return rate * math.Exp(c.trim) }
-
-// needed replicas of a candidate for so many times the load: those that did not come are not counted on.
-func (c *candidate) needed(factor float64, least int) int {
-	n := max(sizing.Replicas(factor*c.demand, c.rate, least), c.drain)
-	return n + min(c.late, n)
+	ready := o.Ready()
+	return on, ready > 0 && ready == plan.Replicas()
 }

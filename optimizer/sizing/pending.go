@@ -1,9 +1,9 @@
-package control
+package sizing
 
 import (
 	"cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
 // Pending are replicas of a server that start on an accelerator, or, where none is named, that wait for a node.
@@ -23,19 +23,19 @@ const (
 )
 
 // pendingOf updates what is pending by an observation. The clock of an accelerator starts again whenever a replica on it becomes ready.
-func pendingOf(o *v1alpha1.Observation, before map[string]Pending, now float64) map[string]Pending {
+func pendingOf(o *fleet.Observation, before map[string]Pending, now float64) map[string]Pending {
 	if o == nil {
 		return before
 	}
 	var after map[string]Pending
-	for _, part := range o.Parts {
+	for _, pods := range o.Pods {
 		if after == nil {
 			after = map[string]Pending{}
 		}
-		p := after[part.Accelerator]
-		p.Starting += part.Starting
-		p.Ready += part.Ready
-		after[part.Accelerator] = p
+		p := after[pods.Accelerator]
+		p.Starting += pods.Starting
+		p.Ready += pods.Ready
+		after[pods.Accelerator] = p
 	}
 	for a, p := range after {
 		if p.Starting == 0 {
@@ -52,16 +52,11 @@ func pendingOf(o *v1alpha1.Observation, before map[string]Pending, now float64) 
 }
 
 // late are the replicas by accelerator that have been starting for too long. They hold what they hold, but the plan goes on without them.
-func (st *Stages) late(pending map[string]Pending, now float64) map[string]int {
-	var late map[string]int
+func (st *Stage) late(pending map[string]Pending, now float64) map[string]int {
+	late := map[string]int{}
 	for a, p := range pending {
-		if a == "" {
-			continue // it has no node, and holds nothing that others could serve on
-		}
-		if now-p.Since > cmp.Or(pendingStartUps*st.StartUp, pendingDeadline) {
-			if late == nil {
-				late = map[string]int{}
-			}
+		// Without a node a replica holds nothing that others could serve on.
+		if a != "" && now-p.Since > cmp.Or(pendingStartUps*st.StartUp, pendingDeadline) {
 			late[a] = p.Starting
 		}
 	}
@@ -69,7 +64,7 @@ func (st *Stages) late(pending map[string]Pending, now float64) map[string]int {
 }
 
 // Waited is for how many seconds replicas of a server have waited for a node, 0 where none does.
-func (m *ServerState) Waited(now float64) float64 {
+func (m *Memory) Waited(now float64) float64 {
 	if p, waits := m.Pending[""]; waits {
 		return now - p.Since
 	}

@@ -1,11 +1,11 @@
-package control
+package sizing
 
 import (
 	"maps"
 	"math"
 
+	"github.com/llm-inferno/inferno/optimizer/demand"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
-	"github.com/llm-inferno/inferno/optimizer/sizing"
 )
 
 // Budget is a token budget that was chosen for a server on an accelerator, and what for.
@@ -30,38 +30,33 @@ const (
 
 // budgets of a server by accelerator: those in memory where they still stand, chosen anew where not. None where the server fixes its budget or
 // the queueing model does not see what a budget does.
-func (st *Stages) budgets(w *work, now float64) map[string]Budget {
-	model, ok := st.Model.(queueing.Budgeted)
-	if !ok || w.entry.MaxBatchedTokens > 0 || w.demand.rate == 0 || w.demand.out == 0 {
-		return w.memory.Budgets
+func (st *Stage) budgets(s *Server, before map[string]Budget, now float64) map[string]Budget {
+	if _, sees := st.Model.(queueing.Budgeted); !sees || s.MaxBatchedTokens > 0 || s.Demand.None() {
+		return before
 	}
-	next := maps.Clone(w.memory.Budgets)
-	for _, p := range w.asked.pairs {
-		if p.fault != nil {
-			continue
+	next := maps.Clone(before)
+	for _, p := range s.Pairs {
+		name := p.Accelerator.Name
+		if old := next[name]; p.Fault == nil && !old.stands(now, &s.Demand) {
+			if next == nil {
+				next = map[string]Budget{}
+			}
+			next[name] = Budget{st.chooseBudget(s, p, old.Tokens), now, s.Demand.InputTokens, s.Demand.OutputTokens}
 		}
-		old := next[p.perf.Acc]
-		if old.stands(now, w.demand) {
-			continue
-		}
-		if next == nil {
-			next = map[string]Budget{}
-		}
-		next[p.perf.Acc] = Budget{Tokens: chooseBudget(model, w, p, old.Tokens), Time: now, InputTokens: w.demand.in, OutputTokens: w.demand.out}
 	}
 	return next
 }
 
-func (b Budget) stands(now float64, d demand) bool {
+func (b Budget) stands(now float64, d *demand.Demand) bool {
 	alike := func(x, y float64) bool { return x > 0 && y > 0 && math.Abs(math.Log(x/y)) <= math.Log(budgetDrift) }
-	return b.Tokens > 0 && now >= b.Time && now-b.Time < budgetLife && alike(b.InputTokens, d.in) && alike(b.OutputTokens, d.out)
+	return b.Tokens > 0 && now >= b.Time && now-b.Time < budgetLife && alike(b.InputTokens, d.InputTokens) && alike(b.OutputTokens, d.OutputTokens)
 }
 
 // chooseBudget is the budget with the highest rate within the targets, or the one there was where that gains too little. Where no budget meets
 // the targets it is the engines' default.
-func chooseBudget(model queueing.Model, w *work, p *pair, last int) int {
-	l := limits(w.entry, p, w.demand, 0)
-	best, err := sizing.Choose(model, p.law, requests(w.demand, w.demand.replicas), l, w.asked.targets, sizing.Free{Budget: true})
+func (st *Stage) chooseBudget(s *Server, p *Pair, last int) int {
+	l, r := limits(s, p, 0), s.Demand.Requests(s.Demand.Replicas)
+	best, err := Choose(st.Model, p.Law, r, l, s.Targets, Free{Budget: true})
 	if err != nil {
 		return queueing.DefaultMaxBatchedTokens
 	}
@@ -69,7 +64,7 @@ func chooseBudget(model queueing.Model, w *work, p *pair, last int) int {
 		kept := l
 		kept.MaxBatchedTokens = last
 		kept.MaxBatch = min(kept.MaxBatch, last)
-		if rate, _, err := sizing.RatePerReplica(model, p.law, requests(w.demand, w.demand.replicas), kept, w.asked.targets); err == nil && best.Rate <= rate*(1+budgetGain) {
+		if rate, _, err := RatePerReplica(st.Model, p.Law, r, kept, s.Targets); err == nil && best.Rate <= rate*(1+budgetGain) {
 			return last
 		}
 	}

@@ -1,9 +1,9 @@
-package control
+package demand
 
 import (
 	"math"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
 const (
@@ -28,7 +28,7 @@ type Lengths struct {
 
 // lengths averages the lengths of the last windows with those before, over lengthRequests requests: of a server that gets ten requests a minute
 // some windows show a few, and the mean of a few requests is chance. What differs by more than chance is taken at once. completed are requests per second.
-func lengths(last *Lengths, now Lengths, completed, window float64, o *v1alpha1.Observation) *Lengths {
+func lengths(last *Lengths, now Lengths, completed, window float64, o *fleet.Observation) *Lengths {
 	seen := completed * LengthWindows * window
 	passed := 0.0
 	if last != nil {
@@ -60,14 +60,14 @@ func standardError(sd, mean, n float64) float64 {
 // prompt is the mean length of the prompts that arrive: that of the last few windows, or, where those that were admitted in the last one differ
 // from it by much and by more than chance, theirs. So what is noise is averaged out, and requests of another kind are sized for at once: while
 // they are told from the others only bit by bit, a queue grows that takes longer still to serve.
-func prompt(mean float64, o *v1alpha1.Observation) float64 {
+func prompt(mean float64, o *fleet.Observation) float64 {
 	if o == nil {
 		return mean
 	}
 	tokens, n := 0.0, 0.0
 	for _, g := range o.Groups {
-		if g.AdmittedTokens != nil && g.Requests != nil && *g.AdmittedTokens > 0 && *g.Requests > 0 {
-			tokens, n = tokens+*g.Requests**g.AdmittedTokens, n+*g.Requests
+		if admitted, requests := g.AdmittedTokens.Or(0), g.Requests.Or(0); admitted > 0 && requests > 0 {
+			tokens, n = tokens+requests*admitted, n+requests
 		}
 	}
 	if n == 0 {
@@ -82,16 +82,16 @@ func prompt(mean float64, o *v1alpha1.Observation) float64 {
 }
 
 // deviations of the lengths of a server's requests: means over its measured replicas, NaN where none measured any.
-func deviations(o *v1alpha1.Observation) (in, out float64) {
+func deviations(o *fleet.Observation) (in, out float64) {
 	var inSum, outSum, inCount, outCount float64
 	if o != nil {
 		for _, g := range o.Groups {
 			n := float64(g.Replicas)
-			if g.InputTokensSD != nil {
-				inSum, inCount = inSum+n**g.InputTokensSD, inCount+n
+			if sd, known := g.InputTokensSD.Get(); known {
+				inSum, inCount = inSum+n*sd, inCount+n
 			}
-			if g.OutputTokensSD != nil {
-				outSum, outCount = outSum+n**g.OutputTokensSD, outCount+n
+			if sd, known := g.OutputTokensSD.Get(); known {
+				outSum, outCount = outSum+n*sd, outCount+n
 			}
 		}
 	}

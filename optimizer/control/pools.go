@@ -140,36 +140,3 @@ func PoolsOf(r *v1alpha1.CycleReport) map[string]PoolState {
 	}
 	return pools
 }
-
-// remind adds to the verdicts of servers that get less than they need what of their types was taken back.
-func (d *Decision) remind(taken []v1alpha1.TakenBack, list []*work) {
-	for _, w := range list {
-		v := d.Verdicts[w.entry.Name]
-		if v.Planned || len(w.options) == 0 {
-			continue
-		}
-		for _, t := range taken {
-			if w.couldUse(t.Type) {
-				v.Message += "; " + t.Reason
-			}
-		}
-		d.Verdicts[w.entry.Name] = v
-		for i := range d.Plan.Unserved {
-			if d.Plan.Unserved[i].Server == w.entry.Name {
-				d.Plan.Unserved[i].Reason = v.Message
-			}
-		}
-	}
-}
-
-// couldUse says whether an option of the server takes cards of the type.
-func (w *work) couldUse(kind string) bool {
-	for i := range w.options {
-		for _, p := range partsOf(&w.options[i].Candidate) {
-			if p.Type == kind {
-				return true
-			}
-		}
-	}
-	return false
-}

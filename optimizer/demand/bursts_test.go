@@ -1,15 +1,15 @@
-package control
+package demand
 
 import (
 	"math"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
 // What is remembered of bursts follows them in an hour of cycles, not a jump of the load, and holds to its bounds whatever is observed.
 func TestBurstsAreAMedian(t *testing.T) {
-	of := func(cv float64) *v1alpha1.Observation { return &v1alpha1.Observation{ArrivalCV: &cv} }
+	of := func(cv float64) *fleet.Observation { return &fleet.Observation{ArrivalCV: fleet.Measured(cv)} }
 	after := func(last, cv float64, cycles int) float64 {
 		for range cycles {
 			last = bursts(last, of(cv))
@@ -41,19 +41,19 @@ func TestBurstsAreAMedian(t *testing.T) {
 func TestArrivalsAtAReplica(t *testing.T) {
 	for _, c := range []struct {
 		name     string
-		d        demand
+		d        Demand
 		replicas int
 		want     float64
 	}{
-		{"nothing known", demand{}, 4, math.NaN()},
-		{"hardly bursts", demand{bursts: 1.2}, 4, math.NaN()},
-		{"bursts, by chance", demand{bursts: 5}, 4, math.Sqrt2},
-		{"bursts, one replica", demand{bursts: 4}, 1, 2},
-		{"in turns", demand{turns: true}, 4, 0.5},
-		{"bursts, in turns", demand{turns: true, bursts: 4}, 4, 1},
-		{"in turns, nothing runs", demand{turns: true}, 0, 1},
+		{"nothing known", Demand{}, 4, math.NaN()},
+		{"hardly bursts", Demand{Bursts: 1.2}, 4, math.NaN()},
+		{"bursts, by chance", Demand{Bursts: 5}, 4, math.Sqrt2},
+		{"bursts, one replica", Demand{Bursts: 4}, 1, 2},
+		{"in turns", Demand{Turns: true}, 4, 0.5},
+		{"bursts, in turns", Demand{Turns: true, Bursts: 4}, 4, 1},
+		{"in turns, nothing runs", Demand{Turns: true}, 0, 1},
 	} {
-		if got := requests(c.d, c.replicas).ArrivalCV; got != c.want && !(math.IsNaN(got) && math.IsNaN(c.want)) {
+		if got := c.d.Requests(c.replicas).ArrivalCV; got != c.want && !(math.IsNaN(got) && math.IsNaN(c.want)) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}

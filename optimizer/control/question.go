@@ -1,0 +1,113 @@
+package control
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/demand"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
+)
+
+// question is what one server asks, with all names resolved.
+type question struct {
+	*fleet.Server
+	pairs   []*sizing.Pair
+	class   *fleet.Class
+	targets sizing.Targets
+}
+
+// priority of a server whose class is known.
+func (q *question) priority() int {
+	if q.class == nil {
+		return 0
+	}
+	return q.class.Priority
+}
+
+// ask resolves the names of all servers. What cannot be resolved is a fault, in the second result by index.
+func ask(snap *fleet.Snapshot, known pairs) ([]question, []*fleet.Fault) {
+	classes := map[string]*fleet.Class{}
+	for i := range snap.Classes {
+		classes[snap.Classes[i].Name] = &snap.Classes[i]
+	}
+	questions, faults := make([]question, len(snap.Servers)), make([]*fleet.Fault, len(snap.Servers))
+	for i := range snap.Servers {
+		questions[i].Server = &snap.Servers[i]
+		faults[i] = questions[i].resolve(known, classes)
+	}
+	return questions, faults
+}
+
+// resolve the names of the server. The fault says what is missing.
+func (q *question) resolve(known pairs, classes map[string]*fleet.Class) *fleet.Fault {
+	list, ok := known[q.Model]
+	if !ok {
+		return &fleet.Fault{Reason: v1alpha1.ReasonUnknownModel, Message: fmt.Sprintf("model %q does not exist, known are %s", q.Model, names(known))}
+	}
+	class := classes[q.Class]
+	if class == nil {
+		return &fleet.Fault{Reason: v1alpha1.ReasonUnknownServiceClass, Message: fmt.Sprintf("service class %q does not exist, known are %s", q.Class, names(classes))}
+	}
+	targets, ok := class.Targets[q.Model]
+	if !ok {
+		return &fleet.Fault{Reason: v1alpha1.ReasonNoTarget, Message: fmt.Sprintf("service class %q has no targets for model %q, only for %s", q.Class, q.Model, names(class.Targets))}
+	}
+	if len(list) == 0 {
+		return &fleet.Fault{Reason: v1alpha1.ReasonInfeasible, Message: fmt.Sprintf("model %q has no performance data for any accelerator", q.Model)}
+	}
+	if class.Fault != nil {
+		return &fleet.Fault{Reason: v1alpha1.ReasonInvalidSpec, Message: fmt.Sprintf("service class %q: %v", q.Class, class.Fault)}
+	}
+	q.pairs, q.class, q.targets = list, class, sizing.Targets(targets)
+	return nil
+}
+
+// names lists the keys of a map for a message, the first ten of them.
+func names[V any](m map[string]V) string {
+	if len(m) == 0 {
+		return "none"
+	}
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	const most = 10
+	if len(keys) > most {
+		return strings.Join(keys[:most], ", ") + fmt.Sprintf(" and %d more", len(keys)-most)
+	}
+	return strings.Join(keys, ", ")
+}
+
+// demand of the server, and what to remember. A server whose load is not known has none, with the reason, unless it has no plan yet, and starts
+// small, or waits for capacity with a load that it had.
+func (st *Stages) demand(q *question, m ServerState, p *policy, c demand.Clock) (demand.Demand, demand.Memory, *fleet.Fault) {
+	if q.Fault != nil {
+		d, recalled := demand.Recalled(q.Server, m.Demand)
+		switch {
+		case q.Plan == nil:
+			return demand.Demand{Unknown: true}, m.Demand, nil
+		case q.Fault.Reason == v1alpha1.ReasonNoMetrics && q.Plan.Replicas() == 0 && m.Waits && recalled:
+			return d, m.Demand, nil
+		}
+		return demand.Demand{}, m.Demand, q.Fault
+	}
+	d, next := demand.Of(q.Server, m.Demand, st.Forecaster.For(c.Horizon, quantile(q.class, &m, p)), c)
+	if held := q.Held(); held != nil {
+		d.Replicas = held.Replicas()
+	}
+	return d, next, nil
+}
+
+// quantile of the rate that a server is sized for; 0 is the forecaster's own. What its class says goes before what is said for all. The price of
+// capacity is that of the last decision: before the first there is none, and the quantile is that for all.
+func quantile(class *fleet.Class, m *ServerState, p *policy) float64 {
+	if price, known := m.Sizing.CapacityPrice.Get(); known && class.ViolationCost > 0 {
+		return demand.Quantile(price, class.ViolationCost)
+	}
+	return cmp.Or(class.Quantile, p.quantile)
+}

@@ -1,0 +1,41 @@
+package control
+
+import (
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/demand"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
+	"github.com/llm-inferno/inferno/optimizer/stability"
+)
+
+// State is what is remembered between decisions. The zero value is that of a first start.
+type State struct {
+	// Servers by name.
+	Servers map[string]ServerState `json:"servers,omitempty"`
+	// Learned performance by model, then accelerator.
+	Learned map[string]map[string]*v1alpha1.PairStatus `json:"learned,omitempty"`
+	// Prices of cards by type in the last plan, cents per hour: where the solver starts from.
+	Prices map[string]float64 `json:"prices,omitempty"`
+	// Pools of elastic capacity by name.
+	Pools map[string]PoolState `json:"pools,omitempty"`
+	// Probing are the last probes of pairs, by model and accelerator, until the next may begin.
+	Probing []Probing `json:"probing,omitempty"`
+}
+
+// ServerState is what is remembered of one server: the memories of the stages, each its own.
+type ServerState struct {
+	Demand    demand.Memory    `json:"demand,omitzero"`
+	Sizing    sizing.Memory    `json:"sizing,omitzero"`
+	Stability stability.Memory `json:"stability,omitzero"`
+	// Waits says that the last plan had no capacity for it.
+	Waits bool `json:"waits,omitempty"`
+}
+
+// Decision is the outcome of a cycle.
+type Decision struct {
+	fleet.Decision
+	// State for the next decision.
+	State State
+
+	basis basis
+}

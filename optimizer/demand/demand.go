@@ -1,0 +1,135 @@
+// Package demand says what each server must be sized for: the rate of requests to come, their lengths, how they bunch, and what waits already.
+//
+// It is the first stage of a decision, a function of a server and its memory. What a window shows is part chance: rates are averaged while
+// they differ by no more than that, lengths over many requests, burstiness over hours.
+package demand
+
+import (
+	"math"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
+	"github.com/llm-inferno/inferno/optimizer/forecast"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+)
+
+// Demand of one server.
+type Demand struct {
+	// Rate in requests per second to size for.
+	Rate float64
+	// Drain is the rate at which requests that wait are to be served beside it, in requests per second.
+	Drain float64
+	// Backlog is the number of requests that wait beyond one at each replica.
+	Backlog float64
+	// InputTokens and OutputTokens per request.
+	InputTokens, OutputTokens float64
+	// InputTokensSD and OutputTokensSD are their standard deviations, NaN where they were not measured.
+	InputTokensSD, OutputTokensSD float64
+	// Bursts is the square of the CV of the times between arrivals at the server; 0 where that is not known.
+	Bursts float64
+	// Turns says that the server's replicas take turns, or better.
+	Turns bool
+	// Replicas that the plan in force has.
+	Replicas int
+	// Unknown marks a server whose load nobody knows: it starts small.
+	Unknown bool
+	// Steady says that the load does not rise by more than chance.
+	Steady bool
+}
+
+// None says that nothing is asked of the server.
+func (d *Demand) None() bool { return d.Rate == 0 || d.OutputTokens == 0 }
+
+// Bursty says that arrivals bunch by more than chance.
+func (d *Demand) Bursty() bool { return d.Bursts >= leastBursts }
+
+// Memory is what is remembered of one server's load.
+type Memory struct {
+	// Forecast is what the forecaster remembers.
+	Forecast forecast.Memory `json:"forecast,omitzero"`
+	// Recent arrival rates as they were measured, oldest first: what a rise is seen in.
+	Recent []forecast.Sample `json:"recent,omitempty"`
+	// Lengths of requests, averaged over many.
+	Lengths *Lengths `json:"lengths,omitempty"`
+	// Bursts is the running median of the square of the CV of the times between arrivals; 0 where it was never observed.
+	Bursts float64 `json:"bursts,omitempty"`
+}
+
+// Clock of a snapshot, in seconds.
+type Clock struct {
+	// Now since the Unix epoch; 0 where there is no clock.
+	Now float64
+	// Window that rates were measured over, and Horizon that is looked ahead.
+	Window, Horizon float64
+}
+
+// minBacklogTime is the least time in which requests that wait are to be served, in seconds.
+const minBacklogTime = 60
+
+// Of a server whose load is known, and what to remember. The predictor looks as far ahead as the clock.
+func Of(s *fleet.Server, m Memory, predictor forecast.Predictor, c Clock) (Demand, Memory) {
+	load := s.Load
+	m.Lengths = lengths(m.Lengths, Lengths{c.Now, load.InputTokens, load.OutputTokens}, load.Completions, c.Window, s.Seen)
+	m.Bursts = bursts(m.Bursts, s.Seen)
+	d := Demand{
+		InputTokens: prompt(m.Lengths.InputTokens, s.Seen), OutputTokens: m.Lengths.OutputTokens, Bursts: m.Bursts,
+		Turns: v1alpha1.InTurns(s.Routing), Backlog: s.Seen.Backlog(),
+	}
+	d.InputTokensSD, d.OutputTokensSD = deviations(s.Seen)
+	rate := load.Arrivals
+	m.Recent = forecast.Recent(m.Recent, forecast.Sample{Time: c.Now, Rate: rate})
+	if c.Now > 0 {
+		rate = forecast.Level(m.Recent, c.Window, m.Bursts)
+	}
+	m.Forecast = predictor.Observe(m.Forecast, forecast.Sample{Time: c.Now, Rate: rate})
+	d.Rate = predictor.Forecast(m.Forecast, c.Now).Upper
+	rise := forecast.Rise(m.Recent, c.Window, c.Horizon, m.Bursts)
+	if d.Steady = !(rise > rate); !d.Steady {
+		d.Rate = max(d.Rate, rise)
+	}
+	d.Drain = d.Backlog / max(c.Horizon, minBacklogTime)
+	return d, m
+}
+
+// Recalled is the demand of a server when it was last measured, and whether it had any: who has no capacity runs nothing, who runs nothing is not
+// measured, and so it would wait for ever. The rate is the median of the recent ones: some were taken while its replicas went, others when they
+// came back to all that had waited.
+func Recalled(s *fleet.Server, m Memory) (Demand, bool) {
+	if m.Lengths == nil || len(m.Recent) == 0 {
+		return Demand{}, false
+	}
+	rates := make([]float64, len(m.Recent))
+	for i := range m.Recent {
+		rates[i] = m.Recent[i].Rate
+	}
+	slices.Sort(rates)
+	d := Demand{
+		Rate: rates[len(rates)/2], InputTokens: m.Lengths.InputTokens, OutputTokens: m.Lengths.OutputTokens,
+		InputTokensSD: math.NaN(), OutputTokensSD: math.NaN(), Bursts: m.Bursts, Turns: v1alpha1.InTurns(s.Routing),
+	}
+	return d, d.Rate > 0
+}
+
+// Requests as one of so many replicas gets them. Replicas that take turns share what is irregular; a load balancer that goes by the fewest
+// requests does no worse. One that spreads by chance leaves each what is irregular of chance itself:
+//
+//	in turns: CV²/n    by chance: 1 + (CV² − 1)/n
+//
+// Without bursts the arrivals at the server are taken for Poisson.
+func (d *Demand) Requests(replicas int) queueing.Requests {
+	r := queueing.Requests{
+		InputTokens: d.InputTokens, OutputTokens: d.OutputTokens, InputTokensSD: d.InputTokensSD, OutputTokensSD: d.OutputTokensSD, ArrivalCV: math.NaN(),
+	}
+	n, square := float64(max(replicas, 1)), 1.0
+	if d.Bursty() {
+		square = d.Bursts
+	}
+	switch {
+	case d.Turns:
+		r.ArrivalCV = math.Sqrt(square / n)
+	case d.Bursty():
+		r.ArrivalCV = math.Sqrt(1 + (square-1)/n)
+	}
+	return r
+}

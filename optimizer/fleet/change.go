@@ -1,0 +1,48 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+const secondsPerHour = 3600
+
+// ValidateChange joins every fault of the prices of change.
+func ValidateChange(c *v1alpha1.ChangePolicy) error {
+	var faults []error
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{{"startupSeconds", c.StartupSeconds}, {"start", c.Start}, {"switch", c.Switch}} {
+		if !(f.value >= 0) || math.IsInf(f.value, 0) {
+			faults = append(faults, fmt.Errorf("%s: %v is not allowed, must be a number of at least 0", f.name, f.value))
+		}
+	}
+	if !(c.HorizonSeconds > 0) {
+		faults = append(faults, fmt.Errorf("horizonSeconds: %v is not allowed, must be above 0", c.HorizonSeconds))
+	}
+	return errors.Join(faults...)
+}
+
+// StartPrice is what starting replicas costs that cost so many cents per hour each, in cents per hour over the time in which it has to pay back:
+//
+//	replicas · (start + cost·startup/3600) · 3600/horizon
+//
+// 0 where change has no price.
+func StartPrice(c *v1alpha1.ChangePolicy, replicas int, cost float64) float64 {
+	if c == nil || replicas <= 0 {
+		return 0
+	}
+	return float64(replicas) * (c.Start + cost*c.StartupSeconds/secondsPerHour) * secondsPerHour / c.HorizonSeconds
+}
+
+// SwitchPrice is what moving a server to another accelerator costs beside that, in cents per hour. 0 where change has no price.
+func SwitchPrice(c *v1alpha1.ChangePolicy) float64 {
+	if c == nil {
+		return 0
+	}
+	return c.Switch * secondsPerHour / c.HorizonSeconds
+}

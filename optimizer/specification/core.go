@@ -1,0 +1,293 @@
+package specification
+
+import (
+	"fmt"
+	"math"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
+)
+
+// Snapshot is what a decision was made from, as it is written down.
+type Snapshot struct {
+	// Time of the snapshot; zero where there is no clock.
+	Time metav1.MicroTime `json:"time"`
+	// HorizonSeconds that forecasts look ahead, StartUpSeconds of a replica, 0 where that is not known, and WindowSeconds that rates were
+	// measured over, 0 for a minute.
+	HorizonSeconds float64 `json:"horizonSeconds,omitempty"`
+	StartUpSeconds float64 `json:"startUpSeconds,omitempty"`
+	WindowSeconds  float64 `json:"windowSeconds,omitempty"`
+	// System that is asked for. A server's currentAlloc says what it runs on and its load, desiredAlloc the plan in force.
+	System v1alpha1.System `json:"system"`
+}
+
+// defaultWindow in seconds, where a snapshot says none.
+const defaultWindow = 60
+
+// Core is the snapshot in the units of the core. What it shares with the snapshot is not to be written to.
+func (s *Snapshot) Core() *fleet.Snapshot {
+	c := &fleet.Snapshot{
+		Horizon: s.HorizonSeconds, StartUp: s.StartUpSeconds, Window: s.WindowSeconds, Capacity: s.System.Capacity, Policy: s.System.Optimizer.Spec.SolverPolicy,
+	}
+	if c.Window == 0 {
+		c.Window = defaultWindow
+	}
+	if !s.Time.IsZero() {
+		c.Time = float64(s.Time.UnixMicro()) / 1e6
+	}
+	for i := range s.System.Accelerators.Spec {
+		a := &s.System.Accelerators.Spec[i]
+		c.Accelerators = append(c.Accelerators, fleet.Accelerator{Name: a.Name, Type: a.CardType(a.Name), Cards: a.Cards(), Cost: a.Cost, Power: a.Power})
+	}
+	c.Models = modelsOf(&s.System.Models)
+	for i := range s.System.ServiceClasses.Spec {
+		c.Classes = append(c.Classes, classOf(&s.System.ServiceClasses.Spec[i]))
+	}
+	for i := range s.System.Servers.Spec {
+		c.Servers = append(c.Servers, serverOf(&s.System.Servers.Spec[i]))
+	}
+	return c
+}
+
+// modelsOf are the models in the order in which they are named.
+func modelsOf(d *v1alpha1.ModelData) []fleet.Model {
+	var list []fleet.Model
+	index := map[string]int{}
+	at := func(name string) *fleet.Model {
+		i, known := index[name]
+		if !known {
+			i = len(list)
+			index[name] = i
+			list = append(list, fleet.Model{Name: name})
+		}
+		return &list[i]
+	}
+	for _, m := range d.Info {
+		at(m.Name)
+	}
+	for _, p := range d.Spec {
+		m := at(p.Name)
+		m.Performance = append(m.Performance, p.Performance)
+	}
+	return list
+}
+
+func classOf(e *v1alpha1.ServiceClassEntry) fleet.Class {
+	c := fleet.Class{Name: e.Name, Priority: e.Priority, Targets: make(map[string]fleet.Targets, len(e.ModelTargets))}
+	for _, t := range e.ModelTargets {
+		c.Targets[t.Model] = fleet.Targets{TTFT: v1alpha1.Seconds(t.TTFT), ITL: v1alpha1.Seconds(t.ITL), TPS: t.TPS, Percentile: t.Percentile}
+	}
+	if q := e.ForecastQuantile; q != nil {
+		if c.Quantile = *q; !(*q > 0 && *q < 1) {
+			c.Fault = fmt.Errorf("forecastQuantile: %v, want above 0 and below 1", *q)
+		}
+	}
+	if x := e.ViolationCost; x != nil {
+		if c.ViolationCost = *x; !(*x > 0) || math.IsInf(*x, 0) {
+			c.Fault = fmt.Errorf("violationCost: %v is not allowed, must be a finite number above 0", *x)
+		}
+	}
+	return c
+}
+
+func serverOf(e *v1alpha1.ServerEntry) fleet.Server {
+	s := fleet.Server{
+		Name: e.Name, Class: e.Class, Model: e.Model, MinReplicas: e.MinNumReplicas, MaxReplicas: e.MaxNumReplicas, ServerPolicy: e.ServerPolicy,
+		Fault: loadFault(e), Seen: observationOf(e.Observation), Plan: allocationOf(e.DesiredAlloc), Runs: allocationOf(e.CurrentAlloc),
+	}
+	if s.Fault == nil {
+		l := e.CurrentAlloc.Load
+		s.Load = &fleet.Load{
+			Arrivals: v1alpha1.PerSecond(l.ArrivalRate), Completions: v1alpha1.PerSecond(l.Throughput), InputTokens: l.AvgInTokens, OutputTokens: l.AvgOutTokens,
+		}
+	}
+	return s
+}
+
+// loadFault says why the load of a server is not known; nil where it is.
+func loadFault(e *v1alpha1.ServerEntry) *fleet.Fault {
+	if o := e.Observation; o != nil && o.Fault != "" {
+		return &fleet.Fault{Reason: o.Fault, Message: o.Detail}
+	}
+	missing := func(format string, args ...any) *fleet.Fault {
+		return &fleet.Fault{Reason: v1alpha1.ReasonNoMetrics, Message: fmt.Sprintf(format, args...)}
+	}
+	if e.CurrentAlloc == nil || e.CurrentAlloc.Load == nil {
+		return missing("the load of the server is not known (currentAlloc.load is missing)")
+	}
+	switch l := e.CurrentAlloc.Load; {
+	case !(l.ArrivalRate >= 0 && l.ArrivalRate <= v1alpha1.MaxArrivalRate):
+		return missing("%v requests per minute are no arrival rate (currentAlloc.load.arrivalRate)", l.ArrivalRate)
+	case l.ArrivalRate > 0 && l.AvgOutTokens == 0:
+		return missing("requests arrive but their length is not known (avgOutTokens is 0): none has finished yet")
+	}
+	return nil
+}
+
+func allocationOf(a *v1alpha1.Allocation) *fleet.Allocation {
+	if a == nil {
+		return nil
+	}
+	out := &fleet.Allocation{Cost: a.Cost, BestEffort: a.BestEffort, Reason: a.Reason}
+	for _, p := range a.Parts {
+		out.Parts = append(out.Parts, fleet.Part{Accelerator: p.Accelerator, Replicas: p.Replicas, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens}, Share: p.Share})
+	}
+	if len(a.Parts) == 0 && a.Accelerator != "" {
+		out.Parts = []fleet.Part{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, Limits: fleet.Limits{MaxBatch: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}, Share: 1}}
+	}
+	if a.TTFTAverage != 0 || a.ITLAverage != 0 {
+		out.TTFT, out.ITL = fleet.Known(v1alpha1.Seconds(a.TTFTAverage)), fleet.Known(v1alpha1.Seconds(a.ITLAverage))
+	}
+	return out
+}
+
+func observationOf(o *v1alpha1.Observation) *fleet.Observation {
+	if o == nil {
+		return nil
+	}
+	out := &fleet.Observation{
+		Time: float64(o.Time.UnixMilli()) / 1e3, Running: measured(o.Running, as), Waiting: measured(o.Waiting, as), KVUsage: measured(o.KVUsage, as),
+		Attainment: measured(o.Attainment, as), ArrivalCV: measured(o.ArrivalCV, as),
+	}
+	for _, p := range o.Parts {
+		out.Pods = append(out.Pods, fleet.Pods{Accelerator: p.Accelerator, Ready: p.Ready, Starting: p.Starting, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens}})
+	}
+	for i := range o.Groups {
+		out.Groups = append(out.Groups, groupOf(&o.Groups[i]))
+	}
+	return out
+}
+
+func as(x float64) float64 { return x }
+
+// measured is a number in the units of the core; missing where it is not given, or is none.
+func measured(p *float64, convert func(float64) float64) fleet.Maybe {
+	if p == nil {
+		return fleet.Maybe{}
+	}
+	return fleet.Measured(convert(*p))
+}
+
+func groupOf(g *v1alpha1.ObservedGroup) fleet.Group {
+	latency := func(l *v1alpha1.ObservedLatency) (out fleet.Latency) {
+		if l != nil {
+			out.Mean, out.P90 = measured(&l.Mean, v1alpha1.Seconds), measured(l.P90, v1alpha1.Seconds)
+		}
+		return out
+	}
+	return fleet.Group{
+		Accelerator: g.Accelerator, Limits: fleet.Limits{MaxBatch: g.MaxBatchSize, MaxBatchedTokens: g.MaxBatchedTokens}, Replicas: g.Replicas,
+		Window: g.WindowSeconds, Age: g.AgeSeconds,
+		Running: measured(g.Running, as), RunningSD: measured(g.RunningSD, as), Waiting: measured(g.Waiting, as),
+		Admissions: measured(g.Admissions, v1alpha1.PerSecond), Completions: measured(g.Throughput, v1alpha1.PerSecond), Preemptions: measured(g.Preemptions, v1alpha1.PerSecond),
+		AdmittedTokens: measured(g.AdmittedTokens, as), InputTokens: measured(g.InputTokens, as), OutputTokens: measured(g.OutputTokens, as),
+		InputTokensSD: measured(g.InputTokensSD, as), OutputTokensSD: measured(g.OutputTokensSD, as),
+		PrefixHitRate: measured(g.PrefixHitRate, as), KVTokens: measured(g.KVTokens, as), TTFT: latency(g.TTFT), ITL: latency(g.ITL), Requests: measured(g.Requests, as),
+	}
+}
+
+// Decision is what a decision came to, as it is written down.
+type Decision struct {
+	Plan v1alpha1.Solution `json:"plan"`
+	// Candidates that were considered, by server, then accelerator.
+	Candidates []v1alpha1.Candidate `json:"candidates"`
+	// Verdicts by server.
+	Verdicts map[string]fleet.Verdict `json:"verdicts"`
+	// Learning are the judgements of what was observed, by model, then accelerator.
+	Learning []v1alpha1.Judgement `json:"learning,omitempty"`
+	// Probes that are suggested or acted on, by server.
+	Probes []v1alpha1.Probe `json:"probes,omitempty"`
+}
+
+// Report writes a decision about the system down.
+func Report(s *v1alpha1.System, d *fleet.Decision) *Decision {
+	r := &Decision{Plan: Solution(s, &d.Plan), Candidates: make([]v1alpha1.Candidate, len(d.Candidates)), Verdicts: d.Verdicts, Probes: d.Probes}
+	for i := range d.Candidates {
+		r.Candidates[i] = candidate(&d.Candidates[i])
+	}
+	for i := range d.Judgements {
+		r.Learning = append(r.Learning, judgement(&d.Judgements[i]))
+	}
+	return r
+}
+
+// Solution writes a plan for the system down. Allocations name the load that they were made for; those that are held stay as they are.
+func Solution(s *v1alpha1.System, p *fleet.Plan) v1alpha1.Solution {
+	out := v1alpha1.Solution{
+		Allocations: make(map[string]v1alpha1.Allocation, len(p.Allocations)), TotalCost: p.TotalCost, Unserved: p.Unserved, Placement: p.Placement,
+		Bought: p.Bought, TakenBack: p.TakenBack, Solver: p.Solver,
+	}
+	for i := range s.Servers.Spec {
+		e := &s.Servers.Spec[i]
+		a, planned := p.Allocations[e.Name]
+		switch {
+		case !planned:
+		case a.Held && e.DesiredAlloc != nil:
+			held := *e.DesiredAlloc
+			held.Reason = a.Reason
+			out.Allocations[e.Name] = held
+		default:
+			w := allocation(&a)
+			if e.CurrentAlloc != nil {
+				w.Load = e.CurrentAlloc.Load
+			}
+			out.Allocations[e.Name] = w
+		}
+	}
+	return out
+}
+
+// allocation as the specification has it: a split has parts, another its accelerator. Accelerator and limits of a split are those of the larger
+// part.
+func allocation(a *fleet.Allocation) v1alpha1.Allocation {
+	out := v1alpha1.Allocation{Cost: a.Cost, TTFTAverage: v1alpha1.Milliseconds(a.TTFT.Or(0)), ITLAverage: v1alpha1.Milliseconds(a.ITL.Or(0)), BestEffort: a.BestEffort, Reason: a.Reason}
+	setParts(&out, allocationParts(a.Parts))
+	return out
+}
+
+// allocationParts as the specification has them: one that gets everything names no share.
+func allocationParts(list []fleet.Part) []v1alpha1.AllocationPart {
+	out := make([]v1alpha1.AllocationPart, 0, len(list))
+	for _, p := range list {
+		if len(list) == 1 {
+			p.Share = 0
+		}
+		out = append(out, v1alpha1.AllocationPart{Accelerator: p.Accelerator, Replicas: p.Replicas, MaxBatchSize: p.MaxBatch, MaxBatchedTokens: p.MaxBatchedTokens, Share: p.Share})
+	}
+	return out
+}
+
+func candidate(c *fleet.Candidate) v1alpha1.Candidate {
+	r := v1alpha1.Candidate{
+		Server: c.Server, Accelerator: c.ID, Type: c.Types, Priority: c.Priority, Units: c.Cards, Cost: c.Cost, Value: c.Value,
+		ITL: v1alpha1.Milliseconds(c.ITL.Or(0)), TTFT: v1alpha1.Milliseconds(c.TTFT.Or(0)), RatePerReplica: v1alpha1.PerMinute(c.Rate), Trim: c.Trim, Feasible: c.Fault == nil,
+	}
+	for _, p := range c.Parts {
+		r.NumReplicas += p.Replicas
+	}
+	if list := allocationParts(c.Parts); len(list) > 1 {
+		r.Parts = list
+	} else if len(list) == 1 {
+		r.MaxBatch, r.MaxBatchedTokens = list[0].MaxBatchSize, list[0].MaxBatchedTokens
+	}
+	if c.Fault != nil {
+		r.Reason = c.Fault.Error()
+	}
+	return r
+}
+
+func judgement(j *fleet.Judgement) v1alpha1.Judgement {
+	ms := func(m fleet.Maybe) *float64 {
+		if x, known := m.Get(); known {
+			x = v1alpha1.Milliseconds(x)
+			return &x
+		}
+		return nil
+	}
+	return v1alpha1.Judgement{
+		Model: j.Model, Accelerator: j.Accelerator, Source: j.Source, Running: j.Running.Pointer(), ITL: ms(j.ITL), PredictedITL: ms(j.PredictedITL),
+		TTFT: ms(j.TTFT), PredictedTTFT: ms(j.PredictedTTFT), Accepted: j.Accepted, Reason: j.Reason,
+	}
+}
