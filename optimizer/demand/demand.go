@@ -49,7 +49,7 @@ type Memory struct {
 	// Forecast is what the forecaster remembers.
 	Forecast forecast.Memory `json:"forecast,omitzero"`
 	// Recent arrival rates as they were measured, oldest first: what a rise is seen in.
-	Recent []forecast.Sample `json:"recent,omitempty"`
+	Recent forecast.Samples `json:"recent,omitempty"`
 	// Lengths of requests, averaged over many.
 	Lengths *Lengths `json:"lengths,omitempty"`
 	// Bursts is the running median of the square of the CV of the times between arrivals; 0 where it was never observed.

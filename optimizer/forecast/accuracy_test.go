@@ -134,7 +134,7 @@ func TestAdaptiveFindsSeasons(t *testing.T) {
 	f := mustNew(t, forecast.NameAdaptive, "")
 	for steps, limit := range map[int]float64{1: 0.9, 3: 0.85, 12: 0.7} {
 		var s score
-		for seed := range uint64(3) {
+		for seed := range uint64(6) {
 			s.add(backtest(f, quantile, daily(14, seed), steps))
 		}
 		t.Logf("%2d windows: %.3f of persistence, coverage %.3f", steps, s.ratio(), s.coverage())
@@ -143,6 +143,34 @@ func TestAdaptiveFindsSeasons(t *testing.T) {
 		}
 		if c := s.coverage(); c < 0.88 || c > 0.92 {
 			t.Errorf("%d windows ahead: coverage %.3f", steps, c)
+		}
+	}
+}
+
+// office load comes on five days of the week, between morning and evening.
+func office(days int, seed uint64) []forecast.Sample {
+	r, slow := rand.New(rand.NewPCG(seed, 9)), 0.0
+	step := func(x float64) float64 { return 1.5 / (1 + math.Exp(-2*x)) }
+	return build(days, func(i int) float64 {
+		slow = 0.97*slow + 0.03*r.NormFloat64()
+		x := 0.3*math.Sin(2*math.Pi*float64(i)/144-2) + slow + 0.06*r.NormFloat64()
+		if hour := float64(i%144) / 6; i/144%7 < 5 {
+			x += step(hour-8) - step(hour-18)
+		}
+		return x
+	})
+}
+
+func TestAdaptiveKnowsTheDayOfTheWeek(t *testing.T) {
+	f := mustNew(t, forecast.NameAdaptive, "")
+	for steps, limit := range map[int]float64{1: 0.83, 3: 0.6, 12: 0.27} {
+		var s score
+		for seed := range uint64(3) {
+			s.add(backtest(f, quantile, office(28, seed), steps))
+		}
+		t.Logf("%2d windows: %.3f of persistence, coverage %.3f", steps, s.ratio(), s.coverage())
+		if c := s.coverage(); s.ratio() > limit || c < 0.88 || c > 0.92 {
+			t.Errorf("%d windows ahead: %.3f of the loss of persistence, want %v, coverage %.3f", steps, s.ratio(), limit, c)
 		}
 	}
 }

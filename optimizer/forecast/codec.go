@@ -37,30 +37,72 @@ func (c *codec) exact(x *float64) {
 	c.check(!math.IsNaN(*x) && !math.IsInf(*x, 0))
 }
 
-// number keeps seven digits.
+// number keeps five digits: the upper three bytes of a float32.
 func (c *codec) number(x *float64) {
-	if !c.reading {
-		c.data = binary.LittleEndian.AppendUint32(c.data, math.Float32bits(float32(*x)))
-		return
-	}
-	*x = float64(math.Float32frombits(binary.LittleEndian.Uint32(c.take(4))))
-	c.check(!math.IsNaN(*x) && !math.IsInf(*x, 0))
+	c.float(x, 3)
+	c.check(!math.IsNaN(*x))
 }
 
 // coarse keeps two and a half digits: the upper half of a float32. NaN, which stands for what is not known, stays NaN.
-func (c *codec) coarse(x *float64) {
+func (c *codec) coarse(x *float64) { c.float(x, 2) }
+
+// float keeps the first bytes of a float32, rounded.
+func (c *codec) float(x *float64, size int) {
+	var word [4]byte
 	if c.reading {
-		*x = float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(c.take(2))) << 16))
+		copy(word[:], c.take(size))
+		*x = float64(math.Float32frombits(binary.BigEndian.Uint32(word[:])))
 		c.check(!math.IsInf(*x, 0))
 		return
 	}
 	bits := math.Float32bits(float32(*x))
-	if math.IsNaN(*x) {
-		bits = math.Float32bits(float32(math.NaN()))
-	} else {
-		bits += 1 << 15
+	if !math.IsNaN(*x) {
+		bits += 1 << (31 - 8*size)
 	}
-	c.data = binary.LittleEndian.AppendUint16(c.data, uint16(bits>>16))
+	binary.BigEndian.PutUint32(word[:], bits)
+	c.data = append(c.data, word[:size]...)
+}
+
+// escape stands before a count that does not fit into four bits.
+const escape = 15
+
+// counts of at most 255, mostly below escape, four bits each.
+func (c *codec) counts(list []int) {
+	half := false
+	nibble := func(n int) int {
+		if half = !half; half {
+			if c.reading {
+				return int(c.peek() >> 4)
+			}
+			c.data = append(c.data, byte(n<<4))
+			return n
+		}
+		if c.reading {
+			return int(c.take(1)[0] & 15)
+		}
+		c.data[len(c.data)-1] |= byte(n)
+		return n
+	}
+	for i, n := range list {
+		if n = nibble(min(n, escape)); n == escape {
+			rest := list[i] - escape
+			high := nibble(rest >> 4)
+			n += high<<4 | nibble(rest&15)
+		}
+		list[i] = n
+	}
+	if half {
+		nibble(0)
+	}
+}
+
+// peek at the next byte; 0 where there is none.
+func (c *codec) peek() byte {
+	if len(c.data) == 0 {
+		c.bad = true
+		return 0
+	}
+	return c.data[0]
 }
 
 // whole numbers from 0 to most.

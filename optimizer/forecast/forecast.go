@@ -59,7 +59,7 @@ const (
 	NameHolt = "holt"
 	// NameHoltWinters adds the seasons of the day and of the week to what NameHolt does.
 	NameHoltWinters = "holt-winters"
-	// NameAdaptive mixes persistence and two regressions, on the day and on the week too, by how well each forecast lately.
+	// NameAdaptive mixes persistence and a regression on the past days and the week before, by how well each forecast lately.
 	NameAdaptive = "adaptive"
 )
 
@@ -82,7 +82,7 @@ func Forecasters() plug.Registry[Forecaster] {
 		}),
 		plug.Of(NameAdaptive, defaultOptions, func(o Options) (Forecaster, error) {
 			return newKind(NameAdaptive, o, o, func() (method, []voice) {
-				return &regression{perDay: day / o.Window}, []voice{newVoice(ideas), newVoice(ideas), newVoice(ideas)}
+				return &regression{perDay: day / o.Window}, []voice{newVoice(ideas), newVoice(ideas)}
 			}), nil
 		}),
 	)

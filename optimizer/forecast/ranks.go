@@ -79,9 +79,7 @@ func (r *ranks) walk(c *codec) {
 	}
 	c.whole(&first, bins)
 	c.whole(&after, bins)
-	for b := first; b < after; b++ {
-		c.whole(&r.counts[b], residualSpan)
-	}
+	c.counts(r.counts[first:max(first, after)])
 	r.n = 0
 	for _, n := range r.counts {
 		r.n += n

@@ -23,18 +23,15 @@ const (
 	daysBack = 7
 )
 
-// Features in the order of describe; what comes after the day's needs a week of history.
-const (
-	dayFeatures  = 6
-	featureCount = 8
-)
+// featureCount is the number of features in the order of describe; one of them is constant.
+const featureCount, constantFeature = 8, 5
 
 // isGrowth tells the features that are growth over the horizon.
 var isGrowth = [featureCount]bool{3: true, 6: true}
 
 // regression predicts the growth over the horizon, log(rate(t+h)/rate(t)), by linear regression on recent slopes and on what past days did at
 // this time: least squares with a ridge penalty and exponential forgetting. With no effect to be seen in the data all coefficients are near
-// zero, and that is persistence. One way knows the days only, one the week too; before both there is persistence itself.
+// zero, and that is persistence, which is asked beside it.
 type regression struct {
 	perDay float64 // windows
 	gram   [featureCount][featureCount]float64
@@ -45,18 +42,15 @@ type regression struct {
 func (r *regression) features(v *view) []float64 { return describe(v) }
 
 func (r *regression) expect(v *view, overlap float64) []float64 {
-	ways := []float64{0, math.NaN(), math.NaN()}
 	// A day of examples is the least that a season can be told from.
 	if r.seen < r.perDay {
-		return ways
+		return []float64{0, math.NaN()}
 	}
-	x := describe(v)
-	for i, n := range [2]int{dayFeatures, featureCount} {
-		if c := r.solve(n, ridge*overlap); c != nil {
-			ways[i+1] = blas64.Dot(blas64.Vector{N: n, Data: x, Inc: 1}, blas64.Vector{N: n, Data: c, Inc: 1})
-		}
+	sum, coefficients := 0.0, r.solve(ridge*overlap)
+	for i, x := range describe(v) {
+		sum += coefficients[i] * x
 	}
-	return ways
+	return []float64{0, sum}
 }
 
 func (r *regression) close(*view) {}
@@ -74,17 +68,16 @@ func (r *regression) learn(_ *view, x []float64, growth, usual float64, windows 
 	r.seen = keep*r.seen + float64(windows)
 }
 
-// solve finds the coefficients of the first features, in units of each feature's own size, so that the penalty, a number of examples, means the same
-// for all; nil where there are none.
-func (r *regression) solve(n int, penalty float64) []float64 {
-	examples := r.gram[dayFeatures-1][dayFeatures-1] // of the constant
-	var scale [featureCount]float64
-	for i := range n {
-		scale[i] = 1 / (math.Sqrt(r.gram[i][i]/examples) + 1e-9)
-	}
+// solve finds the coefficients, in units of each feature's own size, so that the penalty, a number of examples, means the same for all. They are zero
+// where there are none.
+func (r *regression) solve(penalty float64) []float64 {
+	const n = featureCount
+	examples := r.gram[constantFeature][constantFeature]
 	a := blas64.Symmetric{N: n, Stride: n, Uplo: blas.Lower, Data: make([]float64, n*n)}
 	b := blas64.General{Rows: n, Cols: 1, Stride: 1, Data: make([]float64, n)}
+	var scale [n]float64
 	for i := range n {
+		scale[i] = 1 / (math.Sqrt(r.gram[i][i]/examples) + 1e-9)
 		for j := range i + 1 {
 			a.Data[i*n+j] = r.gram[i][j] * scale[i] * scale[j]
 		}
@@ -93,7 +86,7 @@ func (r *regression) solve(n int, penalty float64) []float64 {
 	}
 	factor, ok := lapack64.Potrf(a)
 	if !ok {
-		return nil
+		return make([]float64, n)
 	}
 	lapack64.Potrs(factor, b)
 	for i := range n {

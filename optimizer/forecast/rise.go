@@ -1,6 +1,11 @@
 package forecast
 
-import "math"
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+)
 
 const (
 	// recentSamples are kept: enough to average chance out.
@@ -18,13 +23,55 @@ const (
 	leastDispersion, overlap = 2, 2
 )
 
-// Recent appends a sample to those that [Level] and [Rise] look at. The given ones are not written to.
-func Recent(samples []Sample, s Sample) []Sample {
+// Samples are the last few rates of a server as they were measured, oldest first.
+type Samples []Sample
+
+// Recent appends a sample to those that [Level] and [Rise] look at, to the millisecond and with six digits. The given ones are not written to.
+func Recent(samples Samples, s Sample) Samples {
+	s.Time, s.Rate = math.Round(s.Time*1e3)/1e3, digits(s.Rate, 6)
 	if n := len(samples); !s.sound() || n > 0 && s.Time <= samples[n-1].Time {
 		return samples
 	}
 	from := max(0, len(samples)-recentSamples+1)
-	return append(append(make([]Sample, 0, recentSamples), samples[from:]...), s)
+	return append(append(make(Samples, 0, recentSamples), samples[from:]...), s)
+}
+
+// digits rounds to so many.
+func digits(x float64, n int) float64 {
+	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'g', n, 64), 64)
+	return rounded
+}
+
+// MarshalJSON writes a list of numbers: time and rate of the first sample, and of each that follows how much later it is, in seconds, and its rate.
+func (s Samples) MarshalJSON() ([]byte, error) {
+	list := make([]float64, 0, 2*len(s))
+	last := 0.0
+	for _, x := range s {
+		list, last = append(list, math.Round((x.Time-last)*1e3)/1e3, x.Rate), x.Time
+	}
+	return json.Marshal(list)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (s *Samples) UnmarshalJSON(data []byte) error {
+	var list []float64
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	if len(list)%2 != 0 {
+		return fmt.Errorf("%d numbers are no samples, want a time and a rate for each", len(list))
+	}
+	*s = nil
+	last := 0.0
+	for i := 0; i < len(list); i += 2 {
+		last = math.Round((last+list[i])*1e3) / 1e3
+		x := Sample{Time: last, Rate: list[i+1]}
+		if !x.sound() {
+			return fmt.Errorf("sample %d: time %v and rate %v, want within ±%g and 0 to %g", i/2, x.Time, x.Rate, maxTime, maxRate)
+		}
+		*s = append(*s, x)
+	}
+	return nil
 }
 
 // Level is the rate of the load that is there now: the mean of the recent samples, each over a window of the given seconds, back to the first

@@ -1,9 +1,12 @@
 package forecast_test
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/llm-inferno/inferno/optimizer/forecast"
 )
@@ -96,6 +99,30 @@ func TestLevel(t *testing.T) {
 	} {
 		if got := forecast.Level(recent(c.rates...), 60, 0); math.Abs(got-c.want) > 1e-9 {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// Samples that were written and read back are the same to the last bit; what are none is refused.
+func TestSamplesSurviveJSON(t *testing.T) {
+	var s forecast.Samples
+	for i := range 30 {
+		s = forecast.Recent(s, forecast.Sample{Time: 1.7e9 + 29.9973*float64(i), Rate: math.Exp(math.Sin(float64(i)))})
+	}
+	data, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read forecast.Samples
+	if err := json.Unmarshal(data, &read); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(s, read); d != "" {
+		t.Error(d)
+	}
+	for _, bad := range []string{`[1]`, `[1, -2]`, `[1e13, 2]`, `[null, "x"]`, `{"time": 1}`} {
+		if err := json.Unmarshal([]byte(bad), &read); err == nil {
+			t.Errorf("%s was read as %v", bad, read)
 		}
 	}
 }

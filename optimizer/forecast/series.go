@@ -19,6 +19,8 @@ const (
 	// noiseSpan is the number of windows that the usual step is taken from.
 	noiseSpan = 100
 
+	// leastRate in requests per window: less is what rounding leaves of nothing.
+	leastRate = 1e-3
 	// longSlope is the number of windows in the longest mean that slopes are taken from.
 	longSlope = 18
 	// fineGrain of the logarithms of those windows, and coarseGrain of those of past hours, which are means over some: steps of 0.1 and 0.4 %.
@@ -59,7 +61,7 @@ func (s *series) atom() float64 { return 1 / s.window } // requests/s: one reque
 func (s *series) log(rate float64) float64 { return math.Log(rate + s.atom()) }
 
 func (s *series) exp(log float64) float64 {
-	if rate := math.Exp(log) - s.atom(); rate > 1e-6*s.atom() { // less is rounding
+	if rate := math.Exp(log) - s.atom(); rate > leastRate*s.atom() {
 		return min(rate, math.MaxFloat32)
 	}
 	return 0

@@ -86,7 +86,7 @@ func fromStatus(st *v1alpha1.ServerStatus) (m control.ServerState) {
 	}
 	if planned := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionPlanned); planned != nil && planned.Reason == v1alpha1.ReasonNoCapacity {
 		m.Waits = true
-		m.Demand.Recent = []forecast.Sample{{Time: at, Rate: v1alpha1.PerSecond(st.Load.ArrivalRate)}}
+		m.Demand.Recent = forecast.Recent(nil, forecast.Sample{Time: at, Rate: v1alpha1.PerSecond(st.Load.ArrivalRate)})
 	}
 	return m
 }
