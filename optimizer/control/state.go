@@ -39,3 +39,14 @@ type Decision struct {
 
 	basis basis
 }
+
+// Waiting are the servers of which replicas have waited for a node for longer than so many seconds.
+func (s *State) Waiting(now, longer float64) map[string]bool {
+	waiting := map[string]bool{}
+	for name, m := range s.Servers {
+		if m.Sizing.Waited(now) > longer {
+			waiting[name] = true
+		}
+	}
+	return waiting
+}

@@ -14,12 +14,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/realise"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -74,7 +74,7 @@ func (c *cycle) run(ctx context.Context) error {
 		return err
 	}
 	o := observe.Observe(readings)
-	o.Snapshot.StartUpSeconds, o.Snapshot.WindowSeconds = startUp(c.optimizer, readings.Pods), readings.Window.Seconds()
+	o.Snapshot.StartUpSeconds, o.Snapshot.WindowSeconds = observe.StartUp(c.optimizer, readings.Pods), readings.Window.Seconds()
 	o.Snapshot.HorizonSeconds = interval(c.optimizer).Seconds() + o.Snapshot.StartUpSeconds
 	c.state.Learned = latest(c.state.Learned, learnedOf(readings.Resources.Models))
 	if last := c.optimizer.Status.LastCycle; c.state.Pools == nil && last != nil {
@@ -169,7 +169,7 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 	if err := c.readDevices(ctx, r); err != nil {
 		return nil, err
 	}
-	r.Departed = c.departed(r)
+	r.Departed = c.seen.Departed(r)
 	querier, err := c.Querier(source.URL)
 	if err != nil {
 		r.MetricsFault = err
@@ -205,51 +205,15 @@ func (c *cycle) readDevices(ctx context.Context, r *observe.Readings) error {
 	return nil
 }
 
-// sighting is where a pod was last seen.
-type sighting struct {
-	server types.NamespacedName
-	at     time.Time
-}
-
-// departed remembers which pods there are, and returns those that were there less than a window ago and are no more.
-func (c *cycle) departed(r *observe.Readings) map[types.NamespacedName]types.NamespacedName {
-	if c.seen == nil {
-		c.seen = map[types.NamespacedName]sighting{}
-	}
-	for i := range r.Pods {
-		p := &r.Pods[i]
-		if server := p.Labels[v1alpha1.ServerLabel]; server != "" && p.DeletionTimestamp == nil {
-			c.seen[client.ObjectKeyFromObject(p)] = sighting{types.NamespacedName{Namespace: p.Namespace, Name: server}, r.Now}
-		}
-	}
-	gone := map[types.NamespacedName]types.NamespacedName{}
-	for pod, s := range c.seen {
-		switch {
-		case r.Now.Sub(s.at) > r.Window:
-			delete(c.seen, pod)
-		case s.at.Before(r.Now):
-			gone[pod] = s.server
-		}
-	}
-	return gone
-}
-
 // write the outcome: first the deletion costs, so that a falling number of replicas removes the right pods, then the statuses.
 func (c *cycle) write(ctx context.Context, r *observe.Readings, o *observe.Observation, d *specification.Decision) error {
 	var faults []error
 	c.metrics.resetServers()
-	available := map[string]int{}
-	for t, n := range o.Capacity {
-		available[t] = n.Available
-	}
-	spare := newSpare(&o.Snapshot, available, &d.Plan, c.state)
+	plans := realise.Plans(&o.Snapshot.System, d.Plan.Allocations, c.state.Waiting(float64(o.Snapshot.Time.UnixMicro())/1e6, o.Snapshot.StartUpSeconds))
 	for i := range o.Snapshot.System.Servers.Spec {
 		e := &o.Snapshot.System.Servers.Spec[i]
 		s := &r.Resources.Servers[o.Index[e.Name]]
-		p := planned{name: e.Name, spare: spare, verdict: d.Verdicts[e.Name], dryRun: c.optimizer.Spec.DryRun, staleAfter: c.staleAfter(), now: metav1.NewTime(r.Now)}
-		if a, ok := d.Plan.Allocations[e.Name]; ok {
-			p.allocation = &a
-		}
+		p := planned{plan: plans[e.Name], verdict: d.Verdicts[e.Name], dryRun: c.optimizer.Spec.DryRun, staleAfter: c.staleAfter(), now: metav1.NewTime(r.Now)}
 		faults = append(faults, c.writeServer(ctx, s, serverStatus(s, o.Statuses[e.Name], e.Observation, p), o, e.Name))
 	}
 	faults = append(faults, c.writeOthers(ctx, r, o, d)...)
@@ -332,23 +296,9 @@ func interval(o *v1alpha1.Optimizer) time.Duration {
 	return defaultInterval
 }
 
-// replicaCards are the cards that a replica of a model takes, by model and accelerator.
-func replicaCards(s *v1alpha1.System) map[[2]string]int {
-	cards := map[[2]string]int{}
-	for i := range s.Models.Spec {
-		m := &s.Models.Spec[i]
-		for _, a := range s.Accelerators.Spec {
-			if a.Name == m.Acc {
-				cards[[2]string{m.Name, m.Acc}] = m.Accelerators() * a.Cards()
-			}
-		}
-	}
-	return cards
-}
-
 // allocatedCards counts the cards that the plan gives, by accelerator.
 func allocatedCards(s *v1alpha1.System, plan *v1alpha1.Solution) map[string]int {
-	cards := replicaCards(s)
+	cards := realise.ReplicaCards(s)
 	sum := map[string]int{}
 	for i := range s.Servers.Spec {
 		e := &s.Servers.Spec[i]

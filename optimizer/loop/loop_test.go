@@ -17,8 +17,8 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
-	"github.com/llm-inferno/inferno/optimizer/specification"
 	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 var (
@@ -32,32 +32,6 @@ func plan(accelerator string, replicas int) []v1alpha1.AllocationPart {
 
 func on(accelerator string, ready, starting int) v1alpha1.ObservedPart {
 	return v1alpha1.ObservedPart{Accelerator: accelerator, Ready: ready, Starting: starting}
-}
-
-func TestSurge(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		plan    []v1alpha1.AllocationPart
-		current []v1alpha1.ObservedPart
-		want    int
-	}{
-		{"nothing runs yet", plan("A", 3), nil, 0},
-		{"as planned", plan("A", 3), []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
-		{"scale out on the same accelerator", plan("A", 5), []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
-		{"scale in on the same accelerator", plan("A", 2), []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
-		{"moving: the old ones stay", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0)}, 3},
-		{"moving: new ones start", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0), on("B", 0, 2)}, 3},
-		{"moving: one of two is ready", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0), on("B", 1, 1)}, 3},
-		{"moved: the old ones go", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0), on("B", 2, 0)}, 0},
-		{"scaled to zero", nil, []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
-		{"shifting between two", []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 1}, {Accelerator: "B", Replicas: 2}}, []v1alpha1.ObservedPart{on("A", 3, 0)}, 2},
-		{"limits that the plan does not say", plan("A", 4), []v1alpha1.ObservedPart{on("A", 2, 0), {Accelerator: "A", Ready: 2, MaxBatchSize: 7}}, 0},
-	} {
-		_, got := withSurge(c.plan, roomy(100).surges("s", c.plan, c.current))
-		if got != c.want {
-			t.Errorf("%s: %d, want %d", c.name, got, c.want)
-		}
-	}
 }
 
 func pod(name, on string, age time.Duration) *corev1.Pod {
@@ -87,7 +61,11 @@ func allocation(accelerator string, replicas int) *v1alpha1.Allocation {
 }
 
 func decided(a *v1alpha1.Allocation, v fleet.Verdict) planned {
-	return planned{spare: roomy(0), allocation: a, verdict: v, staleAfter: metav1.Duration{Duration: time.Minute}, now: now}
+	var plan *v1alpha1.DesiredState
+	if a != nil {
+		plan = specification.Desired(a)
+	}
+	return planned{plan: plan, verdict: v, staleAfter: metav1.Duration{Duration: time.Minute}, now: now}
 }
 
 var good = fleet.Verdict{Planned: true, Reason: v1alpha1.ReasonPlanned, Message: "cheapest"}
@@ -95,23 +73,19 @@ var good = fleet.Verdict{Planned: true, Reason: v1alpha1.ReasonPlanned, Message:
 func TestDesired(t *testing.T) {
 	last := &v1alpha1.DesiredState{Replicas: 3, Parts: []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 3, MaxBatchSize: 8}}, DecidedAt: earlier, ConfirmedAt: earlier}
 
-	same := desired(last, nil, decided(allocation("A", 3), good))
+	same := desired(last, decided(allocation("A", 3), good))
 	if !same.DecidedAt.Equal(&earlier) || !same.ConfirmedAt.Equal(&now) || same.StaleAfterSeconds != 60 {
 		t.Errorf("a plan that was confirmed: %+v", same)
 	}
-	other := desired(last, nil, decided(allocation("A", 4), good))
+	other := desired(last, decided(allocation("A", 4), good))
 	if !other.DecidedAt.Equal(&now) || other.Replicas != 4 {
 		t.Errorf("a plan that changed: %+v", other)
 	}
-	moved := desired(last, []v1alpha1.ObservedPart{on("A", 3, 0)}, decided(allocation("B", 2), good))
-	if moved.Replicas != 5 || moved.Surge != 3 || moved.Parts[0].Replicas != 2 {
-		t.Errorf("a plan that moves: %+v", moved)
-	}
 	// What nobody decided stays; what was decided to be nothing becomes nothing.
-	if kept := desired(last, nil, decided(nil, fleet.Verdict{Reason: v1alpha1.ReasonUnknownModel})); kept != last {
+	if kept := desired(last, decided(nil, fleet.Verdict{Reason: v1alpha1.ReasonUnknownModel})); kept != last {
 		t.Errorf("an unknown model changed the plan to %+v", kept)
 	}
-	if none := desired(last, nil, decided(nil, fleet.Verdict{Reason: v1alpha1.ReasonNoCapacity, Message: "needs 4"})); none.Replicas != 0 || len(none.Parts) != 0 || none.Reason != "needs 4" {
+	if none := desired(last, decided(nil, fleet.Verdict{Reason: v1alpha1.ReasonNoCapacity, Message: "needs 4"})); none.Replicas != 0 || len(none.Parts) != 0 || none.Reason != "needs 4" {
 		t.Errorf("without capacity the plan is %+v", none)
 	}
 }

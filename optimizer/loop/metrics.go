@@ -5,6 +5,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/realise"
 )
 
 // metrics of the loop. Cardinality is that of the servers and accelerator types.
@@ -86,11 +87,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 // server sets the gauges of one server.
 func (m *metrics) server(s *v1alpha1.Server, st *v1alpha1.ServerStatus) {
 	if st.Desired != nil {
-		for a, n := range planBy(st.Desired.Parts) {
+		for a, n := range realise.PlanBy(st.Desired.Parts) {
 			m.desired.WithLabelValues(s.Namespace, s.Name, a).Set(float64(n))
 		}
 	}
-	for a, n := range readyBy(st.Current) {
+	for a, n := range realise.ReadyBy(st.Current) {
 		m.ready.WithLabelValues(s.Namespace, s.Name, a).Set(float64(n))
 	}
 	if st.Load != nil {

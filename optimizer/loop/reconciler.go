@@ -53,10 +53,9 @@ type Reconciler struct {
 	state   control.State
 	// recalled are the servers whose histories were read back.
 	recalled map[string]bool
-	// seen are the pods of servers and when they were last there.
-	seen   map[types.NamespacedName]sighting
-	last   time.Time
-	number int64
+	seen     observe.Sightings
+	last     time.Time
+	number   int64
 }
 
 // SetupWithManager watches the Optimizer, and what a plan depends on: a change of what is asked for runs a cycle at once.

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,16 +12,13 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
-	"github.com/llm-inferno/inferno/optimizer/specification"
+	"github.com/llm-inferno/inferno/optimizer/realise"
 )
 
 // planned is what a cycle decided for one server.
 type planned struct {
-	// name of the server in the specification.
-	name string
-	// allocation is nil where the server gets none.
-	allocation *v1alpha1.Allocation
-	spare      spare
+	// plan with surges, nil where the server gets none.
+	plan       *v1alpha1.DesiredState
 	verdict    fleet.Verdict
 	dryRun     bool
 	staleAfter metav1.Duration
@@ -34,7 +32,7 @@ func serverStatus(s *v1alpha1.Server, observed v1alpha1.ServerStatus, observatio
 	next.Conditions = slices.Clone(s.Status.Conditions)
 	next.Desired = s.Status.Desired
 	if !p.dryRun {
-		next.Desired = desired(s.Status.Desired, observed.Current, p)
+		next.Desired = desired(s.Status.Desired, p)
 	}
 	set := func(c metav1.Condition) {
 		c.ObservedGeneration = s.Generation
@@ -48,17 +46,11 @@ func serverStatus(s *v1alpha1.Server, observed v1alpha1.ServerStatus, observatio
 }
 
 // desired is the next plan of a server. It keeps the time of the decision where nothing that is followed changed.
-func desired(last *v1alpha1.DesiredState, current []v1alpha1.ObservedPart, p planned) *v1alpha1.DesiredState {
-	if p.allocation == nil && p.verdict.Reason != v1alpha1.ReasonNoCapacity {
+func desired(last *v1alpha1.DesiredState, p planned) *v1alpha1.DesiredState {
+	next := realise.Next(last, p.plan, p.verdict.Reason == v1alpha1.ReasonNoCapacity, p.verdict.Message)
+	if next == last {
 		return last
 	}
-	next := &v1alpha1.DesiredState{Reason: p.verdict.Message}
-	if p.allocation != nil {
-		next = specification.Desired(p.allocation)
-	}
-	next.Parts, next.Surge = withSurge(next.Parts, p.spare.surges(p.name, next.Parts, current))
-	next.Replicas += next.Surge
-	next.Replicas -= p.spare.short(p.name, next.Replicas, current)
 	next.StaleAfterSeconds = int64(p.staleAfter.Seconds())
 	next.DecidedAt, next.ConfirmedAt = p.now, p.now
 	if last != nil && sameDecision(last, next) {
@@ -78,56 +70,6 @@ func withoutShares(parts []v1alpha1.AllocationPart) []v1alpha1.AllocationPart {
 		out[i].Share = 0
 	}
 	return out
-}
-
-// count of pods, or of replicas, by accelerator.
-type count map[string]int
-
-func readyBy(parts []v1alpha1.ObservedPart) count {
-	c := count{}
-	for _, p := range parts {
-		c[p.Accelerator] += p.Ready
-	}
-	return c
-}
-
-// boundBy accelerator are the pods that have a node, ready or not. Whether a pod that starts on no known accelerator has one is not known.
-func boundBy(parts []v1alpha1.ObservedPart) count {
-	c := readyBy(parts)
-	for _, p := range parts {
-		if p.Accelerator != "" {
-			c[p.Accelerator] += p.Starting
-		}
-	}
-	return c
-}
-
-func planBy(parts []v1alpha1.AllocationPart) count {
-	c := count{}
-	for _, p := range parts {
-		c[p.Accelerator] += p.Replicas
-	}
-	return c
-}
-
-func (c count) plus(other count) count {
-	sum := count{}
-	for a, n := range c {
-		sum[a] += n
-	}
-	for a, n := range other {
-		sum[a] += n
-	}
-	return sum
-}
-
-// beyond is how much of c lies above the other count, accelerator by accelerator.
-func (c count) beyond(other count) int {
-	n := 0
-	for a, have := range c {
-		n += max(have-other[a], 0)
-	}
-	return n
 }
 
 func observedCondition(load *v1alpha1.ObservedLoad, o *v1alpha1.Observation) metav1.Condition {
@@ -161,9 +103,11 @@ func realisedCondition(d *v1alpha1.DesiredState, current []v1alpha1.ObservedPart
 		c.Message = "there is no plan yet"
 		return c
 	}
-	want, have := planBy(d.Parts), readyBy(current)
+	want, have := realise.PlanBy(d.Parts), realise.ReadyBy(current)
 	var differ []string
-	for _, a := range union(want, have) {
+	all := maps.Clone(have)
+	maps.Copy(all, want)
+	for _, a := range slices.Sorted(maps.Keys(all)) {
 		if want[a] != have[a] {
 			differ = append(differ, fmt.Sprintf("%s: %d of %d ready", a, have[a], want[a]))
 		}
@@ -171,7 +115,7 @@ func realisedCondition(d *v1alpha1.DesiredState, current []v1alpha1.ObservedPart
 	for _, p := range d.Parts {
 		old := 0
 		for _, o := range current {
-			if o.Accelerator == p.Accelerator && differs(o, p) {
+			if o.Accelerator == p.Accelerator && realise.Differs(o, p) {
 				old += o.Ready
 			}
 		}
@@ -185,18 +129,4 @@ func realisedCondition(d *v1alpha1.DesiredState, current []v1alpha1.ObservedPart
 	}
 	c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonRealised, "ready pods are where the plan says"
 	return c
-}
-
-func union(a, b count) []string {
-	var keys []string
-	for k := range a {
-		keys = append(keys, k)
-	}
-	for k := range b {
-		if _, both := a[k]; !both {
-			keys = append(keys, k)
-		}
-	}
-	slices.Sort(keys)
-	return keys
 }

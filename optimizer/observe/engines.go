@@ -70,26 +70,26 @@ type engine struct {
 	name string
 	// source of the names.
 	source        string
-	values        map[quantity][]query
-	distributions map[distribution][]query
+	values        map[Quantity][]query
+	distributions map[Distribution][]query
 }
 
 // queue adds what follows from the gauges of running and waiting requests, and the counter of those that left.
 func (e engine) queue(runningGauge, waitingGauge, left string) engine {
-	e.values[dispersion] = []query{dispersed(runningGauge, waitingGauge, left)}
-	e.values[running] = []query{level(runningGauge, "")}
-	e.values[runningVariance] = []query{plain(fmt.Sprintf("sum $by (%s)", each("stdvar_over_time("+runningGauge+"[$window])")), "")}
-	e.values[engineCount] = []query{plain(fmt.Sprintf("count $by (%s)", each(runningGauge)), "")}
-	e.values[waiting] = []query{level(waitingGauge, "")}
+	e.values[Dispersion] = []query{dispersed(runningGauge, waitingGauge, left)}
+	e.values[Running] = []query{level(runningGauge, "")}
+	e.values[RunningVariance] = []query{plain(fmt.Sprintf("sum $by (%s)", each("stdvar_over_time("+runningGauge+"[$window])")), "")}
+	e.values[EngineCount] = []query{plain(fmt.Sprintf("count $by (%s)", each(runningGauge)), "")}
+	e.values[Waiting] = []query{level(waitingGauge, "")}
 	// What is there now and what was there when the window began: the difference came in and did not leave.
 	for _, g := range []struct {
-		now, then quantity
+		now, then Quantity
 		gauge     string
-	}{{runningNow, runningThen, runningGauge}, {waitingNow, waitingThen, waitingGauge}} {
+	}{{RunningNow, RunningThen, runningGauge}, {WaitingNow, WaitingThen, waitingGauge}} {
 		e.values[g.now] = []query{plain(fmt.Sprintf("sum $by (%s)", each(g.gauge)), "")}
 		e.values[g.then] = []query{plain(fmt.Sprintf("sum $by (%s)", each(g.gauge+" offset $window")), "")}
 	}
-	e.values[sampleAge] = []query{plain(fmt.Sprintf("time() - max $by (timestamp(%s))", runningGauge), "")}
+	e.values[SampleAge] = []query{plain(fmt.Sprintf("time() - max $by (timestamp(%s))", runningGauge), "")}
 	return e
 }
 
@@ -106,7 +106,7 @@ func dispersed(runningGauge, waitingGauge, left string) query {
 }
 
 // latency adds the sums, counts and buckets of a histogram of seconds.
-func (e engine) latency(sum, count quantity, d distribution, name, versions string) engine {
+func (e engine) latency(sum, count Quantity, d Distribution, name, versions string) engine {
 	e.values[sum] = append(e.values[sum], rate(name+"_sum", versions))
 	e.values[count] = append(e.values[count], rate(name+"_count", versions))
 	e.distributions[d] = append(e.distributions[d], buckets(name, "$window", versions))
@@ -114,7 +114,7 @@ func (e engine) latency(sum, count quantity, d distribution, name, versions stri
 }
 
 // lengths adds the sums, counts and buckets of a histogram of tokens per request.
-func (e engine) lengths(sum, count quantity, d distribution, name, versions string) engine {
+func (e engine) lengths(sum, count Quantity, d Distribution, name, versions string) engine {
 	e.values[sum] = append(e.values[sum], long(name+"_sum", versions))
 	e.values[count] = append(e.values[count], long(name+"_count", versions))
 	e.distributions[d] = append(e.distributions[d], buckets(name, "$long", versions))
@@ -128,30 +128,30 @@ func engines() []engine {
 
 // empty table of an engine.
 func empty(name, source string) engine {
-	return engine{name: name, source: source, values: map[quantity][]query{}, distributions: map[distribution][]query{}}
+	return engine{name: name, source: source, values: map[Quantity][]query{}, distributions: map[Distribution][]query{}}
 }
 
 func vllm() engine {
 	e := empty("vLLM", "vllm/v1/metrics/loggers.py, vllm/engine/metrics.py (V0) of github.com/vllm-project/vllm")
 	e = e.queue("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:request_success_total")
-	e = e.latency(ttftSum, ttftCount, ttftDistribution, "vllm:time_to_first_token_seconds", "")
-	e = e.latency(itlSum, itlCount, itlDistribution, "vllm:inter_token_latency_seconds", "from 0.10.2")
-	e = e.latency(itlSum, itlCount, itlDistribution, "vllm:time_per_output_token_seconds", "to 0.12")
-	e = e.lengths(promptTokens, promptRequests, promptDistribution, "vllm:request_prompt_tokens", "")
-	e = e.lengths(generationTokens, generationRequests, generationDistribution, "vllm:request_generation_tokens", "")
-	e.distributions[requestITLDistribution] = []query{buckets("vllm:request_time_per_output_token_seconds", "$window", "from 0.8")}
-	e.values[completions] = []query{rate("vllm:request_success_total", "")}
-	e.values[admissions] = []query{rate("vllm:time_to_first_token_seconds_count", "")}
-	e.values[preemptions] = []query{rate("vllm:num_preemptions_total", "")}
-	e.values[prefillTokens] = []query{rate("vllm:prompt_tokens_total", "")}
-	e.values[prefixHitRate] = []query{
+	e = e.latency(TTFTSum, TTFTCount, TTFTDistribution, "vllm:time_to_first_token_seconds", "")
+	e = e.latency(ITLSum, ITLCount, ITLDistribution, "vllm:inter_token_latency_seconds", "from 0.10.2")
+	e = e.latency(ITLSum, ITLCount, ITLDistribution, "vllm:time_per_output_token_seconds", "to 0.12")
+	e = e.lengths(PromptTokens, PromptRequests, PromptDistribution, "vllm:request_prompt_tokens", "")
+	e = e.lengths(GenerationTokens, GenerationRequests, GenerationDistribution, "vllm:request_generation_tokens", "")
+	e.distributions[RequestITLDistribution] = []query{buckets("vllm:request_time_per_output_token_seconds", "$window", "from 0.8")}
+	e.values[Completions] = []query{rate("vllm:request_success_total", "")}
+	e.values[Admissions] = []query{rate("vllm:time_to_first_token_seconds_count", "")}
+	e.values[Preemptions] = []query{rate("vllm:num_preemptions_total", "")}
+	e.values[PrefillTokens] = []query{rate("vllm:prompt_tokens_total", "")}
+	e.values[PrefixHitRate] = []query{
 		hits("vllm:prefix_cache_hits_total", "vllm:prefix_cache_queries_total", "from 0.9.2"),
 		hits("vllm:gpu_prefix_cache_hits_total", "vllm:gpu_prefix_cache_queries_total", "to 0.11, V1"),
 		share("vllm:gpu_prefix_cache_hit_rate", "to 0.10, V0"), // -1 where the cache is off
 	}
-	e.values[kvUsage] = []query{share("vllm:kv_cache_usage_perc", "from 0.9.2"), share("vllm:gpu_cache_usage_perc", "to 0.11")}
+	e.values[KVUsage] = []query{share("vllm:kv_cache_usage_perc", "from 0.9.2"), share("vllm:gpu_cache_usage_perc", "to 0.11")}
 	// The size is in the labels, but for versions that write "None" there.
-	e.values[kvTokens] = []query{plain(`max by (namespace, pod, block_size, num_gpu_blocks) (vllm:cache_config_info{block_size=~"[0-9]+",num_gpu_blocks=~"[0-9]+"})`, "")}
+	e.values[KVTokens] = []query{plain(`max by (namespace, pod, block_size, num_gpu_blocks) (vllm:cache_config_info{block_size=~"[0-9]+",num_gpu_blocks=~"[0-9]+"})`, "")}
 	return e
 }
 
@@ -159,23 +159,23 @@ func sglang() engine {
 	e := empty("SGLang", "python/sglang/srt/observability/metrics_collector.py, before srt/metrics/collector.py, of github.com/sgl-project/sglang")
 	// Where requests have priorities each has series of its own, and that without one is their sum.
 	e = e.queue(`sglang:num_running_reqs{priority=""}`, `sglang:num_queue_reqs{priority=""}`, "sglang:e2e_request_latency_seconds_count")
-	e = e.latency(ttftSum, ttftCount, ttftDistribution, "sglang:time_to_first_token_seconds", "")
-	e = e.latency(itlSum, itlCount, itlDistribution, "sglang:inter_token_latency_seconds", "from 0.4.7")
-	e = e.latency(itlSum, itlCount, itlDistribution, "sglang:time_per_output_token_seconds", "to 0.4.6")
-	e.values[completions] = []query{rate("sglang:e2e_request_latency_seconds_count", ""), rate("sglang:num_requests_total", "")}
-	e.values[admissions] = []query{rate("sglang:time_to_first_token_seconds_count", "")}
-	e.values[preemptions] = []query{plain("sum $by ("+each("rate(sglang:num_retracted_requests_total[$window])")+")", "from 0.5")}
-	e.values[prefillTokens] = []query{rate("sglang:prompt_tokens_total", "")}
+	e = e.latency(TTFTSum, TTFTCount, TTFTDistribution, "sglang:time_to_first_token_seconds", "")
+	e = e.latency(ITLSum, ITLCount, ITLDistribution, "sglang:inter_token_latency_seconds", "from 0.4.7")
+	e = e.latency(ITLSum, ITLCount, ITLDistribution, "sglang:time_per_output_token_seconds", "to 0.4.6")
+	e.values[Completions] = []query{rate("sglang:e2e_request_latency_seconds_count", ""), rate("sglang:num_requests_total", "")}
+	e.values[Admissions] = []query{rate("sglang:time_to_first_token_seconds_count", "")}
+	e.values[Preemptions] = []query{plain("sum $by ("+each("rate(sglang:num_retracted_requests_total[$window])")+")", "from 0.5")}
+	e.values[PrefillTokens] = []query{rate("sglang:prompt_tokens_total", "")}
 	// There is no histogram of lengths: tokens and requests are counted apart.
-	e.values[promptTokens] = []query{long("sglang:prompt_tokens_total", "")}
-	e.values[promptRequests] = []query{long("sglang:num_requests_total", ""), long("sglang:e2e_request_latency_seconds_count", "")}
-	e.values[generationTokens] = []query{long("sglang:generation_tokens_total", "")}
-	e.values[generationRequests] = e.values[promptRequests]
-	e.values[prefixHitRate] = []query{
+	e.values[PromptTokens] = []query{long("sglang:prompt_tokens_total", "")}
+	e.values[PromptRequests] = []query{long("sglang:num_requests_total", ""), long("sglang:e2e_request_latency_seconds_count", "")}
+	e.values[GenerationTokens] = []query{long("sglang:generation_tokens_total", "")}
+	e.values[GenerationRequests] = e.values[PromptRequests]
+	e.values[PrefixHitRate] = []query{
 		hits("sglang:cached_tokens_total", "sglang:prompt_tokens_total", "from 0.4.4"), share("sglang:cache_hit_rate", ""),
 	}
-	e.values[kvUsage] = []query{share("sglang:token_usage", "")}
-	e.values[kvTokens] = []query{plain("max $by (sglang:max_total_num_tokens)", "from 0.5")}
+	e.values[KVUsage] = []query{share("sglang:token_usage", "")}
+	e.values[KVTokens] = []query{plain("max $by (sglang:max_total_num_tokens)", "from 0.5")}
 	return e
 }
 
@@ -183,10 +183,10 @@ func tgi() engine {
 	e := empty("TGI", "router and docs/source/reference/metrics.md of github.com/huggingface/text-generation-inference")
 	e = e.queue("tgi_batch_current_size", "tgi_queue_size", "tgi_request_success")
 	// The mean over the tokens of each request. There is no first token in its metrics, so that TTFT is not measured.
-	e = e.latency(itlSum, itlCount, itlDistribution, "tgi_request_mean_time_per_token_duration", "")
-	e = e.lengths(promptTokens, promptRequests, promptDistribution, "tgi_request_input_length", "")
-	e = e.lengths(generationTokens, generationRequests, generationDistribution, "tgi_request_generated_tokens", "")
-	e.values[completions] = []query{rate("tgi_request_success", "")}
+	e = e.latency(ITLSum, ITLCount, ITLDistribution, "tgi_request_mean_time_per_token_duration", "")
+	e = e.lengths(PromptTokens, PromptRequests, PromptDistribution, "tgi_request_input_length", "")
+	e = e.lengths(GenerationTokens, GenerationRequests, GenerationDistribution, "tgi_request_generated_tokens", "")
+	e.values[Completions] = []query{rate("tgi_request_success", "")}
 	return e
 }
 
@@ -194,17 +194,17 @@ func tensorRT() engine {
 	e := empty("TensorRT-LLM", "tensorrt_llm/metrics/collector.py of github.com/NVIDIA/TensorRT-LLM (trtllm-serve, /prometheus/metrics)")
 	// What runs and waits is shown since pull request 12545 of March 2026. Before, there are latencies alone, without the prefix.
 	e = e.queue("trtllm_num_requests_running", "trtllm_num_requests_waiting", "trtllm_request_success_total")
-	e = e.latency(ttftSum, ttftCount, ttftDistribution, "trtllm_time_to_first_token_seconds", "from 1.3")
-	e = e.latency(itlSum, itlCount, itlDistribution, "trtllm_time_per_output_token_seconds", "from 1.3")
-	e.values[completions] = []query{rate("trtllm_request_success_total", "from 1.3")}
+	e = e.latency(TTFTSum, TTFTCount, TTFTDistribution, "trtllm_time_to_first_token_seconds", "from 1.3")
+	e = e.latency(ITLSum, ITLCount, ITLDistribution, "trtllm_time_per_output_token_seconds", "from 1.3")
+	e.values[Completions] = []query{rate("trtllm_request_success_total", "from 1.3")}
 	// Its histograms are filled when a request has finished; there is no count of first tokens as they come.
-	e.values[promptTokens] = []query{long("trtllm_prompt_tokens_total", "from 1.3")}
-	e.values[promptRequests] = []query{long("trtllm_request_success_total", "from 1.3")}
-	e.values[generationTokens] = []query{long("trtllm_generation_tokens_total", "from 1.3")}
-	e.values[generationRequests] = e.values[promptRequests]
-	e.values[prefixHitRate] = []query{hits("trtllm_prompt_cached_tokens_total", "trtllm_prompt_tokens_total", "from 1.3"), share("trtllm_kv_cache_hit_rate", "from 1.3")}
-	e.values[kvUsage] = []query{share("trtllm_kv_cache_utilization", "from 1.3")}
-	e.values[kvTokens] = []query{plain("max $by (trtllm_kv_cache_max_blocks) * max $by (trtllm_kv_cache_tokens_per_block)", "from 1.3")}
+	e.values[PromptTokens] = []query{long("trtllm_prompt_tokens_total", "from 1.3")}
+	e.values[PromptRequests] = []query{long("trtllm_request_success_total", "from 1.3")}
+	e.values[GenerationTokens] = []query{long("trtllm_generation_tokens_total", "from 1.3")}
+	e.values[GenerationRequests] = e.values[PromptRequests]
+	e.values[PrefixHitRate] = []query{hits("trtllm_prompt_cached_tokens_total", "trtllm_prompt_tokens_total", "from 1.3"), share("trtllm_kv_cache_hit_rate", "from 1.3")}
+	e.values[KVUsage] = []query{share("trtllm_kv_cache_utilization", "from 1.3")}
+	e.values[KVTokens] = []query{plain("max $by (trtllm_kv_cache_max_blocks) * max $by (trtllm_kv_cache_tokens_per_block)", "from 1.3")}
 	return e
 }
 
@@ -212,20 +212,20 @@ func triton() engine {
 	e := empty("Triton with TensorRT-LLM", "docs/user_guide/metrics.md of github.com/triton-inference-server/server, README of its tensorrtllm_backend")
 	e = e.queue(`nv_trt_llm_request_metrics{request_type="scheduled"}`, `nv_trt_llm_request_metrics{request_type="waiting"}`,
 		`nv_inference_request_success{model="tensorrt_llm"}`)
-	e = e.lengths(promptTokens, promptRequests, promptDistribution, "nv_llm_input_token_len", "from backend 0.16")
-	e = e.lengths(generationTokens, generationRequests, generationDistribution, "nv_llm_output_token_len", "from backend 0.16")
-	e.values[completions] = []query{rate(`nv_inference_request_success{model="tensorrt_llm"}`, "")}
-	e.values[kvUsage] = []query{
+	e = e.lengths(PromptTokens, PromptRequests, PromptDistribution, "nv_llm_input_token_len", "from backend 0.16")
+	e = e.lengths(GenerationTokens, GenerationRequests, GenerationDistribution, "nv_llm_output_token_len", "from backend 0.16")
+	e.values[Completions] = []query{rate(`nv_inference_request_success{model="tensorrt_llm"}`, "")}
+	e.values[KVUsage] = []query{
 		share(`nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction"}`, "from backend 0.18, as is what waits"),
 		plain(`avg $by (avg_over_time(nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="used"}[$window])) / `+
 			`avg $by (nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="max"})`, ""),
 	}
-	e.values[kvTokens] = []query{plain(`max $by (nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="max"}) * `+
+	e.values[KVTokens] = []query{plain(`max $by (nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="max"}) * `+
 		`max $by (nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="tokens_per"})`, "")}
 	// The histogram of first responses is in milliseconds and has to be asked for in the model's configuration.
-	e.values[ttftSum] = []query{plain(`sum $by (rate(nv_inference_first_response_histogram_ms_sum{model="tensorrt_llm"}[$window])) / 1000`, "from 24.11")}
-	e.values[ttftCount] = []query{rate(`nv_inference_first_response_histogram_ms_count{model="tensorrt_llm"}`, "from 24.11")}
-	e.values[admissions] = e.values[ttftCount]
+	e.values[TTFTSum] = []query{plain(`sum $by (rate(nv_inference_first_response_histogram_ms_sum{model="tensorrt_llm"}[$window])) / 1000`, "from 24.11")}
+	e.values[TTFTCount] = []query{rate(`nv_inference_first_response_histogram_ms_count{model="tensorrt_llm"}`, "from 24.11")}
+	e.values[Admissions] = e.values[TTFTCount]
 	return e
 }
 
@@ -237,7 +237,7 @@ func expressions(window time.Duration) (values [quantities]string, histograms [d
 	for q := range values {
 		var parts []string
 		for _, e := range all {
-			for _, p := range e.values[quantity(q)] {
+			for _, p := range e.values[Quantity(q)] {
 				parts = append(parts, in.Replace(p.promql))
 			}
 		}
@@ -248,7 +248,7 @@ func expressions(window time.Duration) (values [quantities]string, histograms [d
 		for _, e := range all {
 			// Buckets of two histograms must not be mixed, hence a pod's are all of the first.
 			var before []string
-			for _, p := range e.distributions[distribution(d)] {
+			for _, p := range e.distributions[Distribution(d)] {
 				promql := in.Replace(p.promql)
 				before = append(before, promql)
 				if i := len(before) - 1; i > 0 {

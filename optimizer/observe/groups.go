@@ -21,7 +21,7 @@ func (r *Readings) groups(v *view, pods []*corev1.Pod) []v1alpha1.ObservedGroup 
 		since, ready := readySince(p)
 		m := r.Metrics[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}]
 		accelerator := v.accelerator(p)
-		if !ready || accelerator == "" || r.Now.Sub(since) < r.Window || m == nil || !(m.values[sampleAge] <= r.StaleAfter.Seconds()) {
+		if !ready || accelerator == "" || r.Now.Sub(since) < r.Window || m == nil || !(m.values[SampleAge] <= r.StaleAfter.Seconds()) {
 			continue
 		}
 		g := v1alpha1.ObservedGroup{
@@ -52,28 +52,28 @@ func measureGroup(g *v1alpha1.ObservedGroup, pods []*PodMetrics) {
 	engines := 0.0
 	for _, p := range pods {
 		engines += p.engines()
-		g.AgeSeconds = max(g.AgeSeconds, p.values[sampleAge])
+		g.AgeSeconds = max(g.AgeSeconds, p.values[SampleAge])
 	}
 	g.Engines = int(math.Round(engines / float64(len(pods))))
 	g.Running, g.RunningSD = batch(pods)
-	g.Waiting = pointer(perEngine(pods, waiting))
-	g.Admissions = perMinute(perEngine(pods, admissions))
-	g.Throughput = perMinute(perEngine(pods, completions))
-	g.Preemptions = perMinute(perEngine(pods, preemptions))
-	g.AdmittedTokens = pointer(ratio(pods, prefillTokens, admissions))
-	in, out := ratio(pods, promptTokens, promptRequests), ratio(pods, generationTokens, generationRequests)
+	g.Waiting = pointer(perEngine(pods, Waiting))
+	g.Admissions = perMinute(perEngine(pods, Admissions))
+	g.Throughput = perMinute(perEngine(pods, Completions))
+	g.Preemptions = perMinute(perEngine(pods, Preemptions))
+	g.AdmittedTokens = pointer(ratio(pods, PrefillTokens, Admissions))
+	in, out := ratio(pods, PromptTokens, PromptRequests), ratio(pods, GenerationTokens, GenerationRequests)
 	g.InputTokens, g.OutputTokens = pointer(in), pointer(out)
-	g.InputTokensSD = pointer(together(pods, promptDistribution).sd(in))
-	g.OutputTokensSD = pointer(together(pods, generationDistribution).sd(out))
-	g.PrefixHitRate = pointer(weighted(pods, prefixHitRate, promptTokens))
-	g.KVUsage, g.KVTokens = pointer(mean(pods, kvUsage)), pointer(least(pods, kvTokens))
-	g.TTFT = latencyOf(pods, ttftSum, ttftCount, ttftDistribution)
-	g.ITL = latencyOf(pods, itlSum, itlCount, itlDistribution)
-	g.Requests = pointer(total(pods, ttftCount) * g.WindowSeconds)
+	g.InputTokensSD = pointer(together(pods, PromptDistribution).sd(in))
+	g.OutputTokensSD = pointer(together(pods, GenerationDistribution).sd(out))
+	g.PrefixHitRate = pointer(weighted(pods, PrefixHitRate, PromptTokens))
+	g.KVUsage, g.KVTokens = pointer(mean(pods, KVUsage)), pointer(least(pods, KVTokens))
+	g.TTFT = latencyOf(pods, TTFTSum, TTFTCount, TTFTDistribution)
+	g.ITL = latencyOf(pods, ITLSum, ITLCount, ITLDistribution)
+	g.Requests = pointer(total(pods, TTFTCount) * g.WindowSeconds)
 }
 
 // perEngine is the mean of a quantity over the engines of the pods that measured it.
-func perEngine(pods []*PodMetrics, q quantity) float64 {
+func perEngine(pods []*PodMetrics, q Quantity) float64 {
 	sum, engines := 0.0, 0.0
 	for _, p := range pods {
 		if v := p.value(q); !math.IsNaN(v) {
@@ -86,7 +86,7 @@ func perEngine(pods []*PodMetrics, q quantity) float64 {
 
 // engines in the pod, at least one.
 func (p *PodMetrics) engines() float64 {
-	if n := p.value(engineCount); n > 1 {
+	if n := p.value(EngineCount); n > 1 {
 		return n
 	}
 	return 1
@@ -97,7 +97,7 @@ func (p *PodMetrics) engines() float64 {
 func batch(pods []*PodMetrics) (n, sd *float64) {
 	sum, variance, weight := 0.0, 0.0, 0.0
 	for _, p := range pods {
-		r, v, w, e := p.value(running), p.value(runningVariance), p.value(itlCount), p.engines()
+		r, v, w, e := p.value(Running), p.value(RunningVariance), p.value(ITLCount), p.engines()
 		if math.IsNaN(r) {
 			continue
 		}
@@ -109,13 +109,13 @@ func batch(pods []*PodMetrics) (n, sd *float64) {
 		weight += w
 	}
 	if !(weight > 0) {
-		return pointer(mean(pods, running)), nil
+		return pointer(mean(pods, Running)), nil
 	}
 	return pointer(sum / weight), pointer(math.Sqrt(variance / weight))
 }
 
 // weighted mean of a quantity over the pods that measured it.
-func weighted(pods []*PodMetrics, q, by quantity) float64 {
+func weighted(pods []*PodMetrics, q, by Quantity) float64 {
 	sum, weight := 0.0, 0.0
 	for _, p := range pods {
 		if v, w := p.value(q), p.value(by); !math.IsNaN(v) && w > 0 {
@@ -127,7 +127,7 @@ func weighted(pods []*PodMetrics, q, by quantity) float64 {
 }
 
 // least of a quantity over the pods that measured it; NaN where none did.
-func least(pods []*PodMetrics, q quantity) float64 {
+func least(pods []*PodMetrics, q Quantity) float64 {
 	least := math.NaN()
 	for _, p := range pods {
 		if v := p.value(q); !math.IsNaN(v) && !(v >= least) {
@@ -137,7 +137,7 @@ func least(pods []*PodMetrics, q quantity) float64 {
 	return least
 }
 
-func together(pods []*PodMetrics, d distribution) histogram {
+func together(pods []*PodMetrics, d Distribution) histogram {
 	all := make([]histogram, len(pods))
 	for i, p := range pods {
 		all[i] = p.histograms[d]
@@ -145,7 +145,7 @@ func together(pods []*PodMetrics, d distribution) histogram {
 	return merged(all)
 }
 
-func latencyOf(pods []*PodMetrics, sum, count quantity, d distribution) *v1alpha1.ObservedLatency {
+func latencyOf(pods []*PodMetrics, sum, count Quantity, d Distribution) *v1alpha1.ObservedLatency {
 	mean := ratio(pods, sum, count)
 	if math.IsNaN(mean) {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/simulation"
 )
 
 func TestHistogram(t *testing.T) {
@@ -40,6 +42,13 @@ func TestHistogram(t *testing.T) {
 	if got := (histogram{6: 5, inf: 10}).sd(6); math.Abs(got-math.Sqrt(12)) > 1e-12 {
 		t.Errorf("sd %v, want √12", got)
 	}
+	// All in one wide cell: nearly constant where the mean is at its edge, as far apart as can be never.
+	if got := (histogram{1000: 0, 2000: 7}).sd(1000); !(got < 1e-3) {
+		t.Errorf("sd %v of what is all at a bound", got)
+	}
+	if got := (histogram{1000: 0, 2000: 7}).sd(1024); !(got > 0 && got < 50) {
+		t.Errorf("sd %v of prompts of 1024 tokens, want little", got)
+	}
 	if got := (histogram{6: 5}).sd(100); !math.IsNaN(got) {
 		t.Errorf("sd %v around a mean that the cells contradict", got)
 	}
@@ -53,6 +62,36 @@ func TestHistogram(t *testing.T) {
 	}
 	if merged([]histogram{nil, {}}) != nil {
 		t.Error("a sum of nothing")
+	}
+}
+
+// The standard deviation of drawn lengths is found again in buckets of 1, 2, 5, 10, … to within a tenth, whatever their distribution.
+func TestDeviationInCoarseBuckets(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 5))
+	for name, draw := range map[string]func() float64{
+		"exponential": func() float64 { return 1 + 700*rng.ExpFloat64() },
+		"lognormal":   func() float64 { return 1100 * math.Exp(0.8*rng.NormFloat64()-0.32) },
+		"uniform":     func() float64 { return 2000 * rng.Float64() },
+		"gamma":       func() float64 { return 400 * (rng.ExpFloat64() + rng.ExpFloat64()) },
+	} {
+		const n = 20000
+		h, sum, squares := histogram{}, 0.0, 0.0
+		for range n {
+			x := draw()
+			sum, squares = sum+x, squares+x*x
+			for _, bound := range simulation.TokenBuckets {
+				if x <= bound {
+					h[bound]++
+				} else {
+					h[bound] += 0
+				}
+			}
+		}
+		h[math.Inf(1)] = n
+		mean := sum / n
+		if want, got := math.Sqrt(squares/n-mean*mean), h.sd(mean); math.Abs(got/want-1) > 0.1 {
+			t.Errorf("%s: standard deviation %.1f, want %.1f", name, got, want)
+		}
 	}
 }
 
@@ -84,8 +123,8 @@ func TestGroups(t *testing.T) {
 			p.Status.Conditions[0].LastTransitionTime = metav1.NewTime(now.Add(-window / 2))
 		},
 		"unready":      func(p *corev1.Pod, _ *PodMetrics) { p.Status.Conditions[0].Status = corev1.ConditionFalse },
-		"stale":        func(_ *corev1.Pod, m *PodMetrics) { m.values[sampleAge] = 1e4 },
-		"unmeasured":   func(_ *corev1.Pod, m *PodMetrics) { *m = *newPodMetrics() },
+		"stale":        func(_ *corev1.Pod, m *PodMetrics) { m.values[SampleAge] = 1e4 },
+		"unmeasured":   func(_ *corev1.Pod, m *PodMetrics) { *m = *NewPodMetrics() },
 		"on no card":   func(p *corev1.Pod, _ *PodMetrics) { p.Spec.NodeName = "unknown" },
 		"going away":   func(p *corev1.Pod, _ *PodMetrics) { p.DeletionTimestamp = &metav1.Time{Time: now} },
 		"has finished": func(p *corev1.Pod, _ *PodMetrics) { p.Status.Phase = corev1.PodFailed },
@@ -100,16 +139,16 @@ func TestMeasuresOfAGroup(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	groups := grouped(t, map[string]func(*corev1.Pod, *PodMetrics){
 		"busy": func(_ *corev1.Pod, m *PodMetrics) {
-			m.values[running], m.values[runningVariance], m.values[itlCount], m.values[itlSum] = 30, 16, 300, 9
-			m.values[kvTokens], m.values[prefixHitRate], m.values[promptTokens], m.values[promptRequests] = 1000, 0.5, 300, 3
+			m.values[Running], m.values[RunningVariance], m.values[ITLCount], m.values[ITLSum] = 30, 16, 300, 9
+			m.values[KVTokens], m.values[PrefixHitRate], m.values[PromptTokens], m.values[PromptRequests] = 1000, 0.5, 300, 3
 		},
 		"calm": func(_ *corev1.Pod, m *PodMetrics) {
-			m.values[running], m.values[runningVariance], m.values[itlCount], m.values[itlSum] = 10, 8, 100, 1
-			m.values[kvTokens], m.values[prefixHitRate], m.values[promptTokens], m.values[promptRequests], m.values[kvUsage] = 800, 0.1, 100, 1, inf
+			m.values[Running], m.values[RunningVariance], m.values[ITLCount], m.values[ITLSum] = 10, 8, 100, 1
+			m.values[KVTokens], m.values[PrefixHitRate], m.values[PromptTokens], m.values[PromptRequests], m.values[KVUsage] = 800, 0.1, 100, 1, inf
 		},
 		"blind": func(_ *corev1.Pod, m *PodMetrics) {
 			for q := range m.values {
-				if quantity(q) != sampleAge {
+				if Quantity(q) != SampleAge {
 					m.values[q] = nan
 				}
 			}

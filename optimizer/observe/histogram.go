@@ -80,22 +80,74 @@ func (h histogram) quantile(q float64) float64 {
 	return math.NaN()
 }
 
-// sd is the standard deviation around a mean that is known better than the histogram tells. Values are taken to be spread evenly within
-// their cells, and those beyond the last bound to lie twice as far. NaN where nothing was counted or the cells contradict the mean.
+// sd is the standard deviation around a mean that is known better than the histogram tells. The density falls, or rises, within every cell as
+// e^(−λx), with the λ that gives that mean; what lies beyond the last bound lies up to twice as far. Of an exponential distribution that is the
+// truth. With even densities prompts of 1024 tokens each, in buckets of 1, 2, 5, 10, …, would deviate by 1100. NaN where nothing was counted or the
+// cells contradict the mean.
 func (h histogram) sd(mean float64) float64 {
-	square, total := 0.0, 0.0
-	for _, c := range h.cells() {
-		high := c.high
-		if math.IsInf(high, 1) {
-			high = 2 * c.low
+	cells := h.cells()
+	for i, c := range cells {
+		if math.IsInf(c.high, 1) {
+			cells[i].high = 2 * c.low
 		}
-		square += c.count * (c.low*c.low + c.low*high + high*high) / 3
+	}
+	lowest, _ := moments(cells, math.Inf(1))
+	highest, _ := moments(cells, math.Inf(-1))
+	if !(mean >= lowest && mean <= highest) {
+		return math.NaN()
+	}
+	from, to := -1.0, 1.0
+	for range doublings {
+		if m, _ := moments(cells, from); m < mean {
+			from *= 2
+		}
+		if m, _ := moments(cells, to); m > mean {
+			to *= 2
+		}
+	}
+	for range bisections {
+		middle := (from + to) / 2
+		if m, _ := moments(cells, middle); m > mean {
+			from = middle
+		} else {
+			to = middle
+		}
+	}
+	_, square := moments(cells, to)
+	return math.Sqrt(max(square-mean*mean, 0))
+}
+
+const (
+	// doublings reach any slope that a float64 can tell, from 1 per unit.
+	doublings = 64
+	// bisections of a slope to the last bit but a few.
+	bisections = 60
+)
+
+// moments are the mean and the mean square where the density within every cell is as e^(−λx).
+func moments(cells []cell, slope float64) (mean, square float64) {
+	total := 0.0
+	for _, c := range cells {
+		width := c.high - c.low
+		m, s := tilted(slope * width)
 		total += c.count
+		mean += c.count * (c.low + width*m)
+		square += c.count * (c.low*c.low + 2*c.low*width*m + width*width*s)
 	}
-	if v := square/total - mean*mean; v >= 0 {
-		return math.Sqrt(v)
+	return mean / total, square / total
+}
+
+// tilted are the mean and the mean square of what has a density as e^(−s·u) between 0 and 1.
+func tilted(s float64) (mean, square float64) {
+	switch {
+	case s < 0:
+		mean, square = tilted(-s)
+		return 1 - mean, 1 - 2*mean + square
+	case s < 1e-3: // to the first order; the second is below 1e-8
+		return 1./2 - s/12, 1./3 - s/12
 	}
-	return math.NaN()
+	e := math.Expm1(s)
+	return 1/s - 1/e, 2/(s*s) - (1+2/s)/e
 }
 
 // clearCut is the largest share of a histogram that may lie in the same cell as a bound for the share within the bound to be known.

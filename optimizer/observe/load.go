@@ -53,11 +53,11 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 	stale, missing := 0, 0
 	for _, p := range pods {
 		switch {
-		case p.metrics == nil || math.IsNaN(p.metrics.values[sampleAge]):
+		case p.metrics == nil || math.IsNaN(p.metrics.values[SampleAge]):
 			if p.readyFor > window {
 				missing++
 			}
-		case p.metrics.values[sampleAge] > staleAfter.Seconds():
+		case p.metrics.values[SampleAge] > staleAfter.Seconds():
 			stale++
 		default:
 			fresh = append(fresh, p.metrics)
@@ -74,16 +74,16 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 	}
 	counted := slices.Concat(fresh, departed)
 	l := load{
-		completions: total(counted, completions), ttft: ratio(counted, ttftSum, ttftCount), itl: ratio(counted, itlSum, itlCount),
-		in: ratio(counted, promptTokens, promptRequests), out: ratio(counted, generationTokens, generationRequests),
-		running: mean(fresh, running), waiting: mean(fresh, waiting), kvUsage: mean(fresh, kvUsage),
+		completions: total(counted, Completions), ttft: ratio(counted, TTFTSum, TTFTCount), itl: ratio(counted, ITLSum, ITLCount),
+		in: ratio(counted, PromptTokens, PromptRequests), out: ratio(counted, GenerationTokens, GenerationRequests),
+		running: mean(fresh, Running), waiting: mean(fresh, Waiting), kvUsage: mean(fresh, KVUsage),
 	}
-	growth := func(now, then quantity) float64 {
+	growth := func(now, then Quantity) float64 {
 		return (known(total(counted, now)) - known(total(counted, then))) / window.Seconds()
 	}
-	l.arrivals = l.completions + growth(runningNow, runningThen) + growth(waitingNow, waitingThen)
+	l.arrivals = l.completions + growth(RunningNow, RunningThen) + growth(WaitingNow, WaitingThen)
 	if math.IsNaN(l.arrivals) { // an engine may count nothing before its first request is complete
-		l.arrivals = total(counted, admissions) + growth(waitingNow, waitingThen)
+		l.arrivals = total(counted, Admissions) + growth(WaitingNow, WaitingThen)
 	}
 	if math.IsNaN(l.arrivals) {
 		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of requests yet", len(fresh))}
@@ -101,7 +101,7 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 func arrivalCV(pods []*PodMetrics, unseen float64, turns bool) float64 {
 	sum, n := 0.0, 0.0
 	for _, p := range pods {
-		if v := p.value(dispersion); v >= 0 {
+		if v := p.value(Dispersion); v >= 0 {
 			sum, n = sum+v, n+1
 		}
 	}
@@ -116,7 +116,7 @@ func arrivalCV(pods []*PodMetrics, unseen float64, turns bool) float64 {
 }
 
 // total over the pods that measured the quantity; NaN where none did.
-func total(pods []*PodMetrics, q quantity) float64 {
+func total(pods []*PodMetrics, q Quantity) float64 {
 	sum, n := 0.0, 0
 	for _, p := range pods {
 		if v := p.value(q); !math.IsNaN(v) {
@@ -130,7 +130,7 @@ func total(pods []*PodMetrics, q quantity) float64 {
 	return sum
 }
 
-func mean(pods []*PodMetrics, q quantity) float64 {
+func mean(pods []*PodMetrics, q Quantity) float64 {
 	n := 0
 	for _, p := range pods {
 		if v := p.value(q); !math.IsNaN(v) {
@@ -141,7 +141,7 @@ func mean(pods []*PodMetrics, q quantity) float64 {
 }
 
 // ratio of two totals; NaN where either is unknown or nothing was counted.
-func ratio(pods []*PodMetrics, sum, count quantity) float64 {
+func ratio(pods []*PodMetrics, sum, count Quantity) float64 {
 	n := total(pods, count)
 	if !(n > 0) {
 		return math.NaN()

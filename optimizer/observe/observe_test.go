@@ -31,12 +31,12 @@ const (
 )
 
 // sampled are the measurements of a pod that serves 2 requests/s of 100 → 50 tokens; changes overwrite some.
-func sampled(changes map[quantity]float64) *PodMetrics {
-	m := newPodMetrics()
-	for q, v := range map[quantity]float64{
-		completions: 2, admissions: 2, running: 10, runningNow: 10, runningThen: 10, waiting: 1, waitingNow: 5, waitingThen: 5,
-		promptTokens: 200, promptRequests: 2, generationTokens: 100, generationRequests: 2, ttftSum: 1, ttftCount: 2, itlSum: 2, itlCount: 100,
-		kvUsage: 0.5, sampleAge: 1,
+func sampled(changes map[Quantity]float64) *PodMetrics {
+	m := NewPodMetrics()
+	for q, v := range map[Quantity]float64{
+		Completions: 2, Admissions: 2, Running: 10, RunningNow: 10, RunningThen: 10, Waiting: 1, WaitingNow: 5, WaitingThen: 5,
+		PromptTokens: 200, PromptRequests: 2, GenerationTokens: 100, GenerationRequests: 2, TTFTSum: 1, TTFTCount: 2, ITLSum: 2, ITLCount: 100,
+		KVUsage: 0.5, SampleAge: 1,
 	} {
 		m.values[q] = v
 	}
@@ -48,8 +48,8 @@ func sampled(changes map[quantity]float64) *PodMetrics {
 
 func TestMeasure(t *testing.T) {
 	nan := math.NaN()
-	old := readPod{sampled(map[quantity]float64{sampleAge: 600}), time.Hour}
-	gone := map[quantity]float64{runningNow: nan, waitingNow: nan}
+	old := readPod{sampled(map[Quantity]float64{SampleAge: 600}), time.Hour}
+	gone := map[Quantity]float64{RunningNow: nan, WaitingNow: nan}
 	good := readPod{sampled(nil), time.Hour}
 	unseen := readPod{nil, time.Hour}
 	young := readPod{nil, time.Second}
@@ -62,18 +62,18 @@ func TestMeasure(t *testing.T) {
 	}{
 		{"one pod", []readPod{good}, nil, 2, ""},
 		{"pods add up", []readPod{good, good, good}, nil, 6, ""},
-		{"a growing queue is load", []readPod{{sampled(map[quantity]float64{waitingNow: 95}), time.Hour}}, nil, 3.5, ""},
-		{"a shrinking queue is not", []readPod{{sampled(map[quantity]float64{waitingThen: 35}), time.Hour}}, nil, 1.5, ""},
-		{"a queue that was not there before", []readPod{{sampled(map[quantity]float64{waitingNow: 60, waitingThen: nan}), time.Hour}}, nil, 3, ""},
-		{"load is never negative", []readPod{{sampled(map[quantity]float64{waitingThen: 1000}), time.Hour}}, nil, 0, ""},
-		{"overload: nothing completes", []readPod{{sampled(map[quantity]float64{completions: 0, runningNow: 130, waitingNow: 65}), time.Hour}}, nil, 3, ""},
-		{"nothing was ever completed", []readPod{{sampled(map[quantity]float64{completions: nan, runningNow: 130, waitingNow: 65}), time.Hour}}, nil, 3, ""},
-		{"zero is zero", []readPod{{sampled(map[quantity]float64{completions: 0, admissions: 0}), time.Hour}}, nil, 0, ""},
-		{"admissions unknown", []readPod{{sampled(map[quantity]float64{admissions: nan}), time.Hour}}, nil, 2, ""},
-		{"admissions unknown, a growing batch", []readPod{{sampled(map[quantity]float64{admissions: nan, runningNow: 70}), time.Hour}}, nil, 3, ""},
-		{"infinite is not counted", []readPod{good, {sampled(map[quantity]float64{waitingNow: math.Inf(1), waitingThen: nan}), time.Hour}}, nil, 4, ""},
+		{"a growing queue is load", []readPod{{sampled(map[Quantity]float64{WaitingNow: 95}), time.Hour}}, nil, 3.5, ""},
+		{"a shrinking queue is not", []readPod{{sampled(map[Quantity]float64{WaitingThen: 35}), time.Hour}}, nil, 1.5, ""},
+		{"a queue that was not there before", []readPod{{sampled(map[Quantity]float64{WaitingNow: 60, WaitingThen: nan}), time.Hour}}, nil, 3, ""},
+		{"load is never negative", []readPod{{sampled(map[Quantity]float64{WaitingThen: 1000}), time.Hour}}, nil, 0, ""},
+		{"overload: nothing completes", []readPod{{sampled(map[Quantity]float64{Completions: 0, RunningNow: 130, WaitingNow: 65}), time.Hour}}, nil, 3, ""},
+		{"nothing was ever completed", []readPod{{sampled(map[Quantity]float64{Completions: nan, RunningNow: 130, WaitingNow: 65}), time.Hour}}, nil, 3, ""},
+		{"zero is zero", []readPod{{sampled(map[Quantity]float64{Completions: 0, Admissions: 0}), time.Hour}}, nil, 0, ""},
+		{"admissions unknown", []readPod{{sampled(map[Quantity]float64{Admissions: nan}), time.Hour}}, nil, 2, ""},
+		{"admissions unknown, a growing batch", []readPod{{sampled(map[Quantity]float64{Admissions: nan, RunningNow: 70}), time.Hour}}, nil, 3, ""},
+		{"infinite is not counted", []readPod{good, {sampled(map[Quantity]float64{WaitingNow: math.Inf(1), WaitingThen: nan}), time.Hour}}, nil, 4, ""},
 		{"a pod that departed, and clients that do not come back", []readPod{good}, []*PodMetrics{sampled(gone)}, 4 - 15.0/60, ""},
-		{"a pod that departed, its requests now with another one", []readPod{{sampled(map[quantity]float64{runningNow: 20, waitingNow: 10}), time.Hour}}, []*PodMetrics{sampled(gone)}, 4, ""},
+		{"a pod that departed, its requests now with another one", []readPod{{sampled(map[Quantity]float64{RunningNow: 20, WaitingNow: 10}), time.Hour}}, []*PodMetrics{sampled(gone)}, 4, ""},
 		{"a pod that still serves what it has while it departs", []readPod{good}, []*PodMetrics{sampled(nil)}, 4, ""},
 		{"half of the targets missing", []readPod{good, unseen}, nil, 4, ""},
 		{"stale ones are not believed, but carry load", []readPod{good, old}, nil, 4, ""},
@@ -82,8 +82,8 @@ func TestMeasure(t *testing.T) {
 		{"no samples", []readPod{unseen}, nil, 0, v1alpha1.ReasonNoMetrics},
 		{"only a young pod", []readPod{young}, nil, 0, v1alpha1.ReasonNoMetrics},
 		{"all stale", []readPod{old, old}, nil, 0, v1alpha1.ReasonStaleMetrics},
-		{"NaN age", []readPod{{sampled(map[quantity]float64{sampleAge: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
-		{"no rate known", []readPod{{sampled(map[quantity]float64{completions: nan, admissions: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
+		{"NaN age", []readPod{{sampled(map[Quantity]float64{SampleAge: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
+		{"no rate known", []readPod{{sampled(map[Quantity]float64{Completions: nan, Admissions: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, f := measure(c.pods, c.departed, window, staleAfter, "")
@@ -107,7 +107,7 @@ func TestMeasure(t *testing.T) {
 func TestArrivalCV(t *testing.T) {
 	pods := func(of ...float64) (list []readPod) {
 		for _, x := range of {
-			list = append(list, readPod{sampled(map[quantity]float64{dispersion: x}), time.Hour})
+			list = append(list, readPod{sampled(map[Quantity]float64{Dispersion: x}), time.Hour})
 		}
 		return list
 	}
@@ -138,7 +138,7 @@ func TestArrivalCV(t *testing.T) {
 
 // Without a finished request lengths and latencies are unknown, not zero.
 func TestMeansOfNothingAreUnknown(t *testing.T) {
-	l, f := measure([]readPod{{sampled(map[quantity]float64{promptRequests: 0, generationRequests: 0, ttftCount: 0, itlCount: math.NaN()}), time.Hour}}, nil, window, staleAfter, "")
+	l, f := measure([]readPod{{sampled(map[Quantity]float64{PromptRequests: 0, GenerationRequests: 0, TTFTCount: 0, ITLCount: math.NaN()}), time.Hour}}, nil, window, staleAfter, "")
 	if f != nil {
 		t.Fatal(f)
 	}
@@ -170,7 +170,7 @@ func TestReadMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := m[types.NamespacedName{Namespace: "llm", Name: "a"}]
-	if len(m) != 1 || p == nil || p.values[completions] != 7 || !math.IsNaN(p.values[kvUsage]) {
+	if len(m) != 1 || p == nil || p.values[Completions] != 7 || !math.IsNaN(p.values[KVUsage]) {
 		t.Errorf("read %v", m)
 	}
 	for name, answer := range map[string]func(string) (model.Value, error){
@@ -355,7 +355,7 @@ func TestObserveFaults(t *testing.T) {
 		"Prometheus away": {func(r *Readings) { r.Metrics, r.MetricsFault = nil, errors.New("connection refused") }, v1alpha1.ReasonPrometheusUnreachable},
 		"no samples":      {func(r *Readings) { r.Metrics = Metrics{} }, v1alpha1.ReasonNoMetrics},
 		"stale samples": {func(r *Readings) {
-			r.Metrics[types.NamespacedName{Namespace: "llm", Name: "chat-1"}].values[sampleAge] = 1e4
+			r.Metrics[types.NamespacedName{Namespace: "llm", Name: "chat-1"}].values[SampleAge] = 1e4
 		}, v1alpha1.ReasonStaleMetrics},
 	} {
 		o := Observe(readings(func(r *Readings) {
@@ -377,7 +377,7 @@ func TestLengthsAreRemembered(t *testing.T) {
 	o := Observe(readings(func(r *Readings) {
 		r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: v1alpha1.Load{AvgInTokens: 11, AvgOutTokens: 22}}
 		m := r.Metrics[types.NamespacedName{Namespace: "llm", Name: "chat-1"}]
-		m.values[promptRequests], m.values[generationRequests] = 0, 0
+		m.values[PromptRequests], m.values[GenerationRequests] = 0, 0
 	}))
 	if l := o.Statuses["llm/chat"].Load; l.AvgInTokens != 11 || l.AvgOutTokens != 22 || l.ArrivalRate != 120 {
 		t.Errorf("load %+v", l)

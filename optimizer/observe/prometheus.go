@@ -46,12 +46,14 @@ func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Dura
 	m := Metrics{}
 	for i := range values {
 		for _, sample := range answers[i] {
-			m.pod(sample.Metric).values[i] = number64(quantity(i), sample)
+			m.pod(sample.Metric).Set(Quantity(i), number64(Quantity(i), sample))
 		}
 	}
 	for i := range histograms {
 		for _, sample := range answers[len(values)+i] {
-			m.pod(sample.Metric).bucket(distribution(i), sample)
+			if bound, err := strconv.ParseFloat(string(sample.Metric["le"]), 64); err == nil { // one without a bound is none
+				m.pod(sample.Metric).SetBucket(Distribution(i), bound, float64(sample.Value))
+			}
 		}
 	}
 	return m, nil
@@ -76,8 +78,8 @@ func Skew(ctx context.Context, q Querier, now func() time.Time) (time.Duration, 
 }
 
 // number64 is the number that a sample stands for. vLLM writes the size of its cache into labels.
-func number64(q quantity, s *model.Sample) float64 {
-	if q == kvTokens {
+func number64(q Quantity, s *model.Sample) float64 {
+	if q == KVTokens {
 		blocks, err := strconv.ParseFloat(string(s.Metric["num_gpu_blocks"]), 64)
 		size, err2 := strconv.ParseFloat(string(s.Metric["block_size"]), 64)
 		if err == nil && err2 == nil {
@@ -87,23 +89,11 @@ func number64(q quantity, s *model.Sample) float64 {
 	return float64(s.Value)
 }
 
-// bucket takes in a bucket. One without a bound is none.
-func (p *PodMetrics) bucket(d distribution, s *model.Sample) {
-	bound, err := strconv.ParseFloat(string(s.Metric["le"]), 64)
-	if err != nil {
-		return
-	}
-	if p.histograms[d] == nil {
-		p.histograms[d] = histogram{}
-	}
-	p.histograms[d][bound] = float64(s.Value)
-}
-
 func (m Metrics) pod(labels model.Metric) *PodMetrics {
 	key := types.NamespacedName{Namespace: string(labels["namespace"]), Name: string(labels["pod"])}
 	p, ok := m[key]
 	if !ok {
-		p = newPodMetrics()
+		p = NewPodMetrics()
 		m[key] = p
 	}
 	return p

@@ -6,47 +6,47 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// quantity is one number that is measured of every pod. Rates are of all its engines together.
-type quantity int
+// Quantity is one number that is measured of every pod. Rates are of all its engines together.
+type Quantity int
 
 const (
-	completions     quantity = iota // requests per second
-	admissions                      // first tokens per second
-	preemptions                     // per second
-	prefillTokens                   // prompt tokens of those whose first token came, per second
-	running                         // mean over the window
-	runningVariance                 // of their number over time, summed over engines
-	runningNow
-	runningThen // when the window began
-	waiting
-	waitingNow
-	waitingThen
-	dispersion     // variance of the numbers of arrivals in steps of half a window, over their mean
-	engineCount    // engines in the pod, each with a batch of its own
-	promptTokens   // per second, over the long window, as are the next three
-	promptRequests // whose prompts these are
-	generationTokens
-	generationRequests
-	ttftSum // seconds per second
-	ttftCount
-	itlSum
-	itlCount
-	prefixHitRate // 0 to 1
-	kvUsage       // 0 to 1, mean over engines
-	kvTokens      // size of the KV cache of one engine
-	sampleAge     // seconds
+	Completions     Quantity = iota // requests per second
+	Admissions                      // first tokens per second
+	Preemptions                     // per second
+	PrefillTokens                   // prompt tokens of those whose first token came, per second
+	Running                         // mean over the window
+	RunningVariance                 // of their number over time, summed over engines
+	RunningNow
+	RunningThen // when the window began
+	Waiting
+	WaitingNow
+	WaitingThen
+	Dispersion     // variance of the numbers of arrivals in steps of half a window, over their mean
+	EngineCount    // engines in the pod, each with a batch of its own
+	PromptTokens   // per second, over the long window, as are the next three
+	PromptRequests // whose prompts these are
+	GenerationTokens
+	GenerationRequests
+	TTFTSum // seconds per second
+	TTFTCount
+	ITLSum
+	ITLCount
+	PrefixHitRate // 0 to 1
+	KVUsage       // 0 to 1, mean over engines
+	KVTokens      // size of the KV cache of one engine
+	SampleAge     // seconds
 	quantities    // how many there are
 )
 
-// distribution is a histogram that is measured of every pod.
-type distribution int
+// Distribution is a histogram that is measured of every pod.
+type Distribution int
 
 const (
-	ttftDistribution distribution = iota
-	itlDistribution
-	promptDistribution // over the long window, as is the next
-	generationDistribution
-	requestITLDistribution // mean time between tokens of a request, over requests
+	TTFTDistribution Distribution = iota
+	ITLDistribution
+	PromptDistribution // over the long window, as is the next
+	GenerationDistribution
+	RequestITLDistribution // mean time between tokens of a request, over requests
 	distributions          // how many there are
 )
 
@@ -59,7 +59,8 @@ type PodMetrics struct {
 // Metrics are the measurements of all pods at one time.
 type Metrics map[types.NamespacedName]*PodMetrics
 
-func newPodMetrics() *PodMetrics {
+// NewPodMetrics of which nothing was measured yet.
+func NewPodMetrics() *PodMetrics {
 	p := new(PodMetrics)
 	for i := range p.values {
 		p.values[i] = math.NaN()
@@ -67,8 +68,19 @@ func newPodMetrics() *PodMetrics {
 	return p
 }
 
+// Set a quantity.
+func (p *PodMetrics) Set(q Quantity, v float64) { p.values[q] = v }
+
+// SetBucket of a histogram: how much lies at or below an upper bound, +Inf for all, per second.
+func (p *PodMetrics) SetBucket(d Distribution, bound, rate float64) {
+	if p.histograms[d] == nil {
+		p.histograms[d] = histogram{}
+	}
+	p.histograms[d][bound] = rate
+}
+
 // value of a quantity; NaN where it is not known or infinite.
-func (p *PodMetrics) value(q quantity) float64 {
+func (p *PodMetrics) value(q Quantity) float64 {
 	if v := p.values[q]; !math.IsInf(v, 0) {
 		return v
 	}

@@ -226,8 +226,8 @@ func (r *Readings) attainment(pods []*corev1.Pod, t *v1alpha1.ModelTarget) float
 	share := 1.0
 	for _, l := range []struct {
 		target float64
-		d      distribution
-	}{{t.TTFT, ttftDistribution}, {t.ITL, requestITLDistribution}} {
+		d      Distribution
+	}{{t.TTFT, TTFTDistribution}, {t.ITL, RequestITLDistribution}} {
 		if l.target > 0 {
 			share -= 1 - together(measured, l.d).within(v1alpha1.Seconds(l.target))
 		}

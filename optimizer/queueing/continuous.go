@@ -107,15 +107,15 @@ func (r *continuous) prepare(law Law, requests Requests, limits Limits) error {
 	r.shape = 1 / math.Max(r.ca2, 1e-9)
 	r.share = r.togetherness()
 	r.kv = requests.held()
-	r.places = limits.fit(requests)
+	r.places = math.Min(r.places, float64(limits.room(requests)))
+	// The batch at which as many prompts fit beside it as requests leave: n/out = (budget − n)/in.
 	r.full, r.top = r.places, r.places
-	most := r.budget / (r.input + r.intervals()) // requests an iteration that the budget lets through
-	r.stay = r.intervals() + r.parts(math.Max(1, r.budget-math.Min(r.places, most*r.intervals())/2))
-	r.decode = r.intervals() / r.stay
 	if r.input > 0 {
-		r.full = math.Min(r.full, math.Max(1, most*r.stay))
-		r.top = math.Min(r.top, math.Ceil(math.Max(r.full, math.Min(roomier*r.full+roomier*roomier, r.budget-1))))
+		r.full = math.Min(r.full, math.Max(1, math.Floor(r.budget*r.output/(r.input+r.output))))
+		r.top = math.Min(r.top, math.Max(r.full, math.Min(roomier*r.full+roomier*roomier, r.budget-1)))
 	}
+	r.stay = r.intervals() + r.parts(math.Max(1, r.budget-r.full/2))
+	r.decode = r.intervals() / r.stay
 	r.lengths = newLengths(r.output, r.outCV)
 	r.rate = r.saturation()
 	return nil
@@ -156,7 +156,7 @@ func (r *continuous) balanced(at *node) float64 {
 
 // node prepares a batch of n running requests.
 func (r *continuous) node(n float64) node {
-	room := math.Max(1, r.budget-n*r.decode)
+	room := math.Max(1, r.budget-n)
 	return node{n: n, idle: r.law.IterationTime(r.batch(n, 0)), room: room, parts: r.parts(room), whole: r.law.IterationTime(r.batch(n, room))}
 }
 
@@ -405,12 +405,8 @@ states:
 		}
 	}
 	t = times[nodes-1]
-	if r.full >= r.places { // whoever leaves a full batch is replaced at once, by a prompt
-		t = r.full / (r.rate * r.stay)
-	}
 	use := chain * r.stay * t / last // of a full batch
-	z := math.Max(s.peak, (r.ca2+1)/2)
-	q := geometric(math.Log(use)/z, r.queue)
+	q := geometric(math.Log(use)/s.peak, r.queue)
 	down := math.Exp(-q.log)
 	tail := w * q.sum
 	total := sum*down + tail
@@ -420,8 +416,8 @@ states:
 	s.seen = square / s.running
 	s.empty = empty * down / total
 	// Arrivals see a full batch more often than time does where they come in bursts: as often as births happen there.
-	s.waits = math.Min(1, (w*down+tail)/total*math.Max(0, 1/z+(1-1/z)/use))
-	s.waiting = w * q.weighted / total * r.generality(use, last) / z
+	s.waits = math.Min(1, (w*down+tail)/total*math.Max(0, 1/s.peak+own/use))
+	s.waiting = w * q.weighted / total * r.generality(use, last) / s.peak
 	left := (leaving*down + last/t*tail) / total / r.stay
 	s.mean = math.Min((s.running+s.piled())/(left*r.stay), math.Max(t, s.running/(left*r.stay)))
 	s.throughput = math.Min(rate, left)
@@ -451,11 +447,5 @@ const leastPeak = 0.1
 // of arrivals to the number that run (Whitt, Management Science 31, 1985). That of normal lengths is 1 − cs/√π, which exponential ones
 // are close to.
 func (r *continuous) togetherness() float64 {
-	if r.outCV == 0 {
-		return 1
-	}
-	k := 1 / (r.outCV * r.outCV)
-	a, _ := math.Lgamma(k + 0.5)
-	b, _ := math.Lgamma(k + 1)
-	return 1 - math.Exp(a-b)/math.Sqrt(math.Pi)
+	return math.Max(0.2, 1-r.outCV/math.Sqrt(math.Pi))
 }

@@ -17,25 +17,6 @@ func (l Limits) room(r Requests) int {
 	return max(1, int(float64(l.KVTokens)/r.held()))
 }
 
-// fit is the mean number of requests that run where others wait, at least one: the batch, or what the KV cache holds of requests that differ in
-// size. Whoever is next waits until its whole prompt has room, so that half of a prompt met at random is left free.
-func (l Limits) fit(r Requests) float64 {
-	batch := float64(l.MaxBatch)
-	if l.KVTokens <= 0 {
-		return batch
-	}
-	held, in, c := r.held(), cv(r.InputTokensSD, r.InputTokens), cv(r.OutputTokensSD, r.OutputTokens)
-	mean := (float64(l.KVTokens) - r.InputTokens*(1+in*in)/2) / held
-	if mean <= 1 {
-		return 1
-	}
-	// A share of the output that is uniform is held of requests as they are met at random; lengths are taken for gamma distributed.
-	grown := (1 + c*c) * ((1+2*c*c)/3 - (1+c*c)/4) * r.OutputTokens * r.OutputTokens
-	sd := math.Sqrt(mean*(grown+in*in*r.InputTokens*r.InputTokens)) / held
-	z := (batch - mean) / math.Max(sd, 1e-9)
-	return math.Max(1, math.Round(batch-sd*(density(z)+z*normal(z))))
-}
-
 // lengthBounds cut the distribution of the number of generated tokens into strata, finest among the shortest requests: those see few
 // intervals, so that their means spread most and decide the percentiles over requests.
 var lengthBounds = [...]float64{0, 0.001, 0.003, 0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4, 0.7, 1}

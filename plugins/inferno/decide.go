@@ -161,10 +161,7 @@ func (s situation) planned() ([]option, string) {
 	}
 	slices.SortFunc(options, func(a, b option) int {
 		return cmp.Or(
-			// left/quota without division: a.left/a.quota > b.left/b.quota
-			cmp.Compare(int64(b.left)*int64(a.quota), int64(a.left)*int64(b.quota)),
-			cmp.Compare(b.left, a.left),
-			strings.Compare(a.accelerator, b.accelerator),
+			placement.LeastFulfilled(a.left, a.quota, b.left, b.quota), strings.Compare(a.accelerator, b.accelerator),
 		)
 	})
 	for i := range options {

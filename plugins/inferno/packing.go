@@ -4,23 +4,9 @@ import (
 	"slices"
 
 	fwk "k8s.io/kube-scheduler/framework"
-)
 
-// slotsLost is how much room for larger replicas a pod of `request` cards destroys on a node with `free` of `capacity` cards: the cards in
-// slots of 2, 4, 8, … cards, larger than the request and not larger than the node, that can be formed before and no longer after,
-//
-//	Σ s · (⌊free/s⌋ − ⌊(free−request)/s⌋)  over s = 2^k, request < s ≤ capacity.
-//
-// It is 0 where no larger replica loses a place. Larger replicas come in powers of two because tensor parallelism does.
-func slotsLost(free, request, capacity int64) int64 {
-	var lost int64
-	for s := int64(2); s <= capacity; s *= 2 {
-		if s > request {
-			lost += s * (free/s - max(free-request, 0)/s)
-		}
-	}
-	return lost
-}
+	"github.com/llm-inferno/inferno/optimizer/placement"
+)
 
 // Widths of the fields of a raw score: rank, then slots lost, then cards left over, each less than 2^fieldBits.
 const (
@@ -28,11 +14,10 @@ const (
 	fieldMax  = 1<<fieldBits - 1
 )
 
-// rawScore orders nodes: by the rank of the option the pod takes there, then by the room for larger replicas that it destroys, then by the
-// cards it leaves over (best fit). Larger is better.
-func rawScore(rank int, lost, leftover int64) int64 {
+// rawScore orders nodes: by the rank of the option the pod takes there, then by the harm that it does there. Larger is better.
+func rawScore(rank int, harm placement.Harm) int64 {
 	field := func(v int64) int64 { return min(max(v, 0), fieldMax) }
-	return -(field(int64(rank))<<(2*fieldBits) | field(lost)<<fieldBits | field(leftover))
+	return -(field(int64(rank))<<(2*fieldBits) | field(harm.Lost)<<fieldBits | field(harm.Left))
 }
 
 // normalise turns raw scores into 0 … fwk.MaxScore. Only their order counts: the steps between distinct raw scores are even. The best

@@ -7,34 +7,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	fwk "k8s.io/kube-scheduler/framework"
-)
 
-func TestSlotsLost(t *testing.T) {
-	for _, tt := range []struct{ free, request, capacity, want int64 }{
-		{8, 1, 8, 2 + 4 + 8}, // breaks into a whole node
-		{7, 1, 8, 0},         // three pairs and a four remain
-		{6, 1, 8, 2},
-		{5, 1, 8, 0},
-		{4, 1, 8, 2 + 4},
-		{3, 1, 8, 0},
-		{2, 1, 8, 2},
-		{1, 1, 8, 0},
-		{8, 4, 8, 8},
-		{4, 4, 8, 0},
-		{8, 2, 8, 4 + 8},
-		{6, 2, 8, 0},
-		{8, 8, 8, 0},
-		{4, 1, 4, 2 + 4}, // no slot of eight on a node of four
-		{1, 1, 1, 0},
-		{0, 0, 0, 0},
-		{8, 0, 8, 0},
-		{0, 1, 8, 0}, // does not fit; Filter says so
-	} {
-		if got := slotsLost(tt.free, tt.request, tt.capacity); got != tt.want {
-			t.Errorf("slotsLost(free %d, request %d, capacity %d) = %d, want %d", tt.free, tt.request, tt.capacity, got, tt.want)
-		}
-	}
-}
+	"github.com/llm-inferno/inferno/optimizer/placement"
+)
 
 // place one replica after the other on nodes of eight cards by raw score; ties go to the first node.
 func place(free []int64, request int64) bool {
@@ -43,7 +18,7 @@ func place(free []int64, request int64) bool {
 		if f < request {
 			continue
 		}
-		if s := rawScore(0, slotsLost(f, request, 8), f-request); at < 0 || s > best {
+		if s := rawScore(0, placement.HarmOf(f, request, 8)); at < 0 || s > best {
 			best, at = s, i
 		}
 	}
@@ -96,7 +71,7 @@ func TestMixedReplicasFillTheFleet(t *testing.T) {
 
 func TestRawScoreIsLexicographic(t *testing.T) {
 	descending := []int64{
-		rawScore(0, 0, 0), rawScore(0, 0, 7), rawScore(0, 2, 0), rawScore(0, 14, 7), rawScore(1, 0, 0), rawScore(1, 0, fieldMax+9), rawScore(2, -1, -1),
+		rawScore(0, placement.Harm{Lost: 0, Left: 0}), rawScore(0, placement.Harm{Lost: 0, Left: 7}), rawScore(0, placement.Harm{Lost: 2, Left: 0}), rawScore(0, placement.Harm{Lost: 14, Left: 7}), rawScore(1, placement.Harm{Lost: 0, Left: 0}), rawScore(1, placement.Harm{Lost: 0, Left: fieldMax + 9}), rawScore(2, placement.Harm{Lost: -1, Left: -1}),
 	}
 	if !slices.IsSortedFunc(descending, func(a, b int64) int { return int(b - a) }) {
 		t.Errorf("not descending: %v", descending)

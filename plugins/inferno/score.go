@@ -35,13 +35,13 @@ func (p *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node 
 	}
 	o, ok := c.optionOn(node)
 	if !ok {
-		return rawScore(fieldMax, fieldMax, fieldMax), nil
+		return rawScore(fieldMax, placement.Harm{Lost: fieldMax, Left: fieldMax}), nil
 	}
 	resource := v1.ResourceName(o.kind.ResourceName)
 	capacity := node.GetAllocatable().GetScalarResources()[resource]
 	free := capacity - node.GetRequested().GetScalarResources()[resource]
 	request := c.cards[o.kind.ResourceName]
-	return rawScore(o.rank, slotsLost(free, request, capacity), free-request), nil
+	return rawScore(o.rank, placement.HarmOf(free, request, capacity)), nil
 }
 
 // ScoreExtensions normalises the scores.

@@ -80,7 +80,7 @@ func TestEveryEngine(t *testing.T) {
 		Accelerator: "h100", MaxBatchSize: 64, Replicas: 1, Engines: 1, WindowSeconds: 60,
 		// The gauges rise in a straight line, and are scraped 45, 30, 15 and 0 s ago.
 		Running: number(11.7), RunningSD: number(0.2236), Waiting: number(32.75), Admissions: number(120), Throughput: number(120), Preemptions: number(0),
-		InputTokens: number(100), OutputTokens: number(50), AdmittedTokens: number(100), InputTokensSD: number(112.22), OutputTokensSD: number(46.368),
+		InputTokens: number(100), OutputTokens: number(50), AdmittedTokens: number(100), InputTokensSD: number(65.419), OutputTokensSD: number(35.547),
 		PrefixHitRate: number(0.25), KVUsage: number(0.5), KVTokens: number(32000), Requests: number(120),
 		TTFT: &v1alpha1.ObservedLatency{Mean: 300, P90: number(500), P99: number(725)},
 		ITL:  &v1alpha1.ObservedLatency{Mean: 20, P90: number(33.333), P99: number(48.333)},
@@ -105,7 +105,7 @@ func TestEveryEngine(t *testing.T) {
 	trtllm.TTFT = full.TTFT
 	triton := full // no intervals between tokens
 	triton.AdmittedTokens, triton.Preemptions, triton.PrefixHitRate, triton.ITL = nil, nil, nil, nil
-	triton.InputTokensSD, triton.OutputTokensSD = number(184.05), number(101.01)
+	triton.InputTokensSD, triton.OutputTokensSD = number(68.306), number(37.702)
 	triton.TTFT = &v1alpha1.ObservedLatency{Mean: 300}
 
 	for _, c := range []struct {

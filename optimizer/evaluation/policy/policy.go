@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 	"github.com/llm-inferno/inferno/optimizer/loop"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
 )
@@ -109,10 +111,7 @@ func NewFleet(s *scenario.Scenario) (*Fleet, error) {
 
 // start gives every server its initial replicas, in order of priority while there is room on the accelerators they are pinned to.
 func (f *Fleet) start() error {
-	left := map[string]int{}
-	for _, p := range f.Config.Pools {
-		left[p.Type] += p.Cards * p.Nodes
-	}
+	left := f.stocks(func(p *cluster.Pool) int { return p.Nodes })
 	for _, name := range f.byPriority() {
 		i := slices.IndexFunc(f.Config.Servers, func(s cluster.Server) bool { return s.Name == name })
 		server, pin := &f.Config.Servers[i], f.Pins[name]
@@ -127,12 +126,9 @@ func (f *Fleet) start() error {
 			n = f.Need(name, pin, d)
 		}
 		kind, cards := f.accelerator(pin).Type, f.cards(name, pin)
-		n = min(n, max(left[kind], 0)/cards)
-		left[kind] -= n * cards
+		n = left[kind].Room(cards, n)
+		left[kind].Add(cards, n)
 		server.Initial = f.order(name, n)
-		for _, a := range f.Scenario.Accelerators(name) {
-			server.Initial.Limits[a] = f.Scenario.Limits(name)
-		}
 	}
 	return nil
 }
@@ -145,36 +141,47 @@ func (f *Fleet) byPriority() []string {
 }
 
 func (f *Fleet) pin() error {
-	cards, left := map[string]int{}, map[string]int{}
-	for _, p := range f.Config.Pools {
-		cards[p.Type] += p.Cards * (p.Nodes + p.Elastic)
-		left[p.Type] = cards[p.Type]
-	}
+	all, left := f.stocks(most), f.stocks(most)
 	for _, server := range f.byPriority() {
-		best, lowest, mostRoom := "", math.Inf(1), 0.0
+		best, lowest, mostRoom := f.Scenario.Pinned[server], math.Inf(1), 0.0
 		for _, a := range f.Scenario.Accelerators(server) {
+			if f.Scenario.Pinned[server] != "" {
+				break
+			}
 			n := f.Need(server, a, f.Peak[server])
 			if n == 0 {
 				continue
 			}
 			kind, cost := f.accelerator(a).Type, float64(n)*f.ReplicaPrice(server, a)
 			// What fits is equally good; where nothing does, the type is best that would be overbooked least.
-			room := min(float64(left[kind]-n*f.cards(server, a))/float64(max(cards[kind], 1)), 0)
+			room := min(float64(left[kind].Left()-n*f.cards(server, a))/float64(max(all[kind].Left(), 1)), 0)
 			if best == "" || room > mostRoom || room == mostRoom && cost < lowest {
 				best, lowest, mostRoom = a, cost, room
 			}
-		}
-		if given := f.Scenario.Pinned[server]; given != "" {
-			best = given
 		}
 		if best == "" {
 			return fmt.Errorf("server %q: no accelerator meets its targets even at hardly any load", server)
 		}
 		f.Pins[server] = best
-		left[f.accelerator(best).Type] -= f.Need(server, best, f.Peak[server]) * f.cards(server, best)
+		left[f.accelerator(best).Type].Add(f.cards(server, best), f.Need(server, best, f.Peak[server]))
 	}
 	return nil
 }
+
+// stocks of cards by type, where the pools have so many nodes.
+func (f *Fleet) stocks(nodes func(*cluster.Pool) int) map[string]*placement.Stock {
+	var c v1alpha1.CapacityData
+	for i := range f.Config.Pools {
+		p := &f.Config.Pools[i]
+		for range nodes(p) {
+			c.Nodes = append(c.Nodes, v1alpha1.NodeCapacity{Type: p.Type, Free: p.Cards})
+		}
+	}
+	return placement.Stocks(&c)
+}
+
+// most nodes of a pool.
+func most(p *cluster.Pool) int { return p.Nodes + p.Elastic }
 
 // Servers by name, in the order of the configuration.
 func (f *Fleet) Servers() []string {
@@ -222,8 +229,12 @@ func (f *Fleet) Need(server, accelerator string, d Demand) int {
 
 // order for so many replicas on the pinned accelerator, with default limits.
 func (f *Fleet) order(server string, replicas int) cluster.Order {
-	a := f.Pins[server]
-	return cluster.Order{Replicas: replicas, Quota: map[string]int{a: replicas}, Limits: map[string]simulation.Limits{a: f.Scenario.Limits(server)}}
+	return cluster.Order{Replicas: replicas, Parts: []v1alpha1.AllocationPart{part(f.Pins[server], replicas, f.Scenario.Limits(server))}}
+}
+
+// part of an order.
+func part(accelerator string, replicas int, l simulation.Limits) v1alpha1.AllocationPart {
+	return v1alpha1.AllocationPart{Accelerator: accelerator, Replicas: replicas, MaxBatchSize: l.MaxNumSeqs, MaxBatchedTokens: l.MaxNumBatchedTokens}
 }
 
 // least and most replicas of a server.

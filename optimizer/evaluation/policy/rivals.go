@@ -2,10 +2,13 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
 )
 
@@ -328,10 +331,11 @@ func (p *melange) Lag() float64      { return lagOf(p.fleet) }
 
 func (p *melange) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 	orders := map[string]cluster.Order{}
-	cards := map[string]int{}
+	var there v1alpha1.CapacityData
 	for _, n := range v.Nodes {
-		cards[n.Type] += n.Cards
+		there.Nodes = append(there.Nodes, v1alpha1.NodeCapacity{Type: n.Type, Free: n.Cards})
 	}
+	cards := placement.Stocks(&there)
 	for i := range v.Servers {
 		s := &v.Servers[i]
 		const window = 240
@@ -341,7 +345,7 @@ func (p *melange) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 			rate += r
 		}
 		for _, d := range s.Departed {
-			r, _ := d.Rate(cluster.TTFTCount, v.Now, window)
+			r, _ := d.Series.Rate(cluster.TTFTCount, v.Now, window)
 			rate += r
 		}
 		if v.Now < window {
@@ -354,7 +358,7 @@ func (p *melange) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 }
 
 // cheapest mix of types for a rate: whole replicas of each, by trying every number of all types but the last.
-func (p *melange) cheapest(server string, rate, in, out float64, cards map[string]int) cluster.Order {
+func (p *melange) cheapest(server string, rate, in, out float64, cards map[string]*placement.Stock) cluster.Order {
 	f := p.fleet
 	names := f.Scenario.Accelerators(server)
 	limits := f.Scenario.Limits(server)
@@ -374,7 +378,7 @@ func (p *melange) cheapest(server string, rate, in, out float64, cards map[strin
 		each := f.Profile.Capacity(server, a, limits, in, out)
 		most := 0
 		if each > 0 {
-			most = min(int(math.Ceil(left/each)), cards[f.accelerator(a).Type]/f.cards(server, a))
+			most = cards[f.accelerator(a).Type].Room(f.cards(server, a), int(math.Ceil(left/each)))
 		}
 		for n := 0; n <= most && cost+float64(n)*f.ReplicaPrice(server, a) < lowest; n++ {
 			mix[a] = n
@@ -383,14 +387,14 @@ func (p *melange) cheapest(server string, rate, in, out float64, cards map[strin
 		delete(mix, a)
 	}
 	fill(0, max(rate, 1e-9), 0, map[string]int{})
-	o := f.order(server, 0)
 	if best == nil { // more than all types hold: all of the pinned one
-		best = map[string]int{f.Pins[server]: cards[f.accelerator(f.Pins[server]).Type] / f.cards(server, f.Pins[server])}
+		pin := f.Pins[server]
+		best = map[string]int{pin: cards[f.accelerator(pin).Type].Room(f.cards(server, pin), math.MaxInt)}
 	}
-	o.Quota = best
-	for a, n := range best {
-		o.Replicas += n
-		o.Limits[a] = limits
+	var o cluster.Order
+	for _, a := range slices.Sorted(maps.Keys(best)) {
+		o.Parts = append(o.Parts, part(a, best[a], limits))
+		o.Replicas += best[a]
 	}
 	return o
 }

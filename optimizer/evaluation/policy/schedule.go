@@ -2,9 +2,11 @@ package policy
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
 )
@@ -105,7 +107,7 @@ func (f *Fleet) NewSchedule(load map[string]*Foreseen, share float64, fixedBudge
 		}
 	}
 	for k := range slots {
-		left := f.cardsAt(float64(k) * slot)
+		left := f.stocksAt(float64(k) * slot)
 		for _, name := range servers {
 			l := load[name]
 			s.serve(name, k, l.rates[k], l.in[k], l.out[k], share, left)
@@ -119,22 +121,21 @@ func (f *Fleet) NewSchedule(load map[string]*Foreseen, share float64, fixedBudge
 	return s
 }
 
-// cardsAt are the cards by type that there are at a time.
-func (f *Fleet) cardsAt(at float64) map[string]int {
-	left := map[string]int{}
-	for _, p := range f.Config.Pools {
-		left[p.Type] += p.Cards * (p.Nodes + p.Elastic)
+// stocksAt are the cards by type that there are at a time.
+func (f *Fleet) stocksAt(at float64) map[string]*placement.Stock {
+	return f.stocks(func(p *cluster.Pool) int {
+		n := most(p)
 		for _, fault := range f.Config.Faults {
 			if fault.Type == p.Type && at+slot > fault.At && (fault.Until == 0 || at < fault.Until) {
-				left[p.Type] -= fault.Nodes * p.Cards
+				n -= fault.Nodes
 			}
 		}
-	}
-	return left
+		return max(n, 0)
+	})
 }
 
 // serve a rate in a slot.
-func (s *Schedule) serve(name string, k int, rate, in, out, share float64, left map[string]int) {
+func (s *Schedule) serve(name string, k int, rate, in, out, share float64, left map[string]*placement.Stock) {
 	f := s.fleet
 	least, _ := f.bounds(name)
 	type choice struct {
@@ -157,18 +158,18 @@ func (s *Schedule) serve(name string, k int, rate, in, out, share float64, left 
 		}
 		cards := f.cards(name, c.accelerator)
 		want := max(int(math.Ceil(rate/c.sustain)), least-served)
-		n := min(want, left[f.accelerator(c.accelerator).Type]/cards)
+		n := left[f.accelerator(c.accelerator).Type].Room(cards, want)
 		// A last replica that is hardly used may be smaller.
 		if rest := rate - float64(n-1)*c.sustain; n == want && n > 1 && i+1 < len(choices) {
 			for _, other := range choices[i+1:] {
-				if other.sustain >= rest && f.ReplicaPrice(name, other.accelerator) < f.ReplicaPrice(name, c.accelerator) && left[f.accelerator(other.accelerator).Type] >= f.cards(name, other.accelerator) {
+				if other.sustain >= rest && f.ReplicaPrice(name, other.accelerator) < f.ReplicaPrice(name, c.accelerator) && left[f.accelerator(other.accelerator).Type].Room(f.cards(name, other.accelerator), 1) > 0 {
 					n--
 					break
 				}
 			}
 		}
 		s.plan[name][c.accelerator][k] = n
-		left[f.accelerator(c.accelerator).Type] -= n * cards
+		left[f.accelerator(c.accelerator).Type].Add(cards, n)
 		rate -= float64(n) * c.sustain
 		served += n
 	}
@@ -200,12 +201,14 @@ func (s *Schedule) Initial() map[string]cluster.Order {
 
 // order holds what is needed in any of the slots from one to before another.
 func (s *Schedule) order(name string, from, to int) cluster.Order {
-	o := cluster.Order{Quota: map[string]int{}, Limits: s.limits[name]}
-	for a, n := range s.plan[name] {
-		for k := from; k < min(to, len(n)); k++ {
-			o.Quota[a] = max(o.Quota[a], n[k])
+	var o cluster.Order
+	for _, a := range slices.Sorted(maps.Keys(s.plan[name])) {
+		most := 0
+		if n := s.plan[name][a]; from < len(n) {
+			most = slices.Max(n[from:min(to, len(n))])
 		}
-		o.Replicas += o.Quota[a]
+		o.Parts = append(o.Parts, part(a, most, s.limits[name][a]))
+		o.Replicas += most
 	}
 	return o
 }

@@ -380,7 +380,7 @@ func (s *Scenario) Cluster() (*cluster.Config, error) {
 		})
 	}
 	for _, e := range s.System.Servers.Spec {
-		server := cluster.Server{Name: e.Name, Model: e.Model, Targets: s.Targets(e.Name), Balancer: balancer(e.Routing)}
+		server := cluster.Server{Name: e.Name, Model: e.Model, Targets: s.Targets(e.Name), Balancer: balancer(e.Routing), Limits: s.Limits(e.Name)}
 		for i := range s.Load {
 			if l := &s.Load[i]; l.Server == e.Name {
 				t, err := s.traffic(l)

@@ -1,28 +1,46 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/routing"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 	"github.com/llm-inferno/inferno/optimizer/simulation/trace"
 )
 
-// Order is what is wanted of a server.
+// Order is what is wanted of a server, as adapter and scheduler plugin read it in the status of a Server.
 type Order struct {
 	// Replicas in all.
 	Replicas int
-	// Quota of replicas by accelerator: pods are bound only where room is left in it. It may sum up to less than the replicas: what is
-	// beyond was started before and stays until it is not needed (make before break).
-	Quota map[string]int
-	// Limits by accelerator that pods are started with.
-	Limits map[string]simulation.Limits
-	// Outdated says which pods are to go first because of what they were started with; nil for none.
-	Outdated func(accelerator string, started simulation.Limits) bool
+	// Parts say on which accelerators pods are bound, as far as room is left in a part's replicas and surge, and with which limits they are started;
+	// 0 is the server's own. They may sum up to less than the replicas: what is beyond was started before and stays until it is not needed.
+	Parts []v1alpha1.AllocationPart
+}
+
+// quotas by accelerator.
+func (o *Order) quotas() map[string]int {
+	by := map[string]int{}
+	for _, p := range o.Parts {
+		by[p.Accelerator] += p.Replicas + p.Surge
+	}
+	return by
+}
+
+// limits that a pod is started with on an accelerator, where the server's own are these. No engine takes more requests than tokens at a time.
+func (o *Order) limits(accelerator string, own simulation.Limits) simulation.Limits {
+	for _, p := range o.Parts {
+		if p.Accelerator == accelerator {
+			own.MaxNumSeqs, own.MaxNumBatchedTokens = cmp.Or(p.MaxBatchSize, own.MaxNumSeqs), cmp.Or(p.MaxBatchedTokens, own.MaxNumBatchedTokens)
+		}
+	}
+	own.MaxNumSeqs = min(own.MaxNumSeqs, own.MaxNumBatchedTokens)
+	return own
 }
 
 // Policy decides. It may remember.
@@ -106,8 +124,8 @@ func New(config Config, policy Policy) (*Cluster, error) {
 	c := &Cluster{config: config, policy: policy, usage: Usage{Hours: map[string]float64{}}}
 	for i, p := range config.Pools {
 		for k := range p.Nodes + p.Elastic {
-			n := &node{name: fmt.Sprintf("%s-%d-%d", p.Type, i, k), kind: p.Type, cards: p.Cards, delay: p.Delay}
-			if k >= p.Nodes {
+			n := &node{name: fmt.Sprintf("%s-%d-%d", p.Type, i, k), kind: p.Type, cards: p.Cards, delay: p.Delay, pool: i, elastic: k >= p.Nodes}
+			if n.elastic {
 				n.state = absent
 			}
 			c.nodes = append(c.nodes, n)
@@ -132,7 +150,7 @@ func New(config Config, policy Policy) (*Cluster, error) {
 			if p.state != starting {
 				return nil, fmt.Errorf("server %q: no room for its %d initial replicas", s.Name, s.Initial.Replicas)
 			}
-			p.readyAt = 0
+			p.createdAt, p.readyAt = -config.Times.StartUp, 0 // they were started before
 		}
 	}
 	return c, nil
@@ -259,8 +277,9 @@ func (k *Scale) note(before, after Order) {
 		}
 		k.last = direction
 	}
-	for a, n := range after.Quota {
-		if n > 0 && before.Quota[a] == 0 && len(before.Quota) > 0 {
+	was := before.quotas()
+	for a, n := range after.quotas() {
+		if n > 0 && was[a] == 0 && len(was) > 0 {
 			k.Switches++
 		}
 	}
@@ -293,6 +312,11 @@ func (c *Cluster) scrape() {
 				if p.series[0].At < c.now-2*kept {
 					p.series = slices.Clone(p.series.within(c.now-kept, c.now))
 				}
+			}
+		}
+		for _, p := range s.gone {
+			if n := len(p.series); n > 0 && p.series[n-1].Value != nil {
+				p.series = append(p.series, Sample{At: c.now})
 			}
 		}
 		s.gone = slices.DeleteFunc(s.gone, func(p *pod) bool { return p.endedAt < c.now-kept })

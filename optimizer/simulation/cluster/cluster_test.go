@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/routing"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
@@ -24,14 +25,14 @@ func config() Config {
 		Truths:       []Truth{a, b},
 		Servers: []Server{{
 			Name: "s", Model: "m", Targets: serving.Targets{TTFT: 1, ITL: 0.05}, Balancer: routing.LeastRequests,
-			Traffic: []Traffic{{Trace: trace.Constant(5, 100, 20, 1)}}, Initial: order(1, 0),
+			Traffic: []Traffic{{Trace: trace.Constant(5, 100, 20, 1)}}, Limits: limits, Initial: order(1, 0),
 		}},
 		Times: DefaultTimes(),
 	}
 }
 
 func order(a, b int) Order {
-	return Order{Replicas: a + b, Quota: map[string]int{"A": a, "B": b}, Limits: map[string]simulation.Limits{"A": limits, "B": limits}}
+	return Order{Replicas: a + b, Parts: []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: a}, {Accelerator: "B", Replicas: b}}}
 }
 
 // script orders at times.

@@ -2,7 +2,10 @@ package cluster
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // presence of a node.
@@ -20,8 +23,11 @@ type node struct {
 	kind  string
 	cards int
 	delay float64
-	state presence
-	at    float64 // when a coming one is there
+	// pool is its number, elastic whether it is not there from the start.
+	pool    int
+	elastic bool
+	state   presence
+	at      float64 // when a coming one is there
 }
 
 // free cards of a node.
@@ -37,8 +43,8 @@ func (c *Cluster) free(n *node) int {
 	return left
 }
 
-// schedule binds the pods that wait to nodes of accelerators whose quota has room, the accelerator that lacks most pods first, and of its
-// nodes the fullest that has room. Where none has, an elastic node is asked for.
+// schedule binds the pods that wait to nodes of accelerators whose quota has room, accelerators and
+// nodes in the order of the scheduler plugin. Where none has, an elastic node is asked for.
 func (c *Cluster) schedule(s *server) {
 	for _, p := range s.pods {
 		if p.state != unscheduled {
@@ -67,12 +73,10 @@ func (c *Cluster) schedule(s *server) {
 	c.arrive()
 }
 
-// lacking are the accelerators that have fewer bound pods than their quota, those that lack most first.
+// lacking are the accelerators that have fewer bound pods than their quota, in the order in which the scheduler plugin fills them.
 func (s *server) lacking() []string {
-	lack := map[string]int{}
-	for a, n := range s.order.Quota {
-		lack[a] = n
-	}
+	quota := s.order.quotas()
+	lack := maps.Clone(quota)
 	for _, p := range s.pods {
 		if p.bound() {
 			lack[p.accelerator]--
@@ -84,7 +88,9 @@ func (s *server) lacking() []string {
 			names = append(names, a)
 		}
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(lack[b], lack[a]), cmp.Compare(a, b)) })
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(placement.LeastFulfilled(lack[a], quota[a], lack[b], quota[b]), cmp.Compare(a, b))
+	})
 	return names
 }
 
@@ -97,16 +103,18 @@ func (c *Cluster) truth(model, accelerator string) *Truth {
 	return nil
 }
 
-// room is the present node of a type with the fewest free cards that suffice; nil where there is none.
+// room is the present node of a type that the scheduler plugin would choose for so many cards; nil where there is none.
 func (c *Cluster) room(kind string, cards int) *node {
 	var best *node
-	least := 0
+	var lowest placement.Harm
 	for _, n := range c.nodes {
 		if n.kind != kind || n.state != present {
 			continue
 		}
-		if f := c.free(n); f >= cards && (best == nil || f < least) {
-			best, least = n, f
+		if free := c.free(n); free >= cards {
+			if harm := placement.HarmOf(int64(free), int64(cards), int64(n.cards)); best == nil || harm.Compare(lowest) < 0 {
+				best, lowest = n, harm
+			}
 		}
 	}
 	return best

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/realise"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 )
 
@@ -75,21 +77,21 @@ func rank(b bool) int {
 	return 0
 }
 
-// beyondQuota are the bound pods that the quota of their accelerator does not cover: outdated ones first, then the newest.
+// beyondQuota are the bound pods that the order has no place for.
 func (s *server) beyondQuota() map[*pod]bool {
 	var bound []*pod
+	var list []realise.Pod
 	for _, p := range s.pods {
 		if p.bound() {
 			bound = append(bound, p)
+			list = append(list, realise.Pod{Name: p.name, Created: p.createdAt, Started: v1alpha1.ObservedPart{
+				Accelerator: p.accelerator, MaxBatchSize: p.limits.MaxNumSeqs, MaxBatchedTokens: p.limits.MaxNumBatchedTokens,
+			}})
 		}
 	}
-	outdated := func(p *pod) int { return rank(s.order.Outdated != nil && s.order.Outdated(p.accelerator, p.limits)) }
-	slices.SortStableFunc(bound, func(a, b *pod) int { return cmp.Compare(outdated(a), outdated(b)) })
-	over, used := map[*pod]bool{}, map[string]int{}
-	for _, p := range bound {
-		if used[p.accelerator]++; used[p.accelerator] > s.order.Quota[p.accelerator] {
-			over[p] = true
-		}
+	over := map[*pod]bool{}
+	for _, i := range realise.OverQuota(s.order.Parts, list) {
+		over[bound[i]] = true
 	}
 	return over
 }
@@ -129,11 +131,8 @@ func (c *Cluster) settle(s *server) {
 
 // bind a pod to a node.
 func (c *Cluster) bind(s *server, p *pod, n *node, t *Truth) error {
-	limits, given := s.order.Limits[t.Accelerator]
-	if !given {
-		limits = s.Initial.Limits[t.Accelerator]
-	}
-	p.counters = &counters{ttft: s.Targets.TTFT, perToken: s.Targets.ITL, cache: float64(t.Cache.Blocks * t.Cache.BlockSize)}
+	limits := s.order.limits(t.Accelerator, s.Limits)
+	p.counters = newCounters(t.Cache)
 	engine, err := simulation.New(simulation.Config{
 		Limits: limits, Cache: t.Cache, StepTime: t.StepTime, RequestOverhead: t.RequestOverhead, NoiseCV: t.NoiseCV,
 		Seed: c.config.Seed ^ uint64(p.number)*0x9e3779b97f4a7c15, Hooks: p.counters.hooks(),

@@ -1,70 +1,115 @@
 package cluster
 
 import (
+	"math"
+	"slices"
+	"sort"
+
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 )
 
-// Quantity is something that a scrape of a pod reads.
+// Quantity is something that a scrape of a pod reads. Beyond those that have a name are the buckets of the histograms.
 type Quantity int
 
 // What is scraped, by its name in vLLM.
 const (
-	Completions       Quantity = iota // request_success_total
-	TTFTSum                           // time_to_first_token_seconds_sum
-	TTFTCount                         // time_to_first_token_seconds_count
-	ITLSum                            // inter_token_latency_seconds_sum
-	ITLCount                          // inter_token_latency_seconds_count
-	PromptTokens                      // request_prompt_tokens_sum
-	GenerationTokens                  // request_generation_tokens_sum
-	Running                           // num_requests_running
-	Waiting                           // num_requests_waiting
-	KVUsage                           // kv_cache_usage_perc
-	TTFTMet                           // requests whose first token met the target: a bucket of the histogram
-	ITLMet                            // requests whose mean token time met the target, likewise
-	AdmittedTokens                    // prompt_tokens_total
-	KVTokens                          // the size of the cache, from cache_config_info
-	PromptSquares                     // squares of prompt tokens, which the histogram tells
-	GenerationSquares                 // likewise
+	Completions      Quantity = iota // request_success_total
+	TTFTSum                          // time_to_first_token_seconds_sum
+	TTFTCount                        // time_to_first_token_seconds_count
+	ITLSum                           // inter_token_latency_seconds_sum
+	ITLCount                         // inter_token_latency_seconds_count
+	PromptTokens                     // request_prompt_tokens_sum
+	GenerationTokens                 // request_generation_tokens_sum
+	PrefillTokens                    // prompt_tokens_total
+	Preemptions                      // num_preemptions_total
+	PrefixQueries                    // prefix_cache_queries_total
+	PrefixHits                       // prefix_cache_hits_total
+	Running                          // num_requests_running
+	Waiting                          // num_requests_waiting
+	KVUsage                          // kv_cache_usage_perc
+	KVTokens                         // the size of the cache, from cache_config_info
 	quantityCount
 )
 
-// Sample is one scrape of a pod.
-type Sample struct {
-	At    float64
-	Value [quantityCount]float64
+// Histogram of a pod.
+type Histogram int
+
+// The histograms, by their names in vLLM.
+const (
+	TTFT        Histogram = iota // time_to_first_token_seconds
+	ITL                          // inter_token_latency_seconds
+	RequestITL                   // request_time_per_output_token_seconds
+	Prompts                      // request_prompt_tokens
+	Generations                  // request_generation_tokens
+	histogramCount
+)
+
+// bounds of the buckets of a histogram, without the last, unbounded one.
+func (h Histogram) bounds() []float64 {
+	return [histogramCount][]float64{simulation.TTFTBuckets, simulation.IntervalBuckets, simulation.IntervalBuckets, simulation.TokenBuckets, simulation.TokenBuckets}[h]
 }
 
-// counters of a pod, as its metrics page would show them.
+// Buckets of a histogram as quantities, by ascending upper bound, the last +Inf.
+func (h Histogram) Buckets() (bounds []float64, quantities []Quantity) {
+	bounds = append(slices.Clone(h.bounds()), math.Inf(1))
+	for i := range bounds {
+		quantities = append(quantities, firstBucket[h]+Quantity(i))
+	}
+	return bounds, quantities
+}
+
+// firstBucket of each histogram, and how many values a scrape has.
+var firstBucket, valueCount = func() (first [histogramCount]Quantity, n Quantity) {
+	n = quantityCount
+	for h := range histogramCount {
+		first[h] = n
+		n += Quantity(len(h.bounds()) + 1)
+	}
+	return first, n
+}()
+
+// Sample is one scrape of a pod. One without values is Prometheus' mark that the series has ended.
+type Sample struct {
+	At    float64
+	Value []float64
+}
+
+// counters of a pod, as its metrics page would show them, but that buckets are counted each for itself.
 type counters struct {
-	value    [quantityCount]float64
-	ttft     float64 // targets
-	perToken float64
-	cache    float64 // tokens
+	value []float64
+	cache float64 // tokens
+}
+
+func newCounters(cache simulation.Cache) *counters {
+	return &counters{value: make([]float64, valueCount), cache: float64(cache.Blocks * cache.BlockSize)}
+}
+
+// observe so many times a value in a histogram.
+func (c *counters) observe(h Histogram, v, times float64) {
+	i, _ := slices.BinarySearch(h.bounds(), v) // the first bound that is not below
+	c.value[firstBucket[h]+Quantity(i)] += times
 }
 
 func (c *counters) hooks() simulation.Hooks {
 	return simulation.Hooks{
-		FirstToken: func(_, seconds float64, r simulation.Request) {
-			c.value[AdmittedTokens] += float64(r.InputTokens)
+		FirstToken: func(_, seconds float64, _ simulation.Request) {
 			c.value[TTFTSum] += seconds
 			c.value[TTFTCount]++
-			if seconds <= c.ttft {
-				c.value[TTFTMet]++
-			}
+			c.observe(TTFT, seconds, 1)
 		},
 		TokenInterval: func(_, seconds float64, count int) {
 			c.value[ITLSum] += seconds * float64(count)
 			c.value[ITLCount] += float64(count)
+			c.observe(ITL, seconds, float64(count))
 		},
 		Completed: func(done simulation.Completion) {
 			c.value[Completions]++
 			c.value[PromptTokens] += float64(done.InputTokens)
 			c.value[GenerationTokens] += float64(done.OutputTokens)
-			c.value[PromptSquares] += float64(done.InputTokens) * float64(done.InputTokens)
-			c.value[GenerationSquares] += float64(done.OutputTokens) * float64(done.OutputTokens)
-			if mean, many := done.ITL(); !many || mean <= c.perToken {
-				c.value[ITLMet]++
-			}
+			c.observe(Prompts, float64(done.InputTokens), 1)
+			c.observe(Generations, float64(done.OutputTokens), 1)
+			mean, _ := done.ITL() // vLLM observes 0 for a request of one token
+			c.observe(RequestITL, mean, 1)
 		},
 	}
 }
@@ -72,25 +117,37 @@ func (c *counters) hooks() simulation.Hooks {
 // scrape reads an engine.
 func (c *counters) scrape(at float64, e *simulation.Engine) Sample {
 	stats := e.Stats()
-	s := Sample{At: at, Value: c.value}
-	s.Value[Running], s.Value[Waiting], s.Value[KVUsage] = float64(stats.Running), float64(stats.Waiting), stats.CacheUsage()
-	s.Value[KVTokens] = c.cache
+	s := Sample{At: at, Value: slices.Clone(c.value)}
+	for q, v := range map[Quantity]float64{
+		Running: float64(stats.Running), Waiting: float64(stats.Waiting), KVUsage: stats.CacheUsage(), KVTokens: c.cache, Preemptions: float64(stats.Preemptions),
+		PrefillTokens: float64(stats.PromptTokens), PrefixQueries: float64(stats.PrefixQueries), PrefixHits: float64(stats.PrefixHits),
+	} {
+		s.Value[q] = v
+	}
+	for h := range histogramCount {
+		first := firstBucket[h]
+		for i := range Quantity(len(h.bounds())) {
+			s.Value[first+i+1] += s.Value[first+i]
+		}
+	}
 	return s
 }
 
 // Series are the scrapes of a pod, oldest first.
 type Series []Sample
 
-// within are the samples in (from, to].
+// upTo is the number of samples up to a time.
+func (s Series) upTo(at float64) int {
+	return sort.Search(len(s), func(i int) bool { return s[i].At > at })
+}
+
+// within are the samples in (from, to], without the mark of an end.
 func (s Series) within(from, to float64) Series {
-	i, j := 0, len(s)
-	for i < j && s[i].At <= from {
-		i++
-	}
-	for j > i && s[j-1].At > to {
+	i, j := s.upTo(from), s.upTo(to)
+	if j > i && s[j-1].Value == nil {
 		j--
 	}
-	return s[i:j]
+	return s[i:max(i, j)]
 }
 
 // Rate is what Prometheus' rate() answers at a time for a window: the increase between the first and the last sample in it, extrapolated to
@@ -140,25 +197,25 @@ func (s Series) Variance(q Quantity, now, window float64) (float64, bool) {
 }
 
 // Dispersion is the variance of the numbers of arrivals in steps of half a window over the last long window, over their mean, as package observe
-// asks for it; false where there are too few.
+// asks for it in a subquery, whose steps are at multiples of their width; false where there are too few, or scrapes do not fall into steps evenly.
 func (s Series) Dispersion(now, window, long float64) (float64, bool) {
-	if len(s.within(now-window, now))%2 != 0 {
+	if n := len(s.within(now-window, now)); n == 0 || n%2 != 0 {
 		return 0, false
 	}
 	arrived := func(at float64) (float64, bool) {
-		in := s.within(at-lookBack, at)
-		if len(in) == 0 {
+		x, known := s.at(at)
+		if !known {
 			return 0, false
 		}
-		v := &in[len(in)-1].Value
-		return v[Completions] + v[Running] + v[Waiting], true
+		return x.Value[Completions] + x.Value[Running] + x.Value[Waiting], true
 	}
+	half := window / 2
 	squares, sum, n, m := 0.0, 0.0, 0.0, 0.0
-	for at := now; at > now-long; at -= window / 2 {
+	for at := half * math.Floor(now/half); at > now-long; at -= half {
 		a, known := arrived(at)
-		b, known2 := arrived(at - window/2)
+		b, known2 := arrived(at - half)
 		if !known || !known2 {
-			break
+			continue
 		}
 		sum, m = sum+a-b, m+1
 		if c, known := arrived(at - window); known {
@@ -174,11 +231,26 @@ func (s Series) Dispersion(now, window, long float64) (float64, bool) {
 // lookBack is how old a sample may be to count as the present one: Prometheus' default.
 const lookBack = 300
 
+// at is the latest sample at a time; false where there is none, or the series has ended.
+func (s Series) at(now float64) (Sample, bool) {
+	i := s.upTo(now)
+	if i == 0 || s[i-1].At <= now-lookBack || s[i-1].Value == nil {
+		return Sample{}, false
+	}
+	return s[i-1], true
+}
+
 // At is the latest value at a time; false where there is none.
 func (s Series) At(q Quantity, now float64) (float64, bool) {
-	in := s.within(now-lookBack, now)
-	if len(in) == 0 {
+	x, known := s.at(now)
+	if !known {
 		return 0, false
 	}
-	return in[len(in)-1].Value[q], true
+	return x.Value[q], true
+}
+
+// Age of the latest sample, s; false where there is none.
+func (s Series) Age(now float64) (float64, bool) {
+	x, known := s.at(now)
+	return now - x.At, known
 }

@@ -12,7 +12,7 @@ import (
 func counter(times, values []float64) Series {
 	var s Series
 	for i := range times {
-		x := Sample{At: times[i]}
+		x := Sample{At: times[i], Value: make([]float64, valueCount)}
 		x.Value[Completions] = values[i]
 		s = append(s, x)
 	}
@@ -51,8 +51,7 @@ func TestDispersion(t *testing.T) {
 	series := func(arrived func(step int) float64) Series {
 		var s Series
 		for i := range 41 {
-			var x Sample
-			x.At = float64(15 * i)
+			x := Sample{At: float64(15 * i), Value: make([]float64, valueCount)}
 			n := arrived(i)
 			x.Value[Completions], x.Value[Running], x.Value[Waiting] = math.Floor(0.7*n), math.Ceil(0.3*n)-1, n-math.Floor(0.7*n)-math.Ceil(0.3*n)+1
 			s = append(s, x)

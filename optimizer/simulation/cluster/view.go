@@ -14,14 +14,16 @@ type ServerView struct {
 	Name     string
 	Replicas int // ordered
 	Pods     []PodView
-	Departed []Series // of pods that are gone or going
-	Queued   int      // at the gateway, because there is no replica
+	Departed []PodView // gone or going
+	Queued   int       // at the gateway, because there is no replica
 }
 
-// PodView is a pod that is not going.
+// PodView is a pod.
 type PodView struct {
 	Name        string
+	Node        string // empty while it waits for one, and when it is gone
 	Accelerator string // empty while it waits for a node
+	Cards       int
 	Limits      simulation.Limits
 	Ready       bool
 	ReadyAt     float64 // since when, or when it will be
@@ -34,30 +36,42 @@ type NodeView struct {
 	Name  string
 	Type  string
 	Cards int
+	// Pool is its number, and Elastic says that the node came because pods found no room.
+	Pool    int
+	Elastic bool
 }
 
 func (c *Cluster) view() *View {
 	v := &View{Now: c.now}
 	for _, n := range c.nodes {
 		if n.state == present {
-			v.Nodes = append(v.Nodes, NodeView{n.name, n.kind, n.cards})
+			v.Nodes = append(v.Nodes, NodeView{n.name, n.kind, n.cards, n.pool, n.elastic})
 		}
 	}
 	for _, s := range c.servers {
 		sv := ServerView{Name: s.Name, Replicas: s.order.Replicas, Queued: s.serving.Queued()}
 		for _, p := range s.pods {
 			if p.state == draining {
-				sv.Departed = append(sv.Departed, p.series)
-				continue
+				sv.Departed = append(sv.Departed, c.podView(p))
+			} else {
+				sv.Pods = append(sv.Pods, c.podView(p))
 			}
-			sv.Pods = append(sv.Pods, PodView{
-				Name: p.name, Accelerator: p.accelerator, Limits: p.limits, Ready: p.state == ready, ReadyAt: p.readyAt, CreatedAt: p.createdAt, Series: p.series,
-			})
 		}
 		for _, p := range s.gone {
-			sv.Departed = append(sv.Departed, p.series)
+			sv.Departed = append(sv.Departed, c.podView(p))
 		}
 		v.Servers = append(v.Servers, sv)
+	}
+	return v
+}
+
+func (c *Cluster) podView(p *pod) PodView {
+	v := PodView{Name: p.name, Accelerator: p.accelerator, Limits: p.limits, Ready: p.state == ready, ReadyAt: p.readyAt, CreatedAt: p.createdAt, Series: p.series}
+	if p.accelerator != "" {
+		v.Cards = p.count * c.accelerator(p.accelerator).Cards
+	}
+	if p.node != nil {
+		v.Node = p.node.name
 	}
 	return v
 }

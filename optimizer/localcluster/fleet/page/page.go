@@ -9,28 +9,11 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 )
 
-// Buckets as in vLLM, vllm/v1/metrics/loggers.py. Token counts go by 1-2-5 up to
-// the longest context, here that of Llama 3.1.
+// Buckets as in vLLM, vllm/v1/metrics/loggers.py, beside those of package simulation.
 var (
-	ttftBuckets = []float64{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80,
-		160, 640, 2560}
-	intervalBuckets = []float64{0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80}
-	latencyBuckets  = []float64{0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680}
-	stepBuckets     = []float64{1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384}
-	tokenBuckets    = oneTwoFive(131072)
+	latencyBuckets = []float64{0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680}
+	stepBuckets    = []float64{1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384}
 )
-
-func oneTwoFive(most float64) []float64 {
-	var buckets []float64
-	for scale := 1.0; ; scale *= 10 {
-		for _, mantissa := range []float64{1, 2, 5} {
-			if mantissa*scale > most {
-				return buckets
-			}
-			buckets = append(buckets, mantissa*scale)
-		}
-	}
-}
 
 // Page is what vLLM shows of one engine. Times count from when the request
 // reached the engine: what it waited for at a gateway no engine knows.
@@ -55,16 +38,16 @@ type Page struct {
 // New makes the page of an engine that serves the model.
 func New(model string) *Page {
 	p := &Page{registry: prometheus.NewRegistry(), labels: prometheus.Labels{"model_name": model, "engine": "0"}}
-	p.ttft = p.histogram("vllm:time_to_first_token_seconds", "Histogram of time to first token in seconds.", ttftBuckets)
-	p.interval = p.histogram("vllm:inter_token_latency_seconds", "Histogram of inter-token latency in seconds.", intervalBuckets)
-	p.perToken = p.histogram("vllm:request_time_per_output_token_seconds", "Histogram of the mean time per output token of a request in seconds.", intervalBuckets)
+	p.ttft = p.histogram("vllm:time_to_first_token_seconds", "Histogram of time to first token in seconds.", simulation.TTFTBuckets)
+	p.interval = p.histogram("vllm:inter_token_latency_seconds", "Histogram of inter-token latency in seconds.", simulation.IntervalBuckets)
+	p.perToken = p.histogram("vllm:request_time_per_output_token_seconds", "Histogram of the mean time per output token of a request in seconds.", simulation.IntervalBuckets)
 	p.endToEnd = p.histogram("vllm:e2e_request_latency_seconds", "Histogram of end to end request latency in seconds.", latencyBuckets)
 	p.queueTime = p.histogram("vllm:request_queue_time_seconds", "Histogram of time in the queue in seconds.", latencyBuckets)
 	p.prefillTime = p.histogram("vllm:request_prefill_time_seconds", "Histogram of time in prefill in seconds.", latencyBuckets)
 	p.decodeTime = p.histogram("vllm:request_decode_time_seconds", "Histogram of time in decode in seconds.", latencyBuckets)
 	p.inferenceTime = p.histogram("vllm:request_inference_time_seconds", "Histogram of time in prefill and decode in seconds.", latencyBuckets)
-	p.promptTokens = p.histogram("vllm:request_prompt_tokens", "Prompt tokens of a request.", tokenBuckets)
-	p.generationTokens = p.histogram("vllm:request_generation_tokens", "Generated tokens of a request.", tokenBuckets)
+	p.promptTokens = p.histogram("vllm:request_prompt_tokens", "Prompt tokens of a request.", simulation.TokenBuckets)
+	p.generationTokens = p.histogram("vllm:request_generation_tokens", "Generated tokens of a request.", simulation.TokenBuckets)
 	p.stepTokens = p.histogram("vllm:iteration_tokens_total", "Tokens of an iteration.", stepBuckets)
 	success := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "vllm:request_success_total", Help: "Requests that were served, by the reason for which they ended.", ConstLabels: p.labels,

@@ -1,23 +1,59 @@
-package loop
+package realise
 
 import (
 	"fmt"
+	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/control"
-	"github.com/llm-inferno/inferno/optimizer/sizing"
-	"github.com/llm-inferno/inferno/optimizer/specification"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // roomy is a fleet of one type of card with so many that no plan takes; a replica takes one.
-func roomy(cards int) spare {
-	return spare{cards: count{"T": cards}, of: func(string, string) (string, int) { return "T", 1 }}
+func roomy(cards int) *fleet {
+	return &fleet{spare: map[string]*placement.Stock{"T": placement.NewStock(cards)}, of: func(string, string) (string, int) { return "T", 1 }}
+}
+
+// surged is a plan with the surge that it gets in a fleet.
+func surged(f *fleet, plan []v1alpha1.AllocationPart, current []v1alpha1.ObservedPart) ([]v1alpha1.AllocationPart, int) {
+	surge, _ := f.surges("s", plan, current)
+	return withSurge(plan, surge)
+}
+
+func plan(accelerator string, replicas int) []v1alpha1.AllocationPart {
+	return []v1alpha1.AllocationPart{{Accelerator: accelerator, Replicas: replicas}}
+}
+
+func on(accelerator string, ready, starting int) v1alpha1.ObservedPart {
+	return v1alpha1.ObservedPart{Accelerator: accelerator, Ready: ready, Starting: starting}
+}
+
+func TestSurge(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		plan    []v1alpha1.AllocationPart
+		current []v1alpha1.ObservedPart
+		want    int
+	}{
+		{"nothing runs yet", plan("A", 3), nil, 0},
+		{"as planned", plan("A", 3), []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
+		{"scale out on the same accelerator", plan("A", 5), []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
+		{"scale in on the same accelerator", plan("A", 2), []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
+		{"moving: the old ones stay", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0)}, 3},
+		{"moving: new ones start", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0), on("B", 0, 2)}, 3},
+		{"moving: one of two is ready", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0), on("B", 1, 1)}, 3},
+		{"moved: the old ones go", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0), on("B", 2, 0)}, 0},
+		{"scaled to zero", nil, []v1alpha1.ObservedPart{on("A", 3, 0)}, 0},
+		{"shifting between two", []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 1}, {Accelerator: "B", Replicas: 2}}, []v1alpha1.ObservedPart{on("A", 3, 0)}, 2},
+		{"limits that the plan does not say", plan("A", 4), []v1alpha1.ObservedPart{on("A", 2, 0), {Accelerator: "A", Ready: 2, MaxBatchSize: 7}}, 0},
+	} {
+		_, got := surged(roomy(100), c.plan, c.current)
+		if got != c.want {
+			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
 }
 
 func with(batch, ready, starting int) v1alpha1.ObservedPart {
@@ -48,7 +84,7 @@ func TestRenewal(t *testing.T) {
 		{"scaling in is not held up by more than a wave", []v1alpha1.ObservedPart{with(32, 11, 0), with(64, 0, 1)}, 9, 2},
 		{"other accelerators are another matter", []v1alpha1.ObservedPart{with(64, 5, 0), {Accelerator: "B", Ready: 3, MaxBatchSize: 1}}, 9, 0},
 	} {
-		if got := renewal(part, c.current, c.room); got != c.want {
+		if got := renewal(part, c.current, func(most int) int { return max(min(most, c.room), 0) }); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
 		}
 	}
@@ -67,7 +103,7 @@ func TestRenewalConverges(t *testing.T) {
 				var starting []int // turns until ready
 				for turn := range 1000 {
 					current := []v1alpha1.ObservedPart{with(32, old, 0), with(64, fresh, len(starting)), on("B", elsewhere, 0)}
-					parts, surge := withSurge([]v1alpha1.AllocationPart{part}, roomy(2).surges("s", []v1alpha1.AllocationPart{part}, current))
+					parts, surge := surged(roomy(2), []v1alpha1.AllocationPart{part}, current)
 					if parts[0].Surge != surge || surge > 2 {
 						t.Fatalf("surge %d in all, parts %+v", surge, parts)
 					}
@@ -130,10 +166,10 @@ func TestMovedPodsGoBeforeRenewal(t *testing.T) {
 		{"the move has not ended", []v1alpha1.ObservedPart{with(32, 2, 1), elsewhere}, 1},
 	} {
 		s := roomy(5)
-		if _, got := withSurge(part, s.surges("s", part, c.current)); got != c.want {
+		if _, got := surged(s, part, c.current); got != c.want {
 			t.Errorf("%s: surge %d, want %d", c.name, got, c.want)
 		}
-		if taken := 5 - s.cards["T"]; c.want == 0 && taken != 0 {
+		if taken := 5 - s.spare["T"].Left(); c.want == 0 && taken != 0 {
 			t.Errorf("%s: %d cards are taken for no surge", c.name, taken)
 		}
 	}
@@ -144,7 +180,7 @@ func TestRenewalsShareWhatIsSpare(t *testing.T) {
 	s := roomy(3)
 	part := []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 8, MaxBatchSize: 64}}
 	for i, want := range []int{2, 1, 0} {
-		if _, got := withSurge(part, s.surges("s", part, []v1alpha1.ObservedPart{with(32, 8, 0)})); got != want {
+		if _, got := surged(s, part, []v1alpha1.ObservedPart{with(32, 8, 0)}); got != want {
 			t.Errorf("server %d: surge %d, want %d", i, got, want)
 		}
 	}
@@ -152,35 +188,38 @@ func TestRenewalsShareWhatIsSpare(t *testing.T) {
 
 // A surge is told by accelerator, so that workloads of their own keep their pods until others are ready.
 func TestSurgeByAccelerator(t *testing.T) {
-	parts, total := withSurge(plan("B", 2), roomy(0).surges("s", plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0), on("B", 1, 1), on("", 1, 0)}))
+	parts, total := surged(roomy(0), plan("B", 2), []v1alpha1.ObservedPart{on("A", 3, 0), on("B", 1, 1), on("", 1, 0)})
 	want := []v1alpha1.AllocationPart{{Accelerator: "B", Replicas: 2}, {Accelerator: "A", Surge: 3}}
 	if diff := cmp.Diff(want, parts); diff != "" || total != 4 {
 		t.Error(total, diff)
 	}
 }
 
-// Pods with other limits than the plan's go first, however old.
-func TestOutdatedPodsGoFirst(t *testing.T) {
-	limited := func(name, batch string, age time.Duration) *corev1.Pod {
-		p := pod(name, "A", age)
-		p.Annotations = map[string]string{v1alpha1.MaxNumSeqsAnnotation: batch}
-		return p
+// On each accelerator those with other limits than the plan's go first, however old, then the youngest.
+func TestOverQuota(t *testing.T) {
+	started := func(accelerator string, batch int) v1alpha1.ObservedPart {
+		return v1alpha1.ObservedPart{Accelerator: accelerator, MaxBatchSize: batch}
 	}
-	pods := []*corev1.Pod{limited("old", "32", 9), limited("new", "64", 1), limited("older", "32", 10)}
-	over := overQuota([]v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 2, Surge: 1, MaxBatchSize: 64}}, pods, func(p *corev1.Pod) string { return p.Labels["acc"] })
-	if len(over) != 1 || !over[pods[0]] {
-		t.Errorf("over quota are %v", over)
+	pods := []Pod{
+		{"old", 2, started("A", 32)}, {"new", 9, started("A", 64)}, {"older", 1, started("A", 32)}, {"unknown", 5, started("A", 0)}, {"elsewhere", 1, started("B", 64)},
+		{"twin-b", 3, started("C", 1)}, {"twin-a", 3, started("C", 1)},
+	}
+	var names []string
+	for _, i := range OverQuota([]v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 2, Surge: 1, MaxBatchSize: 64}, {Accelerator: "C", Replicas: 1}}, pods) {
+		names = append(names, pods[i].Name)
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff([]string{"elsewhere", "old", "older", "twin-b"}, names); diff != "" {
+		t.Error(diff)
 	}
 }
 
 // Servers that wait for each other's cards do not wait for ever where one of them matters less: after a pod start its pod makes way. What is as
 // important, or has not waited for long, takes nobody's place.
 func TestPodsMakeWay(t *testing.T) {
-	const startUp = 60.0
-	at := time.Unix(10_000, 0)
 	observed := func(parts ...v1alpha1.ObservedPart) *v1alpha1.Observation { return &v1alpha1.Observation{Parts: parts} }
-	surges := func(low int, waited float64) map[string]Surge {
-		snap := &specification.Snapshot{Time: metav1.NewMicroTime(at), StartUpSeconds: startUp, System: v1alpha1.System{
+	plans := func(low int, waits bool) map[string]*v1alpha1.DesiredState {
+		s := &v1alpha1.System{
 			Accelerators: v1alpha1.AcceleratorData{Spec: []v1alpha1.AcceleratorEntry{{Name: "A"}, {Name: "B"}}},
 			Models:       v1alpha1.ModelData{Spec: []v1alpha1.PerformanceEntry{{Name: "m", Performance: v1alpha1.Performance{Acc: "A"}}, {Name: "m", Performance: v1alpha1.Performance{Acc: "B"}}}},
 			ServiceClasses: v1alpha1.ServiceClassData{Spec: []v1alpha1.ServiceClassEntry{
@@ -191,26 +230,67 @@ func TestPodsMakeWay(t *testing.T) {
 				{Name: "first", Model: "m", Class: "high", Observation: observed(on("A", 1, 0), on("", 0, 1))},
 				{Name: "second", Model: "m", Class: "low", Observation: observed(on("B", 1, 0), on("", 0, 1))},
 			}},
-		}}
-		waits := control.ServerState{Sizing: sizing.Memory{Pending: map[string]sizing.Pending{"": {Starting: 1, Since: float64(at.Unix()) - waited}}}}
-		plan := &v1alpha1.Solution{Allocations: map[string]v1alpha1.Allocation{"first": {Accelerator: "B", NumReplicas: 1}, "second": {Accelerator: "A", NumReplicas: 1}}}
-		state := control.State{Servers: map[string]control.ServerState{"first": waits, "second": waits}}
-		return Surges(snap, map[string]int{"A": 1, "B": 1}, plan, state)
+			Capacity: v1alpha1.CapacityData{Count: []v1alpha1.AcceleratorCount{{Type: "A", Count: 1}, {Type: "B", Count: 1}}},
+		}
+		return Plans(s, map[string]v1alpha1.Allocation{"first": {Accelerator: "B", NumReplicas: 1}, "second": {Accelerator: "A", NumReplicas: 1}},
+			map[string]bool{"first": waits, "second": waits})
 	}
-	stay := map[string]Surge{"first": {By: map[string]int{"A": 1}}, "second": {By: map[string]int{"B": 1}}}
-	way := map[string]Surge{"first": stay["first"], "second": {By: map[string]int{}, Short: 1}}
+	desired := func(accelerator, other string, surge, replicas int) *v1alpha1.DesiredState {
+		d := &v1alpha1.DesiredState{Replicas: replicas, Surge: surge, Parts: plan(accelerator, 1)}
+		if surge > 0 {
+			d.Parts = append(d.Parts, v1alpha1.AllocationPart{Accelerator: other, Surge: surge})
+		}
+		return d
+	}
+	stay := map[string]*v1alpha1.DesiredState{"first": desired("B", "A", 1, 2), "second": desired("A", "B", 1, 2)}
+	way := map[string]*v1alpha1.DesiredState{"first": stay["first"], "second": desired("A", "B", 0, 0)}
 	for _, c := range []struct {
-		name   string
-		low    int
-		waited float64
-		want   map[string]Surge
+		name  string
+		low   int
+		waits bool
+		want  map[string]*v1alpha1.DesiredState
 	}{
-		{"has waited for long", 2, 61, way},
-		{"has just begun to wait", 2, 30, stay},
-		{"is as important", 1, 3600, stay},
+		{"has waited for long", 2, true, way},
+		{"has just begun to wait", 2, false, stay},
+		{"is as important", 1, true, stay},
 	} {
-		if diff := cmp.Diff(c.want, surges(c.low, c.waited)); diff != "" {
+		if diff := cmp.Diff(c.want, plans(c.low, c.waits)); diff != "" {
 			t.Errorf("%s: %s", c.name, diff)
 		}
+	}
+}
+
+// A wave takes what no plan takes, node by node: two free cards on two nodes are no place for a replica of two.
+func TestWavesKeepToNodes(t *testing.T) {
+	plans := func(free ...int) int {
+		s := &v1alpha1.System{
+			Accelerators: v1alpha1.AcceleratorData{Spec: []v1alpha1.AcceleratorEntry{{Name: "A"}}},
+			Models:       v1alpha1.ModelData{Spec: []v1alpha1.PerformanceEntry{{Name: "m", Performance: v1alpha1.Performance{Acc: "A", AccCount: 2}}}},
+			Servers:      v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{{Name: "s", Model: "m", Observation: &v1alpha1.Observation{Parts: []v1alpha1.ObservedPart{with(32, 1, 0)}}}}},
+		}
+		for _, n := range free {
+			s.Capacity.Nodes = append(s.Capacity.Nodes, v1alpha1.NodeCapacity{Type: "A", Free: n})
+		}
+		return Plans(s, map[string]v1alpha1.Allocation{"s": {Accelerator: "A", NumReplicas: 1, MaxBatch: 64}}, nil)["s"].Surge
+	}
+	if got := plans(3, 1); got != 0 {
+		t.Errorf("%d replicas of two cards beside one on nodes of three and one", got)
+	}
+	if got := plans(4); got != 1 {
+		t.Errorf("%d replicas of two cards beside one on a node of four, want 1", got)
+	}
+}
+
+// What was not decided stays, what was decided to be nothing becomes nothing, and says why.
+func TestNext(t *testing.T) {
+	last, given := &v1alpha1.DesiredState{Replicas: 1}, &v1alpha1.DesiredState{Replicas: 2}
+	if got := Next(last, given, true, "no"); got != given {
+		t.Error("a plan that was given is not taken")
+	}
+	if got := Next(last, nil, false, "unknown"); got != last {
+		t.Error("an undecided server has another plan")
+	}
+	if got := Next(last, nil, true, "needs 4"); got.Replicas != 0 || len(got.Parts) != 0 || got.Reason != "needs 4" {
+		t.Errorf("without capacity the plan is %+v", got)
 	}
 }

@@ -1,0 +1,70 @@
+package observe
+
+import (
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// Sightings remember where the pods of servers were last seen.
+type Sightings map[types.NamespacedName]sighting
+
+type sighting struct {
+	server types.NamespacedName
+	at     time.Time
+}
+
+// Departed notes which pods there are, and returns those, with their servers, that were there less than a window ago and are no more, or go.
+func (s *Sightings) Departed(r *Readings) map[types.NamespacedName]types.NamespacedName {
+	if *s == nil {
+		*s = Sightings{}
+	}
+	for i := range r.Pods {
+		p := &r.Pods[i]
+		if server := p.Labels[v1alpha1.ServerLabel]; server != "" && p.DeletionTimestamp == nil {
+			(*s)[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = sighting{types.NamespacedName{Namespace: p.Namespace, Name: server}, r.Now}
+		}
+	}
+	gone := map[types.NamespacedName]types.NamespacedName{}
+	for pod, seen := range *s {
+		switch {
+		case r.Now.Sub(seen.at) > r.Window:
+			delete(*s, pod)
+		case seen.at.Before(r.Now):
+			gone[pod] = seen.server
+		}
+	}
+	return gone
+}
+
+// StartUp is how long pods of servers take from their creation until they are ready, in seconds: the median of those that are, or what the
+// Optimizer says where it says so; 0 where nothing tells.
+func StartUp(o *v1alpha1.Optimizer, pods []corev1.Pod) float64 {
+	if c := o.Spec.Change; c != nil && c.StartupSeconds > 0 {
+		return c.StartupSeconds
+	}
+	var taken []float64
+	for i := range pods {
+		p := &pods[i]
+		since, ready := readySince(p)
+		if p.Labels[v1alpha1.ServerLabel] == "" || !ready {
+			continue
+		}
+		// A pod that was not ready for a while in between says nothing about starting.
+		if s := since.Sub(p.CreationTimestamp.Time).Seconds(); s >= 0 && s <= longestStartUp {
+			taken = append(taken, s)
+		}
+	}
+	if len(taken) == 0 {
+		return 0
+	}
+	slices.Sort(taken)
+	return taken[(len(taken)-1)/2]
+}
+
+// longestStartUp that is believed, in seconds.
+const longestStartUp = 3600

@@ -1,0 +1,137 @@
+package placement
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// Stock is the ledger of one type of card: what there is, on nodes where these are known, and the replicas that hold some of it.
+type Stock struct {
+	// left is the number of cards that no replica holds; below 0 where replicas hold more than there is.
+	left int
+	// nodes are the free cards of each node before any replica, the most first; nil where any cards make a replica.
+	nodes []int
+	// placed replicas, by cards each.
+	placed map[int]int
+}
+
+// NewStock of so many cards, of which any make a replica.
+func NewStock(cards int) *Stock { return &Stock{left: cards, placed: map[int]int{}} }
+
+// NewStockOn nodes with so many free cards each.
+func NewStockOn(nodes ...int) *Stock {
+	s := NewStock(0)
+	s.nodes = slices.Clone(nodes)
+	slices.SortFunc(s.nodes, func(a, b int) int { return b - a })
+	for _, free := range nodes {
+		s.left += free
+	}
+	return s
+}
+
+// Stocks by type. A type that nodes are given of is counted by its nodes, whatever the count says.
+func Stocks(c *v1alpha1.CapacityData) map[string]*Stock {
+	all, nodes := map[string]*Stock{}, map[string][]int{}
+	for _, n := range c.Count {
+		if all[n.Type] == nil {
+			all[n.Type] = NewStock(0)
+		}
+		all[n.Type].left += n.Count
+	}
+	for _, n := range c.Nodes {
+		nodes[n.Type] = append(nodes[n.Type], n.Free)
+	}
+	for t, free := range nodes {
+		all[t] = NewStockOn(free...)
+	}
+	return all
+}
+
+// Left is the number of cards that no replica holds; below 0 where replicas hold more than there is.
+func (s *Stock) Left() int {
+	if s == nil {
+		return 0
+	}
+	return s.left
+}
+
+// Room is the number of replicas of that many cards, at most want, that can be placed beside those that are.
+func (s *Stock) Room(cards, want int) int {
+	if s == nil || cards < 1 {
+		return 0
+	}
+	n := max(min(want, s.left/cards), 0)
+	if s.nodes == nil || n == 0 {
+		return n
+	}
+	lo, hi := 0, n // lo fits
+	for lo < hi {
+		mid := (lo + hi + 1) / 2
+		s.placed[cards] += mid
+		if s.Packable() {
+			lo = mid
+		} else {
+			hi = mid - 1
+		}
+		s.placed[cards] -= mid
+	}
+	return lo
+}
+
+// Add places replicas, or takes them back where n is below 0.
+func (s *Stock) Add(cards, n int) {
+	if s == nil {
+		return
+	}
+	s.left -= cards * n
+	s.placed[cards] += n
+}
+
+// Packable says whether the placed replicas fit on the nodes, the largest first, each on the fullest node that holds it. Where every size
+// divides the next larger one, as powers of two do, that finds a packing if there is one.
+func (s *Stock) Packable() bool { return s.Pack(nil) }
+
+// Pack tries the packing; assign, where it is not nil, gets the node (an index into the nodes, the one with the most free cards first) and the
+// number of replicas of a size that it takes.
+func (s *Stock) Pack(assign func(node, cards, replicas int)) bool {
+	free := slices.Clone(s.nodes)
+	sizes := slices.Sorted(maps.Keys(s.placed))
+	slices.Reverse(sizes)
+	for _, size := range sizes {
+		n := s.placed[size]
+		// Nodes whose free cards leave the smallest remainder come first: fragments are used up before whole nodes.
+		order := make([]int, len(free))
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortStableFunc(order, func(a, b int) int {
+			if d := free[a]%size - free[b]%size; d != 0 {
+				return d
+			}
+			return free[a] - free[b]
+		})
+		for _, i := range order {
+			k := min(n, free[i]/size)
+			free[i] -= k * size
+			n -= k
+			if k > 0 && assign != nil {
+				assign(i, size, k)
+			}
+		}
+		if n > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Slots is the number of replicas of that many cards that the nodes hold when they are empty.
+func (s *Stock) Slots(cards int) int {
+	n := 0
+	for _, f := range s.nodes {
+		n += f / cards
+	}
+	return n
+}

@@ -1,0 +1,56 @@
+package realise
+
+import (
+	"maps"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// Count of pods, or of replicas, by accelerator.
+type Count map[string]int
+
+// ReadyBy accelerator are the pods that are ready.
+func ReadyBy(parts []v1alpha1.ObservedPart) Count {
+	c := Count{}
+	for _, p := range parts {
+		c[p.Accelerator] += p.Ready
+	}
+	return c
+}
+
+// boundBy accelerator are the pods that have a node, ready or not. Whether a pod that starts on no known accelerator has one is not known.
+func boundBy(parts []v1alpha1.ObservedPart) Count {
+	c := ReadyBy(parts)
+	for _, p := range parts {
+		if p.Accelerator != "" {
+			c[p.Accelerator] += p.Starting
+		}
+	}
+	return c
+}
+
+// PlanBy accelerator are the replicas that a plan wants, surges left out.
+func PlanBy(parts []v1alpha1.AllocationPart) Count {
+	c := Count{}
+	for _, p := range parts {
+		c[p.Accelerator] += p.Replicas
+	}
+	return c
+}
+
+func (c Count) plus(other Count) Count {
+	sum := maps.Clone(c)
+	for a, n := range other {
+		sum[a] += n
+	}
+	return sum
+}
+
+// Beyond is how much of c lies above the other count, accelerator by accelerator.
+func (c Count) Beyond(other Count) int {
+	n := 0
+	for a, have := range c {
+		n += max(have-other[a], 0)
+	}
+	return n
+}

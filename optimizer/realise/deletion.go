@@ -1,0 +1,56 @@
+package realise
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// Pod of a server that has a node.
+type Pod struct {
+	Name string
+	// Created in seconds, since any time.
+	Created float64
+	// Started says on which accelerator and with which limits; what is zero is not known.
+	Started v1alpha1.ObservedPart
+}
+
+// OverQuota are the pods, of one server, that the plan has no place for, as indices: on each accelerator those beyond its replicas, first those
+// with other limits than the plan's, then the youngest. They are to go first when the number of pods falls.
+func OverQuota(plan []v1alpha1.AllocationPart, pods []Pod) []int {
+	quota, parts := PlanBy(plan), map[string]v1alpha1.AllocationPart{}
+	for _, p := range plan {
+		parts[p.Accelerator] = p
+	}
+	outdated := func(p *Pod) int {
+		if Differs(p.Started, parts[p.Started.Accelerator]) {
+			return 1
+		}
+		return 0
+	}
+	order := make([]int, len(pods))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int {
+		a, b := &pods[i], &pods[j]
+		return cmp.Or(cmp.Compare(outdated(a), outdated(b)), cmp.Compare(a.Created, b.Created), strings.Compare(a.Name, b.Name))
+	})
+	var over []int
+	for _, i := range order {
+		if a := pods[i].Started.Accelerator; quota[a] > 0 {
+			quota[a]--
+		} else {
+			over = append(over, i)
+		}
+	}
+	return over
+}
+
+// Differs says whether pods were started with other limits than the plan's. What either does not say is no difference.
+func Differs(o v1alpha1.ObservedPart, p v1alpha1.AllocationPart) bool {
+	return (o.MaxBatchSize > 0 && p.MaxBatchSize > 0 && o.MaxBatchSize != p.MaxBatchSize) ||
+		(o.MaxBatchedTokens > 0 && p.MaxBatchedTokens > 0 && o.MaxBatchedTokens != p.MaxBatchedTokens)
+}

@@ -1,0 +1,277 @@
+// Package realise says what a plan becomes: how many pods there are to be for the time being, on which accelerators, with which limits, and which
+// of them go first. The loop writes that, and simulations of the loop obey it.
+package realise
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/placement"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+// Plans as adapter and scheduler plugin read them, without their times: what is planned for each server and what there is to be beyond it while
+// that is realised. The servers of waits are those whose planned pods have waited for longer than a replica takes to start. A server that is not
+// planned has none.
+func Plans(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, waits map[string]bool) map[string]*v1alpha1.DesiredState {
+	f := newFleet(s, plans, waits)
+	all := map[string]*v1alpha1.DesiredState{}
+	for i := range s.Servers.Spec {
+		e := &s.Servers.Spec[i]
+		if a, planned := plans[e.Name]; planned {
+			d := specification.Desired(&a)
+			surge, given := f.surges(e.Name, d.Parts, running(e))
+			d.Parts, d.Surge = withSurge(d.Parts, surge)
+			d.Replicas += d.Surge
+			d.Replicas -= short(given, d.Replicas, running(e))
+			all[e.Name] = d
+		}
+	}
+	return all
+}
+
+// waveShare is the part of a server's replicas that get new limits at a time, one in so many, rounded up: Kubernetes' own default for a
+// rollout.
+const waveShare = 4
+
+// fleet is what plans are realised on.
+type fleet struct {
+	// spare are the cards of each type that no plan takes. Servers that get new limits draw on it, so that their surges do not stand in the way
+	// of what was planned.
+	spare map[string]*placement.Stock
+	// of a server says which type of card it takes on an accelerator, and how many for a replica.
+	of func(server, accelerator string) (cardType string, n int)
+	// priorities of the servers; a lower number is more important.
+	priorities map[string]int
+	// claims by the type of card, the most important first.
+	claims map[string][]claim
+}
+
+// claim is the cards of one type that planned pods of a priority wait for, and that are not free.
+type claim struct{ priority, cards int }
+
+// surges are, by accelerator, the pods to have beyond the plan. While the plan lacks ready pods on its accelerators, ready pods elsewhere
+// stay, but for those, given in number too, whose cards a more important server waits for. When the last of the new ones is ready the plan's number is all there is
+// to be, and the pods over quota, which then have the lowest deletion cost, are those that go. A server that is where the plan wants it renews
+// pods whose limits are not the plan's.
+func (f *fleet) surges(server string, plan []v1alpha1.AllocationPart, current []v1alpha1.ObservedPart) (surge Count, given int) {
+	want, have := PlanBy(plan), ReadyBy(current)
+	surge = Count{}
+	if want.Beyond(have) > 0 {
+		for _, a := range slices.Sorted(maps.Keys(have)) {
+			n := have[a] - want[a]
+			if n > 0 {
+				way := f.giveWay(server, a, n)
+				given, n = given+way, n-way
+			}
+			if n > 0 {
+				surge[a] = n
+			}
+		}
+		return surge, given
+	}
+	for _, p := range plan {
+		t, n := f.of(server, p.Accelerator)
+		if k := renewal(p, current, func(most int) int { return f.spare[t].Room(max(n, 1), most) }); k > 0 {
+			surge[p.Accelerator] = k
+			f.spare[t].Add(n, k)
+		}
+	}
+	// Pods that are to go, such as the last ones elsewhere after a move, go before a wave begins. Else there is one for ever: with them the number of
+	// pods is what the wave asks for, so that none starts and none goes.
+	if boundBy(current).Beyond(want.plus(surge)) > 0 {
+		for a, k := range surge {
+			t, n := f.of(server, a)
+			f.spare[t].Add(n, -k)
+		}
+		return Count{}, 0
+	}
+	return surge, 0
+}
+
+// giveWay is how many of a server's pods on an accelerator that its plan leaves go before others are ready, because pods of more important
+// servers wait for their cards. Without that servers that wait for each other's cards wait for ever, and the most important serves less than
+// planned for the sake of one that matters less. Claims that are met are done with.
+func (f *fleet) giveWay(server, accelerator string, most int) int {
+	t, each := f.of(server, accelerator)
+	given := 0
+	for i := range f.claims[t] {
+		c := &f.claims[t][i]
+		for c.priority < f.priorities[server] && c.cards > 0 && given < most {
+			given, c.cards = given+1, c.cards-max(each, 1)
+		}
+	}
+	return given
+}
+
+// short is by how much the replicas of a server stay below its plan and surge so that the pods given go: a ReplicaSet removes pods that wait for a
+// node first, and none at all for as long as the new ones that are wanted are as many as the old ones that are not.
+func short(given, total int, current []v1alpha1.ObservedPart) int {
+	if given == 0 {
+		return 0
+	}
+	bound := 0
+	for a, n := range boundBy(current) {
+		if a != "" {
+			bound += n
+		}
+	}
+	return max(total-(bound-given), 0)
+}
+
+// renewal is the number of pods to have beyond a part's replicas so that pods with other limits are replaced, where there is room for so many of
+// those asked for. It goes in waves: new pods start, become ready, and then as many old ones go. It asks what is there and remembers nothing, so
+// that a restart changes nothing.
+func renewal(p v1alpha1.AllocationPart, current []v1alpha1.ObservedPart, room func(most int) int) int {
+	ready, starting, old := 0, 0, 0
+	for _, o := range current {
+		if o.Accelerator != p.Accelerator {
+			continue
+		}
+		ready += o.Ready
+		starting += o.Starting
+		if Differs(o, p) {
+			old += o.Ready
+		}
+	}
+	wave := min((p.Replicas+waveShare-1)/waveShare, old)
+	switch {
+	case starting > 0:
+		return min(max(ready+starting-p.Replicas, 0), wave)
+	case ready > p.Replicas:
+		return 0 // the wave is ready, or the plan fell: those beyond it go
+	}
+	return room(wave)
+}
+
+// withSurge writes surges into a plan: on the accelerators it names, then on those it leaves. Pods on an accelerator that is not known count
+// in the total alone.
+func withSurge(plan []v1alpha1.AllocationPart, surge Count) (parts []v1alpha1.AllocationPart, total int) {
+	left := maps.Clone(surge)
+	for _, p := range plan {
+		p.Surge = left[p.Accelerator]
+		total += p.Surge
+		delete(left, p.Accelerator)
+		parts = append(parts, p)
+	}
+	for _, a := range slices.Sorted(maps.Keys(left)) {
+		if a != "" {
+			parts = append(parts, v1alpha1.AllocationPart{Accelerator: a, Surge: left[a]})
+		}
+		total += left[a]
+	}
+	return parts, total
+}
+
+// newFleet counts the cards that the plan leaves, and those that planned pods have waited for.
+func newFleet(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, waits map[string]bool) *fleet {
+	types, models, each := map[string]string{}, map[string]string{}, ReplicaCards(s)
+	for _, a := range s.Accelerators.Spec {
+		types[a.Name] = a.CardType(a.Name)
+	}
+	for i := range s.Servers.Spec {
+		models[s.Servers.Spec[i].Name] = s.Servers.Spec[i].Model
+	}
+	f := &fleet{spare: placement.Stocks(&s.Capacity), priorities: prioritiesOf(s), claims: map[string][]claim{}, of: func(server, accelerator string) (string, int) {
+		return types[accelerator], each[[2]string{models[server], accelerator}]
+	}}
+	for server, a := range plans {
+		for _, p := range specification.Desired(&a).Parts {
+			t, n := f.of(server, p.Accelerator)
+			f.spare[t].Add(n, p.Replicas)
+		}
+	}
+	f.claim(s, plans, waits)
+	return f
+}
+
+// claim notes what planned pods have waited for, longer than a replica takes to start: whoever moves away by itself has gone by then. What is free
+// goes to the most important.
+func (f *fleet) claim(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, waits map[string]bool) {
+	type lack struct {
+		cardType              string
+		priority, each, count int
+	}
+	free := placement.Stocks(&s.Capacity)
+	var lacking []lack
+	for i := range s.Servers.Spec {
+		e := &s.Servers.Spec[i]
+		waiting := 0
+		for _, p := range running(e) {
+			if p.Accelerator == "" {
+				waiting += p.Starting
+				continue
+			}
+			t, each := f.of(e.Name, p.Accelerator)
+			free[t].Add(each, p.Ready+p.Starting)
+		}
+		a, planned := plans[e.Name]
+		if !planned || !waits[e.Name] {
+			continue
+		}
+		want, bound := PlanBy(specification.Desired(&a).Parts), boundBy(running(e))
+		for _, accelerator := range slices.Sorted(maps.Keys(want)) {
+			if n := min(want[accelerator]-bound[accelerator], waiting); n > 0 {
+				waiting -= n
+				t, each := f.of(e.Name, accelerator)
+				lacking = append(lacking, lack{t, f.priorities[e.Name], each, n})
+			}
+		}
+	}
+	slices.SortStableFunc(lacking, func(a, b lack) int { return a.priority - b.priority })
+	for _, l := range lacking {
+		met := free[l.cardType].Room(l.each, l.count)
+		free[l.cardType].Add(l.each, met)
+		if n := l.count - met; n > 0 {
+			f.claims[l.cardType] = append(f.claims[l.cardType], claim{l.priority, n * l.each})
+		}
+	}
+}
+
+// running are the parts that a server runs on.
+func running(e *v1alpha1.ServerEntry) []v1alpha1.ObservedPart {
+	if e.Observation == nil {
+		return nil
+	}
+	return e.Observation.Parts
+}
+
+// prioritiesOf the servers.
+func prioritiesOf(s *v1alpha1.System) map[string]int {
+	of := map[string]int{}
+	for _, c := range s.ServiceClasses.Spec {
+		of[c.Name] = c.Priority
+	}
+	by := map[string]int{}
+	for i := range s.Servers.Spec {
+		by[s.Servers.Spec[i].Name] = of[s.Servers.Spec[i].Class]
+	}
+	return by
+}
+
+// ReplicaCards are the cards that a replica of a model takes, by model and accelerator.
+func ReplicaCards(s *v1alpha1.System) map[[2]string]int {
+	cards := map[[2]string]int{}
+	for i := range s.Models.Spec {
+		m := &s.Models.Spec[i]
+		for _, a := range s.Accelerators.Spec {
+			if a.Name == m.Acc {
+				cards[[2]string{m.Name, m.Acc}] = m.Accelerators() * a.Cards()
+			}
+		}
+	}
+	return cards
+}
+
+// Next is the plan of a server that is in force from now on: the one it was given; nothing where there is no capacity for it, and a message says
+// so; else the last one.
+func Next(last, given *v1alpha1.DesiredState, noCapacity bool, message string) *v1alpha1.DesiredState {
+	switch {
+	case given != nil:
+		return given
+	case noCapacity:
+		return &v1alpha1.DesiredState{Reason: message}
+	}
+	return last
+}
