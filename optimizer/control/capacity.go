@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,26 +34,50 @@ func nodeName(n v1alpha1.NodeCapacity) string { return n.Name + " (" + n.Type + 
 // boughtNode is the solver's name of the k-th purchase from a pool.
 func boughtNode(pool string, k int) string { return fmt.Sprintf("%s/%d", pool, k) }
 
-// take reserves cards for replicas that are not put to the solver. Where the nodes are known each replica is taken from the one with the most
-// free cards; what no node holds is taken from several.
-func take(p *solver.Problem, kind string, replicas, cards int) {
+// take reserves cards for replicas that are not put to the solver, and returns how many of them there are not, or not together on a node. Where the
+// nodes are known each replica is taken from the tightest that holds it, so that large ones stay whole; what no node holds is taken from those with
+// most left.
+func take(p *solver.Problem, kind string, replicas, cards int) (short int) {
+	short = max(replicas*cards-p.Capacity[kind], 0)
 	p.Capacity[kind] = max(p.Capacity[kind]-replicas*cards, 0)
-	for range replicas {
+	var nodes []*solver.Node
+	for i := range p.Nodes {
+		if p.Nodes[i].Type == kind {
+			nodes = append(nodes, &p.Nodes[i])
+		}
+	}
+	if len(nodes) == 0 {
+		return short
+	}
+	short = 0
+	for k := range replicas {
+		if at := tightest(nodes, cards); at != nil {
+			at.Free -= cards
+			continue
+		}
+		short += cards
 		for missing := cards; missing > 0; {
-			most := -1
-			for i := range p.Nodes {
-				if n := &p.Nodes[i]; n.Type == kind && n.Free > 0 && (most < 0 || n.Free > p.Nodes[most].Free) {
-					most = i
-				}
+			most := slices.MaxFunc(nodes, func(a, b *solver.Node) int { return cmp.Compare(a.Free, b.Free) })
+			if most.Free <= 0 {
+				return short + (replicas-k-1)*cards
 			}
-			if most < 0 {
-				return
-			}
-			taken := min(missing, p.Nodes[most].Free)
-			p.Nodes[most].Free -= taken
+			taken := min(missing, most.Free)
+			most.Free -= taken
 			missing -= taken
 		}
 	}
+	return short
+}
+
+// tightest of the nodes that hold so many cards, the first of equals; nil where none does.
+func tightest(nodes []*solver.Node, cards int) *solver.Node {
+	var best *solver.Node
+	for _, n := range nodes {
+		if n.Free >= cards && (best == nil || n.Free < best.Free) {
+			best = n
+		}
+	}
+	return best
 }
 
 // nodeTypes are the types of the nodes, given and bought, by the solver's names.

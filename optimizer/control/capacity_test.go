@@ -77,7 +77,7 @@ func TestFragmentsAreNotCapacity(t *testing.T) {
 	if len(d.Plan.Allocations) > 0 || len(d.Plan.Unserved) != 1 || !strings.Contains(d.Plan.Unserved[0].Reason, "on nodes with too few each") {
 		t.Errorf("40 nodes of 3: %+v", d.Plan)
 	}
-	for _, c := range explain(t, d, "Premium-llama_70b").Candidates {
+	for _, c := range explain(t, d.core, "Premium-llama_70b").Candidates {
 		if c.Feasible && c.Lacks["A100"] < c.Cards["A100"] && c.Cards["A100"] > 0 {
 			t.Errorf("%s lacks %v of %v, though no node holds a replica", c.Accelerator, c.Lacks, c.Cards)
 		}
@@ -152,5 +152,5 @@ func TestElasticCapacity(t *testing.T) {
 	if len(d.Plan.Bought) != 1 || d.Plan.Bought[0].Count != 1 || len(d.Plan.Placement) < 2 {
 		t.Errorf("one card there, two to buy: %+v", d.Plan)
 	}
-	explain(t, d, server)
+	explain(t, d.core, server)
 }

@@ -83,14 +83,14 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	pools := elasticAt(state.Pools, snap.Capacity.Elastic, snap.Time)
 	problem := pose(snap, &policy, pools)
 	problem.Prices, problem.StopAt = usable(state.Prices), snap.StopAt
-	held := make([]*fleet.Allocation, n)
+	held, overdrawn := make([]*fleet.Allocation, n), map[string]int{}
 	var solved []int
 	var loads []float64
 	for i := range questions {
 		q := &questions[i]
 		if faults[i] != nil {
 			held[i] = hold(q.Server, faults[i])
-			reserve(problem, known.pairs, q.Model, held[i])
+			reserve(problem, known.pairs, q.Model, held[i], overdrawn)
 			continue
 		}
 		server := solver.Server{Name: q.Name, Priority: q.priority()}
@@ -107,7 +107,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	}
 
 	enter(StageExplain)
-	b := basis{snap: snap, problem: problem, solution: solution, types: nodeTypes(problem, solution), servers: make([]considered, n), solved: map[string]int{}, index: make(map[string]int, n)}
+	b := basis{snap: snap, problem: problem, solution: solution, left: leftBy(problem, solution, overdrawn), servers: make([]considered, n), solved: map[string]int{}, index: make(map[string]int, n)}
 	for i := range questions {
 		b.servers[i] = considered{question: &questions[i], sizing: &sizings[i], options: options[i], fault: faults[i], held: held[i], choice: -1, unknown: demands[i].Unknown}
 		b.index[questions[i].Name] = i
@@ -155,14 +155,14 @@ func pose(snap *fleet.Snapshot, policy *policy, pools elastic) *solver.Problem {
 	return p
 }
 
-// reserve takes what a held plan uses out of the capacity.
-func reserve(from *solver.Problem, known pairs, model string, held *fleet.Allocation) {
+// reserve takes what a held plan uses out of the capacity. What there is not of it is added to what is overdrawn, by type.
+func reserve(from *solver.Problem, known pairs, model string, held *fleet.Allocation, overdrawn map[string]int) {
 	if held == nil {
 		return
 	}
 	for _, part := range held.Parts {
 		if p := known.of(model, part.Accelerator); p != nil {
-			take(from, p.Accelerator.Type, part.Replicas, p.Cards())
+			overdrawn[p.Accelerator.Type] += take(from, p.Accelerator.Type, part.Replicas, p.Cards())
 		}
 	}
 }

@@ -150,14 +150,24 @@ func explained(id string, parts []sizing.Part, cost float64) v1alpha1.ExplainedC
 // shownLacks is the number of ways to serve it that an unserved server is told.
 const shownLacks = 3
 
-// lacks are the ways to serve a server that miss the fewest cards of what the others leave.
-func lacks(w *considered, others *spare) []v1alpha1.Lack {
+// lacks are the ways to serve a server that miss the fewest cards of what the others leave. Those whose cards would go to others first, and those
+// that are worth less than leaving it out, serve it with no number of them.
+func (b *basis) lacks(w *considered, others *spare, first map[int]map[string]bool) []v1alpha1.Lack {
 	var list []v1alpha1.Lack
 	for i := range w.options {
-		if o := &w.options[i]; o.candidate.Fault == nil && !o.short {
-			if missing := others.lacks(o.parts); missing != nil {
-				list = append(list, v1alpha1.Lack{Accelerator: o.candidate.ID(), Cards: missing})
+		o := &w.options[i]
+		if o.candidate.Fault != nil || o.short || b.problem.WeightedSum && o.value() > b.problem.Servers[w.choice].Penalty {
+			continue
+		}
+		missing := others.lacks(o.parts)
+		taken := false
+		for priority, types := range first {
+			for kind := range missing {
+				taken = taken || priority < w.priority() && types[kind]
 			}
+		}
+		if missing != nil && !taken {
+			list = append(list, v1alpha1.Lack{Accelerator: o.candidate.ID(), Cards: missing})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b v1alpha1.Lack) int {
@@ -165,6 +175,36 @@ func lacks(w *considered, others *spare) []v1alpha1.Lack {
 	})
 	list = slices.CompactFunc(list, func(a, b v1alpha1.Lack) bool { return a.Accelerator == b.Accelerator })
 	return list[:min(len(list), shownLacks)]
+}
+
+// first are, by priority, the types whose cards, if there were more, might go to servers of that priority first: those that have fewer than they need,
+// whose best effort comes before the service of lower priorities unless it is delayed, and those that are served for more than they would be with
+// them.
+func (b *basis) first() map[int]map[string]bool {
+	p := b.problem
+	by := map[int]map[string]bool{}
+	if p.WeightedSum || p.DelayedBestEffort || p.SaturationPolicy == "" || p.SaturationPolicy == v1alpha1.SaturationNone {
+		return by
+	}
+	for i := range b.servers {
+		w := &b.servers[i]
+		if w.choice < 0 {
+			continue
+		}
+		if by[w.priority()] == nil {
+			by[w.priority()] = map[string]bool{}
+		}
+		o, choice := b.got(w)
+		served := o != nil && !choice.BestEffort
+		for k := range w.options {
+			if x := &w.options[k]; !served || x.value() < o.value() {
+				for _, part := range x.parts {
+					by[w.priority()][part.Accelerator.Type] = true
+				}
+			}
+		}
+	}
+	return by
 }
 
 func total(cards map[string]int) int {
@@ -177,19 +217,10 @@ func total(cards map[string]int) int {
 
 // explainUnserved says for every unserved server what capacity would serve it.
 func (b *basis) explainUnserved(list []v1alpha1.Unserved) {
-	var idle *spare // what all leave, for servers that have nothing
+	first := b.first()
 	for i := range list {
-		w := &b.servers[b.index[list[i].Server]]
-		if w.choice < 0 {
-			continue
+		if w := &b.servers[b.index[list[i].Server]]; w.choice >= 0 {
+			list[i].Lacks = b.lacks(w, b.spare(w.choice), first)
 		}
-		others := idle
-		if o, _ := b.got(w); o != nil {
-			others = b.spare(w.choice)
-		} else if idle == nil {
-			idle = b.spare(w.choice)
-			others = idle
-		}
-		list[i].Lacks = lacks(w, others)
 	}
 }

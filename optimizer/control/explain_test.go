@@ -18,7 +18,7 @@ func tight(t *testing.T) *v1alpha1.System {
 	return s
 }
 
-func explain(t *testing.T, d *decided, server string) *v1alpha1.Explanation {
+func explain(t *testing.T, d *core, server string) *v1alpha1.Explanation {
 	t.Helper()
 	e, err := d.Explain(server)
 	if err != nil {
@@ -72,7 +72,7 @@ func TestExplainTellsEveryCandidate(t *testing.T) {
 	s := tight(t)
 	d := decide(t, s, control.State{})
 	for _, entry := range s.Servers.Spec {
-		e := explain(t, d, entry.Name)
+		e := explain(t, d.core, entry.Name)
 		if e.Summary != d.Verdicts[entry.Name].Message {
 			t.Errorf("%s: summary %q", entry.Name, e.Summary)
 		}
@@ -124,7 +124,7 @@ func TestWhatIsLackingServes(t *testing.T) {
 	}
 	before := servedBy(s, d)
 	for _, u := range d.Plan.Unserved {
-		for _, c := range explain(t, d, u.Server).Candidates {
+		for _, c := range explain(t, d.core, u.Server).Candidates {
 			if !c.Feasible {
 				continue
 			}
@@ -146,7 +146,7 @@ func TestWhatIsLackingServes(t *testing.T) {
 func TestExplainHeldAndUnknown(t *testing.T) {
 	s := one(t, func(s *v1alpha1.System, e *v1alpha1.ServerEntry) { s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 0.5 })
 	d := decide(t, s, control.State{})
-	e := explain(t, d, s.Servers.Spec[0].Name)
+	e := explain(t, d.core, s.Servers.Spec[0].Name)
 	if len(e.Candidates) != 6 || !strings.Contains(e.Candidates[0].Why, "ITL: target 0.5 ms") {
 		t.Errorf("%+v", e)
 	}

@@ -45,7 +45,9 @@ func decideOn(t testing.TB, snap *specification.Snapshot, state control.State) *
 	return report(&snap.System, d)
 }
 
-func report(s *v1alpha1.System, d *core) *decided { return &decided{d, *specification.Report(s, &d.Decision)} }
+func report(s *v1alpha1.System, d *core) *decided {
+	return &decided{d, *specification.Report(s, &d.Decision)}
+}
 
 func decide(t testing.TB, s *v1alpha1.System, state control.State) *decided {
 	t.Helper()

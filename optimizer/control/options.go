@@ -104,7 +104,7 @@ func (st *Stages) stabilise(q *question, z *sizing.Sizing, load float64, m stabi
 			ID: c.ID(), Replicas: c.Replicas(),
 			Cost:   func(replicas int) float64 { o := with(replicas); return o.cost },
 			Value:  func(replicas int) float64 { o := with(replicas); return o.value() },
-			Needed: func(factor float64) int { return c.Needed(factor, q.MinReplicas) },
+			Needed: func(factor float64) int { return c.Needed(factor, q.MinReplicas, q.MaxReplicas) },
 		}
 	}
 	current := stability.Current{At: present(q, z.Feasible), Load: load, StartUp: snap.StartUp}

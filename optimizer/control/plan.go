@@ -33,10 +33,10 @@ type basis struct {
 	problem  *solver.Problem
 	solution *solver.Solution
 	servers  []considered
+	// left is what the solution leaves.
+	left *left
 	// index of servers by name; solved those that were put to the solver, in its order.
 	index, solved map[string]int
-	// types of nodes, given and bought, by the solver's names.
-	types map[string]string
 }
 
 // got is the option that the solver chose for a server, with the replicas that it gets; nil where it gets nothing.

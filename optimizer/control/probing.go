@@ -100,7 +100,7 @@ func (r *prober) candidate(s *sizing.Server, options []option) int {
 
 // probed is the pair of an option that could be probed; nil where it was not sized, or is split or does not serve in full.
 func probed(o *option) *sizing.Sized {
-	if len(o.parts) != 1 || o.short || o.candidate.Fault != nil || o.replicas() == 0 || o.candidate.Needed(1, 0) == 0 {
+	if len(o.parts) != 1 || o.short || o.candidate.Fault != nil || o.replicas() == 0 || !(o.parts[0].Rate > 0) {
 		return nil
 	}
 	return o.parts[0].Sized

@@ -117,13 +117,20 @@ func Describe(parts []Part) string {
 	return strings.Join(words, " + ")
 }
 
-// Needed replicas for so many times the load, at least as many as given; 0 where that is not known, as of splits.
-func (c *Candidate) Needed(factor float64, least int) int {
-	if len(c.Parts) != 1 || !(c.Parts[0].Rate > 0) {
+// Needed replicas for so many times the load within bounds, of which the upper is none where it is 0; 0 where that is not known, as of splits.
+func (c *Candidate) Needed(factor float64, least, most int) int {
+	if !c.rated() {
 		return 0
 	}
-	return c.Parts[0].needed(factor, least)
+	n := c.Parts[0].needed(factor, least)
+	if most > 0 {
+		n = min(n, most)
+	}
+	return n
 }
+
+// rated says whether it is known what a replica sustains, as it is not of splits.
+func (c *Candidate) rated() bool { return len(c.Parts) == 1 && c.Parts[0].Rate > 0 }
 
 // needed replicas for so many times the load: those that did not come are not counted on.
 func (s *Sized) needed(factor float64, least int) int {

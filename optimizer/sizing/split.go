@@ -31,7 +31,7 @@ func splits(s *Server, feasible []*Candidate) []*Candidate {
 func cheapestOfTypes(feasible []*Candidate) []*Candidate {
 	var list []*Candidate
 	for _, c := range slices.SortedFunc(slices.Values(feasible), compare) {
-		if c.Needed(1, 0) > 0 && !slices.ContainsFunc(list, func(o *Candidate) bool { return o.Types() == c.Types() }) {
+		if c.rated() && !slices.ContainsFunc(list, func(o *Candidate) bool { return o.Types() == c.Types() }) {
 			list = append(list, c)
 		}
 	}
@@ -110,7 +110,7 @@ func splitInForce(s *Server, feasible []*Candidate) *Candidate {
 	}
 	var two []*Candidate
 	for _, c := range feasible {
-		if _, runs := inForce[c.ID()]; runs && c.Needed(1, 0) > 0 {
+		if _, runs := inForce[c.ID()]; runs && c.rated() {
 			two = append(two, c)
 		}
 	}

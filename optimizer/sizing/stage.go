@@ -98,7 +98,7 @@ func (st *Stage) Size(s *Server, m Memory, now float64) (Sizing, Memory, error) 
 func capacityPrice(feasible []*Candidate) fleet.Maybe {
 	least := math.Inf(1)
 	for _, c := range feasible {
-		if len(c.Parts) == 1 && c.Parts[0].Rate > 0 {
+		if c.rated() {
 			least = min(least, c.Parts[0].Cost()/(c.Parts[0].Rate*secondsPerHour))
 		}
 	}
