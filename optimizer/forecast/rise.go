@@ -28,7 +28,7 @@ type Samples []Sample
 
 // Recent appends a sample to those that [Level] and [Rise] look at, to the millisecond and with six digits. The given ones are not written to.
 func Recent(samples Samples, s Sample) Samples {
-	s.Time, s.Rate = math.Round(s.Time*1e3)/1e3, digits(s.Rate, 6)
+	s.Time, s.Rate = decimals(s.Time, 3), digits(s.Rate, 6)
 	if n := len(samples); !s.sound() || n > 0 && s.Time <= samples[n-1].Time {
 		return samples
 	}
@@ -37,9 +37,14 @@ func Recent(samples Samples, s Sample) Samples {
 }
 
 // digits rounds to so many.
-func digits(x float64, n int) float64 {
-	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'g', n, 64), 64)
-	return rounded
+func digits(x float64, n int) float64 { return rounded(x, 'g', n) }
+
+// decimals rounds to so many.
+func decimals(x float64, n int) float64 { return rounded(x, 'f', n) }
+
+func rounded(x float64, format byte, n int) float64 {
+	y, _ := strconv.ParseFloat(strconv.FormatFloat(x, format, n, 64), 64)
+	return y
 }
 
 // MarshalJSON writes a list of numbers: time and rate of the first sample, and of each that follows how much later it is, in seconds, and its rate.
@@ -47,7 +52,7 @@ func (s Samples) MarshalJSON() ([]byte, error) {
 	list := make([]float64, 0, 2*len(s))
 	last := 0.0
 	for _, x := range s {
-		list, last = append(list, math.Round((x.Time-last)*1e3)/1e3, x.Rate), x.Time
+		list, last = append(list, decimals(x.Time-last, 3), x.Rate), x.Time
 	}
 	return json.Marshal(list)
 }
@@ -64,7 +69,7 @@ func (s *Samples) UnmarshalJSON(data []byte) error {
 	*s = nil
 	last := 0.0
 	for i := 0; i < len(list); i += 2 {
-		last = math.Round((last+list[i])*1e3) / 1e3
+		last = decimals(last+list[i], 3)
 		x := Sample{Time: last, Rate: list[i+1]}
 		if !x.sound() {
 			return fmt.Errorf("sample %d: time %v and rate %v, want within ±%g and 0 to %g", i/2, x.Time, x.Rate, maxTime, maxRate)

@@ -20,7 +20,7 @@ const (
 	noiseSpan = 100
 
 	// leastRate in requests per window: less is what rounding leaves of nothing.
-	leastRate = 1e-3
+	leastRate = 0.002
 	// longSlope is the number of windows in the longest mean that slopes are taken from.
 	longSlope = 18
 	// fineGrain of the logarithms of those windows, and coarseGrain of those of past hours, which are means over some: steps of 0.1 and 0.4 %.
