@@ -11,7 +11,7 @@ import (
 type Stock struct {
 	// left is the number of cards that no replica holds; below 0 where replicas hold more than there is.
 	left int
-	// nodes are the free cards of each node before any replica, the most first; nil where any cards make a replica.
+	// nodes are the free cards of each node before any replica; nil where any cards make a replica.
 	nodes []int
 	// placed replicas, by cards each.
 	placed map[int]int
@@ -70,7 +70,7 @@ func (s *Stock) Room(cards, want int) int {
 	for lo < hi {
 		mid := (lo + hi + 1) / 2
 		s.placed[cards] += mid
-		if s.Packable() {
+		if s.packable() {
 			lo = mid
 		} else {
 			hi = mid - 1
@@ -82,21 +82,51 @@ func (s *Stock) Room(cards, want int) int {
 
 // Add places replicas, or takes them back where n is below 0.
 func (s *Stock) Add(cards, n int) {
-	if s == nil {
+	if s == nil || cards < 1 {
 		return
 	}
 	s.left -= cards * n
 	s.placed[cards] += n
 }
 
-// Packable says whether the placed replicas fit on the nodes, the largest first, each on the fullest node that holds it. Where every size
-// divides the next larger one, as powers of two do, that finds a packing if there is one.
-func (s *Stock) Packable() bool { return s.Pack(nil) }
+// Grow by nodes of so many cards each.
+func (s *Stock) Grow(nodes, cards int) {
+	s.left += nodes * cards
+	if s.nodes != nil {
+		s.nodes = append(s.nodes, slices.Repeat([]int{cards}, nodes)...)
+	}
+}
 
-// Pack tries the packing; assign, where it is not nil, gets the node (an index into the nodes, the one with the most free cards first) and the
-// number of replicas of a size that it takes.
-func (s *Stock) Pack(assign func(node, cards, replicas int)) bool {
-	free := slices.Clone(s.nodes)
+// OnNodes says whether a replica must find its cards on one node.
+func (s *Stock) OnNodes() bool { return s != nil && s.nodes != nil }
+
+// Places is the number of replicas of that many cards that fit beside those that are placed, as far as a count can tell: where the nodes are
+// known, as many as they hold when they are empty less those that each placed replica stands for.
+func (s *Stock) Places(cards int) int {
+	switch {
+	case s == nil:
+		return 0
+	case s.nodes == nil:
+		return s.left / cards
+	}
+	n := 0
+	for _, free := range s.nodes {
+		n += free / cards
+	}
+	for size, replicas := range s.placed {
+		n -= replicas * (size / cards)
+	}
+	return max(0, n)
+}
+
+// packable says whether the placed replicas fit on the nodes.
+func (s *Stock) packable() bool { return s.Pack(s.nodes, nil) }
+
+// Pack tries to put the placed replicas on nodes with so many free cards, the largest first, each on the fullest node that holds it. Where every
+// size divides the next larger one, as powers of two do, that finds a packing if there is one. What it finds is told to assign, where that is not
+// nil: the node's index, and the number of replicas of a size that it takes.
+func (s *Stock) Pack(nodes []int, assign func(node, cards, replicas int)) bool {
+	free := slices.Clone(nodes)
 	sizes := slices.Sorted(maps.Keys(s.placed))
 	slices.Reverse(sizes)
 	for _, size := range sizes {
@@ -125,13 +155,4 @@ func (s *Stock) Pack(assign func(node, cards, replicas int)) bool {
 		}
 	}
 	return true
-}
-
-// Slots is the number of replicas of that many cards that the nodes hold when they are empty.
-func (s *Stock) Slots(cards int) int {
-	n := 0
-	for _, f := range s.nodes {
-		n += f / cards
-	}
-	return n
 }

@@ -279,7 +279,7 @@ func (f *pool) rows(d *draft, levels []level) map[string][]int {
 		for _, r := range levels[l].servers {
 			for j := range d.p.Servers[r.server].Candidates {
 				d.p.Servers[r.server].Candidates[j].uses(func(kind string, _, units int) {
-					if s := d.stock[kind]; s == nil || s.nodes == nil {
+					if !d.stock[kind].OnNodes() {
 						units = 1
 					}
 					if !slices.Contains(sizes[kind], units) {
@@ -295,7 +295,7 @@ func (f *pool) rows(d *draft, levels []level) map[string][]int {
 		for _, size := range sizes[name] {
 			rows[name] = append(rows[name], len(f.kinds))
 			f.kinds = append(f.kinds, kind{name, size})
-			f.capacity = append(f.capacity, d.places(name, size))
+			f.capacity = append(f.capacity, float64(d.stock[name].Places(size)))
 		}
 	}
 	for i, e := range d.p.Elastic {
@@ -313,22 +313,6 @@ func (f *pool) rows(d *draft, levels []level) map[string][]int {
 		}
 	}
 	return rows
-}
-
-// places is the number of replicas of a size that fit beside those that are placed, as far as a count can tell.
-func (d *draft) places(name string, size int) float64 {
-	s := d.stock[name]
-	if s == nil {
-		return 0
-	}
-	if s.nodes == nil {
-		return float64(s.left / size)
-	}
-	n := s.slots(size)
-	for cards, replicas := range s.placed {
-		n -= replicas * (cards / size)
-	}
-	return float64(max(0, n))
 }
 
 // step is the largest amount of which all values are multiples, to a hundredth of a cent; 0 where there is none.

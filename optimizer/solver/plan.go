@@ -7,13 +7,15 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // draft is a plan in the making: the choices so far and the capacity that is left.
 type draft struct {
 	p       *Problem
 	choices []Choice
-	stock   map[string]*stock
+	stock   map[string]*placement.Stock
 	bought  []int
 	prices  map[string]float64
 	// more is, by priority, what might be served beyond what is.
@@ -34,12 +36,7 @@ func newDraft(p *Problem) *draft {
 }
 
 // left is the number of cards of the type that are not taken.
-func (d *draft) left(kind string) int {
-	if s := d.stock[kind]; s != nil {
-		return s.left
-	}
-	return 0
-}
+func (d *draft) left(kind string) int { return d.stock[kind].Left() }
 
 // room is the number of replicas of the candidate that fit into what is left, at most as many as it needs. Of several parts all fit or none.
 func (d *draft) room(c *Candidate) int {
@@ -48,7 +45,7 @@ func (d *draft) room(c *Candidate) int {
 		return c.Replicas()
 	case len(c.Parts) == 1:
 		part := &c.Parts[0]
-		return d.stock[part.Type].room(part.UnitsPerReplica, part.Replicas)
+		return d.stock[part.Type].Room(part.UnitsPerReplica, part.Replicas)
 	case d.together(c.Parts):
 		return c.Replicas()
 	}
@@ -65,11 +62,11 @@ func (d *draft) together(parts []Part) bool {
 		return d.together(parts[1:])
 	}
 	s := d.stock[part.Type]
-	if s.room(part.UnitsPerReplica, part.Replicas) < part.Replicas {
+	if s.Room(part.UnitsPerReplica, part.Replicas) < part.Replicas {
 		return false
 	}
-	s.add(part.UnitsPerReplica, part.Replicas)
-	defer s.add(part.UnitsPerReplica, -part.Replicas)
+	s.Add(part.UnitsPerReplica, part.Replicas)
+	defer s.Add(part.UnitsPerReplica, -part.Replicas)
 	return d.together(parts[1:])
 }
 
@@ -106,7 +103,7 @@ func (d *draft) hold(c *Candidate, replicas, sign int) {
 			n = replicas
 		}
 		if n > 0 {
-			d.stock[kind].add(units, sign*n)
+			d.stock[kind].Add(units, sign*n)
 		}
 	})
 }
@@ -115,17 +112,10 @@ func (d *draft) hold(c *Candidate, replicas, sign int) {
 func (d *draft) buy(pool, n int) {
 	e := &d.p.Elastic[pool]
 	d.bought[pool] += n
-	s := d.stock[e.Type]
-	if s == nil {
-		s = &stock{placed: map[int]int{}}
-		d.stock[e.Type] = s
+	if d.stock[e.Type] == nil {
+		d.stock[e.Type] = placement.NewStock(0)
 	}
-	s.left += n * e.Cards
-	if s.nodes != nil {
-		for range n {
-			s.nodes = append(s.nodes, e.Cards)
-		}
-	}
+	d.stock[e.Type].Grow(n, e.Cards)
 }
 
 // atMost adds what might be served to what is, by priority.
@@ -200,16 +190,15 @@ func (d *draft) placement() []Placement {
 	}
 	var all []Placement
 	for kind, nodes := range names {
-		s := d.stock[kind]
-		if s.nodes == nil {
+		if !d.stock[kind].OnNodes() {
 			continue
 		}
 		slices.SortFunc(nodes, func(a, b Node) int { return cmp.Or(cmp.Compare(b.Free, a.Free), cmp.Compare(a.Name, b.Name)) })
-		sorted := &stock{placed: s.placed}
-		for _, n := range nodes {
-			sorted.nodes = append(sorted.nodes, n.Free)
+		free := make([]int, len(nodes))
+		for i, n := range nodes {
+			free[i] = n.Free
 		}
-		sorted.pack(func(node, cards, replicas int) {
+		d.stock[kind].Pack(free, func(node, cards, replicas int) {
 			all = append(all, Placement{nodes[node].Name, cards, replicas})
 		})
 	}
