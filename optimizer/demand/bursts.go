@@ -6,8 +6,10 @@ const (
 	// burstStep is by what share what is remembered of bursts moves in a cycle, up or down: their running median, which an hour of bursts shifts and
 	// the one step of a load that jumps does not.
 	burstStep = 0.05
-	// leastBursts and mostBursts bound the square of the CV of the times between arrivals. What is nearer to Poisson than the least is chance.
-	leastBursts, mostBursts = 1.25, 25
+	// leastBursts is the square of the CV of the times between arrivals from which on they are sized for: what is nearer to Poisson is chance. mostBursts
+	// bounds what is remembered from above. So does fewBursts from below: of Poisson arrivals half of what is observed lies below 1, and were it cut off
+	// there, what is remembered would wander above for want of room below.
+	leastBursts, mostBursts, fewBursts = 1.25, 25, 0.5
 )
 
 // bursts is the running median of the square of the coefficient of variation of the times between a server's arrivals; 0 where none was observed.
@@ -19,10 +21,13 @@ func bursts(last float64, o *fleet.Observation) float64 {
 	if !known {
 		return last
 	}
-	last = min(max(last, 1), mostBursts) // also where it was read from somewhere
+	if last == 0 {
+		last = 1
+	}
+	last = min(max(last, fewBursts), mostBursts) // also where it was read from somewhere
 	if square := cv * cv; square > last {
 		return min(last*(1+burstStep), square, mostBursts)
 	} else {
-		return max(last/(1+burstStep), square, 1)
+		return max(last/(1+burstStep), square, fewBursts)
 	}
 }

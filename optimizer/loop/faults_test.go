@@ -131,6 +131,9 @@ func (s *stage) Query(ctx context.Context, query string, at time.Time, _ ...prom
 	if strings.Contains(query, observe.ArrivalRateMetric) {
 		return model.Matrix{{Values: s.history}}, nil, nil
 	}
+	if strings.HasSuffix(query, "s]") {
+		return model.Matrix{}, nil, nil // nothing is known of bursts
+	}
 	value, known := s.answer(query)
 	if !known {
 		return model.Vector{}, nil, nil

@@ -72,11 +72,13 @@ type engine struct {
 	source        string
 	values        map[Quantity][]query
 	distributions map[Distribution][]query
+	// arrived is the number of requests that have arrived since a pod began.
+	arrived query
 }
 
 // queue adds what follows from the gauges of running and waiting requests, and the counter of those that left.
 func (e engine) queue(runningGauge, waitingGauge, left string) engine {
-	e.values[Dispersion] = []query{dispersed(runningGauge, waitingGauge, left)}
+	e.arrived = arrived(runningGauge, waitingGauge, left)
 	e.values[Running] = []query{level(runningGauge, "")}
 	e.values[RunningVariance] = []query{plain(fmt.Sprintf("sum $by (%s)", each("stdvar_over_time("+runningGauge+"[$window])")), "")}
 	e.values[EngineCount] = []query{plain(fmt.Sprintf("count $by (%s)", each(runningGauge)), "")}
@@ -93,16 +95,11 @@ func (e engine) queue(runningGauge, waitingGauge, left string) engine {
 	return e
 }
 
-// dispersed is the variance of the numbers of arrivals over their mean. What has arrived is what left, runs and waits. The variance is half
-// of the mean square of the difference between the arrivals of two steps in a row, so that load that rises or falls adds little. It is asked for
-// only of pods whose scrapes fall into steps evenly: of others one step would have more scrapes than the next.
-func dispersed(runningGauge, waitingGauge, left string) query {
-	arrived := func(offset string) string {
-		return fmt.Sprintf("(sum $by (%s%s) + sum $by (%s) + sum $by (%s))", left, offset, each(runningGauge+offset), each(waitingGauge+offset))
-	}
-	now, then, before := arrived(""), arrived(" offset $half"), arrived(" offset $window")
-	return plain(fmt.Sprintf("avg_over_time(((%[1]s - 2 * %[2]s + %[3]s) ^ 2)[$long:$half]) / (2 * avg_over_time((%[1]s - %[2]s)[$long:$half])) "+
-		"and on (namespace, pod) min $by (count_over_time(%[4]s[$window])) %% 2 == 0", now, then, before, runningGauge), "")
+// arrived is what has arrived since a pod began: what left, runs and waits. It is asked for only of pods whose scrapes fall into half windows
+// evenly: of others one half would have more scrapes than the next.
+func arrived(runningGauge, waitingGauge, left string) query {
+	return plain(fmt.Sprintf("(sum $by (%s) + sum $by (%s) + sum $by (%s)) and on (namespace, pod) min $by (count_over_time(%s[$window])) %% 2 == 0",
+		left, each(runningGauge), each(waitingGauge), runningGauge), "")
 }
 
 // latency adds the sums, counts and buckets of a histogram of seconds.
@@ -229,11 +226,17 @@ func triton() engine {
 	return e
 }
 
-// expressions are the queries of all engines joined, one for each quantity and distribution: Prometheus answers for each pod with the first
-// that it has series of. They are written for the given window.
-func expressions(window time.Duration) (values [quantities]string, histograms [distributions]string) {
+// expressions are the queries of all engines joined, one for each quantity and distribution, and one for what has arrived in steps of half a window:
+// Prometheus answers for each pod with the first that it has series of. They are written for the given window.
+func expressions(window time.Duration) (values [quantities]string, histograms [distributions]string, arrivals string) {
 	all := engines()
-	in := strings.NewReplacer("$window", model.Duration(window).String(), "$half", model.Duration(window/2).String(), "$long", model.Duration(demand.LengthWindows*window).String())
+	in := strings.NewReplacer("$window", model.Duration(window).String(), "$half", model.Duration(window/2).String(),
+		"$long", model.Duration(demand.LengthWindows*window).String(), "$steps", model.Duration((demand.LengthWindows+1)*window).String())
+	var counts []string
+	for _, e := range all {
+		counts = append(counts, e.arrived.promql)
+	}
+	arrivals = in.Replace("(" + strings.Join(counts, " or ") + ")[$steps:$half]")
 	for q := range values {
 		var parts []string
 		for _, e := range all {
@@ -259,5 +262,5 @@ func expressions(window time.Duration) (values [quantities]string, histograms [d
 		}
 		histograms[d] = strings.Join(parts, " or ")
 	}
-	return values, histograms
+	return values, histograms, arrivals
 }

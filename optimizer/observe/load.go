@@ -2,6 +2,7 @@ package observe
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -13,7 +14,7 @@ import (
 type load struct {
 	// arrivals and completions in requests per second, over all pods.
 	arrivals, completions float64
-	// arrivalCV is the coefficient of variation of the times between arrivals, not below that of Poisson.
+	// arrivalCV is the coefficient of variation of the times between arrivals.
 	arrivalCV float64
 	// tokens per request.
 	in, out float64
@@ -89,30 +90,74 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of requests yet", len(fresh))}
 	}
 	unseen := float64(len(fresh)+stale+missing) / float64(len(fresh))
-	l.arrivalCV = arrivalCV(fresh, unseen, v1alpha1.InTurns(routing))
+	l.arrivalCV = arrivalCV(fresh, departed, unseen, v1alpha1.InTurns(routing))
 	l.arrivals = max(l.arrivals, 0) * unseen
 	l.completions = known(l.completions) * unseen
 	return l, nil
 }
 
-// arrivalCV is the coefficient of variation of the times between the arrivals at a server, not below that of Poisson. Those of each of k pods that
-// take turns are dispersed by CV²/k, so that the pods' add up to CV²; those of pods that get them by chance by 1 + (CV² − 1)/k, so that what they
-// have beyond 1 adds up to CV² − 1.
-func arrivalCV(pods []*PodMetrics, unseen float64, turns bool) float64 {
-	sum, n := 0.0, 0.0
-	for _, p := range pods {
-		if v := p.value(Dispersion); v >= 0 {
-			sum, n = sum+v, n+1
+// arrivalCV is the coefficient of variation of the times between the arrivals at a server: CV² is the index of dispersion of their numbers A_i in half
+// windows, of all pods together, for how these share them is none of the arrivals' doing,
+//
+//	D = mean((A_i − A_(i−1))²) / (2 · mean(A_i)).
+//
+// Differences of two in a row keep out load that rises or falls slowly. Each is over the pods that were seen at both; before its first sample a pod had
+// none, and one that is gone gets no more. Where some are not measured, those that are see a part of the arrivals: by turns one of CV²/k, by chance
+// one of 1 + (CV² − 1)/k.
+func arrivalCV(pods, departed []*PodMetrics, unseen float64, turns bool) float64 {
+	first, last := math.MaxInt, math.MinInt
+	all := make([]arrivals, 0, len(pods)+len(departed))
+	add := func(p *PodMetrics, gone bool) {
+		if steps := slices.Sorted(maps.Keys(p.arrived)); len(steps) > 0 {
+			a := arrivals{p.arrived, steps[0], steps[len(steps)-1], gone}
+			all, first, last = append(all, a), min(first, a.first), max(last, a.last)
 		}
 	}
-	if n == 0 {
+	for _, p := range pods {
+		add(p, false)
+	}
+	for _, p := range departed {
+		add(p, true)
+	}
+	squares, sum := 0.0, 0.0
+	for i := first + 2; i <= last && len(all) > 0; i++ {
+		var before, after float64
+		for k := range all {
+			a, b, c := all[k].at(i-2, first), all[k].at(i-1, first), all[k].at(i, first)
+			if b >= a && c >= b { // not where one is missing, or fewer than before: then it began anew
+				before, after = before+b-a, after+c-b
+			}
+		}
+		squares, sum = squares+(after-before)*(after-before), sum+(after+before)/2
+	}
+	if !(sum > 0) {
 		return math.NaN()
 	}
-	square := 1 + (sum-n)*unseen
+	square := squares / (2 * sum)
 	if turns {
-		square = sum * unseen
+		return math.Sqrt(square * unseen)
 	}
-	return math.Sqrt(max(square, 1))
+	return math.Sqrt(max(1+(square-1)*unseen, 0))
+}
+
+// arrivals at a pod, as they were counted at the ends of steps from the first to the last; gone says that it is no more.
+type arrivals struct {
+	counted     map[int]float64
+	first, last int
+	gone        bool
+}
+
+// at a step, where the first that any pod was seen at is given; NaN where it is not known.
+func (a *arrivals) at(step, seen int) float64 {
+	switch n, known := a.counted[step]; {
+	case known:
+		return n
+	case step < a.first && a.first > seen:
+		return 0
+	case step > a.last && a.gone:
+		return a.counted[a.last]
+	}
+	return math.NaN()
 }
 
 // total over the pods that measured the quantity; NaN where none did.

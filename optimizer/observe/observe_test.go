@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
+	"gonum.org/v1/gonum/stat/distuv"
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -103,36 +105,82 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// How bursty the arrivals at a server are follows from those at its pods, by how these get them.
+// How bursty the arrivals at a server are is seen in those at all its pods together, however these share them, start and go.
 func TestArrivalCV(t *testing.T) {
-	pods := func(of ...float64) (list []readPod) {
-		for _, x := range of {
-			list = append(list, readPod{sampled(map[Quantity]float64{Dispersion: x}), time.Hour})
-		}
-		return list
+	const steps, mean = 4000, 60.0
+	random := rand.New(rand.NewPCG(1, 2))
+	poisson := func(mean float64) float64 { return distuv.Poisson{Lambda: mean, Src: random}.Rand() }
+	chance := func(n float64) float64 { return poisson(n * mean) }
+	// in fives, as many as come on average
+	fives := func(n float64) float64 { return 5 * poisson(n*mean/5) }
+	type life struct {
+		from, to int
+		gone     bool
 	}
-	nan := math.NaN()
+	always := life{0, steps, false}
 	for _, c := range []struct {
-		name    string
-		pods    []readPod
-		routing string
-		want    float64
+		name     string
+		arrive   func(pods float64) float64
+		routing  string
+		lives    []life
+		unseen   int
+		want, by float64
 	}{
-		{"not measured", pods(nan, nan), "", nan},
-		{"Poisson", pods(1, 1, 1), "", 1},
-		{"bursts by chance", pods(2, 2, 2), "", 2},
-		{"bursts in turns", pods(3, 3, 3), v1alpha1.RoutingRoundRobin, 3},
-		{"Poisson arrivals in turns", pods(1./3, 1./3, 1./3), v1alpha1.RoutingLeastRequest, 1},
-		{"more regular than by chance", pods(0.2, 0.2), "", 1},
-		{"two of four measured", pods(1.75, 1.75, nan, nan), "", math.Sqrt(2.5)},
+		{"Poisson", chance, "", []life{always, always, always}, 0, 1, 0.05},
+		{"Poisson in turns", chance, v1alpha1.RoutingLeastRequest, []life{always, always, always}, 0, 1, 0.05},
+		{"in fives", fives, "", []life{always, always}, 0, math.Sqrt(5), 0.1},
+		{"in fives, in turns", fives, v1alpha1.RoutingRoundRobin, []life{always, always}, 0, math.Sqrt(5), 0.1},
+		{"at equal distances", func(n float64) float64 { return n * mean }, v1alpha1.RoutingRoundRobin, []life{always, always}, 0, 0, 0.01},
+		{"one begins, one goes, one is not seen for a while", chance, "", []life{{1000, steps, false}, {0, 3000, true}, {0, 2000, false}, {2010, steps, false}}, 0, 1, 0.1},
+		{"half of it is seen, in turns", fives, v1alpha1.RoutingRoundRobin, []life{always, always}, 2, math.Sqrt(5), 0.15},
 	} {
-		l, f := measure(c.pods, nil, window, staleAfter, c.routing)
+		count := make([]float64, len(c.lives)+c.unseen)
+		metrics := make([]*PodMetrics, len(c.lives))
+		for i := range metrics {
+			metrics[i] = sampled(nil)
+		}
+		for step := range steps {
+			var live []int
+			for i, l := range c.lives {
+				if step >= l.from && step < l.to {
+					live = append(live, i)
+				}
+			}
+			for i := range c.unseen {
+				live = append(live, len(c.lives)+i)
+			}
+			n := c.arrive(float64(len(live)))
+			for k, i := range live { // in turns each gets its share of all, by chance one of its own
+				if c.routing == "" {
+					n = c.arrive(1)
+				}
+				if count[i] += n / map[bool]float64{true: 1, false: float64(len(live))}[c.routing == ""]; k >= 0 && i < len(metrics) {
+					metrics[i].SetArrived(step, count[i])
+				}
+			}
+		}
+		var pods []readPod
+		var departed []*PodMetrics
+		for i, l := range c.lives {
+			if l.gone {
+				departed = append(departed, metrics[i])
+			} else {
+				pods = append(pods, readPod{metrics[i], time.Hour})
+			}
+		}
+		for range c.unseen {
+			pods = append(pods, readPod{nil, time.Hour})
+		}
+		l, f := measure(pods, departed, window, staleAfter, c.routing)
 		if f != nil {
 			t.Fatal(f)
 		}
-		if math.Abs(l.arrivalCV-c.want) > 1e-9 || math.IsNaN(l.arrivalCV) != math.IsNaN(c.want) {
+		if !(math.Abs(l.arrivalCV-c.want) <= c.by) {
 			t.Errorf("%s: %v, want %v", c.name, l.arrivalCV, c.want)
 		}
+	}
+	if l, f := measure([]readPod{{sampled(nil), time.Hour}}, nil, window, staleAfter, ""); f != nil || !math.IsNaN(l.arrivalCV) {
+		t.Errorf("of what was not measured: %v, %v", l.arrivalCV, f)
 	}
 }
 
@@ -149,13 +197,20 @@ func TestMeansOfNothingAreUnknown(t *testing.T) {
 	}
 }
 
-// prometheus answers every query with one sample for each pod, unless it fails.
+// prometheus answers every query with one sample for each pod, unless it fails; one for steps with the same samples at one step.
 type prometheus struct {
 	answer func(query string) (model.Value, error)
 }
 
-func (p prometheus) Query(_ context.Context, query string, _ time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
+func (p prometheus) Query(_ context.Context, query string, at time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
 	v, err := p.answer(query)
+	if vector, ok := v.(model.Vector); ok && strings.HasSuffix(query, "s]") {
+		var m model.Matrix
+		for _, s := range vector {
+			m = append(m, &model.SampleStream{Metric: s.Metric, Values: []model.SamplePair{{Timestamp: model.TimeFromUnix(at.Unix()), Value: s.Value}}})
+		}
+		v = m
+	}
 	return v, nil, err
 }
 

@@ -24,7 +24,7 @@ const concurrentQueries = 4
 
 // ReadMetrics asks Prometheus for the measurements of all pods over the window that ends at now.
 func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Duration) (Metrics, error) {
-	values, histograms := expressions(window)
+	values, histograms, arrivals := expressions(window)
 	answers := make([]model.Vector, len(values)+len(histograms))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(concurrentQueries)
@@ -40,6 +40,11 @@ func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Dura
 	for i, expression := range histograms {
 		question(len(values)+i, expression)
 	}
+	var arrived model.Matrix
+	g.Go(func() (err error) {
+		arrived, err = ask[model.Matrix](ctx, q, arrivals, now)
+		return err
+	})
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
@@ -54,6 +59,13 @@ func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Dura
 			if bound, err := strconv.ParseFloat(string(sample.Metric["le"]), 64); err == nil { // one without a bound is none
 				m.pod(sample.Metric).SetBucket(Distribution(i), bound, float64(sample.Value))
 			}
+		}
+	}
+	step := func(at time.Time) int { return int(at.Sub(time.Unix(0, 0)) / (window / 2)) }
+	for _, series := range arrived {
+		p := m.pod(series.Metric)
+		for _, x := range series.Values {
+			p.SetArrived(step(x.Timestamp.Time())-step(now), float64(x.Value))
 		}
 	}
 	return m, nil

@@ -21,7 +21,6 @@ const (
 	Waiting
 	WaitingNow
 	WaitingThen
-	Dispersion     // variance of the numbers of arrivals in steps of half a window, over their mean
 	EngineCount    // engines in the pod, each with a batch of its own
 	PromptTokens   // per second, over the long window, as are the next three
 	PromptRequests // whose prompts these are
@@ -54,6 +53,9 @@ const (
 type PodMetrics struct {
 	values     [quantities]float64
 	histograms [distributions]histogram
+	// arrived are the numbers of requests that have arrived since it began, at the ends of half windows, counted from the last one, which is 0, backwards;
+	// those that it was not seen at are missing.
+	arrived map[int]float64
 }
 
 // Metrics are the measurements of all pods at one time.
@@ -70,6 +72,14 @@ func NewPodMetrics() *PodMetrics {
 
 // Set a quantity.
 func (p *PodMetrics) Set(q Quantity, v float64) { p.values[q] = v }
+
+// SetArrived is the number of requests that had arrived at the end of a half window: 0 is the last that ended, -1 the one before.
+func (p *PodMetrics) SetArrived(step int, n float64) {
+	if p.arrived == nil {
+		p.arrived = map[int]float64{}
+	}
+	p.arrived[step] = n
+}
 
 // SetBucket of a histogram: how much lies at or below an upper bound, +Inf for all, per second.
 func (p *PodMetrics) SetBucket(d Distribution, bound, rate float64) {

@@ -55,7 +55,8 @@ func (p *prometheus) Query(ctx context.Context, query string, at time.Time, _ ..
 	if matrix, err := result.Matrix(); err == nil {
 		var out model.Matrix
 		for _, series := range matrix {
-			stream := &model.SampleStream{}
+			stream := &model.SampleStream{Metric: model.Metric{}}
+			series.Metric.Range(func(l labels.Label) { stream.Metric[model.LabelName(l.Name)] = model.LabelValue(l.Value) })
 			for _, f := range series.Floats {
 				stream.Values = append(stream.Values, model.SamplePair{Timestamp: model.Time(f.T), Value: model.SampleValue(f.F)})
 			}

@@ -92,7 +92,6 @@ type Observation struct {
 	// Attainment is the share of requests that met both targets over the window, 0 to 1.
 	Attainment *float64 `json:"attainment,omitempty"`
 	// ArrivalCV is the coefficient of variation of the times between arrivals at the server: 1 for Poisson, more where they come in bursts.
-	// From counts between scrapes it is never less than 1.
 	ArrivalCV *float64 `json:"arrivalCV,omitempty"`
 	// Parts are the pods of the server by accelerator, with the limits they were started with.
 	Parts []ObservedPart `json:"parts,omitempty"`

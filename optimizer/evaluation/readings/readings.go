@@ -191,7 +191,7 @@ func Metrics(s cluster.Series, now, window float64) *observe.PodMetrics {
 	set(observe.RunningThen)(s.At(cluster.Running, now-window))
 	set(observe.WaitingNow)(s.At(cluster.Waiting, now))
 	set(observe.WaitingThen)(s.At(cluster.Waiting, now-window))
-	set(observe.Dispersion)(s.Dispersion(now, window, long))
+	s.Arrived(now, window, long+window, m.SetArrived)
 	set(observe.KVTokens)(s.At(cluster.KVTokens, now))
 	set(observe.SampleAge)(s.Age(now))
 	if _, there := s.Age(now); there {

@@ -196,36 +196,19 @@ func (s Series) Variance(q Quantity, now, window float64) (float64, bool) {
 	return sum / float64(len(in)), ok
 }
 
-// Dispersion is the variance of the numbers of arrivals in steps of half a window over the last long window, over their mean, as package observe
-// asks for it in a subquery, whose steps are at multiples of their width; false where there are too few, or scrapes do not fall into steps evenly.
-func (s Series) Dispersion(now, window, long float64) (float64, bool) {
-	if n := len(s.within(now-window, now)); n == 0 || n%2 != 0 {
-		return 0, false
-	}
-	arrived := func(at float64) (float64, bool) {
-		x, known := s.at(at)
-		if !known {
-			return 0, false
-		}
-		return x.Value[Completions] + x.Value[Running] + x.Value[Waiting], true
-	}
+// Arrived calls f with the number of requests that had arrived at the ends of half windows, multiples of them, within the last span, as package observe
+// asks for it in a subquery; step 0 is the last that ended. It leaves out those before which scrapes do not fall into halves evenly.
+func (s Series) Arrived(now, window, span float64, f func(step int, n float64)) {
 	half := window / 2
-	squares, sum, n, m := 0.0, 0.0, 0.0, 0.0
-	for at := half * math.Floor(now/half); at > now-long; at -= half {
-		a, known := arrived(at)
-		b, known2 := arrived(at - half)
-		if !known || !known2 {
+	last := math.Floor(now / half)
+	for step := math.Floor((now-span)/half) + 1; step <= last; step++ {
+		at := step * half
+		x, known := s.at(at)
+		if n := len(s.within(at-window, at)); !known || n == 0 || n%2 != 0 {
 			continue
 		}
-		sum, m = sum+a-b, m+1
-		if c, known := arrived(at - window); known {
-			squares, n = squares+(a-2*b+c)*(a-2*b+c), n+1
-		}
+		f(int(step-last), x.Value[Completions]+x.Value[Running]+x.Value[Waiting])
 	}
-	if n == 0 || sum <= 0 {
-		return 0, false
-	}
-	return squares / n / (2 * sum / m), true
 }
 
 // lookBack is how old a sample may be to count as the present one: Prometheus' default.

@@ -2,10 +2,9 @@ package cluster
 
 import (
 	"math"
-	"math/rand/v2"
 	"testing"
 
-	"gonum.org/v1/gonum/stat/distuv"
+	"github.com/google/go-cmp/cmp"
 )
 
 // counter is a series of one counter at the given times.
@@ -46,45 +45,31 @@ func TestRateIsPrometheus(t *testing.T) {
 	}
 }
 
-// The dispersion of arrivals is that of their numbers in half windows, whatever of them runs, waits or is done; one that rises steadily adds little.
-func TestDispersion(t *testing.T) {
-	series := func(arrived func(step int) float64) Series {
-		var s Series
-		for i := range 41 {
-			x := Sample{At: float64(15 * i), Value: make([]float64, valueCount)}
-			n := arrived(i)
-			x.Value[Completions], x.Value[Running], x.Value[Waiting] = math.Floor(0.7*n), math.Ceil(0.3*n)-1, n-math.Floor(0.7*n)-math.Ceil(0.3*n)+1
-			s = append(s, x)
-		}
-		return s
+// What has arrived is counted at the ends of half windows, whatever of it runs, waits or is done, and not where one holds more scrapes than the next.
+func TestArrived(t *testing.T) {
+	var s Series
+	for i := range 41 {
+		x := Sample{At: float64(15 * i), Value: make([]float64, valueCount)}
+		n := float64(10 * i)
+		x.Value[Completions], x.Value[Running], x.Value[Waiting] = 0.7*n, 0.2*n, 0.1*n
+		s = append(s, x)
 	}
-	random := rand.New(rand.NewPCG(1, 2))
-	total, batch := 0.0, 0.0
-	sums := [4]float64{}
-	const trials = 400
-	for range trials {
-		total, batch = 0, 0
-		poisson := func(mean float64) float64 { return distuv.Poisson{Lambda: mean, Src: random}.Rand() }
-		for i, s := range []Series{
-			series(func(int) float64 { total += poisson(30); return total }),
-			series(func(int) float64 { batch += 5 * poisson(6); return batch }), // in fives
-			series(func(i int) float64 { return float64(30 * i) }),
-			series(func(i int) float64 { return float64(30*i + i*i/10) }),
-		} {
-			x, ok := s.Dispersion(600, 60, 240)
-			if !ok {
-				t.Fatal("not known")
-			}
-			sums[i] += x / trials
-		}
+	counted := func(s Series) map[int]float64 {
+		of := map[int]float64{}
+		s.Arrived(610, 60, 300, func(step int, n float64) { of[step] = math.Round(n) })
+		return of
 	}
-	if !(math.Abs(sums[0]-1) < 0.08 && math.Abs(sums[1]-5) < 0.4 && sums[2] == 0 && sums[3] < 0.1) {
-		t.Errorf("%.3f of Poisson arrivals, %.3f in fives, %.3f at equal distances, %.3f rising", sums[0], sums[1], sums[2], sums[3])
+	want := map[int]float64{}
+	for step := 11; step <= 20; step++ {
+		want[step-20] = 20 * float64(step)
 	}
-	s := series(func(i int) float64 { return float64(i) })
-	for name, s := range map[string]Series{"nothing": nil, "young": s[38:], "a scrape is missing": append(append(Series{}, s[:38]...), s[39:]...)} {
-		if x, ok := s.Dispersion(600, 60, 240); ok {
-			t.Errorf("%s: %v", name, x)
-		}
+	if diff := cmp.Diff(want, counted(s)); diff != "" {
+		t.Error(diff)
+	}
+	if got := counted(append(append(Series{}, s[:38]...), s[39:]...)); len(got) != 8 { // the steps at 570 and 600 s have three scrapes in their window
+		t.Errorf("with a scrape that is missing %v", got)
+	}
+	if got := counted(nil); len(got) != 0 {
+		t.Errorf("of nothing %v", got)
 	}
 }
