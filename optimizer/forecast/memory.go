@@ -85,7 +85,8 @@ func (w windowed) Forecast(m Memory, now float64) Prediction {
 	if index := w.index(min(max(now, k.last), maxTime)); index-k.index <= w.forgotten() {
 		w.reach(k, index)
 	}
-	return k.forecast(w.quantile)
+	p := k.forecast(w.quantile)
+	return Prediction{Mean: digits(p.Mean, 6), Upper: digits(p.Upper, 6)}
 }
 
 func (w windowed) reach(k *state, index int) {

@@ -24,7 +24,7 @@ const (
 )
 
 // featureCount is the number of features in the order of describe; one of them is constant.
-const featureCount, constantFeature = 8, 5
+const featureCount, constantFeature = 7, 5
 
 // isGrowth tells the features that are growth over the horizon.
 var isGrowth = [featureCount]bool{3: true, 6: true}
@@ -125,8 +125,8 @@ func (r *regression) walk(c *codec) {
 }
 
 // describe gives the features of the newest window: slopes between means over 1, 3, 6 and 18 windows; growth over the horizon at this time of
-// the past seven days (recent ones weigh more), and how far the rate at its end was from that of the last hour; 1; the same two of the same day
-// last week, or of the past days while there is none. What the past cannot answer is 0.
+// the past seven days (recent ones weigh more), and how far the rate at its end was from that of the last hour; 1; the growth of the same day last
+// week, or of the past days while there is none. What the past cannot answer is 0.
 func describe(v *view) []float64 {
 	m := [4]float64{v.log}
 	for i, k := range [3]int{3, 6, longSlope} {
@@ -135,7 +135,7 @@ func describe(v *view) []float64 {
 			m[i+1] = v.log
 		}
 	}
-	x := []float64{m[1] - m[0], m[2] - m[1], m[3] - m[2], 0, 0, 1, 0, 0}
+	x := []float64{m[1] - m[0], m[2] - m[1], m[3] - m[2], 0, 0, 1, 0}
 	weight, weights, days := 1.0, 0.0, 0.0
 	lastWeek := false
 	perDay := int(math.Round(day / v.window))
@@ -153,7 +153,7 @@ func describe(v *view) []float64 {
 		weight *= discount
 		days++
 		if d == 7 {
-			x[6], x[7], lastWeek = growth, distance, true
+			x[6], lastWeek = growth, true
 		}
 	}
 	if days > 0 {
@@ -161,7 +161,7 @@ func describe(v *view) []float64 {
 		x[4] /= days
 	}
 	if !lastWeek {
-		x[6], x[7] = x[3], x[4]
+		x[6] = x[3]
 	}
 	for i := range x {
 		x[i] = min(max(x[i], -featureLimit), featureLimit)

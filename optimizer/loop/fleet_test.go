@@ -3,6 +3,7 @@ package loop
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -42,12 +44,16 @@ func largeFleet(tb testing.TB, servers int) *v1alpha1.System {
 	s.Optimizer.Spec.Forecaster = &v1alpha1.Plug{Name: forecast.NameAdaptive}
 	samples, r := s.Servers.Spec, rand.New(rand.NewPCG(1, 2))
 	s.Servers.Spec = nil
+	factors := make([]float64, 4)
+	for i := range factors {
+		factors[i] = math.Exp(r.NormFloat64())
+	}
 	for i := range servers {
 		e := samples[i%len(samples)]
 		e.Name = fmt.Sprintf("team-%d/%s-%d", i%20, e.Model, i)
 		load := *e.CurrentAlloc.Load
-		load.ArrivalRate *= math.Exp(r.NormFloat64())
-		load.AvgInTokens, load.AvgOutTokens = 200+1000*r.Float64(), 50+200*r.Float64()
+		load.ArrivalRate *= factors[i%len(factors)]
+		load.AvgInTokens, load.AvgOutTokens = v1alpha1.Digits(200+1000*r.Float64()), v1alpha1.Digits(50+200*r.Float64())
 		e.CurrentAlloc = &v1alpha1.Allocation{Load: &load}
 		s.Servers.Spec = append(s.Servers.Spec, e)
 	}
@@ -59,7 +65,7 @@ func (f *fleetRun) measure(at time.Time) {
 	for i := range f.system.Servers.Spec {
 		e := &f.system.Servers.Spec[i]
 		load := f.loads[i]
-		load.ArrivalRate *= math.Exp(0.03 * f.random.NormFloat64())
+		load.ArrivalRate = v1alpha1.Digits(load.ArrivalRate * math.Exp(0.03*f.random.NormFloat64()))
 		load.Throughput = load.ArrivalRate
 		desired := f.plan[e.Name]
 		e.DesiredAlloc = &desired
@@ -72,7 +78,10 @@ func (f *fleetRun) measure(at time.Time) {
 }
 
 func observed(a *v1alpha1.Allocation, at time.Time) *v1alpha1.Observation {
-	of := func(v float64) *float64 { return &v }
+	of := func(v float64) *float64 {
+		v = v1alpha1.Digits(v)
+		return &v
+	}
 	o := &v1alpha1.Observation{
 		Time: metav1.NewTime(at), Running: of(17.2461), Waiting: of(0.034712), KVUsage: of(0.412377), Attainment: of(0.991231), ArrivalCV: of(1.113121),
 	}
@@ -108,18 +117,27 @@ func newFleetRun(tb testing.TB, servers int) *fleetRun {
 	if f.stages, err = control.NewStages(&f.system.Optimizer.Spec); err != nil {
 		tb.Fatal(err)
 	}
-	predictor := f.stages.Forecaster.For(fleetHorizon, 0)
+	learned := map[float64]forecast.Memory{} // by the rate: servers of the same load have learned the same
 	for i := range f.system.Servers.Spec {
 		e := &f.system.Servers.Spec[i]
 		f.loads = append(f.loads, *e.CurrentAlloc.Load)
-		var m forecast.Memory
-		for at := 0; at < 14*144; at++ {
-			day := math.Exp(0.7*math.Sin(2*math.Pi*float64(at)/144) + 0.08*f.random.NormFloat64())
-			m = predictor.Observe(m, forecast.Sample{Time: 600*float64(at) + 300, Rate: v1alpha1.PerSecond(e.CurrentAlloc.Load.ArrivalRate) * day})
+		rate := v1alpha1.PerSecond(e.CurrentAlloc.Load.ArrivalRate)
+		if learned[rate].IsZero() {
+			learned[rate] = f.learn(rate)
 		}
-		f.state.Servers[e.Name] = control.ServerState{Demand: demand.Memory{Forecast: m}}
+		f.state.Servers[e.Name] = control.ServerState{Demand: demand.Memory{Forecast: learned[rate]}}
 	}
 	return f
+}
+
+// learn from two weeks of a load.
+func (f *fleetRun) learn(rate float64) (m forecast.Memory) {
+	predictor := f.stages.Forecaster.For(fleetHorizon, 0)
+	for at := range 14 * 144 {
+		day := math.Exp(0.7*math.Sin(2*math.Pi*float64(at)/144) + 0.08*f.random.NormFloat64())
+		m = predictor.Observe(m, forecast.Sample{Time: 600*float64(at) + 300, Rate: rate * day})
+	}
+	return m
 }
 
 // cycle decides at a time and gives the record of it.
@@ -162,6 +180,39 @@ func BenchmarkFleet(b *testing.B) {
 	}
 	b.ReportMetric(float64(len(lineOf(b, record)))/servers, "B/server")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/servers, "ns/server")
+}
+
+// A line of the log is short, and is all that it takes to decide again.
+func TestRecordsAreShortAndCompleteEnoughToDecideAgain(t *testing.T) {
+	const servers = 300
+	f := newFleetRun(t, servers)
+	line := lineOf(t, f.cycle(f.settle()))
+	if n := len(line) / servers; n > 4000 {
+		t.Errorf("%d bytes a server, want at most 4000", n)
+	}
+	var read Record
+	if err := json.Unmarshal(line, &read); err != nil {
+		t.Fatal(err)
+	}
+	again, err := f.stages.Decide(context.Background(), read.Snapshot.Core(), read.State, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(f.plan, specification.Report(&read.System, &again.Decision).Plan.Allocations); diff != "" {
+		t.Errorf("decided again from the log: %s", diff)
+	}
+	if got, want := asJSON(t, again.State), asJSON(t, f.state); got != want {
+		t.Errorf("what is remembered after a decision from the log differs: %s", cmp.Diff(want, got))
+	}
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 // lineOf is the line of a record.

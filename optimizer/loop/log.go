@@ -3,12 +3,15 @@ package loop
 import (
 	"encoding/json"
 	"io"
+	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"sync"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -22,99 +25,83 @@ type Record struct {
 	DryRun bool                 `json:"dryRun,omitempty"`
 }
 
-// logged is how a record is written: with its candidates in columns, by server, for they are the most of it.
+// logged is how a record is written. Candidates are a table, for they are the most of it, and what says nothing new is left out: the load that an
+// allocation was made for where that is the load of the snapshot, the verdict on a server that is planned, whose allocation gives the reason, and the
+// judgement on an observation that was accepted.
 type logged struct {
 	*Record
-	Candidates *struct{}           `json:"candidates,omitempty"` // in place of those of the decision; always nil
-	Considered map[string]*columns `json:"considered,omitempty"`
+	Plan       *v1alpha1.Solution       `json:"plan,omitempty"`
+	Candidates *struct{}                `json:"candidates,omitempty"` // always nil
+	Considered *table                   `json:"considered,omitempty"`
+	Verdicts   map[string]fleet.Verdict `json:"verdicts,omitempty"`
+	Learning   []v1alpha1.Judgement     `json:"learning,omitempty"`
 }
 
-// columns are the candidates of a server with six digits; see [v1alpha1.Candidate]. A column of zeros is left out, as are values that are the costs.
-type columns struct {
-	Accelerators     []string                             `json:"accelerator"`
-	Replicas         []int                                `json:"numReplicas,omitempty"`
-	Units            []int                                `json:"units,omitempty"`
-	MaxBatch         []int                                `json:"maxBatch,omitempty"`
-	MaxBatchedTokens []int                                `json:"maxBatchedTokens,omitempty"`
-	Cost             []float64                            `json:"cost,omitempty"`
-	Value            []float64                            `json:"value,omitempty"`
-	ITL              []float64                            `json:"itl,omitempty"`
-	TTFT             []float64                            `json:"ttft,omitempty"`
-	RatePerReplica   []float64                            `json:"ratePerReplica,omitempty"`
-	Trim             []float64                            `json:"trim,omitempty"`
-	Parts            map[string][]v1alpha1.AllocationPart `json:"parts,omitempty"`
-	// Infeasible says why a candidate is.
-	Infeasible map[string]string `json:"infeasible,omitempty"`
-}
-
-// considered are the candidates of a decision by server.
-func considered(d *specification.Decision) map[string]*columns {
-	if d == nil {
-		return nil
+func toLog(r *Record) logged {
+	if r.Decision == nil {
+		return logged{Record: r}
 	}
-	all := map[string]*columns{}
-	for i := range d.Candidates {
-		c := &d.Candidates[i]
-		if all[c.Server] == nil {
-			all[c.Server] = &columns{}
+	plan := r.Plan
+	plan.Allocations = maps.Clone(plan.Allocations)
+	verdicts := maps.Clone(r.Verdicts)
+	for i := range r.System.Servers.Spec {
+		e := &r.System.Servers.Spec[i]
+		a := plan.Allocations[e.Name]
+		if c := e.CurrentAlloc; c != nil && c.Load != nil && a.Load != nil && *c.Load == *a.Load {
+			a.Load = nil
+			plan.Allocations[e.Name] = a
 		}
-		all[c.Server].add(c)
+		if v := verdicts[e.Name]; v.Planned && v.Message == a.Reason {
+			delete(verdicts, e.Name)
+		}
 	}
-	for _, c := range all {
-		c.trim()
-	}
-	return all
+	learning := slices.DeleteFunc(slices.Clone(r.Learning), func(j v1alpha1.Judgement) bool { return j.Accepted })
+	return logged{Record: r, Plan: &plan, Considered: tableOf(r.Candidates), Verdicts: verdicts, Learning: learning}
 }
 
-func (s *columns) add(c *v1alpha1.Candidate) {
-	s.Accelerators = append(s.Accelerators, c.Accelerator)
-	s.Replicas, s.Units = append(s.Replicas, c.NumReplicas), append(s.Units, c.Units)
-	s.MaxBatch, s.MaxBatchedTokens = append(s.MaxBatch, c.MaxBatch), append(s.MaxBatchedTokens, c.MaxBatchedTokens)
-	s.Cost, s.Value = append(s.Cost, digits(c.Cost)), append(s.Value, digits(c.Value))
-	s.ITL, s.TTFT = append(s.ITL, digits(c.ITL)), append(s.TTFT, digits(c.TTFT))
-	s.RatePerReplica, s.Trim = append(s.RatePerReplica, digits(c.RatePerReplica)), append(s.Trim, digits(c.Trim))
-	if len(c.Parts) > 0 {
-		s.Parts = set(s.Parts, c.Accelerator, c.Parts)
-	}
-	if !c.Feasible {
-		s.Infeasible = set(s.Infeasible, c.Accelerator, c.Reason)
-	}
+// table of candidates: by server, in rows, of which the columns are named once, predictions with four digits. What is rare follows as an object.
+type table struct {
+	Columns []string           `json:"columns"`
+	Servers map[string][][]any `json:"servers"`
 }
 
-func (s *columns) trim() {
-	if slices.Equal(s.Value, s.Cost) {
-		s.Value = nil
-	}
-	if slices.Equal(s.Units, s.Replicas) {
-		s.Units = nil
-	}
-	for _, column := range []*[]int{&s.Replicas, &s.Units, &s.MaxBatch, &s.MaxBatchedTokens} {
-		dropZeros(column)
-	}
-	for _, column := range []*[]float64{&s.Cost, &s.Value, &s.ITL, &s.TTFT, &s.RatePerReplica, &s.Trim} {
-		dropZeros(column)
-	}
+// rare is what few candidates have.
+type rare struct {
+	Units  int                       `json:"units,omitempty"`
+	Value  float64                   `json:"value,omitempty"`
+	Trim   float64                   `json:"trim,omitempty"`
+	Parts  []v1alpha1.AllocationPart `json:"parts,omitempty"`
+	Reason string                    `json:"reason,omitempty"`
 }
 
-func dropZeros[T comparable](column *[]T) {
-	var zero T
-	if !slices.ContainsFunc(*column, func(x T) bool { return x != zero }) {
-		*column = nil
+func tableOf(candidates []v1alpha1.Candidate) *table {
+	t := &table{
+		Columns: []string{"accelerator", "numReplicas", "maxBatch", "maxBatchedTokens", "cost", "itl", "ttft", "ratePerReplica"},
+		Servers: map[string][][]any{},
 	}
+	for i := range candidates {
+		c := &candidates[i]
+		row := []any{c.Accelerator, c.NumReplicas, c.MaxBatch, c.MaxBatchedTokens, c.Cost, short(c.ITL), short(c.TTFT), short(c.RatePerReplica)}
+		more := rare{Trim: c.Trim, Parts: c.Parts, Reason: c.Reason}
+		if c.Units != c.NumReplicas {
+			more.Units = c.Units
+		}
+		if c.Value != c.Cost {
+			more.Value = c.Value
+		}
+		if !reflect.DeepEqual(more, rare{}) {
+			row = append(row, more)
+		}
+		t.Servers[c.Server] = append(t.Servers[c.Server], row)
+	}
+	return t
 }
 
-func set[T any](m map[string]T, key string, value T) map[string]T {
-	if m == nil {
-		m = map[string]T{}
-	}
-	m[key] = value
-	return m
-}
+// short has four digits.
+type short float64
 
-// digits rounds to six.
-func digits(x float64) float64 {
-	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 6, 64), 64)
-	return rounded
+func (s short) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(s), 'g', 4, 64), nil
 }
 
 // DecisionLog writes records as JSON lines. It is safe for concurrent use.
@@ -131,7 +118,7 @@ func (l *DecisionLog) Write(r *Record) error {
 	if l.out == nil {
 		return nil
 	}
-	line, err := json.Marshal(logged{Record: r, Considered: considered(r.Decision)})
+	line, err := json.Marshal(toLog(r))
 	if err != nil {
 		return err
 	}

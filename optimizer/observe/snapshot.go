@@ -129,14 +129,15 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 		return st
 	}
 	st.Load = &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(r.Now), Load: v1alpha1.Load{
-		ArrivalRate: v1alpha1.PerMinute(r.offered(s, l.arrivals)), Throughput: v1alpha1.PerMinute(l.completions), AvgInTokens: known(l.in), AvgOutTokens: known(l.out),
+		ArrivalRate: v1alpha1.Digits(v1alpha1.PerMinute(r.offered(s, l.arrivals))), Throughput: v1alpha1.Digits(v1alpha1.PerMinute(l.completions)),
+		AvgInTokens: v1alpha1.Digits(known(l.in)), AvgOutTokens: v1alpha1.Digits(known(l.out)),
 	}}
 	// Without a finished request the lengths of requests are those of before: they are unknown now, not zero.
 	if before := s.Status.Load; before != nil && math.IsNaN(l.out) {
 		st.Load.AvgInTokens, st.Load.AvgOutTokens = before.AvgInTokens, before.AvgOutTokens
 	}
 	if !math.IsNaN(l.ttft) || !math.IsNaN(l.itl) {
-		st.Measured = &v1alpha1.Latencies{TTFT: v1alpha1.Milliseconds(known(l.ttft)), ITL: v1alpha1.Milliseconds(known(l.itl))}
+		st.Measured = &v1alpha1.Latencies{TTFT: v1alpha1.Digits(v1alpha1.Milliseconds(known(l.ttft))), ITL: v1alpha1.Digits(v1alpha1.Milliseconds(known(l.itl)))}
 	}
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
 	e.Observation.ArrivalCV = pointer(l.arrivalCV)
@@ -179,6 +180,7 @@ func pointer(x float64) *float64 {
 	if math.IsNaN(x) {
 		return nil
 	}
+	x = v1alpha1.Digits(x)
 	return &x
 }
 

@@ -239,10 +239,13 @@ func Solution(s *v1alpha1.System, p *fleet.Plan) v1alpha1.Solution {
 	return out
 }
 
+// milliseconds that were predicted.
+func milliseconds(seconds float64) float64 { return v1alpha1.Digits(v1alpha1.Milliseconds(seconds)) }
+
 // allocation as the specification has it: a split has parts, another its accelerator. Accelerator and limits of a split are those of the larger
 // part.
 func allocation(a *fleet.Allocation) v1alpha1.Allocation {
-	out := v1alpha1.Allocation{Cost: a.Cost, TTFTAverage: v1alpha1.Milliseconds(a.TTFT.Or(0)), ITLAverage: v1alpha1.Milliseconds(a.ITL.Or(0)), BestEffort: a.BestEffort, Reason: a.Reason}
+	out := v1alpha1.Allocation{Cost: a.Cost, TTFTAverage: milliseconds(a.TTFT.Or(0)), ITLAverage: milliseconds(a.ITL.Or(0)), BestEffort: a.BestEffort, Reason: a.Reason}
 	setParts(&out, allocationParts(a.Parts))
 	return out
 }
@@ -262,7 +265,7 @@ func allocationParts(list []fleet.Part) []v1alpha1.AllocationPart {
 func candidate(c *fleet.Candidate) v1alpha1.Candidate {
 	r := v1alpha1.Candidate{
 		Server: c.Server, Accelerator: c.ID, Type: c.Types, Priority: c.Priority, Units: c.Cards, Cost: c.Cost, Value: c.Value,
-		ITL: v1alpha1.Milliseconds(c.ITL.Or(0)), TTFT: v1alpha1.Milliseconds(c.TTFT.Or(0)), RatePerReplica: v1alpha1.PerMinute(c.Rate), Trim: c.Trim, Feasible: c.Fault == nil,
+		ITL: milliseconds(c.ITL.Or(0)), TTFT: milliseconds(c.TTFT.Or(0)), RatePerReplica: v1alpha1.Digits(v1alpha1.PerMinute(c.Rate)), Trim: c.Trim, Feasible: c.Fault == nil,
 	}
 	for _, p := range c.Parts {
 		r.NumReplicas += p.Replicas
@@ -281,7 +284,7 @@ func candidate(c *fleet.Candidate) v1alpha1.Candidate {
 func judgement(j *fleet.Judgement) v1alpha1.Judgement {
 	ms := func(m fleet.Maybe) *float64 {
 		if x, known := m.Get(); known {
-			x = v1alpha1.Milliseconds(x)
+			x = milliseconds(x)
 			return &x
 		}
 		return nil

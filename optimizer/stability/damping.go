@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"github.com/llm-inferno/inferno/optimizer/forecast"
 )
 
 // Damping scales out at once, scales in when what is saved outlives what may be regretted, and changes the accelerator only for a minimal gain.
@@ -204,15 +206,15 @@ func (m Memory) remember(now float64, on string, inForce, replicas int, holdDown
 }
 
 // rememberLoad adds a load to those of the last so many seconds; one that a later one exceeds can never again be the largest.
-func (m Memory) rememberLoad(now, load, span float64) []Load {
-	var next []Load
+func (m Memory) rememberLoad(now, load, span float64) forecast.Samples {
+	var next forecast.Samples
 	for _, l := range m.Loads {
 		if l.Time > now-span && l.Rate > load {
 			next = append(next, l)
 		}
 	}
 	if load > 0 {
-		next = append(next, Load{Time: now, Rate: load})
+		next = append(next, forecast.Sample{Time: math.Round(now*1e3) / 1e3, Rate: load}) // as exactly as samples are written
 	}
 	return next
 }

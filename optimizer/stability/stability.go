@@ -3,7 +3,10 @@
 // against an option is a [Penalty] beside its cost, with a reason.
 package stability
 
-import "github.com/llm-inferno/inferno/optimizer/plug"
+import (
+	"github.com/llm-inferno/inferno/optimizer/forecast"
+	"github.com/llm-inferno/inferno/optimizer/plug"
+)
 
 // Need is the number of replicas that a server needed at one time.
 type Need struct {
@@ -13,22 +16,14 @@ type Need struct {
 	Replicas int `json:"replicas"`
 }
 
-// Load that was sized for at one time.
-type Load struct {
-	// Time in seconds since the Unix epoch.
-	Time float64 `json:"time"`
-	// Rate in the unit of Current.Load.
-	Rate float64 `json:"rate"`
-}
-
 // Memory is what is remembered of one server between cycles.
 type Memory struct {
 	// Accelerator the needs are for.
 	Accelerator string `json:"accelerator,omitempty"`
 	// Moved is when the server came to the accelerator from another, in seconds since the Unix epoch; 0 for never.
 	Moved float64 `json:"moved,omitempty"`
-	// Loads that were seen, oldest first, each larger than those after it.
-	Loads []Load `json:"loads,omitempty"`
+	// Loads that were sized for, oldest first, each larger than those after it, in the unit of Current.Load.
+	Loads forecast.Samples `json:"loads,omitempty"`
 	// Needs on it, oldest first.
 	Needs []Need `json:"needs,omitempty"`
 }

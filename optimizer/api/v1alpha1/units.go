@@ -1,6 +1,9 @@
 package v1alpha1
 
-import "cmp"
+import (
+	"cmp"
+	"strconv"
+)
 
 const (
 	millisecondsPerSecond = 1000
@@ -30,3 +33,9 @@ func Seconds(milliseconds float64) float64 { return milliseconds / millisecondsP
 
 // Milliseconds converts the core's seconds to the boundary's milliseconds.
 func Milliseconds(seconds float64) float64 { return seconds * millisecondsPerSecond }
+
+// Digits rounds a number that was measured or predicted to six digits: it is known no better, and is logged in every cycle.
+func Digits(x float64) float64 {
+	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 6, 64), 64)
+	return rounded
+}
