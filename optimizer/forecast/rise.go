@@ -26,7 +26,7 @@ const (
 // Samples are the last few rates of a server as they were measured, oldest first.
 type Samples []Sample
 
-// Recent appends a sample to those that [Level] and [Rise] look at, to the millisecond and with six digits. The given ones are not written to.
+// Recent appends a sample to those that [Level] and [Rise] look at. The given ones are not written to.
 func Recent(samples Samples, s Sample) Samples {
 	s.Time, s.Rate = decimals(s.Time, 3), digits(s.Rate, 6)
 	if n := len(samples); !s.sound() || n > 0 && s.Time <= samples[n-1].Time {
@@ -35,6 +35,11 @@ func Recent(samples Samples, s Sample) Samples {
 	from := max(0, len(samples)-recentSamples+1)
 	return append(append(make(Samples, 0, recentSamples), samples[from:]...), s)
 }
+
+// Rounded to the millisecond and six digits is how samples are written.
+func (s Sample) Rounded() Sample { return Sample{Time: milliseconds(s.Time), Rate: digits(s.Rate, 6)} }
+
+func milliseconds(time float64) float64 { return decimals(time, 3) }
 
 // digits rounds to so many.
 func digits(x float64, n int) float64 { return rounded(x, 'g', n) }

@@ -163,7 +163,7 @@ func TestMeasuresOfAGroup(t *testing.T) {
 		Running: n(25), RunningSD: n(math.Sqrt(14)), Waiting: n(1), Admissions: n(120), Throughput: n(120), InputTokens: n(100), OutputTokens: n(50),
 		PrefixHitRate: n(0.4), KVUsage: n(0.5), KVTokens: n(800), ITL: &v1alpha1.ObservedLatency{Mean: 25}, TTFT: &v1alpha1.ObservedLatency{Mean: 500}, Requests: n(240),
 	}
-	if diff := cmp.Diff(want, groups[0], cmpopts.EquateApprox(1e-12, 0)); diff != "" {
+	if diff := cmp.Diff(want, groups[0], cmpopts.EquateApprox(1e-5, 0)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -214,7 +214,7 @@ func (m Memory) rememberLoad(now, load, span float64) forecast.Samples {
 		}
 	}
 	if load > 0 {
-		next = append(next, forecast.Sample{Time: math.Round(now*1e3) / 1e3, Rate: load}) // as exactly as samples are written
+		next = append(next, forecast.Sample{Time: now, Rate: load}.Rounded())
 	}
 	return next
 }
