@@ -28,7 +28,7 @@ type Samples []Sample
 
 // Recent appends a sample to those that [Level] and [Rise] look at. The given ones are not written to.
 func Recent(samples Samples, s Sample) Samples {
-	s.Time, s.Rate = decimals(s.Time, 3), digits(s.Rate, 6)
+	s = s.Rounded()
 	if n := len(samples); !s.sound() || n > 0 && s.Time <= samples[n-1].Time {
 		return samples
 	}
@@ -37,9 +37,7 @@ func Recent(samples Samples, s Sample) Samples {
 }
 
 // Rounded to the millisecond and six digits is how samples are written.
-func (s Sample) Rounded() Sample { return Sample{Time: milliseconds(s.Time), Rate: digits(s.Rate, 6)} }
-
-func milliseconds(time float64) float64 { return decimals(time, 3) }
+func (s Sample) Rounded() Sample { return Sample{Time: decimals(s.Time, 3), Rate: digits(s.Rate, 6)} }
 
 // digits rounds to so many.
 func digits(x float64, n int) float64 { return rounded(x, 'g', n) }
