@@ -111,6 +111,12 @@ bench-now: prepare
 accuracy: ## Measure the accuracy of laws and queueing models again, and write the tables of docs/models.md
 	$(GO) run ./test/accuracy -write docs/models.md
 
+.PHONY: accuracy-grid
+accuracy-grid: ## Play the grid of simulated engines again, and the plans on it (a quarter of an hour), then measure
+	rm -f test/data/simulated/grid.csv test/data/simulated/plans.csv
+	$(GO) run ./test/accuracy -grid
+	$(GO) run ./test/accuracy -write docs/models.md
+
 .PHONY: evaluate
 evaluate: ## Play the scenarios under all policies again, and write docs/evaluation.md
 	$(GO) run ./test/evaluate

@@ -36,6 +36,7 @@ type continuous struct {
 	output  float64 // tokens to generate, mean
 	inCV    float64 // of the tokens to compute
 	outCV   float64
+	workCV2 float64 // squared, of the time that computing a prompt takes
 	ca2     float64 // squared coefficient of variation of the times between arrivals
 	shape   float64 // of the gamma distributed times between arrivals, 1/ca2
 	share   float64 // togetherness of requests that arrive together
@@ -107,15 +108,16 @@ func (r *continuous) prepare(law Law, requests Requests, limits Limits) error {
 	r.shape = 1 / math.Max(r.ca2, 1e-9)
 	r.share = r.togetherness()
 	r.kv = requests.held()
-	r.places = math.Min(r.places, float64(limits.room(requests)))
-	// The batch at which as many prompts fit beside it as requests leave: n/out = (budget − n)/in.
+	r.places = limits.fit(requests)
 	r.full, r.top = r.places, r.places
-	if r.input > 0 {
-		r.full = math.Min(r.full, math.Max(1, math.Floor(r.budget*r.output/(r.input+r.output))))
-		r.top = math.Min(r.top, math.Max(r.full, math.Min(roomier*r.full+roomier*roomier, r.budget-1)))
-	}
-	r.stay = r.intervals() + r.parts(math.Max(1, r.budget-r.full/2))
+	most := r.budget / (r.input + r.intervals()) // requests an iteration that the budget lets through
+	r.stay = r.intervals() + r.parts(math.Max(1, r.budget-math.Min(r.places, most*r.intervals())/2))
 	r.decode = r.intervals() / r.stay
+	if r.input > 0 {
+		r.full = math.Min(r.full, math.Max(1, most*r.stay))
+		r.top = math.Min(r.top, math.Ceil(math.Max(r.full, math.Min(roomier*r.full+roomier*roomier, r.budget-1))))
+	}
+	r.workCV2 = r.work()
 	r.lengths = newLengths(r.output, r.outCV)
 	r.rate = r.saturation()
 	return nil
@@ -156,12 +158,41 @@ func (r *continuous) balanced(at *node) float64 {
 
 // node prepares a batch of n running requests.
 func (r *continuous) node(n float64) node {
-	room := math.Max(1, r.budget-n)
+	room := math.Max(1, r.budget-n*r.decode)
 	return node{n: n, idle: r.law.IterationTime(r.batch(n, 0)), room: room, parts: r.parts(room), whole: r.law.IterationTime(r.batch(n, room))}
 }
 
 // intervals between tokens of a request that it spends in decode iterations: one less than its tokens, but never less than a short stay.
 func (r *continuous) intervals() float64 { return math.Max(r.output-1, 0.5) }
+
+// work is the squared coefficient of variation of the time that computing a prompt takes beside half of a full batch. A prompt of x mean lengths takes
+// x·(1 + a·x): attention grows with the square, and what is short hides behind the weights. The moments are those of gamma distributed lengths,
+//
+//	E x² = 1 + c²,  E x³ = E x²·(1 + 2c²),  E x⁴ = E x³·(1 + 3c²).
+func (r *continuous) work() float64 {
+	c2 := r.inCV * r.inCV
+	if c2 == 0 || r.input == 0 {
+		return c2
+	}
+	b := r.batch(r.full/2, 0)
+	idle := r.law.IterationTime(b)
+	prompt := func(tokens float64) float64 {
+		b.Prefills, b.PrefillTokens, b.PrefillContext, b.PrefillPairs = 1, tokens, r.cached+tokens, tokens*(r.cached+tokens/2)
+		return r.law.IterationTime(b) - idle
+	}
+	ratio := math.Min(prompt(2*r.input)/prompt(r.input)/2, mostConvex) // (1 + 2a)/(1 + a)
+	if !(ratio > 1) {
+		return c2
+	}
+	a := (ratio - 1) / (2 - ratio)
+	second := 1 + c2
+	third := second * (1 + 2*c2)
+	mean := 1 + a*second
+	return (second+2*a*third+a*a*third*(1+3*c2))/(mean*mean) - 1
+}
+
+// mostConvex is as much as quadratic.
+const mostConvex = 1.9
 
 // MaxRate implements [Replica].
 func (r *continuous) MaxRate() float64 { return r.rate * (1 - stabilityMargin) }
@@ -405,8 +436,12 @@ states:
 		}
 	}
 	t = times[nodes-1]
+	if r.full >= r.places { // whoever leaves a full batch is replaced at once, by a prompt
+		t = r.full / (r.rate * r.stay)
+	}
 	use := chain * r.stay * t / last // of a full batch
-	q := geometric(math.Log(use)/s.peak, r.queue)
+	z := math.Max(s.peak, (r.ca2+1)/2)
+	q := geometric(math.Log(use)/z, r.queue)
 	down := math.Exp(-q.log)
 	tail := w * q.sum
 	total := sum*down + tail
@@ -416,8 +451,8 @@ states:
 	s.seen = square / s.running
 	s.empty = empty * down / total
 	// Arrivals see a full batch more often than time does where they come in bursts: as often as births happen there.
-	s.waits = math.Min(1, (w*down+tail)/total*math.Max(0, 1/s.peak+own/use))
-	s.waiting = w * q.weighted / total * r.generality(use, last) / s.peak
+	s.waits = math.Min(1, (w*down+tail)/total*math.Max(0, 1/z+(1-1/z)/use))
+	s.waiting = w * q.weighted / total * r.generality(use, last) / z
 	left := (leaving*down + last/t*tail) / total / r.stay
 	s.mean = math.Min((s.running+s.piled())/(left*r.stay), math.Max(t, s.running/(left*r.stay)))
 	s.throughput = math.Min(rate, left)
@@ -447,5 +482,11 @@ const leastPeak = 0.1
 // of arrivals to the number that run (Whitt, Management Science 31, 1985). That of normal lengths is 1 − cs/√π, which exponential ones
 // are close to.
 func (r *continuous) togetherness() float64 {
-	return math.Max(0.2, 1-r.outCV/math.Sqrt(math.Pi))
+	if r.outCV == 0 {
+		return 1
+	}
+	k := 1 / (r.outCV * r.outCV)
+	a, _ := math.Lgamma(k + 0.5)
+	b, _ := math.Lgamma(k + 1)
+	return 1 - math.Exp(a-b)/math.Sqrt(math.Pi)
 }

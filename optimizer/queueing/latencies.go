@@ -64,7 +64,7 @@ func (s *steady) first() first {
 		w *= st.wait / (st.wait - st.burst)
 	}
 	if w > 0 {
-		cs2 := s.inCV * s.inCV
+		cs2 := s.workCV2
 		f.meet(w, &st, prompt*prompt*(1+cs2)*(st.others+behind), cs2)
 	}
 	return f

@@ -17,6 +17,25 @@ func (l Limits) room(r Requests) int {
 	return max(1, int(float64(l.KVTokens)/r.held()))
 }
 
+// fit is the mean number of requests that run where others wait, at least one: the batch, or what the KV cache holds of requests that differ in
+// size. Whoever is next waits until its whole prompt has room, so that half of a prompt met at random is left free.
+func (l Limits) fit(r Requests) float64 {
+	batch := float64(l.MaxBatch)
+	if l.KVTokens <= 0 {
+		return batch
+	}
+	held, in, c := r.held(), cv(r.InputTokensSD, r.InputTokens), cv(r.OutputTokensSD, r.OutputTokens)
+	mean := (float64(l.KVTokens) - r.InputTokens*(1+in*in)/2) / held
+	if mean <= 1 {
+		return 1
+	}
+	// A share of the output that is uniform is held of requests as they are met at random; lengths are taken for gamma distributed.
+	grown := (1 + c*c) * ((1+2*c*c)/3 - (1+c*c)/4) * r.OutputTokens * r.OutputTokens
+	sd := math.Sqrt(mean*(grown+in*in*r.InputTokens*r.InputTokens)) / held
+	z := (batch - mean) / math.Max(sd, 1e-9)
+	return math.Max(1, math.Round(batch-sd*(density(z)+z*normal(z))))
+}
+
 // lengthBounds cut the distribution of the number of generated tokens into strata, finest among the shortest requests: those see few
 // intervals, so that their means spread most and decide the percentiles over requests.
 var lengthBounds = [...]float64{0, 0.001, 0.003, 0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4, 0.7, 1}
@@ -54,8 +73,10 @@ func newLengths(tokens, cv float64) lengths {
 	}
 	var l lengths
 	g := newGamma(cv)
-	for i, z := range normalMiddles {
-		l[i] = math.Max(tokens*g.quantile((lengthBounds[i]+lengthBounds[i+1])/2, z)-1, 0)
+	single := g.below(1.5 / tokens) // has no interval
+	for i := range l {
+		p := single + (1-single)*(lengthBounds[i]+lengthBounds[i+1])/2
+		l[i] = math.Max(tokens*g.quantile(p, math.Sqrt2*math.Erfinv(2*p-1))-1, 0)
 	}
 	return l
 }
@@ -76,6 +97,15 @@ func (g *gammaLengths) quantile(p, z float64) float64 {
 	return math.Max(root*root*root, short*math.Exp(short*g.shape/(g.shape+1)))
 }
 
+// below is the share below x, far below the mean, the inverse of the series of quantile.
+func (g *gammaLengths) below(x float64) float64 {
+	x *= g.shape
+	return math.Min(math.Exp(g.shape*(math.Log(x)-x/(g.shape+1))-g.logGamma), mostSingle)
+}
+
+// mostSingle keeps a few requests with intervals where nearly all are of one token.
+const mostSingle = 0.99
+
 // promptBounds cut the distribution of prompts into strata, finest among the longest: their own length decides the percentiles of TTFT.
 var promptBounds = [...]float64{0, 0.2, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96, 0.985, 0.995, 1}
 
@@ -95,6 +125,7 @@ var promptMiddles = func() (z [promptStrata]float64) {
 type mixture struct {
 	idle, adds, spread, batch float64
 	most, full                float64 // that an iteration adds in a run of them, and that fills the budget
+	free, turns               float64 // time of a prompt for each place that is free, and of those that places get in an iteration when all are taken
 	busy                      float64 // share of the iterations with prompts
 	behind                    float64 // probability that prompts are computed when a request begins
 	keeps                     float64 // correlation of an iteration with the next one
@@ -119,6 +150,8 @@ func (s *steady) mixture(m *intervals) mixture {
 	if cut := m.middle[1] - x.idle; s.level.parts > 1.5 && cut > 0 {
 		x.most = cut
 	}
+	prompt := s.input * s.prompts.cost
+	x.free, x.turns = math.Max(1, s.places-s.running)*prompt, s.places/s.stay*prompt
 	x.behind = math.Max(x.busy, s.prompts.waits)
 	x.keeps = s.keeps(&x)
 	return x
@@ -129,7 +162,7 @@ func (s *steady) mixture(m *intervals) mixture {
 func (s *steady) keeps(x *mixture) float64 {
 	st := &s.prompts
 	prompt, left := s.input*st.cost, 1-st.use
-	work := s.flow * s.step * prompt * prompt * (s.ca2 + s.inCV*s.inCV) / (left * left)
+	work := s.flow * s.step * prompt * prompt * (s.ca2 + s.workCV2) / (left * left)
 	busy := math.Min((s.step-s.level.idle)/x.adds, 1) // over time, not over the requests that run
 	times := (work - busy*x.spread*x.spread) / (busy * math.Max(1-busy, 1e-3) * x.adds * x.adds)
 	if !(times > 1) {
@@ -138,13 +171,10 @@ func (s *steady) keeps(x *mixture) float64 {
 	return (times - 1) / (times + 1)
 }
 
-// beyond is the probability that the mean time between the tokens of a request exceeds t. A request without an interval has none.
+// beyond is the probability that the mean time between the tokens of a request exceeds t, of those that have any.
 func (x *mixture) beyond(t float64) float64 {
 	p := 0.0
 	for i, n := range x.lengths {
-		if n < 0.5 {
-			continue
-		}
 		p += (lengthBounds[i+1] - lengthBounds[i]) * x.stratum(t, math.Max(n, 1))
 	}
 	return p
@@ -174,7 +204,8 @@ func (x *mixture) stratum(t, n float64) float64 {
 	mean *= x.adds
 	variance = variance*x.adds*x.adds + share*x.spread*x.spread/n
 	variance += batch*batch + 2*together*batch*math.Sqrt(variance)
-	return p + some*math.Min(gammaBeyond(t-x.idle+2*batch, mean+2*batch, variance), normalBeyond(t-x.idle-x.full, batch))
+	full := math.Min(x.full, x.free/n+x.turns)
+	return p + some*math.Min(gammaBeyond(t-x.idle+2*batch, mean+2*batch, variance), normalBeyond(t-x.idle-full, batch))
 }
 
 // together is the correlation of the batch around a request, averaged over its stay, with the prompts that come during it, where stays are much

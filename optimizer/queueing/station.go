@@ -33,7 +33,7 @@ func (s *steady) station() station {
 	if s.input == 0 || s.flow == 0 {
 		return station{clumped: s.ca2, square: at.idle, waits: 1}
 	}
-	cs2 := s.inCV * s.inCV
+	cs2 := s.workCV2
 	st := station{use: math.Min(1-at.idle/s.step, mostUse), service: s.input * at.whole / at.room}
 	st.tokens = math.Min(s.flow*s.step*s.input, mostUse*at.room)
 	st.cost = (s.step - at.idle) / st.tokens
@@ -76,7 +76,7 @@ const mostUse = 0.999
 // the budget or the places allow.
 func (s *steady) clumps(st *station) float64 {
 	left := 1 - st.use
-	more := (s.ca2+st.use*st.use*s.inCV*s.inCV)/(left*left) - s.ca2
+	more := (s.ca2+st.use*st.use*s.workCV2)/(left*left) - s.ca2
 	if more <= 0 || s.full <= 1 {
 		return s.ca2
 	}

@@ -3,6 +3,7 @@
 //
 //	go run ./test/accuracy          the tables
 //	go run ./test/accuracy -write docs/models.md
+//	go run ./test/accuracy -grid    play the simulated engines of the grid again
 //	go run ./test/accuracy -learn   the prior learned from all measurements, as Go source
 package main
 
@@ -29,7 +30,14 @@ func main() {
 	data := flag.String("data", "test/data", "folder of the data")
 	learn := flag.Bool("learn", false, "print the prior learned from all measurements, as Go source")
 	document := flag.String("write", "", "document whose tables to replace, between its marks")
+	play := flag.Bool("grid", false, "play the grid of simulated engines again")
 	flag.Parse()
+	if *play {
+		if err := playGrid(*data + "/simulated"); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	silicon, err := read(*data + "/measured/silicon.csv")
 	if err != nil {
 		log.Fatal(err)
@@ -287,7 +295,10 @@ func tables(w io.Writer, data string, pairs [][]fitting.Point) error {
 	if err := simulated(w, data); err != nil {
 		return err
 	}
-	return engines(w)
+	if err := engines(w); err != nil {
+		return err
+	}
+	return drawMap(w, data+"/simulated")
 }
 
 func prior(k fitting.Knowledge, p fitting.Point) (queueing.Prediction, error) {
