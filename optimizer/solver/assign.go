@@ -15,15 +15,16 @@ func sortLevels(levels []level) {
 	slices.SortFunc(levels, func(a, b level) int { return cmp.Compare(a.priority, b.priority) })
 }
 
-// Shares of the work that is left: of a round, where others may follow; of the search for a way to serve everybody while none is found; of a
-// start from weighted levels, of up to mediumServers, and of another, longer one; of maximising the number of servers of a priority.
+// Shares of the work that is left: of a round, where others may follow; of the search for a way to serve everybody while none is found; of the
+// value where not everybody can be served, which is kept for it; of a start from weighted levels, of up to mediumServers; of maximising the number
+// of servers of a priority.
 const (
 	roundShare    = .5
 	blindShare    = .5
+	valueShare    = .3
 	weightedShare = .1
 	mediumServers = 1500
-	deepShare     = .3
-	countShare    = .2
+	countShare    = .3
 )
 
 // The work of making an option of a candidate, and a column of an option: both allocate memory.
@@ -169,19 +170,29 @@ func (f *pool) give(d *draft, p picks) (value float64, whole bool) {
 			continue
 		}
 		s := &f.servers[i]
-		candidates := d.p.Servers[s.index].Candidates
-		try := append([]option{s.options[k]}, s.options...)
-		for n, o := range try {
-			if c := &candidates[o.candidate]; d.fits(c) {
-				d.give(s.index, o.candidate, c.Replicas())
-				value += c.Value
-				whole = whole && n == 0
-				break
-			}
-			whole = false
+		c, had := s.first(d, k)
+		if whole = whole && had; c < 0 {
+			continue
 		}
+		candidate := &d.p.Servers[s.index].Candidates[c]
+		d.give(s.index, c, candidate.Replicas())
+		value += candidate.Value
 	}
 	return value, whole
+}
+
+// first is the candidate of the option, or of the first one that fits where it does not, −1 where none does; had says whether it is the option's.
+func (s *server) first(d *draft, option int) (candidate int, had bool) {
+	candidates := d.p.Servers[s.index].Candidates
+	if c := s.options[option].candidate; d.fits(&candidates[c]) {
+		return c, true
+	}
+	for i := range s.options {
+		if c := s.options[i].candidate; d.fits(&candidates[c]) {
+			return c, false
+		}
+	}
+	return -1, false
 }
 
 // perCard is what one card more of each type of the problem would save, given the prices of the rows.
@@ -201,7 +212,15 @@ func (f *pool) perCard(d *draft, prices []float64) map[string]float64 {
 func newPool(d *draft, levels []level) *pool {
 	f := &pool{levels: len(levels), weightedSum: d.p.WeightedSum, more: make([]int, len(levels))}
 	rows := f.rows(d, levels)
-	var values []float64
+	servers, candidates := 0, 0
+	for l := range levels {
+		servers += len(levels[l].servers)
+		for _, r := range levels[l].servers {
+			candidates += len(r.candidates)
+		}
+	}
+	f.servers, f.uses = make([]server, 0, servers), make([]use, 0, candidates) // of one part on a type without nodes each, as most are
+	values := make([]float64, 0, candidates)
 	for l := range levels {
 		for _, r := range levels[l].servers {
 			s := server{index: r.server, level: l, weight: d.p.Servers[r.server].weight(), options: make([]option, 0, len(r.candidates))}
@@ -215,9 +234,11 @@ func newPool(d *draft, levels []level) *pool {
 				possible := true
 				if !d.p.Unlimited {
 					first := len(f.uses)
-					c.uses(func(kind string, replicas, units int) {
-						possible = f.take(first, rows[kind], replicas, units) && possible
-					})
+					for i := range c.Parts {
+						if part := &c.Parts[i]; part.Replicas > 0 {
+							possible = f.take(first, rows[part.Type], part.Replicas, part.UnitsPerReplica) && possible
+						}
+					}
 					o.uses = f.uses[first:len(f.uses):len(f.uses)]
 				}
 				if possible && !slices.ContainsFunc(s.options, func(better option) bool { return better.within(o) }) {
@@ -257,12 +278,15 @@ func (f *pool) take(first int, rows []int, replicas, units int) (possible bool) 
 			break
 		}
 		n := float64(replicas * (units / f.kinds[r].size))
-		if at := slices.IndexFunc(f.uses[first:], func(u use) bool { return u.row == r }); at >= 0 {
-			n += f.uses[first+at].amount
-			f.uses[first+at].amount = n
-		} else {
-			f.uses = append(f.uses, use{r, n})
+		at := first
+		for at < len(f.uses) && f.uses[at].row != r {
+			at++
 		}
+		if at == len(f.uses) {
+			f.uses = append(f.uses, use{row: r})
+		}
+		f.uses[at].amount += n
+		n = f.uses[at].amount
 		possible = possible && n <= f.capacity[r]
 	}
 	return possible
@@ -274,25 +298,25 @@ func (f *pool) rows(d *draft, levels []level) map[string][]int {
 	if d.p.Unlimited {
 		return nil
 	}
-	sizes := map[string][]int{}
+	sizes := map[string]*sizesOf{}
 	for l := range levels {
 		for _, r := range levels[l].servers {
 			for j := range d.p.Servers[r.server].Candidates {
 				d.p.Servers[r.server].Candidates[j].uses(func(kind string, _, units int) {
-					if !d.stock[kind].OnNodes() {
-						units = 1
+					z := sizes[kind]
+					if z == nil {
+						z = d.noSizes(kind)
+						sizes[kind] = z
 					}
-					if !slices.Contains(sizes[kind], units) {
-						sizes[kind] = append(sizes[kind], units)
-					}
+					z.note(units)
 				})
 			}
 		}
 	}
 	rows := map[string][]int{}
 	for _, name := range slices.Sorted(maps.Keys(sizes)) {
-		slices.Sort(sizes[name])
-		for _, size := range sizes[name] {
+		slices.Sort(sizes[name].cards)
+		for _, size := range sizes[name].cards {
 			rows[name] = append(rows[name], len(f.kinds))
 			f.kinds = append(f.kinds, kind{name, size})
 			f.capacity = append(f.capacity, float64(d.stock[name].Places(size)))
@@ -313,6 +337,25 @@ func (f *pool) rows(d *draft, levels []level) map[string][]int {
 		}
 	}
 	return rows
+}
+
+// sizesOf are the sizes of replicas on a type: in cards where it has nodes, one card where it has none.
+type sizesOf struct {
+	onNodes bool
+	cards   []int
+}
+
+func (d *draft) noSizes(kind string) *sizesOf {
+	if d.stock[kind].OnNodes() {
+		return &sizesOf{onNodes: true}
+	}
+	return &sizesOf{cards: []int{1}}
+}
+
+func (z *sizesOf) note(cards int) {
+	if z.onNodes && !slices.Contains(z.cards, cards) {
+		z.cards = append(z.cards, cards)
+	}
 }
 
 // step is the largest amount of which all values are multiples, to a hundredth of a cent; 0 where there is none.
@@ -347,12 +390,10 @@ func (f *pool) solve(o branch.Options) (picks, float64, []float64) {
 		return p, res.Bound, res.Prices
 	}
 	hint := o.Prices
-	p, out, least := f.serve(o, false)
-	if f.far(out, least) {
-		if q, less, bound := f.serve(o, true); slices.Compare(less, out) < 0 {
-			p, out, least = q, less, bound
-		}
-	}
+	end := f.end
+	f.end -= int64(f.share(valueShare))
+	p, out, least := f.serve(o)
+	f.end = end
 	for l := range out {
 		f.more[l] = out[l] - least[l]
 	}
@@ -401,24 +442,11 @@ func (f *pool) penalties() []float64 {
 	return all
 }
 
-// farCount is the share of all servers by which the number of those served may stay below its bound before another, longer search is made.
-const farCount = .005
-
-// far says whether a bound is so far from what was found that a longer search may be worth it.
-func (f *pool) far(out, least []int) bool {
-	for l := range out {
-		if float64(out[l]-least[l]) > farCount*f.weight()+1 {
-			return true
-		}
-	}
-	return false
-}
-
 // serve picks options for as many servers as it can, the highest level first, and returns the weight of those of each level that get nothing,
-// with what it is at least. It starts from a plan of weighted levels, on which it spends more where deep.
-func (f *pool) serve(o branch.Options, deep bool) (p picks, out, least []int) {
+// with what it is at least. It starts from a plan of weighted levels.
+func (f *pool) serve(o branch.Options) (p picks, out, least []int) {
 	p = f.nothing()
-	prices, weight := f.weighted(o, p, deep)
+	prices, weight := f.weighted(o, p)
 	out, least = make([]int, f.levels), make([]int, f.levels)
 	total := f.weight()
 	for l := range f.levels {
@@ -459,7 +487,7 @@ func (f *pool) nothing() picks {
 
 // weighted is a good start: the value is minimised where a server that gets nothing costs the more the higher its level, though not so much
 // more that lower levels count for nothing. The prices of the rows and the weights are returned.
-func (f *pool) weighted(o branch.Options, p picks, deep bool) (prices, weight []float64) {
+func (f *pool) weighted(o branch.Options, p picks) (prices, weight []float64) {
 	ratio := min(weightRatio, math.Pow(1e8, 1/float64(f.levels)))
 	weight = make([]float64, f.levels)
 	each := float64(len(f.servers)) / f.weight()
@@ -473,10 +501,7 @@ func (f *pool) weighted(o branch.Options, p picks, deep bool) (prices, weight []
 	prog, columns := f.program(f.levels, nil, -1, penalties)
 	o.Step, o.Gap, o.Prices = 0, weightGap, nil
 	share := weightedShare
-	switch {
-	case deep:
-		share = deepShare
-	case len(f.servers) > mediumServers:
+	if len(f.servers) > mediumServers {
 		share = 0 // what rounding gives may do
 	}
 	res := f.search(prog, o, share)

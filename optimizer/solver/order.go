@@ -43,12 +43,15 @@ func rankSome(p *Problem, filter func(server int) bool) []ranked {
 }
 
 func compareCandidates(a, b *Candidate) int {
-	if a.Value != b.Value {
+	switch {
+	case a.Value != b.Value:
 		return cmp.Compare(a.Value, b.Value)
+	case a.Cost != b.Cost:
+		return cmp.Compare(a.Cost, b.Cost)
+	case a.ID != b.ID:
+		return cmp.Compare(a.ID, b.ID)
 	}
 	return cmp.Or(
-		cmp.Compare(a.Cost, b.Cost),
-		cmp.Compare(a.ID, b.ID),
 		slices.CompareFunc(a.Parts, b.Parts, func(x, y Part) int { return cmp.Compare(x.Type, y.Type) }),
 		cmp.Compare(a.Replicas(), b.Replicas()),
 		slices.CompareFunc(a.Parts, b.Parts, compareSizes),

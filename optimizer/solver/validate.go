@@ -102,13 +102,11 @@ const maxPurchase = 10_000
 
 func (c *Candidate) validate() error {
 	var faults []error
-	for _, f := range []struct {
-		name  string
-		value float64
-	}{{"cost", c.Cost}, {"value", c.Value}} {
-		if math.IsNaN(f.value) || math.IsInf(f.value, 0) || f.value < 0 {
-			faults = append(faults, fmt.Errorf("%s: %v is not a number of at least 0", f.name, f.value))
-		}
+	if !(c.Cost >= 0 && c.Cost <= math.MaxFloat64) {
+		faults = append(faults, fmt.Errorf("cost: %v is not a number of at least 0", c.Cost))
+	}
+	if !(c.Value >= 0 && c.Value <= math.MaxFloat64) {
+		faults = append(faults, fmt.Errorf("value: %v is not a number of at least 0", c.Value))
 	}
 	if len(c.Parts) > maxParts {
 		faults = append(faults, fmt.Errorf("parts: there are %d, at most %d are allowed", len(c.Parts), maxParts))

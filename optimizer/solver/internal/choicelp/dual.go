@@ -206,7 +206,7 @@ func (st *State) Climb(cutoff float64, pivots int) Status {
 		if st.meter.Over() {
 			return Stopped
 		}
-		st.meter.Charge(st.p.Columns() + st.m*st.m)
+		st.meter.Charge(2*st.p.Columns() + st.m*st.m)
 		i, sign := st.leaving()
 		if i < 0 {
 			if st.fresh == 0 {
