@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/specification"
 	"github.com/llm-inferno/inferno/optimizer/loop"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 // What the loop wrote into its decision log is learned from, cycle by cycle, each group of replicas on its own.

@@ -95,7 +95,9 @@ func TestTheSimulationAnswersAsPrometheusDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newPrometheus(t)
-	at := func(seconds float64) time.Time { return time.Unix(1_700_006_400, 0).Add(time.Duration(seconds * float64(time.Second))) }
+	at := func(seconds float64) time.Time {
+		return time.Unix(1_700_006_400, 0).Add(time.Duration(seconds * float64(time.Second)))
+	}
 	last := w.views[len(w.views)-1].Servers[0]
 	for _, pod := range append(last.Pods, last.Departed...) {
 		var before page
