@@ -299,14 +299,17 @@ func Current(st *v1alpha1.ServerStatus) *v1alpha1.Allocation {
 	return a
 }
 
-// FromDesired writes the plan of a Server as an allocation.
+// FromDesired writes the plan of a Server as an allocation. How many replicas are asked for the time being is another matter: more where others are
+// to stay until these are ready, fewer where pods make way for a more important server's.
 func FromDesired(d *v1alpha1.DesiredState) *v1alpha1.Allocation {
 	a := &v1alpha1.Allocation{Cost: d.CostPerHour, BestEffort: d.BestEffort, Reason: d.Reason, Load: d.Load}
 	if d.Predicted != nil {
 		a.ITLAverage, a.TTFTAverage = d.Predicted.ITL, d.Predicted.TTFT
 	}
 	setParts(a, withoutSurge(d.Parts))
-	a.NumReplicas = d.Replicas - d.Surge
+	if len(d.Parts) == 0 {
+		a.NumReplicas = d.Replicas - d.Surge
+	}
 	return a
 }
 

@@ -355,3 +355,24 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// What is asked for while a plan is realised, more or less than it, is not the plan.
+func TestAPlanIsReadWithoutItsRealisation(t *testing.T) {
+	plan := v1alpha1.Allocation{Accelerator: "A", NumReplicas: 4, MaxBatch: 8}
+	for name, change := range map[string]func(*v1alpha1.DesiredState){
+		"as planned": func(*v1alpha1.DesiredState) {},
+		"others stay until these are ready": func(d *v1alpha1.DesiredState) {
+			d.Replicas, d.Surge, d.Parts = 6, 2, append(d.Parts, v1alpha1.AllocationPart{Accelerator: "B", Surge: 2})
+		},
+		"pods make way": func(d *v1alpha1.DesiredState) { d.Replicas = 0 },
+	} {
+		d := specification.Desired(&plan)
+		change(d)
+		if diff := cmp.Diff(&plan, specification.FromDesired(d)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	if got := specification.FromDesired(&v1alpha1.DesiredState{Replicas: 3, Surge: 1}); got.NumReplicas != 2 {
+		t.Errorf("a plan that names no accelerator has %d replicas, want 2", got.NumReplicas)
+	}
+}
