@@ -3,12 +3,11 @@ package demand
 import (
 	"math"
 
+	"github.com/llm-inferno/inferno/optimizer/chance"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
 const (
-	// lengthChance is by how many standard errors lengths must differ from those before to be taken for others: less is chance.
-	lengthChance = 4
 	// promptChange is by what share the prompts of the last window must differ from those of the last few: less is not worth another plan.
 	promptChange = 0.25
 	// lengthRequests is the number of requests over which lengths are averaged.
@@ -40,7 +39,7 @@ func lengths(last *Lengths, now Lengths, completed, window float64, o *fleet.Obs
 	inSD, outSD := deviations(o)
 	share := -math.Expm1(-passed * completed / lengthRequests)
 	next := func(last, now, sd float64) float64 {
-		if math.Abs(now-last) > lengthChance*standardError(sd, now, seen) {
+		if chance.Exceeded(now-last, standardError(sd, now, seen)) {
 			return now
 		}
 		return last + share*(now-last)
@@ -75,7 +74,7 @@ func prompt(mean float64, o *fleet.Observation) float64 {
 	}
 	sd, _ := deviations(o)
 	last := tokens / n
-	if math.Abs(last-mean) > max(lengthChance*standardError(sd, mean, n), promptChange*mean) {
+	if math.Abs(last-mean) > promptChange*mean && chance.Exceeded(last-mean, standardError(sd, mean, n)) {
 		return last
 	}
 	return mean

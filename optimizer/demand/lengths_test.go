@@ -50,7 +50,7 @@ func TestLengthsOfFewRequests(t *testing.T) {
 		{"many", last, 10, seen, [2]float64{1200, 1200}, [2]float64{450, 450}},
 		{"nobody says how many", last, 0, seen, [2]float64{1200, 1200}, [2]float64{450, 450}},
 		{"few", last, 0.1, seen, [2]float64{1001, 1010}, [2]float64{497, 499.9}},
-		{"few, and quite different", last, 0.1, Lengths{Time: 1030, InputTokens: 100, OutputTokens: 2000}, [2]float64{100, 100}, [2]float64{500, 600}},
+		{"few, and quite different", last, 0.1, Lengths{Time: 1030, InputTokens: 100, OutputTokens: 1200}, [2]float64{100, 100}, [2]float64{500, 600}},
 		{"long ago", &Lengths{Time: 1030 - 3600, InputTokens: 1000, OutputTokens: 500}, 0.1, seen, [2]float64{1200, 1200}, [2]float64{450, 450}},
 		{"the clock went back", &Lengths{Time: 2000, InputTokens: 1000, OutputTokens: 500}, 0.1, seen, [2]float64{1200, 1200}, [2]float64{450, 450}},
 	} {

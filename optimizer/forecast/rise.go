@@ -5,17 +5,15 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+
+	"github.com/llm-inferno/inferno/optimizer/chance"
 )
 
 const (
 	// recentSamples are kept: enough to average chance out.
 	recentSamples = 20
-	// levelChance is how many standard deviations of chance a sample may lie from the mean of those after it to be of the same load.
-	levelChance = 2.5
 	// riseSamples is the number of samples that a rise is seen in: few, for the next pod is ordered minutes before it is needed.
 	riseSamples = 4
-	// riseChance is how many standard errors a rise must be above chance.
-	riseChance = 3
 	// riseLimit bounds what is expected, in multiples of the present rate: a flash crowd rises steeply, but not for long.
 	riseLimit = 2
 	// leastDispersion of counts in a window over those of Poisson arrivals, for arrivals of many users that come in bursts, and overlap that of
@@ -94,8 +92,8 @@ func Level(recent []Sample, window, dispersion float64) float64 {
 	sum, count := recent[n-1].Rate, 1.0
 	for i := n - 2; i >= 0; i-- {
 		mean := sum / count
-		chance := math.Sqrt(dispersion * max(mean, recent[i].Rate) / window)
-		if !(math.Abs(recent[i].Rate-mean) <= levelChance*chance) {
+		deviation := math.Sqrt(dispersion * max(mean, recent[i].Rate) / window)
+		if chance.Exceeded(recent[i].Rate-mean, deviation) {
 			break
 		}
 		sum, count = sum+recent[i].Rate, count+1
@@ -130,7 +128,8 @@ func Rise(recent []Sample, window, horizon, dispersion float64) float64 {
 		tr += (s.Time - t) * (s.Rate - r)
 	}
 	slope := tr / tt
-	if chance := math.Sqrt(max(dispersion, leastDispersion) * overlap * r / window / tt); !(slope > riseChance*chance) {
+	deviation := math.Sqrt(max(dispersion, leastDispersion) * overlap * r / window / tt)
+	if !(slope > 0) || !chance.Exceeded(slope, deviation) {
 		return last
 	}
 	seen := recent[n-1].Time - recent[0].Time + window
