@@ -233,8 +233,8 @@ func TestImpossiblePlans(t *testing.T) {
 		{"negative part", DesiredReplicas, "server=split,accelerator=A100", func(d *v1alpha1.DesiredState) { d.Parts[1].Replicas = -2 }},
 		{"negative surge", DesiredReplicas, "server=split,accelerator=A100", func(d *v1alpha1.DesiredState) { d.Parts[1].Surge = -2 }},
 		{"negative batch", MaxBatchSize, "server=split", func(d *v1alpha1.DesiredState) { d.Parts[1].MaxBatchSize = -48 }},
-		{"negative latency", PredictedITL, "server=split", func(d *v1alpha1.DesiredState) { d.Predicted.ITL = -1 }},
-		{"endless latency", PredictedITL, "server=split", func(d *v1alpha1.DesiredState) { d.Predicted.ITL = 1e300 }},
+		{"negative latency", PredictedITL, "server=split", func(d *v1alpha1.DesiredState) { d.Predicted.ITL = new(-1.) }},
+		{"endless latency", PredictedITL, "server=split", func(d *v1alpha1.DesiredState) { d.Predicted.ITL = new(1e300) }},
 		{"no latency", PredictedTTFT, "server=split", func(d *v1alpha1.DesiredState) { d.Predicted = nil }},
 		{"total without parts", DesiredReplicas, "server=variants,variant=hopper", func(d *v1alpha1.DesiredState) { d.Parts = nil }},
 	} {

@@ -78,7 +78,7 @@ func server(namespace, name string, parts ...v1alpha1.AllocationPart) *v1alpha1.
 				StaleAfterSeconds: 60,
 				Replicas:          total,
 				Parts:             parts,
-				Predicted:         &v1alpha1.Latencies{TTFT: 312.4567, ITL: 18.25},
+				Predicted:         &v1alpha1.Latencies{TTFT: new(312.4567), ITL: new(18.25)},
 			},
 		},
 	}

@@ -40,8 +40,8 @@ var metrics = []metric{
 	{DesiredReplicas, desiredReplicas},
 	{MaxBatchSize, limit("max batch size", func(part v1alpha1.AllocationPart) int { return part.MaxBatchSize })},
 	{MaxBatchedTokens, limit("token budget", func(part v1alpha1.AllocationPart) int { return part.MaxBatchedTokens })},
-	{PredictedITL, predicted(func(l *v1alpha1.Latencies) float64 { return l.ITL })},
-	{PredictedTTFT, predicted(func(l *v1alpha1.Latencies) float64 { return l.TTFT })},
+	{PredictedITL, predicted(func(l *v1alpha1.Latencies) *float64 { return l.ITL })},
+	{PredictedTTFT, predicted(func(l *v1alpha1.Latencies) *float64 { return l.TTFT })},
 }
 
 // findMetric returns the metric of that name.
@@ -139,16 +139,16 @@ func limit(what string, of func(v1alpha1.AllocationPart) int) func(*v1alpha1.Ser
 const largestLatency = 1e11
 
 // predicted is a metric of a predicted latency, given in ms by the plan and in seconds, to a microsecond, by the metric.
-func predicted(of func(*v1alpha1.Latencies) float64) func(*v1alpha1.Server, scope) (resource.Quantity, error) {
+func predicted(of func(*v1alpha1.Latencies) *float64) func(*v1alpha1.Server, scope) (resource.Quantity, error) {
 	return func(server *v1alpha1.Server, s scope) (resource.Quantity, error) {
 		if s != (scope{}) {
 			return resource.Quantity{}, errors.New("latencies are predicted for the server as a whole; select by server alone")
 		}
 		latencies := server.Status.Desired.Predicted
-		if latencies == nil {
-			return resource.Quantity{}, errors.New("the plan predicts no latencies")
+		if latencies == nil || of(latencies) == nil {
+			return resource.Quantity{}, errors.New("the plan predicts no such latency")
 		}
-		ms := of(latencies)
+		ms := *of(latencies)
 		if !(ms >= 0 && ms <= largestLatency) {
 			return resource.Quantity{}, fmt.Errorf("predicted latency: %v ms; must be from 0 to %v", ms, float64(largestLatency))
 		}

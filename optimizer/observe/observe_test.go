@@ -380,7 +380,7 @@ func TestObserve(t *testing.T) {
 	st := o.Statuses["llm/chat"]
 	want := v1alpha1.ServerStatus{
 		Load:     &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(now), Load: v1alpha1.Load{ArrivalRate: 120, Throughput: 120, AvgInTokens: 100, AvgOutTokens: 50}},
-		Measured: &v1alpha1.Latencies{TTFT: 500, ITL: 20},
+		Measured: &v1alpha1.Latencies{TTFT: new(500.), ITL: new(20.)},
 		Current:  []v1alpha1.ObservedPart{{Accelerator: "h100", Starting: 1}, {Accelerator: "h100", Ready: 1, MaxBatchSize: 64}},
 		// Two accelerators a replica, at 400 cents each.
 		CostPerHour: 800, ReadyReplicas: 1, Placement: "h100:1",

@@ -137,7 +137,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 		st.Load.AvgInTokens, st.Load.AvgOutTokens = before.AvgInTokens, before.AvgOutTokens
 	}
 	if !math.IsNaN(l.ttft) || !math.IsNaN(l.itl) {
-		st.Measured = &v1alpha1.Latencies{TTFT: v1alpha1.Digits(v1alpha1.Milliseconds(known(l.ttft))), ITL: v1alpha1.Digits(v1alpha1.Milliseconds(known(l.itl)))}
+		st.Measured = &v1alpha1.Latencies{TTFT: pointer(v1alpha1.Milliseconds(l.ttft)), ITL: pointer(v1alpha1.Milliseconds(l.itl))}
 	}
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
 	e.Observation.ArrivalCV = pointer(l.arrivalCV)

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
 // Resources are the custom resources that say the same as a system, capacity excepted: a cluster's capacity is that of its nodes.
@@ -245,7 +246,14 @@ func latencies(a *v1alpha1.Allocation) *v1alpha1.Latencies {
 	if a.ITLAverage == 0 && a.TTFTAverage == 0 {
 		return nil
 	}
-	return &v1alpha1.Latencies{TTFT: a.TTFTAverage, ITL: a.ITLAverage}
+	// In the specification 0 is not known.
+	given := func(ms float64) *float64 {
+		if ms == 0 {
+			return nil
+		}
+		return &ms
+	}
+	return &v1alpha1.Latencies{TTFT: given(a.TTFTAverage), ITL: given(a.ITLAverage)}
 }
 
 // Desired writes an allocation as the plan of a Server, without its times.
@@ -289,7 +297,7 @@ func Current(st *v1alpha1.ServerStatus) *v1alpha1.Allocation {
 		a.Load = &l
 	}
 	if st.Measured != nil {
-		a.ITLAverage, a.TTFTAverage = st.Measured.ITL, st.Measured.TTFT
+		a.ITLAverage, a.TTFTAverage = fleet.At(st.Measured.ITL).Or(0), fleet.At(st.Measured.TTFT).Or(0)
 	}
 	parts := make([]v1alpha1.AllocationPart, 0, len(st.Current))
 	for _, p := range st.Current {
@@ -304,7 +312,7 @@ func Current(st *v1alpha1.ServerStatus) *v1alpha1.Allocation {
 func FromDesired(d *v1alpha1.DesiredState) *v1alpha1.Allocation {
 	a := &v1alpha1.Allocation{Cost: d.CostPerHour, BestEffort: d.BestEffort, Reason: d.Reason, Load: d.Load}
 	if d.Predicted != nil {
-		a.ITLAverage, a.TTFTAverage = d.Predicted.ITL, d.Predicted.TTFT
+		a.ITLAverage, a.TTFTAverage = fleet.At(d.Predicted.ITL).Or(0), fleet.At(d.Predicted.TTFT).Or(0)
 	}
 	setParts(a, withoutSurge(d.Parts))
 	if len(d.Parts) == 0 {

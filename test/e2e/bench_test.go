@@ -62,7 +62,7 @@ func planFor(replicas int) *v1alpha1.DesiredState {
 		Parts: []v1alpha1.AllocationPart{
 			{Accelerator: "h100", Replicas: replicas - 1, MaxBatchSize: 96, MaxBatchedTokens: 2048, Share: 0.7}, {Accelerator: "l40s", Replicas: 1, MaxBatchSize: 32, MaxBatchedTokens: 1024, Share: 0.3},
 		},
-		Predicted: &v1alpha1.Latencies{TTFT: 200, ITL: 20}, Load: &v1alpha1.Load{ArrivalRate: 600, AvgInTokens: 500, AvgOutTokens: 200},
+		Predicted: &v1alpha1.Latencies{TTFT: new(200.), ITL: new(20.)}, Load: &v1alpha1.Load{ArrivalRate: 600, AvgInTokens: 500, AvgOutTokens: 200},
 	}
 }
 

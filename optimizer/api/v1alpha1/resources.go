@@ -442,10 +442,12 @@ type AllocationPart struct {
 
 // Latencies are mean latencies in ms.
 type Latencies struct {
-	// TTFT in ms.
-	TTFT float64 `json:"ttft"`
-	// ITL in ms.
-	ITL float64 `json:"itl"`
+	// TTFT in ms; absent where an engine does not show it.
+	// +optional
+	TTFT *float64 `json:"ttft,omitempty"`
+	// ITL in ms; absent where an engine does not show it.
+	// +optional
+	ITL *float64 `json:"itl,omitempty"`
 }
 
 // DesiredState is the plan for one server: all that the metrics adapter and the scheduler plugin read.
