@@ -436,10 +436,13 @@ states:
 		}
 	}
 	t = times[nodes-1]
-	if r.full >= r.places { // whoever leaves a full batch is replaced at once, by a prompt
-		t = r.full / (r.rate * r.stay)
-	}
 	use := chain * r.stay * t / last // of a full batch
+	if last >= r.places {            // whoever leaves a full batch is replaced at once, by a prompt
+		use = chain / r.rate
+	}
+	if r.full >= r.places {
+		t = last / (r.rate * r.stay)
+	}
 	z := math.Max(s.peak, (r.ca2+1)/2)
 	q := geometric(math.Log(use)/z, r.queue)
 	down := math.Exp(-q.log)
@@ -455,7 +458,8 @@ states:
 	s.waiting = w * q.weighted / total * r.generality(use, last) / z
 	left := (leaving*down + last/t*tail) / total / r.stay
 	s.mean = math.Min((s.running+s.piled())/(left*r.stay), math.Max(t, s.running/(left*r.stay)))
-	s.throughput = math.Min(rate, left)
+	turned := w * math.Exp(math.Log(use)/z*r.queue-q.log) / total * math.Max(0, 1/z+(1-1/z)/use) // away by a full queue
+	s.throughput = math.Min(rate, math.Max(left, math.Min(rate*(1-turned), r.rate)))
 	if r.full < r.places { // the largest batch considered turns nobody away
 		s.throughput = s.flow
 	}

@@ -30,6 +30,8 @@ const (
 	plateau = 0.999
 	// leastBudget is the smallest token budget considered: below it, iterations hold next to nothing.
 	leastBudget = 64
+	// budgetLadder is the ratio between the budgets that are tried: cut in more or fewer parts, prompts make peaks beside each other.
+	budgetLadder = 1.3
 	// budgetStep is how closely, as a ratio, the best budget is found: rates are flat around their peak.
 	budgetStep = 1.05
 )
@@ -39,7 +41,7 @@ const (
 //
 // The rate rises with the batch until targets bind and may fall beyond, so its peak is bracketed by halving from the given limit (for the
 // budget, of which it may have two, all the way down) and closed in by golden section; the smallest batch is then found by bisection on the rising side. The budget likewise: a small one
-// starves prompts, a large one makes decodes wait for them. What is searched is not the rate, which takes ten evaluations, but by how much
+// starves prompts, a large one makes decodes wait for them; it is chosen before the batch and again after it. What is searched is not the rate, which takes ten evaluations, but by how much
 // the targets are missed at the best rate so far, which takes one; only what beats it is sized.
 func Choose(model queueing.Model, law queueing.Law, req queueing.Requests, lim queueing.Limits, t Targets, free Free) (Choice, error) {
 	s := Sizer{Model: model}
@@ -57,11 +59,17 @@ func (s *Sizer) Choose(law queueing.Law, req queueing.Requests, lim queueing.Lim
 	if given != nil && !errors.As(given, new(*Infeasible)) {
 		return Choice{}, given
 	}
-	if free.Budget && lim.MaxBatchedTokens > leastBudget {
-		c.peak(leastBudget, lim.MaxBatchedTokens, budgetStep, func(l queueing.Limits, v int) queueing.Limits { l.MaxBatchedTokens = v; return l })
+	budget := func() {
+		if free.Budget && lim.MaxBatchedTokens > leastBudget {
+			c.peak(leastBudget, lim.MaxBatchedTokens, c.best.Limits.MaxBatchedTokens, budgetStep, func(l queueing.Limits, v int) queueing.Limits { l.MaxBatchedTokens = v; return l })
+		}
 	}
+	budget()
 	if free.Batch {
-		c.peak(1, lim.MaxBatch, 1, func(l queueing.Limits, v int) queueing.Limits { l.MaxBatch = v; return l })
+		c.peak(1, lim.MaxBatch, lim.MaxBatch, 1, func(l queueing.Limits, v int) queueing.Limits { l.MaxBatch = v; return l })
+		if c.best.Limits.MaxBatch < lim.MaxBatch {
+			budget() // another batch may want another one
+		}
 		c.smallest()
 	}
 	if c.err == nil && c.best.Rate == 0 {
@@ -157,9 +165,8 @@ func (c *chooser) try(l queueing.Limits) float64 {
 }
 
 // peak moves the best choice to the peak of the rate over the values of one limit from low to high, found to a ratio, or exactly where
-// step is 1. The best must be at high, or not yet exist.
-func (c *chooser) peak(low, high int, step float64, with func(queueing.Limits, int) queueing.Limits) {
-	at := high // of the best
+// step is 1. The best is at `at`, or does not yet exist.
+func (c *chooser) peak(low, high, at int, step float64, with func(queueing.Limits, int) queueing.Limits) {
 	try := func(v int) float64 {
 		miss := c.try(with(c.best.Limits, v))
 		if miss < 0 {
@@ -167,18 +174,22 @@ func (c *chooser) peak(low, high int, step float64, with func(queueing.Limits, i
 		}
 		return miss
 	}
-	left := low
-	for v := high / 2; v >= low; v /= 2 {
+	left, ratio := low, 2.0
+	if step > 1 {
+		ratio = budgetLadder
+	}
+	for x := float64(high) / ratio; x >= float64(low); x /= ratio {
+		v := int(x)
 		miss := try(v)
 		if c.best.Rate > 0 && miss > 1-plateau && step == 1 {
 			left = v
 			break
 		}
 	}
-	if step > 1 { // a large budget may be a peak of its own beside one that cuts prompts: none of the halves is left out
-		left = max(low, at/2)
+	if step > 1 { // a large budget may be a peak of its own beside those that cut prompts: no rung is left out
+		left = max(low, int(float64(at)/ratio))
 	}
-	right := min(high, 2*at+1)
+	right := min(high, int(ratio*float64(at))+1)
 	const golden = 0.6180339887498949
 	a, b := math.Log(float64(left)), math.Log(float64(right))
 	value := func(x float64) int { return int(math.Round(math.Exp(x))) }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"math"
 	"testing"
 
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
 )
 
 const simulatedData = "../data/simulated"
@@ -196,4 +198,38 @@ func naive(p *gridPoint, requests []simulation.Request) (first, last []float64) 
 		running = stay
 	}
 	return first, last
+}
+
+// TestChosenLimitsAreNearTheBest compares the choice of batch and token budget with the best of a fine grid of both, by the queueing model itself, for
+// the tasks of some points: it takes at most 3 % more replicas. The smallest batch within 2 % is what sizing is to choose.
+func TestChosenLimitsAreNearTheBest(t *testing.T) {
+	points, truths := playedGrid(t)
+	work := tasks(points, truths)
+	sizer, fine := sizing.Sizer{Model: queueing.ContinuousBatching{}}, sizing.Sizer{Model: queueing.ContinuousBatching{}}
+	for i := 1; i < len(work); i += 7 {
+		x := &work[i]
+		choice, err := sizer.Choose(x.law, x.requests, x.limits, x.targets, sizing.Free{Batch: true, Budget: true})
+		if errors.As(err, new(*sizing.Infeasible)) {
+			choice.Rate = 0
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		best, at := 0.0, x.limits
+		for budget := float64(x.limits.MaxBatchedTokens); budget >= 64; budget /= 1.15 {
+			for batch := float64(x.limits.MaxBatch); batch >= 1; batch /= 1.3 {
+				l := x.limits
+				l.MaxBatchedTokens, l.MaxBatch = int(budget), int(batch)
+				rate, _, err := fine.RatePerReplica(x.law, x.requests, l, x.targets)
+				if err == nil && rate > best {
+					best, at = rate, l
+				}
+			}
+		}
+		t.Logf("point %d: %.4g requests/s chosen at %d, %d; best %.4g at %d, %d", x.index, choice.Rate, choice.Limits.MaxBatch, choice.Limits.MaxBatchedTokens,
+			best, at.MaxBatch, at.MaxBatchedTokens)
+		if choice.Rate < best/1.03 {
+			t.Errorf("point %d: %.4g requests/s chosen at batch %d and budget %d, %.4g at %d and %d", x.index, choice.Rate, choice.Limits.MaxBatch,
+				choice.Limits.MaxBatchedTokens, best, at.MaxBatch, at.MaxBatchedTokens)
+		}
+	}
 }
