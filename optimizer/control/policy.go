@@ -65,10 +65,8 @@ func policyOf(o *v1alpha1.SolverPolicy) (policy, error) {
 	return p, errors.Join(faults...)
 }
 
-// loadUnit in requests per second is what counts as one where load is counted: a request per minute.
-const loadUnit = 1. / 60
-
-// weigh says for each server of the problem, given its load in requests per second, what serving it counts and leaving it costs.
+// weigh says for each server of the problem, given its load in requests per second, what serving it counts and leaving it costs. Where load is
+// counted, a request per minute counts as one.
 func (b *policy) weigh(p *solver.Problem, load []float64) {
 	p.WeightedSum = b.weightedSum
 	var priorities []int
@@ -81,7 +79,7 @@ func (b *policy) weigh(p *solver.Problem, load []float64) {
 		s := &p.Servers[i]
 		count := 1.0
 		if b.byLoad {
-			count = max(1, math.Ceil(load[i]/loadUnit-1e-9))
+			count = max(1, math.Ceil(v1alpha1.PerMinute(load[i])-1e-9))
 			s.Weight = int(min(count, 1<<30))
 		}
 		if b.weightedSum {

@@ -121,21 +121,24 @@ func (e elastic) takenBack(pools []v1alpha1.ElasticCapacity) []v1alpha1.TakenBac
 
 // timeOf seconds since 1970.
 func timeOf(seconds float64) *metav1.Time {
-	t := metav1.NewTime(time.UnixMilli(int64(seconds * 1e3)).UTC())
+	t := metav1.NewTime(time.Unix(0, 0).Add(time.Duration(seconds * float64(time.Second))).Truncate(time.Millisecond).UTC())
 	return &t
 }
+
+// secondsOf a time since 1970.
+func secondsOf(t *metav1.Time) float64 { return t.Sub(time.Unix(0, 0)).Seconds() }
 
 // PoolsOf is what a report says of the pools, so that a restart does not begin to wait anew.
 func PoolsOf(r *v1alpha1.CycleReport) map[string]PoolState {
 	pools := map[string]PoolState{}
 	for _, b := range r.Bought {
 		if b.Since != nil {
-			pools[b.Pool] = PoolState{Orders: []Order{{b.Count, float64(b.Since.UnixMilli()) / 1e3}}}
+			pools[b.Pool] = PoolState{Orders: []Order{{b.Count, secondsOf(b.Since)}}}
 		}
 	}
 	for _, t := range r.TakenBack {
 		if t.Until != nil {
-			pools[t.Pool] = PoolState{Missing: t.Count, WithheldUntil: float64(t.Until.UnixMilli()) / 1e3}
+			pools[t.Pool] = PoolState{Missing: t.Count, WithheldUntil: secondsOf(t.Until)}
 		}
 	}
 	return pools

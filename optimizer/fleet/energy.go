@@ -17,6 +17,5 @@ func Watts(p v1alpha1.PowerCurve, utilisation float64) float64 {
 
 // EnergyCost of so many watts in cents per hour, at a price in cents per kilowatt-hour.
 func EnergyCost(watts, centsPerKWh float64) float64 {
-	const wattsPerKilowatt = 1000
-	return watts / wattsPerKilowatt * centsPerKWh
+	return v1alpha1.Kilowatts(watts) * centsPerKWh
 }

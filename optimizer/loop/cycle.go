@@ -61,7 +61,7 @@ type stopwatch struct {
 func (w *stopwatch) enter(stage string) {
 	now := w.now()
 	if w.stage != "" {
-		w.stages = append(w.stages, v1alpha1.StageTime{Name: w.stage, Milliseconds: float64(now.Sub(w.began).Microseconds()) / 1e3})
+		w.stages = append(w.stages, v1alpha1.StageTime{Name: w.stage, Milliseconds: v1alpha1.Milliseconds(now.Sub(w.began).Seconds())})
 	}
 	w.stage, w.began = stage, now
 }
@@ -118,7 +118,7 @@ func (c *cycle) finish(o *observe.Observation, d *specification.Decision) {
 		}
 	}
 	for _, s := range c.watch.stages {
-		c.metrics.stages.WithLabelValues(s.Name).Observe(s.Milliseconds / 1e3)
+		c.metrics.stages.WithLabelValues(s.Name).Observe(v1alpha1.Seconds(s.Milliseconds))
 	}
 	c.metrics.cost.Set(d.Plan.TotalCost)
 	c.metrics.capacity.Reset()

@@ -31,7 +31,7 @@ func ReadHistory(ctx context.Context, q Querier, server types.NamespacedName, no
 		for _, v := range series.Values {
 			if rate := float64(v.Value); rate >= 0 {
 				// A mean is of the window that ends there.
-				history = append(history, forecast.Sample{Time: float64(v.Timestamp)/1000 - window/2, Rate: rate})
+				history = append(history, forecast.Sample{Time: v.Timestamp.Time().Sub(time.Unix(0, 0)).Seconds() - window/2, Rate: rate})
 			}
 		}
 	}

@@ -12,10 +12,12 @@ import (
 
 // unitFree are the packages that must not convert units.
 var unitFree = []string{
-	"optimizer/analysis", "optimizer/catalogue", "optimizer/estimation/conformance", "optimizer/estimation/recording", "optimizer/forecast",
-	"optimizer/llminferno", "optimizer/plug", "optimizer/queueing/conformance", "optimizer/simulation", "optimizer/simulation/routing",
-	"optimizer/simulation/serving", "optimizer/simulation/trace", "optimizer/solver/conformance", "optimizer/solver/instances",
-	"optimizer/solver/internal/branch", "optimizer/solver/internal/choicelp", "optimizer/stability", "optimizer/whatif",
+	"optimizer/analysis", "optimizer/catalogue", "optimizer/control", "optimizer/demand", "optimizer/estimation/conformance",
+	"optimizer/estimation/recording", "optimizer/evaluation/readings", "optimizer/evaluation/scenario", "optimizer/fleet",
+	"optimizer/forecast", "optimizer/llminferno", "optimizer/loop", "optimizer/observe", "optimizer/placement", "optimizer/plug",
+	"optimizer/queueing/conformance", "optimizer/realise", "optimizer/simulation", "optimizer/simulation/routing",
+	"optimizer/simulation/serving", "optimizer/simulation/trace", "optimizer/sizing", "optimizer/solver/conformance",
+	"optimizer/solver/instances", "optimizer/solver/internal/branch", "optimizer/solver/internal/choicelp", "optimizer/stability", "optimizer/whatif",
 }
 
 // factors of conversions: seconds a minute, milliseconds a second, and what divides by them.

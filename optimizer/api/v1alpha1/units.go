@@ -8,6 +8,7 @@ import (
 const (
 	millisecondsPerSecond = 1000
 	secondsPerMinute      = 60
+	wattsPerKilowatt      = 1000
 )
 
 // MaxArrivalRate in requests per minute is more than any server gets; a larger one is a fault of who says so.
@@ -33,6 +34,9 @@ func Seconds(milliseconds float64) float64 { return milliseconds / millisecondsP
 
 // Milliseconds converts the core's seconds to the boundary's milliseconds.
 func Milliseconds(seconds float64) float64 { return seconds * millisecondsPerSecond }
+
+// Kilowatts converts watts.
+func Kilowatts(watts float64) float64 { return watts / wattsPerKilowatt }
 
 // Digits rounds a number that was measured or predicted to six digits: it is known no better, and is logged in every cycle.
 func Digits(x float64) float64 {
