@@ -13,6 +13,8 @@ const (
 	// recentSamples are kept: enough to average chance out.
 	recentSamples = 20
 	// riseSamples is the number of samples that a rise is seen in: few, for the next pod is ordered minutes before it is needed.
+	// Tuned: samples; measured by the scenarios ramp, flash-crowd and short;
+	// at half: 99.3 % of flash-crowd, after 99.6 (with 3 of them, the fewest that a slope has); at twice: 98.1, 97.9 and 96.5 %, after 99.4, 99.6 and 99.6
 	riseSamples = 4
 	// riseLimit bounds what is expected, in multiples of the present rate: a flash crowd rises steeply, but not for long.
 	riseLimit = 2
