@@ -303,7 +303,7 @@ func (s *search) node(st *choicelp.State, mu []float64) float64 {
 func (s *search) whole(st *choicelp.State, mu []float64) float64 {
 	steps := nodeSteps
 	if s.nodes == 1 {
-		steps = min(rootSteps, max(nodeSteps, s.remains()/(10*s.knaps.cells)))
+		steps = min(rootSteps, max(nodeSteps, s.remains()/(10*max(1, s.knaps.cells))))
 	}
 	bound := s.raise(s.knaps.climb(st, mu, s.target, steps, func() {
 		if s.nodes == 1 {

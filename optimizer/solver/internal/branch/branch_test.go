@@ -222,3 +222,133 @@ func TestSolveIsDeterministic(t *testing.T) {
 		}
 	})
 }
+
+// knapsack is the 0-1 knapsack problem as sets of two columns: to take the item, or to lose its profit.
+func knapsack(capacity float64, weights, profits []float64) *choicelp.Program {
+	p := choicelp.NewProgram([]float64{capacity})
+	for i := range weights {
+		p.AddEntry(0, weights[i])
+		p.EndColumn(0)
+		p.EndColumn(profits[i])
+		p.EndSet()
+	}
+	return p
+}
+
+// Optima that are published: P02, P07 and P08 of Burkardt's collection of knapsack problems (people.sc.fsu.edu/~jburkardt/datasets/knapsack_01),
+// and a row that cannot be filled, where the relaxation is half an item off.
+func TestKnownOptima(t *testing.T) {
+	for name, c := range map[string]struct {
+		capacity         float64
+		weights, profits []float64
+		profit           float64
+	}{
+		"P02": {26, []float64{12, 7, 11, 8, 9}, []float64{24, 13, 23, 15, 16}, 51},
+		"P07": {750, []float64{70, 73, 77, 80, 82, 87, 90, 94, 98, 106, 110, 113, 115, 118, 120},
+			[]float64{135, 139, 149, 150, 156, 163, 173, 184, 192, 201, 210, 214, 221, 229, 240}, 1458},
+		"P08": {6404180, []float64{382745, 799601, 909247, 729069, 467902, 44328, 34610, 698150, 823460, 903959, 853665, 551830, 610856, 670702, 488960,
+			951111, 323046, 446298, 931161, 31385, 496951, 264724, 224916, 169684},
+			[]float64{825594, 1677009, 1676628, 1523970, 943972, 97426, 69666, 1296457, 1679693, 1902996, 1844992, 1049289, 1252836, 1319836, 953277,
+				2067538, 675367, 853655, 1826027, 65731, 901489, 577243, 466257, 369261}, 13549094},
+		"three cards, items of two": {3, []float64{2, 2}, []float64{5, 5}, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := knapsack(c.capacity, c.weights, c.profits)
+			all := 0.0
+			for _, v := range c.profits {
+				all += v
+			}
+			r := branch.Solve(meter(t.Context()), p, branch.Options{Work: enough})
+			sound(t, p, r, all-c.profit)
+			if math.Abs(all-r.Cost-c.profit) > near || r.Bound < r.Cost-near*(1+r.Cost) {
+				t.Errorf("profit %v, bound on it %v, want %v", all-r.Cost, all-r.Bound, c.profit)
+			}
+		})
+	}
+}
+
+// tight is a program too large to try all solutions of, and hard to prove anything of: every set could take of every row, of which there is not
+// enough for the cheapest columns, and may go without at a price.
+func tight(seed uint64, sets int) *choicelp.Program {
+	r := rand.New(rand.NewPCG(seed, 11))
+	capacity := make([]float64, 5)
+	for i := range capacity {
+		capacity[i] = float64(sets) / 2
+	}
+	p := choicelp.NewProgram(capacity)
+	for range sets {
+		for row := range capacity {
+			n := 1 + r.IntN(9)
+			p.AddEntry(row, float64(n))
+			p.EndColumn(float64(10*n + r.IntN(20)))
+		}
+		p.EndColumn(150)
+		p.EndSet()
+	}
+	return p
+}
+
+// first is more than a first relaxation of what these tests pose takes, with a rounding.
+const first = 2_000_000
+
+// However little the work, the answer is sound; a search that its work has ended says so, and does little more than it may; with more of it the
+// answer is no worse.
+func TestWorkLimits(t *testing.T) {
+	for seed := range uint64(5) {
+		p := tight(seed, 60)
+		whole := branch.Solve(work.NewMeter(t.Context(), math.MaxInt64, 0), p, branch.Options{Work: enough})
+		last := math.Inf(1)
+		for _, limit := range []int{0, 100_000, 1_000_000, 10_000_000} {
+			m := work.NewMeter(t.Context(), math.MaxInt64, 0)
+			r := branch.Solve(m, p, branch.Options{Work: limit})
+			sound(t, p, r, whole.Cost)
+			if r.Cost < whole.Bound-near || whole.Cost < r.Bound-near {
+				t.Errorf("seed %d, %d units: cost %v, bound %v; with more work %v, %v", seed, limit, r.Cost, r.Bound, whole.Cost, whole.Bound)
+			}
+			if m.Spent() > int64(limit)+first {
+				t.Errorf("seed %d: %d units spent of %d", seed, m.Spent(), limit)
+			}
+			if open := r.Bound < r.Cost-near; open != r.Cut {
+				t.Errorf("seed %d, %d units: cost %v, bound %v, cut %v", seed, limit, r.Cost, r.Bound, r.Cut)
+			}
+			if r.Cost > last+near {
+				t.Errorf("seed %d, %d units: cost %v, with less work %v", seed, limit, r.Cost, last)
+			}
+			last = r.Cost
+		}
+	}
+}
+
+// Wherever the meter ends a search, the answer is sound, and the same if it ends there again.
+func TestAStopIsFoundAgain(t *testing.T) {
+	p := tight(1, 60)
+	whole := branch.Solve(meter(t.Context()), p, branch.Options{Work: enough})
+	for stop := int64(1); stop < 20_000_000; stop *= 3 {
+		once := branch.Solve(work.NewMeter(t.Context(), math.MaxInt64, stop), p, branch.Options{Work: enough})
+		again := branch.Solve(work.NewMeter(t.Context(), math.MaxInt64, stop), p, branch.Options{Work: enough})
+		sound(t, p, once, whole.Cost)
+		if d := cmp.Diff(once, again, cmpopts.EquateNaNs()); d != "" {
+			t.Errorf("stopped at %d: %s", stop, d)
+		}
+	}
+}
+
+// A search that finds no solution gives up where it is told to.
+func TestBlindSearchGivesUp(t *testing.T) {
+	// Sets of two, three and five cards on rows of which none can be filled: the relaxation has a solution, and no pick has.
+	p := choicelp.NewProgram([]float64{7, 7, 7, 7, 7, 7})
+	for range 12 {
+		for row := range 6 {
+			p.AddEntry(row, 3.5-.5*float64(row%2))
+			p.EndColumn(float64(row))
+		}
+		p.EndSet()
+	}
+	p.Capacity[0], p.Capacity[2] = 6.9, 6.9
+	m := meter(t.Context())
+	r := branch.Solve(m, p, branch.Options{Work: enough, Blind: 1000})
+	sound(t, p, r, math.Inf(1))
+	if r.Pick != nil || m.Spent() > 2_000_000 {
+		t.Errorf("pick %v after %d units", r.Pick, m.Spent())
+	}
+}
