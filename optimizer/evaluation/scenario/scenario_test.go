@@ -171,3 +171,40 @@ func TestBuiltIn(t *testing.T) {
 		t.Error("a scenario that is neither built in nor a file was opened")
 	}
 }
+
+// Whatever is decoded is refused with a reason or can be asked about: no scenario makes the reader fail.
+func FuzzDecode(f *testing.F) {
+	f.Add(small)
+	f.Add(strings.Replace(small, "duration: 600", "duration: .nan", 1))
+	f.Add("name: x\nsystem: {}\n")
+	f.Add("load: [{server: s, steps: [{at: 1e308}]}]")
+	f.Add("times: {scrape: -1, sync: 0}")
+	for _, name := range scenario.BuiltIn() {
+		text, err := os.ReadFile(filepath.Join("builtin", name+".yaml"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := scenario.Decode([]byte(text), "fuzz.yaml", t.TempDir())
+		if err != nil {
+			return
+		}
+		if !(s.Duration > 0 && s.WarmUp < s.Duration && s.Loop.Interval > 0 && s.Loop.Window >= 2*s.Times.Scrape) {
+			t.Errorf("duration %v, warm-up %v, interval %v, window %v were accepted", s.Duration, s.WarmUp, s.Loop.Interval, s.Loop.Window)
+		}
+		for _, e := range s.System.Servers.Spec {
+			if targets := s.Targets(e.Name); len(s.Accelerators(e.Name)) == 0 || !(targets.TTFT > 0 && targets.ITL > 0) {
+				t.Errorf("server %q was accepted with accelerators %v and targets %+v", e.Name, s.Accelerators(e.Name), targets)
+			}
+			if l := s.Limits(e.Name); l.MaxNumSeqs > l.MaxNumBatchedTokens {
+				t.Errorf("limits %+v", l)
+			}
+			s.Priority(e.Name)
+			s.Class(e.Name)
+			s.Percentile(e.Name)
+		}
+		s.Scores(s.WarmUp)
+	})
+}
