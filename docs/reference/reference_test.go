@@ -66,6 +66,7 @@ const (
 	// Tuned: 1; measured by TestTrim; at half: follows in twice the time; at twice: turns.
 	down, up = 0.004, 2 * 0.0002
 	margin   = 0.1 // margin of a scale-in. Tuned: 1; option scaleInMargin; at half: flaps; at twice: no difference
+	most     = 9   // most replicas. Tuned: replicas; guard against overflow
 )
 `))
 	if err != nil {
@@ -84,6 +85,7 @@ const (
 		},
 		steps, up,
 		{"margin", "0.1", "1", "margin of a scale-in.", "option scaleInMargin", "flaps", "no difference"},
+		{"most", "9", "replicas", "most replicas.", "guard against overflow", "", ""},
 	}
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(tuned{})); d != "" {
 		t.Error(d)
@@ -106,6 +108,40 @@ const b = 2
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not said in\n%v", want, err)
 		}
+	}
+}
+
+// Numbers without a mark are told where all must have one; what is no number is none.
+func TestUnmarkedNumbers(t *testing.T) {
+	err := unmarked(sample(t, `package sample
+
+const bare = 3
+
+var also = -(1 << 4)
+
+// wait is long.
+const wait = 30 * time.Second
+
+const (
+	_    = iota
+	name = "3"
+	half = bare
+	// told is told of. Tuned: 1; guard against overflow
+	told = 4
+	hour = 3600 // s. Exact: by definition
+)
+`))
+	if err == nil {
+		t.Fatal("no number is missed")
+	}
+	faults := strings.Split(err.Error(), "\n")
+	for i, want := range []string{"sample.go:3:7: bare", "sample.go:5:5: also", "sample.go:8:7: wait"} {
+		if i >= len(faults) || !strings.Contains(faults[i], want) {
+			t.Errorf("%q is not said in\n%v", want, err)
+		}
+	}
+	if len(faults) != 3 {
+		t.Errorf("%d faults, want 3:\n%v", len(faults), err)
 	}
 }
 
