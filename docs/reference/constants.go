@@ -14,7 +14,7 @@ import (
 var tunedFolders = []string{"optimizer"}
 
 // completeFolders are those in which every number has its mark: one without is a fault.
-var completeFolders = []string{"optimizer/chance"}
+var completeFolders = []string{"optimizer/chance", "optimizer/demand"}
 
 // constantsPage lists the constants whose comment has a line
 //

@@ -65,6 +65,8 @@ type Clock struct {
 }
 
 // minBacklogTime is the least time in which requests that wait are to be served, in seconds.
+//
+// Tuned: s; guard against a horizon of 0 s: half and twice of it make no difference with one of minutes
 const minBacklogTime = 60
 
 // Of a server whose load is known, and what to remember. The predictor looks as far ahead as the clock.

@@ -9,13 +9,22 @@ import (
 
 const (
 	// promptChange is by what share the prompts of the last window must differ from those of the last few: less is not worth another plan.
+	//
+	// Tuned: share; measured by the scenario azure-hour, 99.97 % at 2573 ¢/h; at half: 99.99 % at 9.7 % more cost; at twice: 99.95 % at 1.5 % less
 	promptChange = 0.25
 	// lengthRequests is the number of requests over which lengths are averaged.
+	//
+	// Tuned: requests; measured by TestLengthsOfFewRequests; at half: no difference over the scenarios, whose servers get more than that in
+	// four windows, and √2 the standard error where they get fewer; at twice: no difference over the scenarios, and where they get fewer, what
+	// changes slowly is followed in twice the time
 	lengthRequests = 200
 )
 
 // LengthWindows are the windows of an observation over which the lengths of requests are taken: those that finish first after load has risen
 // are the short ones.
+//
+// Tuned: windows; measured by the scenarios ramp, short and flash-crowd; at half: no difference in attainment, 5 % less cost of ramp and 14 % of
+// short; at twice: 4 % more cost of flash-crowd
 const LengthWindows = 4
 
 // Lengths of a server's requests as they are remembered, tokens.
