@@ -14,7 +14,9 @@ import (
 var tunedFolders = []string{"optimizer"}
 
 // completeFolders are those in which every number has its mark: one without is a fault.
-var completeFolders = []string{"optimizer/chance", "optimizer/demand"}
+var completeFolders = []string{
+	"optimizer/chance", "optimizer/control", "optimizer/demand", "optimizer/realise", "optimizer/sizing", "optimizer/stability",
+}
 
 // constantsPage lists the constants whose comment has a line
 //

@@ -148,6 +148,8 @@ func explained(id string, parts []sizing.Part, cost float64) v1alpha1.ExplainedC
 }
 
 // shownLacks is the number of ways to serve it that an unserved server is told.
+//
+// Tuned: ways; guard against a status that is too long to read
 const shownLacks = 3
 
 // lacks are the ways to serve a server that miss the fewest cards of what the others leave. Those whose cards would go to others first, and those

@@ -21,10 +21,19 @@ type Budget struct {
 
 const (
 	// budgetLife is how long a choice stands, in seconds: what is learned of the pair may ask for another.
+	//
+	// Tuned: s; measured by the scenarios ramp, short and flash-crowd; at half: no difference in attainment, 7 % less cost of ramp; at twice: 99.8 %
+	// of short, no difference elsewhere but 6 % less cost of flash-crowd
 	budgetLife = 900
 	// budgetDrift is the ratio by which the lengths of requests may change before it is made again.
+	//
+	// Tuned: 1; measured by the scenarios ramp, short and flash-crowd, at half and twice the distance from 1; at half: 99.7 % of short at 5 % less
+	// cost; at twice: 1 % less cost of ramp
 	budgetDrift = 1.5
 	// budgetGain is the share of the rate that another budget must gain: pods are started anew for it.
+	//
+	// Tuned: share; measured by the scenarios ramp, short and flash-crowd; at half: 2 % less cost of flash-crowd; at twice: 2 % more cost of ramp and
+	// 6 % less of flash-crowd
 	budgetGain = 0.1
 )
 

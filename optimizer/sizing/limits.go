@@ -11,13 +11,21 @@ import (
 
 const (
 	// defaultMaxBatch is vLLM's default for max-num-seqs, taken where nothing says what the memory holds.
+	//
+	// Tuned: requests; derived from vLLM, whose default it is; at half: no difference; at twice: no difference
 	defaultMaxBatch = 256
 	// batchTolerance is how far the max batch size in force may be from the one that memory holds before it changes: lengths of requests are
 	// estimates, and running pods keep what they were started with.
+	//
+	// Tuned: share; measured by the scenario azure-hour with a tenth of its cache, 99.95 % at 2997 ¢/h; at half: 99.89 % at 11 % more cost, with 28
+	// changes after 15; at twice: 99.91 % at 4 % less
 	batchTolerance = 0.25
 	// overcommit is by how much the batch may exceed what the cache holds of requests of their mean length. An engine admits what fits, and what is
 	// preempted now and then is computed again in a part of a second; but lengths are estimates, replicas keep the batch they were started with, and
 	// one that is too small leaves the cache empty while requests wait.
+	//
+	// Tuned: 1; measured by the scenario azure-hour with a tenth of its cache, 99.95 % at 2997 ¢/h; at half: 99.91 % at 4 % more cost; at twice: no
+	// difference, for the engine admits what fits
 	overcommit = 2
 )
 

