@@ -15,7 +15,7 @@ var tunedFolders = []string{"optimizer"}
 
 // completeFolders are those in which every number has its mark: one without is a fault.
 var completeFolders = []string{
-	"optimizer/chance", "optimizer/control", "optimizer/demand", "optimizer/realise", "optimizer/sizing", "optimizer/stability",
+	"optimizer/chance", "optimizer/control", "optimizer/demand", "optimizer/queueing", "optimizer/realise", "optimizer/sizing", "optimizer/stability",
 }
 
 // constantsPage lists the constants whose comment has a line
@@ -117,7 +117,7 @@ func unmarked(s *source) error {
 	return errors.Join(faults...)
 }
 
-// isNumber tells whether an expression is a number that is written out, be it of a unit: 3, -1 << 4, 30 * time.Second.
+// isNumber tells whether an expression is a number that is written out, be it of a unit: 3, -1 << 4, 30 * time.Second. len(list) - 1 is none.
 func isNumber(e ast.Expr) bool {
 	switch v := e.(type) {
 	case *ast.BasicLit:
@@ -127,7 +127,8 @@ func isNumber(e ast.Expr) bool {
 	case *ast.UnaryExpr:
 		return isNumber(v.X)
 	case *ast.BinaryExpr:
-		return isNumber(v.X) || isNumber(v.Y)
+		_, called := v.X.(*ast.CallExpr)
+		return !called && (isNumber(v.X) || isNumber(v.Y))
 	}
 	return false
 }

@@ -126,6 +126,7 @@ const (
 	_    = iota
 	name = "3"
 	half = bare
+	size = len(name) - 1
 	// told is told of. Tuned: 1; guard against overflow
 	told = 4
 	hour = 3600 // s. Exact: by definition

@@ -49,6 +49,8 @@ func ClosedGiven(law Law, requests Requests, limits Limits, clients, ttft float6
 }
 
 // most is the share of a time to first token that may be waiting for a place where the rest is taken for known.
+//
+// Tuned: share; guard against a rest that is the difference of two large numbers: half and twice of it make no difference
 const most = 0.5
 
 // closed is a replica under closed-loop clients, of which n run.

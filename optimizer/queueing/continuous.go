@@ -19,12 +19,20 @@ const ModelContinuousBatching = "continuous-batching"
 
 // nodes is the number of batches at which iteration times are computed; they are interpolated linearly between. The nodes are spaced
 // quadratically, closer where the experts touched still grow.
+//
+// Tuned: batches; measured by the scenarios ramp, short and flash-crowd; at half: 98.9 % of ramp and 20 % more cost of short; at twice: no difference
+// in attainment, 11 % less cost of ramp, for twice the work
 const nodes = 9
 
 // Defaults of what is not known of requests: tokens like those of production traces, arrivals at random.
 const (
+	// defaultTokensCV is the coefficient of variation of tokens.
+	//
+	// Tuned: 1; measured by the scenarios ramp, short and flash-crowd; at half: no difference in attainment; at twice: 97.7 %
+	// of flash-crowd at 8 % more cost
 	defaultTokensCV = 0.5
-	poisson         = 1
+	// Exact: the times between arrivals at random are exponential.
+	poisson = 1
 )
 
 // continuous is a replica; all its fields are set when it is prepared.
@@ -125,6 +133,9 @@ func (r *continuous) prepare(law Law, requests Requests, limits Limits) error {
 
 // roomier is by how much, as a multiple, the batches considered exceed the one at which prompts saturate the budget: the number that run
 // swings around it.
+//
+// Tuned: 1; measured by the scenarios ramp, short and flash-crowd; at half: no difference in attainment, 11 % less cost of ramp; at twice: no
+// difference
 const roomier = 3
 
 // cv is a coefficient of variation, or what is assumed where the deviation is unknown.
@@ -192,6 +203,8 @@ func (r *continuous) work() float64 {
 }
 
 // mostConvex is as much as quadratic.
+//
+// Tuned: 1; guard against a division by 0, at 2: half and twice the distance from that make no difference
 const mostConvex = 1.9
 
 // MaxRate implements [Replica].
@@ -276,6 +289,8 @@ func ceiling(mean, sd float64) float64 {
 }
 
 // firstHalf is where the integral of [ceiling] begins.
+//
+// Exact: the middle between the first step and the next.
 const firstHalf = 1.5
 
 // ceilingSD is the standard deviation of ⌈X⌉, likewise, from E⌈X⌉² = Σ (2k + 1)·P(X > k).
@@ -480,6 +495,8 @@ func (r *continuous) generality(use, places float64) float64 {
 }
 
 // leastPeak keeps the variance of the number that run from vanishing under the most regular arrivals.
+//
+// Tuned: 1; guard against a variance of 0: half and twice of it make no difference
 const leastPeak = 0.1
 
 // togetherness is the share of a stay during which two requests that arrive together both run, E min(S₁, S₂)/E S: it carries the dispersion

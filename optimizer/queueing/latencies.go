@@ -221,6 +221,8 @@ func (m *intervals) beyond(t float64) float64 {
 
 // persistence is the share of the variance of the batch that is left in its mean over the stay of a request: the mean of 1 − |u − v| over the
 // unit square, as the batch is forgotten linearly over a stay where stays are much alike.
+//
+// Exact: an integral.
 const persistence = 2.0 / 3
 
 func (m *intervals) quantity(mean float64) Quantity {

@@ -18,6 +18,8 @@ const (
 )
 
 // millisecond converts the unit of model data to that of this package, once, where parameters enter.
+//
+// Exact: a thousandth of a second.
 const millisecond = 1e-3
 
 // ErrNoParameters says that model data hold no parameters of any law, so that only the prior from physics remains.
@@ -78,6 +80,8 @@ func ofLaw(all map[string]float64) map[string]float64 {
 }
 
 // RooflineVersion is the version of the parametrisation of [Roofline].
+//
+// Exact: it is a name.
 const RooflineVersion = 1
 
 // lawVersions are the versions of parametrisations that were ever changed; the others have version 0.

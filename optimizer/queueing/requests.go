@@ -55,6 +55,8 @@ var normalMiddles = func() (z [strata]float64) {
 }()
 
 // shortest is the least number of tokens that normal lengths are cut at, as the simulators and benchmarks do that draw them (inference-sim).
+//
+// Tuned: tokens; derived from inference-sim, which draws at least so many; at half: no difference; at twice: no difference
 const shortest = 8
 
 // newLengths takes the middles of the strata of tokens with the given mean and coefficient of variation c. Up to the spread of production traces
@@ -104,6 +106,8 @@ func (g *gammaLengths) below(x float64) float64 {
 }
 
 // mostSingle keeps a few requests with intervals where nearly all are of one token.
+//
+// Tuned: share; guard against a division by 0: half and twice its distance from 1 make no difference
 const mostSingle = 0.99
 
 // promptBounds cut the distribution of prompts into strata, finest among the longest: their own length decides the percentiles of TTFT.
@@ -210,6 +214,8 @@ func (x *mixture) stratum(t, n float64) float64 {
 
 // together is the correlation of the batch around a request, averaged over its stay, with the prompts that come during it, where stays are much
 // alike: what came at time u before or after its beginning counts for the batch with 1 − |u| of a stay, so that it is ½/√(1 · ⅔).
+//
+// Exact: ½·√(3/2).
 const together = 0.612
 
 // gammaBeyond is the probability that a gamma distributed variable of that mean and variance exceeds x.

@@ -18,6 +18,8 @@ type StateDependent struct{}
 const ModelStateDependent = "mm1k-state-dependent"
 
 // stabilityMargin keeps MaxRate below the completion rate of a full batch, as the reference does.
+//
+// Tuned: share; guard against a queue that grows without end, derived from llm-inferno: half and twice of it make no difference
 const stabilityMargin = 1e-3
 
 // Replica implements [Model].

@@ -62,9 +62,13 @@ func (s *steady) station() station {
 }
 
 // leastFound keeps what is divided by the probability of waiting finite.
+//
+// Tuned: probability; guard against a division by 0
 const leastFound = 1e-6
 
 // mostUse keeps the station from saturating: beyond, waits are those of a full queue.
+//
+// Tuned: share; guard against a queue without end: half and twice its distance from 1 make no difference
 const mostUse = 0.999
 
 // clumps is the index of dispersion of the prompts that are done, in the time that decodes see, which stands still while prompts are computed: the

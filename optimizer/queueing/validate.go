@@ -30,9 +30,12 @@ func (l Limits) Validate() error {
 
 // Bounds of what is taken for a description of an engine and its traffic, and not for a mistake.
 const (
+	// maxTokens of a request. Tuned: tokens; guard against a number that is a mistake
 	maxTokens = 1e9
-	maxBatch  = 1 << 16
-	maxCV     = 100
+	// maxBatch of an engine. Tuned: requests; guard against a number that is a mistake
+	maxBatch = 1 << 16
+	// maxCV of lengths and of times between arrivals. Tuned: 1; guard against a number that is a mistake
+	maxCV = 100
 )
 
 // validRate says what is wrong with an arrival rate.
