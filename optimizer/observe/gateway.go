@@ -96,6 +96,9 @@ func ReadArrivals(ctx context.Context, q Querier, servers []v1alpha1.Server, now
 }
 
 // bypass is the share of what the engines see that may be missing at the gateway before it is taken for one that other traffic bypasses.
+//
+// Tuned: share; measured by TestGateway; at half: a window whose ends differ by a few requests is taken for traffic that bypasses; at twice: no
+// difference, and a fifth of the load may go unseen
 const bypass = 0.1
 
 // offered is the load of a server: what came to the gateway, where one counts for this server alone and what the engines see does not exceed

@@ -118,9 +118,9 @@ func (h histogram) sd(mean float64) float64 {
 }
 
 const (
-	// doublings reach any slope that a float64 can tell, from 1 per unit.
+	// Exact: doublings reach any slope that a float64 can tell, from 1 per unit.
 	doublings = 64
-	// bisections of a slope to the last bit but a few.
+	// Exact: bisections of a slope to the last bit but a few.
 	bisections = 60
 )
 
@@ -151,6 +151,9 @@ func tilted(s float64) (mean, square float64) {
 }
 
 // clearCut is the largest share of a histogram that may lie in the same cell as a bound for the share within the bound to be known.
+//
+// Tuned: share; measured by the scenarios ramp, short and flash-crowd; at half: no difference, and 3 % less cost of flash-crowd with twice the token
+// budget; at twice: no difference, and 1 % more there
 const clearCut = 0.005
 
 // within is the share that does not exceed a bound, at least; NaN where the buckets do not tell, because more than a trace lies in the cell that

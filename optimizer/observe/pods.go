@@ -67,4 +67,6 @@ func StartUp(o *v1alpha1.Optimizer, pods []corev1.Pod) float64 {
 }
 
 // longestStartUp that is believed, in seconds.
+//
+// Tuned: s; guard against pods that waited for something else
 const longestStartUp = 3600

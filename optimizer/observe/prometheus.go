@@ -20,6 +20,8 @@ type Querier interface {
 }
 
 // concurrentQueries bounds the load that one observation puts on Prometheus.
+//
+// Tuned: queries; guard against a Prometheus that has no time for others: its own default is 20 at a time
 const concurrentQueries = 4
 
 // ReadMetrics asks Prometheus for the measurements of all pods over the window that ends at now.
