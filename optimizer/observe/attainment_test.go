@@ -3,23 +3,54 @@ package observe
 import (
 	"math"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
 func TestShareWithinABound(t *testing.T) {
 	h := histogram{0.01: 10, 0.025: 90, 0.05: 98, 0.075: 100, math.Inf(1): 100}
 	for _, c := range []struct {
-		name        string
-		bound, want float64
+		name               string
+		bound, least, most float64
 	}{
-		{"at a bound", 0.05, 0.98},
-		{"where nearly nothing lies beside it", 0.1, 1},
-		{"in a cell that holds much", 0.03, math.NaN()},
+		{"at a bound", 0.05, 0.98, 0.98},
+		{"beyond the last", 0.1, 1, 1},
+		{"in a cell", 0.03, 0.90, 0.98},
 	} {
-		if got := h.within(c.bound); !(math.Abs(got-c.want) < 1e-12 || math.IsNaN(got) && math.IsNaN(c.want)) {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		if least, most := h.within(c.bound); math.Abs(least-c.least) > 1e-12 || math.Abs(most-c.most) > 1e-12 {
+			t.Errorf("%s: %v to %v, want %v to %v", c.name, least, most, c.least, c.most)
 		}
 	}
-	if got := (histogram)(nil).within(1); !math.IsNaN(got) {
-		t.Errorf("nothing counted: %v", got)
+	if least, most := (histogram)(nil).within(1); !math.IsNaN(least) || !math.IsNaN(most) {
+		t.Errorf("nothing counted: %v to %v", least, most)
+	}
+}
+
+// Attainment is told where buckets prove it, one way or the other.
+func TestAttainmentThatBucketsProve(t *testing.T) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: "a"}}
+	for _, c := range []struct {
+		name      string
+		ttft, itl histogram
+		want      float64
+	}{
+		{"both at bounds", histogram{1: 99, 2: 100}, histogram{0.05: 98, 0.1: 100}, 0.97},
+		{"a target between bounds, and all far from it", histogram{0.5: 100, 2: 100}, histogram{0.025: 995, 0.075: 1000}, 0.995},
+		{"a target between bounds, and too many beyond both", histogram{1: 100, 2: 100}, histogram{0.025: 10, 0.075: 60, 1: 100}, 0.6},
+		{"a target between bounds, with many beside it", histogram{1: 100, 2: 100}, histogram{0.025: 10, 0.075: 100}, math.NaN()},
+		{"one is missed for certain, the other not known", histogram{0.5: 50, 2: 100}, histogram{0.05: 30, 0.1: 100}, 0.3},
+		{"one was not counted", nil, histogram{0.05: 30, 0.1: 100}, math.NaN()},
+	} {
+		m := NewPodMetrics()
+		m.histograms[TTFTDistribution], m.histograms[RequestITLDistribution] = c.ttft, c.itl
+		r := &Readings{Metrics: Metrics{types.NamespacedName{Namespace: "llm", Name: "a"}: m}}
+		got := r.attainment([]*corev1.Pod{pod}, &v1alpha1.ModelTarget{TTFT: 1000, ITL: 50, Percentile: 99})
+		if math.Abs(got-c.want) > 1e-12 || math.IsNaN(got) != math.IsNaN(c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
 	}
 }

@@ -150,15 +150,15 @@ func tilted(s float64) (mean, square float64) {
 	return 1/s - 1/e, 2/(s*s) - (1+2/s)/e
 }
 
-// clearCut is the largest share of a histogram that may lie in the same cell as a bound for the share within the bound to be known.
+// clearCut is the largest share of requests that buckets may leave open for the share within targets to be known.
 //
 // Tuned: share; measured by the scenarios ramp, short and flash-crowd; at half: no difference, and 3 % less cost of flash-crowd with twice the token
 // budget; at twice: no difference, and 1 % more there
 const clearCut = 0.005
 
-// within is the share that does not exceed a bound, at least; NaN where the buckets do not tell, because more than a trace lies in the cell that
-// the bound is in, or nothing was counted.
-func (h histogram) within(bound float64) float64 {
+// within is the share that does not exceed a bound, at least and at most: what lies in the same cell as the bound may or may not. NaN where nothing was
+// counted.
+func (h histogram) within(bound float64) (least, most float64) {
 	below, beside, total := 0.0, 0.0, 0.0
 	for _, c := range h.cells() {
 		total += c.count
@@ -169,8 +169,8 @@ func (h histogram) within(bound float64) float64 {
 			beside += c.count
 		}
 	}
-	if !(total > 0) || beside > clearCut*total {
-		return math.NaN()
+	if !(total > 0) {
+		return math.NaN(), math.NaN()
 	}
-	return below / total
+	return below / total, (below + beside) / total
 }

@@ -213,8 +213,9 @@ func targetOf(s *v1alpha1.System, e *v1alpha1.ServerEntry) *v1alpha1.ModelTarget
 	return nil
 }
 
-// attainment is the share of requests that met both targets, as far as the buckets of the pods' histograms tell: at least, for who missed both
-// counts twice. NaN where they do not tell.
+// attainment is the share of requests that met both targets, as far as the buckets of the pods' histograms tell. A target between two bounds leaves
+// open on which side of it those in its cell lie. Where that is a trace it is the least share, for who missed both counts twice; where even the largest
+// share misses the goal it is that, and where even the least one keeps it, that. NaN where they do not tell.
 func (r *Readings) attainment(pods []*corev1.Pod, t *v1alpha1.ModelTarget) float64 {
 	if t == nil || t.Percentile == 0 {
 		return math.NaN()
@@ -225,14 +226,22 @@ func (r *Readings) attainment(pods []*corev1.Pod, t *v1alpha1.ModelTarget) float
 			measured = append(measured, m)
 		}
 	}
-	share := 1.0
+	least, most, open := 1.0, 1.0, 0.0
 	for _, l := range []struct {
 		target float64
 		d      Distribution
 	}{{t.TTFT, TTFTDistribution}, {t.ITL, RequestITLDistribution}} {
 		if l.target > 0 {
-			share -= 1 - together(measured, l.d).within(v1alpha1.Seconds(l.target))
+			low, high := together(measured, l.d).within(v1alpha1.Seconds(l.target))
+			least, most, open = least-(1-low), min(most, high), open+high-low // NaN stays NaN
 		}
 	}
-	return max(share, 0)
+	goal := t.Percentile / 100
+	switch least = max(least, 0); {
+	case open <= clearCut || least >= goal:
+		return least
+	case most < goal:
+		return most
+	}
+	return math.NaN()
 }
