@@ -47,6 +47,9 @@ func (b *basis) why(w *considered, o *option, choice solver.Choice) string {
 	if o.note != "" {
 		why += " (" + o.note + ")"
 	}
+	if n := o.candidate.Renewing; n > 0 {
+		why += fmt.Sprintf("; %d of them until all have its limits", n)
+	}
 	if g := o.candidate.Guarded; g > 0 {
 		why += fmt.Sprintf("; predictions on %s do not hold, so at least %d by saturation", o.candidate.ID(), g)
 	}

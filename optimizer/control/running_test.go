@@ -61,4 +61,10 @@ func TestLimitsInForce(t *testing.T) {
 	if c := running(2, under); c.MaxBatch != wanted.MaxBatch {
 		t.Errorf("a change under way was turned back to batch %d", c.MaxBatch)
 	}
+	// Where there is no card for the first replica with the new batch, those that run serve what they can: while requests wait, they have to be enough.
+	waiting := 20.0
+	queued := func(s *v1alpha1.System, e *v1alpha1.ServerEntry) { under(s, e); e.Observation.Waiting = &waiting }
+	if c, kept := running(2, queued), running(2, expensive); c.MaxBatch != wanted.MaxBatch || c.NumReplicas < kept.NumReplicas {
+		t.Errorf("requests wait for %d replicas with batch %d; want %d, and no fewer than %d", c.NumReplicas, c.MaxBatch, wanted.MaxBatch, kept.NumReplicas)
+	}
 }

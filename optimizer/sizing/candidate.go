@@ -62,6 +62,8 @@ type Candidate struct {
 	Fault error
 	// Capped says that it stays below the need because of the server's largest number of replicas, and that is its fault.
 	Capped bool
+	// Renewing are the replicas among them that it has only until all have its limits.
+	Renewing int
 	// Guarded is the floor by saturation where it lies above the need that is predicted, 0 where it does not.
 	Guarded int
 }

@@ -106,10 +106,14 @@ func decided(s *Server, accelerator string, l queueing.Limits) bool {
 // keepRunning replaces a candidate by one with the limits of the replicas that run, unless starting them anew with the wanted limits pays
 // back: it must save more than the restarts cost, by the price of change; without such a price, more than nothing. A batch beyond what the
 // memory holds is sized as what it holds: an engine runs no more at a time.
+//
+// New limits reach running replicas only where there are cards for others that start beside them. So where a decided change is not there yet and
+// requests wait, the candidate has as many replicas as those that run need with what they have: sized for limits that they may never get they are
+// too few.
 func (st *Stage) keepRunning(c *Candidate, s *Server) *Candidate {
 	wanted := c.Parts[0]
 	limits, differ := running(s, wanted.Accelerator.Name, wanted.Limits)
-	if !differ || decided(s, wanted.Accelerator.Name, wanted.Limits) {
+	if !differ {
 		return c
 	}
 	one := &Sized{Pair: wanted.Pair, Limits: limits, Trim: wanted.Trim, demand: wanted.demand, late: wanted.late}
@@ -119,6 +123,12 @@ func (st *Stage) keepRunning(c *Candidate, s *Server) *Candidate {
 		return c
 	}
 	one.Limits = limits
+	if decided(s, wanted.Accelerator.Name, wanted.Limits) {
+		if more := kept.Replicas() - c.Replicas(); c.Fault == nil && more > 0 && s.Demand.Drain > 0 {
+			c.Parts[0].Replicas, c.Renewing = kept.Replicas(), more
+		}
+		return c
+	}
 	if c.Fault == nil && Cost(kept.Parts) > Cost(c.Parts)+fleet.StartPrice(st.Change, c.Replicas(), wanted.Cost()) {
 		return c
 	}
