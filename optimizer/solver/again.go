@@ -210,4 +210,6 @@ func (a *appraisal) near(open []bool, reach float64) []ranked {
 }
 
 // tie is the margin, relative to the mean value of a server, that counts as none: prices are as exact as this.
+//
+// Tuned: 1; guard against rounding of prices that is taken for a margin
 const tie = 1e-5

@@ -96,6 +96,8 @@ type kind struct {
 }
 
 // unserved stands for the option of getting nothing.
+//
+// Exact: no option has this index.
 const unserved = -1
 
 // picks are an option for each server of a pool, or unserved, and whether each purchase is made.
@@ -153,6 +155,8 @@ func (f *pool) missing(d *draft) float64 {
 }
 
 // rounding is the relative difference of sums that counts as none.
+//
+// Tuned: 1; guard against rounding that is taken for a gap
 const rounding = 1e-9
 
 // give hands the picks to the draft, purchases first. Rows are necessary for a packing, but for odd sizes of replicas they are not

@@ -1,6 +1,8 @@
 package solver
 
 // minGain is the least gain in value, in cents per hour, that a move is made for: what is less is rounding.
+//
+// Tuned: ¢/h; guard against rounding that is taken for a gain, and moves that do not end
 const minGain = 1e-9
 
 // improve looks, for every server of the group, for a better candidate that fits, or that fits once another server makes way by moving to

@@ -222,6 +222,8 @@ func gap(value, bound float64) float64 {
 }
 
 // shownLacks is the number of alternatives that a reason spells out.
+//
+// Tuned: types; guard against a reason that is longer than a line
 const shownLacks = 3
 
 // reason says what a server lacks: for the types that come closest, what it needs and what is left.

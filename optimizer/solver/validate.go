@@ -11,6 +11,8 @@ import (
 )
 
 // maxUnits bounds the cards of a candidate and of a type, far above any fleet, so that sums over servers cannot overflow.
+//
+// Tuned: cards; guard against sums that overflow
 const maxUnits = 1 << 31
 
 // Validate finds what no solver can work with. Every fault is named, all are joined: a field, its value, what is allowed.
@@ -98,6 +100,8 @@ func (p *Problem) validNodes() []error {
 }
 
 // maxPurchase bounds purchases and their cards: each is a decision of its own.
+//
+// Tuned: cards; guard against more decisions than there is memory for
 const maxPurchase = 10_000
 
 func (c *Candidate) validate() error {
@@ -120,6 +124,8 @@ func (c *Candidate) validate() error {
 }
 
 // maxParts bounds the parts of a candidate, far above any bundle, so that their sums cannot overflow.
+//
+// Tuned: parts; guard against sums that overflow
 const maxParts = 64
 
 func (p *Part) validate() error {

@@ -88,7 +88,13 @@ func (m *Moment) UnmarshalJSON(text []byte) error {
 }
 
 const (
-	maxLine   = 1 << 20 // bytes; no observation comes near it
+	// maxLine bounds the line of an observation.
+	//
+	// Tuned: bytes; guard against a file that is no recording: no observation comes near it
+	maxLine = 1 << 20
+	// maxFaults is the number of faults that are spelled out.
+	//
+	// Tuned: faults; guard against a list of faults that nobody reads
 	maxFaults = 20
 )
 

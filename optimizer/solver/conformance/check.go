@@ -11,6 +11,8 @@ import (
 )
 
 // tolerance for sums of values, relative.
+//
+// Tuned: 1; guard against rounding of sums that is taken for a fault
 const tolerance = 1e-9
 
 // Check judges a plan against the problem: capacity, the meaning of choices, reasons, value, bound and gap. It joins all that is wrong.

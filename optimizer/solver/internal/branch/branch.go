@@ -45,6 +45,8 @@ type Result struct {
 }
 
 // slack is the relative tolerance of comparisons of costs: more than the perturbation that bounds suffer from.
+//
+// Tuned: 1; guard against rounding, and the perturbation of costs, that are taken for a difference
 const slack = 5e-8
 
 // Steps of the climb of the knapsacks, at the root of a search and below.
@@ -63,6 +65,8 @@ const (
 const wholeSets = 1500
 
 // maxPivots of one relaxation, far above what is ever needed.
+//
+// Tuned: pivots; guard against a climb that does not end
 const maxPivots = 20000
 
 // Solve searches until the optimum is proven, the gap reached, the work done or the meter at its end.

@@ -18,6 +18,8 @@ import (
 // entries are priced as in the relaxation.
 
 // maxTable bounds the cells of all knapsacks of a program: beyond, the relaxation alone is tight enough, for there are many servers to a row.
+//
+// Tuned: cells; guard against tables that fill the memory
 const maxTable = 4_000_000
 
 // knapsacks are the rows of a program as knapsacks. Amounts have to be whole numbers of at least 0.

@@ -9,12 +9,20 @@ import (
 
 const (
 	// feasible is how far a variable may be below 0, or above it where it is banned.
+	//
+	// Tuned: share of a set, or units of a row; guard against rounding that is taken for a variable out of its bounds
 	feasible = 1e-7
 	// refactor is the number of pivots after which the inverse of the basis is computed anew.
+	//
+	// Tuned: pivots; guard against rounding that adds up in the inverse of the basis
 	refactor = 50
 	// smallPivot is the pivot that is not trusted.
+	//
+	// Tuned: 1; guard against division by a pivot that is nothing but rounding
 	smallPivot = 1e-8
 	// flat is the slope or direction that counts as 0.
+	//
+	// Tuned: 1; guard against rounding that is taken for a slope
 	flat = 1e-10
 )
 
@@ -340,8 +348,14 @@ func (a breakpoint) before(b breakpoint) bool {
 }
 
 const (
-	nothing = math.MinInt32     // enters: the bound grows without end
-	enough  = math.MinInt32 + 1 // the bound exceeds the cutoff
+	// nothing enters: the bound grows without end.
+	//
+	// Exact: a number that no column or row has.
+	nothing = math.MinInt32
+	// enough: the bound exceeds the cutoff.
+	//
+	// Exact: another number that no column or row has.
+	enough = math.MinInt32 + 1
 )
 
 // search finds how far to go along d: to where the slope ends to be positive, or where a variable blocks. It changes the keys that it

@@ -76,6 +76,8 @@ func (p *Program) EndSet() {
 
 // perturbation is the largest change of a cost, relative to itself plus the least, that breaks ties while climbing. Bounds are of the true
 // costs.
+//
+// Tuned: 1; guard against a climb that stalls on ties
 const perturbation = 1e-8
 
 // perturb makes the costs that the climb works with: ties, which would make it stall, are broken by a fixed pseudo-random pattern.
