@@ -28,6 +28,9 @@ func DefaultExactOptions() ExactOptions {
 }
 
 // millisecond is the number of units of work that the reference machine does in a millisecond.
+//
+// Tuned: units of work; derived from what one core of an AMD EPYC server does; at half: the same work is said to take twice as long, and the option
+// work allows half of it; at twice: half as long, and twice of it
 const millisecond = 400_000
 
 // Validate implements plug.Option.
