@@ -40,7 +40,7 @@ Of other numbers it is the share of requests that are served as promised, and th
 1582 ¢/h, 99.6 % at 848 ¢/h and 99.6 % at 1138 ¢/h. "No difference" means the same figures. A cost is the outcome of one course of events: which
 accelerator a server happens to settle on moves it by up to a sixth, whatever was changed, so that only what is larger says something of a number.
 
-Of solving it is what is served, its value, the gap and the work that is counted, over nine fleets of instances.Fleet from 50 to 5000 servers, the
+Of solving it is what is served, its value, the gap and the work that is counted, over eight fleets of instances.Fleet from 50 to 5000 servers, the
 last of them twice, the second time with its prices known. Where a search ends by its work, as for 600 servers, some more or fewer are served
 whatever is changed.
 

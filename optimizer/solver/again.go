@@ -12,20 +12,20 @@ import (
 const (
 	// againSets is the number of servers that are decided anew at first.
 	//
-	// Tuned: servers; measured by nine fleets of 50 to 5000 servers; at half: no difference; at twice: a gap of 0.003 % after 0.006 % where prices are
+	// Tuned: servers; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: a gap of 0.003 % after 0.006 % where prices are
 	// known
 	againSets = 300
 	// againGrowth is how many times more they are on a second attempt.
 	//
-	// Tuned: 1; measured by nine fleets of 50 to 5000 servers; at half: no difference, the first attempt suffices; at twice: no difference
+	// Tuned: 1; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: no difference
 	againGrowth = 4
 	// againReach is how many times the largest margin of these servers a candidate may cost more than the cheapest, at the prices.
 	//
-	// Tuned: 1; measured by nine fleets of 50 to 5000 servers; at half: no difference; at twice: a gap of 0.003 % after 0.006 % where prices are known
+	// Tuned: 1; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: a gap of 0.003 % after 0.006 % where prices are known
 	againReach = 2
 	// againWork is the effort for them, in units of work.
 	//
-	// Tuned: units of work; measured by nine fleets of 50 to 5000 servers; at half: no difference; at twice: no difference
+	// Tuned: units of work; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: no difference
 	againWork = 20_000_000
 )
 

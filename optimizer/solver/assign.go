@@ -19,48 +19,48 @@ func sortLevels(levels []level) {
 const (
 	// roundShare is that of a round, where others may follow.
 	//
-	// Tuned: share; measured by nine fleets of 50 to 5000 servers; at half: no difference, for all of their servers are decided in one round; at twice: no
+	// Tuned: share; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: no
 	// difference
 	roundShare = .5
 	// blindShare is that of the search for a way to serve everybody while none is found.
 	//
-	// Tuned: share; measured by nine fleets of 50 to 5000 servers; at half: no difference; at twice: no difference
+	// Tuned: share; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: no difference
 	blindShare = .5
 	// valueShare is that of the value where not everybody can be served, which is kept for it.
 	//
-	// Tuned: share; measured by nine fleets of 50 to 5000 servers; at half: 438 servers of 600 are served after 436, with 10 % more work for 50; at twice:
+	// Tuned: share; measured by eight fleets of 50 to 5000 servers; at half: 438 servers of 600 are served after 436, with 10 % more work for 50; at twice:
 	// 20 % less work for 50 servers
 	valueShare = .3
 	// weightedShare is that of a start from weighted levels.
 	//
-	// Tuned: share; measured by nine fleets of 50 to 5000 servers; at half: 25 % less work for 50 servers; at twice: 66 % more
+	// Tuned: share; measured by eight fleets of 50 to 5000 servers; at half: 25 % less work for 50 servers; at twice: 66 % more
 	weightedShare = .1
 	// mediumServers is the number of servers up to which a start from weighted levels has that share.
 	//
-	// Tuned: servers; measured by nine fleets of 50 to 5000 servers; at half: no difference; at twice: no difference
+	// Tuned: servers; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: no difference
 	mediumServers = 1500
 	// countShare is that of maximising the number of servers of a priority.
 	//
-	// Tuned: share; measured by nine fleets of 50 to 5000 servers; at half: no difference; at twice: 437 servers of 600 are served after 436
+	// Tuned: share; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: 437 servers of 600 are served after 436
 	countShare = .3
 )
 
 const (
 	// pooling is the work of making an option of a candidate, which allocates memory.
 	//
-	// Tuned: units of work; measured by nine fleets of 50 to 5000 servers; at half: 25 ms are counted for 5000 servers after 41 ms, and the plans are the
+	// Tuned: units of work; measured by eight fleets of 50 to 5000 servers; at half: 25 ms are counted for 5000 servers after 41 ms, and the plans are the
 	// same; at twice: 73 ms
 	pooling = 150
 	// programming is the work of making a column of an option, which allocates memory.
 	//
-	// Tuned: units of work; measured by nine fleets of 50 to 5000 servers; at half: 40 ms are counted for 5000 servers after 41 ms, and the plans are the
+	// Tuned: units of work; measured by eight fleets of 50 to 5000 servers; at half: 40 ms are counted for 5000 servers after 41 ms, and the plans are the
 	// same; at twice: 44 ms
 	programming = 15
 )
 
 // tieBreak is what all values together weigh while servers are counted, in servers: they only break ties.
 //
-// Tuned: servers; measured by nine fleets of 50 to 5000 servers; at half: 430 servers of 600 are served after 436; at twice: 437
+// Tuned: servers; measured by eight fleets of 50 to 5000 servers; at half: 430 servers of 600 are served after 436; at twice: 437
 const tieBreak = .01
 
 // use is what an option takes of a row.
@@ -71,7 +71,7 @@ type use struct {
 
 // countGap is how many servers, as a share of all, may be served less than the bound allows where the gap need not be 0.
 //
-// Tuned: share; measured by nine fleets of 50 to 5000 servers; at half: no difference; at twice: no difference
+// Tuned: share; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: no difference
 const countGap = 1e-3
 
 // option is a candidate that a server can be served with: it fits the capacity, and none is better in value and in all it takes.
@@ -576,12 +576,12 @@ func (f *pool) weight() float64 {
 
 // weightGap is the gap at which the start is good enough.
 //
-// Tuned: 1; measured by nine fleets of 50 to 5000 servers; at half: no difference; at twice: 7 % more work for 50 servers
+// Tuned: 1; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: 7 % more work for 50 servers
 const weightGap = 1e-3
 
 // weightRatio is how many times more a server weighs than one of the level below, or, on the lowest level, than the dearest option.
 //
-// Tuned: 1; measured by nine fleets of 50 to 5000 servers; at half: 6 % less work for 200 servers; at twice: no difference
+// Tuned: 1; measured by eight fleets of 50 to 5000 servers; at half: 6 % less work for 200 servers; at twice: no difference
 const weightRatio = 300
 
 func (f *pool) dearest() float64 {

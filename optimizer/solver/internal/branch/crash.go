@@ -9,7 +9,7 @@ import (
 const (
 	// crashSets is the number of sets from which on the relaxation is worth starting with some of its columns.
 	//
-	// Tuned: sets; measured by nine fleets of 50 to 5000 servers; at half: 439 servers of 600 are served after 436; at twice: no difference
+	// Tuned: sets; measured by eight fleets of 50 to 5000 servers; at half: 439 servers of 600 are served after 436; at twice: no difference
 	crashSets = 1000
 	// crashRounds bounds how often columns are added.
 	//
@@ -17,12 +17,12 @@ const (
 	crashRounds = 30
 	// sampleSets is the size of the sample whose prices stand for those of the whole.
 	//
-	// Tuned: sets; measured by nine fleets of 50 to 5000 servers; at half: a gap of 0.005 % after 0.007 % for 5000 servers; at twice: the same gap of
+	// Tuned: sets; measured by eight fleets of 50 to 5000 servers; at half: a gap of 0.005 % after 0.007 % for 5000 servers; at twice: the same gap of
 	// 0.005 %
 	sampleSets = 400
 	// nearShare is the part of the sets, one in so many, that start with several columns.
 	//
-	// Tuned: sets; measured by nine fleets of 50 to 5000 servers; at half: a gap of 0.005 % after 0.007 % for 5000 servers; at twice: no difference
+	// Tuned: sets; measured by eight fleets of 50 to 5000 servers; at half: a gap of 0.005 % after 0.007 % for 5000 servers; at twice: no difference
 	nearShare = 8
 )
 

@@ -10,21 +10,21 @@ import (
 const (
 	// neighbours is the number of sets that are decided anew together.
 	//
-	// Tuned: sets; measured by nine fleets of 50 to 5000 servers; at half: 439 servers of 600 are served after 436, with 90 % more work for 200 and a gap
+	// Tuned: sets; measured by eight fleets of 50 to 5000 servers; at half: 439 servers of 600 are served after 436, with 90 % more work for 200 and a gap
 	// of 0.050 % after 0.043 % for 400; at twice: 439, with twice the work for 200
 	neighbours = 40
 	// neighbourWork is the effort for each column of a neighbourhood, in columns visited.
 	//
-	// Tuned: columns; measured by nine fleets of 50 to 5000 servers; at half: 4 % less work for 200 servers; at twice: 8 % more
+	// Tuned: columns; measured by eight fleets of 50 to 5000 servers; at half: 4 % less work for 200 servers; at twice: 8 % more
 	neighbourWork = 5_000
 	// neighbourShare is the part of the work, one in so many, that goes to neighbourhoods.
 	//
-	// Tuned: 1; measured by nine fleets of 50 to 5000 servers; at half: 432 servers of 600 are served after 436, with a gap of 0.11 % after 0.05 %; at
+	// Tuned: 1; measured by eight fleets of 50 to 5000 servers; at half: 432 servers of 600 are served after 436, with a gap of 0.11 % after 0.05 %; at
 	// twice: 438
 	neighbourShare = 3
 	// fruitless is the number of neighbourhoods without a better solution, per row, after which no more are tried.
 	//
-	// Tuned: neighbourhoods; measured by nine fleets of 50 to 5000 servers; at half: half the work for 2000 servers, no difference in plans; at twice: 80
+	// Tuned: neighbourhoods; measured by eight fleets of 50 to 5000 servers; at half: half the work for 2000 servers, no difference in plans; at twice: 80
 	// % more
 	fruitless = 20
 )

@@ -194,12 +194,12 @@ func (s *search) evict(st *choicelp.State, pick []int32, set int) bool {
 
 // evictions is the number of columns of a set that others are asked to make way for, more only while there is none.
 //
-// Tuned: columns; measured by nine fleets of 50 to 5000 servers; at half: 431 servers of 600 are served after 436; at twice: 437
+// Tuned: columns; measured by eight fleets of 50 to 5000 servers; at half: 431 servers of 600 are served after 436; at twice: 437
 const evictions = 4
 
 // fewSets is the number of sets up to which all pairs of columns are tried.
 //
-// Tuned: sets; measured by nine fleets of 50 to 5000 servers; at half: no difference; at twice: 435 servers of 600 are served after 436, with a gap of
+// Tuned: sets; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: 435 servers of 600 are served after 436, with a gap of
 // 0.3 % after 0.05 %
 const fewSets = 400
 
@@ -211,7 +211,7 @@ type change struct {
 
 // chain is the length of chains of sets that make way for each other.
 //
-// Tuned: sets; measured by nine fleets of 50 to 5000 servers; at half: with 1, 411 servers of 600 are served after 436; at twice: 437
+// Tuned: sets; measured by eight fleets of 50 to 5000 servers; at half: with 1, 411 servers of 600 are served after 436; at twice: 437
 const chain = 3
 
 // relieve moves other sets off the rows of column j, which is taken, until none of them is overdrawn: to columns that fit, at the least loss
