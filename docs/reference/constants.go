@@ -16,9 +16,9 @@ var tunedFolders = []string{"optimizer"}
 // completeFolders are those in which every number has its mark: one without is a fault.
 var completeFolders = []string{
 	"optimizer/chance", "optimizer/control", "optimizer/demand", "optimizer/estimation/conformance", "optimizer/estimation/recording",
-	"optimizer/observe", "optimizer/queueing", "optimizer/realise", "optimizer/sizing", "optimizer/solver",
-	"optimizer/solver/conformance", "optimizer/solver/instances", "optimizer/solver/internal/branch", "optimizer/solver/internal/choicelp",
-	"optimizer/solver/internal/work", "optimizer/stability",
+	"optimizer/fleet", "optimizer/loop", "optimizer/observe", "optimizer/placement", "optimizer/queueing", "optimizer/realise", "optimizer/sizing",
+	"optimizer/solver", "optimizer/solver/conformance", "optimizer/solver/instances", "optimizer/solver/internal/branch",
+	"optimizer/solver/internal/choicelp", "optimizer/solver/internal/work", "optimizer/specification", "optimizer/stability",
 }
 
 // constantsPage lists the constants whose comment has a line

@@ -8,6 +8,8 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
+// secondsPerHour that prices are per.
+// Exact: an hour has so many seconds.
 const secondsPerHour = 3600
 
 // ValidateChange joins every fault of the prices of change.

@@ -19,6 +19,7 @@ import (
 
 // historiesPerCycle bounds how many histories are read back in one cycle: after a restart those of a large fleet come in over some cycles,
 // and no plan waits for them.
+// Tuned: histories; guard against a first cycle that spends its time on the histories of a large fleet
 const historiesPerCycle = 50
 
 // remember fills in what a process that has just begun does not know of servers: from their statuses, and their histories from Prometheus.

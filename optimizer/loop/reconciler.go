@@ -34,6 +34,7 @@ import (
 const minimalGap = time.Second
 
 // tolerableSkew of two clocks: what is measured is asked for by the clock of Prometheus, so that only ages of pods are off.
+// Tuned: s; guard against a clock that is wrong, which Prometheus and the nodes keep to the second
 const tolerableSkew = 10 * time.Second
 
 // Reconciler runs cycles as the Optimizer resource says.

@@ -24,6 +24,7 @@ type Snapshot struct {
 }
 
 // defaultWindow in seconds, where a snapshot says none.
+// Exact: the window of a loop that is asked for no other, as optimizer/loop has it.
 const defaultWindow = 60
 
 // Core is the snapshot in the units of the core. What it shares with the snapshot is not to be written to.

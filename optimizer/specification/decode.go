@@ -17,9 +17,11 @@ import (
 )
 
 // maxFaults is how many faults of one document are reported; more help nobody.
+// Tuned: faults; guard against a document that is none of ours and wrong in every line
 const maxFaults = 50
 
 // maxDepth of nested values in a document; no specification comes near it.
+// Tuned: levels; guard against a document that nests until the stack is full
 const maxDepth = 64
 
 // Fault of a document: what is wrong, and where.

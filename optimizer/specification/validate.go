@@ -324,8 +324,10 @@ func (v *validator) nodes(list []v1alpha1.NodeCapacity, types map[string]bool) {
 
 const (
 	// maxCards is more than any node or pool has.
+	// Tuned: cards; guard against a number of cards that is a mistake
 	maxCards = 1 << 20
 	// maxPurchases bounds what is bought from a pool, and the cards of a purchase: each is a decision of its own.
+	// Tuned: purchases; guard against a number that is a mistake and fills the memory
 	maxPurchases = 10_000
 )
 
