@@ -64,6 +64,7 @@ func (c *codec) float(x *float64, size int) {
 }
 
 // escape stands before a count that does not fit into four bits.
+// Exact: the largest number of four bits.
 const escape = 15
 
 // counts of at most 255, mostly below escape, four bits each.

@@ -17,6 +17,7 @@ const (
 )
 
 // maxFaults is how many faults are reported before reading stops.
+// Tuned: faults; guard against a file that is wrong in every line
 const maxFaults = 20
 
 // ReadSamples reads samples from CSV with the columns seconds and request_rate_per_s, in ascending order of time. A rate that is empty or NaN

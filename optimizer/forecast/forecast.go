@@ -96,18 +96,29 @@ type Options struct {
 
 const (
 	// DefaultQuantile of the rate at the end of the horizon that forecasters give where nobody asks for another; "none" gives the last rate.
+	// Tuned: share; option forecastQuantile, at half and twice the distance from 1;
+	// at half: the rate is above in one window of twenty, after one of ten; at twice: in one of five
 	DefaultQuantile = 0.9
 	// DefaultWindow in seconds.
+	// Tuned: s; option window of the forecasters;
+	// at half: what is counted by windows, such as past errors, is remembered half as long; at twice: twice as long, and a change is seen later
 	DefaultWindow = 600
 
+	// day in seconds.
+	// Exact: a day has so many.
 	day = 86400.0
 	// memory is how many days of history are of use: a weekly season is there to be used in the third week.
+	// Tuned: days; derived from a weekly season, which two weeks show and the third uses;
+	// at half: no weekly season after a restart; at twice: twice the samples to read back after one, for nothing more to find
 	memory = 21
 	// maxHorizon in seconds; a longer one counts as this.
 	maxHorizon = day
 
-	// Times and rates beyond these are no observations.
+	// maxTime is the latest that is an observation, either side of the epoch.
+	// Tuned: s; guard against times in another unit
 	maxTime = 1e12
+	// maxRate is the highest that is an observation.
+	// Tuned: req/s; guard against a load that is a mistake
 	maxRate = 1e9
 )
 

@@ -21,9 +21,11 @@ type Memory struct {
 func (m Memory) IsZero() bool { return len(m.Data) == 0 }
 
 // layout of memories; another number for another way to write them.
+// Exact: a number that tells one layout from the next.
 const layout = 1
 
 // maxLog bounds the logarithms of rates.
+// Tuned: logarithm; guard against memories that were not written here: no float64 has more than 710
 const maxLog = 100
 
 // windowed is a forecaster that averages samples over windows, for one horizon and quantile.
@@ -137,6 +139,7 @@ func (w windowed) write(k *state) Memory {
 }
 
 // horizonSlack in windows.
+// Tuned: windows; guard against learning anew whenever a measured start-up time moves from one window to the next
 const horizonSlack = 0.75
 
 func (k *state) walk(c *codec) {

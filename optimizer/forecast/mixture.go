@@ -24,8 +24,10 @@ const (
 	// at half: 0.70, 0.70, 0.71; at twice: 0.70, 0.70, 0.68, and 300 bytes more
 	originsPerHorizon = 6
 	// forgotten is the number of days without a sample after which a server is begun anew.
+	// Tuned: days; guard against windows without end to go through after a long absence: half and twice of it make no difference
 	forgotten = 7
 	// longestHorizon in windows.
+	// Exact: a day of the shortest windows, which are of 10 s.
 	longestHorizon = day / 10
 )
 

@@ -4,12 +4,22 @@ import "math"
 
 const (
 	// binWidth of the errors that are counted together, as a share of their size; below rankCore, where they are small, of rankCore.
+	// Tuned: share; measured by TestAdaptiveOnProductionLoad;
+	// at half: 0.73, 0.73, 0.65, and 0.29 at 2 h on office hours, after 0.25: the bins end where errors do not; at twice: 0.71, 0.71, 0.68
 	binWidth = 0.3
+	// rankCore is the error below which bins are of equal width, in usual errors.
+	// Tuned: 1; measured by TestAdaptiveOnProductionLoad;
+	// at half: 0.70, 0.69, 0.68; at twice: 0.70, 0.70, 0.67
 	rankCore = 0.25
 	// sideBins of either sign; what is larger counts as the largest.
+	// Tuned: bins; measured by TestAdaptiveOnProductionLoad;
+	// at half: 0.72, 0.72, 0.65, and 0.29 at 2 h on office hours, after 0.25; at twice: no difference
 	sideBins = 16
-	bins     = 2*sideBins + 1
+	// bins of both signs.
+	// Exact: those of either sign, and that of zero.
+	bins = 2*sideBins + 1
 	// golden shares out a range evenly, however many steps are taken (Weyl's sequence).
+	// Exact: the golden ratio less one.
 	golden = 0.6180339887498949
 )
 

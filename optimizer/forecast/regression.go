@@ -25,10 +25,12 @@ const (
 	// at half: 0.71, 0.70, 0.69, and 0.39 at 2 h on office hours, after 0.27; at twice: 0.70, 0.70, 0.66
 	outlier = 5
 	// daysBack that are looked at: a week.
+	// Exact: a week has so many days.
 	daysBack = 7
 )
 
 // featureCount is the number of features in the order of describe; one of them is constant.
+// Exact: describe has so many.
 const featureCount, constantFeature = 7, 5
 
 // isGrowth tells the features that are growth over the horizon.

@@ -10,25 +10,44 @@ const (
 	outageShare = 0.2
 	// outageNoise: where the usual step from window to window is above this (a share of the step of an outage, in logarithms), drops to
 	// a fifth are ordinary, and no window is called an outage.
+	// Tuned: share; measured by TestAdaptiveOnProductionLoad;
+	// at half: no difference; at twice: no difference
 	outageNoise = 0.25
 	// outageLimit is the number of low windows after which the low rate is the load, and is learned from.
+	// Tuned: windows; measured by TestAdaptiveOnProductionLoad;
+	// at half: no difference, and outages of half the length are learned; at twice: no difference, and a lasting drop is followed twice as late
 	outageLimit = 36
-	// leastReach and usualReach (in usual steps) are how far the rate of a window may be from the median of those before without being an
-	// outlier; after two windows the median has followed.
-	leastReach, usualReach = 0.4, 6
+	// leastReach is how far the rate of a window may always be from the median of those before without being an outlier; after two windows the
+	// median has followed.
+	// Tuned: logarithm; measured by TestAdaptiveOnProductionLoad;
+	// at half: no difference; at twice: no difference
+	leastReach = 0.4
+	// usualReach is how many usual steps it may be away, where these are more.
+	// Tuned: usual steps; measured by TestAdaptiveOnProductionLoad;
+	// at half: no difference; at twice: no difference
+	usualReach = 6
 	// recent is the number of accepted windows whose median a rate is compared with.
+	// Exact: the fewest whose median one outlier does not move; median3 takes so many.
 	recent = 3
 	// noiseSpan is the number of windows that the usual step is taken from.
+	// Tuned: windows; measured by TestAdaptiveOnProductionLoad;
+	// at half: no difference; at twice: no difference
 	noiseSpan = 100
 
 	// leastRate in requests per window: less is what rounding leaves of nothing.
+	// Tuned: requests; guard against a rate that is nothing but rounding
 	leastRate = 0.002
 	// longSlope is the number of windows in the longest mean that slopes are taken from.
+	// Tuned: windows; measured by TestAdaptiveOnProductionLoad;
+	// at half: 0.70, 0.70, 0.67; at twice: 0.70, 0.70, 0.69
 	longSlope = 18
 	// fineGrain of the logarithms of those windows, and coarseGrain of those of past hours, which are means over some: steps of 0.1 and 0.4 %.
 	fineGrain, coarseGrain = 1024, 256
 	// hour in seconds: past days are remembered by their hours.
-	hour      = 3600
+	// Exact: an hour has so many seconds.
+	hour = 3600
+	// keptHours of the past.
+	// Exact: those of a week and one more.
 	keptHours = daysBack*hours + 1
 )
 

@@ -33,6 +33,7 @@ const (
 	// at half: 0.70, 0.70, 0.66; at twice: 0.70, 0.71, 0.67
 	sizesNeeded = 20
 	// leastSize keeps the scale of a series without any noise above zero.
+	// Tuned: logarithm; guard against a division by zero
 	leastSize = 1e-6
 	// hours of the day, and how fine and how large the share of the size of errors is that is remembered of each.
 	hours, shareGrain, mostShare = 24, 32, 100
