@@ -17,7 +17,7 @@ const (
 	// at half: no difference on production load, more where there is nothing to find; at twice: 0.72, 0.73, 0.67
 	persistencePrior = 4
 	// surprise bounds the rates a loss is counted for, in multiples of the rate forecast from: one flash crowd must not decide who is heard.
-	// Tuned: 1; derived from what an outage is; at half: 0.29 at 2 h on office hours, after 0.27; at twice: no difference
+	// Tuned: 1; derived from what an outage is; at half: 0.29 at 2 h on office hours, after 0.25; at twice: no difference
 	surprise = 5
 	// originsPerHorizon are how many windows of a horizon are forecast from and learned from: growth from one and from the next is nearly the same.
 	// Tuned: windows; measured by TestAdaptiveOnProductionLoad;

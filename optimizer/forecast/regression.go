@@ -16,13 +16,13 @@ const (
 	// ridge is the penalty: so many independent observations that say "no effect" are mixed in. Observations of growth over h windows
 	// overlap, so that h of them count as one.
 	// Tuned: observations; measured by TestAdaptiveOnProductionLoad;
-	// at half: 0.70, 0.70, 0.66; at twice: 0.70, 0.70, 0.67, and 0.28 at 2 h on office hours, after 0.27
+	// at half: 0.70, 0.70, 0.66; at twice: 0.70, 0.70, 0.67, and 0.28 at 2 h on office hours, after 0.25
 	ridge = 5
 	// featureLimit bounds a feature: growth by more than e² is an accident.
 	featureLimit = 2
 	// outlier bounds what is learned from, in median distances.
 	// Tuned: 1; measured by TestAdaptiveOnProductionLoad;
-	// at half: 0.71, 0.70, 0.69, and 0.39 at 2 h on office hours, after 0.27; at twice: 0.70, 0.70, 0.66
+	// at half: 0.71, 0.70, 0.69, and 0.39 at 2 h on office hours, after 0.25; at twice: 0.70, 0.70, 0.66
 	outlier = 5
 	// daysBack that are looked at: a week.
 	// Exact: a week has so many days.

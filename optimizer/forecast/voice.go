@@ -26,7 +26,7 @@ const (
 	latelyPrior = 0.4
 	// newDay is what the errors of a new day weigh against those at the same hour of the days before.
 	// Tuned: share; measured by TestAdaptiveKnowsTheDayOfTheWeek;
-	// at half: 0.28 at 2 h on office hours, after 0.27; at twice: 0.28 at 2 h on office hours, after 0.27
+	// at half: 0.28 at 2 h on office hours, after 0.25; at twice: 0.28 at 2 h on office hours, after 0.27
 	newDay = 0.25
 	// sizesNeeded is the number of errors below which their size is not known.
 	// Tuned: errors; measured by TestAdaptiveOnProductionLoad;
