@@ -158,6 +158,8 @@ func (t *tracker) sane() bool {
 }
 
 // acquisition is the number of observations that a filter fits all at once, before it goes on from them one by one.
+//
+// Tuned: observations; measured by TestConvergesFromTenTimesWrong; at half: the worst of 100 is off by 9.1 % after 8.7 %; at twice: 8.7 %
 const acquisition = 24
 
 // acquiring is whether observations are kept and fitted all at once.
@@ -209,6 +211,9 @@ func (t *tracker) batchNoise(r *reading, x []float64, f func(*reading, []float64
 }
 
 // Measurements beyond bend standard deviations count for less, as in Huber's estimator, and are suspicious.
+//
+// Tuned: standard deviations; measured by TestConvergesFromTenTimesWrong and TestFollowsSlowerHardware; at half: the worst of 100 is off by 8.8 % after 8.7 %;
+// at twice: hardware that slows is not followed, off by 49 to 100 % while sure to 2 %
 const bend = 2
 
 // outlierWeight is how many merely surprising measurements one beyond the gate is worth as evidence of a change.

@@ -103,6 +103,9 @@ func (p *problem) cost(x []float64) float64 {
 }
 
 // priorFreedom is k: at a squared distance of k the prior counts for half.
+//
+// Tuned: degrees of freedom; measured by TestOneOperatingPointForLong; at half: a mean error of wrong priors elsewhere of 12.7 and 19.8 % after 12.5 and
+// 19.6; at twice: 12.4 and 19.4 %
 const priorFreedom = 8.0
 
 // distance is the square of that from the prior, in standard deviations.

@@ -4,8 +4,14 @@ import "math"
 
 const (
 	// reluctance is how many standard deviations sure it must be that a prediction gets no worse by leaving what was given: 90 %.
+	//
+	// Tuned: standard deviations; derived from a probability of 90 % in one tail of the normal distribution, measured by TestOneOperatingPointForLong; at half:
+	// a mean error of wrong priors elsewhere of 9.4 and 15.9 % after 12.5 and 19.6, but one worse by 24.8 points, after 3.9; at twice: 17.8 and 21.4 %
 	reluctance = 1.2816
 	// indifference is by how much, as a logarithm, a prediction may get worse than what was given.
+	//
+	// Tuned: logarithm; measured by TestOneOperatingPointForLong; at half: a mean error of wrong priors elsewhere of 13.6 and 20.3 % after 12.5 and 19.6, none
+	// worse by more than 1.9 points, after 3.9; at twice: 10.7 and 18.2 %, worse by up to 7.9 points
 	indifference = 0.03
 )
 

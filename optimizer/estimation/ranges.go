@@ -17,6 +17,8 @@ const (
 )
 
 // remembered is the number of observations over which the moments of the operating conditions are taken.
+//
+// Tuned: observations; measured by TestConvergesFromTenTimesWrong; at half: the worst of 100 is off by 8.9 % after 8.7 %; at twice: 8.7 %
 const remembered = 30
 
 // extend takes a value into the range of what `count` readings were made under.
