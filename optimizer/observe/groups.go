@@ -66,7 +66,10 @@ func measureGroup(g *v1alpha1.ObservedGroup, pods []*PodMetrics) {
 	g.InputTokensSD = pointer(together(pods, PromptDistribution).sd(in))
 	g.OutputTokensSD = pointer(together(pods, GenerationDistribution).sd(out))
 	g.PrefixHitRate = pointer(weighted(pods, PrefixHitRate, PromptTokens))
-	g.KVUsage, g.KVTokens = pointer(mean(pods, KVUsage)), pointer(least(pods, KVTokens))
+	g.KVUsage = pointer(mean(pods, KVUsage))
+	if size := least(pods, KVTokens); !math.IsNaN(size) {
+		g.KVTokens = &size // a count, to the last digit
+	}
 	g.TTFT = latencyOf(pods, TTFTSum, TTFTCount, TTFTDistribution)
 	g.ITL = latencyOf(pods, ITLSum, ITLCount, ITLDistribution)
 	g.Requests = pointer(total(pods, TTFTCount) * g.WindowSeconds)
