@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/solver"
+	"github.com/llm-inferno/inferno/optimizer/solver/conformance"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -167,19 +167,6 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// ended is a context whose deadline strikes at the n-th question.
-type ended struct {
-	context.Context
-	questions int
-}
-
-func (e *ended) Err() error {
-	if e.questions--; e.questions < 0 {
-		return context.DeadlineExceeded
-	}
-	return nil
-}
-
 // A cycle whose solver was ended by a deadline is decided the same again, though with more time it would have been decided otherwise.
 func TestReplayUnderADeadline(t *testing.T) {
 	system, err := specification.Load("../../test/data/systems/large")
@@ -194,7 +181,7 @@ func TestReplayUnderADeadline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := stages.Decide(&ended{t.Context(), 10}, record.Core(), record.State, nil)
+	d, err := stages.Decide(&conformance.Countdown{Context: t.Context(), Questions: 10}, record.Core(), record.State, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,8 +35,8 @@ type basis struct {
 	servers  []considered
 	// left is what the solution leaves.
 	left *left
-	// index of servers by name; solved those that were put to the solver, in its order.
-	index, solved map[string]int
+	// index of servers by name.
+	index map[string]int
 }
 
 // got is the option that the solver chose for a server, with the replicas that it gets; nil where it gets nothing.

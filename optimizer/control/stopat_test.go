@@ -5,20 +5,8 @@ import (
 	"testing"
 
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/solver/conformance"
 )
-
-// countdown is a context that ends when it is asked for the n-th time whether it has.
-type countdown struct {
-	context.Context
-	questions int
-}
-
-func (c *countdown) Err() error {
-	if c.questions--; c.questions < 0 {
-		return context.DeadlineExceeded
-	}
-	return nil
-}
 
 // A decision that a deadline has ended is made again, byte for byte, from what it says of itself; so is one that none has ended.
 func TestDecisionsUnderADeadlineAreMadeAgain(t *testing.T) {
@@ -31,7 +19,7 @@ func TestDecisionsUnderADeadlineAreMadeAgain(t *testing.T) {
 	plans := map[string]bool{}
 	for _, questions := range []int{0, 1, 10, 100, 1000, 1e9} {
 		st := stages(t, s)
-		first, err := st.Decide(&countdown{context.Background(), questions}, snap, control.State{}, nil)
+		first, err := st.Decide(&conformance.Countdown{Context: context.Background(), Questions: questions}, snap, control.State{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

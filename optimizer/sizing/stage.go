@@ -3,6 +3,7 @@ package sizing
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -158,7 +159,7 @@ func allowed(s *Server, p *Pair, inForce map[string]int) error {
 	case p.Fault != nil:
 		return p.Fault
 	case s.KeepAccelerator && len(inForce) > 0 && !runs:
-		return fmt.Errorf("keepAccelerator holds the server on %s", strings.Join(sortedKeys(inForce), ", "))
+		return fmt.Errorf("keepAccelerator holds the server on %s", strings.Join(slices.Sorted(maps.Keys(inForce)), ", "))
 	}
 	return nil
 }
@@ -318,12 +319,3 @@ const (
 	// at twice: no difference
 	mostSaturation = 2.0
 )
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}

@@ -40,26 +40,18 @@ func TestExactAgainstBruteForce(t *testing.T) {
 }
 
 func TestExactPlacesAndBuysLikeBruteForce(t *testing.T) {
-	x := exact(t)
-	for seed := range uint64(3000) {
-		p := instances.Placed(seed)
-		s, err := x.Solve(context.Background(), p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := conformance.Check(p, s); err != nil {
-			t.Fatalf("seed %d: %v\nof %+v", seed, err, p)
-		}
-		if got, want := conformance.Of(p, s), conformance.BruteForce(p); got.Compare(want) != 0 || s.Gap != 0 {
-			t.Fatalf("seed %d: got %+v, gap %v, want %+v\nof %+v\nby %+v", seed, got, s.Gap, want, p, s)
-		}
-	}
+	likeBruteForce(t, instances.Placed)
 }
 
 func TestExactBundlesLikeBruteForce(t *testing.T) {
+	likeBruteForce(t, instances.Bundled)
+}
+
+func likeBruteForce(t *testing.T, instance func(seed uint64) *solver.Problem) {
+	t.Helper()
 	x := exact(t)
 	for seed := range uint64(3000) {
-		p := instances.Bundled(seed)
+		p := instance(seed)
 		s, err := x.Solve(context.Background(), p)
 		if err != nil {
 			t.Fatal(err)

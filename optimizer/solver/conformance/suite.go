@@ -224,14 +224,15 @@ func late(t *testing.T, s solver.Solver) {
 	}
 }
 
-// countdown is a context that ends when it is asked for the n-th time whether it has.
-type countdown struct {
+// Countdown is a context whose deadline strikes after so many questions whether it has: a deadline that does not hang on the machine.
+type Countdown struct {
 	context.Context
-	questions int
+	Questions int
 }
 
-func (c *countdown) Err() error {
-	if c.questions--; c.questions < 0 {
+// Err counts the question.
+func (c *Countdown) Err() error {
+	if c.Questions--; c.Questions < 0 {
 		return context.DeadlineExceeded
 	}
 	return nil
@@ -246,7 +247,7 @@ func replayed(t *testing.T, s solver.Solver, n int) {
 			p.SaturationPolicy = policies[seed%uint64(len(policies))]
 			whole := solve(t, s, p)
 			for questions := range 5 {
-				ctx := &countdown{context.Background(), questions * questions * questions * int(1+seed)}
+				ctx := &Countdown{context.Background(), questions * questions * questions * int(1+seed)}
 				got, err := s.Solve(ctx, p)
 				if err != nil {
 					t.Fatal(err)
