@@ -33,6 +33,9 @@ func (d Distant) Replica(law queueing.Law, requests queueing.Requests, limits qu
 	return distant{r, d.Delay}, err
 }
 
+// SeesBudget implements queueing.Model.
+func (d Distant) SeesBudget() bool { return true }
+
 type distant struct {
 	queueing.Replica
 	delay float64

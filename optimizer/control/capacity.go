@@ -1,13 +1,13 @@
 package control
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 )
 
@@ -34,50 +34,24 @@ func nodeName(n v1alpha1.NodeCapacity) string { return n.Name + " (" + n.Type + 
 // boughtNode is the solver's name of the k-th purchase from a pool.
 func boughtNode(pool string, k int) string { return fmt.Sprintf("%s/%d", pool, k) }
 
-// take reserves cards for replicas that are not put to the solver, and returns how many of them there are not, or not together on a node. Where the
-// nodes are known each replica is taken from the tightest that holds it, so that large ones stay whole; what no node holds is taken from those with
-// most left.
+// take reserves cards for replicas that are not put to the solver, and returns how many of them there are not, or not together on a node.
 func take(p *solver.Problem, kind string, replicas, cards int) (short int) {
 	short = max(replicas*cards-p.Capacity[kind], 0)
 	p.Capacity[kind] = max(p.Capacity[kind]-replicas*cards, 0)
-	var nodes []*solver.Node
-	for i := range p.Nodes {
-		if p.Nodes[i].Type == kind {
-			nodes = append(nodes, &p.Nodes[i])
+	var at, free []int
+	for i, n := range p.Nodes {
+		if n.Type == kind {
+			at, free = append(at, i), append(free, n.Free)
 		}
 	}
-	if len(nodes) == 0 {
+	if len(at) == 0 {
 		return short
 	}
-	short = 0
-	for k := range replicas {
-		if at := tightest(nodes, cards); at != nil {
-			at.Free -= cards
-			continue
-		}
-		short += cards
-		for missing := cards; missing > 0; {
-			most := slices.MaxFunc(nodes, func(a, b *solver.Node) int { return cmp.Compare(a.Free, b.Free) })
-			if most.Free <= 0 {
-				return short + (replicas-k-1)*cards
-			}
-			taken := min(missing, most.Free)
-			most.Free -= taken
-			missing -= taken
-		}
+	short = placement.Take(free, replicas, cards)
+	for k, i := range at {
+		p.Nodes[i].Free = free[k]
 	}
 	return short
-}
-
-// tightest of the nodes that hold so many cards, the first of equals; nil where none does.
-func tightest(nodes []*solver.Node, cards int) *solver.Node {
-	var best *solver.Node
-	for _, n := range nodes {
-		if n.Free >= cards && (best == nil || n.Free < best.Free) {
-			best = n
-		}
-	}
-	return best
 }
 
 // nodeTypes are the types of the nodes, given and bought, by the solver's names.

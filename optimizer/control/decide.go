@@ -107,7 +107,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	}
 
 	enter(StageExplain)
-	b := basis{snap: snap, problem: problem, solution: solution, left: leftBy(problem, solution, overdrawn), servers: make([]considered, n), index: make(map[string]int, n)}
+	b := basis{snap: snap, problem: problem, solution: solution, spare: spareBeside(problem, solution, overdrawn), servers: make([]considered, n), index: make(map[string]int, n)}
 	for i := range questions {
 		b.servers[i] = considered{question: &questions[i], sizing: &sizings[i], options: options[i], fault: faults[i], held: held[i], choice: -1, unknown: demands[i].Unknown}
 		b.index[questions[i].Name] = i

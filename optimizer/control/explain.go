@@ -61,7 +61,7 @@ func (b *basis) against(w *considered, cheaper, chosen *option) string {
 	if cheaper.value() >= chosen.value() {
 		return fmt.Sprintf("counts %.2f instead of %.2f: %s", cheaper.value(), chosen.value(), penalties(cheaper))
 	}
-	if missing := b.spare(w.choice).lacks(cheaper.parts); missing != nil && !b.problem.Unlimited {
+	if missing := b.spare.lacks(w.choice, cheaper.parts); missing != nil && !b.problem.Unlimited {
 		return "lacks " + words(missing)
 	}
 	return "the solver, which is not exact or stopped within its gap, passed it over"
@@ -120,7 +120,6 @@ func (b *basis) explainOptions(e *v1alpha1.Explanation, w *considered) error {
 		return err
 	}
 	e.Binding = why.Binding
-	free := b.spare(w.choice)
 	for _, s := range why.Options {
 		o := &w.options[s.Candidate]
 		x := explained(o.candidate.ID(), o.parts, o.cost)
@@ -139,7 +138,7 @@ func (b *basis) explainOptions(e *v1alpha1.Explanation, w *considered) error {
 			x.Why += " (" + o.note + ")"
 		}
 		if !b.problem.Unlimited {
-			x.Lacks = free.lacks(o.parts)
+			x.Lacks = b.spare.lacks(w.choice, o.parts)
 		}
 		e.Candidates = append(e.Candidates, x)
 	}
@@ -157,14 +156,14 @@ const shownLacks = 3
 
 // lacks are the ways to serve a server that miss the fewest cards of what the others leave. Those whose cards would go to others first, and those
 // that are worth less than leaving it out, serve it with no number of them.
-func (b *basis) lacks(w *considered, others *spare, first map[int]map[string]bool) []v1alpha1.Lack {
+func (b *basis) lacks(w *considered, first map[int]map[string]bool) []v1alpha1.Lack {
 	var list []v1alpha1.Lack
 	for i := range w.options {
 		o := &w.options[i]
 		if o.candidate.Fault != nil || o.short || b.problem.WeightedSum && o.value() > b.problem.Servers[w.choice].Penalty {
 			continue
 		}
-		missing := others.lacks(o.parts)
+		missing := b.spare.lacks(w.choice, o.parts)
 		taken := false
 		for priority, types := range first {
 			for kind := range missing {
@@ -225,7 +224,7 @@ func (b *basis) explainUnserved(list []v1alpha1.Unserved) {
 	first := b.first()
 	for i := range list {
 		if w := &b.servers[b.index[list[i].Server]]; w.choice >= 0 {
-			list[i].Lacks = b.lacks(w, b.spare(w.choice), first)
+			list[i].Lacks = b.lacks(w, first)
 		}
 	}
 }

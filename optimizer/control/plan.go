@@ -33,8 +33,8 @@ type basis struct {
 	problem  *solver.Problem
 	solution *solver.Solution
 	servers  []considered
-	// left is what the solution leaves.
-	left *left
+	// spare is what the solution leaves.
+	spare *spare
 	// index of servers by name.
 	index map[string]int
 }

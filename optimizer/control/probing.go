@@ -84,9 +84,9 @@ func (r *prober) offer(s *sizing.Server, options []option) []option {
 	one := options[at].candidate.Parts[0].Sized
 	probe, ok := r.lasting(s, one)
 	if !ok {
-		probe, ok = r.begin(s, one, options[at].replicas())
+		probe, ok = r.begin(s, one, options[at].replicas(), options[at].candidate.Demand)
 	}
-	if !ok || !r.fits(&probe, s, one, options[at].candidate.Replicas()) {
+	if !ok || !r.fits(&probe, s, one, options[at].candidate) {
 		return options
 	}
 	r.offered[Pair{probe.Model, probe.Accelerator}] = true
@@ -126,12 +126,11 @@ func (r *prober) lasting(s *sizing.Server, one *sizing.Sized) (Probing, bool) {
 	return Probing{}, false
 }
 
-// begin a probe with the fewest more replicas than so many that are worth it, at most as many again. A replica that could carry many times as much
+// begin a probe, under a load in requests per second, with the fewest more replicas than so many that are worth it, at most as many again. A replica that could carry many times as much
 // is not near what its plan counts on, and what is known of that does not matter yet.
-func (r *prober) begin(s *sizing.Server, one *sizing.Sized, replicas int) (Probing, bool) {
+func (r *prober) begin(s *sizing.Server, one *sizing.Sized, replicas int, load float64) (Probing, bool) {
 	pair := Pair{one.Model, one.Accelerator.Name}
 	rests := slices.ContainsFunc(r.remembered, func(b Probing) bool { return b.Model == pair.Model && b.Accelerator == pair.Accelerator })
-	load := s.Targets.Demand(s.Demand.Rate, s.Demand.OutputTokens)
 	at, known := point(s, one, one.Rate)
 	if rests || r.offered[pair] || !known || one.Unreliable || load/float64(replicas) < one.Rate/relevance {
 		return Probing{}, false
@@ -156,15 +155,14 @@ func (r *prober) begin(s *sizing.Server, one *sizing.Sized, replicas int) (Probi
 
 // fits says whether a server may have the replicas of a probe: fewer are needed, they are within its bounds, the targets are met by the pessimistic
 // view, and nothing has to be bought for them.
-func (r *prober) fits(b *Probing, s *sizing.Server, one *sizing.Sized, needed int) bool {
-	if needed >= b.Replicas || s.MaxReplicas > 0 && b.Replicas > s.MaxReplicas {
+func (r *prober) fits(b *Probing, s *sizing.Server, one *sizing.Sized, c *sizing.Candidate) bool {
+	if c.Replicas() >= b.Replicas || s.MaxReplicas > 0 && b.Replicas > s.MaxReplicas {
 		return false
 	}
 	if slices.ContainsFunc(r.snap.Capacity.Elastic, func(e v1alpha1.ElasticCapacity) bool { return e.Type == one.Accelerator.Type }) {
 		return false
 	}
-	load := s.Targets.Demand(s.Demand.Rate, s.Demand.OutputTokens)
-	return r.stage.Safe(one, s, load/float64(b.Replicas), pessimism)
+	return r.stage.Safe(one, s, c.Demand/float64(b.Replicas), pessimism)
 }
 
 // option with the replicas of a probe, worth a little less than another of the same candidate.

@@ -49,6 +49,39 @@ func Stocks(c *v1alpha1.CapacityData) map[string]*Stock {
 	return all
 }
 
+// Take takes the cards of replicas out of those that are free on each node, and returns how many there are not, or not together. Each replica comes
+// from the tightest node that holds it, so that large ones stay whole; what no node holds is taken from those with most left.
+func Take(free []int, replicas, cards int) (short int) {
+	for range replicas {
+		at := -1
+		for i, n := range free {
+			if n >= cards && (at < 0 || n < free[at]) {
+				at = i
+			}
+		}
+		if at >= 0 {
+			free[at] -= cards
+			continue
+		}
+		short += cards
+		for missing := cards; missing > 0; {
+			most := 0
+			for i, n := range free {
+				if n > free[most] {
+					most = i
+				}
+			}
+			if len(free) == 0 || free[most] <= 0 {
+				break
+			}
+			taken := min(missing, free[most])
+			free[most] -= taken
+			missing -= taken
+		}
+	}
+	return short
+}
+
 // Left is the number of cards that no replica holds; below 0 where replicas hold more than there is.
 func (s *Stock) Left() int {
 	if s == nil {

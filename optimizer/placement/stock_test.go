@@ -2,6 +2,7 @@ package placement
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -90,6 +91,29 @@ func TestRoomCanBePacked(t *testing.T) {
 		}
 		if total != s.Left() {
 			t.Fatalf("%v: %d cards left, %d are free", nodes, s.Left(), total)
+		}
+	}
+}
+
+// A replica comes from the tightest node that holds it; what no node holds is taken all the same, and told.
+func TestTake(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		free            []int
+		replicas, cards int
+		left            []int
+		short           int
+	}{
+		{"the tightest", []int{8, 4, 5}, 1, 4, []int{8, 0, 5}, 0},
+		{"one after the other", []int{8, 4}, 3, 4, []int{0, 0}, 0},
+		{"not together", []int{3, 3}, 1, 4, []int{0, 2}, 4},
+		{"more than there is", []int{1}, 2, 2, []int{0}, 4},
+		{"no node", nil, 1, 2, nil, 2},
+		{"nothing", []int{2}, 0, 2, []int{2}, 0},
+	} {
+		short := Take(c.free, c.replicas, c.cards)
+		if short != c.short || !slices.Equal(c.free, c.left) {
+			t.Errorf("%s: %d short, %v left, should be %d and %v", c.name, short, c.free, c.short, c.left)
 		}
 	}
 }

@@ -13,6 +13,9 @@ type Bound struct{}
 // ModelBound is the registered name of [Bound].
 const ModelBound = "fluid-bound"
 
+// SeesBudget implements [Model].
+func (Bound) SeesBudget() bool { return false }
+
 // Replica implements [Model].
 func (m Bound) Replica(law Law, requests Requests, limits Limits) (Replica, error) {
 	return m.Reuse(nil, law, requests, limits)

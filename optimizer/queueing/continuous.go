@@ -70,8 +70,8 @@ type node struct {
 	whole float64 // time of an iteration that prompts fill
 }
 
-// SeesBudget implements [Budgeted].
-func (ContinuousBatching) SeesBudget() {}
+// SeesBudget implements [Model].
+func (ContinuousBatching) SeesBudget() bool { return true }
 
 // Replica implements [Model].
 func (m ContinuousBatching) Replica(law Law, requests Requests, limits Limits) (Replica, error) {

@@ -100,6 +100,9 @@ type Replica interface {
 	MaxRate() float64
 }
 
+// The interfaces that follow are for speed alone: who has them answers as who has not, faster. [Means] and [Shares] are asked of replicas, [Resizer]
+// and [Reuser] spare preparing them.
+
 // Means is a replica that predicts means at a fraction of the cost: like Open, but all percentiles are NaN.
 type Means interface {
 	Means(rate float64) (Prediction, error)
@@ -122,12 +125,8 @@ type Resizer interface {
 type Model interface {
 	// Replica prepares one replica; the error joins every fault of the arguments.
 	Replica(law Law, requests Requests, limits Limits) (Replica, error)
-}
-
-// Budgeted is a model that sees what the token budget does to decodes and prompts, so that a budget can be chosen with it.
-type Budgeted interface {
-	Model
-	SeesBudget()
+	// SeesBudget says whether it sees all that the token budget does to decodes and prompts, so that a budget can be chosen with it.
+	SeesBudget() bool
 }
 
 // Reuser is a model that prepares a replica in the memory of another of its own, which must not be used any more. Any other replica, nil

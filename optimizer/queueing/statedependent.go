@@ -22,6 +22,9 @@ const ModelStateDependent = "mm1k-state-dependent"
 // Tuned: share; guard against a queue that grows without end, derived from llm-inferno: half and twice of it make no difference
 const stabilityMargin = 1e-3
 
+// SeesBudget implements [Model].
+func (StateDependent) SeesBudget() bool { return false }
+
 // Replica implements [Model].
 func (m StateDependent) Replica(law Law, requests Requests, limits Limits) (Replica, error) {
 	return m.Reuse(nil, law, requests, limits)

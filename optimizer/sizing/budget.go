@@ -40,7 +40,7 @@ const (
 // budgets of a server by accelerator: those in memory where they still stand, chosen anew where not. None where the server fixes its budget or
 // the queueing model does not see what a budget does.
 func (st *Stage) budgets(s *Server, before map[string]Budget, now float64) map[string]Budget {
-	if _, sees := st.Model.(queueing.Budgeted); !sees || s.MaxBatchedTokens > 0 || s.Demand.None() {
+	if !st.Model.SeesBudget() || s.MaxBatchedTokens > 0 || s.Demand.None() {
 		return before
 	}
 	next := maps.Clone(before)

@@ -2,6 +2,21 @@ package solver
 
 import "github.com/llm-inferno/inferno/optimizer/placement"
 
+// Left is the ledger of what a solution leaves of what there is and was bought, by type: who wants to know what fits beside it asks there. Every plan
+// leaves all of a problem that is unlimited.
+func (p *Problem) Left(s *Solution) map[string]*placement.Stock {
+	d := newDraft(p)
+	for i, n := range s.Bought {
+		d.buy(i, n)
+	}
+	for i, c := range s.Choices {
+		if c.Candidate >= 0 {
+			d.give(i, c.Candidate, c.Replicas)
+		}
+	}
+	return d.stock
+}
+
 // stocks are those of a problem, by type. A type that nodes are given of is counted by its nodes, whatever the capacity says.
 func stocks(p *Problem) map[string]*placement.Stock {
 	all, nodes := make(map[string]*placement.Stock, len(p.Capacity)), map[string][]int{}

@@ -92,6 +92,7 @@ func Run(t *testing.T, model queueing.Model, contract Contract) {
 			again(t, model, p)
 			resized(t, model, p)
 			reused(t, model, p)
+			seesBudget(t, model, p)
 		})
 	}
 }
@@ -250,6 +251,28 @@ func resized(t *testing.T, model queueing.Model, p problem) {
 	b, errB := fresh.Open(rate)
 	if errA != nil || errB != nil || fmt.Sprint(a) != fmt.Sprint(b) {
 		t.Errorf("resized to %d: %+v, %v; prepared: %+v, %v", small.MaxBatch, a, errA, b, errB)
+	}
+}
+
+// seesBudget checks that who says so tells budgets apart where one cuts prompts that make up most of the work, and the other does not.
+func seesBudget(t *testing.T, model queueing.Model, p problem) {
+	if !model.SeesBudget() || p.limits.MaxBatch < 2 || p.requests.InputTokens*(1-p.requests.PrefixHitRate) < 1000 || p.requests.OutputTokens < 2 {
+		return
+	}
+	itl := func(budget int) float64 {
+		p.limits.MaxBatchedTokens = budget
+		replica, err := model.Replica(p.law, p.requests, p.limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := replica.Open(0.5 * replica.MaxRate())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q.ITL.P99
+	}
+	if cut, whole := itl(256), itl(1<<16); cut == whole {
+		t.Errorf("the 99th percentile of intervals is %v s with a budget of 256 and without one", cut)
 	}
 }
 
