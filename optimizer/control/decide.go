@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -90,7 +91,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 		q := &questions[i]
 		if faults[i] != nil {
 			held[i] = hold(q.Server, faults[i])
-			reserve(problem, known.pairs, q.Model, held[i], overdrawn)
+			reserve(problem, known.pairs, q.Model, cmp.Or(held[i], occupied(q.Server)), overdrawn)
 			continue
 		}
 		server := solver.Server{Name: q.Name, Priority: q.priority()}
@@ -143,6 +144,20 @@ func hold(s *fleet.Server, why *fleet.Fault) *fleet.Allocation {
 	held := *s.Plan
 	held.Held, held.Reason = true, "held: "+why.Message
 	return &held
+}
+
+// occupied is what the pods of a server hold that has no plan; nil where none holds anything.
+func occupied(s *fleet.Server) *fleet.Allocation {
+	if s.Seen == nil {
+		return nil
+	}
+	var a fleet.Allocation
+	for _, p := range s.Seen.Pods {
+		if p.Accelerator != "" {
+			a.Parts = append(a.Parts, fleet.Part{Accelerator: p.Accelerator, Replicas: p.Ready + p.Starting, Limits: p.Limits})
+		}
+	}
+	return &a
 }
 
 // pose writes the solver's problem, without servers.

@@ -51,6 +51,8 @@ type cycle struct {
 	watch     stopwatch
 	// skew is how far the clock of Prometheus is ahead of ours.
 	skew time.Duration
+	// conditions of the Optimizer beside that it is ready.
+	conditions []metav1.Condition
 }
 
 // stopwatch times stages that follow one another.
@@ -78,6 +80,7 @@ func (c *cycle) run(ctx context.Context) error {
 		return err
 	}
 	o := observe.Observe(readings)
+	c.conditions = append(c.conditions, podsCounted(o.Uncounted))
 	o.Snapshot.StartUpSeconds, o.Snapshot.WindowSeconds = observe.StartUp(c.optimizer, readings.Pods), readings.Window.Seconds()
 	o.Snapshot.HorizonSeconds = interval(c.optimizer).Seconds() + o.Snapshot.StartUpSeconds
 	c.state.Learned = latest(c.state.Learned, learnedOf(readings.Resources.Models))

@@ -212,11 +212,11 @@ func (s *stage) learned() *v1alpha1.PairStatus {
 	return &m.Status.Learned[0]
 }
 
-// condition of the server, or of the Optimizer for the type Ready, as reason and message.
+// condition of the server, or of the Optimizer for those types that only it has, as reason and message.
 func (s *stage) condition(kind string) string {
 	s.t.Helper()
 	list := s.server().Status.Conditions
-	if kind == v1alpha1.ConditionReady {
+	if kind == v1alpha1.ConditionReady || kind == v1alpha1.ConditionPodsCounted {
 		var o v1alpha1.Optimizer
 		if err := s.client.Get(context.Background(), client.ObjectKey{Name: "default"}, &o); err != nil {
 			s.t.Fatal(err)
@@ -308,6 +308,41 @@ func TestHalfOfTheTargetsMissing(t *testing.T) {
 	}
 	if p := s.learned(); p.Observations != 8 {
 		t.Errorf("%d observations, want those of the other replica, 8", p.Observations)
+	}
+}
+
+// Pods whose Server is gone keep their cards from others, and the Optimizer says whose they are, until they go.
+func TestOrphans(t *testing.T) {
+	s := newStage(t)
+	orphan := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "lost", Name: "orphan", Labels: map[string]string{v1alpha1.ServerLabel: "deleted"}},
+		Spec: corev1.PodSpec{NodeName: "n", Containers: []corev1.Container{{Name: "engine", Resources: corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("6")},
+		}}}},
+	}
+	if err := s.client.Create(context.Background(), orphan); err != nil {
+		t.Fatal(err)
+	}
+	available := func() int {
+		t.Helper()
+		var a v1alpha1.Accelerator
+		if err := errors.Join(s.cycle(s.Reconciler), s.client.Get(context.Background(), client.ObjectKey{Name: "h100"}, &a)); err != nil {
+			t.Fatal(err)
+		}
+		return a.Status.Available
+	}
+	if n := available(); n != 2 {
+		t.Errorf("%d of 8 cards are available beside 6 that are held", n)
+	}
+	want := "False UncountedPods: 6 cards are held by pods that no plan counts, and are not there for others: lost/deleted: 1 pods with 6 cards: there is no such Server"
+	if got := s.condition(v1alpha1.ConditionPodsCounted); got != want {
+		t.Errorf("condition %q, want %q", got, want)
+	}
+	if err := s.client.Delete(context.Background(), orphan); err != nil {
+		t.Fatal(err)
+	}
+	if n := available(); n != 8 || !strings.HasPrefix(s.condition(v1alpha1.ConditionPodsCounted), "True AllCounted") {
+		t.Errorf("%d available afterwards, %s", n, s.condition(v1alpha1.ConditionPodsCounted))
 	}
 }
 

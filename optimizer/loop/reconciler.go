@@ -146,7 +146,7 @@ func (r *Reconciler) cycle(ctx context.Context, o *v1alpha1.Optimizer, stages *c
 	r.metrics.cycles.WithLabelValues(result).Inc()
 	log.Info("cycle", "result", result, "servers", c.report.Servers, "held", c.report.Held, "unserved", c.report.Unserved,
 		"changed", c.report.Changed, "costCentsPerHour", c.report.TotalCost, "solver", c.report.Solver, "stages", stageWords(c.report.Stages))
-	if statusErr := r.setReady(ctx, o, &c.report, status, reason, message); err == nil {
+	if statusErr := r.setReady(ctx, o, &c.report, status, reason, message, c.conditions...); err == nil {
 		err = statusErr
 	}
 	if err != nil {
@@ -175,8 +175,10 @@ func oldest(list []v1alpha1.Optimizer) *v1alpha1.Optimizer {
 	return first
 }
 
-// setReady writes the status of an Optimizer; a nil report leaves that of the last cycle.
-func (r *Reconciler) setReady(ctx context.Context, o *v1alpha1.Optimizer, report *v1alpha1.CycleReport, status metav1.ConditionStatus, reason, message string) error {
+// setReady writes the status of an Optimizer with what else is to be said; a nil report leaves that of the last cycle.
+func (r *Reconciler) setReady(
+	ctx context.Context, o *v1alpha1.Optimizer, report *v1alpha1.CycleReport, status metav1.ConditionStatus, reason, message string, others ...metav1.Condition,
+) error {
 	next := o.Status
 	next.ObservedGeneration = o.Generation
 	next.ReconciledAt = o.Annotations[v1alpha1.ReconcileAnnotation]
@@ -184,13 +186,14 @@ func (r *Reconciler) setReady(ctx context.Context, o *v1alpha1.Optimizer, report
 	if report != nil {
 		next.LastCycle = report
 	}
-	before := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionReady)
-	if status == metav1.ConditionFalse && (before == nil || before.Reason != reason) {
-		r.Events.Eventf(o, nil, corev1.EventTypeWarning, reason, "Reconcile", "%s", message)
+	for _, c := range append(others, metav1.Condition{Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: message}) {
+		before := meta.FindStatusCondition(o.Status.Conditions, c.Type)
+		if c.Status == metav1.ConditionFalse && (before == nil || before.Reason != c.Reason) {
+			r.Events.Eventf(o, nil, corev1.EventTypeWarning, c.Reason, "Reconcile", "%s", c.Message)
+		}
+		c.ObservedGeneration, c.LastTransitionTime = o.Generation, metav1.NewTime(r.Clock.Now())
+		meta.SetStatusCondition(&next.Conditions, c)
 	}
-	meta.SetStatusCondition(&next.Conditions, metav1.Condition{
-		Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: message, ObservedGeneration: o.Generation, LastTransitionTime: metav1.NewTime(r.Clock.Now()),
-	})
 	if equality.Semantic.DeepEqual(o.Status, next) {
 		return nil
 	}

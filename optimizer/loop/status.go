@@ -12,6 +12,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
+	"github.com/llm-inferno/inferno/optimizer/observe"
 	"github.com/llm-inferno/inferno/optimizer/realise"
 )
 
@@ -70,6 +71,30 @@ func withoutShares(parts []v1alpha1.AllocationPart) []v1alpha1.AllocationPart {
 		out[i].Share = 0
 	}
 	return out
+}
+
+// shownUncounted is the number of servers whose pods no plan counts that a condition names.
+//
+// Tuned: servers; guard against a condition that is too long to read
+const shownUncounted = 10
+
+// podsCounted is the condition of the Optimizer that says which pods no plan counts.
+func podsCounted(list []observe.Uncounted) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionPodsCounted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllCounted, Message: "every bound pod of a Server is one of its replicas"}
+	if len(list) == 0 {
+		return c
+	}
+	words, cards := make([]string, 0, len(list)), 0
+	for _, u := range list {
+		cards += u.Cards
+		words = append(words, u.String())
+	}
+	if more := len(words) - shownUncounted; more > 0 {
+		words = append(words[:shownUncounted], fmt.Sprintf("and %d more", more))
+	}
+	c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonUncountedPods
+	c.Message = fmt.Sprintf("%d cards are held by pods that no plan counts, and are not there for others: %s", cards, strings.Join(words, "; "))
+	return c
 }
 
 func observedCondition(load *v1alpha1.ObservedLoad, o *v1alpha1.Observation) metav1.Condition {

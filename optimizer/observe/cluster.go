@@ -24,6 +24,8 @@ type Cluster struct {
 	Nodes        []corev1.Node
 	Pods         []corev1.Pod
 	Accelerators []v1alpha1.Accelerator
+	// Servers whose pods plans count.
+	Servers map[types.NamespacedName]knownServer
 	// Slices and Claims of dynamic resource allocation, where the cluster has it.
 	Slices []resourcev1.ResourceSlice
 	Claims []resourcev1.ResourceClaim
@@ -35,7 +37,7 @@ type TypeCapacity struct {
 	Nodes int
 	// Capacity is the number of cards on nodes that take pods.
 	Capacity int
-	// Available is the capacity without what pods hold that are no server's.
+	// Available is the capacity without what pods hold that no plan counts.
 	Available int
 }
 
@@ -45,10 +47,13 @@ type view struct {
 	nodes      map[string]*corev1.Node
 	cluster    *Cluster
 	devices    devices
+	// counted are the pods that plans count as replicas; uncounted says why they do not count others that bear the label of a server.
+	counted   map[*corev1.Pod]bool
+	uncounted map[*corev1.Pod]string
 }
 
 func newView(c *Cluster) *view {
-	v := &view{nodes: map[string]*corev1.Node{}, cluster: c, devices: readDevices(c)}
+	v := &view{nodes: map[string]*corev1.Node{}, cluster: c, counted: map[*corev1.Pod]bool{}, uncounted: map[*corev1.Pod]string{}}
 	accelerators := make([]*v1alpha1.Accelerator, len(c.Accelerators))
 	for i := range c.Accelerators {
 		accelerators[i] = &c.Accelerators[i]
@@ -57,6 +62,9 @@ func newView(c *Cluster) *view {
 	for i := range c.Nodes {
 		v.nodes[c.Nodes[i].Name] = &c.Nodes[i]
 	}
+	v.devices = readDevices(c)
+	v.count()
+	v.devices.hold(c, v.counted)
 	return v
 }
 
@@ -73,8 +81,7 @@ func usable(n *corev1.Node) bool {
 	return false
 }
 
-// capacity by type of card. A pod of nobody's server that asks for cards takes them away; what pods of servers hold is there for the plan
-// to give.
+// capacity by type of card. A pod that no plan counts takes its cards away; what replicas hold is there for the plan to give.
 func (v *view) capacity() map[string]TypeCapacity {
 	byType := map[string]TypeCapacity{}
 	foreign := v.foreign()
@@ -122,28 +129,12 @@ func (v *view) arrived(e *v1alpha1.ElasticCapacity) int {
 	return n
 }
 
-// cards of a node, and those of them that the pods of nobody's server leave. Cards that a device plugin and a driver of dynamic resource
+// cards of a node, and those of them that pods leave which no plan counts. Cards that a device plugin and a driver of dynamic resource
 // allocation both advertise are the same ones, and what either's users hold is gone.
 func (v *view) cards(node *corev1.Node, kind catalogue.Kind, foreign map[string]corev1.ResourceList) (capacity, available int) {
 	claimable, free := v.devices.of(node.Name, kind)
 	capacity = max(placement.Cards(node.Status.Allocatable, kind), claimable)
 	return capacity, max(capacity-placement.Cards(foreign[node.Name], kind)-(claimable-free), 0)
-}
-
-// foreign are the requests of pods that are no server's, by node.
-func (v *view) foreign() map[string]corev1.ResourceList {
-	foreign := map[string]corev1.ResourceList{}
-	for i := range v.cluster.Pods {
-		p := &v.cluster.Pods[i]
-		if p.Spec.NodeName == "" || finished(p) || p.Labels[v1alpha1.ServerLabel] != "" {
-			continue
-		}
-		if foreign[p.Spec.NodeName] == nil {
-			foreign[p.Spec.NodeName] = corev1.ResourceList{}
-		}
-		add(foreign[p.Spec.NodeName], placement.Requests(p))
-	}
-	return foreign
 }
 
 // add requests to a sum.
@@ -189,8 +180,7 @@ func (v *view) podsByServer() map[types.NamespacedName][]*corev1.Pod {
 	by := map[types.NamespacedName][]*corev1.Pod{}
 	for i := range v.cluster.Pods {
 		p := &v.cluster.Pods[i]
-		if name := p.Labels[v1alpha1.ServerLabel]; name != "" && !finished(p) && p.DeletionTimestamp == nil {
-			key := types.NamespacedName{Namespace: p.Namespace, Name: name}
+		if key, named := serverOf(p); named && !finished(p) && p.DeletionTimestamp == nil {
 			by[key] = append(by[key], p)
 		}
 	}
@@ -210,10 +200,13 @@ func readySince(p *corev1.Pod) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// parts counts pods by accelerator and by the limits they were started with.
+// parts counts pods that plans count by accelerator and by the limits they were started with.
 func (v *view) parts(pods []*corev1.Pod) []v1alpha1.ObservedPart {
 	var parts []v1alpha1.ObservedPart
 	for _, p := range pods {
+		if !v.counted[p] {
+			continue
+		}
 		part := StartedWith(p)
 		part.Accelerator = v.accelerator(p)
 		i := slices.IndexFunc(parts, func(o v1alpha1.ObservedPart) bool {

@@ -3,9 +3,10 @@ package observe
 import (
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 )
 
@@ -16,8 +17,10 @@ type device struct{ driver, pool, name string }
 type devices struct {
 	// products of the devices of a node, written as the labels of nodes are.
 	products map[string]map[device]string
-	// foreign are the devices that claims hold for pods that are no server's, or for nobody yet.
+	// foreign are the devices that claims hold for pods that no plan counts, or for nobody yet.
 	foreign map[device]bool
+	// heldBy is the number of devices that claims hold for a pod.
+	heldBy map[types.UID]int
 }
 
 // attributes by which drivers name a product, and the MIG profile of a device that is one.
@@ -26,9 +29,9 @@ const (
 	profileAttribute = "profile"
 )
 
-// readDevices of slices and claims. Devices that are not on one node, or say no product, are left out.
+// readDevices of slices. Devices that are not on one node, or say no product, are left out.
 func readDevices(c *Cluster) devices {
-	d := devices{products: map[string]map[device]string{}, foreign: map[device]bool{}}
+	d := devices{products: map[string]map[device]string{}, foreign: map[device]bool{}, heldBy: map[types.UID]int{}}
 	for i := range c.Slices {
 		s := &c.Slices[i].Spec
 		if s.NodeName == nil {
@@ -45,22 +48,31 @@ func readDevices(c *Cluster) devices {
 			d.products[*s.NodeName][device{s.Driver, s.Pool.Name, s.Devices[j].Name}] = product
 		}
 	}
-	ours := map[string]bool{} // UIDs of servers' pods
-	for i := range c.Pods {
-		if c.Pods[i].Labels[v1alpha1.ServerLabel] != "" {
-			ours[string(c.Pods[i].UID)] = true
-		}
+	return d
+}
+
+// hold the devices that claims hold; those of pods that plans count are there for plans to give.
+func (d *devices) hold(c *Cluster, counted map[*corev1.Pod]bool) {
+	ours := map[types.UID]bool{}
+	for p := range counted {
+		ours[p.UID] = true
 	}
 	for i := range c.Claims {
 		status := &c.Claims[i].Status
-		if status.Allocation == nil || (len(status.ReservedFor) > 0 && ours[string(status.ReservedFor[0].UID)]) {
+		if status.Allocation == nil {
 			continue
 		}
+		var holder types.UID
+		if len(status.ReservedFor) > 0 {
+			holder = status.ReservedFor[0].UID
+		}
 		for _, r := range status.Allocation.Devices.Results {
-			d.foreign[device{r.Driver, r.Pool, r.Device}] = true
+			d.heldBy[holder]++
+			if holder == "" || !ours[holder] {
+				d.foreign[device{r.Driver, r.Pool, r.Device}] = true
+			}
 		}
 	}
-	return d
 }
 
 // productOf a device as a label of a node would have it: "NVIDIA H100 80GB HBM3" as NVIDIA-H100-80GB-HBM3, with the MIG profile behind.

@@ -281,9 +281,19 @@ const (
 	l4Product   = "NVIDIA-L4"
 )
 
+// chat is a server whose model is known to run on some accelerators.
+func chat(plan *v1alpha1.DesiredState, performs ...string) map[types.NamespacedName]knownServer {
+	s := knownServer{plan, map[string]bool{}}
+	for _, a := range performs {
+		s.performs[a] = true
+	}
+	return map[types.NamespacedName]knownServer{{Namespace: "llm", Name: "chat"}: s}
+}
+
 // Only what can be placed is capacity: not cordoned, not unready, not used by others.
 func TestCapacity(t *testing.T) {
 	v := newView(&Cluster{
+		Servers:      chat(nil, "h100", "4xh100"),
 		Accelerators: []v1alpha1.Accelerator{accelerator("h100", "H100", 1, 1), accelerator("4xh100", "H100", 4, 4), accelerator("l4", "L4", 1, 1)},
 		Nodes: []corev1.Node{
 			node("a", h100Product, 8, nil),
@@ -569,6 +579,7 @@ func claim(pool, device string, reservedFor ...types.UID) resourcev1.ResourceCla
 func TestCapacityOfClaims(t *testing.T) {
 	bare := func(n *corev1.Node) { n.Labels, n.Status.Allocatable = nil, nil }
 	v := newView(&Cluster{
+		Servers:      chat(nil, "h100"),
 		Accelerators: []v1alpha1.Accelerator{accelerator("h100", "H100", 1, 1)},
 		Nodes:        []corev1.Node{node("a", "", 0, bare), node("b", h100Product, 4, nil), node("c", "", 0, bare), node("d", h100Product, 2, nil)},
 		Pods: []corev1.Pod{

@@ -25,8 +25,8 @@ func (s *Sightings) Departed(r *Readings) map[types.NamespacedName]types.Namespa
 	}
 	for i := range r.Pods {
 		p := &r.Pods[i]
-		if server := p.Labels[v1alpha1.ServerLabel]; server != "" && p.DeletionTimestamp == nil {
-			(*s)[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = sighting{types.NamespacedName{Namespace: p.Namespace, Name: server}, r.Now}
+		if server, named := serverOf(p); named && p.DeletionTimestamp == nil {
+			(*s)[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = sighting{server, r.Now}
 		}
 	}
 	gone := map[types.NamespacedName]types.NamespacedName{}

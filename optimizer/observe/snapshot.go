@@ -54,6 +54,8 @@ type Observation struct {
 	Pods map[string][]*corev1.Pod
 	// Capacity by type of card.
 	Capacity map[string]TypeCapacity
+	// Uncounted are pods that say they are a server's and that no plan counts, sorted.
+	Uncounted []Uncounted
 
 	view *view
 }
@@ -64,10 +66,10 @@ func (o *Observation) AcceleratorOf(p *corev1.Pod) string { return o.view.accele
 // Observe makes a snapshot of readings. It is a pure function.
 func Observe(r *Readings) *Observation {
 	system, index := specification.FromResources(r.Resources)
-	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Slices: r.Slices, Claims: r.Claims})
+	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Servers: knownServers(r.Resources.Servers, system, index), Slices: r.Slices, Claims: r.Claims})
 	o := &Observation{
 		Snapshot: specification.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
-		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Capacity: v.capacity(), view: v,
+		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
 	}
 	for _, a := range system.Accelerators.Spec {
 		t := a.CardType(a.Name)

@@ -38,6 +38,9 @@ func (r *report) optimizer(c *Cluster) {
 		if bad := falseCondition(o.Status.Conditions, v1alpha1.ConditionReady); bad != nil {
 			r.fault(object, fmt.Sprintf("Ready is False (%s): %s", bad.Reason, bad.Message), "see the log of inferno-optimizer")
 		}
+		if bad := falseCondition(o.Status.Conditions, v1alpha1.ConditionPodsCounted); bad != nil {
+			r.warn(object, bad.Message, "delete these pods, or correct their label "+v1alpha1.ServerLabel+" or schedulerName")
+		}
 		interval := o.Spec.Interval.Duration
 		if interval <= 0 {
 			interval = 30 * time.Second

@@ -159,6 +159,9 @@ func TestFindings(t *testing.T) {
 		{"cycles fail", func(p parts) {
 			p.Optimizers[0].Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "CycleFailed", Message: "boom"}}
 		}, Fault, "optimizer/default", "Ready is False (CycleFailed): boom"},
+		{"orphans", func(p parts) {
+			p.Optimizers[0].Status.Conditions = []metav1.Condition{{Type: "PodsCounted", Status: "False", Reason: "UncountedPods", Message: "8 cards are held"}}
+		}, Warning, "optimizer/default", "8 cards are held"},
 		{"no node", func(p parts) {
 			p.Accelerators[0].Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "NoNodes", Message: "none"}}
 		}, Warning, "accelerator/", "NoNodes"},

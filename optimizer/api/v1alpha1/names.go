@@ -30,6 +30,8 @@ const (
 	ConditionLearned = "Learned"
 	// ConditionReady summarises an Optimizer (its cycles run) and an Accelerator, Model or ServiceClass (valid and used).
 	ConditionReady = "Ready"
+	// ConditionPodsCounted of an Optimizer is True while plans count every bound pod that bears the label of a Server as a replica of it.
+	ConditionPodsCounted = "PodsCounted"
 )
 
 // Reasons of conditions and events. Stable: alerts and scripts may match them.
@@ -54,6 +56,8 @@ const (
 	ReasonCycleSucceeded        = "CycleSucceeded"
 	ReasonCycleFailed           = "CycleFailed"
 	ReasonCycleDegraded         = "CycleDegraded"
+	ReasonAllCounted            = "AllCounted"
+	ReasonUncountedPods         = "UncountedPods"
 	ReasonPlanChanged           = "PlanChanged"
 	ReasonLearned               = "Learned"
 	ReasonProbing               = "Probing"

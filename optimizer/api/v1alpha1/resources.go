@@ -659,7 +659,7 @@ type OptimizerStatus struct {
 	// ReconciledAt is the value of the annotation inferno.platform.ai/reconcile-at that was last acted on.
 	// +optional
 	ReconciledAt string `json:"reconciledAt,omitempty"`
-	// Conditions of the optimizer: Ready.
+	// Conditions of the optimizer: Ready, PodsCounted.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
