@@ -382,7 +382,20 @@ func readings(change func(*Readings)) *Readings {
 	if change != nil {
 		change(r)
 	}
+	// As the cache holds them: what is observed must not need what is left out there.
+	for i := range r.Pods {
+		trim(&r.Pods[i])
+	}
+	for i := range r.Nodes {
+		trim(&r.Nodes[i])
+	}
 	return r
+}
+
+func trim(object any) {
+	if _, err := Trim(object); err != nil {
+		panic(err) // it gives none
+	}
 }
 
 func TestObserve(t *testing.T) {

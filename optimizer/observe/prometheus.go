@@ -6,6 +6,7 @@ package observe
 import (
 	"context"
 	"strconv"
+	"sync"
 	"time"
 
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
@@ -27,20 +28,39 @@ const concurrentQueries = 4
 // ReadMetrics asks Prometheus for the measurements of all pods over the window that ends at now.
 func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Duration) (Metrics, error) {
 	values, histograms, arrivals := expressions(window)
-	answers := make([]model.Vector, len(values)+len(histograms))
+	m := Metrics{}
+	var mu sync.Mutex // guards m
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(concurrentQueries)
-	question := func(i int, expression string) {
-		g.Go(func() (err error) {
-			answers[i], err = ask[model.Vector](ctx, q, expression, now)
+	question := func(expression string, take func(sample *model.Sample)) error {
+		answer, err := ask[model.Vector](ctx, q, expression, now)
+		if err != nil {
 			return err
-		})
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, sample := range answer {
+			take(sample)
+		}
+		return nil
 	}
+	// Buckets are most of what is read, so that one distribution after the other is, and none kept once it is taken.
+	g.Go(func() error {
+		for d, expression := range histograms {
+			if err := question(expression, func(sample *model.Sample) {
+				if bound, err := strconv.ParseFloat(string(sample.Metric["le"]), 64); err == nil { // one without a bound is none
+					m.pod(sample.Metric).SetBucket(Distribution(d), bound, float64(sample.Value))
+				}
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	for i, expression := range values {
-		question(i, expression)
-	}
-	for i, expression := range histograms {
-		question(len(values)+i, expression)
+		g.Go(func() error {
+			return question(expression, func(sample *model.Sample) { m.pod(sample.Metric).Set(Quantity(i), number64(Quantity(i), sample)) })
+		})
 	}
 	var arrived model.Matrix
 	g.Go(func() (err error) {
@@ -49,19 +69,6 @@ func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Dura
 	})
 	if err := g.Wait(); err != nil {
 		return nil, err
-	}
-	m := Metrics{}
-	for i := range values {
-		for _, sample := range answers[i] {
-			m.pod(sample.Metric).Set(Quantity(i), number64(Quantity(i), sample))
-		}
-	}
-	for i := range histograms {
-		for _, sample := range answers[len(values)+i] {
-			if bound, err := strconv.ParseFloat(string(sample.Metric["le"]), 64); err == nil { // one without a bound is none
-				m.pod(sample.Metric).SetBucket(Distribution(i), bound, float64(sample.Value))
-			}
-		}
 	}
 	step := func(at time.Time) int { return int(at.Sub(time.Unix(0, 0)) / (window / 2)) }
 	for _, series := range arrived {

@@ -49,6 +49,8 @@ func newCluster(ctx context.Context, shared informers.SharedInformerFactory, p *
 	cl.ledger = newLedger(cl.fleet.locate)
 
 	var faults []error
+	pods := shared.Core().V1().Pods().Informer()
+	faults = append(faults, pods.SetTransform(trim))
 	watch := func(i cache.SharedIndexInformer, h cache.ResourceEventHandler) cache.InformerSynced {
 		registration, err := i.AddEventHandler(h)
 		if err != nil {
@@ -58,7 +60,7 @@ func newCluster(ctx context.Context, shared informers.SharedInformerFactory, p *
 		return registration.HasSynced
 	}
 	cl.counted = []cache.InformerSynced{
-		watch(shared.Core().V1().Pods().Informer(), handlers(cl.podChanged, cl.podDeleted)),
+		watch(pods, handlers(cl.podChanged, cl.podDeleted)),
 		watch(shared.Core().V1().Nodes().Informer(), handlers(cl.nodeChanged, cl.nodeDeleted)),
 	}
 	cl.read = []cache.InformerSynced{
@@ -71,6 +73,14 @@ func newCluster(ctx context.Context, shared informers.SharedInformerFactory, p *
 	}
 	p.run(ctx)
 	return cl, nil
+}
+
+// trim what the cache of the scheduler keeps of a pod. The scheduler itself leaves out only who wrote which field.
+func trim(object any) (any, error) {
+	if pod, is := object.(*v1.Pod); is {
+		placement.Trim(pod)
+	}
+	return object, nil
 }
 
 // handlers of one type of object. changed gets nil for the old object of an addition.
