@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -145,6 +146,7 @@ func (o *options) run() error {
 	reconciler := &loop.Reconciler{
 		Client: manager.GetClient(), Events: manager.GetEventRecorder("inferno-optimizer"), Clock: clock.RealClock{}, Log: decisions,
 		Querier: o.queriers(), QueryTimeout: o.queryTimeout, Registry: ctrlmetrics.Registry,
+		Namespace: o.namespace(),
 	}
 	if err := errors.Join(
 		reconciler.SetupWithManager(manager),
@@ -181,6 +183,21 @@ func (o *options) openDecisionLog() (*loop.DecisionLog, error) {
 		out = f
 	}
 	return loop.NewDecisionLog(out), nil
+}
+
+// namespaceFile is where Kubernetes tells a pod its namespace.
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// namespace that the process runs in: that of the lease, or the pod's own; empty outside of a cluster.
+func (o *options) namespace() string {
+	if o.leaderNamespace != "" {
+		return o.leaderNamespace
+	}
+	name, err := os.ReadFile(namespaceFile)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(name))
 }
 
 // queriers gives the Prometheus at a URL, the flag's where it is empty. Clients are kept, so that their connections are.

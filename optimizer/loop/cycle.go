@@ -178,23 +178,7 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		return nil, err
 	}
 	r.Departed = c.seen.Departed(r)
-	querier, err := c.Querier(source.URL)
-	if err != nil {
-		r.MetricsFault = err
-		return r, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.QueryTimeout)
-	defer cancel()
-	if r.Skew, r.MetricsFault = observe.Skew(ctx, querier, c.Clock.Now); r.MetricsFault != nil {
-		return r, nil
-	}
-	c.skew = r.Skew
-	if r.Metrics, r.MetricsFault = observe.ReadMetrics(ctx, querier, r.Now.Add(r.Skew), r.Window); r.MetricsFault == nil {
-		r.Gateways, r.MetricsFault = observe.ReadGateways(ctx, querier, r.Now.Add(r.Skew), r.Window)
-	}
-	if r.MetricsFault == nil {
-		r.Arrivals, r.MetricsFault = observe.ReadArrivals(ctx, querier, r.Resources.Servers, r.Now.Add(r.Skew), r.Window)
-	}
+	c.measure(ctx, r)
 	return r, nil
 }
 

@@ -131,6 +131,10 @@ func (s *stage) Query(ctx context.Context, query string, at time.Time, _ ...prom
 	if strings.Contains(query, observe.ArrivalRateMetric) {
 		return model.Matrix{{Values: s.history}}, nil, nil
 	}
+	if strings.Contains(query, "hangs_total") {
+		<-ctx.Done()
+		return nil, nil, ctx.Err()
+	}
 	if strings.HasSuffix(query, "s]") {
 		return model.Matrix{}, nil, nil // nothing is known of bursts
 	}
@@ -288,6 +292,37 @@ func TestPrometheusFails(t *testing.T) {
 				t.Errorf("afterwards %d observations, %s", p.Observations, s.condition(v1alpha1.ConditionObserved))
 			}
 		})
+	}
+}
+
+// A counter of one namespace that never answers, or is no counter, is the fault of its server alone.
+func TestCounterOfAnotherServerFails(t *testing.T) {
+	s := newStage(t)
+	s.settle()
+	s.QueryTimeout = 4 * time.Second
+	for counter, reason := range map[string]string{"hangs_total": v1alpha1.ReasonCounterFailed, `x"} or up{a="`: v1alpha1.ReasonInvalidSpec} {
+		other := s.server()
+		other.ObjectMeta = metav1.ObjectMeta{Namespace: "hostile", Name: "chat", Generation: 1}
+		other.Spec.Arrivals = &v1alpha1.ArrivalCounter{Counter: counter, Labels: map[string]v1alpha1.LabelValue{"a": "b"}}
+		other.Status = v1alpha1.ServerStatus{}
+		if err := s.client.Create(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.cycle(s.Reconciler); err != nil {
+			t.Fatal(err)
+		}
+		if c := s.condition(v1alpha1.ConditionObserved); !strings.HasPrefix(c, "True") {
+			t.Errorf("%s: the other server is %s", counter, c)
+		}
+		if err := s.client.Get(t.Context(), client.ObjectKeyFromObject(other), other); err != nil {
+			t.Fatal(err)
+		}
+		if c := meta.FindStatusCondition(other.Status.Conditions, v1alpha1.ConditionObserved); c == nil || c.Status != metav1.ConditionFalse || c.Reason != reason {
+			t.Errorf("%s: its own server is %+v, want reason %s", counter, c, reason)
+		}
+		if err := s.client.Delete(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -72,7 +72,7 @@ func (c *cycle) history(ctx context.Context, r *observe.Readings, server types.N
 	if err != nil {
 		return nil, err
 	}
-	return observe.ReadHistory(ctx, querier, server, r.Now.Add(r.Skew), span, window)
+	return observe.ReadHistory(ctx, querier, server, c.Namespace, r.Now.Add(r.Skew), span, window)
 }
 
 // fromStatus is what the status of a server tells of the state that its last plan was made in: the lengths of its requests, and whether it waits

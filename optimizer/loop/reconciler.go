@@ -47,6 +47,8 @@ type Reconciler struct {
 	Querier func(url string) (observe.Querier, error)
 	// QueryTimeout bounds what one cycle waits for Prometheus.
 	QueryTimeout time.Duration
+	// Namespace that the loop runs in, whose series of its own it reads back; empty where it is not known.
+	Namespace string
 	// Registry takes the loop's metrics.
 	Registry prometheus.Registerer
 
@@ -55,6 +57,7 @@ type Reconciler struct {
 	// recalled are the servers whose histories were read back.
 	recalled map[string]bool
 	seen     observe.Sightings
+	counters observe.Counters
 	last     time.Time
 	number   int64
 }

@@ -3,16 +3,14 @@ package observe
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
+	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 // Route is traffic at a gateway: to a model, by the name that servers show it under, in a namespace.
@@ -50,8 +48,8 @@ func ReadGateways(ctx context.Context, q Querier, now time.Time, window time.Dur
 }
 
 // ask for a value of one kind.
-func ask[T model.Value](ctx context.Context, q Querier, expression string, now time.Time) (answer T, err error) {
-	value, _, err := q.Query(ctx, expression, now)
+func ask[T model.Value](ctx context.Context, q Querier, expression string, now time.Time, options ...promv1.Option) (answer T, err error) {
+	value, _, err := q.Query(ctx, expression, now, options...)
 	if err != nil {
 		return answer, fmt.Errorf("query %q: %w", expression, err)
 	}
@@ -60,39 +58,6 @@ func ask[T model.Value](ctx context.Context, q Querier, expression string, now t
 		return answer, fmt.Errorf("query %q: answered with a %s, not a %s", expression, value.Type(), answer.Type())
 	}
 	return answer, nil
-}
-
-// ReadArrivals asks Prometheus, in one question, for the rates of the counters that servers name. A server whose counter has no series is not
-// in the answer.
-func ReadArrivals(ctx context.Context, q Querier, servers []v1alpha1.Server, now time.Time, window time.Duration) (map[types.NamespacedName]float64, error) {
-	var parts []string
-	for i := range servers {
-		s := &servers[i]
-		a := s.Spec.Arrivals
-		if a == nil || !specification.ValidArrivals(a) {
-			continue
-		}
-		var matchers []string
-		for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
-			matchers = append(matchers, fmt.Sprintf("%s=%q", name, a.Labels[name]))
-		}
-		rate := fmt.Sprintf("sum(rate(%s{%s}[%s]))", a.Counter, strings.Join(matchers, ","), model.Duration(window))
-		parts = append(parts, fmt.Sprintf(`label_replace(label_replace(%s, "namespace", %q, "", ""), "server", %q, "", "")`, rate, s.Namespace, s.Name))
-	}
-	if len(parts) == 0 {
-		return nil, nil
-	}
-	vector, err := ask[model.Vector](ctx, q, strings.Join(parts, " or "), now)
-	if err != nil {
-		return nil, err
-	}
-	rates := map[types.NamespacedName]float64{}
-	for _, s := range vector {
-		if rate := float64(s.Value); rate >= 0 {
-			rates[types.NamespacedName{Namespace: string(s.Metric["namespace"]), Name: string(s.Metric["server"])}] = rate
-		}
-	}
-	return rates, nil
 }
 
 // bypass is the share of what the engines see that may be missing at the gateway before it is taken for one that other traffic bypasses.
@@ -114,8 +79,8 @@ func (r *Readings) offered(s *v1alpha1.Server, engines float64) float64 {
 // atGateway is the rate at the gateway of a server: by the counter that it names, or else by the model; ok is false where no gateway counts, or
 // it counts for several servers together.
 func (r *Readings) atGateway(s *v1alpha1.Server) (rate float64, ok bool) {
-	if rate, ok = r.Arrivals[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}]; ok {
-		return rate, true
+	if counted := r.Arrivals[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}]; counted.Known {
+		return counted.Rate, true
 	}
 	route := Route{s.Namespace, r.servedName(s)}
 	if rate, ok = r.Gateways[route]; !ok {

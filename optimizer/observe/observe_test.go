@@ -495,13 +495,19 @@ func TestGateway(t *testing.T) {
 		}, 120},
 		{"its own counter", func(r *Readings) {
 			r.Gateways = Gateways{{"llm", "m"}: 7}
-			r.Arrivals = map[types.NamespacedName]float64{{Namespace: "llm", Name: "chat"}: 3}
+			r.Arrivals = map[types.NamespacedName]Counted{{Namespace: "llm", Name: "chat"}: {Rate: 3, Known: true}}
 		}, 180},
 		{"its own counter, bypassed", func(r *Readings) {
-			r.Arrivals = map[types.NamespacedName]float64{{Namespace: "llm", Name: "chat"}: 0}
+			r.Arrivals = map[types.NamespacedName]Counted{{Namespace: "llm", Name: "chat"}: {Rate: 0, Known: true}}
+		}, 120},
+		{"its own counter, without series", func(r *Readings) {
+			r.Arrivals = map[types.NamespacedName]Counted{{Namespace: "llm", Name: "chat"}: {}}
+		}, 120},
+		{"another's counter fails", func(r *Readings) {
+			r.Arrivals = map[types.NamespacedName]Counted{{Namespace: "llm", Name: "other"}: {Err: errors.New("no")}}
 		}, 120},
 		{"another's counter", func(r *Readings) {
-			r.Arrivals = map[types.NamespacedName]float64{{Namespace: "llm", Name: "other"}: 3}
+			r.Arrivals = map[types.NamespacedName]Counted{{Namespace: "llm", Name: "other"}: {Rate: 3, Known: true}}
 		}, 120},
 		{"a little less than the engines see", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: 1.9} }, 114},
 		{"bypassed", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: 1} }, 120},
@@ -654,11 +660,11 @@ func TestReadHistory(t *testing.T) {
 	server := types.NamespacedName{Namespace: "llm", Name: "chat"}
 	answer := func(v model.Value, err error) ([]forecast.Sample, error) {
 		return ReadHistory(context.Background(), prometheus{func(query string) (model.Value, error) {
-			if !strings.Contains(query, `"llm"`) || !strings.Contains(query, `"chat"`) || !strings.HasSuffix(query, "[1w:5m]") {
+			if !strings.Contains(query, `"llm"`) || !strings.Contains(query, `"chat"`) || !strings.Contains(query, `namespace="inferno"`) || !strings.HasSuffix(query, "[1w:5m]") {
 				t.Errorf("asked for %s", query)
 			}
 			return v, err
-		}}, server, time.Unix(1000, 0), 7*86400, 300)
+		}}, server, "inferno", time.Unix(1000, 0), 7*86400, 300)
 	}
 	pairs := []model.SamplePair{{Timestamp: 600_000, Value: 2}, {Timestamp: 900_000, Value: model.SampleValue(math.NaN())}, {Timestamp: 1_200_000, Value: 0}}
 	got, err := answer(model.Matrix{{Values: pairs}}, nil)

@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -36,8 +38,8 @@ type Readings struct {
 	Skew time.Duration
 	// Gateways say what came to them; nil where none is known.
 	Gateways Gateways
-	// Arrivals are the rates by the counters that servers name, in requests per second.
-	Arrivals map[types.NamespacedName]float64
+	// Arrivals by the counters that servers name.
+	Arrivals map[types.NamespacedName]Counted
 	// Metrics of the pods; nil where Prometheus did not answer, and MetricsFault says why.
 	Metrics      Metrics
 	MetricsFault error
@@ -120,6 +122,9 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 		l = nothingMeasured()
 		l.arrivals = rate
 	}
+	if f := r.counterFault(s); f != nil {
+		missing = f
+	}
 	if missing != nil {
 		// What was last measured stays in the status, with its time: an old number that says how old it is misleads nobody.
 		st.Load, st.Measured = s.Status.Load, s.Status.Measured
@@ -147,6 +152,19 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	e.Observation.Attainment = pointer(r.attainment(pods, targetOf(system, e)))
 	e.CurrentAlloc = specification.Current(&st)
 	return st
+}
+
+// counterFault is why the counter that a server names says nothing. Without it the engines' load may fall short, so that nothing is known.
+func (r *Readings) counterFault(s *v1alpha1.Server) *fault {
+	err := r.Arrivals[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}].Err
+	var invalid *specification.InvalidError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &invalid):
+		return &fault{v1alpha1.ReasonInvalidSpec, err.Error()}
+	}
+	return &fault{v1alpha1.ReasonCounterFailed, fmt.Sprintf("the counter of spec.arrivals: %v", err)}
 }
 
 func (r *Readings) measureServer(server types.NamespacedName, pods []*corev1.Pod, routing string) (load, *fault) {

@@ -184,7 +184,9 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	s.Servers.Spec[1].CurrentAlloc.Load.ArrivalRate = math.Inf(1)
 	s.Servers.Spec[2].Routing = "Random"
 	s.Servers.Spec[3].Arrivals = &v1alpha1.ArrivalCounter{Counter: "a}b"}
-	s.Servers.Spec[4].Arrivals = &v1alpha1.ArrivalCounter{Counter: "a", Labels: map[string]string{"b-c": "d"}}
+	s.Servers.Spec[4].Arrivals = &v1alpha1.ArrivalCounter{Counter: "a", Labels: map[string]v1alpha1.LabelValue{
+		"b-c": "d", "__name__": "apiserver_request_total", "namespace": "other", "long": v1alpha1.LabelValue(strings.Repeat("x", 1025)),
+	}}
 	s.Capacity.Count[0].Count = -4
 	s.Capacity.Count[1].Type = "H1OO"
 	s.Capacity.Nodes = []v1alpha1.NodeCapacity{{Name: "a", Type: "A100", Free: 1}, {Name: "a", Type: "A100", Free: -1}, {Name: "a", Type: "B100"}, {}}
@@ -209,7 +211,9 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		"power.midUtil: 1.5 is not allowed, must be from 0 to 1", "perfParms.beta: -1 is not allowed", "decodeParms and prefillParms are given together",
 		"give one of them", "serviceClasses[Premium].priority: 0 is not allowed, must be from 1 to 100", "slo-percentile: 100 is not allowed",
 		"servers[Premium-llama_13b].maxNumReplicas: 2 is below minNumReplicas 3", "load.arrivalRate: +Inf is not allowed",
-		`arrivals.counter: "a}b" is not the name of a metric`, "arrivals.labels: is missing", `arrivals.labels: "b-c" is not the name of a label`,
+		`arrivals.counter: "a}b" is not allowed, must be the name of a metric`, "arrivals.labels: is missing", `arrivals.labels[b-c]: "b-c" is not allowed, must be the name of a label`,
+		`arrivals.labels[__name__]: "__name__" is not allowed: names that begin with __ are reserved`, "arrivals.labels[namespace]: is not allowed: it is always the server's namespace",
+		"arrivals.labels[long]: 1025 bytes are not allowed, must be at most 1024",
 		`routing: "Random" is not allowed, must be one of RoundRobin, LeastRequest, Weighted`, "capacity.count[0].count: -4 is not allowed",
 		`optimizer.saturationPolicy: "Fair" is not allowed, must be one of None, PriorityExhaustive, PriorityRoundRobin, RoundRobin`, "optimizer.useCplex: true is not allowed",
 		`capacity.nodes[a]: is given twice with type "A100"`, "capacity.nodes[a].free: -1 is not allowed", "capacity.nodes[3].name: is missing", "capacity.nodes[3].type: is missing",
@@ -279,7 +283,7 @@ func decorate(s *v1alpha1.System) {
 	sv := s.Servers.Spec
 	sv[0].MinNumReplicas, sv[0].MaxNumReplicas, sv[0].Routing, sv[0].KeepAccelerator = 2, 9, v1alpha1.RoutingWeighted, true
 	sv[0].ScaleTargetRef = &v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "d"}
-	sv[0].Arrivals = &v1alpha1.ArrivalCounter{Counter: "envoy_cluster_upstream_rq_total", Labels: map[string]string{"envoy_cluster_name": "chat"}}
+	sv[0].Arrivals = &v1alpha1.ArrivalCounter{Counter: "envoy_cluster_upstream_rq_total", Labels: map[string]v1alpha1.LabelValue{"envoy_cluster_name": "chat"}}
 	sv[1].Variants = []v1alpha1.Variant{{Name: "big", Accelerators: []string{"A100"}}}
 	sv[2].CurrentAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 3, MaxBatch: 8, MaxBatchedTokens: 512, Cost: 120, ITLAverage: 10, TTFTAverage: 99, Load: sv[2].CurrentAlloc.Load}
 	sv[3].CurrentAlloc = nil

@@ -3,9 +3,7 @@ package specification
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -240,35 +238,6 @@ func (v *validator) servers(list []v1alpha1.ServerEntry) {
 		v.arrivals(path+".arrivals", s.Arrivals)
 		v.allocation(path+".currentAlloc", s.CurrentAlloc)
 		v.allocation(path+".desiredAlloc", s.DesiredAlloc)
-	}
-}
-
-var (
-	metricName = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
-	labelName  = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
-)
-
-// ValidArrivals is whether a counter can be asked for.
-func ValidArrivals(a *v1alpha1.ArrivalCounter) bool {
-	var v validator
-	v.arrivals("", a)
-	return len(v.faults) == 0
-}
-
-func (v *validator) arrivals(path string, a *v1alpha1.ArrivalCounter) {
-	if a == nil {
-		return
-	}
-	if !metricName.MatchString(a.Counter) {
-		v.fault(path+".counter", "%q is not the name of a metric", a.Counter)
-	}
-	if len(a.Labels) == 0 {
-		v.fault(path+".labels", "is missing: at least one label must tell the server's requests from others")
-	}
-	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
-		if !labelName.MatchString(name) {
-			v.fault(path+".labels", "%q is not the name of a label", name)
-		}
 	}
 }
 

@@ -45,6 +45,18 @@ kind: Server
 metadata: {name: bad, namespace: llm}
 spec: {model: m, serviceClass: c, routing: Random, minReplicas: 5, maxReplicas: 2}`,
 			[]string{"spec.routing", `"LeastRequest"`}},
+		"server arrivals": {`
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Server
+metadata: {name: bad, namespace: llm}
+spec: {model: m, serviceClass: c, arrivals: {counter: "a}b", labels: {}}}`,
+			[]string{"spec.arrivals.counter", "spec.arrivals.labels"}},
+		"labels of server arrivals": {`
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Server
+metadata: {name: bad, namespace: llm}
+spec: {model: m, serviceClass: c, arrivals: {counter: a, labels: {__name__: x, b-c: d}}}`,
+			[]string{"names of labels have letters, digits and _", "the label namespace and names that begin with __ are reserved"}},
 		"server bounds": {`
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Server
@@ -57,6 +69,12 @@ kind: Optimizer
 metadata: {name: bad}
 spec: {interval: 10ms, prometheus: {url: "ftp://x"}, saturationPolicy: Fair}`,
 			[]string{"spec.prometheus.url", "spec.saturationPolicy", `"PriorityRoundRobin"`}},
+		"optimizer gateways": {`
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Optimizer
+metadata: {name: bad}
+spec: {prometheus: {gateways: [{counter: a-b, namespace: "", label: "c-d", value: ".*"}]}}`,
+			[]string{"gateways[0].counter", "gateways[0].namespace", "gateways[0].label", "must contain $(namespace)"}},
 		"optimizer interval": {`
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Optimizer

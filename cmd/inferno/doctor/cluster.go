@@ -93,6 +93,7 @@ var remedies = map[string]string{
 	v1alpha1.ReasonNoMetrics:             "see that Prometheus scrapes the pods, and that its samples carry the labels namespace and pod",
 	v1alpha1.ReasonStaleMetrics:          "see that Prometheus still scrapes the pods",
 	v1alpha1.ReasonPrometheusUnreachable: "set spec.prometheus.url of the Optimizer, and see the network policy of inferno-optimizer",
+	v1alpha1.ReasonCounterFailed:         "see that spec.arrivals names a counter that Prometheus answers for in time; without it the engines count",
 	v1alpha1.ReasonNoCapacity:            "add nodes, or lower what others take: inferno plan --explain says what is lacking",
 	v1alpha1.ReasonBestEffort:            "add nodes, or raise maxReplicas",
 	v1alpha1.ReasonInfeasible:            "relax the targets of its service class, or add a faster accelerator",

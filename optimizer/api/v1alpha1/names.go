@@ -40,6 +40,7 @@ const (
 	ReasonNoMetrics             = "NoMetrics"
 	ReasonStaleMetrics          = "StaleMetrics"
 	ReasonPrometheusUnreachable = "PrometheusUnreachable"
+	ReasonCounterFailed         = "CounterFailed"
 	ReasonPlanned               = "Planned"
 	ReasonPlanHeld              = "PlanHeld"
 	ReasonBestEffort            = "BestEffort"

@@ -358,13 +358,47 @@ type ServerBinding struct {
 // ArrivalCounter names the series in Prometheus that count the requests of one server, such as envoy_cluster_upstream_rq_total with the
 // envoy_cluster_name of its service. They must count requests when they come: those that count answers, as istio_requests_total does, fall
 // short while the server saturates.
+//
+// Only series with the label namespace of the Server's own namespace count, and those of gateways elsewhere that spec.prometheus.gateways of the
+// Optimizer declares.
 type ArrivalCounter struct {
 	// Counter is the name of the metric.
 	// +kubebuilder:validation:Pattern=`^[a-zA-Z_:][a-zA-Z0-9_:]*$`
+	// +kubebuilder:validation:MaxLength=256
 	Counter string `json:"counter"`
-	// Labels of the series, by name; at least one, so that nobody else's requests are counted.
+	// Labels of the series, by name; at least one, so that no other server's requests are counted. The label namespace, and those that begin
+	// with two underscores, are not the user's to choose.
 	// +kubebuilder:validation:MinProperties=1
-	Labels map[string]string `json:"labels"`
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$'))",message="names of labels have letters, digits and _, and no digit first"
+	// +kubebuilder:validation:XValidation:rule="self.all(name, !name.startsWith('__') && name != 'namespace')",message="the label namespace and names that begin with __ are reserved"
+	Labels map[string]LabelValue `json:"labels"`
+}
+
+// LabelValue of a series in Prometheus.
+// +kubebuilder:validation:MaxLength=1024
+type LabelValue string
+
+// GatewayCounter is a counter of requests at a gateway that serves several namespaces, and how its series tell whose requests they are.
+type GatewayCounter struct {
+	// Counter is the name of the metric, as Servers name it in spec.arrivals.
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z_:][a-zA-Z0-9_:]*$`
+	// +kubebuilder:validation:MaxLength=256
+	Counter string `json:"counter"`
+	// Namespace of the gateway's pods: the label namespace of the series.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// Label of the series that tells to which namespace the requests go.
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z_][a-zA-Z0-9_]*$`
+	// +kubebuilder:validation:MaxLength=256
+	Label string `json:"label"`
+	// Value of that label for requests to a namespace: a regular expression that matches it whole, in which $(namespace) stands for the
+	// namespace's name, such as outbound\|[0-9]+\|\|[^.]+\.$(namespace)\..*. Absent: $(namespace).
+	// +kubebuilder:validation:XValidation:rule="self.contains('$(namespace)')",message="value must contain $(namespace)"
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	Value string `json:"value,omitempty"`
 }
 
 // ScaleTargetRef names the workload whose replicas are the server's, in the server's namespace.
@@ -574,6 +608,11 @@ type PrometheusSource struct {
 	// StaleAfter is the age at which a measurement no longer counts. Defaults to three windows.
 	// +optional
 	StaleAfter *metav1.Duration `json:"staleAfter,omitempty"`
+	// Gateways in namespaces of their own whose counters Servers may name in spec.arrivals. Absent: a Server counts what is in its namespace.
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=atomic
+	// +optional
+	Gateways []GatewayCounter `json:"gateways,omitempty"`
 }
 
 // OptimizerSpec drives the optimizer loop.
