@@ -7,12 +7,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -20,6 +22,7 @@ import (
 	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	promconfig "github.com/prometheus/common/config"
 	"github.com/spf13/cobra"
+	"gopkg.in/natefinch/lumberjack.v2"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/klog/v2"
@@ -38,12 +41,14 @@ import (
 )
 
 type options struct {
-	prometheusURL, prometheusCA, prometheusToken string
-	queryTimeout                                 time.Duration
-	decisionLog, logFormat                       string
-	metricsAddress, healthAddress                string
-	metricsSecure, leaderElect                   bool
-	leaderNamespace, leaderID                    string
+	prometheusURL, prometheusCA, prometheusToken  string
+	queryTimeout                                  time.Duration
+	decisionLog, logFormat                        string
+	decisionLogSize, decisionLogFiles             int
+	level                                         *slog.LevelVar
+	metricsAddress, healthAddress, profileAddress string
+	metricsSecure, leaderElect                    bool
+	leaderNamespace, leaderID                     string
 }
 
 func main() {
@@ -64,7 +69,7 @@ func exitStatus(err error) int {
 }
 
 func newCommand() *cobra.Command {
-	var o options
+	o := options{level: new(slog.LevelVar)}
 	cmd := &cobra.Command{
 		Use:           "inferno-optimizer",
 		Short:         "Plan accelerators, replicas and batch sizes for the inference servers of a cluster, again and again",
@@ -80,11 +85,15 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.prometheusCA, "prometheus-ca-file", "", "certificates to trust for an https Prometheus, beside the system's")
 	f.StringVar(&o.prometheusToken, "prometheus-bearer-token-file", "", "file of the bearer token to send to Prometheus; read again when it changes")
 	f.DurationVar(&o.queryTimeout, "prometheus-timeout", 10*time.Second, "how long a cycle waits for Prometheus")
-	f.StringVar(&o.decisionLog, "decision-log", "", "file to append one JSON line a cycle to; - for standard output")
+	f.StringVar(&o.decisionLog, "decision-log", "", "file to append one JSON line a cycle to; - for standard output, where nothing rotates it")
+	f.IntVar(&o.decisionLogSize, "decision-log-size", 64, "size in MB at which a new file of the decision log is begun")
+	f.IntVar(&o.decisionLogFiles, "decision-log-files", 6, "number of older files of the decision log that are kept, compressed")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.TextVar(o.level, "log-level", o.level, "debug, info, warn or error; SIGUSR1 changes to debug, and back, while the program runs")
 	f.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address of the /metrics endpoint; 0 for none")
 	f.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS to clients that the API server authenticates and authorizes")
 	f.StringVar(&o.healthAddress, "health-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	f.StringVar(&o.profileAddress, "pprof-bind-address", "0", "address of /debug/pprof, such as localhost:6060: it asks nobody who they are; 0 for none")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the lease; needed where several replicas run")
 	f.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease; default the pod's own")
 	f.StringVar(&o.leaderID, "leader-election-id", "inferno-optimizer", "name of the lease; optimizers of one cluster that must not exclude each other need different ones")
@@ -111,6 +120,12 @@ func (o *options) validate() error {
 	if o.logFormat != "text" && o.logFormat != "json" {
 		faults = append(faults, fmt.Errorf("--log-format: %q is not allowed, must be text or json", o.logFormat))
 	}
+	if o.decisionLogSize < 1 {
+		faults = append(faults, fmt.Errorf("--decision-log-size: %d is not allowed, must be at least 1 (MB)", o.decisionLogSize))
+	}
+	if o.decisionLogFiles < 1 {
+		faults = append(faults, fmt.Errorf("--decision-log-files: %d is not allowed, must be at least 1", o.decisionLogFiles))
+	}
 	return errors.Join(faults...)
 }
 
@@ -136,7 +151,8 @@ func (o *options) run() error {
 		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	manager, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: scheme, Cache: cache.Options{DefaultTransform: observe.Trim}, Metrics: metricsOptions, HealthProbeBindAddress: o.healthAddress,
+		Scheme: scheme, Cache: cache.Options{DefaultTransform: observe.Trim}, Metrics: metricsOptions,
+		HealthProbeBindAddress: o.healthAddress, PprofBindAddress: o.profileAddress,
 		LeaderElection: o.leaderElect, LeaderElectionID: o.leaderID, LeaderElectionNamespace: o.leaderNamespace,
 		LeaderElectionReleaseOnCancel: true,
 	})
@@ -150,7 +166,7 @@ func (o *options) run() error {
 	}
 	if err := errors.Join(
 		reconciler.SetupWithManager(manager),
-		manager.AddHealthzCheck("ping", healthz.Ping),
+		manager.AddHealthzCheck("cycles", func(*http.Request) error { return reconciler.Alive() }),
 		manager.AddReadyzCheck("ping", healthz.Ping),
 	); err != nil {
 		return err
@@ -159,30 +175,47 @@ func (o *options) run() error {
 }
 
 func (o *options) setLogger() {
-	var handler slog.Handler = slog.NewTextHandler(os.Stderr, nil)
+	options := &slog.HandlerOptions{Level: o.level}
+	var handler slog.Handler = slog.NewTextHandler(os.Stderr, options)
 	if o.logFormat == "json" {
-		handler = slog.NewJSONHandler(os.Stderr, nil)
+		handler = slog.NewJSONHandler(os.Stderr, options)
 	}
 	logger := logr.FromSlogHandler(handler)
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger)
+	changes := make(chan os.Signal, 1)
+	signal.Notify(changes, syscall.SIGUSR1)
+	go o.changeLevel(changes)
+}
+
+// changeLevel of the log with each signal: to debug, and back to what was asked for.
+func (o *options) changeLevel(changes <-chan os.Signal) {
+	asked := o.level.Level()
+	for range changes {
+		if o.level.Level() == slog.LevelDebug {
+			o.level.Set(max(asked, slog.LevelInfo))
+		} else {
+			o.level.Set(slog.LevelDebug)
+		}
+	}
 }
 
 func (o *options) openDecisionLog() (*loop.DecisionLog, error) {
-	var out io.Writer
 	switch o.decisionLog {
 	case "":
+		return loop.NewDecisionLog(nil), nil
 	case "-":
-		out = os.Stdout
-	default:
-		// Appending writes of whole lines by several processes do not mix.
-		f, err := os.OpenFile(o.decisionLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-		if err != nil {
-			return nil, fmt.Errorf("--decision-log: %w", err)
-		}
-		out = f
+		return loop.NewDecisionLog(os.Stdout), nil
 	}
-	return loop.NewDecisionLog(out), nil
+	// What cannot be written to is said now, not in the first cycle.
+	f, err := os.OpenFile(o.decisionLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("--decision-log: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("--decision-log: %w", err)
+	}
+	return loop.NewDecisionLog(&lumberjack.Logger{Filename: o.decisionLog, MaxSize: o.decisionLogSize, MaxBackups: o.decisionLogFiles, Compress: true}), nil
 }
 
 // namespaceFile is where Kubernetes tells a pod its namespace.
@@ -223,12 +256,12 @@ func (o *options) queriers() func(address string) (observe.Querier, error) {
 }
 
 func (o *options) querier(address string) (observe.Querier, error) {
-	http := promconfig.HTTPClientConfig{FollowRedirects: true, EnableHTTP2: true}
-	http.TLSConfig.CAFile = o.prometheusCA
+	config := promconfig.HTTPClientConfig{FollowRedirects: true, EnableHTTP2: true}
+	config.TLSConfig.CAFile = o.prometheusCA
 	if o.prometheusToken != "" {
-		http.Authorization = &promconfig.Authorization{Type: "Bearer", CredentialsFile: o.prometheusToken}
+		config.Authorization = &promconfig.Authorization{Type: "Bearer", CredentialsFile: o.prometheusToken}
 	}
-	transport, err := promconfig.NewRoundTripperFromConfig(http, "prometheus")
+	transport, err := promconfig.NewRoundTripperFromConfig(config, "prometheus")
 	if err != nil {
 		return nil, err
 	}

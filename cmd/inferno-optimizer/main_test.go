@@ -5,11 +5,13 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,6 +40,10 @@ func TestFlagsAreChecked(t *testing.T) {
 		}},
 		{[]string{"--prometheus-url=ftp://x"}, []string{`"ftp://x" is not allowed`}},
 		{[]string{"--prometheus-url=http://"}, []string{`"http://" is not allowed`}},
+		{[]string{"--decision-log-size=0", "--decision-log-files=-1"}, []string{
+			"--decision-log-size: 0 is not allowed, must be at least 1 (MB)", "--decision-log-files: -1 is not allowed, must be at least 1",
+		}},
+		{[]string{"--log-level=loud"}, []string{"--log-level"}},
 		{[]string{"--prometheus-timeout=soon"}, []string{"prometheus-timeout"}},
 		{[]string{"--no-such-flag"}, []string{"--no-such-flag"}},
 		{[]string{"extra"}, []string{`"extra"`}},
@@ -72,7 +78,7 @@ func TestOtherFailures(t *testing.T) {
 func TestDecisionLogIsAppendedTo(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "decisions.jsonl")
 	for _, id := range []string{"a", "b"} {
-		o := options{decisionLog: file}
+		o := options{decisionLog: file, decisionLogSize: 1, decisionLogFiles: 1}
 		log, err := o.openDecisionLog()
 		if err != nil {
 			t.Fatal(err)
@@ -88,6 +94,56 @@ func TestDecisionLogIsAppendedTo(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
 	if len(lines) != 2 || !strings.Contains(lines[0], `"id":"a"`) || !strings.Contains(lines[1], `"id":"b"`) {
 		t.Errorf("the log holds\n%s", data)
+	}
+}
+
+// A log that grows beyond its size is begun anew, and as many older files are kept as was asked for.
+func TestDecisionLogIsRotated(t *testing.T) {
+	dir := t.TempDir()
+	o := options{decisionLog: filepath.Join(dir, "decisions.jsonl"), decisionLogSize: 1, decisionLogFiles: 2}
+	log, err := o.openDecisionLog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("x", 1<<19)
+	for range 12 {
+		if err := log.Write(&loop.Record{ID: long}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		files, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(files) == 3 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("there are %v, want the log and two older files", files)
+		}
+	}
+	if info, err := os.Stat(o.decisionLog); err != nil || info.Size() > 1<<20 {
+		t.Errorf("the log has %v, %v", info, err)
+	}
+}
+
+// A signal makes the log say more, and the next one as much as before.
+func TestLogLevelChanges(t *testing.T) {
+	for _, asked := range []slog.Level{slog.LevelInfo, slog.LevelError} {
+		o := options{level: new(slog.LevelVar)}
+		o.level.Set(asked)
+		changes := make(chan os.Signal)
+		go o.changeLevel(changes)
+		for _, want := range []slog.Level{slog.LevelDebug, asked, slog.LevelDebug} {
+			changes <- syscall.SIGUSR1
+			for deadline := time.Now().Add(time.Minute); o.level.Level() != want; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("the level is %v, want %v", o.level.Level(), want)
+				}
+			}
+		}
+		close(changes)
 	}
 }
 

@@ -89,14 +89,17 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	var loads []float64
 	for i := range questions {
 		q := &questions[i]
+		server := solver.Server{Name: q.Name, Priority: q.priority()}
+		for k := range options[i] {
+			server.Candidates = append(server.Candidates, options[i][k].asked())
+		}
+		if faults[i] == nil {
+			faults[i] = solvable(&server)
+		}
 		if faults[i] != nil {
 			held[i] = hold(q.Server, faults[i])
 			reserve(problem, known.pairs, q.Model, cmp.Or(held[i], occupied(q.Server)), overdrawn)
 			continue
-		}
-		server := solver.Server{Name: q.Name, Priority: q.priority()}
-		for k := range options[i] {
-			server.Candidates = append(server.Candidates, options[i][k].asked())
 		}
 		problem.Servers = append(problem.Servers, server)
 		solved, loads = append(solved, i), append(loads, demands[i].Rate)
@@ -144,6 +147,15 @@ func hold(s *fleet.Server, why *fleet.Fault) *fleet.Allocation {
 	held := *s.Plan
 	held.Held, held.Reason = true, "held: "+why.Message
 	return &held
+}
+
+// solvable says why a server cannot be put to the solver, such as a number of replicas or a cost beyond all bounds; nil where it can. It would be the fault of
+// the whole problem.
+func solvable(s *solver.Server) *fleet.Fault {
+	if err := s.Validate(); err != nil {
+		return &fleet.Fault{Reason: v1alpha1.ReasonInvalidSpec, Message: err.Error()}
+	}
+	return nil
 }
 
 // occupied is what the pods of a server hold that has no plan; nil where none holds anything.

@@ -2,7 +2,6 @@ package loop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -53,6 +52,8 @@ type cycle struct {
 	skew time.Duration
 	// conditions of the Optimizer beside that it is ready.
 	conditions []metav1.Condition
+	// refused is what could not be written, and why.
+	refused []string
 }
 
 // stopwatch times stages that follow one another.
@@ -72,7 +73,7 @@ func (w *stopwatch) enter(stage string) {
 	w.stage, w.began = stage, now
 }
 
-// run observes, decides and writes. The error joins what went wrong without keeping the rest from being done.
+// run observes, decides and writes. An error is what left no plan at all; what could not be written is among what was refused.
 func (c *cycle) run(ctx context.Context) error {
 	c.watch.enter(stageObserve)
 	readings, err := c.read(ctx)
@@ -96,11 +97,39 @@ func (c *cycle) run(ctx context.Context) error {
 	report := specification.Report(&o.Snapshot.System, &decision.Decision)
 	c.watch.enter(stageWrite)
 	c.state = decision.State
-	err = c.write(ctx, readings, o, report)
+	c.write(ctx, readings, o, report)
 	c.watch.enter("")
-	c.finish(o, report)
+	c.finish(readings.Resources.Servers, o, report)
 	record := &Record{ID: c.report.ID, Snapshot: o.Snapshot, State: before, Decision: report, Stages: c.watch.stages, DryRun: c.optimizer.Spec.DryRun}
-	return errors.Join(err, c.Log.Write(record))
+	if err := c.Log.Write(record); err != nil {
+		c.refuse("decision log", err)
+	}
+	c.conditions = append(c.conditions, written(c.refused))
+	return nil
+}
+
+// writeTimeout bounds a write, so that one that hangs costs the others little.
+//
+// Tuned: s; guard against an API server, or a webhook of one object, that does not answer
+const writeTimeout = 5 * time.Second
+
+// try to write an object, and note where that is refused.
+func (c *cycle) try(ctx context.Context, object string, write func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return c.refuse(object, fmt.Errorf("not tried, the interval was over: %w", err))
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if err := client.IgnoreNotFound(write(ctx)); err != nil {
+		return c.refuse(object, err)
+	}
+	return nil
+}
+
+// refuse notes what could not be written.
+func (c *cycle) refuse(object string, err error) error {
+	c.refused = append(c.refused, fmt.Sprintf("%s: %v", object, err))
+	return err
 }
 
 // longestSolve is what a solver gets at most. What bounds it is its work, about a tenth of this where the machine is as fast as the one that work
@@ -116,7 +145,7 @@ func (c *cycle) decide(ctx context.Context, s *specification.Snapshot, state con
 }
 
 // finish fills in the report and the metrics.
-func (c *cycle) finish(o *observe.Observation, d *specification.Decision) {
+func (c *cycle) finish(servers []v1alpha1.Server, o *observe.Observation, d *specification.Decision) {
 	r := &c.report
 	r.Servers, r.Unserved, r.TotalCost, r.Solver, r.Stages = len(d.Verdicts), len(d.Plan.Unserved), d.Plan.TotalCost, d.Plan.Solver.Name, c.watch.stages
 	r.Bought, r.TakenBack = d.Plan.Bought, d.Plan.TakenBack
@@ -129,20 +158,19 @@ func (c *cycle) finish(o *observe.Observation, d *specification.Decision) {
 		c.metrics.stages.WithLabelValues(s.Name).Observe(v1alpha1.Seconds(s.Milliseconds))
 	}
 	c.metrics.cost.Set(d.Plan.TotalCost)
-	c.metrics.capacity.Reset()
 	for t, capacity := range o.Capacity {
-		c.metrics.capacity.WithLabelValues(t).Set(float64(capacity.Available))
+		c.metrics.capacity.put(float64(capacity.Available), t)
 	}
-	c.metrics.trims.Reset()
-	for server, s := range c.state.Servers {
-		for accelerator, trim := range s.Sizing.Trims {
-			c.metrics.trims.WithLabelValues(server, accelerator).Set(math.Exp(trim))
+	for name, i := range o.Index {
+		s := &servers[i]
+		for accelerator, trim := range c.state.Servers[name].Sizing.Trims {
+			c.metrics.trims.put(math.Exp(trim), s.Namespace, s.Name, accelerator)
 		}
 	}
-	c.metrics.prices.Reset()
 	for t, price := range d.Plan.Solver.Prices {
-		c.metrics.prices.WithLabelValues(t).Set(price)
+		c.metrics.prices.put(price, t)
 	}
+	c.metrics.settle()
 }
 
 // read the cluster, from the cache, and the measurements. That Prometheus does not answer is a reading too.
@@ -197,55 +225,59 @@ func (c *cycle) readDevices(ctx context.Context, r *observe.Readings) error {
 	return nil
 }
 
-// write the outcome: first the deletion costs, so that a falling number of replicas removes the right pods, then the statuses.
-func (c *cycle) write(ctx context.Context, r *observe.Readings, o *observe.Observation, d *specification.Decision) error {
-	var faults []error
-	c.metrics.resetServers()
+// write the outcome. What is refused is refused for one object: the others are written. All of it takes an interval at most, and begins with another
+// server each time, so that none is always the last.
+func (c *cycle) write(ctx context.Context, r *observe.Readings, o *observe.Observation, d *specification.Decision) {
+	ctx, cancel := context.WithTimeout(ctx, max(interval(c.optimizer), writeTimeout))
+	defer cancel()
 	plans := realise.Plans(&o.Snapshot.System, d.Plan.Allocations, c.state.Waiting(float64(o.Snapshot.Time.UnixMicro())/1e6, o.Snapshot.StartUpSeconds))
-	for i := range o.Snapshot.System.Servers.Spec {
-		e := &o.Snapshot.System.Servers.Spec[i]
+	entries := o.Snapshot.System.Servers.Spec
+	for k := range entries {
+		e := &entries[(k+int(c.report.Number))%len(entries)]
 		s := &r.Resources.Servers[o.Index[e.Name]]
-		p := planned{plan: plans[e.Name], verdict: d.Verdicts[e.Name], dryRun: c.optimizer.Spec.DryRun, staleAfter: c.staleAfter(), now: metav1.NewTime(r.Now)}
-		faults = append(faults, c.writeServer(ctx, s, serverStatus(s, o.Statuses[e.Name], e.Observation, p), o, e.Name))
+		p := planned{plan: plans[e.Name], verdict: d.Verdicts[e.Name], dryRun: c.optimizer.Spec.DryRun, staleAfter: metav1.Duration{Duration: staleAfter(c.optimizer)}, now: metav1.NewTime(r.Now)}
+		c.writeServer(ctx, s, serverStatus(s, o.Statuses[e.Name], e.Observation, p), o, e.Name)
 	}
-	faults = append(faults, c.writeOthers(ctx, r, o, d)...)
-	return errors.Join(faults...)
+	c.writeOthers(ctx, r, o, d)
 }
 
-func (c *cycle) writeServer(ctx context.Context, s *v1alpha1.Server, next v1alpha1.ServerStatus, o *observe.Observation, name string) error {
-	c.metrics.server(s, &next)
+// writeServer writes the deletion costs of pods, so that a falling number of replicas removes the right ones, then the status.
+func (c *cycle) writeServer(ctx context.Context, s *v1alpha1.Server, next v1alpha1.ServerStatus, o *observe.Observation, name string) {
+	var faults []string
 	if next.Desired != nil && !c.optimizer.Spec.DryRun {
 		over := overQuota(next.Desired.Parts, o.Pods[name], o.AcceleratorOf)
 		for _, p := range o.Pods[name] {
-			if err := setDeletionCost(ctx, c.Client, p, deletionCost(over[p])); err != nil {
-				return err
+			err := c.try(ctx, "Pod "+client.ObjectKeyFromObject(p).String(), func(ctx context.Context) error { return setDeletionCost(ctx, c.Client, p, deletionCost(over[p])) })
+			if err != nil {
+				faults = append(faults, fmt.Sprintf("%s: %v", p.Name, err))
 			}
 		}
 	}
+	setPodsWritten(&next, faults, s.Generation, c.report.Time)
+	c.metrics.server(s, &next)
 	if equality.Semantic.DeepEqual(s.Status, next) {
-		return nil
+		return
 	}
 	if next.Desired != nil && (s.Status.Desired == nil || !sameDecision(s.Status.Desired, next.Desired)) {
 		c.report.Changed++
 	}
-	if err := applyStatus(ctx, c.Client, "Server", s, &next); err != nil {
-		return client.IgnoreNotFound(err)
+	if err := c.try(ctx, "Server "+client.ObjectKeyFromObject(s).String(), func(ctx context.Context) error { return applyStatus(ctx, c.Client, "Server", s, &next) }); err != nil {
+		c.Events.Eventf(s, nil, corev1.EventTypeWarning, v1alpha1.ReasonRefused, "Write", "%v", err)
+		return
 	}
 	for _, e := range eventsOf(&s.Status, &next) {
 		c.Events.Eventf(s, nil, e.kind, e.reason, e.action, "%s", e.message)
 	}
-	return nil
 }
 
 // writeOthers writes the statuses of accelerators, models and service classes where they changed.
-func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe.Observation, d *specification.Decision) []error {
-	var faults []error
+func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe.Observation, d *specification.Decision) {
 	allocated := allocatedCards(&o.Snapshot.System, &d.Plan)
 	for i := range r.Resources.Accelerators {
 		a := &r.Resources.Accelerators[i]
 		next := acceleratorStatus(a, o.Capacity, allocated, c.report.Time)
 		if !equality.Semantic.DeepEqual(a.Status, next) {
-			faults = append(faults, client.IgnoreNotFound(applyStatus(ctx, c.Client, "Accelerator", a, &next)))
+			c.tryStatus(ctx, "Accelerator", a, &next)
 		}
 	}
 	for i := range r.Resources.Models {
@@ -253,11 +285,7 @@ func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe
 		name := specification.Name(m)
 		next := modelStatus(m, r.Resources.Accelerators, c.state.Learned[name], probesOf(name, d.Probes), c.report.Time)
 		c.metrics.model(m.Name, c.state.Learned[name])
-		if equality.Semantic.DeepEqual(m.Status, next) {
-			continue
-		}
-		if err := applyStatus(ctx, c.Client, "Model", m, &next); err != nil {
-			faults = append(faults, client.IgnoreNotFound(err))
+		if equality.Semantic.DeepEqual(m.Status, next) || c.tryStatus(ctx, "Model", m, &next) != nil {
 			continue
 		}
 		for _, e := range modelEvents(&m.Status, &next) {
@@ -268,17 +296,26 @@ func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe
 		k := &r.Resources.ServiceClasses[i]
 		next := classStatus(k, r.Resources.Servers, c.report.Time)
 		if !equality.Semantic.DeepEqual(k.Status, next) {
-			faults = append(faults, client.IgnoreNotFound(applyStatus(ctx, c.Client, "ServiceClass", k, &next)))
+			c.tryStatus(ctx, "ServiceClass", k, &next)
 		}
 	}
-	return faults
 }
 
-func (c *cycle) staleAfter() metav1.Duration {
-	if s := c.optimizer.Spec.StaleAfter; s != nil {
-		return *s
+// tryStatus writes a status, and says on the object where that is refused.
+func (c *cycle) tryStatus(ctx context.Context, kind string, o client.Object, status any) error {
+	err := c.try(ctx, kind+" "+client.ObjectKeyFromObject(o).String(), func(ctx context.Context) error { return applyStatus(ctx, c.Client, kind, o, status) })
+	if err != nil {
+		c.Events.Eventf(o, nil, corev1.EventTypeWarning, v1alpha1.ReasonRefused, "Write", "%v", err)
 	}
-	return metav1.Duration{Duration: staleIntervals * interval(c.optimizer)}
+	return err
+}
+
+// staleAfter is how long a plan is followed that no cycle confirms.
+func staleAfter(o *v1alpha1.Optimizer) time.Duration {
+	if s := o.Spec.StaleAfter; s != nil {
+		return s.Duration
+	}
+	return staleIntervals * interval(o)
 }
 
 func interval(o *v1alpha1.Optimizer) time.Duration {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +48,14 @@ type stage struct {
 	silent     map[string]bool // pods without series
 	skew       time.Duration   // its clock is ahead by so much
 	refuse     error           // the API server refuses statuses, for this reason
-	refused    string          // of this kind of resource; empty for all
+	refused    string          // that hold this text; empty for all
+	frozen     error           // it refuses to change pods, for this reason
+	hangs      bool            // it does not answer when statuses are written that hold the text
+	full       error           // the decision log cannot be written, for this reason
+	// during a write of a status, where it is not nil.
+	during func()
+	// again is when the last cycle asked for the next one.
+	again time.Duration
 
 	running float64
 	// history that Prometheus has of the server's load.
@@ -63,7 +71,7 @@ func newStage(t *testing.T) *stage {
 	}
 	s.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(s.objects()...).WithStatusSubresource(
 		&v1alpha1.Optimizer{}, &v1alpha1.Server{}, &v1alpha1.Model{}, &v1alpha1.Accelerator{}, &v1alpha1.ServiceClass{},
-	).WithInterceptorFuncs(interceptor.Funcs{SubResourceApply: s.apply}).Build()
+	).WithInterceptorFuncs(interceptor.Funcs{SubResourceApply: s.apply, Patch: s.patch}).Build()
 	s.Reconciler = s.start()
 	return s
 }
@@ -71,7 +79,7 @@ func newStage(t *testing.T) *stage {
 // start a process: all that it knows is in the API server.
 func (s *stage) start() *Reconciler {
 	r := &Reconciler{
-		Client: s.client, Events: events.NewFakeRecorder(1000), Clock: s.clock, Log: NewDecisionLog(&s.log), QueryTimeout: 50 * time.Millisecond,
+		Client: s.client, Events: events.NewFakeRecorder(1000), Clock: s.clock, Log: NewDecisionLog(s), QueryTimeout: 50 * time.Millisecond,
 		Querier: func(string) (observe.Querier, error) { return s, nil }, Registry: prometheus.NewRegistry(),
 	}
 	r.metrics = newMetrics(r.Registry)
@@ -181,17 +189,45 @@ func (s *stage) apply(ctx context.Context, c client.Client, sub string, o runtim
 	if err != nil {
 		return err
 	}
-	if s.refuse != nil && (s.refused == "" || strings.Contains(string(text), fmt.Sprintf("%q:%q", "kind", s.refused))) {
-		return s.refuse
+	if s.during != nil {
+		s.during()
+	}
+	if s.refused == "" || strings.Contains(string(text), s.refused) {
+		if s.hangs {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		if s.refuse != nil {
+			return s.refuse
+		}
 	}
 	return c.SubResource(sub).Apply(ctx, o, opts...)
 }
+
+func (s *stage) patch(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
+	if _, isPod := o.(*corev1.Pod); isPod && s.frozen != nil {
+		return s.frozen
+	}
+	return c.Patch(ctx, o, patch, opts...)
+}
+
+// Write to the decision log.
+func (s *stage) Write(line []byte) (int, error) {
+	if s.full != nil {
+		return 0, s.full
+	}
+	return s.log.Write(line)
+}
+
+// kind of resource as it stands in what is written.
+func kind(name string) string { return fmt.Sprintf("%q:%q", "kind", name) }
 
 // cycle lets 30 s pass and runs a cycle of a process; the load moves a little.
 func (s *stage) cycle(r *Reconciler) error {
 	s.clock.SetTime(s.clock.Now().Add(30 * time.Second))
 	s.running = 20 + float64(s.clock.Now().Unix()/30%7)
-	_, err := r.Reconcile(context.Background(), ctrl.Request{NamespacedName: client.ObjectKey{Name: "default"}})
+	result, err := r.Reconcile(context.Background(), ctrl.Request{NamespacedName: client.ObjectKey{Name: "default"}})
+	s.again = result.RequeueAfter
 	return err
 }
 
@@ -220,7 +256,7 @@ func (s *stage) learned() *v1alpha1.PairStatus {
 func (s *stage) condition(kind string) string {
 	s.t.Helper()
 	list := s.server().Status.Conditions
-	if kind == v1alpha1.ConditionReady || kind == v1alpha1.ConditionPodsCounted {
+	if slices.Contains([]string{v1alpha1.ConditionReady, v1alpha1.ConditionPodsCounted, v1alpha1.ConditionWritten}, kind) {
 		var o v1alpha1.Optimizer
 		if err := s.client.Get(context.Background(), client.ObjectKey{Name: "default"}, &o); err != nil {
 			s.t.Fatal(err)
@@ -396,28 +432,32 @@ func TestClocksApart(t *testing.T) {
 	}
 }
 
-// The API server refuses to write: the cycle fails and says so, the plan in force stands, and nothing learned is lost.
+// The API server refuses to write one kind: the Optimizer says so, the plan in force stands, nothing learned is lost, and the next cycle is due when it
+// always is, whatever is refused and for however long.
 func TestAPIServerFails(t *testing.T) {
 	group := schema.GroupResource{Group: v1alpha1.Group, Resource: "x"}
 	for name, refuse := range map[string]error{
 		"conflict": apierrors.NewConflict(group, "x", errors.New("changed meanwhile")),
 		"timeout":  apierrors.NewTimeoutError("slow", 1),
 	} {
-		for _, kind := range []string{"Server", "Model"} {
-			t.Run(name+" on "+kind, func(t *testing.T) {
+		for object, refused := range map[string]string{"Server llm/chat": "Server", "Model /m": "Model"} {
+			t.Run(name+" on "+object, func(t *testing.T) {
 				s := newStage(t)
 				s.settle()
 				plan := s.server().Status.Desired
-				s.refuse, s.refused = refuse, kind
+				s.refuse, s.refused = refuse, kind(refused)
 				for range 3 {
-					if err := s.cycle(s.Reconciler); err == nil {
-						t.Error("a cycle that could not write its outcome is no error")
+					if err := s.cycle(s.Reconciler); err != nil || s.again != defaultInterval {
+						t.Errorf("the next cycle is due after %v, want %v; error %v", s.again, defaultInterval, err)
 					}
 				}
 				if diff := cmp.Diff(plan.Parts, s.server().Status.Desired.Parts); diff != "" {
 					t.Errorf("the plan changed:\n%s", diff)
 				}
-				if got := s.condition(v1alpha1.ConditionReady); !strings.HasPrefix(got, "False CycleFailed: writing the status of "+kind) {
+				if got := s.condition(v1alpha1.ConditionWritten); !strings.HasPrefix(got, "False Refused: 1 writes failed, all others are done: "+object+": writing the status of "+refused) {
+					t.Errorf("the optimizer is %q", got)
+				}
+				if got := s.condition(v1alpha1.ConditionReady); !strings.HasPrefix(got, "True CycleDegraded: 1 writes failed") {
 					t.Errorf("the optimizer is %q", got)
 				}
 				s.refuse = nil
@@ -427,11 +467,196 @@ func TestAPIServerFails(t *testing.T) {
 				if p := s.learned(); p.Observations != 9 {
 					t.Errorf("%d observations are written afterwards, want all 9", p.Observations)
 				}
-				if got := s.condition(v1alpha1.ConditionReady); !strings.HasPrefix(got, "True") {
+				if got := s.condition(v1alpha1.ConditionWritten) + s.condition(v1alpha1.ConditionReady); !strings.HasPrefix(got, "True AllWritten") || !strings.HasSuffix(got, "True CycleSucceeded: cycles run") {
 					t.Errorf("afterwards the optimizer is %q", got)
 				}
 			})
 		}
+	}
+}
+
+// another server, like the first but for its name, without pods.
+func (s *stage) another(name string) {
+	s.t.Helper()
+	o := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: name, Generation: 1}, Spec: v1alpha1.ServerSpec{Model: "m", ServiceClass: "c"}}
+	if err := s.client.Create(context.Background(), o); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// confirmed is when a cycle last stood by the plan of a server.
+func (s *stage) confirmed(name string) time.Time {
+	s.t.Helper()
+	var v v1alpha1.Server
+	if err := s.client.Get(context.Background(), client.ObjectKey{Namespace: "llm", Name: name}, &v); err != nil {
+		s.t.Fatal(err)
+	}
+	if v.Status.Desired == nil {
+		return time.Time{}
+	}
+	return v.Status.Desired.ConfirmedAt.Time
+}
+
+// One server whose status is refused, or whose write hangs, keeps no other from being planned.
+func TestOneServerIsRefused(t *testing.T) {
+	for name, spoil := range map[string]func(*stage){
+		"refused": func(s *stage) { s.refuse = errors.New("denied by a policy") },
+		"hangs":   func(s *stage) { s.hangs = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			s.settle()
+			s.another("other")
+			before := s.confirmed("chat")
+			s.refused = `"name":"chat"`
+			spoil(s)
+			if err := s.cycle(s.Reconciler); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.confirmed("other"); !got.Equal(s.clock.Now()) || !s.confirmed("chat").Equal(before) {
+				t.Errorf("the other server was planned at %v, want %v; the first at %v, want %v", got, s.clock.Now(), s.confirmed("chat"), before)
+			}
+			if got := s.condition(v1alpha1.ConditionWritten); !strings.Contains(got, "1 writes failed") || !strings.Contains(got, "Server llm/chat") {
+				t.Errorf("the optimizer is %q", got)
+			}
+		})
+	}
+}
+
+// Pods that must not be changed: their server says so, and is planned as before.
+func TestPodsAreFrozen(t *testing.T) {
+	s := newStage(t)
+	s.settle()
+	s.another("other")
+	var pod corev1.Pod // carries a cost that it no longer deserves
+	if err := s.client.Get(context.Background(), client.ObjectKey{Namespace: "llm", Name: "a"}, &pod); err != nil {
+		t.Fatal(err)
+	}
+	pod.Annotations[deletionCostAnnotation] = overQuotaCost
+	if err := s.client.Update(context.Background(), &pod); err != nil {
+		t.Fatal(err)
+	}
+	s.frozen = errors.New("denied by a policy")
+	if err := s.cycle(s.Reconciler); err != nil || s.again != defaultInterval {
+		t.Fatalf("due after %v, error %v", s.again, err)
+	}
+	for _, name := range []string{"chat", "other"} {
+		if got := s.confirmed(name); !got.Equal(s.clock.Now()) {
+			t.Errorf("%s is planned at %v, want %v", name, got, s.clock.Now())
+		}
+	}
+	c := meta.FindStatusCondition(s.server().Status.Conditions, v1alpha1.ConditionWritten)
+	if c == nil || c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "a: writing the deletion cost of pod llm/a: denied by a policy") {
+		t.Errorf("the server says %+v", c)
+	}
+	s.frozen = nil
+	if err := s.cycle(s.Reconciler); err != nil {
+		t.Fatal(err)
+	}
+	if c := meta.FindStatusCondition(s.server().Status.Conditions, v1alpha1.ConditionWritten); c == nil || c.Status != metav1.ConditionTrue {
+		t.Errorf("afterwards the server says %+v", c)
+	}
+}
+
+// A full disk under the decision log costs the log, and nothing else.
+func TestDecisionLogIsFull(t *testing.T) {
+	s := newStage(t)
+	s.settle()
+	s.full = errors.New("no space left on device")
+	if err := s.cycle(s.Reconciler); err != nil || s.again != defaultInterval || !s.confirmed("chat").Equal(s.clock.Now()) {
+		t.Errorf("due after %v, planned at %v, error %v", s.again, s.confirmed("chat"), err)
+	}
+	if got := s.condition(v1alpha1.ConditionWritten); got != "False Refused: 1 writes failed, all others are done: decision log: no space left on device" {
+		t.Errorf("the optimizer is %q", got)
+	}
+}
+
+// A scrape at any time between two cycles, and within one, finds all series of what is there; those of what is gone go.
+func TestSeriesDoNotVanish(t *testing.T) {
+	s := newStage(t)
+	s.settle()
+	series := func() map[string]bool {
+		families, err := s.Registry.(*prometheus.Registry).Gather()
+		if err != nil {
+			t.Error(err)
+		}
+		all := map[string]bool{}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				all[f.GetName()+" "+m.String()[:strings.LastIndex(m.String(), "}")+1]] = true
+			}
+		}
+		return all
+	}
+	labels := func(all map[string]bool) map[string]bool { // without values
+		names := map[string]bool{}
+		for name := range all {
+			if strings.Contains(name, "inferno_server") || strings.Contains(name, "inferno_learning") || strings.Contains(name, "inferno_accelerator") {
+				names[strings.Split(name, "gauge:")[0]] = true
+			}
+		}
+		return names
+	}
+	before, scrapes := labels(series()), 0
+	s.during = func() {
+		scrapes++
+		now := labels(series())
+		for name := range before {
+			if !now[name] {
+				t.Errorf("%s is missing during a cycle", name)
+			}
+		}
+	}
+	for range 3 {
+		if err := s.cycle(s.Reconciler); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(before) < 10 || scrapes < 3 {
+		t.Errorf("%d scrapes of %d series", scrapes, len(before))
+	}
+	if err := s.client.Delete(context.Background(), s.server()); err != nil {
+		t.Fatal(err)
+	}
+	s.during = nil
+	if err := s.cycle(s.Reconciler); err != nil {
+		t.Fatal(err)
+	}
+	for name := range labels(series()) {
+		if strings.Contains(name, `"chat"`) {
+			t.Errorf("%s is of a server that is gone", name)
+		}
+	}
+}
+
+// A loop is alive while cycles end when they are due, and while none is to run.
+func TestAlive(t *testing.T) {
+	s := newStage(t)
+	alive := func() bool { return s.Alive() == nil }
+	if !alive() {
+		t.Error("not alive before its first cycle: it may not lead")
+	}
+	s.settle()
+	s.clock.SetTime(s.clock.Now().Add(defaultInterval + staleIntervals*defaultInterval/2 - time.Second))
+	if !alive() {
+		t.Error("not alive while half of the staleness of plans has not passed")
+	}
+	s.clock.SetTime(s.clock.Now().Add(2 * time.Second))
+	if err := s.Alive(); err == nil || !strings.Contains(err.Error(), "should have ended by") {
+		t.Errorf("alive though cycles ceased: %v", err)
+	}
+	var o v1alpha1.Optimizer
+	if err := s.client.Get(context.Background(), client.ObjectKey{Name: "default"}, &o); err != nil {
+		t.Fatal(err)
+	}
+	o.Spec.Suspend = true
+	if err := errors.Join(s.client.Update(context.Background(), &o), s.cycle(s.Reconciler)); err != nil {
+		t.Fatal(err)
+	}
+	s.clock.SetTime(s.clock.Now().Add(time.Hour))
+	if !alive() {
+		t.Error("not alive while it is suspended")
 	}
 }
 

@@ -98,8 +98,12 @@ inferno_learning_unreliable{accelerator="h100",model="m"} 1
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "inferno_learning_prediction_error_ratio", "inferno_learning_unreliable"); err != nil {
 		t.Error(err)
 	}
-	m.resetServers()
+	m.settle()
+	if n := testutil.CollectAndCount(m.observations); n != 1 {
+		t.Errorf("%d series of a model, want 1", n)
+	}
+	m.settle()
 	if n := testutil.CollectAndCount(m.observations); n != 0 {
-		t.Errorf("%d series of models that may be gone", n)
+		t.Errorf("%d series of models that are gone", n)
 	}
 }

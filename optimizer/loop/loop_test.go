@@ -220,7 +220,7 @@ func TestShadowPrices(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	c := &cycle{Reconciler: &Reconciler{metrics: newMetrics(registry)}}
 	gauges := func(prices map[string]float64) map[string]float64 {
-		c.finish(&observe.Observation{}, &specification.Decision{Plan: v1alpha1.Solution{Solver: v1alpha1.SolverReport{Prices: prices}}})
+		c.finish(nil, &observe.Observation{}, &specification.Decision{Plan: v1alpha1.Solution{Solver: v1alpha1.SolverReport{Prices: prices}}})
 		families, err := registry.Gather()
 		if err != nil {
 			t.Fatal(err)

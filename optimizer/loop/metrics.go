@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -8,24 +10,51 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/realise"
 )
 
+// gauges of one name by labels. A series stays until [gauges.settle] finds that nobody put it since: none is missing while a cycle puts them one after
+// another, for a scrape in between would end the wait of an alert.
+type gauges struct {
+	*prometheus.GaugeVec
+	last, next map[string][]string
+}
+
+func newGauges(v *prometheus.GaugeVec) *gauges {
+	return &gauges{GaugeVec: v, next: map[string][]string{}}
+}
+
+// put the value of a series.
+func (g *gauges) put(value float64, labels ...string) {
+	g.WithLabelValues(labels...).Set(value)
+	g.next[strings.Join(labels, "\x00")] = labels
+}
+
+// settle drops the series that were not put since it was last called.
+func (g *gauges) settle() {
+	for key, labels := range g.last {
+		if g.next[key] == nil {
+			g.DeleteLabelValues(labels...)
+		}
+	}
+	g.last, g.next = g.next, map[string][]string{}
+}
+
 // metrics of the loop. Cardinality is that of the servers and accelerator types.
 type metrics struct {
 	cycles     *prometheus.CounterVec
 	stages     *prometheus.HistogramVec
 	cost       prometheus.Gauge
-	desired    *prometheus.GaugeVec
-	ready      *prometheus.GaugeVec
-	arrivals   *prometheus.GaugeVec
-	capacity   *prometheus.GaugeVec
-	prices     *prometheus.GaugeVec
-	trims      *prometheus.GaugeVec
-	conditions *prometheus.GaugeVec
+	desired    *gauges
+	ready      *gauges
+	arrivals   *gauges
+	capacity   *gauges
+	prices     *gauges
+	trims      *gauges
+	conditions *gauges
 	// what was learned, by model and accelerator
-	observations *prometheus.GaugeVec
-	rejected     *prometheus.GaugeVec
-	errors       *prometheus.GaugeVec
-	unreliable   *prometheus.GaugeVec
-	since        *prometheus.GaugeVec
+	observations *gauges
+	rejected     *gauges
+	errors       *gauges
+	unreliable   *gauges
+	since        *gauges
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -39,48 +68,60 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		cost: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "inferno_plan_cost_cents_per_hour", Help: "Cost of the plan of the last cycle, in cents per hour.",
 		}),
-		desired: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "inferno_server_desired_replicas", Help: "Replicas that the plan gives a server, by accelerator.",
-		}, []string{"namespace", "server", "accelerator"}),
-		ready: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "inferno_server_ready_replicas", Help: "Ready replicas of a server, by accelerator.",
-		}, []string{"namespace", "server", "accelerator"}),
-		arrivals: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: observe.ArrivalRateMetric, Help: "Offered load of a server as observed, in requests per second.",
-		}, []string{"namespace", "server"}),
-		capacity: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "inferno_accelerator_available_cards", Help: "Cards of a type that plans may give to servers.",
-		}, []string{"type"}),
-		prices: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		desired: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "inferno_server_desired_replicas",
+			Help: "Replicas that the plan gives a server, by accelerator.",
+		}, []string{"namespace", "server", "accelerator"})),
+		ready: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "inferno_server_ready_replicas",
+			Help: "Ready replicas of a server, by accelerator.",
+		}, []string{"namespace", "server", "accelerator"})),
+		arrivals: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: observe.ArrivalRateMetric,
+			Help: "Offered load of a server as observed, in requests per second.",
+		}, []string{"namespace", "server"})),
+		capacity: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "inferno_accelerator_available_cards",
+			Help: "Cards of a type that plans may give to servers.",
+		}, []string{"type"})),
+		prices: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "inferno_accelerator_shadow_price_cents_per_hour",
 			Help: "What one card more of a type would save, in cents per hour, by the plan of the last cycle; 0 where there is enough.",
-		}, []string{"type"}),
-		trims: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		}, []string{"type"})),
+		trims: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "inferno_server_trim_ratio",
 			Help: "Factor on the rate that a replica is taken to sustain, from measured attainment, by server and accelerator; far from 1 means a bad model.",
-		}, []string{"server", "accelerator"}),
-		conditions: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "inferno_server_condition", Help: "1 where the condition of the server is True, 0 where it is not.",
-		}, []string{"namespace", "server", "condition"}),
+		}, []string{"namespace", "server", "accelerator"})),
+		conditions: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "inferno_server_condition",
+			Help: "1 where the condition of the server is True, 0 where it is not.",
+		}, []string{"namespace", "server", "condition"})),
 	}
 	pair := []string{"model", "accelerator"}
-	m.observations = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "inferno_learning_observations", Help: "Observations that the performance of a pair was learned from.",
-	}, pair)
-	m.rejected = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "inferno_learning_rejected_observations", Help: "Observations of a pair that were not learned from; the last reason is in the status of the Model.",
-	}, pair)
-	m.errors = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "inferno_learning_prediction_error_ratio", Help: "Recent mean error of predictions one step ahead, as a share of what was measured, by latency: itl or ttft.",
-	}, append(pair, "latency"))
-	m.unreliable = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "inferno_learning_unreliable", Help: "1 while predictions of a pair keep failing and plans keep to a floor by saturation.",
-	}, pair)
-	m.since = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "inferno_learning_since_timestamp_seconds", Help: "Time of the first observation that was learned from, in seconds since 1970.",
-	}, pair)
-	r.MustRegister(m.observations, m.rejected, m.errors, m.unreliable, m.since)
-	r.MustRegister(m.cycles, m.stages, m.cost, m.desired, m.ready, m.arrivals, m.capacity, m.prices, m.trims, m.conditions)
+	m.observations = newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "inferno_learning_observations",
+		Help: "Observations that the performance of a pair was learned from.",
+	}, pair))
+	m.rejected = newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "inferno_learning_rejected_observations",
+		Help: "Observations of a pair that were not learned from; the last reason is in the status of the Model.",
+	}, pair))
+	m.errors = newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "inferno_learning_prediction_error_ratio",
+		Help: "Recent mean error of predictions one step ahead, as a share of what was measured, by latency: itl or ttft.",
+	}, append(pair, "latency")))
+	m.unreliable = newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "inferno_learning_unreliable",
+		Help: "1 while predictions of a pair keep failing and plans keep to a floor by saturation.",
+	}, pair))
+	m.since = newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "inferno_learning_since_timestamp_seconds",
+		Help: "Time of the first observation that was learned from, in seconds since 1970.",
+	}, pair))
+	r.MustRegister(m.cycles, m.stages, m.cost)
+	for _, g := range m.all() {
+		r.MustRegister(g)
+	}
 	return m
 }
 
@@ -88,49 +129,51 @@ func newMetrics(r prometheus.Registerer) *metrics {
 func (m *metrics) server(s *v1alpha1.Server, st *v1alpha1.ServerStatus) {
 	if st.Desired != nil {
 		for a, n := range realise.PlanBy(st.Desired.Parts) {
-			m.desired.WithLabelValues(s.Namespace, s.Name, a).Set(float64(n))
+			m.desired.put(float64(n), s.Namespace, s.Name, a)
 		}
 	}
 	for a, n := range realise.ReadyBy(st.Current) {
-		m.ready.WithLabelValues(s.Namespace, s.Name, a).Set(float64(n))
+		m.ready.put(float64(n), s.Namespace, s.Name, a)
 	}
 	if st.Load != nil {
-		m.arrivals.WithLabelValues(s.Namespace, s.Name).Set(v1alpha1.PerSecond(st.Load.ArrivalRate))
+		m.arrivals.put(v1alpha1.PerSecond(st.Load.ArrivalRate), s.Namespace, s.Name)
 	}
 	for _, c := range st.Conditions {
 		value := 0.0
 		if c.Status == "True" {
 			value = 1
 		}
-		m.conditions.WithLabelValues(s.Namespace, s.Name, c.Type).Set(value)
+		m.conditions.put(value, s.Namespace, s.Name, c.Type)
 	}
 }
 
 // model sets the gauges of what was learned of one model.
 func (m *metrics) model(name string, learned map[string]*v1alpha1.PairStatus) {
 	for a, p := range learned {
-		m.observations.WithLabelValues(name, a).Set(float64(p.Observations))
-		m.rejected.WithLabelValues(name, a).Set(float64(p.Rejected))
-		m.errors.WithLabelValues(name, a, "itl").Set(p.ITLError)
-		m.errors.WithLabelValues(name, a, "ttft").Set(p.TTFTError)
+		m.observations.put(float64(p.Observations), name, a)
+		m.rejected.put(float64(p.Rejected), name, a)
+		m.errors.put(p.ITLError, name, a, "itl")
+		m.errors.put(p.TTFTError, name, a, "ttft")
 		unreliable := 0.0
 		if p.Unreliable {
 			unreliable = 1
 		}
-		m.unreliable.WithLabelValues(name, a).Set(unreliable)
+		m.unreliable.put(unreliable, name, a)
 		if p.LearnedSince != nil {
-			m.since.WithLabelValues(name, a).Set(float64(p.LearnedSince.Unix()))
+			m.since.put(float64(p.LearnedSince.Unix()), name, a)
 		}
 	}
 }
 
-// resetServers forgets what was said of servers, so that one that is gone leaves no series behind.
-func (m *metrics) resetServers() {
-	for _, v := range []*prometheus.GaugeVec{m.observations, m.rejected, m.errors, m.unreliable, m.since} {
-		v.Reset()
+// settle drops the series of what is gone.
+func (m *metrics) settle() {
+	for _, g := range m.all() {
+		g.settle()
 	}
-	m.desired.Reset()
-	m.ready.Reset()
-	m.arrivals.Reset()
-	m.conditions.Reset()
+}
+
+func (m *metrics) all() []*gauges {
+	return []*gauges{
+		m.desired, m.ready, m.arrivals, m.capacity, m.prices, m.trims, m.conditions, m.observations, m.rejected, m.errors, m.unreliable, m.since,
+	}
 }

@@ -23,9 +23,9 @@ func published(t *testing.T) []*dto.MetricFamily {
 	m := newMetrics(registry)
 	m.cycles.WithLabelValues("succeeded")
 	m.stages.WithLabelValues("size")
-	m.capacity.WithLabelValues("H100")
-	m.prices.WithLabelValues("H100")
-	m.trims.WithLabelValues("llm/chat", "H100")
+	m.capacity.put(1, "H100")
+	m.prices.put(1, "H100")
+	m.trims.put(1, "llm", "chat", "H100")
 	m.server(&v1alpha1.Server{}, &v1alpha1.ServerStatus{
 		Desired: &v1alpha1.DesiredState{Parts: plan("A", 1)}, Current: []v1alpha1.ObservedPart{on("A", 1, 0)}, Load: &v1alpha1.ObservedLoad{},
 		Conditions: []metav1.Condition{{Type: "Observed", Status: "True"}},

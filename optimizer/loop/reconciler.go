@@ -4,9 +4,11 @@ package loop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,10 +18,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -60,6 +64,24 @@ type Reconciler struct {
 	counters observe.Counters
 	last     time.Time
 	number   int64
+	due      deadline
+}
+
+// deadline is when something should have happened; the zero time where nothing is to happen. It is safe for concurrent use.
+type deadline struct{ at atomic.Int64 }
+
+func (d *deadline) expect(by time.Time) {
+	if by.IsZero() {
+		d.at.Store(0)
+		return
+	}
+	d.at.Store(by.UnixNano())
+}
+
+// missed deadline; false where there is none, or it is to come.
+func (d *deadline) missed(now time.Time) (time.Time, bool) {
+	at := d.at.Load()
+	return time.Unix(0, at), at != 0 && now.UnixNano() > at
 }
 
 // SetupWithManager watches the Optimizer, and what a plan depends on: a change of what is asked for runs a cycle at once.
@@ -68,6 +90,7 @@ func (r *Reconciler) SetupWithManager(m ctrl.Manager) error {
 	asked := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(m).
 		Named("optimizer").
+		WithOptions(controller.Options{RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](minimalGap, defaultInterval)}).
 		For(&v1alpha1.Optimizer{}, builder.WithPredicates(predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(&v1alpha1.Server{}, handler.EnqueueRequestsFromMapFunc(r.optimizers), asked).
 		Watches(&v1alpha1.Model{}, handler.EnqueueRequestsFromMapFunc(r.optimizers), asked).
@@ -90,6 +113,24 @@ func (r *Reconciler) optimizers(ctx context.Context, _ client.Object) []reconcil
 	return requests
 }
 
+// Alive is nil while cycles end when they are due, and where none is: in a process that does not lead, without an Optimizer, or while it is suspended.
+func (r *Reconciler) Alive() error {
+	if due, missed := r.due.missed(r.Clock.Now()); missed {
+		return fmt.Errorf("a cycle should have ended by %s", due.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// patience with a cycle that hangs: so much that a process that takes its place can still confirm the plans in time.
+func patience(o *v1alpha1.Optimizer) time.Duration {
+	return max(staleAfter(o)/2, shortestPatience)
+}
+
+// shortestPatience with a cycle.
+//
+// Tuned: s; guard against a restart for nothing: a cycle may wait for Prometheus and an API server for as long as its timeouts let it
+const shortestPatience = time.Minute
+
 // Reconcile runs a cycle, and asks for the next one after the interval.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	var list v1alpha1.OptimizerList
@@ -98,6 +139,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	i := slices.IndexFunc(list.Items, func(o v1alpha1.Optimizer) bool { return o.Name == req.Name })
 	if i < 0 {
+		if len(list.Items) == 0 {
+			r.due.expect(time.Time{})
+		}
 		return reconcile.Result{}, nil
 	}
 	o := &list.Items[i]
@@ -105,6 +149,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, r.setReady(ctx, o, nil, metav1.ConditionFalse, "Superseded", fmt.Sprintf("the optimizer %q is older and drives the loop; delete one of them", first.Name))
 	}
 	if o.Spec.Suspend {
+		r.due.expect(time.Time{})
 		return reconcile.Result{}, r.setReady(ctx, o, nil, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "spec.suspend is true: plans stay as they are")
 	}
 	if wait := minimalGap - r.Clock.Since(r.last); wait > 0 && !r.last.IsZero() {
@@ -112,9 +157,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	stages, err := r.stages(o)
 	if err != nil {
+		r.due.expect(time.Time{})
 		return reconcile.Result{}, r.setReady(ctx, o, nil, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, err.Error())
 	}
-	return r.cycle(ctx, o, stages)
+	return r.cycle(ctx, o, stages), nil
 }
 
 func (r *Reconciler) stages(o *v1alpha1.Optimizer) (*control.Stages, error) {
@@ -127,9 +173,10 @@ func (r *Reconciler) stages(o *v1alpha1.Optimizer) (*control.Stages, error) {
 }
 
 // cycle runs one cycle and reports it.
-func (r *Reconciler) cycle(ctx context.Context, o *v1alpha1.Optimizer, stages *control.Stages) (reconcile.Result, error) {
+func (r *Reconciler) cycle(ctx context.Context, o *v1alpha1.Optimizer, stages *control.Stages) reconcile.Result {
 	r.last = r.Clock.Now()
 	r.number++
+	r.due.expect(r.last.Add(patience(o)))
 	c := &cycle{Reconciler: r, optimizer: o, stages: stages, watch: stopwatch{now: r.Clock.Now}}
 	c.report = v1alpha1.CycleReport{
 		Number: r.number, Time: metav1.NewTime(r.last), ID: fmt.Sprintf("%s-%d", strings.ReplaceAll(r.last.UTC().Format("20060102T150405.000"), ".", ""), r.number),
@@ -137,25 +184,42 @@ func (r *Reconciler) cycle(ctx context.Context, o *v1alpha1.Optimizer, stages *c
 	log := ctrl.LoggerFrom(ctx).WithValues("cycle", c.report.ID)
 	err := c.run(ctrl.LoggerInto(ctx, log))
 	status, reason, message := metav1.ConditionTrue, v1alpha1.ReasonCycleSucceeded, "cycles run"
-	switch {
-	case err != nil:
+	if err != nil {
 		status, reason, message = metav1.ConditionFalse, v1alpha1.ReasonCycleFailed, err.Error()
-	case c.skew.Abs() > tolerableSkew:
-		reason, message = v1alpha1.ReasonCycleDegraded, fmt.Sprintf("the clock of Prometheus is %s ahead of the optimizer's (negative: behind); one of them is wrong", c.skew.Round(time.Second))
-	case c.report.Held > 0 || c.report.Unserved > 0:
-		reason, message = v1alpha1.ReasonCycleDegraded, fmt.Sprintf("%d servers cannot be observed, %d are not served as their targets need", c.report.Held, c.report.Unserved)
+		log.Error(err, "cycle")
+	} else if words := c.degraded(); words != "" {
+		reason, message = v1alpha1.ReasonCycleDegraded, words
+	}
+	for _, refused := range c.refused {
+		log.Error(errors.New(refused), "writing")
 	}
 	result := map[string]string{v1alpha1.ReasonCycleSucceeded: "succeeded", v1alpha1.ReasonCycleDegraded: "degraded", v1alpha1.ReasonCycleFailed: "failed"}[reason]
 	r.metrics.cycles.WithLabelValues(result).Inc()
-	log.Info("cycle", "result", result, "servers", c.report.Servers, "held", c.report.Held, "unserved", c.report.Unserved,
+	log.Info("cycle", "result", result, "servers", c.report.Servers, "held", c.report.Held, "unserved", c.report.Unserved, "refused", len(c.refused),
 		"changed", c.report.Changed, "costCentsPerHour", c.report.TotalCost, "solver", c.report.Solver, "stages", stageWords(c.report.Stages))
-	if statusErr := r.setReady(ctx, o, &c.report, status, reason, message, c.conditions...); err == nil {
-		err = statusErr
+	if err := r.setReady(ctx, o, &c.report, status, reason, message, c.conditions...); err != nil {
+		log.Error(err, "writing")
 	}
-	if err != nil {
-		return reconcile.Result{}, err
+	// Whatever went wrong, the next cycle is due after the interval: sooner, measurements would be of less time than forecasts take them for, and later,
+	// plans would be stale.
+	wait := max(interval(o)-r.Clock.Since(r.last), minimalGap)
+	r.due.expect(r.Clock.Now().Add(wait + patience(o)))
+	return reconcile.Result{RequeueAfter: wait}
+}
+
+// degraded says what a cycle could not do; empty where there is nothing.
+func (c *cycle) degraded() string {
+	var words []string
+	if c.skew.Abs() > tolerableSkew {
+		words = append(words, fmt.Sprintf("the clock of Prometheus is %s ahead of the optimizer's (negative: behind); one of them is wrong", c.skew.Round(time.Second)))
 	}
-	return reconcile.Result{RequeueAfter: max(interval(o)-r.Clock.Since(r.last), minimalGap)}, nil
+	if c.report.Held > 0 || c.report.Unserved > 0 {
+		words = append(words, fmt.Sprintf("%d servers cannot be observed, %d are not served as their targets need", c.report.Held, c.report.Unserved))
+	}
+	if n := len(c.refused); n > 0 {
+		words = append(words, fmt.Sprintf("%d writes failed, see the condition %s", n, v1alpha1.ConditionWritten))
+	}
+	return strings.Join(words, "; ")
 }
 
 func stageWords(stages []v1alpha1.StageTime) string {

@@ -73,10 +73,42 @@ func withoutShares(parts []v1alpha1.AllocationPart) []v1alpha1.AllocationPart {
 	return out
 }
 
-// shownUncounted is the number of servers whose pods no plan counts that a condition names.
+// shown is the number of objects that a condition names.
 //
-// Tuned: servers; guard against a condition that is too long to read
-const shownUncounted = 10
+// Tuned: objects; guard against a condition that is too long to read
+const shown = 10
+
+// first of a list that may be long, as one line.
+func first(list []string) string {
+	if more := len(list) - shown; more > 0 {
+		list = append(slices.Clone(list[:shown]), fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(list, "; ")
+}
+
+// written is the condition of the Optimizer that says what could not be written.
+func written(refused []string) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionWritten, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllWritten, Message: "all that was decided is written"}
+	if len(refused) > 0 {
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonRefused
+		c.Message = fmt.Sprintf("%d writes failed, all others are done: %s", len(refused), first(refused))
+	}
+	return c
+}
+
+// setPodsWritten says of a Server which of its pods could not be written to; nothing where all always could.
+func setPodsWritten(st *v1alpha1.ServerStatus, faults []string, generation int64, now metav1.Time) {
+	c := metav1.Condition{Type: v1alpha1.ConditionWritten, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllWritten, Message: "its pods are told which of them go first"}
+	switch {
+	case len(faults) > 0:
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonRefused
+		c.Message = "a scale-in may remove the wrong pods, for these are not told whether they go first: " + first(faults)
+	case meta.FindStatusCondition(st.Conditions, c.Type) == nil:
+		return
+	}
+	c.ObservedGeneration, c.LastTransitionTime = generation, now
+	meta.SetStatusCondition(&st.Conditions, c)
+}
 
 // podsCounted is the condition of the Optimizer that says which pods no plan counts.
 func podsCounted(list []observe.Uncounted) metav1.Condition {
@@ -89,11 +121,8 @@ func podsCounted(list []observe.Uncounted) metav1.Condition {
 		cards += u.Cards
 		words = append(words, u.String())
 	}
-	if more := len(words) - shownUncounted; more > 0 {
-		words = append(words[:shownUncounted], fmt.Sprintf("and %d more", more))
-	}
 	c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonUncountedPods
-	c.Message = fmt.Sprintf("%d cards are held by pods that no plan counts, and are not there for others: %s", cards, strings.Join(words, "; "))
+	c.Message = fmt.Sprintf("%d cards are held by pods that no plan counts, and are not there for others: %s", cards, first(words))
 	return c
 }
 

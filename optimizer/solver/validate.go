@@ -27,19 +27,8 @@ func (p *Problem) Validate() error {
 			faults = append(faults, fmt.Errorf("servers[%d].name: %q is given twice, names are unique", i, s.Name))
 		}
 		seen[s.Name] = true
-		if s.Priority < 1 {
-			faults = append(faults, fmt.Errorf("servers[%s].priority: %d is below 1, the highest priority", s.Name, s.Priority))
-		}
-		if s.Weight < 0 || s.Weight > maxUnits {
-			faults = append(faults, fmt.Errorf("servers[%s].weight: %d is not between 0 and %d", s.Name, s.Weight, maxUnits))
-		}
-		if math.IsNaN(s.Penalty) || math.IsInf(s.Penalty, 0) || s.Penalty < 0 {
-			faults = append(faults, fmt.Errorf("servers[%s].penalty: %v is not a number of at least 0", s.Name, s.Penalty))
-		}
-		for j := range s.Candidates {
-			if err := s.Candidates[j].validate(); err != nil {
-				faults = append(faults, fmt.Errorf("servers[%s].candidates[%d]: %w", s.Name, j, err))
-			}
+		if err := s.Validate(); err != nil {
+			faults = append(faults, err)
 		}
 	}
 	for _, t := range slices.Sorted(maps.Keys(p.Capacity)) {
@@ -58,6 +47,26 @@ func (p *Problem) Validate() error {
 	faults = append(faults, p.validNodes()...)
 	if err := validPolicy(p.SaturationPolicy); err != nil {
 		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
+// Validate finds what no solver can work with in one server, whatever the others are.
+func (s *Server) Validate() error {
+	var faults []error
+	if s.Priority < 1 {
+		faults = append(faults, fmt.Errorf("servers[%s].priority: %d is below 1, the highest priority", s.Name, s.Priority))
+	}
+	if s.Weight < 0 || s.Weight > maxUnits {
+		faults = append(faults, fmt.Errorf("servers[%s].weight: %d is not between 0 and %d", s.Name, s.Weight, maxUnits))
+	}
+	if math.IsNaN(s.Penalty) || math.IsInf(s.Penalty, 0) || s.Penalty < 0 {
+		faults = append(faults, fmt.Errorf("servers[%s].penalty: %v is not a number of at least 0", s.Name, s.Penalty))
+	}
+	for j := range s.Candidates {
+		if err := s.Candidates[j].validate(); err != nil {
+			faults = append(faults, fmt.Errorf("servers[%s].candidates[%d]: %w", s.Name, j, err))
+		}
 	}
 	return errors.Join(faults...)
 }

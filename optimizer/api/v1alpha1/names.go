@@ -32,6 +32,8 @@ const (
 	ConditionReady = "Ready"
 	// ConditionPodsCounted of an Optimizer is True while plans count every bound pod that bears the label of a Server as a replica of it.
 	ConditionPodsCounted = "PodsCounted"
+	// ConditionWritten is True while all that cycles decide can be written: of an Optimizer to all objects and the decision log, of a Server to its pods.
+	ConditionWritten = "Written"
 )
 
 // Reasons of conditions and events. Stable: alerts and scripts may match them.
@@ -57,6 +59,8 @@ const (
 	ReasonCycleSucceeded        = "CycleSucceeded"
 	ReasonCycleFailed           = "CycleFailed"
 	ReasonCycleDegraded         = "CycleDegraded"
+	ReasonAllWritten            = "AllWritten"
+	ReasonRefused               = "Refused"
 	ReasonAllCounted            = "AllCounted"
 	ReasonUncountedPods         = "UncountedPods"
 	ReasonPlanChanged           = "PlanChanged"

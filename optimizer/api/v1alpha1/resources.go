@@ -557,7 +557,7 @@ type ServerStatus struct {
 	// Desired is the plan.
 	// +optional
 	Desired *DesiredState `json:"desired,omitempty"`
-	// Conditions of the server: Observed, Planned, Realised.
+	// Conditions of the server: Observed, Planned, Realised, and Written once one of its pods could not be written to.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -698,7 +698,7 @@ type OptimizerStatus struct {
 	// ReconciledAt is the value of the annotation inferno.platform.ai/reconcile-at that was last acted on.
 	// +optional
 	ReconciledAt string `json:"reconciledAt,omitempty"`
-	// Conditions of the optimizer: Ready, PodsCounted.
+	// Conditions of the optimizer: Ready, PodsCounted, Written.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

@@ -1,0 +1,55 @@
+package control_test
+
+import (
+	"context"
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+)
+
+// A server that nothing can be planned for, however absurd what it asks, is told so, keeps what it has, and changes nobody else's plan.
+func TestOneServersFaultIsItsOwn(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		spoil  func(*v1alpha1.ServerEntry)
+		reason string
+	}{
+		{"replicas beyond all bounds", func(e *v1alpha1.ServerEntry) { e.MinNumReplicas = math.MaxInt64 / 2 }, v1alpha1.ReasonInfeasible},
+		{"a class without a rank", func(e *v1alpha1.ServerEntry) { e.Class = "rankless" }, v1alpha1.ReasonInvalidSpec},
+		{"an unknown model", func(e *v1alpha1.ServerEntry) { e.Model = "unheard of" }, v1alpha1.ReasonUnknownModel},
+		{"an unknown class", func(e *v1alpha1.ServerEntry) { e.Class = "unheard of" }, v1alpha1.ReasonUnknownServiceClass},
+		// Without a plan such a server begins small.
+		{"no number", func(e *v1alpha1.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = math.NaN() }, v1alpha1.ReasonPlanned},
+		{"a load beyond all bounds", func(e *v1alpha1.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = math.MaxFloat64 }, v1alpha1.ReasonPlanned},
+		{"lengths beyond all bounds", func(e *v1alpha1.ServerEntry) { e.CurrentAlloc.Load.AvgOutTokens = math.MaxFloat64 }, v1alpha1.ReasonInfeasible},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			whole, rest := load(t, "large"), load(t, "large")
+			for _, s := range []*v1alpha1.System{whole, rest} {
+				s.Optimizer.Spec.Unlimited = true
+			}
+			rankless := whole.ServiceClasses.Spec[0]
+			rankless.Name, rankless.Priority = "rankless", 0
+			whole.ServiceClasses.Spec = append(whole.ServiceClasses.Spec, rankless)
+			spoilt := &whole.Servers.Spec[0]
+			rest.Servers.Spec = rest.Servers.Spec[1:]
+			c.spoil(spoilt)
+			d, err := stages(t, whole).Decide(context.Background(), at(whole, 1000).Core(), control.State{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want := report(whole, d), decide(t, rest, control.State{})
+			if v := got.Verdicts[spoilt.Name]; v.Reason != c.reason {
+				t.Errorf("the verdict is %+v, want %s", v, c.reason)
+			}
+			delete(got.Plan.Allocations, spoilt.Name)
+			if diff := cmp.Diff(want.Plan.Allocations, got.Plan.Allocations); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
