@@ -15,10 +15,12 @@ var tunedFolders = []string{"optimizer"}
 
 // completeFolders are those in which every number has its mark: one without is a fault.
 var completeFolders = []string{
-	"optimizer/chance", "optimizer/control", "optimizer/demand", "optimizer/estimation/conformance", "optimizer/estimation/recording",
-	"optimizer/fleet", "optimizer/loop", "optimizer/observe", "optimizer/placement", "optimizer/queueing", "optimizer/realise", "optimizer/sizing",
+	"optimizer/api/v1alpha1", "optimizer/chance", "optimizer/control", "optimizer/demand", "optimizer/estimation/conformance",
+	"optimizer/estimation/recording", "optimizer/fleet", "optimizer/forecast/conformance", "optimizer/llminferno", "optimizer/loop",
+	"optimizer/observe", "optimizer/placement", "optimizer/queueing", "optimizer/queueing/conformance", "optimizer/realise",
+	"optimizer/simulation", "optimizer/simulation/cluster", "optimizer/simulation/serving", "optimizer/simulation/trace", "optimizer/sizing",
 	"optimizer/solver", "optimizer/solver/conformance", "optimizer/solver/instances", "optimizer/solver/internal/branch",
-	"optimizer/solver/internal/choicelp", "optimizer/solver/internal/work", "optimizer/specification", "optimizer/stability",
+	"optimizer/solver/internal/choicelp", "optimizer/solver/internal/work", "optimizer/specification", "optimizer/stability", "optimizer/whatif",
 }
 
 // constantsPage lists the constants whose comment has a line

@@ -84,7 +84,9 @@ func Decode(line []byte) (*Cycle, error) {
 	return c, nil
 }
 
-// queueToBatch is llm-inferno's default of waiting requests for each place in a batch.
+// queueToBatch is the number of waiting requests for each place in a batch.
+//
+// Exact: llm-inferno's own, whose plans its logs are replayed for.
 const queueToBatch = 10
 
 // System is the cycle's as llm-inferno had it, with its stages: the mean model, greedy, no forecast and no damping. The batch is the recorded

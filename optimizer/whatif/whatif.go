@@ -110,6 +110,8 @@ func (c *Change) said(before, after float64) string {
 }
 
 // maxCards is more than any fleet has.
+//
+// Tuned: cards; guard against a question that is a mistake
 const maxCards = 1 << 24
 
 func (c *Change) applyCapacity(s *v1alpha1.System) (string, error) {
@@ -150,6 +152,8 @@ func (c *Change) cards(before int) (int, error) {
 }
 
 // maxNodes is how many nodes a change may add.
+//
+// Tuned: nodes; guard against a question that fills the memory
 const maxNodes = 100_000
 
 // applyNodes changes the cards on nodes of the type.

@@ -6,12 +6,14 @@ import (
 )
 
 const (
-	millisecondsPerSecond = 1000
-	secondsPerMinute      = 60
-	wattsPerKilowatt      = 1000
+	millisecondsPerSecond = 1000 // Exact: what milli means.
+	secondsPerMinute      = 60   // Exact: a minute has so many.
+	wattsPerKilowatt      = 1000 // Exact: what kilo means.
 )
 
 // MaxArrivalRate in requests per minute is more than any server gets; a larger one is a fault of who says so.
+//
+// Tuned: requests/min; guard against a number that is a mistake
 const MaxArrivalRate = 6e10
 
 // CardType is the type that capacity of the accelerator is counted in: that of the specification, else the accelerator's name.

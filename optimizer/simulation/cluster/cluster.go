@@ -183,7 +183,10 @@ func (c *Cluster) newServer(config *Server, number uint64) (*server, error) {
 	return s, nil
 }
 
-// tick is the step of the machinery.
+// tick is the step of the machinery, in seconds.
+//
+// Tuned: s; measured by the scenarios ramp, short and flash-crowd; at half: no difference in attainment, 4 % less cost of ramp, for twice the steps;
+// at twice: 98.5 % of ramp
 const tick = 1.0
 
 // Run plays until a time in seconds.

@@ -211,7 +211,9 @@ func (s Series) Arrived(now, window, span float64, f func(step int, n float64)) 
 	}
 }
 
-// lookBack is how old a sample may be to count as the present one: Prometheus' default.
+// lookBack is how old a sample may be to count as the present one, in seconds.
+//
+// Exact: Prometheus' own, where nobody sets another.
 const lookBack = 300
 
 // at is the latest sample at a time; false where there is none, or the series has ended.

@@ -11,10 +11,11 @@ import (
 
 // BenchmarkDay is one day of ten replicas behind a gateway, 69 requests/s in all.
 func BenchmarkDay(b *testing.B) {
-	law, cache, err := simulation.FromPhysics(
-		simulation.Transformer{Parameters: 8.03e9, BytesPerParameter: 2, Layers: 32, Heads: 32, KVHeads: 8, HeadSize: 128},
-		simulation.Hardware{Accelerators: 1, Memory: 85.9e9, Bandwidth: 3.35e12, Speed: 989e12})
-	must(b, err)
+	law := simulation.Roofline{ // as of an 8B model on an H100
+		WeightBytes: 16e9, ActiveParameters: 8e9, KVBytesPerToken: 131072, AttentionFLOP: 524288, Bandwidth: 3.35e12, Speed: 989e12,
+		MemoryEfficiency: 0.8, ComputeEfficiency: 0.22, Overhead: 1.3e-3, SequenceOverhead: 10e-6,
+	}
+	cache := simulation.Cache{BlockSize: 16, Blocks: 29000}
 	for b.Loop() {
 		s := server(b, routing.LeastRequests, RecordOptions{Targets: record.Targets, Window: 60, Keep: 1440})
 		for i := range 10 {

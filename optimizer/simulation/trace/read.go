@@ -18,13 +18,25 @@ var (
 
 const (
 	// maxFaults is how many faults are reported before reading stops.
+	//
+	// Tuned: faults; guard against a file that is wrong in every line
 	maxFaults = 20
-	// Values above these are faults of the file: no context is that long, no
-	// service that busy, and no stream of requests that bursty.
+	// maxTokens of a request: no context is that long.
+	//
+	// Tuned: tokens; guard against a file of something else
 	maxTokens = 100_000_000
-	maxRate   = 1e6
-	maxCV     = 1000
-	maxTime   = 1e12
+	// maxRate is more than any service gets.
+	//
+	// Tuned: req/s; guard against a file of something else
+	maxRate = 1e6
+	// maxCV of the times between arrivals: no stream of requests is that bursty.
+	//
+	// Tuned: 1; guard against a file of something else
+	maxCV = 1000
+	// maxTime is the latest that a request may come, in seconds since any epoch.
+	//
+	// Tuned: s; guard against times in another unit
+	maxTime = 1e12
 )
 
 // Fault is one thing wrong with a file.
