@@ -1,12 +1,10 @@
 package contributing_test
 
 import (
-	"errors"
-	"fmt"
 	"math"
+	"strings"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/plug"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
@@ -15,10 +13,9 @@ import (
 //	T = floor + perToken · max(0, tokens − free),   tokens = decodes + prompt tokens.
 type Kink struct {
 	// Floor in seconds, above 0, and PerToken in seconds, at least 0.
-	Floor    float64 `json:"floor"`
-	PerToken float64 `json:"perToken"`
+	Floor, PerToken float64
 	// Free is the number of tokens that cost nothing more, at least 0.
-	Free float64 `json:"free"`
+	Free float64
 }
 
 // IterationTime implements queueing.Law.
@@ -26,34 +23,25 @@ func (k Kink) IterationTime(b queueing.Batch) float64 {
 	return k.Floor + k.PerToken*math.Max(0, b.Decodes+b.PrefillTokens-k.Free)
 }
 
-// Validate implements plug.Option: it joins every fault.
-func (k Kink) Validate() error {
-	var faults []error
-	if !(k.Floor > 0) || math.IsInf(k.Floor, 0) {
-		faults = append(faults, fmt.Errorf("floor: %v is not allowed, must be above 0", k.Floor))
+// Parameters implements queueing.Described.
+func (k *Kink) Parameters() []queueing.Parameter {
+	return []queueing.Parameter{
+		{Name: "floor", At: &k.Floor, Unit: queueing.Millisecond, Range: queueing.AboveZero, With: "floor", Like: []string{"overhead", "weights", "experts"}},
+		{Name: "perToken", At: &k.PerToken, Unit: queueing.Millisecond, With: "perToken", Like: []string{"compute"}},
+		{Name: "free", At: &k.Free, Unit: 1},
 	}
-	for _, f := range []struct {
-		name  string
-		value float64
-	}{{"perToken", k.PerToken}, {"free", k.Free}} {
-		if !(f.value >= 0) || math.IsInf(f.value, 0) {
-			faults = append(faults, fmt.Errorf("%s: %v is not allowed, must be at least 0", f.name, f.value))
-		}
-	}
-	return errors.Join(faults...)
 }
 
-// newLaws is the registry with the new entry.
-func newLaws() plug.Registry[queueing.Law] {
-	return plug.NewRegistry("service-time law",
-		plug.Of("kink", func() Kink { return Kink{} }, func(k Kink) (queueing.Law, error) { return k, nil }),
-	)
-}
+// kink is what queueing.Laws has a line more of.
+var kink = queueing.Describe[Kink]("kink", 0)
 
 func TestLaw(t *testing.T) {
-	law, err := newLaws().New("kink", []byte(`{"floor": 0.008, "perToken": 0.00003, "free": 64}`))
+	law, err := kink.Law(map[string]float64{"floor": 8, "perToken": 0.03, "free": 64})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if law != (Kink{0.008, 0.00003, 64}) {
+		t.Errorf("%+v", law)
 	}
 	// Positive, and in no field of the batch less for more.
 	smaller := queueing.Batch{Decodes: 40, PrefillTokens: 30}
@@ -78,7 +66,10 @@ func TestLaw(t *testing.T) {
 			t.Errorf("%s: ITL %v s, below the floor of the law (%v)", model, p.ITL.Mean, err)
 		}
 	}
-	if _, err := newLaws().New("kink", []byte(`{"floor": 0, "free": -1}`)); err == nil {
-		t.Error("a law without a floor")
+	_, err = kink.Law(map[string]float64{"floor": 0, "free": -1, "fre": 1})
+	for _, part := range []string{"floor: 0", "above 0", "free: -1", "fre: is no parameter"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("the error %v does not say %q", err, part)
+		}
 	}
 }

@@ -29,7 +29,7 @@ error, and so is a value that is not allowed.`)
 	stage(&w, "spec.estimator", estimation.Default, estimation.Estimators())
 	stage(&w, "spec.forecaster", forecast.Default, forecast.Forecasters())
 	stage(&w, "spec.stability", stability.Default, stability.Stabilisers())
-	stage(&w, "performance data: `law`, whose parameters the options are, in seconds", "", queueing.Laws())
+	laws(&w)
 	stage(&w, "a scenario: `truths[].stepTime`, in seconds", "", simulation.StepTimes())
 	stage(&w, "a server's `routing`, as the simulation plays it", "", routing.Balancers())
 	return m.String(), w.err
@@ -68,6 +68,40 @@ func stage[T any](w *optionsWriter, where, fallback string, r plug.Registry[T]) 
 			continue
 		}
 		w.m.table([]string{"option", "default", "allowed", "what it is"}, rows)
+	}
+}
+
+// laws writes the service-time laws, which describe themselves.
+func laws(w *optionsWriter) {
+	if w.err != nil {
+		return
+	}
+	w.m.printf("\n## Service-time law\n\nChosen in performance data: `law`, by name and version, with its parameters in the units\ngiven here. What is said of each is from the code, where times are in seconds.\n")
+	src, err := readSource(w.root, "optimizer/queueing")
+	if err != nil {
+		w.err = err
+		return
+	}
+	for _, d := range queueing.Laws() {
+		law, parameters := d.Fresh()
+		kind := reflect.TypeOf(law).Elem().Name()
+		w.m.printf("\n### %s, version %d\n\n%s\n", d.Name, d.Version, src.typeDoc(kind))
+		docs := map[string]string{}
+		for _, f := range src.fields(kind) {
+			docs[strings.ToLower(f.name)] = f.doc
+		}
+		var rows [][]string
+		for _, p := range parameters {
+			unit, learned := "1", "as given"
+			if p.Unit == queueing.Millisecond {
+				unit = "ms"
+			}
+			if p.With != "" {
+				learned = "by the factor of " + code(p.With)
+			}
+			rows = append(rows, []string{code(p.Name), unit, p.Range.String(), learned, docs[strings.ToLower(p.Name)]})
+		}
+		w.m.table([]string{"parameter", "unit", "allowed", "learned", "what it is"}, rows)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
@@ -18,12 +17,11 @@ import (
 // form is a service-time law as an estimator sees it: a vector of logarithms with a prior. Every state but the last scales one or more
 // parameters of the law together; the last is the logarithm of what the law misses in TTFT.
 type form struct {
-	law     string
-	version int
-	given   map[string]float64 // parameters of the law as given, in its units
-	states  []state
-	prior   gaussian
-	basis   string // digest of what was given
+	law    queueing.Description
+	given  map[string]float64 // parameters of the law as given, in the units of performance data
+	states []state
+	prior  gaussian
+	basis  string // digest of what was given
 }
 
 // state is one element of the vector.
@@ -36,15 +34,22 @@ type state struct {
 // ttftState is the name of the last state, among those parameters that are no law's.
 const ttftState = queueing.Calibration + "ttft"
 
-// learnable are the states of each law in order. What traffic from outside cannot show (how closed-loop clients bunch, how much the KV cache
-// holds, how experts are routed) is not among them and stays as given.
-var learnable = map[string][]state{
-	queueing.LawWork:   {{"alpha", []string{"alpha"}}, {"beta", []string{"beta"}}, {"gamma", []string{"gamma"}}},
-	queueing.LawLinear: {{"alpha", []string{"alpha"}}, {"beta", []string{"beta"}}, {"gamma", []string{"gamma"}}, {"delta", []string{"delta"}}},
-	queueing.LawRoofline: {
-		{"overhead", []string{"overhead"}}, {"weights", []string{"weights", "experts"}}, {"compute", []string{"compute", "attention"}},
-		{"kv", []string{"kv"}}, {"sequence", []string{"sequence"}}, {"prefill", []string{"prefill"}}, {"delay", []string{"delay"}},
-	},
+// statesOf a law in order: parameters that are scaled together are one, those that it says traffic does not show are none, and what is given as zero
+// has no logarithm and stays zero.
+func statesOf(law queueing.Description, given map[string]float64) []state {
+	var states []state
+	_, parameters := law.Fresh()
+	for _, p := range parameters {
+		if p.With == "" || given[p.Name] == 0 {
+			continue
+		}
+		if i := slices.IndexFunc(states, func(s state) bool { return s.name == p.With }); i >= 0 {
+			states[i].parameters = append(states[i].parameters, p.Name)
+		} else {
+			states = append(states, state{p.With, []string{p.Name}})
+		}
+	}
+	return states
 }
 
 // newForm reads model data. [queueing.ErrNoParameters] is returned where they hold no law.
@@ -52,43 +57,23 @@ func newForm(given v1alpha1.Performance, o Options) (*form, error) {
 	if _, err := queueing.NewLaw(given); err != nil {
 		return nil, err
 	}
-	f := &form{}
-	var order []string
-	var covariance [][]float64
-	switch w, d, p := given.PerfParms, given.DecodeParms, given.PrefillParms; {
-	case given.Law != nil:
-		f.law, f.version, order, covariance = given.Law.Name, given.Law.Version, given.Law.Order, given.Law.Covariance
-		f.given = map[string]float64{}
-		for name, v := range given.Law.Parameters {
-			if !strings.HasPrefix(name, queueing.Calibration) {
-				f.given[name] = v
-			}
-		}
-	case w != nil:
-		f.law, f.given = queueing.LawWork, map[string]float64{"alpha": w.Alpha, "beta": w.Beta, "gamma": w.Gamma}
-	default:
-		f.law, f.given = queueing.LawLinear, map[string]float64{"alpha": d.Alpha, "beta": d.Beta, "gamma": p.Gamma, "delta": p.Delta}
-	}
-	known, ok := learnable[f.law]
-	if !ok {
-		return nil, fmt.Errorf("law %q cannot be learned online; use the estimator %q", f.law, EstimatorFixed)
-	}
-	for _, s := range known {
-		own := state{name: s.name}
-		for _, name := range s.parameters {
-			if f.given[name] > 0 { // what is given as zero has no logarithm and stays zero
-				own.parameters = append(own.parameters, name)
-			}
-		}
-		if len(own.parameters) > 0 {
-			f.states = append(f.states, own)
-		}
-	}
-	f.states = append(f.states, state{name: ttftState})
-	if err := f.setPrior(order, covariance, o); err != nil {
+	parms, err := queueing.ParmsIn(given)
+	if err != nil {
 		return nil, err
 	}
-	f.basis = f.digest(order, covariance)
+	law, err := queueing.LawNamed(parms.Name)
+	if err != nil {
+		return nil, err
+	}
+	f := &form{law: law, given: parms.Parameters, states: statesOf(law, parms.Parameters)}
+	if len(f.states) == 0 {
+		return nil, fmt.Errorf("law %q: traffic shows none of its parameters; use the estimator %q", law.Name, EstimatorFixed)
+	}
+	f.states = append(f.states, state{name: ttftState})
+	if err := f.setPrior(parms.Order, parms.Covariance, o); err != nil {
+		return nil, err
+	}
+	f.basis = f.digest(parms.Order, parms.Covariance)
 	return f, nil
 }
 
@@ -157,8 +142,8 @@ func (f *form) digest(order []string, covariance [][]float64) string {
 		number(float64(len(s)))
 		io.WriteString(h, s)
 	}
-	text(f.law)
-	number(float64(f.version))
+	text(f.law.Name)
+	number(float64(f.law.Version))
 	for _, name := range slices.Sorted(maps.Keys(f.given)) {
 		text(name)
 		number(f.given[name])
@@ -214,33 +199,33 @@ func (f *form) names() []string {
 	return names
 }
 
-// laws returns a function that makes the law at a vector, which holds until the next call.
+// laws returns a function that makes the law at a vector, which holds until the next call: it is made anew in the same place, a hundred times in an
+// update.
 func (f *form) laws() func(x []float64) queueing.Law {
-	b := builders[f.law]
-	slots := make([]slot, len(b.parameters))
-	for i, p := range b.parameters {
-		slots[i] = slot{state: -1, value: f.given[p.name] * p.unit}
+	law, parameters := f.law.Fresh()
+	type slot struct {
+		at    *float64
+		state int
+		each  float64 // value for each unit of the state's exponential
 	}
-	for k, s := range f.states[:len(f.states)-1] {
-		for i, p := range b.parameters {
-			if slices.Contains(s.parameters, p.name) {
-				slots[i] = slot{state: k, value: slots[i].value / f.given[s.parameters[0]]}
+	var slots []slot
+	for _, p := range parameters {
+		*p.At = f.given[p.Name] * p.Unit
+		for k, s := range f.states[:len(f.states)-1] {
+			if slices.Contains(s.parameters, p.Name) {
+				slots = append(slots, slot{p.At, k, *p.At / f.given[s.parameters[0]]})
 			}
 		}
 	}
-	values, factors := make([]float64, len(slots)), make([]float64, len(f.states)-1)
-	law := b.maker()
+	factors := make([]float64, len(f.states)-1)
 	return func(x []float64) queueing.Law {
 		for i := range factors {
 			factors[i] = math.Exp(x[i])
 		}
-		for i, s := range slots {
-			values[i] = s.value
-			if s.state >= 0 {
-				values[i] *= factors[s.state]
-			}
+		for _, s := range slots {
+			*s.at = s.each * factors[s.state]
 		}
-		return law(values)
+		return law
 	}
 }
 
@@ -249,6 +234,6 @@ func (f *form) performance(given v1alpha1.Performance, g gaussian) v1alpha1.Perf
 	own := f.parameters(g)
 	delete(own, ttftState)
 	given.PerfParms, given.DecodeParms, given.PrefillParms = nil, nil, nil
-	given.Law = &v1alpha1.LawParms{Name: f.law, Version: f.version, Parameters: own, Order: f.names(), Covariance: g.rows()}
+	given.Law = &v1alpha1.LawParms{Name: f.law.Name, Version: f.law.Version, Parameters: own, Order: f.names(), Covariance: g.rows()}
 	return given
 }

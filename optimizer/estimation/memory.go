@@ -39,8 +39,8 @@ func recall(learned *v1alpha1.PairStatus, f *form, estimator, acc string) (*v1al
 		return refuse("what is remembered has version %d, not %d", learned.Version, memoryVersion)
 	case learned.Basis != f.basis:
 		return refuse("the performance that was given has changed")
-	case learned.Law == nil || learned.Law.Name != f.law || learned.Law.Version != f.version:
-		return refuse("what is remembered is not of law %q version %d", f.law, f.version)
+	case learned.Law == nil || learned.Law.Name != f.law.Name || learned.Law.Version != f.law.Version:
+		return refuse("what is remembered is not of law %q version %d", f.law.Name, f.law.Version)
 	case !slices.Equal(learned.Law.Order, f.names()):
 		return refuse("what is remembered has the parameters %s, not %s", strings.Join(learned.Law.Order, " "), strings.Join(f.names(), " "))
 	}
@@ -60,7 +60,7 @@ func recall(learned *v1alpha1.PairStatus, f *form, estimator, acc string) (*v1al
 
 // store writes the state of learning into a memory.
 func store(m *v1alpha1.PairStatus, f *form, g gaussian) {
-	m.Law = &v1alpha1.LawParms{Name: f.law, Version: f.version, Parameters: f.parameters(g), Order: f.names(), Covariance: g.rows()}
+	m.Law = &v1alpha1.LawParms{Name: f.law.Name, Version: f.law.Version, Parameters: f.parameters(g), Order: f.names(), Covariance: g.rows()}
 }
 
 // source returns what was last seen of a source; nil where it was never seen.

@@ -15,7 +15,11 @@ var roofline = queueing.Roofline{
 }
 
 func rooflinePerformance(r queueing.Roofline) v1alpha1.Performance {
-	return v1alpha1.Performance{Acc: "H100", Law: &v1alpha1.LawParms{Name: queueing.LawRoofline, Version: queueing.RooflineVersion, Parameters: r.Parameters()}}
+	parms, err := queueing.ParmsOf(r)
+	if err != nil {
+		panic(err)
+	}
+	return v1alpha1.Performance{Acc: "H100", Law: &parms}
 }
 
 // observeRoofline is like observe under the closed-loop formula: clients see one other less than random arrivals.

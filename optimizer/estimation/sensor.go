@@ -35,8 +35,13 @@ func (c conditions) latencies(law queueing.Law) (itl, ttft float64) {
 	if math.IsNaN(n) {
 		n = c.follows(law)
 	}
-	if l, ok := law.(queueing.Linear); ok {
-		return l.Alpha + l.Beta*n, l.Gamma + l.Delta*c.input*(1-c.cached)*max(1, n)
+	if l, ok := law.(queueing.Phased); ok {
+		_, itl = l.Phases(c.input*(1-c.cached), n)
+		ttft, _ = l.Phases(c.input*(1-c.cached), max(1, n))
+		if ttft == 0 { // there is no prompt
+			ttft = itl
+		}
+		return itl, ttft
 	}
 	idle, adds := c.parts(law, n)
 	itl = idle + c.prefillsAt(n)*adds
@@ -83,8 +88,9 @@ func (c conditions) prefillsAt(n float64) float64 {
 func (c conditions) follows(law queueing.Law) float64 {
 	most := min(c.maxBatch, assumedMaxBatch)
 	itl := func(n float64) float64 {
-		if l, ok := law.(queueing.Linear); ok {
-			return l.Alpha + l.Beta*n
+		if l, ok := law.(queueing.Phased); ok {
+			_, decode := l.Phases(c.input*(1-c.cached), n)
+			return decode
 		}
 		idle, adds := c.parts(law, n)
 		return idle + c.prefillsAt(n)*adds

@@ -227,7 +227,7 @@ func (f *Fit) Errors() (itl, ttft float64) {
 
 // Describe lists the parameters as model data give them.
 func (f *Fit) Describe() string {
-	parameters := f.parameters().Parameters
+	parameters := f.parms().Parameters
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		parts = append(parts, fmt.Sprintf("%s=%.4g", name, parameters[name]))
@@ -281,24 +281,18 @@ func covariance(jac *mat.Dense) [][]float64 {
 	return c
 }
 
-// parameters of the law with its name.
-func (f *Fit) parameters() v1alpha1.LawParms {
-	switch l := f.Law.(type) {
-	case queueing.Roofline:
-		return v1alpha1.LawParms{Name: queueing.LawRoofline, Version: queueing.RooflineVersion, Parameters: l.Parameters()}
-	case queueing.Work:
-		return v1alpha1.LawParms{Name: queueing.LawWork, Parameters: map[string]float64{"alpha": l.Alpha * 1e3, "beta": l.Beta * 1e3, "gamma": l.Gamma * 1e3}}
-	case queueing.Linear:
-		return v1alpha1.LawParms{Name: queueing.LawLinear, Parameters: map[string]float64{
-			"alpha": l.Alpha * 1e3, "beta": l.Beta * 1e3, "gamma": l.Gamma * 1e3, "delta": l.Delta * 1e3,
-		}}
+// parms are the law as performance data.
+func (f *Fit) parms() v1alpha1.LawParms {
+	parms, err := queueing.ParmsOf(f.Law)
+	if err != nil {
+		panic(fmt.Sprintf("fitting: %v", err)) // form makes no other
 	}
-	panic(fmt.Sprintf("fitting: law %T has no parameters", f.Law)) // form makes no other
+	return parms
 }
 
 // Performance is the fit as model data.
 func (f *Fit) Performance() v1alpha1.PerformanceEntry {
-	law := f.parameters()
+	law := f.parms()
 	law.Order, law.Covariance = f.Order, f.Covariance
 	f.Calibration.store(law.Parameters)
 	e := v1alpha1.PerformanceEntry{

@@ -3,6 +3,7 @@ package fitting
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/queueing"
@@ -15,44 +16,50 @@ type form struct {
 	law      func(x []float64) queueing.Law
 }
 
-// LawNames are the laws that can be fitted.
-func LawNames() []string { return []string{queueing.LawLinear, queueing.LawRoofline, queueing.LawWork} }
+// LawNames are the laws that can be fitted: [queueing.Roofline], and those whose parameters all say which physical scales they are like.
+func LawNames() []string {
+	var names []string
+	for _, d := range queueing.Laws() {
+		if _, parameters := d.Fresh(); d.Name == queueing.LawRoofline || !slices.ContainsFunc(parameters, func(p queueing.Parameter) bool { return len(p.Like) == 0 }) {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}
 
 // vague is the spread of the logarithm of a parameter of the reference laws around its physical scale: a factor of 10 either way.
 const vague = 2.3
 
 func (s setting) form(name string, experience *Experience) (form, error) {
-	switch name {
-	case queueing.LawRoofline, "":
+	if name == queueing.LawRoofline || name == "" {
 		mean, sd := experience.prior(s.kind, s.vague)
 		return form{multiplierNames[:], mean[:], sd[:], s.roofline}, nil
-	case queueing.LawWork:
-		return logarithmic([]string{"alpha", "beta", "gamma"}, []float64{s.overhead + s.weights + s.experts, s.compute, s.kv},
-			func(v []float64) queueing.Law { return queueing.Work{Alpha: v[0], Beta: v[1], Gamma: v[2]} }), nil
-	case queueing.LawLinear:
-		return logarithmic([]string{"alpha", "beta", "gamma", "delta"}, []float64{s.overhead + s.weights + s.experts, sequenceScale, s.overhead, s.compute},
-			func(v []float64) queueing.Law {
-				return queueing.Linear{Alpha: v[0], Beta: v[1], Gamma: v[2], Delta: v[3]}
-			}), nil
 	}
-	return form{}, fmt.Errorf("law: %q cannot be fitted, allowed are %s", name, strings.Join(LawNames(), ", "))
+	d, err := queueing.LawNamed(name)
+	if err != nil || !slices.Contains(LawNames(), name) {
+		return form{}, fmt.Errorf("law: %q cannot be fitted, allowed are %s", name, strings.Join(LawNames(), ", "))
+	}
+	scales := map[string]float64{
+		"overhead": s.overhead, "weights": s.weights, "experts": s.experts, "compute": s.compute, "attention": s.attention, "kv": s.kv, "sequence": sequenceScale,
+	}
+	var f form
+	_, parameters := d.Fresh()
+	for _, p := range parameters {
+		scale := 0.0
+		for _, like := range p.Like {
+			scale += scales[like]
+		}
+		f.names, f.mean, f.sd = append(f.names, p.Name), append(f.mean, math.Log(scale)), append(f.sd, vague)
+	}
+	f.law = func(x []float64) queueing.Law {
+		law, parameters := d.Fresh()
+		for i, p := range parameters {
+			*p.At = math.Exp(x[i])
+		}
+		return d.Value(law)
+	}
+	return f, nil
 }
 
 // roofline is the law with these multipliers.
 func (s setting) roofline(x []float64) queueing.Law { return s.physics.law(theta(x)) }
-
-// logarithmic is a form with vague priors around scales.
-func logarithmic(names []string, scales []float64, law func(v []float64) queueing.Law) form {
-	f := form{names: names, law: func(x []float64) queueing.Law {
-		v := make([]float64, len(x))
-		for i := range x {
-			v[i] = math.Exp(x[i])
-		}
-		return law(v)
-	}}
-	for _, s := range scales {
-		f.mean = append(f.mean, math.Log(s))
-		f.sd = append(f.sd, vague)
-	}
-	return f
-}

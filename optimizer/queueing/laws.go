@@ -1,13 +1,11 @@
 package queueing
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/plug"
 )
 
 // Names of the registered laws.
@@ -17,52 +15,62 @@ const (
 	LawRoofline = "roofline"
 )
 
-// millisecond converts the unit of model data to that of this package, once, where parameters enter.
-//
-// Exact: a thousandth of a second.
-const millisecond = 1e-3
-
 // ErrNoParameters says that model data hold no parameters of any law, so that only the prior from physics remains.
 var ErrNoParameters = errors.New("no parameters of a service-time law")
 
-// Laws are the registered service-time laws. Options are the law's parameters by name.
-func Laws() plug.Registry[Law] {
-	return plug.NewRegistry("service-time law",
-		plug.Of(LawWork, func() workOptions { return workOptions{} }, workOptions.law),
-		plug.Of(LawLinear, func() linearOptions { return linearOptions{} }, linearOptions.law),
-		plug.Of(LawRoofline, func() rooflineOptions { return rooflineOptions{} }, rooflineOptions.law),
-	)
+// Laws describe the registered service-time laws, sorted by name.
+func Laws() []Description {
+	return []Description{
+		Describe[Linear](LawLinear, 0),
+		Describe[Roofline](LawRoofline, RooflineVersion),
+		Describe[Work](LawWork, 0),
+	}
+}
+
+// LawNamed is the description of the law of that name; the error lists those that there are.
+func LawNamed(name string) (Description, error) {
+	var known []string
+	for _, d := range Laws() {
+		if d.Name == name {
+			return d, nil
+		}
+		known = append(known, d.Name)
+	}
+	return Description{}, fmt.Errorf("service-time law: unknown name %q, allowed are %s", name, strings.Join(known, ", "))
 }
 
 // NewLaw builds the law that model data name: perf.Law where it is given, otherwise the reference law whose parameters there are.
 // Without any it returns [ErrNoParameters].
 func NewLaw(perf v1alpha1.Performance) (Law, error) {
-	name, parameters, err := lawParameters(perf)
+	parms, err := ParmsIn(perf)
 	if err != nil {
 		return nil, err
 	}
-	options, err := json.Marshal(parameters)
-	if err != nil { // NaN and infinity cannot be written
-		return nil, fmt.Errorf("parameters of law %q: %w", name, err)
+	d, err := LawNamed(parms.Name)
+	if err != nil {
+		return nil, err
 	}
-	return Laws().New(name, options)
+	if parms.Version != d.Version {
+		return nil, fmt.Errorf("law %q: version: %d is not the known version %d", d.Name, parms.Version, d.Version)
+	}
+	return d.Law(parms.Parameters)
 }
 
-func lawParameters(perf v1alpha1.Performance) (name string, parameters map[string]float64, err error) {
+// ParmsIn are the law that model data name and its parameters, without those of calibrations; [ErrNoParameters] where there are none.
+func ParmsIn(perf v1alpha1.Performance) (v1alpha1.LawParms, error) {
 	switch p, d, f := perf.PerfParms, perf.DecodeParms, perf.PrefillParms; {
 	case perf.Law != nil:
-		if v, known := lawVersions[perf.Law.Name]; known && perf.Law.Version != v {
-			return "", nil, fmt.Errorf("law %q: version: %d is not the known version %d", perf.Law.Name, perf.Law.Version, v)
-		}
-		return perf.Law.Name, ofLaw(perf.Law.Parameters), nil
+		own := *perf.Law
+		own.Parameters = ofLaw(own.Parameters)
+		return own, nil
 	case p != nil:
-		return LawWork, map[string]float64{"alpha": p.Alpha, "beta": p.Beta, "gamma": p.Gamma}, nil
+		return v1alpha1.LawParms{Name: LawWork, Parameters: map[string]float64{"alpha": p.Alpha, "beta": p.Beta, "gamma": p.Gamma}}, nil
 	case d != nil && f != nil:
-		return LawLinear, map[string]float64{"alpha": d.Alpha, "beta": d.Beta, "gamma": f.Gamma, "delta": f.Delta}, nil
+		return v1alpha1.LawParms{Name: LawLinear, Parameters: map[string]float64{"alpha": d.Alpha, "beta": d.Beta, "gamma": f.Gamma, "delta": f.Delta}}, nil
 	case d != nil || f != nil:
-		return "", nil, errors.New("decodeParms and prefillParms must be given together")
+		return v1alpha1.LawParms{}, errors.New("decodeParms and prefillParms must be given together")
 	}
-	return "", nil, ErrNoParameters
+	return v1alpha1.LawParms{}, ErrNoParameters
 }
 
 // Calibration is the prefix of parameters that belong not to a law but to the calibration of its predictions on measured points.
@@ -83,6 +91,3 @@ func ofLaw(all map[string]float64) map[string]float64 {
 //
 // Exact: it is a name.
 const RooflineVersion = 1
-
-// lawVersions are the versions of parametrisations that were ever changed; the others have version 0.
-var lawVersions = map[string]int{LawWork: 0, LawLinear: 0, LawRoofline: RooflineVersion}

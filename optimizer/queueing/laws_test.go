@@ -61,7 +61,11 @@ func TestRooflineParametersRoundTrip(t *testing.T) {
 		Overhead: 1e-3, Weights: 2e-3, Experts: 3e-3, Share: 0.1, Spread: 0.9, Compute: 4e-6, Attention: 5e-10, KV: 6e-9, Sequence: 7e-6,
 		Prefill: 8e-4, Delay: 9e-3, Bunch: 1, Step: 0.1, Serial: 0.3, KVTokens: 1e5,
 	}
-	got, err := queueing.NewLaw(v1alpha1.Performance{Law: &v1alpha1.LawParms{Name: queueing.LawRoofline, Version: queueing.RooflineVersion, Parameters: law.Parameters()}})
+	parms, err := queueing.ParmsOf(law)
+	if err != nil || parms.Name != queueing.LawRoofline || parms.Version != queueing.RooflineVersion {
+		t.Fatalf("%+v, %v", parms, err)
+	}
+	got, err := queueing.NewLaw(v1alpha1.Performance{Law: &parms})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,6 @@
 package queueing
 
-import (
-	"errors"
-	"math"
-)
+import "math"
 
 // Linear is the older reference law, in which decodes and prefills run apart:
 //
@@ -28,41 +25,26 @@ func (l Linear) IterationTime(b Batch) float64 {
 	return l.Alpha + l.Beta*b.Decodes + l.Gamma*math.Min(1, b.PrefillTokens) + l.Delta*b.PrefillTokens
 }
 
-// phases implements phased.
-func (l Linear) phases(input, n float64) (prefill, decode float64) {
+// Phases implements [Phased].
+func (l Linear) Phases(input, n float64) (prefill, decode float64) {
 	if input > 0 {
 		prefill = l.Gamma + l.Delta*input*n
 	}
 	return prefill, l.Alpha + l.Beta*n
 }
 
-// phased is a law that defines prefill and decode as phases of a whole batch instead of parts of an iteration: the seconds of the prefill
+// Phased is a law that defines prefill and decode as phases of a whole batch instead of parts of an iteration: the seconds of the prefill
 // of n requests together, and of one decode iteration of n requests.
-type phased interface {
-	phases(input, n float64) (prefill, decode float64)
+type Phased interface {
+	Phases(input, n float64) (prefill, decode float64)
 }
 
-// linearOptions are the parameters as model data give them, in milliseconds.
-type linearOptions struct {
-	Alpha float64 `json:"alpha"`
-	Beta  float64 `json:"beta"`
-	Gamma float64 `json:"gamma"`
-	Delta float64 `json:"delta"`
-}
-
-// Validate implements plug.Option.
-func (o linearOptions) Validate() error {
-	return errors.Join(
-		within("alpha", o.Alpha, math.SmallestNonzeroFloat64, math.MaxFloat64, "above 0"),
-		within("beta", o.Beta, 0, math.MaxFloat64, "at least 0"),
-		within("gamma", o.Gamma, 0, math.MaxFloat64, "at least 0"),
-		within("delta", o.Delta, 0, math.MaxFloat64, "at least 0"),
-	)
-}
-
-func (o linearOptions) law() (Law, error) {
-	return Linear{
-		Alpha: o.Alpha * millisecond, Beta: o.Beta * millisecond,
-		Gamma: o.Gamma * millisecond, Delta: o.Delta * millisecond,
-	}, nil
+// Parameters implements [Described].
+func (l *Linear) Parameters() []Parameter {
+	return []Parameter{
+		{"alpha", &l.Alpha, Millisecond, AboveZero, "alpha", []string{"overhead", "weights", "experts"}},
+		{"beta", &l.Beta, Millisecond, AtLeastZero, "beta", []string{"sequence"}},
+		{"gamma", &l.Gamma, Millisecond, AtLeastZero, "gamma", []string{"overhead"}},
+		{"delta", &l.Delta, Millisecond, AtLeastZero, "delta", []string{"compute"}},
+	}
 }

@@ -1,9 +1,6 @@
 package queueing
 
-import (
-	"errors"
-	"math"
-)
+import "math"
 
 // Roofline is a service-time law structured by the physics of an iteration:
 //
@@ -81,59 +78,24 @@ type Delayed interface {
 	FirstTokenDelay() float64
 }
 
-// rooflineOptions are the parameters as model data give them: times in milliseconds, the others as they are.
-type rooflineOptions struct {
-	Overhead  float64 `json:"overhead"`
-	Weights   float64 `json:"weights"`
-	Experts   float64 `json:"experts"`
-	Share     float64 `json:"share"`
-	Spread    float64 `json:"spread"`
-	Compute   float64 `json:"compute"`
-	Attention float64 `json:"attention"`
-	KV        float64 `json:"kv"`
-	Sequence  float64 `json:"sequence"`
-	Prefill   float64 `json:"prefill"`
-	Delay     float64 `json:"delay"`
-	Bunch     float64 `json:"bunch"`
-	Step      float64 `json:"step"`
-	Serial    float64 `json:"serial"`
-	KVTokens  float64 `json:"kvTokens"`
-}
-
-// Validate implements plug.Option.
-func (o rooflineOptions) Validate() error {
-	faults := []error{
-		within("overhead", o.Overhead, math.SmallestNonzeroFloat64, math.MaxFloat64, "above 0"),
-		within("share", o.Share, 0, 1, "0 to 1"),
-	}
-	for _, p := range []struct {
-		name  string
-		value float64
-	}{
-		{"weights", o.Weights}, {"experts", o.Experts}, {"spread", o.Spread}, {"compute", o.Compute}, {"attention", o.Attention},
-		{"kv", o.KV}, {"sequence", o.Sequence}, {"prefill", o.Prefill}, {"delay", o.Delay}, {"bunch", o.Bunch}, {"step", o.Step}, {"serial", o.Serial},
-		{"kvTokens", o.KVTokens},
-	} {
-		faults = append(faults, within(p.name, p.value, 0, math.MaxFloat64, "at least 0"))
-	}
-	return errors.Join(faults...)
-}
-
-func (o rooflineOptions) law() (Law, error) {
-	const ms = millisecond
-	return Roofline{
-		Overhead: o.Overhead * ms, Weights: o.Weights * ms, Experts: o.Experts * ms, Share: o.Share, Spread: o.Spread,
-		Compute: o.Compute * ms, Attention: o.Attention * ms, KV: o.KV * ms, Sequence: o.Sequence * ms, Prefill: o.Prefill * ms,
-		Delay: o.Delay * ms, Bunch: o.Bunch, Step: o.Step, Serial: o.Serial, KVTokens: o.KVTokens,
-	}, nil
-}
-
-// Parameters are those of model data: the inverse of what [Laws] reads.
-func (r Roofline) Parameters() map[string]float64 {
-	const perMS = 1 / millisecond
-	return map[string]float64{
-		"overhead": r.Overhead * perMS, "weights": r.Weights * perMS, "experts": r.Experts * perMS, "share": r.Share, "spread": r.Spread,
-		"compute": r.Compute * perMS, "attention": r.Attention * perMS, "kv": r.KV * perMS, "sequence": r.Sequence * perMS,
-		"prefill": r.Prefill * perMS, "delay": r.Delay * perMS, "bunch": r.Bunch, "step": r.Step, "serial": r.Serial, "kvTokens": r.KVTokens,
+// Parameters implements [Described]. What traffic from outside cannot show, such as how closed-loop clients bunch, how much the cache holds and how
+// experts are routed, stays as given.
+func (r *Roofline) Parameters() []Parameter {
+	return []Parameter{
+		{Name: "overhead", At: &r.Overhead, Unit: Millisecond, Range: AboveZero, With: "overhead"},
+		{Name: "weights", At: &r.Weights, Unit: Millisecond, With: "weights"},
+		{Name: "experts", At: &r.Experts, Unit: Millisecond, With: "weights"},
+		{Name: "share", At: &r.Share, Unit: 1, Range: ShareOfOne},
+		{Name: "spread", At: &r.Spread, Unit: 1},
+		{Name: "compute", At: &r.Compute, Unit: Millisecond, With: "compute"},
+		{Name: "attention", At: &r.Attention, Unit: Millisecond, With: "compute"},
+		{Name: "kv", At: &r.KV, Unit: Millisecond, With: "kv"},
+		{Name: "sequence", At: &r.Sequence, Unit: Millisecond, With: "sequence"},
+		{Name: "prefill", At: &r.Prefill, Unit: Millisecond, With: "prefill"},
+		{Name: "delay", At: &r.Delay, Unit: Millisecond, With: "delay"},
+		{Name: "bunch", At: &r.Bunch, Unit: 1},
+		{Name: "step", At: &r.Step, Unit: 1},
+		{Name: "serial", At: &r.Serial, Unit: 1},
+		{Name: "kvTokens", At: &r.KVTokens, Unit: 1},
 	}
 }

@@ -99,8 +99,8 @@ func (r *stateDependent) Open(rate float64) (Prediction, error) {
 
 // serviceTime is the time in service of each of b requests that run together.
 func (r *stateDependent) serviceTime(b float64) float64 {
-	if l, ok := r.work.law.(phased); ok {
-		prefill, decode := l.phases(r.work.input, b)
+	if l, ok := r.work.law.(Phased); ok {
+		prefill, decode := l.Phases(r.work.input, b)
 		return prefill + decode*phasedDecodes(r.work)
 	}
 	c := r.cut.iterations(b)
@@ -110,8 +110,8 @@ func (r *stateDependent) serviceTime(b float64) float64 {
 // latencies of a request at a mean batch of n, given its mean service time: its prefill, its inter-token latency, and what comes after the
 // prefill before the first token.
 func (r *stateDependent) latencies(n, service float64) (prefill, itl, first float64) {
-	if l, ok := r.work.law.(phased); ok {
-		prefill, itl = l.phases(r.work.input, n)
+	if l, ok := r.work.law.(Phased); ok {
+		prefill, itl = l.Phases(r.work.input, n)
 		if r.work.input == 0 {
 			return prefill, itl, itl
 		}

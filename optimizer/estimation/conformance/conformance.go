@@ -160,6 +160,10 @@ func laws() map[string]v1alpha1.Performance {
 		Overhead: 1e-3, Weights: 6e-3, Experts: 2e-3, Share: 0.1, Spread: 1, Compute: 3e-5, Attention: 1e-9, KV: 5e-8, Sequence: 2e-5,
 		Prefill: 2e-3, Delay: 5e-3,
 	}
+	parms, err := queueing.ParmsOf(roofline)
+	if err != nil {
+		panic(err)
+	}
 	return map[string]v1alpha1.Performance{
 		queueing.LawWork:     {Acc: "A", PerfParms: &v1alpha1.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5}},
 		"work without gamma": {Acc: "A", PerfParms: &v1alpha1.PerfParms{Alpha: 12, Beta: 0.04}},
@@ -167,7 +171,7 @@ func laws() map[string]v1alpha1.Performance {
 			Acc: "A", DecodeParms: &v1alpha1.DecodeParms{Alpha: 12, Beta: 0.15}, PrefillParms: &v1alpha1.PrefillParms{Gamma: 20, Delta: 0.002},
 		},
 		queueing.LawRoofline: {
-			Acc: "A", Law: &v1alpha1.LawParms{Name: queueing.LawRoofline, Version: queueing.RooflineVersion, Parameters: roofline.Parameters()},
+			Acc: "A", Law: &parms,
 		},
 	}
 }
