@@ -82,7 +82,7 @@ func (r *reading) quantities(o *Options) []quantity {
 		all = append(all[:1], all[2])
 	}
 	if !math.IsNaN(r.prefills) {
-		all = append(all, quantity{rangePrefills, &r.prefills, o.TokensNoise})
+		all = append(all, quantity{rangePrefills, &r.prefills, o.RunningNoise})
 	}
 	return all
 }

@@ -23,8 +23,8 @@ type conditions struct {
 // A token sees the requests that run at the same time, and itself. Of a number with mean N and variance V a running request sees V/N + N,
 // which for arrivals at random is N + 1 (Poisson arrivals see time averages). Each of the N others brings its prefill once in `out` tokens:
 //
-//	ITL  = T(seen decodes) + N/out · (what one prefill adds to an iteration),
-//	TTFT = delay + T(seen decodes) + own prefill + ITL/2, the last for the iteration in progress.
+//	ITL  = T(seen decodes) + N/out · (what one prefill adds to iterations),
+//	TTFT = delay + T(seen decodes) + own prefill + the wait for the iteration in progress and for the prompts of others ([conditions.first]).
 //
 // N/out is that of a steady state. While a batch grows more prefills fall on an iteration, while it shrinks fewer, and where admissions are
 // counted their number is known.
@@ -45,18 +45,46 @@ func (c conditions) latencies(law queueing.Law) (itl, ttft float64) {
 	}
 	idle, adds := c.parts(law, n)
 	itl = idle + c.prefillsAt(n)*adds
-	ttft = idle + adds + itl/2
-	if in := c.input * (1 - c.cached); in > c.budget { // each further iteration that the budget forces repeats the decodes
-		ttft += (math.Ceil(in/c.budget) - 1) * idle
-	}
+	ttft = c.first(idle, adds, itl, n)
 	if d, ok := law.(queueing.Delayed); ok {
 		ttft += d.FirstTokenDelay()
 	}
 	return itl, ttft
 }
 
+// first is the time to first token without the law's delay. Prompts wait for each other: an iteration computes what arrived during the one before,
+// p tokens of c seconds each, as far as the budget lets it, and leaves Q. So a prompt waits for the rest of the iteration in progress, E T²/2 E T, and
+// for Q; and with it are computed those that came before it during that iteration, and those that come after it until its last one:
+//
+//	E T² = idle² + 2·idle·c·E p + c²·E p²,  E p² = E p·(E p + D/(1 − ρ²)) where everything fits the budget,
+//
+// for Poisson arrivals, ρ = 1 − idle/E T the share of the time that prompts take, and D = variance/mean of the tokens that arrive, which for
+// prompts of one length is that length. It is the station of prompts of package queueing at the batch that ran.
+func (c conditions) first(idle, adds, itl, n float64) float64 {
+	in := c.input * (1 - c.cached)
+	if in <= 0 {
+		return idle + itl/2
+	}
+	room, cost := max(c.budget-n, 1), adds/in
+	tokens, use := min(c.prefillsAt(n)*in, fullest*room), min(1-idle/itl, fullest)
+	spread := in / (1 - use*use)
+	held := max(min(tokens+spread, room), tokens)
+	square := (idle*idle + 2*idle*cost*tokens + cost*cost*tokens*held) / itl
+	whole := idle + cost*room
+	left := tokens * (spread + tokens - held) * (1 + use) / (2 * (room - tokens)) * whole / itl
+	parts := math.Ceil(in / room)
+	flow := tokens / itl
+	before, behind := flow*square/2, min(flow*(square/2+(parts-1)*whole), parts*room-in)
+	return square/2 + parts*idle + adds + cost*(before+behind) + left/room*whole
+}
+
+// fullest is how much of the time, and of the budget, prompts are taken to fill at most.
+//
+// Tuned: share; guard against a queue without end
+const fullest = 0.98
+
 // parts are the time of an iteration of decodes alone, and what one prefill adds to iterations; where more than one prefill falls on an
-// iteration, the mean of what each adds.
+// iteration, the mean of what each adds, and where the budget cuts it, what its parts add together.
 func (c conditions) parts(law queueing.Law, n float64) (idle, adds float64) {
 	seen := n + 1
 	if !math.IsNaN(c.runningSD) && n > 0 {
@@ -70,7 +98,10 @@ func (c conditions) parts(law queueing.Law, n float64) (idle, adds float64) {
 		return idle, 0
 	}
 	together := max(1, c.prefillsAt(n))
-	b.Prefills, b.PrefillTokens, b.PrefillContext = together, together*in, together*c.input
+	if room := max(c.budget-seen, 1); together*in > room { // the budget cuts them
+		together = room / in
+	}
+	b.Prefills, b.PrefillTokens, b.PrefillContext = max(1, together), together*in, together*c.input
 	b.PrefillPairs = together * in * (c.input - in/2)
 	return idle, (law.IterationTime(b) - idle) / together
 }

@@ -30,8 +30,12 @@ func (l law) latencies(p point) (itl, ttft float64) {
 	seen := p.running + 1
 	decode := l.alpha + l.beta*seen + l.gamma*seen*(p.input+p.output/2)
 	prefill := (l.beta + l.gamma) * p.input
-	itl = decode + p.running/p.output*prefill
-	return itl / 1e3, (decode + prefill + itl/2) / 1e3
+	prompts := p.running / p.output // that an iteration computes
+	itl = decode + prompts*prefill
+	use := prompts * prefill / itl
+	variance := prompts / (1 - use*use) // of their number: those that come during an iteration are computed in the next
+	square := (itl*itl + prefill*prefill*variance) / itl
+	return itl / 1e3, (decode + prefill*(1+prompts*square/itl) + square/2) / 1e3
 }
 
 // world yields observations, one a minute, with 2 % noise on ITL, 8 % on TTFT and 3 % on what is measured of the batch.
