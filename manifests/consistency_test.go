@@ -43,6 +43,7 @@ func TestReferencesResolve(t *testing.T) {
 		"ServiceAccount llm/default":                   true,
 		"Secret inferno-system/prometheus-ca":          true, // values of the installations
 		"Secret inferno-system/prometheus-token":       true,
+		"Secret inferno-system/prometheus-access":      true,
 		"Secret elsewhere/mine":                        true,
 		"ConfigMap elsewhere/openshift-service-ca.crt": true,
 		"Namespace /inferno-system":                    true, // by helm install --create-namespace

@@ -99,7 +99,7 @@ keda: {enabled: true}
 serviceMonitors: {enabled: true, labels: {release: prometheus}, interval: 15s}
 alerts: {enabled: true, labels: {release: prometheus}}
 dashboard: {enabled: true}
-prometheus: {url: "https://thanos.monitoring.svc:9091", port: 9091, caSecret: prometheus-ca, bearerTokenSecret: prometheus-token}
+prometheus: {url: "https://thanos.monitoring.svc:9091", port: 9091, caSecret: prometheus-ca, bearerTokenSecret: prometheus-token, credentialsSecret: prometheus-access}
 image: {registry: registry.example.com/inferno, pullSecrets: [registry]}
 commonLabels: {team: platform}
 networkPolicies: {extraEgress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}]}]}

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,6 +43,7 @@ import (
 
 type options struct {
 	prometheusURL, prometheusCA, prometheusToken  string
+	credentialsDir                                string
 	queryTimeout                                  time.Duration
 	decisionLog, logFormat                        string
 	decisionLogSize, decisionLogFiles             int
@@ -84,6 +86,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.prometheusURL, "prometheus-url", "", "URL of the Prometheus API, where the Optimizer resource names none")
 	f.StringVar(&o.prometheusCA, "prometheus-ca-file", "", "certificates to trust for an https Prometheus, beside the system's")
 	f.StringVar(&o.prometheusToken, "prometheus-bearer-token-file", "", "file of the bearer token to send to Prometheus; read again when it changes")
+	f.StringVar(&o.credentialsDir, "prometheus-credentials-dir", "", "directory of the files that spec.prometheus.access of the Optimizer names")
 	f.DurationVar(&o.queryTimeout, "prometheus-timeout", 10*time.Second, "how long a cycle waits for Prometheus")
 	f.StringVar(&o.decisionLog, "decision-log", "", "file to append one JSON line a cycle to; - for standard output, where nothing rotates it")
 	f.IntVar(&o.decisionLogSize, "decision-log-size", 64, "size in MB at which a new file of the decision log is begun")
@@ -233,35 +236,39 @@ func (o *options) namespace() string {
 	return strings.TrimSpace(string(name))
 }
 
-// queriers gives the Prometheus at a URL, the flag's where it is empty. Clients are kept, so that their connections are.
-func (o *options) queriers() func(address string) (observe.Querier, error) {
+// queriers gives the Prometheus of an Optimizer, the flags' where that names none. Clients are kept, so that their connections are.
+func (o *options) queriers() func(*v1alpha1.PrometheusSource) (observe.Querier, error) {
+	type key struct {
+		address string
+		access  v1alpha1.PrometheusAccess
+	}
 	var mu sync.Mutex
-	known := map[string]observe.Querier{}
-	return func(address string) (observe.Querier, error) {
-		address = cmp.Or(address, o.prometheusURL)
-		if address == "" {
+	known := map[key]observe.Querier{}
+	return func(source *v1alpha1.PrometheusSource) (observe.Querier, error) {
+		k := key{cmp.Or(source.URL, o.prometheusURL), source.Access}
+		if k.address == "" {
 			return nil, errors.New("no Prometheus is configured: set spec.prometheus.url of the Optimizer or --prometheus-url")
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if q, ok := known[address]; ok {
+		if q, ok := known[k]; ok {
 			return q, nil
 		}
-		q, err := o.querier(address)
+		q, err := o.querier(k.address, &k.access)
 		if err == nil {
-			known[address] = q
+			known[k] = q
 		}
 		return q, err
 	}
 }
 
-func (o *options) querier(address string) (observe.Querier, error) {
-	config := promconfig.HTTPClientConfig{FollowRedirects: true, EnableHTTP2: true}
-	config.TLSConfig.CAFile = o.prometheusCA
-	if o.prometheusToken != "" {
-		config.Authorization = &promconfig.Authorization{Type: "Bearer", CredentialsFile: o.prometheusToken}
+// querier of a Prometheus. What the flags say of who asks is for the Prometheus of the flags alone: else whoever may name another would be sent the token.
+func (o *options) querier(address string, a *v1alpha1.PrometheusAccess) (observe.Querier, error) {
+	config, err := o.httpConfig(address, a)
+	if err != nil {
+		return nil, err
 	}
-	transport, err := promconfig.NewRoundTripperFromConfig(config, "prometheus")
+	transport, err := promconfig.NewRoundTripperFromConfig(*config, "prometheus")
 	if err != nil {
 		return nil, err
 	}
@@ -270,4 +277,42 @@ func (o *options) querier(address string) (observe.Querier, error) {
 		return nil, err
 	}
 	return promv1.NewAPI(client), nil
+}
+
+// defaultTenantHeader is what Mimir, Cortex and Loki read.
+const defaultTenantHeader = "X-Scope-OrgID"
+
+func (o *options) httpConfig(address string, a *v1alpha1.PrometheusAccess) (*promconfig.HTTPClientConfig, error) {
+	config := &promconfig.HTTPClientConfig{FollowRedirects: true, EnableHTTP2: true}
+	if address == o.prometheusURL {
+		config.TLSConfig.CAFile = o.prometheusCA
+		if o.prometheusToken != "" && a.BearerTokenFile == "" && a.Username == "" {
+			config.Authorization = &promconfig.Authorization{Type: "Bearer", CredentialsFile: o.prometheusToken}
+		}
+	}
+	missing := false
+	file := func(name v1alpha1.FileName) string {
+		missing = missing || o.credentialsDir == ""
+		return filepath.Join(o.credentialsDir, string(name)) // a name, which the definition of the resource and its check see to
+	}
+	if a.BearerTokenFile != "" {
+		config.Authorization = &promconfig.Authorization{Type: "Bearer", CredentialsFile: file(a.BearerTokenFile)}
+	}
+	if a.Username != "" {
+		config.BasicAuth = &promconfig.BasicAuth{Username: a.Username, PasswordFile: file(a.PasswordFile)}
+	}
+	if a.CAFile != "" {
+		config.TLSConfig.CAFile = file(a.CAFile)
+	}
+	if a.CertificateFile != "" {
+		config.TLSConfig.CertFile, config.TLSConfig.KeyFile = file(a.CertificateFile), file(a.KeyFile)
+	}
+	config.TLSConfig.ServerName = a.ServerName
+	if a.Tenant != "" {
+		config.HTTPHeaders = &promconfig.Headers{Headers: map[string]promconfig.Header{cmp.Or(a.TenantHeader, defaultTenantHeader): {Values: []string{a.Tenant}}}}
+	}
+	if missing {
+		return nil, errors.New("spec.prometheus.access names files of credentials, and the optimizer was started without --prometheus-credentials-dir")
+	}
+	return config, config.Validate()
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 )
 
@@ -176,7 +177,7 @@ func TestPrometheusOverTLS(t *testing.T) {
 	ca := write(t, "ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	token := write(t, "token", "first\n")
 	query := func(o options) error {
-		q, err := o.querier(server.URL)
+		q, err := o.queriers()(&v1alpha1.PrometheusSource{URL: server.URL})
 		if err != nil {
 			return err
 		}
@@ -191,7 +192,7 @@ func TestPrometheusOverTLS(t *testing.T) {
 	if len(*asked) > 0 {
 		t.Error("a server that is not trusted was asked")
 	}
-	o := options{prometheusCA: ca, prometheusToken: token}
+	o := options{prometheusURL: server.URL, prometheusCA: ca, prometheusToken: token}
 	for _, want := range []string{"first", "second"} {
 		if err := os.WriteFile(token, []byte(want), 0o600); err != nil {
 			t.Fatal(err)
@@ -203,7 +204,7 @@ func TestPrometheusOverTLS(t *testing.T) {
 			t.Errorf("authorization %q, want the token %q", got, want)
 		}
 	}
-	if err := query(options{prometheusCA: filepath.Join(t.TempDir(), "none")}); err == nil {
+	if err := query(options{prometheusURL: server.URL, prometheusCA: filepath.Join(t.TempDir(), "none")}); err == nil {
 		t.Error("certificates that are not there were trusted")
 	}
 }
@@ -212,18 +213,68 @@ func TestPrometheusOverTLS(t *testing.T) {
 func TestQueriers(t *testing.T) {
 	o := options{prometheusURL: "http://flag:9090"}
 	querier := o.queriers()
-	first, err := querier("")
+	at := func(url string) *v1alpha1.PrometheusSource { return &v1alpha1.PrometheusSource{URL: url} }
+	first, err := querier(at(""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, _ := querier("http://flag:9090"); again != first {
+	if again, _ := querier(at("http://flag:9090")); again != first {
 		t.Error("the same Prometheus has two clients, and so two sets of connections")
 	}
-	if other, _ := querier("http://other:9090"); other == first {
+	if other, _ := querier(at("http://other:9090")); other == first {
 		t.Error("two Prometheus share a client")
 	}
-	if _, err := (&options{}).queriers()(""); err == nil || !strings.Contains(err.Error(), "--prometheus-url") {
+	if _, err := (&options{}).queriers()(at("")); err == nil || !strings.Contains(err.Error(), "--prometheus-url") {
 		t.Errorf("no Prometheus at all: %v", err)
+	}
+}
+
+// Who asks is what the Optimizer says; what the flags say is for their Prometheus alone, so that no other is sent their token.
+func TestPrometheusAccess(t *testing.T) {
+	server, asked := prometheus(t)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"ca.crt": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})), "token": "mine", "password": "secret", "flag": "flags",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ca := filepath.Join(dir, "ca.crt")
+	for _, c := range []struct {
+		name          string
+		o             options
+		access        v1alpha1.PrometheusAccess
+		authorization string
+		header, value string
+	}{
+		{name: "another Prometheus than the flags'", o: options{prometheusURL: "https://elsewhere", prometheusCA: ca, prometheusToken: filepath.Join(dir, "flag")}},
+		{name: "the flags'", o: options{prometheusURL: server.URL, prometheusCA: ca, prometheusToken: filepath.Join(dir, "flag")}, authorization: "Bearer flags"},
+		{name: "token", access: v1alpha1.PrometheusAccess{BearerTokenFile: "token"}, authorization: "Bearer mine"},
+		{name: "token for the flags'", o: options{prometheusURL: server.URL, prometheusToken: filepath.Join(dir, "flag")}, access: v1alpha1.PrometheusAccess{BearerTokenFile: "token"}, authorization: "Bearer mine"},
+		{name: "basic", access: v1alpha1.PrometheusAccess{Username: "u", PasswordFile: "password"}, authorization: "Basic dTpzZWNyZXQ="},
+		{name: "tenant", access: v1alpha1.PrometheusAccess{Tenant: "a|b"}, header: "X-Scope-OrgID", value: "a|b"},
+		{name: "tenant of Thanos", access: v1alpha1.PrometheusAccess{Tenant: "a", TenantHeader: "THANOS-TENANT"}, header: "Thanos-Tenant", value: "a"},
+	} {
+		c.o.credentialsDir, c.access.CAFile = dir, "ca.crt"
+		q, err := c.o.queriers()(&v1alpha1.PrometheusSource{URL: server.URL, Access: c.access})
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if _, _, err := q.Query(t.Context(), "1", time.Time{}); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		sent := (*asked)[len(*asked)-1].Header
+		if got := sent.Get("Authorization"); got != c.authorization {
+			t.Errorf("%s: authorization %q, want %q", c.name, got, c.authorization)
+		}
+		if got := sent.Get(c.header); c.header != "" && got != c.value {
+			t.Errorf("%s: %s is %q, want %q", c.name, c.header, got, c.value)
+		}
+	}
+	without := options{}
+	if _, err := without.queriers()(&v1alpha1.PrometheusSource{URL: server.URL, Access: v1alpha1.PrometheusAccess{BearerTokenFile: "token"}}); err == nil {
+		t.Error("a file of credentials was read from nowhere")
 	}
 }
 

@@ -80,7 +80,7 @@ func newStage(t *testing.T) *stage {
 func (s *stage) start() *Reconciler {
 	r := &Reconciler{
 		Client: s.client, Events: events.NewFakeRecorder(1000), Clock: s.clock, Log: NewDecisionLog(s), QueryTimeout: 50 * time.Millisecond,
-		Querier: func(string) (observe.Querier, error) { return s, nil }, Registry: prometheus.NewRegistry(),
+		Querier: func(*v1alpha1.PrometheusSource) (observe.Querier, error) { return s, nil }, Registry: prometheus.NewRegistry(),
 	}
 	r.metrics = newMetrics(r.Registry)
 	return r
@@ -162,22 +162,23 @@ func (s *stage) Query(ctx context.Context, query string, at time.Time, _ ...prom
 	return v, nil, nil
 }
 
-// answer of a query about one pod, by how it begins.
+// answer of a query about one pod, by what its first selector is in.
 func (s *stage) answer(query string) (float64, bool) {
 	itl := 0.001 * (12 + 0.04*s.running + 5e-5*s.running*1100 + 5*0.012*1000*0.042)
+	first, _, _ := strings.Cut(query, " or ")
 	for _, a := range []struct {
-		begin string
-		value float64
+		selected string
+		value    float64
 	}{
-		{"time() - max", 0}, {"sum by (namespace, pod) (rate(vllm:request_success_total", 5},
-		{"sum by (namespace, pod) (rate(vllm:time_to_first_token_seconds_count", 5}, {"sum by (namespace, pod) (rate(vllm:time_to_first_token_seconds_sum", 0.5},
-		{"sum by (namespace, pod) (rate(vllm:inter_token_latency_seconds_count", 1000}, {"sum by (namespace, pod) (rate(vllm:inter_token_latency_seconds_sum", 1000 * itl},
-		{"sum by (namespace, pod) (rate(vllm:request_prompt_tokens_sum", 5000}, {"sum by (namespace, pod) (rate(vllm:request_prompt_tokens_count", 5},
-		{"sum by (namespace, pod) (rate(vllm:request_generation_tokens_sum", 1000}, {"sum by (namespace, pod) (rate(vllm:request_generation_tokens_count", 5},
-		{"sum by (namespace, pod) (avg_over_time(vllm:num_requests_running", s.running}, {"sum by (namespace, pod) (avg_over_time(vllm:num_requests_waiting", 0},
-		{"avg by (namespace, pod) (avg_over_time(vllm:kv_cache_usage_perc", 0.3},
+		{"time() - max", 0}, {"(rate(vllm:request_success_total[", 5},
+		{"(rate(vllm:time_to_first_token_seconds_count[", 5}, {"(rate(vllm:time_to_first_token_seconds_sum[", 0.5},
+		{"(rate(vllm:inter_token_latency_seconds_count[", 1000}, {"(rate(vllm:inter_token_latency_seconds_sum[", 1000 * itl},
+		{"(rate(vllm:request_prompt_tokens_sum[", 5000}, {"(rate(vllm:request_prompt_tokens_count[", 5},
+		{"(rate(vllm:request_generation_tokens_sum[", 1000}, {"(rate(vllm:request_generation_tokens_count[", 5},
+		{"(avg_over_time(vllm:num_requests_running[", s.running}, {"(avg_over_time(vllm:num_requests_waiting[", 0},
+		{"(avg_over_time(vllm:kv_cache_usage_perc[", 0.3},
 	} {
-		if strings.HasPrefix(query, a.begin) {
+		if strings.Contains(first, a.selected) {
 			return a.value, true
 		}
 	}

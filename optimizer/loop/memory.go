@@ -68,11 +68,11 @@ func (c *cycle) remember(ctx context.Context, r *observe.Readings, o *observe.Ob
 
 // history of a server, as far back as the forecaster remembers.
 func (c *cycle) history(ctx context.Context, r *observe.Readings, server types.NamespacedName, span, window float64) ([]forecast.Sample, error) {
-	querier, err := c.Querier(c.optimizer.Spec.Prometheus.URL)
+	source, err := c.source()
 	if err != nil {
 		return nil, err
 	}
-	return observe.ReadHistory(ctx, querier, server, c.Namespace, r.Now.Add(r.Skew), span, window)
+	return observe.ReadHistory(ctx, source, server, c.Namespace, r.Now.Add(r.Skew), span, window)
 }
 
 // fromStatus is what the status of a server tells of the state that its last plan was made in: the lengths of its requests, and whether it waits

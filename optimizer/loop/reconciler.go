@@ -47,8 +47,8 @@ type Reconciler struct {
 	Events events.EventRecorder
 	Clock  clock.PassiveClock
 	Log    *DecisionLog
-	// Querier gives the Prometheus at a URL; the empty URL is the one the process was started with.
-	Querier func(url string) (observe.Querier, error)
+	// Querier gives the Prometheus of an Optimizer; without a URL it is the one the process was started with.
+	Querier func(*v1alpha1.PrometheusSource) (observe.Querier, error)
 	// QueryTimeout bounds what one cycle waits for Prometheus.
 	QueryTimeout time.Duration
 	// Namespace that the loop runs in, whose series of its own it reads back; empty where it is not known.

@@ -41,10 +41,8 @@ type Counters struct {
 // namespaces on each of the connections take all the time of the others in the first cycle
 const patience = 0.25
 
-// Read the counters of the Servers. Gateways are those outside of their namespaces that the Optimizer lets them count by.
-func (c *Counters) Read(
-	ctx context.Context, q Querier, servers []v1alpha1.Server, gateways []v1alpha1.GatewayCounter, now time.Time, window time.Duration,
-) map[types.NamespacedName]Counted {
+// Read the counters of the Servers.
+func (c *Counters) Read(ctx context.Context, source *Source, servers []v1alpha1.Server, now time.Time, window time.Duration) map[types.NamespacedName]Counted {
 	asking := inTurns(servers, c.took)
 	if len(asking) == 0 {
 		return nil
@@ -65,7 +63,7 @@ func (c *Counters) Read(
 			mu.Unlock()
 			answer, began := Counted{Err: err}, time.Now()
 			if err == nil {
-				answer = count(ctx, q, s, gateways, now, window, longest)
+				answer = count(ctx, source, s, now, window, longest)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -115,15 +113,13 @@ func inTurns(servers []v1alpha1.Server, took map[string]time.Duration) []*v1alph
 }
 
 // count asks for the counter of one Server.
-func count(
-	ctx context.Context, q Querier, s *v1alpha1.Server, gateways []v1alpha1.GatewayCounter, now time.Time, window, longest time.Duration,
-) Counted {
+func count(ctx context.Context, source *Source, s *v1alpha1.Server, now time.Time, window, longest time.Duration) Counted {
 	if err := specification.CheckArrivals("spec.arrivals", s.Spec.Arrivals); err != nil {
 		return Counted{Err: err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	vector, err := ask[model.Vector](ctx, q, arrivalQuestion(s, gateways, window), now, promv1.WithTimeout(longest))
+	vector, err := ask[model.Vector](ctx, source, source.arrivalQuestion(s, window), now, promv1.WithTimeout(longest))
 	if err != nil || len(vector) == 0 {
 		return Counted{Err: err}
 	}
@@ -133,23 +129,29 @@ func count(
 
 // arrivalQuestion is the rate of the counter that a Server names, of those series of it that are in the Server's namespace, or where the Optimizer
 // declares it as a gateway's, that are of that gateway and tell of the Server's namespace.
-func arrivalQuestion(s *v1alpha1.Server, gateways []v1alpha1.GatewayCounter, window time.Duration) string {
+func (source *Source) arrivalQuestion(s *v1alpha1.Server, window time.Duration) string {
 	a := s.Spec.Arrivals
 	theirs := []string{matcher("__name__", "=", a.Counter)} // in quotes, for NaN is a name of a metric too
 	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
 		theirs = append(theirs, matcher(name, "=", string(a.Labels[name])))
 	}
 	sum := func(bound ...string) string {
-		return fmt.Sprintf("sum(rate({%s}[%s]))", strings.Join(append(slices.Clone(theirs), bound...), ","), model.Duration(window))
+		if source.with != "" {
+			bound = append(bound, source.with)
+		}
+		return fmt.Sprintf("sum(max without (%s) (rate({%s}[%s])))", copies, strings.Join(append(slices.Clone(theirs), bound...), ","), model.Duration(window))
 	}
 	var parts []string
-	for _, g := range gateways {
+	for _, g := range source.gateways {
 		if g.Counter == a.Counter {
 			parts = append(parts, sum(matcher("namespace", "=", g.Namespace), matcher(g.Label, "=~", specification.OfNamespace(g, s.Namespace))))
 		}
 	}
 	return strings.Join(append(parts, sum(matcher("namespace", "=", s.Namespace))), " or ")
 }
+
+// copies of a series of a counter that a Server names differ in these labels: those of who scraped it and by which monitor.
+const copies = "prometheus, prometheus_replica, replica, receive, job, endpoint, service, container"
 
 // matcher of a label in PromQL, whose strings are Go's.
 func matcher(label, operator, value string) string {

@@ -59,7 +59,7 @@ func TestCountersFailAlone(t *testing.T) {
 	p := &tenants{}
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-		answers := counters.Read(ctx, p, servers, nil, now, window)
+		answers := counters.Read(ctx, source(t, p), servers, now, window)
 		cancel()
 		for i := range servers {
 			s := &servers[i]
@@ -101,11 +101,21 @@ func TestCounterFault(t *testing.T) {
 		o := Observe(readings(func(r *Readings) {
 			r.Resources.Servers[0].Spec.Arrivals = counting("", "", counter).Spec.Arrivals
 			var counters Counters
-			r.Arrivals = counters.Read(t.Context(), &tenants{}, r.Resources.Servers, nil, now, window)
+			r.Arrivals = counters.Read(t.Context(), source(t, &tenants{}), r.Resources.Servers, now, window)
 		}))
 		seen := o.Snapshot.System.Servers.Spec[0].Observation
 		if seen.Fault != want || (want != "" && !strings.Contains(seen.Detail, "spec.arrivals")) {
 			t.Errorf("%s: %q, %q", counter, seen.Fault, seen.Detail)
 		}
 	}
+}
+
+// source of a Prometheus that is asked for nothing in particular.
+func source(t *testing.T, q Querier) *Source {
+	t.Helper()
+	s, err := NewSource(q, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -16,48 +15,78 @@ import (
 // Route is traffic at a gateway: to a model, by the name that servers show it under, in a namespace.
 type Route struct{ Namespace, Model string }
 
-// Gateways are the rates at which requests came to gateways, in requests per second.
-type Gateways map[Route]float64
-
-// gatewayCounters count the requests that come to the endpoint picker of the Gateway API inference extension, before any of them waits or is
-// turned away. Source: pkg/epp/metrics of sigs.k8s.io/gateway-api-inference-extension; the second name is that of versions before 1.0. An
-// endpoint picker runs in the namespace of its pool and of the pool's servers.
-var gatewayCounters = []string{"inference_objective_request_total", "inference_model_request_total"}
-
-// ReadGateways asks Prometheus what comes to gateways. Where there is none the answer is empty.
-func ReadGateways(ctx context.Context, q Querier, now time.Time, window time.Duration) (Gateways, error) {
-	parts := make([]string, len(gatewayCounters))
-	for i, name := range gatewayCounters {
-		parts[i] = fmt.Sprintf("sum by (namespace, model_name, target_model_name) (rate(%s[%s]))", name, model.Duration(window))
-	}
-	vector, err := ask[model.Vector](ctx, q, strings.Join(parts, " or "), now)
-	if err != nil {
-		return nil, err
-	}
-	g := Gateways{}
-	for _, s := range vector {
-		name := s.Metric["target_model_name"] // what the request was rewritten to, for traffic splits and adapters
-		if name == "" {
-			name = s.Metric["model_name"]
-		}
-		if rate := float64(s.Value); rate >= 0 {
-			g[Route{string(s.Metric["namespace"]), string(name)}] += rate
-		}
-	}
-	return g, nil
+// Traffic is what comes to a gateway.
+type Traffic struct {
+	// Rate at which requests come, in requests per second, whether they are let through, held or refused.
+	Rate float64
+	// Held are the requests that wait at the gateway for room.
+	Held float64
 }
 
-// ask for a value of one kind.
-func ask[T model.Value](ctx context.Context, q Querier, expression string, now time.Time, options ...promv1.Option) (answer T, err error) {
-	value, _, err := q.Query(ctx, expression, now, options...)
-	if err != nil {
-		return answer, fmt.Errorf("query %q: %w", expression, err)
+// Gateways are what comes to gateways.
+type Gateways map[Route]Traffic
+
+// Names at gateways, of which one counts where several are shown: the endpoint picker's of llm-d, the one that it had for a while, that of the Gateway API
+// inference extension, and that before its 1.0 (pkg/epp/metrics of github.com/llm-d/llm-d-router and of sigs.k8s.io/gateway-api-inference-extension). An
+// endpoint picker runs in the namespace of its pool and of the pool's servers, and counts a request when it was let through: those that its flow control
+// holds and refuses are counted apart. Dynamo's front end (dynamo_frontend, from 1.2) counts them when they come.
+var (
+	gatewayRequests = []string{
+		"llm_d_epp_request_total", "llm_d_router_epp_request_total", "inference_objective_request_total", "inference_model_request_total",
 	}
-	answer, ok := value.(T)
-	if !ok {
-		return answer, fmt.Errorf("query %q: answered with a %s, not a %s", expression, value.Type(), answer.Type())
+	gatewayHeld = []string{
+		"llm_d_epp_flow_control_queue_size", "llm_d_router_epp_flow_control_queue_size", "inference_extension_flow_control_queue_size",
 	}
-	return answer, nil
+	gatewayRefused = []string{`llm_d_epp_flow_control_requests_total{outcome!="Dispatched"}`}
+	dynamoRequests = "dynamo_frontend_requests_started_total"
+)
+
+// atGateways is what is measured of series at gateways, by route, each series once, however often it is scraped.
+func atGateways(selectors []string, measure string) string {
+	parts := make([]string, len(selectors))
+	for i, selector := range selectors {
+		parts[i] = fmt.Sprintf("sum by (namespace, model_name, target_model_name) (max by (namespace, pod, model_name, target_model_name, priority, fairness_id, outcome) (%s))",
+			fmt.Sprintf(measure, of(selector)))
+	}
+	return strings.Join(parts, " or ")
+}
+
+// ReadGateways asks Prometheus what comes to gateways. Where there is none the answer is empty.
+func ReadGateways(ctx context.Context, s *Source, now time.Time, window time.Duration) (Gateways, error) {
+	const counted, level, before = "rate(%s[$window])", "%s", "%s offset $window"
+	dynamo := `label_replace(sum by (namespace, model) (max by (namespace, pod, model, endpoint, request_type) (rate(` + of(dynamoRequests) + `[$window]))), "model_name", "$1", "model", "(.*)")`
+	g := Gateways{}
+	for _, question := range []struct {
+		promql string
+		add    func(t *Traffic, v float64)
+	}{
+		{atGateways(gatewayRequests, counted) + " or " + dynamo, func(t *Traffic, v float64) { t.Rate += v }},
+		{atGateways(gatewayRefused, counted), func(t *Traffic, v float64) { t.Rate += v }},
+		{atGateways(gatewayHeld, level), func(t *Traffic, v float64) { t.Held, t.Rate = t.Held+v, t.Rate+v/window.Seconds() }},
+		{atGateways(gatewayHeld, before), func(t *Traffic, v float64) { t.Rate -= v / window.Seconds() }},
+	} {
+		vector, err := ask[model.Vector](ctx, s, s.selecting(windows(window).Replace(question.promql)), now)
+		if err != nil {
+			return nil, err
+		}
+		for _, sample := range vector {
+			name := sample.Metric["target_model_name"] // what the request was rewritten to, for traffic splits and adapters
+			if name == "" {
+				name = sample.Metric["model_name"]
+			}
+			route := Route{string(sample.Metric["namespace"]), string(name)}
+			if v := float64(sample.Value); v >= 0 {
+				t := g[route]
+				question.add(&t, v)
+				g[route] = t
+			}
+		}
+	}
+	for route, t := range g {
+		t.Rate = max(t.Rate, 0)
+		g[route] = t
+	}
+	return g, nil
 }
 
 // bypass is the share of what the engines see that may be missing at the gateway before it is taken for one that other traffic bypasses.
@@ -83,7 +112,8 @@ func (r *Readings) atGateway(s *v1alpha1.Server) (rate float64, ok bool) {
 		return counted.Rate, true
 	}
 	route := Route{s.Namespace, r.servedName(s)}
-	if rate, ok = r.Gateways[route]; !ok {
+	traffic, ok := r.Gateways[route]
+	if !ok {
 		return 0, false
 	}
 	for i := range r.Resources.Servers {
@@ -92,7 +122,7 @@ func (r *Readings) atGateway(s *v1alpha1.Server) (rate float64, ok bool) {
 			return 0, false
 		}
 	}
-	return rate, true
+	return traffic.Rate, true
 }
 
 // servedName is the name under which a server's model shows itself.

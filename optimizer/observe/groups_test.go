@@ -179,7 +179,7 @@ func FuzzReadMetrics(f *testing.F) {
 				"namespace": "llm", "pod": "chat-1", "le": model.LabelValue(le), "block_size": model.LabelValue(blockSize), "num_gpu_blocks": model.LabelValue(blocks),
 			}, Value: model.SampleValue(value)}}, nil
 		}}
-		m, err := ReadMetrics(context.Background(), q, now, time.Minute)
+		m, err := ReadMetrics(context.Background(), source(t, q), now, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}

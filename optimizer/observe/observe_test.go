@@ -215,12 +215,12 @@ func (p prometheus) Query(_ context.Context, query string, at time.Time, _ ...pr
 }
 
 func TestReadMetrics(t *testing.T) {
-	m, err := ReadMetrics(context.Background(), prometheus{func(query string) (model.Value, error) {
+	m, err := ReadMetrics(context.Background(), source(t, prometheus{func(query string) (model.Value, error) {
 		if strings.Contains(query, "kv_cache_usage_perc") {
 			return model.Vector{}, nil
 		}
 		return model.Vector{{Metric: model.Metric{"namespace": "llm", "pod": "a"}, Value: 7}}, nil
-	}}, now, window)
+	}}), now, window)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func TestReadMetrics(t *testing.T) {
 		"refused":      func(string) (model.Value, error) { return nil, errors.New("refused") },
 		"not a vector": func(string) (model.Value, error) { return &model.Scalar{}, nil },
 	} {
-		if _, err := ReadMetrics(context.Background(), prometheus{answer}, now, window); err == nil || !strings.Contains(err.Error(), "query") {
+		if _, err := ReadMetrics(context.Background(), source(t, prometheus{answer}), now, window); err == nil || !strings.Contains(err.Error(), "query") {
 			t.Errorf("%s: error %v does not name the query", name, err)
 		}
 	}
@@ -473,6 +473,37 @@ func FuzzLimitAnnotations(f *testing.F) {
 	})
 }
 
+// An answer of which a part is missing is none, and servers are held for it; what Prometheus says of samples, which any pod can make it say, is not that.
+func TestPartialAnswers(t *testing.T) {
+	for warning, want := range map[string]string{
+		"receive series from Addr: 10.0.0.7:10901: rpc error": v1alpha1.ReasonPartialMetrics, "PromQL info: metric might not be a counter": "",
+		"PromQL warning: encountered a mix of histograms and floats": "",
+	} {
+		_, err := ReadMetrics(context.Background(), source(t, warned{warning}), now, window)
+		if (err != nil) != (want != "") {
+			t.Errorf("%q: %v", warning, err)
+		}
+		if want == "" {
+			continue
+		}
+		o := Observe(readings(func(r *Readings) { r.MetricsFault = err }))
+		if seen := o.Snapshot.System.Servers.Spec[0].Observation; seen.Fault != want || !strings.Contains(seen.Detail, warning) {
+			t.Errorf("%q: %s %s", warning, seen.Fault, seen.Detail)
+		}
+	}
+}
+
+// warned answers with nothing, and a warning.
+type warned struct{ warning string }
+
+func (w warned) Query(_ context.Context, query string, _ time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
+	var v model.Value = model.Vector{}
+	if strings.HasSuffix(query, "]") {
+		v = model.Matrix{}
+	}
+	return v, promv1.Warnings{w.warning}, nil
+}
+
 // Where a gateway counts for a server alone its rate is the load; not where it counts for several together, or others bypass it.
 func TestGateway(t *testing.T) {
 	for _, c := range []struct {
@@ -481,20 +512,20 @@ func TestGateway(t *testing.T) {
 		want   float64 // requests per minute; the engines see 120
 	}{
 		{"none", nil, 120},
-		{"one", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: 3} }, 180},
+		{"one", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: {Rate: 3}} }, 180},
 		{"served under another name", func(r *Readings) {
 			r.Resources.Models[0].Spec.ServedName = "org/m"
-			r.Gateways = Gateways{{"llm", "org/m"}: 3, {"llm", "m"}: 7}
+			r.Gateways = Gateways{{"llm", "org/m"}: {Rate: 3}, {"llm", "m"}: {Rate: 7}}
 		}, 180},
-		{"of another namespace", func(r *Readings) { r.Gateways = Gateways{{"other", "m"}: 3} }, 120},
+		{"of another namespace", func(r *Readings) { r.Gateways = Gateways{{"other", "m"}: {Rate: 3}} }, 120},
 		{"for two servers", func(r *Readings) {
-			r.Gateways = Gateways{{"llm", "m"}: 3}
+			r.Gateways = Gateways{{"llm", "m"}: {Rate: 3}}
 			other := r.Resources.Servers[0]
 			other.Name = "other"
 			r.Resources.Servers = append(r.Resources.Servers, other)
 		}, 120},
 		{"its own counter", func(r *Readings) {
-			r.Gateways = Gateways{{"llm", "m"}: 7}
+			r.Gateways = Gateways{{"llm", "m"}: {Rate: 7}}
 			r.Arrivals = map[types.NamespacedName]Counted{{Namespace: "llm", Name: "chat"}: {Rate: 3, Known: true}}
 		}, 180},
 		{"its own counter, bypassed", func(r *Readings) {
@@ -509,10 +540,15 @@ func TestGateway(t *testing.T) {
 		{"another's counter", func(r *Readings) {
 			r.Arrivals = map[types.NamespacedName]Counted{{Namespace: "llm", Name: "other"}: {Rate: 3, Known: true}}
 		}, 120},
-		{"a little less than the engines see", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: 1.9} }, 114},
-		{"bypassed", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: 1} }, 120},
+		{"a little less than the engines see", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: {Rate: 1.9}} }, 114},
+		{"bypassed", func(r *Readings) { r.Gateways = Gateways{{"llm", "m"}: {Rate: 1}} }, 120},
+		{"scaled to zero, and held at the gateway", func(r *Readings) {
+			r.Gateways = Gateways{{"llm", "m"}: {Held: 3 * window.Seconds()}}
+			r.Pods, r.Metrics = nil, Metrics{}
+			r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: v1alpha1.Load{AvgInTokens: 11, AvgOutTokens: 22}}
+		}, 180},
 		{"scaled to zero", func(r *Readings) {
-			r.Gateways = Gateways{{"llm", "m"}: 3}
+			r.Gateways = Gateways{{"llm", "m"}: {Rate: 3}}
 			r.Pods, r.Metrics = nil, Metrics{}
 			r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: v1alpha1.Load{AvgInTokens: 11, AvgOutTokens: 22}}
 		}, 180},
@@ -525,25 +561,28 @@ func TestGateway(t *testing.T) {
 }
 
 func TestReadGateways(t *testing.T) {
-	got, err := ReadGateways(context.Background(), prometheus{func(string) (model.Value, error) {
+	got, err := ReadGateways(context.Background(), source(t, prometheus{func(query string) (model.Value, error) {
+		if !strings.Contains(query, "llm_d_epp_request_total") {
+			return model.Vector{}, nil
+		}
 		return model.Vector{
 			{Metric: model.Metric{"namespace": "llm", "model_name": "chat", "target_model_name": "m"}, Value: 2},
 			{Metric: model.Metric{"namespace": "llm", "model_name": "other", "target_model_name": "m"}, Value: 1},
 			{Metric: model.Metric{"namespace": "llm", "model_name": "plain"}, Value: 5},
 			{Metric: model.Metric{"namespace": "llm", "model_name": "odd"}, Value: model.SampleValue(math.NaN())},
 		}, nil
-	}}, now, window)
+	}}), now, window)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Gateways{{"llm", "m"}: 3, {"llm", "plain"}: 5}, got); diff != "" {
+	if diff := cmp.Diff(Gateways{{"llm", "m"}: {Rate: 3}, {"llm", "plain"}: {Rate: 5}}, got); diff != "" {
 		t.Error(diff)
 	}
 	for name, answer := range map[string]func(string) (model.Value, error){
 		"refused":      func(string) (model.Value, error) { return nil, errors.New("refused") },
 		"not a vector": func(string) (model.Value, error) { return &model.Scalar{}, nil },
 	} {
-		if _, err := ReadGateways(context.Background(), prometheus{answer}, now, window); err == nil {
+		if _, err := ReadGateways(context.Background(), source(t, prometheus{answer}), now, window); err == nil {
 			t.Errorf("%s is no error", name)
 		}
 	}
@@ -659,12 +698,12 @@ func TestQuotas(t *testing.T) {
 func TestReadHistory(t *testing.T) {
 	server := types.NamespacedName{Namespace: "llm", Name: "chat"}
 	answer := func(v model.Value, err error) ([]forecast.Sample, error) {
-		return ReadHistory(context.Background(), prometheus{func(query string) (model.Value, error) {
+		return ReadHistory(context.Background(), source(t, prometheus{func(query string) (model.Value, error) {
 			if !strings.Contains(query, `"llm"`) || !strings.Contains(query, `"chat"`) || !strings.Contains(query, `namespace="inferno"`) || !strings.HasSuffix(query, "[1w:5m]") {
 				t.Errorf("asked for %s", query)
 			}
 			return v, err
-		}}, server, "inferno", time.Unix(1000, 0), 7*86400, 300)
+		}}), server, "inferno", time.Unix(1000, 0), 7*86400, 300)
 	}
 	pairs := []model.SamplePair{{Timestamp: 600_000, Value: 2}, {Timestamp: 900_000, Value: model.SampleValue(math.NaN())}, {Timestamp: 1_200_000, Value: 0}}
 	got, err := answer(model.Matrix{{Values: pairs}}, nil)

@@ -9,16 +9,10 @@ import (
 	"sync"
 	"time"
 
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 )
-
-// Querier is what is asked of Prometheus.
-type Querier interface {
-	Query(ctx context.Context, query string, ts time.Time, opts ...promv1.Option) (model.Value, promv1.Warnings, error)
-}
 
 // concurrentQueries bounds the load that one observation puts on Prometheus.
 //
@@ -26,14 +20,14 @@ type Querier interface {
 const concurrentQueries = 4
 
 // ReadMetrics asks Prometheus for the measurements of all pods over the window that ends at now.
-func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Duration) (Metrics, error) {
-	values, histograms, arrivals := expressions(window)
+func ReadMetrics(ctx context.Context, s *Source, now time.Time, window time.Duration) (Metrics, error) {
+	values, histograms, arrivals := expressions(s.engines, window)
 	m := Metrics{}
 	var mu sync.Mutex // guards m
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(concurrentQueries)
 	question := func(expression string, take func(sample *model.Sample)) error {
-		answer, err := ask[model.Vector](ctx, q, expression, now)
+		answer, err := ask[model.Vector](ctx, s, expression, now)
 		if err != nil {
 			return err
 		}
@@ -64,7 +58,7 @@ func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Dura
 	}
 	var arrived model.Matrix
 	g.Go(func() (err error) {
-		arrived, err = ask[model.Matrix](ctx, q, arrivals, now)
+		arrived, err = ask[model.Matrix](ctx, s, arrivals, now)
 		return err
 	})
 	if err := g.Wait(); err != nil {
@@ -82,9 +76,9 @@ func ReadMetrics(ctx context.Context, q Querier, now time.Time, window time.Dura
 
 // Skew is how far the clock of Prometheus is ahead of ours, to within the time that the answer takes. Samples carry its time: who asks by
 // another clock gets old samples, or takes fresh ones for stale.
-func Skew(ctx context.Context, q Querier, now func() time.Time) (time.Duration, error) {
+func Skew(ctx context.Context, source *Source, now func() time.Time) (time.Duration, error) {
 	before := now()
-	s, err := ask[*model.Scalar](ctx, q, "time()", time.Time{}) // without a time it is evaluated at that of Prometheus
+	s, err := ask[*model.Scalar](ctx, source, "time()", time.Time{}) // without a time it is evaluated at that of Prometheus
 	if err != nil {
 		return 0, err
 	}

@@ -120,7 +120,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 		// No pod says anything, but the gateway does: a server that was scaled to zero wakes up.
 		missing = nil
 		l = nothingMeasured()
-		l.arrivals = rate
+		l.arrivals = rate + r.Gateways[Route{s.Namespace, r.servedName(s)}].Held/r.Window.Seconds()
 	}
 	if f := r.counterFault(s); f != nil {
 		missing = f
@@ -167,9 +167,18 @@ func (r *Readings) counterFault(s *v1alpha1.Server) *fault {
 	return &fault{v1alpha1.ReasonCounterFailed, fmt.Sprintf("the counter of spec.arrivals: %v", err)}
 }
 
+// metricsReason is why Prometheus told nothing.
+func metricsReason(err error) string {
+	var missing *PartialError
+	if errors.As(err, &missing) {
+		return v1alpha1.ReasonPartialMetrics
+	}
+	return v1alpha1.ReasonPrometheusUnreachable
+}
+
 func (r *Readings) measureServer(server types.NamespacedName, pods []*corev1.Pod, routing string) (load, *fault) {
 	if r.MetricsFault != nil {
-		return load{}, &fault{v1alpha1.ReasonPrometheusUnreachable, r.MetricsFault.Error()}
+		return load{}, &fault{metricsReason(r.MetricsFault), r.MetricsFault.Error()}
 	}
 	var ready []readPod
 	for _, p := range pods {

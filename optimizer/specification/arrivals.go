@@ -115,8 +115,73 @@ func (v *validator) gateways(path string, list []v1alpha1.GatewayCounter) {
 func CheckPrometheus(path string, p *v1alpha1.PrometheusSource) error {
 	var v validator
 	v.gateways(path+".gateways", p.Gateways)
+	v.matchers(path+".matchers", p.Matchers)
+	v.engines(path+".engines", p.Engines)
+	v.access(path+".access", &p.Access)
 	if len(v.faults) == 0 {
 		return nil
 	}
 	return &InvalidError{errors.Join(v.faults...)}
+}
+
+func (v *validator) matchers(path string, labels map[string]v1alpha1.LabelValue) {
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		v.label(fmt.Sprintf("%s[%s]", path, name), name)
+	}
+}
+
+// knownEngines are those whose metrics can be found under other names.
+var knownEngines = []string{v1alpha1.EngineVLLM, v1alpha1.EngineSGLang, v1alpha1.EngineTGI, v1alpha1.EngineTensorRTLLM, v1alpha1.EngineTriton}
+
+func (v *validator) engines(path string, list []v1alpha1.EngineProfile) {
+	seen := map[string]bool{}
+	for i := range list {
+		p, at := &list[i], fmt.Sprintf("%s[%d]", path, i)
+		v.unique(at+".name", p.Name, seen)
+		if !slices.Contains(knownEngines, p.Engine) {
+			v.fault(at+".engine", "%q is not allowed, must be one of %s", p.Engine, strings.Join(knownEngines, ", "))
+		}
+		if p.Prefix != "" {
+			v.metric(at+".prefix", string(p.Prefix))
+		}
+		for _, name := range slices.Sorted(maps.Keys(p.Names)) {
+			v.metric(fmt.Sprintf("%s.names[%s]", at, name), name)
+			v.metric(fmt.Sprintf("%s.names[%s]", at, name), string(p.Names[name]))
+		}
+		for field, label := range map[string]v1alpha1.LabelName{"namespaceLabel": p.NamespaceLabel, "podLabel": p.PodLabel} {
+			if label != "" {
+				v.label(at+"."+field, string(label))
+			}
+		}
+		for k, label := range p.DistinctLabels {
+			v.label(fmt.Sprintf("%s.distinctLabels[%d]", at, k), string(label))
+		}
+		v.matchers(at+".matchers", p.Matchers)
+	}
+}
+
+// fileName is one in a directory, which it does not leave.
+var fileName = regexp.MustCompile(`^[a-zA-Z0-9_-][a-zA-Z0-9._-]*$`)
+
+// access is checked here too: an object that was stored under another definition must not name a file elsewhere.
+func (v *validator) access(path string, a *v1alpha1.PrometheusAccess) {
+	for _, f := range []struct {
+		field string
+		name  v1alpha1.FileName
+	}{
+		{"bearerTokenFile", a.BearerTokenFile}, {"passwordFile", a.PasswordFile}, {"caFile", a.CAFile}, {"certificateFile", a.CertificateFile}, {"keyFile", a.KeyFile},
+	} {
+		if f.name != "" && !fileName.MatchString(string(f.name)) {
+			v.fault(path+"."+f.field, "%q is not allowed, must be the name of a file in the directory of credentials", f.name)
+		}
+	}
+	if a.BearerTokenFile != "" && a.Username != "" {
+		v.fault(path, "bearerTokenFile and username are both given: give one of them")
+	}
+	for _, pair := range [][2]string{{"username", "passwordFile"}, {"certificateFile", "keyFile"}} {
+		given := map[string]bool{"username": a.Username != "", "passwordFile": a.PasswordFile != "", "certificateFile": a.CertificateFile != "", "keyFile": a.KeyFile != ""}
+		if given[pair[0]] != given[pair[1]] {
+			v.fault(path, "%s and %s are given together", pair[0], pair[1])
+		}
+	}
 }

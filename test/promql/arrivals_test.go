@@ -84,7 +84,7 @@ func TestArrivals(t *testing.T) {
 	} {
 		var counters observe.Counters
 		got, faults := map[string]float64{}, 0
-		for server, counted := range counters.Read(context.Background(), p, servers, c.gateways, end, window) {
+		for server, counted := range counters.Read(context.Background(), p.source(&v1alpha1.PrometheusSource{Gateways: c.gateways}), servers, end, window) {
 			if counted.Known {
 				got[server.Name] = counted.Rate
 			}
@@ -100,7 +100,7 @@ func TestArrivals(t *testing.T) {
 		}
 	}
 	var counters observe.Counters
-	if got := counters.Read(context.Background(), nil, servers[:1], nil, end, window); got != nil {
+	if got := counters.Read(context.Background(), p.source(nil), servers[:1], end, window); got != nil {
 		t.Errorf("without a counter %v", got)
 	}
 }
@@ -128,7 +128,11 @@ func FuzzArrivalsStayInTheirNamespace(f *testing.F) {
 		l := &listener{}
 		var counters observe.Counters
 		server := counting("a-b", "chat", counter, map[string]v1alpha1.LabelValue{label: v1alpha1.LabelValue(value)})
-		answers := counters.Read(context.Background(), l, []v1alpha1.Server{server}, gateways, end, window)
+		source, err := observe.NewSource(l, &v1alpha1.PrometheusSource{Gateways: gateways})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers := counters.Read(context.Background(), source, []v1alpha1.Server{server}, end, window)
 		refused := answers[types.NamespacedName{Namespace: "a-b", Name: "chat"}].Err != nil
 		if refused != (len(l.asked) == 0) {
 			t.Fatalf("refused %t, and asked %q", refused, l.asked)

@@ -59,7 +59,7 @@ func pod(name string, readyFor time.Duration) corev1.Pod {
 // look observes the server "chat" of those pods at a time.
 func (p *prometheus) look(at time.Time, pods ...corev1.Pod) (v1alpha1.ServerStatus, *v1alpha1.Observation) {
 	p.t.Helper()
-	m, err := observe.ReadMetrics(context.Background(), p, at, window)
+	m, err := observe.ReadMetrics(context.Background(), p.source(nil), at, window)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestHistoryIsReadBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got, err := observe.ReadHistory(context.Background(), p, types.NamespacedName{Namespace: "llm", Name: "chat"}, "inferno", end, 7200, 300)
+		got, err := observe.ReadHistory(context.Background(), p.source(nil), types.NamespacedName{Namespace: "llm", Name: "chat"}, "inferno", end, 7200, 300)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -316,19 +316,21 @@ func TestYoungAndMixed(t *testing.T) {
 	}
 }
 
-// What comes to the endpoint picker of a gateway is read under both names that its counter has had.
+// What comes to the endpoint picker of a gateway is read under all names that its counter has had.
 func TestGateways(t *testing.T) {
-	for _, name := range []string{"inference_objective_request_total", "inference_model_request_total"} {
+	for _, name := range []string{
+		"llm_d_epp_request_total", "llm_d_router_epp_request_total", "inference_objective_request_total", "inference_model_request_total",
+	} {
 		p := newPrometheus(t)
 		for ago := length; ago >= 0; ago -= scrape {
 			l := labels.FromStrings("__name__", name, "model_name", "chat", "target_model_name", "llama", "priority", "1")
 			p.scrape("picker", end.Add(-ago), page{name: sample{labels: l, value: 1000 - 3*ago.Seconds(), counter: true}})
 		}
-		got, err := observe.ReadGateways(context.Background(), p, end, window)
+		got, err := observe.ReadGateways(context.Background(), p.source(nil), end, window)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(observe.Gateways{{Namespace: "llm", Model: "llama"}: 3}, got, cmpopts.EquateApprox(1e-9, 0)); diff != "" {
+		if diff := cmp.Diff(observe.Gateways{{Namespace: "llm", Model: "llama"}: {Rate: 3}}, got, cmpopts.EquateApprox(1e-9, 0)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}

@@ -112,7 +112,7 @@ func TestTheSimulationAnswersAsPrometheusDoes(t *testing.T) {
 	}
 	compared, gone := 0, 0
 	for _, v := range w.views {
-		asked, err := observe.ReadMetrics(context.Background(), p, at(v.Now), window*time.Second)
+		asked, err := observe.ReadMetrics(context.Background(), p.source(nil), at(v.Now), window*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/tsdb"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/observe"
 )
 
 // prometheus is a Prometheus without its server: a database and the engine of the queries.
@@ -75,6 +79,31 @@ func (p *prometheus) Query(ctx context.Context, query string, at time.Time, _ ..
 		out[i] = &model.Sample{Metric: metric, Value: model.SampleValue(s.F), Timestamp: model.Time(s.T)}
 	}
 	return out, nil, nil
+}
+
+// recorder notes what a Prometheus is asked.
+type recorder struct {
+	*prometheus
+	asked *[]string
+}
+
+var asking sync.Mutex
+
+func (r recorder) Query(ctx context.Context, query string, at time.Time, options ...promv1.Option) (model.Value, promv1.Warnings, error) {
+	asking.Lock()
+	*r.asked = append(*r.asked, query)
+	asking.Unlock()
+	return r.prometheus.Query(ctx, query, at, options...)
+}
+
+// source asks it as an Optimizer says.
+func (p *prometheus) source(asked *v1alpha1.PrometheusSource) *observe.Source {
+	p.t.Helper()
+	s, err := observe.NewSource(p, asked)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return s
 }
 
 // page is what one scrape yields, by series.

@@ -93,6 +93,7 @@ var remedies = map[string]string{
 	v1alpha1.ReasonNoMetrics:             "see that Prometheus scrapes the pods, and that its samples carry the labels namespace and pod",
 	v1alpha1.ReasonStaleMetrics:          "see that Prometheus still scrapes the pods",
 	v1alpha1.ReasonPrometheusUnreachable: "set spec.prometheus.url of the Optimizer, and see the network policy of inferno-optimizer",
+	v1alpha1.ReasonPartialMetrics:        "see which store did not answer behind the Prometheus API that the Optimizer reads",
 	v1alpha1.ReasonCounterFailed:         "see that spec.arrivals names a counter that Prometheus answers for in time; without it the engines count",
 	v1alpha1.ReasonNoCapacity:            "add nodes, or lower what others take: inferno plan --explain says what is lacking",
 	v1alpha1.ReasonBestEffort:            "add nodes, or raise maxReplicas",
@@ -168,6 +169,21 @@ func (r *report) samples(c *Cluster) {
 			r.fault("pod/"+p.Namespace+"/"+p.Name, "it is ready, and Prometheus has no sample of an engine with these labels namespace and pod",
 				"see that Prometheus scrapes it and keeps the labels namespace and pod")
 		}
+	}
+}
+
+// copies tells which pods Prometheus has several times. They count once.
+func (r *report) copies(c *Cluster) {
+	examined := map[types.NamespacedName]bool{}
+	for i := range c.Pods {
+		examined[types.NamespacedName{Namespace: c.Pods[i].Namespace, Name: c.Pods[i].Name}] = true
+	}
+	for _, p := range c.Copies {
+		if !examined[p.Pod] {
+			continue
+		}
+		r.warn("pod/"+p.Pod.Namespace+"/"+p.Pod.Name, fmt.Sprintf("Prometheus has its series %d times, which differ in %s; they count once", p.Times, strings.Join(p.Differ, ", ")),
+			"scrape it once, or remove doubles where several Prometheus are read together; where these are engines of their own, name the label in distinctLabels of a profile in spec.prometheus.engines")
 	}
 }
 

@@ -60,6 +60,7 @@ func Examine(c *Cluster, o Options) []Finding {
 	}
 	r.sharedTargets(c)
 	r.samples(c)
+	r.copies(c)
 	slices.SortStableFunc(r, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Severity, b.Severity), strings.Compare(a.Object, b.Object))
 	})

@@ -236,6 +236,12 @@ func TestFindings(t *testing.T) {
 				p.Rights[i].Unknown = errors.New("forbidden")
 			}
 		}, Warning, "account/", "not known: forbidden"},
+		{"series twice", func(p parts) {
+			p.Pods = append(p.Pods, corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "twice", Namespace: "llm"}})
+			for _, name := range []string{"twice", "not-examined"} {
+				p.Copies = append(p.Copies, observe.Copies{Pod: types.NamespacedName{Namespace: "llm", Name: name}, Times: 2, Differ: []string{"endpoint", "job"}})
+			}
+		}, Warning, "pod/llm/twice", "its series 2 times, which differ in endpoint, job"},
 		{"prometheus away", func(p parts) { p.MetricsFault = errors.New("refused") }, Fault, "prometheus", "refused"},
 		{"pod not scraped", func(p parts) {
 			p.Metrics = observe.Metrics{types.NamespacedName{Namespace: "llm", Name: "seen"}: {}}

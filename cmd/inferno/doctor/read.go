@@ -41,6 +41,8 @@ type Cluster struct {
 	// Metrics of the pods in Prometheus; nil where Prometheus was not asked, and MetricsFault says why it did not answer.
 	Metrics      observe.Metrics
 	MetricsFault error
+	// Copies are the pods whose series Prometheus has several times.
+	Copies []observe.Copies
 }
 
 // APIService of a metrics API.
@@ -119,9 +121,25 @@ func Read(ctx context.Context, s Source) (*Cluster, error) {
 	c.Leases, c.LeasesFault = readLeases(ctx, s.Client, s.Installed)
 	c.Rights = s.askRights(ctx, c)
 	if s.Prometheus != nil {
-		c.Metrics, c.MetricsFault = observe.ReadMetrics(ctx, s.Prometheus, s.Now, s.Window)
+		s.measure(ctx, c)
 	}
 	return c, nil
+}
+
+// measure asks Prometheus, as the Optimizer does.
+func (s Source) measure(ctx context.Context, c *Cluster) {
+	var asked *v1alpha1.PrometheusSource
+	if len(c.Optimizers) > 0 {
+		asked = &c.Optimizers[0].Spec.Prometheus
+	}
+	source, err := observe.NewSource(s.Prometheus, asked)
+	if err != nil {
+		c.MetricsFault = err
+		return
+	}
+	if c.Metrics, c.MetricsFault = observe.ReadMetrics(ctx, source, s.Now, s.Window); c.MetricsFault == nil {
+		c.Copies, c.MetricsFault = observe.ReadCopies(ctx, source, s.Now)
+	}
 }
 
 // metricsAPIs are the APIServices through which autoscalers read plans.

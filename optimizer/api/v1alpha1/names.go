@@ -42,6 +42,7 @@ const (
 	ReasonNoMetrics             = "NoMetrics"
 	ReasonStaleMetrics          = "StaleMetrics"
 	ReasonPrometheusUnreachable = "PrometheusUnreachable"
+	ReasonPartialMetrics        = "PartialMetrics"
 	ReasonCounterFailed         = "CounterFailed"
 	ReasonPlanned               = "Planned"
 	ReasonPlanHeld              = "PlanHeld"

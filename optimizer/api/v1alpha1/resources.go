@@ -596,6 +596,108 @@ type ServerList struct {
 	Items           []Server `json:"items"`
 }
 
+// FileName of a file in the directory of credentials that the optimizer was started with.
+// +kubebuilder:validation:MaxLength=253
+// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9_-][a-zA-Z0-9._-]*$`
+type FileName string
+
+// PrometheusAccess says who asks a Prometheus. Credentials are files in the directory that the optimizer was started with, read again when they change.
+// +kubebuilder:validation:XValidation:rule="!has(self.bearerTokenFile) || !has(self.username)",message="give bearerTokenFile or username, not both"
+// +kubebuilder:validation:XValidation:rule="has(self.username) == has(self.passwordFile)",message="username and passwordFile are given together"
+// +kubebuilder:validation:XValidation:rule="has(self.certificateFile) == has(self.keyFile)",message="certificateFile and keyFile are given together"
+type PrometheusAccess struct {
+	// Tenant is sent in the tenant header of Mimir, Cortex and Thanos.
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[ -~]*$`
+	// +optional
+	Tenant string `json:"tenant,omitempty"`
+	// TenantHeader is that header. Absent: X-Scope-OrgID.
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9-]+$`
+	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['authorization', 'host', 'cookie'])",message="tenantHeader must be none of Authorization, Host, Cookie"
+	// +optional
+	TenantHeader string `json:"tenantHeader,omitempty"`
+	// BearerTokenFile has a bearer token.
+	// +optional
+	BearerTokenFile FileName `json:"bearerTokenFile,omitempty"`
+	// Username for basic authentication.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Username string `json:"username,omitempty"`
+	// PasswordFile has its password.
+	// +optional
+	PasswordFile FileName `json:"passwordFile,omitempty"`
+	// CAFile has the authorities of the Prometheus' certificate. Absent: the system's.
+	// +optional
+	CAFile FileName `json:"caFile,omitempty"`
+	// CertificateFile has the certificate that is shown.
+	// +optional
+	CertificateFile FileName `json:"certificateFile,omitempty"`
+	// KeyFile has its key.
+	// +optional
+	KeyFile FileName `json:"keyFile,omitempty"`
+	// ServerName that its certificate must be for, where it is not the host of the URL.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	ServerName string `json:"serverName,omitempty"`
+}
+
+// Engines whose metrics are known.
+const (
+	EngineVLLM        = "vLLM"
+	EngineSGLang      = "SGLang"
+	EngineTGI         = "TGI"
+	EngineTensorRTLLM = "TensorRT-LLM"
+	EngineTriton      = "Triton"
+)
+
+// MetricName in Prometheus.
+// +kubebuilder:validation:MaxLength=256
+// +kubebuilder:validation:Pattern=`^[a-zA-Z_:][a-zA-Z0-9_:]*$`
+type MetricName string
+
+// LabelName in Prometheus.
+// +kubebuilder:validation:MaxLength=256
+// +kubebuilder:validation:Pattern=`^[a-zA-Z_][a-zA-Z0-9_]*$`
+type LabelName string
+
+// EngineProfile says under which names and labels the series of an engine are found, where they are not its own.
+type EngineProfile struct {
+	// Name of the profile.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// Engine whose metrics they are.
+	// +kubebuilder:validation:Enum=vLLM;SGLang;TGI;TensorRT-LLM;Triton
+	Engine string `json:"engine"`
+	// Prefix in the place of the engine's own (vllm:, sglang:, tgi_, trtllm_, nv_), such as kserve_vllm: or ray_vllm_.
+	// +optional
+	Prefix MetricName `json:"prefix,omitempty"`
+	// Names of metrics by those that the engine gives them, for those that differ in more than the prefix; a histogram by its name without _bucket,
+	// _sum and _count.
+	// +kubebuilder:validation:MaxProperties=64
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[a-zA-Z_:][a-zA-Z0-9_:]*$'))",message="names of metrics have letters, digits, _ and :, and no digit first"
+	// +optional
+	Names map[string]MetricName `json:"names,omitempty"`
+	// NamespaceLabel has the namespace of the pod. Absent: namespace.
+	// +optional
+	NamespaceLabel LabelName `json:"namespaceLabel,omitempty"`
+	// PodLabel has the name of the pod. Absent: pod.
+	// +optional
+	PodLabel LabelName `json:"podLabel,omitempty"`
+	// DistinctLabels tell series of one pod apart that are to be added up, beside those that the engine itself gives them, such as WorkerId of Ray.
+	// Series that differ in other labels are copies of one.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=set
+	// +optional
+	DistinctLabels []LabelName `json:"distinctLabels,omitempty"`
+	// Matchers are labels that the series must have.
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && !name.startsWith('__'))",message="names of labels have letters, digits and _, no digit first, and do not begin with __"
+	// +optional
+	Matchers map[string]LabelValue `json:"matchers,omitempty"`
+}
+
 // PrometheusSource says where measurements come from.
 type PrometheusSource struct {
 	// URL of the Prometheus API. Absent: what the optimizer was started with.
@@ -608,6 +710,20 @@ type PrometheusSource struct {
 	// StaleAfter is the age at which a measurement no longer counts. Defaults to three windows.
 	// +optional
 	StaleAfter *metav1.Duration `json:"staleAfter,omitempty"`
+	// Matchers are labels that all series must have, such as cluster: a where one Prometheus has several clusters.
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && !name.startsWith('__'))",message="names of labels have letters, digits and _, no digit first, and do not begin with __"
+	// +optional
+	Matchers map[string]LabelValue `json:"matchers,omitempty"`
+	// Access says who asks. Absent: as the optimizer was started, where the URL is that one.
+	// +optional
+	Access PrometheusAccess `json:"access,omitempty"`
+	// Engines are series of engines under other names or labels, beside those that are known. Those given come first.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Engines []EngineProfile `json:"engines,omitempty"`
 	// Gateways in namespaces of their own whose counters Servers may name in spec.arrivals. Absent: a Server counts what is in its namespace.
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic
