@@ -81,6 +81,14 @@ test-now: prepare
 	cd test/promql && $(GO) test -mod=mod -shuffle=on ./...
 	cd release && $(GO) test -shuffle=on ./...
 
+# What a node runs is built as the control plane is; images are those of a release, of this machine's architecture alone.
+.PHONY: test-node
+test-node: ## Install inferno by its chart on a real node, this machine, and test it there: Linux and root; 2 minutes once all is built
+	@bash .ci/node
+	@$(RELEASE) images -version v0.0.0-dev -out $(CURDIR)/out -architectures $$($(GO) env GOARCH) -only inferno-optimizer,inferno-adapter,inferno-scheduler,inferno-engine
+	@$(GO) run ./cmd/inferno up --node --prepare
+	INFERNO_IMAGES=$(CURDIR)/out/images $(GO) test $(GOTAGS) -v -count=1 -timeout=90m ./test/node
+
 .PHONY: images
 images: ## Build the images into out/images, offline; IMAGES_REGISTRY=ghcr.io/me pushes, IMAGES_ARCHITECTURES=amd64 and IMAGES=names build fewer
 	@$(RELEASE) images -version $(or $(VERSION),v0.0.0-dev) -out $(CURDIR)/out -registry "$(IMAGES_REGISTRY)" $(if $(IMAGES_INSECURE),-insecure) \

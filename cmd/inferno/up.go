@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/node"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
@@ -22,6 +24,9 @@ type upOptions struct {
 	planeOnly  bool
 	prepare    bool
 	keep       bool
+
+	node          bool
+	images, chart string
 }
 
 // products by the name people give a pool.
@@ -36,7 +41,10 @@ func newUpCommand() *cobra.Command {
 		Short: "Run inferno on a real control plane on this machine, with simulated accelerators",
 		Long: `Starts etcd, the API server, the controller manager with its stock autoscaler, Prometheus and simulated GPU nodes, all upstream programs
 built from Go modules and cached, and inferno's own scheduler, metrics adapter and optimizer beside them. Prints the kubeconfig and runs until
-Ctrl-C, which leaves nothing behind. Several run side by side.`,
+Ctrl-C, which leaves nothing behind. Several run side by side.
+
+With --node this machine is a node of it too: containerd and runc, which must be installed, run real pods, kube-proxy and DNS lead to them, and
+inferno is installed by its Helm chart, in pods of the images that make images builds. That needs Linux and root, and only one runs at a time.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
@@ -46,6 +54,9 @@ Ctrl-C, which leaves nothing behind. Several run side by side.`,
 	f.DurationVar(&o.podStartup, "pod-startup", 5*time.Second, "time from the start of a pod until it is ready")
 	f.BoolVar(&o.planeOnly, "control-plane-only", false, "leave inferno's programs out and run the stock scheduler")
 	f.BoolVar(&o.prepare, "prepare", false, "only build the programs of the control plane that are not cached yet, and start nothing")
+	f.BoolVar(&o.node, "node", false, "make this machine a real node beside the simulated ones, and install inferno's chart")
+	f.StringVar(&o.images, "images", "out/images", "with --node, folder of the images as OCI layouts")
+	f.StringVar(&o.chart, "chart", "manifests/chart", "with --node, inferno's chart")
 	f.BoolVar(&o.keep, "keep", false, "keep the instance directory with its logs")
 	return cmd
 }
@@ -74,6 +85,20 @@ func (o *upOptions) pools() ([]controlplane.NodePool, error) {
 	return pools, errors.Join(faults...)
 }
 
+func (o *upOptions) start(ctx context.Context, pools []controlplane.NodePool, out io.Writer) (*stack.Stack, error) {
+	options := stack.Options{
+		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, WithoutInferno: o.planeOnly,
+	}
+	if !o.node {
+		return stack.Start(ctx, options)
+	}
+	on := stack.NodeOptions{Images: o.images, Chart: o.chart}
+	if o.planeOnly {
+		on.Chart = ""
+	}
+	return stack.StartOnNode(ctx, options, on)
+}
+
 func (o *upOptions) run(ctx context.Context, out io.Writer) (err error) {
 	pools, err := o.pools()
 	if err != nil {
@@ -81,11 +106,12 @@ func (o *upOptions) run(ctx context.Context, out io.Writer) (err error) {
 	}
 	if o.prepare {
 		_, err := controlplane.Binaries(ctx, "", out)
+		if o.node && err == nil {
+			_, err = controlplane.Binaries(ctx, "", out, append(slices.Clone(node.Binaries), controlplane.Helm)...)
+		}
 		return err
 	}
-	s, err := stack.Start(ctx, stack.Options{
-		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, WithoutInferno: o.planeOnly,
-	})
+	s, err := o.start(ctx, pools, out)
 	if err != nil {
 		// Ctrl-C while things start is not a failure.
 		if ctx.Err() != nil {

@@ -105,19 +105,23 @@ type system struct {
 	t testing.TB
 }
 
-func start(t testing.TB) *system {
+func start(t testing.TB, changes ...func(*stack.Options)) *system {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a control plane")
 	}
 	progress := &strings.Builder{}
-	s, err := stack.Start(t.Context(), stack.Options{
+	options := stack.Options{
 		Programs: programs, PodStartup: 2 * time.Second, Progress: progress,
 		Nodes: []controlplane.NodePool{
 			{Name: "h100", Count: 2, GPU: controlplane.H100, GPUsPerNode: 4},
 			{Name: "l40s", Count: 4, GPU: controlplane.L40S, GPUsPerNode: 4},
 		},
-	})
+	}
+	for _, change := range changes {
+		change(&options)
+	}
+	s, err := stack.Start(t.Context(), options)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, progress)
 	}

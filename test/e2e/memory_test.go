@@ -22,6 +22,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
 // Size of the cluster whose caches are weighed: each server has the same number of pods, and every pod is measured.
@@ -37,7 +38,7 @@ const (
 // of real clusters are, with every pod measured: its median and its largest value over some cycles of the optimizer. What the chart requests
 // (docs/install.md) is from here.
 func BenchmarkMemory(b *testing.B) {
-	s := start(b)
+	s := start(b, func(o *stack.Options) { o.PrometheusTimeout = time.Minute })
 	answers := httptest.NewServer(http.HandlerFunc(answerForAll))
 	defer answers.Close()
 	s.patch(optimizer(), fmt.Sprintf(`{"spec": {"suspend": true, "interval": "5s", "prometheus": {"url": %q}}}`, answers.URL))

@@ -23,6 +23,7 @@ var rooms = map[string]string{
 	"metricsadapter":            "external and custom metrics over the plan",
 	"optimizer/solver/internal": "linear programs of choices, branch and bound",
 	"test/e2e":                  "tests of the whole on a local control plane",
+	"test/node":                 "tests of an installation on a real node, this machine",
 	"plugins":                   "the scheduler plugin and its versioned arguments",
 }
 

@@ -19,13 +19,13 @@ import (
 	"time"
 )
 
-// modules holds the go.mod and go.sum of the modules that the binaries are built from, under other names because go
-// embeds nothing from below a go.mod. See binaries/README.md for how to move them to other versions.
+// modules holds the go.mod and go.sum of the modules that the binaries are built from, and the programs that are not in one of them, under other
+// names because go embeds nothing from below a go.mod. See binaries/README.md for how to move them to other versions.
 //
-//go:embed binaries/*.mod binaries/*.sum
+//go:embed binaries/*.mod binaries/*.sum binaries/*.go.txt
 var modules embed.FS
 
-// Binary names one of the programs of a control plane.
+// Binary names one of the programs of a control plane, or of what is run with one.
 type Binary string
 
 // The programs of a control plane.
@@ -40,13 +40,24 @@ const (
 	Promtool          Binary = "promtool" // checks and tests rules
 )
 
+// What only some run with a control plane: it is built where it is named.
+const (
+	Kubelet   Binary = "kubelet"
+	KubeProxy Binary = "kube-proxy"
+	CoreDNS   Binary = "coredns"
+	Pause     Binary = "pause" // holds the namespaces of a pod
+	Helm      Binary = "helm"
+)
+
 // recipe says how a binary is built.
 type recipe struct {
 	binary  Binary
 	module  string // binaries/<module>.mod
-	pkg     string
+	pkg     string // to build; binaries/<module>.go.txt where it is "."
 	tags    string
 	stamped bool // with the Kubernetes version, which clients and version checks ask for
+	static  bool // without C, for an image that has nothing else
+	extra   bool // built only where it is named
 	what    string
 	// usual is how long the build takes on two idle cores after those before it; README.md says how it was measured.
 	usual time.Duration
@@ -63,6 +74,11 @@ var recipes = []recipe{
 	{binary: Kwok, module: "kubernetes", pkg: "sigs.k8s.io/kwok/cmd/kwok", what: "simulated nodes and pods", usual: 15 * time.Second},
 	{binary: Prometheus, module: "prometheus", pkg: prometheusRepository + "prometheus", tags: withoutDiscovery, what: "metrics", usual: 2 * time.Minute},
 	{binary: Promtool, module: "prometheus", pkg: prometheusRepository + "promtool", tags: withoutDiscovery, what: "what tests alerts", usual: 5 * time.Second},
+	{binary: Kubelet, module: "node", pkg: "k8s.io/kubernetes/cmd/kubelet", stamped: true, extra: true, what: "what runs pods", usual: 6 * time.Minute},
+	{binary: KubeProxy, module: "node", pkg: "k8s.io/kubernetes/cmd/kube-proxy", stamped: true, extra: true, what: "the network of Services", usual: 20 * time.Second},
+	{binary: CoreDNS, module: "coredns", pkg: ".", extra: true, what: "names of Services", usual: 2 * time.Minute},
+	{binary: Pause, module: "pause", pkg: ".", static: true, extra: true, what: "what pods begin with", usual: 10 * time.Second},
+	{binary: Helm, module: "helm", pkg: "helm.sh/helm/v4/cmd/helm", extra: true, what: "what installs charts", usual: 4 * time.Minute},
 }
 
 const (
@@ -75,7 +91,7 @@ const (
 // Paths says where each binary is.
 type Paths map[Binary]string
 
-// Binaries builds what is missing of the named binaries, or of all of them when none is named, and returns where they
+// Binaries builds what is missing of the named binaries, or of all that a plane needs when none is named, and returns where they
 // are. They are kept in cacheDir, or when that is empty in $INFERNO_CACHE, or else in the user's cache directory, below
 // a folder whose name changes with the versions they are built from: nothing is built twice, not even by two processes
 // at once, and what is there is whole. Building needs the go command and its module proxy. Progress, which may be nil,
@@ -93,7 +109,7 @@ func Binaries(ctx context.Context, cacheDir string, progress io.Writer, names ..
 	}
 	paths := Paths{}
 	for _, r := range recipes {
-		if len(names) > 0 && !slices.Contains(names, r.binary) {
+		if !slices.Contains(names, r.binary) && (len(names) > 0 || r.extra) {
 			continue
 		}
 		path, err := r.ensure(ctx, root, progress)
@@ -156,7 +172,13 @@ func (r recipe) ensure(ctx context.Context, root string, progress io.Writer) (st
 	if isExecutable(path) { // built by the one who held the lock
 		return path, nil
 	}
-	for name, data := range map[string][]byte{"go.mod": mod, "go.sum": sum} {
+	files := map[string][]byte{"go.mod": mod, "go.sum": sum}
+	if r.pkg == "." {
+		if files["main.go"], err = modules.ReadFile("binaries/" + r.module + ".go.txt"); err != nil {
+			return "", err
+		}
+	}
+	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			return "", err
 		}
@@ -168,6 +190,9 @@ func (r recipe) ensure(ctx context.Context, root string, progress io.Writer) (st
 func moduleKey(module string, mod, sum []byte) string {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s\n%s\n", mod, sum)
+	if program, err := modules.ReadFile("binaries/" + module + ".go.txt"); err == nil {
+		hash.Write(program)
+	}
 	for _, r := range recipes {
 		if r.module == module {
 			fmt.Fprintf(hash, "%s %s %s %s\n", r.binary, r.pkg, r.tags, r.ldflags(mod))
@@ -210,6 +235,9 @@ func (r recipe) build(ctx context.Context, dir, path, ldflags string, progress i
 	cmd := exec.CommandContext(ctx, "go", append(args, r.pkg)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GO111MODULE=on", "GOOS=", "GOARCH=")
+	if r.static {
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // go then removes its work folder
 	cmd.WaitDelay = 5 * time.Second
 

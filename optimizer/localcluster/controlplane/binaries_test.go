@@ -55,6 +55,26 @@ func TestBinaryIsBuiltOnce(t *testing.T) {
 	}
 }
 
+// A plane does not wait for what only a real node needs; a program of ours is built from its own text.
+func TestWhatOnlySomeNeedIsBuiltWhereNamed(t *testing.T) {
+	useFakeGo(t, `echo built >"$out" && chmod +x "$out"; grep -q . main.go && cp main.go "$out"; exit 0`)
+	cache := t.TempDir()
+	paths, err := Binaries(t.Context(), cache, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, built := paths[Kubelet]; built || paths[APIServer] == "" {
+		t.Errorf("without a name these are built: %v", paths)
+	}
+	paths, err = Binaries(t.Context(), cache, nil, CoreDNS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(paths[CoreDNS]); err != nil || !strings.Contains(string(text), "Command coredns") || len(paths) != 1 {
+		t.Errorf("%v holds %q (%v)", paths, text, err)
+	}
+}
+
 func TestFailedBuildQuotesTheCompilerAndLeavesNoBinary(t *testing.T) {
 	useFakeGo(t, `echo half >"$out"; chmod +x "$out"; echo 'x.go:1: no such thing' >&2; exit 2`)
 	cache := t.TempDir()
@@ -84,14 +104,16 @@ func TestKubernetesOfBinariesIsThatOfTheProject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	binaries, err := modules.ReadFile("binaries/kubernetes.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const module = "k8s.io/kubernetes"
-	got, want := moduleVersion(binaries, module), moduleVersion(project, module)
-	if got == "" || got != want {
-		t.Errorf("binaries/kubernetes.mod has %s %q, go.mod has %q", module, got, want)
+	for _, name := range []string{"kubernetes", "node"} {
+		binaries, err := modules.ReadFile("binaries/" + name + ".mod")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const module = "k8s.io/kubernetes"
+		got, want := moduleVersion(binaries, module), moduleVersion(project, module)
+		if got == "" || got != want {
+			t.Errorf("binaries/%s.mod has %s %q, go.mod has %q", name, module, got, want)
+		}
 	}
 }
 
@@ -109,8 +131,8 @@ func TestLinkerStampsTheKubernetesVersion(t *testing.T) {
 }
 
 func TestUnknownBinaryIsRefused(t *testing.T) {
-	_, err := Binaries(t.Context(), t.TempDir(), nil, Kubectl, "kubelet", "docker")
-	if err == nil || !strings.Contains(err.Error(), `"kubelet"`) || !strings.Contains(err.Error(), `"docker"`) {
+	_, err := Binaries(t.Context(), t.TempDir(), nil, Kubectl, "crictl", "docker")
+	if err == nil || !strings.Contains(err.Error(), `"crictl"`) || !strings.Contains(err.Error(), `"docker"`) {
 		t.Errorf("error %v, want one that names both", err)
 	}
 }

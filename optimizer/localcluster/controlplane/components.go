@@ -57,13 +57,14 @@ func (p *Plane) startAPIServer(ctx context.Context, etcdURL string) error {
 	if err != nil {
 		return err
 	}
-	p.url = "https://" + loopback(port)
+	p.url = "https://" + p.at(port)
 	pairs := map[string]KeyPair{}
-	var errs [3]error
-	pairs["apiserver"], errs[0] = p.ca.server("kube-apiserver",
+	var errs [4]error
+	pairs["apiserver"], errs[0] = p.ca.server("kube-apiserver", p.host(), firstServiceAddress,
 		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 	pairs["apiserver-etcd-client"], errs[1] = p.etcdCA.client("kube-apiserver")
 	pairs["front-proxy-client"], errs[2] = p.frontProxyCA.client("front-proxy-client")
+	pairs["apiserver-kubelet-client"], errs[3] = p.ca.client(KubeletClient)
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -84,31 +85,57 @@ func (p *Plane) startAPIServer(ctx context.Context, etcdURL string) error {
 	if err := writeSecret(p.path("service-account.pub"), public); err != nil {
 		return err
 	}
-	return p.runComponent(ctx, APIServer, HTTPReady(p.url+"/readyz", p.ca.pool()),
-		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
-		"--tls-cert-file="+p.path("apiserver.crt"), "--tls-private-key-file="+p.path("apiserver.key"),
-		"--client-ca-file="+p.path("inferno-ca.crt"),
-		"--etcd-servers="+etcdURL, "--etcd-cafile="+p.path("inferno-etcd-ca.crt"),
-		"--etcd-certfile="+p.path("apiserver-etcd-client.crt"), "--etcd-keyfile="+p.path("apiserver-etcd-client.key"),
-		"--authorization-mode=RBAC",
-		// No pod runs a program that could use a token, and pods need not wait for the account of a new namespace.
-		"--disable-admission-plugins=ServiceAccount",
+	args := []string{
+		"--bind-address=" + p.host(), "--advertise-address=" + p.host(), fmt.Sprintf("--secure-port=%d", port),
+		"--tls-cert-file=" + p.path("apiserver.crt"), "--tls-private-key-file=" + p.path("apiserver.key"),
+		"--client-ca-file=" + p.path("inferno-ca.crt"),
+		"--etcd-servers=" + etcdURL, "--etcd-cafile=" + p.path("inferno-etcd-ca.crt"),
+		"--etcd-certfile=" + p.path("apiserver-etcd-client.crt"), "--etcd-keyfile=" + p.path("apiserver-etcd-client.key"),
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file="+p.path("service-account.pub"),
-		"--service-account-signing-key-file="+p.path("service-account.key"),
-		"--service-cluster-ip-range=10.96.0.0/16",
-		"--endpoint-reconciler-type=none", // a loopback address cannot be an endpoint
+		"--service-account-key-file=" + p.path("service-account.pub"),
+		"--service-account-signing-key-file=" + p.path("service-account.key"),
+		"--service-cluster-ip-range=" + serviceNetwork,
 		// Extension API servers, such as a metrics adapter, recognise the aggregator by these.
-		"--requestheader-client-ca-file="+p.path("inferno-front-proxy-ca.crt"),
+		"--requestheader-client-ca-file=" + p.path("inferno-front-proxy-ca.crt"),
 		"--requestheader-allowed-names=front-proxy-client",
 		"--requestheader-username-headers=X-Remote-User",
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
-		"--proxy-client-cert-file="+p.path("front-proxy-client.crt"),
-		"--proxy-client-key-file="+p.path("front-proxy-client.key"),
+		"--proxy-client-cert-file=" + p.path("front-proxy-client.crt"),
+		"--proxy-client-key-file=" + p.path("front-proxy-client.key"),
 		"--profiling=false",
-	)
+	}
+	if p.options.Address == "" {
+		args = append(args,
+			"--authorization-mode=RBAC",
+			// No pod runs a program that could use a token, and pods need not wait for the account of a new namespace.
+			"--disable-admission-plugins=ServiceAccount",
+			"--endpoint-reconciler-type=none", // a loopback address cannot be an endpoint
+		)
+	} else {
+		args = append(args,
+			"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+			"--kubelet-client-certificate="+p.path("apiserver-kubelet-client.crt"), "--kubelet-client-key="+p.path("apiserver-kubelet-client.key"),
+			"--kubelet-certificate-authority="+p.path("inferno-ca.crt"), "--kubelet-preferred-address-types=InternalIP",
+		)
+	}
+	return p.runComponent(ctx, APIServer, HTTPReady(p.url+"/readyz", p.ca.pool()), args...)
 }
+
+// Addresses of Services, the first of which is the API server's.
+const (
+	serviceNetwork      = "10.96.0.0/16"
+	firstServiceAddress = "10.96.0.1"
+)
+
+// KubeletClient is the user that the API server is to a real node.
+const KubeletClient = "kube-apiserver-kubelet-client"
+
+// host is the address that API server and Prometheus serve at.
+func (p *Plane) host() string { return cmp.Or(p.options.Address, "127.0.0.1") }
+
+// at is a port of the host.
+func (p *Plane) at(port int) string { return fmt.Sprintf("%s:%d", p.host(), port) }
 
 func (p *Plane) startControllerManager(ctx context.Context) error {
 	kubeconfig, err := p.Kubeconfig("system:kube-controller-manager")
@@ -240,10 +267,14 @@ func (p *Plane) startKwok(ctx context.Context) error {
 		return err
 	}
 	address := loopback(port)
+	manage := "--manage-all-nodes=true"
+	if p.options.Address != "" {
+		manage = "--manage-nodes-with-annotation-selector=" + simulatedNode + "=" + simulated
+	}
 	return p.runComponent(ctx, Kwok, HTTPReady("http://"+address+"/healthz", nil),
 		"--kubeconfig="+kubeconfig,
 		"--config="+p.path("stages.yaml"),
-		"--manage-all-nodes=true",
+		manage,
 		"--cidr=10.128.0.0/9", // of the pods' addresses, which it does not hand out twice as long as they last
 		// Nodes live by their heartbeats alone. With leases a restarted kwok would leave all nodes and their pods alone until
 		// the leases of its predecessor run out.
@@ -268,11 +299,11 @@ func (p *Plane) startPrometheus(ctx context.Context, o PrometheusOptions) error 
 	if err != nil {
 		return err
 	}
-	p.prometheusURL = "http://" + loopback(port)
+	p.prometheusURL = "http://" + p.at(port)
 	return p.runComponent(ctx, Prometheus, HTTPReady(p.prometheusURL+"/-/ready", nil),
 		"--config.file="+p.path("prometheus.yml"),
 		"--storage.tsdb.path="+p.path("prometheus"),
-		"--web.listen-address="+loopback(port),
+		"--web.listen-address="+p.at(port),
 		// A new target is scraped at once. With the 5 s of the default a short window would miss most of what a new pod has done.
 		"--scrape.discovery-reload-interval="+interval.String(),
 		"--web.enable-lifecycle", // POST /-/reload after changing prometheus.yml in the instance directory

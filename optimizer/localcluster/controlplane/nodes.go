@@ -26,6 +26,12 @@ const (
 	AMDResource    corev1.ResourceName = "amd.com/gpu"
 )
 
+// What kwok knows nodes by that it simulates, and real pods keep away from.
+const (
+	simulatedNode = "kwok.x-k8s.io/node"
+	simulated     = "fake"
+)
+
 // GPU is a type of accelerator as nodes announce it.
 type GPU struct {
 	Product   string              // as the vendor's node labeller writes it
@@ -77,6 +83,12 @@ func (p *Plane) AddNodes(ctx context.Context, pools ...NodePool) error {
 	client, err := kubernetes.NewForConfig(p.config)
 	if err != nil {
 		return err
+	}
+	if p.options.Address != "" {
+		for _, node := range nodes {
+			metav1.SetMetaDataAnnotation(&node.ObjectMeta, simulatedNode, simulated)
+			node.Spec.Taints = append(slices.Clone(node.Spec.Taints), corev1.Taint{Key: simulatedNode, Value: simulated, Effect: corev1.TaintEffectNoSchedule})
+		}
 	}
 	create, createCtx := errgroup.WithContext(ctx)
 	create.SetLimit(16)

@@ -22,6 +22,11 @@ type Options struct {
 	CacheDir string // of the binaries; see [Binaries]
 	KeepDir  bool   // leave the instance directory with its logs behind
 
+	// Address of this machine that pods of real nodes reach; package node has one. API server and Prometheus then serve there alone, pods get tokens,
+	// and simulated nodes are known by the annotation and the taint kwok.x-k8s.io/node=fake. Where it is empty all nodes are simulated, and the
+	// plane serves on the loopback address.
+	Address string
+
 	// Progress receives a line for every step and for everything that happens to a process. It may be nil.
 	Progress io.Writer
 	// Report receives every event of every process, one at a time. It must not call Stop.
@@ -284,6 +289,10 @@ func (p *Plane) CA() []byte { return p.ca.pem }
 func (p *Plane) ServingCert(hosts ...string) (KeyPair, error) {
 	return p.ca.server(strings.Join(hosts, ","), hosts...)
 }
+
+// Lock takes an exclusive lock on a file, which is created if needed, and holds it until unlock or the end of this process. It fails at once when
+// the lock is held already.
+func Lock(path string) (unlock func(), err error) { return lockFile(path) }
 
 // FreePort returns a port on the loopback address that stays reserved for the caller until the plane stops.
 func (p *Plane) FreePort() (int, error) {

@@ -4,6 +4,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/fleet"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/node"
 )
 
 // Options of a stack.
@@ -40,6 +42,8 @@ type Options struct {
 	ScrapeInterval time.Duration
 	// HPASync is how often autoscalers look; 1 s where zero.
 	HPASync time.Duration
+	// PrometheusTimeout is how long a cycle of the optimizer waits for Prometheus; 2 s where zero.
+	PrometheusTimeout time.Duration
 	// Progress gets a line for every step; nil for none.
 	Progress io.Writer
 	// KeepDir leaves the instance directory with its logs behind.
@@ -58,6 +62,10 @@ type Stack struct {
 	Kube kubernetes.Interface
 	// DecisionLog is the file that the optimizer logs its decisions to.
 	DecisionLog string
+
+	// machine is the real node, and stopTargets ends what tells Prometheus of its pods; nil where all nodes are simulated.
+	machine     *node.Machine
+	stopTargets context.CancelFunc
 
 	fleetDone chan error
 	stopFleet context.CancelFunc
@@ -206,7 +214,7 @@ func (s *Stack) startOptimizer(ctx context.Context, path string) error {
 	return s.Run(ctx, &controlplane.Process{
 		Name: string(Optimizer), Path: path,
 		Args: []string{
-			"--kubeconfig=" + kubeconfig, "--prometheus-url=" + s.PrometheusURL(), "--prometheus-timeout=2s", "--decision-log=" + s.DecisionLog,
+			"--kubeconfig=" + kubeconfig, "--prometheus-url=" + s.PrometheusURL(), "--prometheus-timeout=" + cmp.Or(s.Options.PrometheusTimeout, 2*time.Second).String(), "--decision-log=" + s.DecisionLog,
 			fmt.Sprintf("--health-bind-address=127.0.0.1:%d", health), fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", metrics),
 		},
 		Ready: controlplane.HTTPReady(fmt.Sprintf("http://127.0.0.1:%d/readyz", health), nil),
@@ -239,5 +247,15 @@ func (s *Stack) StopFleet() error {
 
 // Stop ends everything and leaves nothing behind.
 func (s *Stack) Stop() error {
-	return errors.Join(s.StopFleet(), s.Plane.Stop())
+	err := s.StopFleet()
+	if s.stopTargets != nil {
+		s.stopTargets()
+	}
+	if s.machine != nil {
+		err = errors.Join(err, s.machine.Leave())
+	}
+	if s.Plane == nil {
+		return err
+	}
+	return errors.Join(err, s.Plane.Stop())
 }
