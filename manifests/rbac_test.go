@@ -103,6 +103,7 @@ var (
 		"cluster: get,list,watch inferno.platform.ai/accelerators,models,optimizers,servers,serviceclasses",
 		"cluster: patch inferno.platform.ai/accelerators/status,models/status,optimizers/status,servers/status,serviceclasses/status",
 		"cluster: get,list,watch /nodes,pods,resourcequotas",
+		"cluster: get apps/deployments,statefulsets",
 		"cluster: get,list,watch resource.k8s.io/resourceclaims,resourceslices",
 		"cluster: patch /pods",
 		"cluster: create,patch /events",

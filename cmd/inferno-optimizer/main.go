@@ -166,7 +166,7 @@ func (o *options) run() error {
 		return err
 	}
 	reconciler := &loop.Reconciler{
-		Client: manager.GetClient(), Events: manager.GetEventRecorder("inferno-optimizer"), Clock: clock.RealClock{}, Log: decisions,
+		Client: manager.GetClient(), Direct: manager.GetAPIReader(), Events: manager.GetEventRecorder("inferno-optimizer"), Clock: clock.RealClock{}, Log: decisions,
 		Querier: o.queriers(), QueryTimeout: o.queryTimeout, Registry: ctrlmetrics.Registry,
 		Namespace: o.namespace(),
 	}

@@ -22,6 +22,8 @@ type Kind struct {
 	ResourceName string
 	// ProductNames are the values of the product labels of nodes that carry the cards.
 	ProductNames []string
+	// NodeSelector are labels that nodes must have besides.
+	NodeSelector map[string]string
 }
 
 // Describe fills in what the spec of an Accelerator leaves out. A type the catalogue does not know is taken for a product name, its
@@ -33,6 +35,7 @@ func Describe(a *v1alpha1.Accelerator) Kind {
 		Multiplicity: max(a.Spec.Multiplicity, 1),
 		ResourceName: a.Spec.ResourceName,
 		ProductNames: slices.Clone(a.Spec.ProductNames),
+		NodeSelector: a.Spec.NodeSelector,
 	}
 	k.Type = cmp.Or(a.Spec.Type, k.Alias)
 	known, _ := Lookup(k.Type)
@@ -52,6 +55,8 @@ type Classifier struct {
 	names map[string]string
 	// labels that product names stand in, by key.
 	labels []productLabel
+	// selective says that some kind has a node selector.
+	selective bool
 }
 
 // productLabel knows the names of the accelerators, sorted, behind each value of one label.
@@ -67,6 +72,7 @@ func NewClassifier(accelerators []*v1alpha1.Accelerator) *Classifier {
 	for _, a := range accelerators {
 		k := Describe(a)
 		c.kinds[k.Name] = k
+		c.selective = c.selective || len(k.NodeSelector) > 0
 		for _, key := range ProductLabels(k.ResourceName) {
 			if byKey[key] == nil {
 				byKey[key] = map[string][]string{}
@@ -118,7 +124,20 @@ func (c *Classifier) Names(nodeLabels map[string]string) []string {
 		slices.Sort(names)
 		names = slices.Compact(names)
 	}
+	if c.selective {
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !c.selects(name, nodeLabels) })
+	}
 	return names
+}
+
+// selects says whether the node selector of a kind matches labels of a node.
+func (c *Classifier) selects(name string, nodeLabels map[string]string) bool {
+	for key, value := range c.kinds[name].NodeSelector {
+		if got, has := nodeLabels[key]; !has || got != value {
+			return false
+		}
+	}
+	return true
 }
 
 // Kind of the Accelerator with a name, be it the resource's own or the one it has in the JSON specification.

@@ -18,12 +18,14 @@ func capacity(p *solver.Problem, snap *fleet.Snapshot, pools elastic) {
 		p.Capacity[t.Type] += t.Count
 	}
 	for _, n := range c.Nodes {
-		p.Nodes = append(p.Nodes, solver.Node{Name: nodeName(n), Type: n.Type, Free: n.Free})
+		p.Nodes = append(p.Nodes, solver.Node{Name: nodeName(n), Type: n.Type, Free: n.Free, Scopes: n.Scopes})
 	}
 	longest := snap.Policy.MaxDelaySeconds
 	for _, e := range c.Elastic {
 		if (longest == 0 || e.DelaySeconds <= longest) && !pools.withheld(e.Name) {
-			p.Elastic = append(p.Elastic, solver.Elastic{Name: e.Name, Type: e.Type, Cards: e.Cards, Limit: max(0, e.Limit-e.Arrived), Price: e.Price})
+			p.Elastic = append(p.Elastic, solver.Elastic{
+				Name: e.Name, Type: e.Type, Cards: e.Cards, Limit: max(0, e.Limit-e.Arrived), Price: e.Price, Scopes: e.Scopes,
+			})
 		}
 	}
 }
@@ -34,17 +36,20 @@ func nodeName(n v1alpha1.NodeCapacity) string { return n.Name + " (" + n.Type + 
 // boughtNode is the solver's name of the k-th purchase from a pool.
 func boughtNode(pool string, k int) string { return fmt.Sprintf("%s/%d", pool, k) }
 
-// take reserves cards for replicas that are not put to the solver, and returns how many of them there are not, or not together on a node.
-func take(p *solver.Problem, kind string, replicas, cards int) (short int) {
+// take reserves cards, on the nodes of a scope, for replicas that are not put to the solver, and returns how many of them there are not, or not together
+// on a node.
+func take(p *solver.Problem, kind, scope string, replicas, cards int) (short int) {
 	short = max(replicas*cards-p.Capacity[kind], 0)
 	p.Capacity[kind] = max(p.Capacity[kind]-replicas*cards, 0)
 	var at, free []int
+	onNodes := false
 	for i, n := range p.Nodes {
-		if n.Type == kind {
+		onNodes = onNodes || n.Type == kind
+		if n.Type == kind && (scope == "" || slices.Contains(n.Scopes, scope)) {
 			at, free = append(at, i), append(free, n.Free)
 		}
 	}
-	if len(at) == 0 {
+	if !onNodes {
 		return short
 	}
 	short = placement.Take(free, replicas, cards)
@@ -84,7 +89,7 @@ func placements(c *v1alpha1.CapacityData, p *solver.Problem, s *solver.Solution)
 		if !given {
 			name = at.Node
 		}
-		list[i] = v1alpha1.NodePlacement{Node: name, Type: types[at.Node], CardsPerReplica: at.UnitsPerReplica, Replicas: at.Replicas}
+		list[i] = v1alpha1.NodePlacement{Node: name, Type: types[at.Node], CardsPerReplica: at.UnitsPerReplica, Replicas: at.Replicas, Scope: at.Scope}
 	}
 	return list
 }

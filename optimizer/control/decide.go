@@ -91,14 +91,14 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 		q := &questions[i]
 		server := solver.Server{Name: q.Name, Priority: q.priority()}
 		for k := range options[i] {
-			server.Candidates = append(server.Candidates, options[i][k].asked())
+			server.Candidates = append(server.Candidates, options[i][k].asked(q.Server))
 		}
 		if faults[i] == nil {
 			faults[i] = solvable(&server)
 		}
 		if faults[i] != nil {
 			held[i] = hold(q.Server, faults[i])
-			reserve(problem, known.pairs, q.Model, cmp.Or(held[i], occupied(q.Server)), overdrawn)
+			reserve(problem, known.pairs, q.Server, cmp.Or(held[i], occupied(q.Server)), overdrawn)
 			continue
 		}
 		problem.Servers = append(problem.Servers, server)
@@ -182,13 +182,13 @@ func pose(snap *fleet.Snapshot, policy *policy, pools elastic) *solver.Problem {
 }
 
 // reserve takes what a held plan uses out of the capacity. What there is not of it is added to what is overdrawn, by type.
-func reserve(from *solver.Problem, known pairs, model string, held *fleet.Allocation, overdrawn map[string]int) {
+func reserve(from *solver.Problem, known pairs, s *fleet.Server, held *fleet.Allocation, overdrawn map[string]int) {
 	if held == nil {
 		return
 	}
 	for _, part := range held.Parts {
-		if p := known.of(model, part.Accelerator); p != nil {
-			overdrawn[p.Accelerator.Type] += take(from, p.Accelerator.Type, part.Replicas, p.Cards())
+		if p := known.of(s.Model, part.Accelerator); p != nil {
+			overdrawn[p.Accelerator.Type] += take(from, p.Accelerator.Type, s.Scopes[part.Accelerator], part.Replicas, p.Cards())
 		}
 	}
 }

@@ -147,11 +147,13 @@ func present(q *question, feasible []*sizing.Candidate) int {
 	return slices.IndexFunc(feasible, func(c *sizing.Candidate) bool { return len(c.Parts) == 1 && c.ID() == largest.Accelerator })
 }
 
-// asked writes an option for the solver.
-func (o *option) asked() solver.Candidate {
+// asked writes an option of a server for the solver.
+func (o *option) asked(s *fleet.Server) solver.Candidate {
 	c := solver.Candidate{ID: o.candidate.ID(), Cost: o.cost, Value: o.value()}
 	for _, p := range o.parts {
-		c.Parts = append(c.Parts, solver.Part{Accelerator: p.Accelerator.Name, Type: p.Accelerator.Type, Replicas: p.Replicas, UnitsPerReplica: p.Cards(), Share: p.Share})
+		c.Parts = append(c.Parts, solver.Part{
+			Accelerator: p.Accelerator.Name, Type: p.Accelerator.Type, Replicas: p.Replicas, UnitsPerReplica: p.Cards(), Share: p.Share, Scope: s.Scopes[p.Accelerator.Name],
+		})
 	}
 	return c
 }

@@ -25,14 +25,15 @@ func (f *spare) lacks(server int, parts []sizing.Part) map[string]int {
 	if choice := f.solution.Choices[server]; choice.Candidate >= 0 && !f.problem.Unlimited {
 		own := f.problem.Servers[server].Candidates[choice.Candidate].Resized(choice.Replicas).Parts
 		for _, p := range own {
-			f.stock[p.Type].Add(p.UnitsPerReplica, -p.Replicas)
-			defer f.stock[p.Type].Add(p.UnitsPerReplica, p.Replicas)
+			stock := f.stock[p.Type].Within(p.Scope)
+			stock.Add(p.UnitsPerReplica, -p.Replicas)
+			defer stock.Add(p.UnitsPerReplica, p.Replicas)
 		}
 	}
 	missing := map[string]int{}
 	for _, p := range parts {
 		kind, each := p.Accelerator.Type, p.Cards()
-		stock, n := f.stock[kind], p.Replicas
+		stock, n := f.stock[kind].Within(f.scope(server, p.Accelerator.Name)), p.Replicas
 		if stock.OnNodes() {
 			n = stock.Room(each, p.Replicas)
 			missing[kind] += (p.Replicas - n) * each
@@ -53,6 +54,18 @@ func (f *spare) lacks(server int, parts []sizing.Part) map[string]int {
 		return nil
 	}
 	return missing
+}
+
+// scope of a server's replicas on an accelerator.
+func (f *spare) scope(server int, accelerator string) string {
+	for _, c := range f.problem.Servers[server].Candidates {
+		for _, p := range c.Parts {
+			if p.Accelerator == accelerator {
+				return p.Scope
+			}
+		}
+	}
+	return ""
 }
 
 // beyond are the cards that others must have first: what is overdrawn, in whole replicas where a node must hold one.

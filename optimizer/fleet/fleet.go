@@ -76,6 +76,8 @@ type Server struct {
 	// MinReplicas and MaxReplicas bound the plan; 0 is no upper bound.
 	MinReplicas, MaxReplicas int
 	v1alpha1.ServerPolicy
+	// Scopes are, by accelerator, the sets of nodes that its pods can use; absent for all nodes that carry it.
+	Scopes map[string]string
 	// Load that was measured last; nil where none ever was.
 	Load *Load
 	// Fault says why the load of now is not known; nil where it is.

@@ -8,11 +8,14 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -205,6 +208,7 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 	if err := c.readDevices(ctx, r); err != nil {
 		return nil, err
 	}
+	c.readTemplates(ctx, r)
 	r.Departed = c.seen.Departed(r)
 	c.measure(ctx, r)
 	return r, nil
@@ -223,6 +227,61 @@ func (c *cycle) readDevices(ctx context.Context, r *observe.Readings) error {
 	}
 	r.Slices, r.Claims = slices.Items, claims.Items
 	return nil
+}
+
+// readTemplates reads the pod templates of workloads that have no pods, from which it could be seen on which nodes these could be. What cannot be read is
+// not known, and such pods are planned for all nodes.
+func (c *cycle) readTemplates(ctx context.Context, r *observe.Readings) {
+	if c.Direct == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.QueryTimeout)
+	defer cancel()
+	have := map[observe.Workload]bool{}
+	for i := range r.Pods {
+		p := &r.Pods[i]
+		have[observe.Workload{Server: types.NamespacedName{Namespace: p.Namespace, Name: p.Labels[v1alpha1.ServerLabel]}, Variant: p.Labels[v1alpha1.VariantLabel]}] = true
+	}
+	r.Templates = map[observe.Workload]*corev1.PodSpec{}
+	read := func(s *v1alpha1.Server, variant string, ref *v1alpha1.ScaleTargetRef) {
+		w := observe.Workload{Server: client.ObjectKeyFromObject(s), Variant: variant}
+		if have[w] || ref == nil || ctx.Err() != nil {
+			return
+		}
+		spec, err := c.template(ctx, s.Namespace, ref)
+		if err != nil {
+			ctrl.LoggerFrom(ctx).V(1).Info("reading a pod template", "server", w.Server, "variant", variant, "error", err.Error())
+		} else if spec != nil {
+			r.Templates[w] = spec
+		}
+	}
+	for i := range r.Resources.Servers {
+		s := &r.Resources.Servers[i]
+		read(s, "", s.Spec.ScaleTargetRef)
+		for k := range s.Spec.Variants {
+			read(s, s.Spec.Variants[k].Name, &s.Spec.Variants[k].ScaleTargetRef)
+		}
+	}
+}
+
+// template of the pods of a workload; nil where it is of a kind that is not known to have one.
+func (c *cycle) template(ctx context.Context, namespace string, ref *v1alpha1.ScaleTargetRef) (*corev1.PodSpec, error) {
+	key := client.ObjectKey{Namespace: namespace, Name: ref.Name}
+	switch ref.APIVersion + "/" + ref.Kind {
+	case "apps/v1/Deployment":
+		var d appsv1.Deployment
+		if err := c.Direct.Get(ctx, key, &d); err != nil {
+			return nil, err
+		}
+		return &d.Spec.Template.Spec, nil
+	case "apps/v1/StatefulSet":
+		var d appsv1.StatefulSet
+		if err := c.Direct.Get(ctx, key, &d); err != nil {
+			return nil, err
+		}
+		return &d.Spec.Template.Spec, nil
+	}
+	return nil, nil
 }
 
 // write the outcome. What is refused is refused for one object: the others are written. All of it takes an interval at most, and begins with another
@@ -275,7 +334,7 @@ func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe
 	allocated := allocatedCards(&o.Snapshot.System, &d.Plan)
 	for i := range r.Resources.Accelerators {
 		a := &r.Resources.Accelerators[i]
-		next := acceleratorStatus(a, o.Capacity, allocated, c.report.Time)
+		next := acceleratorStatus(a, o.CapacityOf(specification.Name(a)), allocated, c.report.Time)
 		if !equality.Semantic.DeepEqual(a.Status, next) {
 			c.tryStatus(ctx, "Accelerator", a, &next)
 		}
@@ -342,16 +401,15 @@ func allocatedCards(s *v1alpha1.System, plan *v1alpha1.Solution) map[string]int 
 	return sum
 }
 
-func acceleratorStatus(a *v1alpha1.Accelerator, capacity map[string]observe.TypeCapacity, allocated map[string]int, now metav1.Time) v1alpha1.AcceleratorStatus {
+func acceleratorStatus(a *v1alpha1.Accelerator, t observe.TypeCapacity, allocated map[string]int, now metav1.Time) v1alpha1.AcceleratorStatus {
 	name := specification.Name(a)
-	t := capacity[a.Spec.CardType(name)]
 	next := v1alpha1.AcceleratorStatus{
 		ObservedGeneration: a.Generation, Nodes: t.Nodes, Capacity: t.Capacity, Available: t.Available, Allocated: allocated[name],
 		Conditions: slices.Clone(a.Status.Conditions),
 	}
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "NodesFound", Message: "nodes carry this type"}
 	if t.Nodes == 0 {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoNodes", "no node carries a product label of this type; see spec.productNames"
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoNodes", "no node carries a product label of this type, with the labels of spec.nodeSelector; see spec.productNames"
 	}
 	c.ObservedGeneration, c.LastTransitionTime = a.Generation, now
 	meta.SetStatusCondition(&next.Conditions, c)

@@ -44,6 +44,8 @@ const tolerableSkew = 10 * time.Second
 // Reconciler runs cycles as the Optimizer resource says.
 type Reconciler struct {
 	Client client.Client
+	// Direct reads the API server itself, for what is read seldom: the templates of workloads without pods. Nil reads none.
+	Direct client.Reader
 	Events events.EventRecorder
 	Clock  clock.PassiveClock
 	Log    *DecisionLog

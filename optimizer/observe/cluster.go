@@ -100,8 +100,26 @@ func (v *view) capacity() map[string]TypeCapacity {
 	return byType
 }
 
-// free cards of every node that takes pods, by type.
-func (v *view) free() []v1alpha1.NodeCapacity {
+// capacityOf the nodes that carry an accelerator, which may be some of those with its type.
+func (v *view) capacityOf(kind catalogue.Kind) (t TypeCapacity) {
+	foreign := v.foreign()
+	for i := range v.cluster.Nodes {
+		node := &v.cluster.Nodes[i]
+		if !slices.Contains(v.classifier.Names(v.labels(node.Name, node.Labels)), kind.Name) {
+			continue
+		}
+		t.Nodes++
+		if usable(node) {
+			capacity, available := v.cards(node, kind, foreign)
+			t.Capacity += capacity
+			t.Available += available
+		}
+	}
+	return t
+}
+
+// free cards of every node that takes pods, by type, with the scopes that it is of.
+func (v *view) free(s *scopes) []v1alpha1.NodeCapacity {
 	var list []v1alpha1.NodeCapacity
 	foreign := v.foreign()
 	for _, node := range v.cluster.Nodes {
@@ -110,7 +128,9 @@ func (v *view) free() []v1alpha1.NodeCapacity {
 		}
 		for _, kind := range v.kindsByType(v.labels(node.Name, node.Labels)) {
 			_, available := v.cards(&node, kind, foreign)
-			list = append(list, v1alpha1.NodeCapacity{Name: node.Name, Type: kind.Type, Free: available})
+			list = append(list, v1alpha1.NodeCapacity{
+				Name: node.Name, Type: kind.Type, Free: s.most(available, kind.Type, node.Name), Scopes: s.of[[2]string{kind.Type, node.Name}],
+			})
 		}
 	}
 	return list

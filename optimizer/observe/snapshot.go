@@ -32,6 +32,8 @@ type Readings struct {
 	Slices []resourcev1.ResourceSlice
 	Claims []resourcev1.ResourceClaim
 	Quotas []corev1.ResourceQuota
+	// Templates of pods of workloads that may have none; absent where they are not known.
+	Templates map[Workload]*corev1.PodSpec
 	// Departed names the server of pods that are gone since less than a window.
 	Departed map[types.NamespacedName]types.NamespacedName
 	// Skew is how far the clock of Prometheus is ahead of ours.
@@ -58,8 +60,19 @@ type Observation struct {
 	Capacity map[string]TypeCapacity
 	// Uncounted are pods that say they are a server's and that no plan counts, sorted.
 	Uncounted []Uncounted
+	// Barred says, by server and accelerator, what keeps its pods from nodes that carry it; absent where nothing does.
+	Barred map[string]map[string]string
 
 	view *view
+}
+
+// CapacityOf the nodes that carry an accelerator, by its name in the specification.
+func (o *Observation) CapacityOf(accelerator string) TypeCapacity {
+	kind, known := o.view.classifier.Kind(accelerator)
+	if !known {
+		return TypeCapacity{}
+	}
+	return o.view.capacityOf(kind)
 }
 
 // AcceleratorOf says which accelerator a pod runs on, by its name in the specification; empty where it runs on none that is known.
@@ -71,7 +84,7 @@ func Observe(r *Readings) *Observation {
 	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Servers: knownServers(r.Resources.Servers, system, index), Slices: r.Slices, Claims: r.Claims})
 	o := &Observation{
 		Snapshot: specification.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
-		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
+		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
 	}
 	for _, a := range system.Accelerators.Spec {
 		t := a.CardType(a.Name)
@@ -79,10 +92,18 @@ func Observe(r *Readings) *Observation {
 			o.Snapshot.System.Capacity.Count = append(o.Snapshot.System.Capacity.Count, v1alpha1.AcceleratorCount{Type: t, Count: o.Capacity[t].Available})
 		}
 	}
-	o.Snapshot.System.Capacity.Nodes = v.free()
+	s := newScopes(v, r.Templates)
+	for i := range o.Snapshot.System.Servers.Spec {
+		e := &o.Snapshot.System.Servers.Spec[i]
+		names, barred := s.server(&r.Resources.Servers[index[e.Name]], e, system)
+		if len(names) > 0 {
+			e.Scopes, o.Barred[e.Name] = names, barred
+		}
+	}
+	o.Snapshot.System.Capacity.Nodes = v.free(s)
 	for i := range o.Snapshot.System.Capacity.Elastic {
 		e := &o.Snapshot.System.Capacity.Elastic[i]
-		e.Arrived = v.arrived(e)
+		e.Arrived, e.Scopes = v.arrived(e), s.ofPool(e)
 	}
 	pods := v.podsByServer()
 	for i := range o.Snapshot.System.Servers.Spec {

@@ -1,39 +1,96 @@
 package placement
 
 import (
-	"maps"
+	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
-// Stock is the ledger of one type of card: what there is, on nodes where these are known, and the replicas that hold some of it.
+// Node with cards of one type.
+type Node struct {
+	// Free cards before any replica.
+	Free int
+	// Scopes are the sets of nodes that the node belongs to, by name: some replicas can only be on the nodes of one of them.
+	Scopes []string
+}
+
+// Stock is the ledger of one type of card: what there is, on nodes where these are known, and the replicas that hold some of it. What it says, and
+// what is placed with it, is of its scope: of all nodes, or of those of one set; see [Stock.Within].
 type Stock struct {
+	*ledger
+	scope string
+}
+
+// ledger that the stocks of all scopes share.
+type ledger struct {
 	// left is the number of cards that no replica holds; below 0 where replicas hold more than there is.
 	left int
-	// nodes are the free cards of each node before any replica; nil where any cards make a replica.
-	nodes []int
-	// placed replicas, by cards each.
-	placed map[int]int
+	// nodes are those before any replica, those with most free cards first; nil where any cards make a replica.
+	nodes []Node
+	// placed replicas that are alike.
+	placed map[replica]int
+	// scopes that nodes have, with the scopes that hold all of their nodes, and perhaps more.
+	scopes map[string][]string
+}
+
+// replica of so many cards within a scope, empty for all nodes.
+type replica struct {
+	cards int
+	scope string
 }
 
 // NewStock of so many cards, of which any make a replica.
-func NewStock(cards int) *Stock { return &Stock{left: cards, placed: map[int]int{}} }
+func NewStock(cards int) *Stock {
+	return &Stock{ledger: &ledger{left: cards, placed: map[replica]int{}}}
+}
 
-// NewStockOn nodes with so many free cards each.
-func NewStockOn(nodes ...int) *Stock {
+// NewStockOn nodes.
+func NewStockOn(nodes ...Node) *Stock {
 	s := NewStock(0)
 	s.nodes = slices.Clone(nodes)
-	slices.SortFunc(s.nodes, func(a, b int) int { return b - a })
-	for _, free := range nodes {
-		s.left += free
+	slices.SortStableFunc(s.nodes, func(a, b Node) int { return b.Free - a.Free })
+	for _, n := range nodes {
+		s.left += n.Free
 	}
+	s.relate()
 	return s
+}
+
+// relate the scopes of the nodes to each other.
+func (l *ledger) relate() {
+	size, both := map[string]int{}, map[[2]string]int{}
+	for _, n := range l.nodes {
+		for _, a := range n.Scopes {
+			size[a]++
+			for _, b := range n.Scopes {
+				both[[2]string{a, b}]++
+			}
+		}
+	}
+	l.scopes = map[string][]string{}
+	for a, n := range size {
+		for b := range size {
+			if both[[2]string{a, b}] == n {
+				l.scopes[a] = append(l.scopes[a], b)
+			}
+		}
+	}
+}
+
+// Within a scope: the stock of the nodes of a set, of which others may be part. The empty scope is all nodes. Where the nodes are not known there is
+// one scope.
+func (s *Stock) Within(scope string) *Stock {
+	if s == nil || s.nodes == nil || scope == s.scope {
+		return s
+	}
+	return &Stock{s.ledger, scope}
 }
 
 // Stocks by type. A type that nodes are given of is counted by its nodes, whatever the count says.
 func Stocks(c *v1alpha1.CapacityData) map[string]*Stock {
-	all, nodes := map[string]*Stock{}, map[string][]int{}
+	all, nodes := map[string]*Stock{}, map[string][]Node{}
 	for _, n := range c.Count {
 		if all[n.Type] == nil {
 			all[n.Type] = NewStock(0)
@@ -41,10 +98,10 @@ func Stocks(c *v1alpha1.CapacityData) map[string]*Stock {
 		all[n.Type].left += n.Count
 	}
 	for _, n := range c.Nodes {
-		nodes[n.Type] = append(nodes[n.Type], n.Free)
+		nodes[n.Type] = append(nodes[n.Type], Node{n.Free, n.Scopes})
 	}
-	for t, free := range nodes {
-		all[t] = NewStockOn(free...)
+	for t, list := range nodes {
+		all[t] = NewStockOn(list...)
 	}
 	return all
 }
@@ -82,12 +139,39 @@ func Take(free []int, replicas, cards int) (short int) {
 	return short
 }
 
-// Left is the number of cards that no replica holds; below 0 where replicas hold more than there is.
+// Left is the number of cards that no replica holds, at least so far as that can be told without packing; below 0 where replicas hold more than there is.
 func (s *Stock) Left() int {
 	if s == nil {
 		return 0
 	}
-	return s.left
+	if s.nodes == nil || s.scope == "" {
+		return s.left
+	}
+	left := s.left
+	if len(s.scopes[s.scope]) == 0 {
+		return min(left, 0) // it has no node
+	}
+	for _, wider := range s.scopes[s.scope] {
+		left = min(left, s.count(wider, 1))
+	}
+	return left
+}
+
+// count of the places for replicas of that many cards on the nodes of a scope, when they are empty, less those that each replica stands for that is
+// placed on no others.
+func (l *ledger) count(scope string, cards int) int {
+	n := 0
+	for i := range l.nodes {
+		if scope == "" || slices.Contains(l.nodes[i].Scopes, scope) {
+			n += l.nodes[i].Free / cards
+		}
+	}
+	for r, replicas := range l.placed {
+		if scope == "" || slices.Contains(l.scopes[r.scope], scope) {
+			n -= replicas * (r.cards / cards)
+		}
+	}
+	return n
 }
 
 // Room is the number of replicas of that many cards, at most want, that can be placed beside those that are.
@@ -95,20 +179,20 @@ func (s *Stock) Room(cards, want int) int {
 	if s == nil || cards < 1 {
 		return 0
 	}
-	n := max(min(want, s.left/cards), 0)
+	n := max(min(want, s.Left()/cards), 0)
 	if s.nodes == nil || n == 0 {
 		return n
 	}
-	lo, hi := 0, n // lo fits
+	lo, hi, r := 0, n, replica{cards, s.scope} // lo fits
 	for lo < hi {
 		mid := (lo + hi + 1) / 2
-		s.placed[cards] += mid
+		s.placed[r] += mid
 		if s.packable() {
 			lo = mid
 		} else {
 			hi = mid - 1
 		}
-		s.placed[cards] -= mid
+		s.placed[r] -= mid
 	}
 	return lo
 }
@@ -119,19 +203,25 @@ func (s *Stock) Add(cards, n int) {
 		return
 	}
 	s.left -= cards * n
-	s.placed[cards] += n
+	s.placed[replica{cards, s.scope}] += n
 }
 
-// Grow by nodes of so many cards each.
-func (s *Stock) Grow(nodes, cards int) {
+// Grow by nodes of so many cards each, of these scopes.
+func (s *Stock) Grow(nodes, cards int, scopes ...string) {
 	s.left += nodes * cards
-	if s.nodes != nil {
-		s.nodes = append(s.nodes, slices.Repeat([]int{cards}, nodes)...)
+	if s.nodes != nil && nodes > 0 {
+		s.nodes = append(s.nodes, slices.Repeat([]Node{{cards, scopes}}, nodes)...)
+		s.relate()
 	}
 }
 
 // OnNodes says whether a replica must find its cards on one node.
 func (s *Stock) OnNodes() bool { return s != nil && s.nodes != nil }
+
+// Holds says whether all nodes of another scope are of this one: whatever is placed within the other is.
+func (s *Stock) Holds(scope string) bool {
+	return s != nil && (s.scope == "" || s.scope == scope || slices.Contains(s.scopes[scope], s.scope))
+}
 
 // Places is the number of replicas of that many cards that fit beside those that are placed, as far as a count can tell: where the nodes are
 // known, as many as they hold when they are empty less those that each placed replica stands for.
@@ -142,50 +232,77 @@ func (s *Stock) Places(cards int) int {
 	case s.nodes == nil:
 		return s.left / cards
 	}
-	n := 0
-	for _, free := range s.nodes {
-		n += free / cards
-	}
-	for size, replicas := range s.placed {
-		n -= replicas * (size / cards)
-	}
-	return max(0, n)
+	return max(0, s.count(s.scope, cards))
 }
 
 // packable says whether the placed replicas fit on the nodes.
 func (s *Stock) packable() bool { return s.Pack(s.nodes, nil) }
 
-// Pack tries to put the placed replicas on nodes with so many free cards, the largest first, each on the fullest node that holds it. Where every
-// size divides the next larger one, as powers of two do, that finds a packing if there is one. What it finds is told to assign, where that is not
-// nil: the node's index, and the number of replicas of a size that it takes.
-func (s *Stock) Pack(nodes []int, assign func(node, cards, replicas int)) bool {
-	free := slices.Clone(nodes)
-	sizes := slices.Sorted(maps.Keys(s.placed))
-	slices.Reverse(sizes)
-	for _, size := range sizes {
-		n := s.placed[size]
-		// Nodes whose free cards leave the smallest remainder come first: fragments are used up before whole nodes.
-		order := make([]int, len(free))
-		for i := range order {
-			order[i] = i
+// Pack tries to put the placed replicas of all scopes on nodes with so many free cards, the largest first, each on the fullest node that holds it. Where
+// every size divides the next larger one, as powers of two do, and all nodes are of one scope, that finds a packing if there is one. Of replicas of a
+// size, those that can be on the fewest nodes come first, and each takes nodes first that the fewest other scopes want; where that finds no packing, all
+// replicas of small scopes are tried before those of larger ones. What it finds is told to assign, where that is not nil: the node's index, and the
+// number of replicas of a size and scope that it takes.
+func (s *Stock) Pack(nodes []Node, assign func(node, cards int, scope string, replicas int)) bool {
+	return s.pack(nodes, assign, func(a, b replica, nodes map[string]int) int {
+		return cmp.Or(b.cards-a.cards, nodes[a.scope]-nodes[b.scope], strings.Compare(a.scope, b.scope))
+	}) || len(s.scopes) > 0 && s.pack(nodes, assign, func(a, b replica, nodes map[string]int) int {
+		return cmp.Or(nodes[a.scope]-nodes[b.scope], strings.Compare(a.scope, b.scope), b.cards-a.cards)
+	})
+}
+
+type seat struct {
+	node     int
+	of       replica
+	replicas int
+}
+
+func (l *ledger) pack(nodes []Node, assign func(node, cards int, scope string, replicas int), compare func(a, b replica, nodes map[string]int) int) bool {
+	sizes := make([]replica, 0, len(l.placed))
+	wanted, width := make([]int, len(nodes)), map[string]int{"": len(nodes)}
+	for r, n := range l.placed {
+		if n > 0 {
+			sizes = append(sizes, r)
 		}
-		slices.SortStableFunc(order, func(a, b int) int {
-			if d := free[a]%size - free[b]%size; d != 0 {
-				return d
+	}
+	free := make([]int, len(nodes))
+	for i := range nodes {
+		free[i] = nodes[i].Free
+		for _, scope := range nodes[i].Scopes {
+			width[scope]++
+			if slices.ContainsFunc(sizes, func(r replica) bool { return r.scope == scope }) {
+				wanted[i]++
 			}
-			return free[a] - free[b]
+		}
+	}
+	slices.SortFunc(sizes, func(a, b replica) int { return compare(a, b, width) })
+	var seats []seat
+	order := make([]int, 0, len(nodes))
+	for _, r := range sizes {
+		n := l.placed[r]
+		order = order[:0]
+		for i := range nodes {
+			if free[i] >= r.cards && (r.scope == "" || slices.Contains(nodes[i].Scopes, r.scope)) {
+				order = append(order, i)
+			}
+		}
+		// Nodes whose free cards leave the smallest remainder come first: fragments are used up before whole nodes.
+		slices.SortStableFunc(order, func(a, b int) int {
+			return cmp.Or(wanted[a]-wanted[b], free[a]%r.cards-free[b]%r.cards, free[a]-free[b])
 		})
 		for _, i := range order {
-			k := min(n, free[i]/size)
-			free[i] -= k * size
-			n -= k
-			if k > 0 && assign != nil {
-				assign(i, size, k)
+			k := min(n, free[i]/r.cards)
+			free[i] -= k * r.cards
+			if n -= k; k > 0 && assign != nil {
+				seats = append(seats, seat{i, r, k})
 			}
 		}
 		if n > 0 {
 			return false
 		}
+	}
+	for _, at := range seats {
+		assign(at.node, at.of.cards, at.of.scope, at.replicas)
 	}
 	return true
 }

@@ -8,6 +8,15 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
+// nodes with so many free cards each, of no scope.
+func nodes(free ...int) []Node {
+	list := make([]Node, len(free))
+	for i, n := range free {
+		list[i].Free = n
+	}
+	return list
+}
+
 func TestStock(t *testing.T) {
 	s := NewStock(10)
 	s.Add(4, 1)
@@ -23,7 +32,7 @@ func TestStock(t *testing.T) {
 	if got := s.Room(4, 9); got != 2 || s.OnNodes() {
 		t.Errorf("room for %d replicas of four in eight cards", got)
 	}
-	n := NewStockOn(3, 5, 8)
+	n := NewStockOn(nodes(3, 5, 8)...)
 	for _, c := range []struct{ cards, want, room int }{{8, 9, 1}, {4, 9, 3}, {2, 9, 7}, {1, 9, 9}, {1, 99, 16}, {9, 1, 0}, {0, 1, 0}} {
 		if got := n.Room(c.cards, c.want); got != c.room {
 			t.Errorf("room for %d of %d replicas of %d cards on nodes of 3, 5 and 8, want %d", got, c.want, c.cards, c.room)
@@ -55,43 +64,84 @@ func TestStocks(t *testing.T) {
 	}
 }
 
-// Whatever is placed by room fits when it is packed, on no node more than it has, and sizes in powers of two fill the nodes.
+// Whatever is placed by room fits when it is packed, on no node more than it has nor what it may not hold, and sizes in powers of two fill the nodes.
 func TestRoomCanBePacked(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 4))
-	for range 300 {
-		nodes := make([]int, 1+rng.IntN(6))
+	for seed := range 600 {
+		nodes := make([]Node, 1+rng.IntN(6))
 		total := 0
 		for i := range nodes {
-			nodes[i] = rng.IntN(9)
-			total += nodes[i]
+			nodes[i].Free = rng.IntN(9)
+			total += nodes[i].Free
+			for _, scope := range []string{"x", "y"} {
+				if seed%2 == 1 && rng.IntN(2) == 0 {
+					nodes[i].Scopes = append(nodes[i].Scopes, scope)
+				}
+			}
 		}
-		s, placed := NewStockOn(nodes...), map[int]int{}
+		s, placed := NewStockOn(nodes...), map[replica]int{}
 		for range 6 {
-			size := 1 + rng.IntN(6)
-			n := s.Room(size, rng.IntN(4))
-			s.Add(size, n)
-			placed[size] += n
+			r := replica{1 + rng.IntN(6), []string{"", "x", "y", "none"}[rng.IntN(4)]}
+			left := s.Within(r.scope).Left()
+			n := s.Within(r.scope).Room(r.cards, rng.IntN(4))
+			if n*r.cards > left {
+				t.Fatalf("%v: room for %d of %d cards within %q, where %d are left", nodes, n, r.cards, r.scope, left)
+			}
+			s.Within(r.scope).Add(r.cards, n)
+			placed[r] += n
 		}
 		held := make([]int, len(nodes))
-		if !s.Pack(nodes, func(node, cards, replicas int) {
+		if !s.Pack(nodes, func(node, cards int, scope string, replicas int) {
+			if scope != "" && !slices.Contains(nodes[node].Scopes, scope) {
+				t.Fatalf("%v: node %d holds what can be within %q alone", nodes, node, scope)
+			}
 			held[node] += cards * replicas
-			placed[cards] -= replicas
+			placed[replica{cards, scope}] -= replicas
 		}) {
 			t.Fatalf("%v: what there was room for is not packed", nodes)
 		}
 		for i := range nodes {
-			if total -= held[i]; held[i] > nodes[i] {
+			if total -= held[i]; held[i] > nodes[i].Free {
 				t.Fatalf("%v: %v are held", nodes, held)
 			}
 		}
-		for size, left := range placed {
+		for r, left := range placed {
 			if left != 0 {
-				t.Fatalf("%v: %d replicas of %d cards were not assigned", nodes, left, size)
+				t.Fatalf("%v: %d replicas of %d cards within %q were not assigned", nodes, left, r.cards, r.scope)
 			}
 		}
 		if total != s.Left() {
 			t.Fatalf("%v: %d cards left, %d are free", nodes, s.Left(), total)
 		}
+	}
+}
+
+// What can be on few nodes leaves them to nobody else, and what can be anywhere goes elsewhere first.
+func TestScopes(t *testing.T) {
+	s := NewStockOn(Node{8, []string{"team", "zone"}}, Node{8, []string{"zone"}}, Node{8, nil})
+	team, zone := s.Within("team"), s.Within("zone")
+	if got := [4]int{team.Left(), zone.Left(), s.Left(), s.Within("nobody").Left()}; got != [4]int{8, 16, 24, 0} {
+		t.Errorf("%v cards are left", got)
+	}
+	team.Add(8, 1)
+	if got := [3]int{team.Room(1, 9), zone.Room(1, 99), s.Room(8, 9)}; got != [3]int{0, 8, 2} {
+		t.Errorf("room for %v beside a replica that fills the team's node", got)
+	}
+	team.Add(8, -1)
+	zone.Add(4, 3)
+	if got := [3]int{team.Room(4, 9), zone.Left(), s.Room(4, 9)}; got != [3]int{1, 4, 3} {
+		t.Errorf("room for %v beside three replicas of four in the zone", got)
+	}
+	if !zone.Holds("team") || team.Holds("zone") || team.Holds("") || !s.Holds("team") || !team.Holds("team") {
+		t.Error("the zone holds the team's nodes, and everywhere holds all")
+	}
+	zone.Add(4, 1)
+	s.Grow(1, 8, "team")
+	if got := [2]int{team.Room(4, 9), zone.Room(4, 9)}; got != [2]int{2, 0} {
+		t.Errorf("room for %v once the team has a node more", got)
+	}
+	if counted := NewStock(5).Within("team"); counted.Left() != 5 || counted.Room(1, 9) != 5 {
+		t.Error("where the nodes are not known there is one scope")
 	}
 }
 

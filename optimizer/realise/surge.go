@@ -43,8 +43,8 @@ type fleet struct {
 	// spare are the cards of each type that no plan takes. Servers that get new limits draw on it, so that their surges do not stand in the way
 	// of what was planned.
 	spare map[string]*placement.Stock
-	// of a server says which type of card it takes on an accelerator, and how many for a replica.
-	of func(server, accelerator string) (cardType string, n int)
+	// of a server says which type of card it takes on an accelerator, in which scope, and how many for a replica.
+	of func(server, accelerator string) (cardType, scope string, n int)
 	// priorities of the servers; a lower number is more important.
 	priorities map[string]int
 	// claims by the type of card, the most important first.
@@ -75,18 +75,19 @@ func (f *fleet) surges(server string, plan []v1alpha1.AllocationPart, current []
 		return surge, given
 	}
 	for _, p := range plan {
-		t, n := f.of(server, p.Accelerator)
-		if k := renewal(p, current, func(most int) int { return f.spare[t].Room(max(n, 1), most) }); k > 0 {
+		t, scope, n := f.of(server, p.Accelerator)
+		spare := f.spare[t].Within(scope)
+		if k := renewal(p, current, func(most int) int { return spare.Room(max(n, 1), most) }); k > 0 {
 			surge[p.Accelerator] = k
-			f.spare[t].Add(n, k)
+			spare.Add(n, k)
 		}
 	}
 	// Pods that are to go, such as the last ones elsewhere after a move, go before a wave begins. Else there is one for ever: with them the number of
 	// pods is what the wave asks for, so that none starts and none goes.
 	if boundBy(current).Beyond(want.plus(surge)) > 0 {
 		for a, k := range surge {
-			t, n := f.of(server, a)
-			f.spare[t].Add(n, -k)
+			t, scope, n := f.of(server, a)
+			f.spare[t].Within(scope).Add(n, -k)
 		}
 		return Count{}, 0
 	}
@@ -97,7 +98,7 @@ func (f *fleet) surges(server string, plan []v1alpha1.AllocationPart, current []
 // servers wait for their cards. Without that servers that wait for each other's cards wait for ever, and the most important serves less than
 // planned for the sake of one that matters less. Claims that are met are done with.
 func (f *fleet) giveWay(server, accelerator string, most int) int {
-	t, each := f.of(server, accelerator)
+	t, _, each := f.of(server, accelerator)
 	given := 0
 	for i := range f.claims[t] {
 		c := &f.claims[t][i]
@@ -169,20 +170,20 @@ func withSurge(plan []v1alpha1.AllocationPart, surge Count) (parts []v1alpha1.Al
 
 // newFleet counts the cards that the plan leaves, and those that planned pods have waited for.
 func newFleet(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, waits map[string]bool) *fleet {
-	types, models, each := map[string]string{}, map[string]string{}, ReplicaCards(s)
+	types, models, each, scopes := map[string]string{}, map[string]string{}, ReplicaCards(s), map[string]map[string]string{}
 	for _, a := range s.Accelerators.Spec {
 		types[a.Name] = a.CardType(a.Name)
 	}
 	for i := range s.Servers.Spec {
-		models[s.Servers.Spec[i].Name] = s.Servers.Spec[i].Model
+		models[s.Servers.Spec[i].Name], scopes[s.Servers.Spec[i].Name] = s.Servers.Spec[i].Model, s.Servers.Spec[i].Scopes
 	}
-	f := &fleet{spare: placement.Stocks(&s.Capacity), priorities: prioritiesOf(s), claims: map[string][]claim{}, of: func(server, accelerator string) (string, int) {
-		return types[accelerator], each[[2]string{models[server], accelerator}]
+	f := &fleet{spare: placement.Stocks(&s.Capacity), priorities: prioritiesOf(s), claims: map[string][]claim{}, of: func(server, accelerator string) (string, string, int) {
+		return types[accelerator], scopes[server][accelerator], each[[2]string{models[server], accelerator}]
 	}}
 	for server, a := range plans {
 		for _, p := range specification.Desired(&a).Parts {
-			t, n := f.of(server, p.Accelerator)
-			f.spare[t].Add(n, p.Replicas)
+			t, scope, n := f.of(server, p.Accelerator)
+			f.spare[t].Within(scope).Add(n, p.Replicas)
 		}
 	}
 	f.claim(s, plans, waits)
@@ -193,7 +194,7 @@ func newFleet(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, waits ma
 // goes to the most important.
 func (f *fleet) claim(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, waits map[string]bool) {
 	type lack struct {
-		cardType              string
+		cardType, scope       string
 		priority, each, count int
 	}
 	free := placement.Stocks(&s.Capacity)
@@ -206,8 +207,8 @@ func (f *fleet) claim(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, 
 				waiting += p.Starting
 				continue
 			}
-			t, each := f.of(e.Name, p.Accelerator)
-			free[t].Add(each, p.Ready+p.Starting)
+			t, scope, each := f.of(e.Name, p.Accelerator)
+			free[t].Within(scope).Add(each, p.Ready+p.Starting)
 		}
 		a, planned := plans[e.Name]
 		if !planned || !waits[e.Name] {
@@ -217,15 +218,16 @@ func (f *fleet) claim(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, 
 		for _, accelerator := range slices.Sorted(maps.Keys(want)) {
 			if n := min(want[accelerator]-bound[accelerator], waiting); n > 0 {
 				waiting -= n
-				t, each := f.of(e.Name, accelerator)
-				lacking = append(lacking, lack{t, f.priorities[e.Name], each, n})
+				t, scope, each := f.of(e.Name, accelerator)
+				lacking = append(lacking, lack{t, scope, f.priorities[e.Name], each, n})
 			}
 		}
 	}
 	slices.SortStableFunc(lacking, func(a, b lack) int { return a.priority - b.priority })
 	for _, l := range lacking {
-		met := free[l.cardType].Room(l.each, l.count)
-		free[l.cardType].Add(l.each, met)
+		stock := free[l.cardType].Within(l.scope)
+		met := stock.Room(l.each, l.count)
+		stock.Add(l.each, met)
 		if n := l.count - met; n > 0 {
 			f.claims[l.cardType] = append(f.claims[l.cardType], claim{l.priority, n * l.each})
 		}

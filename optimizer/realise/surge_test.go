@@ -13,7 +13,7 @@ import (
 
 // roomy is a fleet of one type of card with so many that no plan takes; a replica takes one.
 func roomy(cards int) *fleet {
-	return &fleet{spare: map[string]*placement.Stock{"T": placement.NewStock(cards)}, of: func(string, string) (string, int) { return "T", 1 }}
+	return &fleet{spare: map[string]*placement.Stock{"T": placement.NewStock(cards)}, of: func(string, string) (string, string, int) { return "T", "", 1 }}
 }
 
 // surged is a plan with the surge that it gets in a fleet.

@@ -186,7 +186,7 @@ func (a *appraisal) overdrawn(open []bool) bool {
 	}
 	for i, j := range a.cheapest {
 		if !open[i] {
-			a.p.Servers[i].Candidates[j].uses(func(kind string, replicas, units int) { left[kind] -= replicas * units })
+			a.p.Servers[i].Candidates[j].uses(func(part *Part) { left[part.Type] -= part.Replicas * part.UnitsPerReplica })
 		}
 	}
 	for _, n := range left {

@@ -118,10 +118,11 @@ type pool struct {
 	uses    []use // what the options' uses are slices of
 }
 
-// kind is what a row counts: places for replicas of so many cards of a type. Where the type has no nodes, it is cards.
+// kind is what a row counts: places for replicas of so many cards of a type, on the nodes of a scope, which is empty for all of them. Where the type has
+// no nodes, it is cards.
 type kind struct {
-	name string
-	size int
+	name, scope string
+	size        int
 }
 
 // unserved stands for the option of getting nothing.
@@ -234,10 +235,22 @@ func (f *pool) perCard(d *draft, prices []float64) map[string]float64 {
 	for t := range d.stock {
 		per[t] = 0
 	}
+	scoped := map[[2]string]float64{}
 	for r, k := range f.kinds {
-		if r < len(prices) {
+		switch {
+		case r >= len(prices):
+		case k.scope == "":
 			per[k.name] += prices[r] / float64(k.size)
+		default:
+			scoped[[2]string{k.name, k.scope}] += prices[r] / float64(k.size)
 		}
+	}
+	dearest := map[string]float64{}
+	for k, price := range scoped {
+		dearest[k[0]] = max(dearest[k[0]], price)
+	}
+	for name, price := range dearest {
+		per[name] += price // a card more where it is scarcest
 	}
 	return per
 }
@@ -269,7 +282,12 @@ func newPool(d *draft, levels []level) *pool {
 					first := len(f.uses)
 					for i := range c.Parts {
 						if part := &c.Parts[i]; part.Replicas > 0 {
-							possible = f.take(first, rows[part.Type], part.Replicas, part.UnitsPerReplica) && possible
+							for _, row := range rows[part.Type] {
+								if d.holds(part, row.scope) {
+									possible = f.take(first, row.rows, part.Replicas, part.UnitsPerReplica) && possible
+								}
+							}
+							possible = possible && len(rows[part.Type]) > 0
 						}
 					}
 					o.uses = f.uses[first:len(f.uses):len(f.uses)]
@@ -292,6 +310,16 @@ func newPool(d *draft, levels []level) *pool {
 	return f
 }
 
+// holds says whether the nodes that a part can be on are all of a scope, those that may be bought included.
+func (d *draft) holds(part *Part, scope string) bool {
+	if scope == "" {
+		return true
+	}
+	return d.stock[part.Type].Within(scope).Holds(part.Scope) && !slices.ContainsFunc(d.p.Elastic, func(e Elastic) bool {
+		return e.Type == part.Type && slices.Contains(e.Scopes, part.Scope) && !slices.Contains(e.Scopes, scope)
+	})
+}
+
 // within says whether the option takes no more of anything than the other. Options come in the order of value.
 func (o *option) within(other option) bool {
 	for _, u := range o.uses {
@@ -305,7 +333,7 @@ func (o *option) within(other option) bool {
 // take adds what replicas take of the rows of their type to the uses from the first on, those of one option, and says whether that can be had at
 // all.
 func (f *pool) take(first int, rows []int, replicas, units int) (possible bool) {
-	possible = len(rows) > 0
+	possible = true
 	for _, r := range rows {
 		if f.kinds[r].size > units {
 			break
@@ -325,9 +353,16 @@ func (f *pool) take(first int, rows []int, replicas, units int) (possible bool) 
 	return possible
 }
 
-// rows makes the rows of each type: one that counts cards; or, where there are nodes, one for each size of replicas, the smallest first,
-// that counts the places for replicas of that size. A replica takes as many places of a smaller size as it would hold of them.
-func (f *pool) rows(d *draft, levels []level) map[string][]int {
+// scopedRows are the rows of a scope, the smallest size first.
+type scopedRows struct {
+	scope string
+	rows  []int
+}
+
+// rows makes the rows of each type: one that counts cards; or, where there are nodes, one for each size of replicas and each scope, all nodes first,
+// that counts the places for replicas of that size. A replica takes as many places of a smaller size as it would hold of them, in every scope that all
+// nodes are of which it can be on.
+func (f *pool) rows(d *draft, levels []level) map[string][]scopedRows {
 	if d.p.Unlimited {
 		return nil
 	}
@@ -335,33 +370,43 @@ func (f *pool) rows(d *draft, levels []level) map[string][]int {
 	for l := range levels {
 		for _, r := range levels[l].servers {
 			for j := range d.p.Servers[r.server].Candidates {
-				d.p.Servers[r.server].Candidates[j].uses(func(kind string, _, units int) {
-					z := sizes[kind]
+				d.p.Servers[r.server].Candidates[j].uses(func(part *Part) {
+					z := sizes[part.Type]
 					if z == nil {
-						z = d.noSizes(kind)
-						sizes[kind] = z
+						z = d.noSizes(part.Type)
+						sizes[part.Type] = z
 					}
-					z.note(units)
+					z.note(part.UnitsPerReplica, part.Scope)
 				})
 			}
 		}
 	}
-	rows := map[string][]int{}
+	rows := map[string][]scopedRows{}
 	for _, name := range slices.Sorted(maps.Keys(sizes)) {
 		slices.Sort(sizes[name].cards)
-		for _, size := range sizes[name].cards {
-			rows[name] = append(rows[name], len(f.kinds))
-			f.kinds = append(f.kinds, kind{name, size})
-			f.capacity = append(f.capacity, float64(d.stock[name].Places(size)))
+		slices.Sort(sizes[name].scopes)
+		for _, scope := range sizes[name].scopes {
+			of := scopedRows{scope: scope}
+			for _, size := range sizes[name].cards {
+				of.rows = append(of.rows, len(f.kinds))
+				f.kinds = append(f.kinds, kind{name, scope, size})
+				f.capacity = append(f.capacity, float64(d.stock[name].Within(scope).Places(size)))
+			}
+			rows[name] = append(rows[name], of)
 		}
 	}
 	for i, e := range d.p.Elastic {
 		for range e.Limit - d.bought[i] {
 			p := purchase{pool: i, price: e.Price}
-			for _, r := range rows[e.Type] {
-				if n := float64(e.Cards / f.kinds[r].size); n > 0 {
-					p.cards = append(p.cards, use{r, n})
-					f.capacity[r] += n
+			for _, of := range rows[e.Type] {
+				if of.scope != "" && !slices.Contains(e.Scopes, of.scope) {
+					continue
+				}
+				for _, r := range of.rows {
+					if n := float64(e.Cards / f.kinds[r].size); n > 0 {
+						p.cards = append(p.cards, use{r, n})
+						f.capacity[r] += n
+					}
 				}
 			}
 			if len(p.cards) > 0 {
@@ -372,22 +417,26 @@ func (f *pool) rows(d *draft, levels []level) map[string][]int {
 	return rows
 }
 
-// sizesOf are the sizes of replicas on a type: in cards where it has nodes, one card where it has none.
+// sizesOf are the sizes of replicas on a type, and their scopes: in cards where it has nodes, one card, and all of them, where it has none.
 type sizesOf struct {
 	onNodes bool
 	cards   []int
+	scopes  []string
 }
 
 func (d *draft) noSizes(kind string) *sizesOf {
 	if d.stock[kind].OnNodes() {
-		return &sizesOf{onNodes: true}
+		return &sizesOf{onNodes: true, scopes: []string{""}}
 	}
-	return &sizesOf{cards: []int{1}}
+	return &sizesOf{cards: []int{1}, scopes: []string{""}}
 }
 
-func (z *sizesOf) note(cards int) {
+func (z *sizesOf) note(cards int, scope string) {
 	if z.onNodes && !slices.Contains(z.cards, cards) {
 		z.cards = append(z.cards, cards)
+	}
+	if z.onNodes && !slices.Contains(z.scopes, scope) {
+		z.scopes = append(z.scopes, scope)
 	}
 }
 
@@ -560,7 +609,9 @@ func (f *pool) hint(perCard map[string]float64) []float64 {
 	}
 	prices := make([]float64, len(f.kinds))
 	for r, k := range f.kinds {
-		prices[r] = max(0, perCard[k.name]*float64(k.size))
+		if k.scope == "" {
+			prices[r] = max(0, perCard[k.name]*float64(k.size))
+		}
 	}
 	return prices
 }

@@ -82,9 +82,9 @@ func (p *Problem) suffices() bool {
 		if first == nil {
 			continue
 		}
-		first.uses(func(kind string, replicas, units int) {
-			left[kind] -= replicas * units
-			enough = enough && left[kind] >= 0
+		first.uses(func(part *Part) {
+			left[part.Type] -= part.Replicas * part.UnitsPerReplica
+			enough = enough && left[part.Type] >= 0
 		})
 		if !enough {
 			return false

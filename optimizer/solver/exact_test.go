@@ -47,6 +47,37 @@ func TestExactBundlesLikeBruteForce(t *testing.T) {
 	likeBruteForce(t, instances.Bundled)
 }
 
+// Where some replicas can be on some nodes alone, all is where it can be, and no plan claims to be better than it is. Rows count what each scope needs; where
+// scopes overlap that is not all that a packing needs, and a few plans are not the best.
+func TestExactKeepsScopes(t *testing.T) {
+	x := exact(t)
+	const problems = 3000
+	best := 0
+	for seed := range uint64(problems) {
+		p := instances.Scoped(seed)
+		s, err := x.Solve(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conformance.Check(p, s); err != nil {
+			t.Fatalf("seed %d: %v\nof %+v", seed, err, p)
+		}
+		switch got, want := conformance.Of(p, s), conformance.BruteForce(p); {
+		case got.Compare(want) < 0:
+			t.Fatalf("seed %d: better than the best %+v: %+v\nof %+v", seed, want, got, p)
+		case got.Compare(want) == 0:
+			best++
+		case s.Ended == solver.EndedOptimal:
+			t.Fatalf("seed %d: said to be the best: %+v, which is %+v\nof %+v\nby %+v", seed, got, want, p, s)
+		}
+	}
+	if best < problems*199/200 {
+		t.Errorf("%d plans of %d are the best", best, problems)
+	} else {
+		t.Logf("%d plans of %d are the best", best, problems)
+	}
+}
+
 func likeBruteForce(t *testing.T, instance func(seed uint64) *solver.Problem) {
 	t.Helper()
 	x := exact(t)

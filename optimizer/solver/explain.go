@@ -53,7 +53,7 @@ func Explain(p *Problem, s *Solution, server int) (Explanation, error) {
 	for j := range p.Servers[server].Candidates {
 		c := &p.Servers[server].Candidates[j]
 		o := Option{Candidate: j, Value: c.Value, Chosen: j == choice.Candidate}
-		c.uses(func(kind string, replicas, units int) { o.Scarcity += s.Prices[kind] * float64(replicas*units) })
+		c.uses(func(part *Part) { o.Scarcity += s.Prices[part.Type] * float64(part.Replicas*part.UnitsPerReplica) })
 		o.Why = d.why(p, s, server, c, o)
 		e.Options = append(e.Options, o)
 	}
@@ -75,7 +75,7 @@ func (d *draft) why(p *Problem, s *Solution, server int, c *Candidate, o Option)
 	}
 	if !d.fits(c) {
 		l := d.lacks(c, nil)
-		text := fmt.Sprintf("needs %d × %s, %d left beside the other servers", l.needs, l.kind, l.left)
+		text := fmt.Sprintf("needs %d × %s, %d left%s beside the other servers", l.needs, l.kind, l.left, l.where())
 		if l.missing <= 0 {
 			text += ", on nodes with too few each"
 		}
@@ -132,7 +132,7 @@ func replay(p *Problem, s *Solution) (*draft, error) {
 			continue
 		}
 		known := true
-		p.Servers[i].Candidates[c.Candidate].uses(func(kind string, _, _ int) { known = known && (p.Unlimited || d.stock[kind] != nil) })
+		p.Servers[i].Candidates[c.Candidate].uses(func(part *Part) { known = known && (p.Unlimited || d.stock[part.Type] != nil) })
 		if !known {
 			return nil, fmt.Errorf("choices[%d].candidate: %d takes a type without capacity", i, c.Candidate)
 		}

@@ -35,6 +35,9 @@ func newDraft(p *Problem) *draft {
 	return d
 }
 
+// of is the stock that a part draws on.
+func (d *draft) of(part *Part) *placement.Stock { return d.stock[part.Type].Within(part.Scope) }
+
 // left is the number of cards of the type that are not taken.
 func (d *draft) left(kind string) int { return d.stock[kind].Left() }
 
@@ -45,7 +48,7 @@ func (d *draft) room(c *Candidate) int {
 		return c.Replicas()
 	case len(c.Parts) == 1:
 		part := &c.Parts[0]
-		return d.stock[part.Type].Room(part.UnitsPerReplica, part.Replicas)
+		return d.of(part).Room(part.UnitsPerReplica, part.Replicas)
 	case d.together(c.Parts):
 		return c.Replicas()
 	}
@@ -61,7 +64,7 @@ func (d *draft) together(parts []Part) bool {
 	if part.Replicas == 0 {
 		return d.together(parts[1:])
 	}
-	s := d.stock[part.Type]
+	s := d.of(part)
 	if s.Room(part.UnitsPerReplica, part.Replicas) < part.Replicas {
 		return false
 	}
@@ -98,12 +101,13 @@ func (d *draft) hold(c *Candidate, replicas, sign int) {
 	if d.p.Unlimited {
 		return
 	}
-	c.uses(func(kind string, n, units int) {
+	c.uses(func(part *Part) {
+		n := part.Replicas
 		if len(c.Parts) == 1 {
 			n = replicas
 		}
 		if n > 0 {
-			d.stock[kind].Add(units, sign*n)
+			d.of(part).Add(part.UnitsPerReplica, sign*n)
 		}
 	})
 }
@@ -115,7 +119,7 @@ func (d *draft) buy(pool, n int) {
 	if d.stock[e.Type] == nil {
 		d.stock[e.Type] = placement.NewStock(0)
 	}
-	d.stock[e.Type].Grow(n, e.Cards)
+	d.stock[e.Type].Grow(n, e.Cards, e.Scopes...)
 }
 
 // atMost adds what might be served to what is, by priority.
@@ -185,7 +189,7 @@ func (d *draft) placement() []Placement {
 	for i, n := range d.bought {
 		e := &d.p.Elastic[i]
 		for k := range n {
-			names[e.Type] = append(names[e.Type], Node{Name: fmt.Sprintf("%s/%d", e.Name, k), Type: e.Type, Free: e.Cards})
+			names[e.Type] = append(names[e.Type], Node{Name: fmt.Sprintf("%s/%d", e.Name, k), Type: e.Type, Free: e.Cards, Scopes: e.Scopes})
 		}
 	}
 	var all []Placement
@@ -194,16 +198,16 @@ func (d *draft) placement() []Placement {
 			continue
 		}
 		slices.SortFunc(nodes, func(a, b Node) int { return cmp.Or(cmp.Compare(b.Free, a.Free), cmp.Compare(a.Name, b.Name)) })
-		free := make([]int, len(nodes))
+		free := make([]placement.Node, len(nodes))
 		for i, n := range nodes {
-			free[i] = n.Free
+			free[i] = placement.Node{Free: n.Free, Scopes: n.Scopes}
 		}
-		d.stock[kind].Pack(free, func(node, cards, replicas int) {
-			all = append(all, Placement{nodes[node].Name, cards, replicas})
+		d.stock[kind].Pack(free, func(node, cards int, scope string, replicas int) {
+			all = append(all, Placement{nodes[node].Name, cards, replicas, scope})
 		})
 	}
 	slices.SortFunc(all, func(a, b Placement) int {
-		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(b.UnitsPerReplica, a.UnitsPerReplica))
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(b.UnitsPerReplica, a.UnitsPerReplica), cmp.Compare(a.Scope, b.Scope))
 	})
 	return all
 }
@@ -240,7 +244,7 @@ func (d *draft) reason(server int) string {
 	for i := range s.Candidates {
 		c := &s.Candidates[i]
 		l := d.lacks(c, ch)
-		if old, ok := best[l.kind]; !ok || l.missing < old.missing {
+		if old, ok := best[l.kind]; !ok || l.missing < old.missing || l.missing == old.missing && old.scoped {
 			best[l.kind] = l
 		}
 	}
@@ -257,7 +261,7 @@ func (d *draft) reason(server int) string {
 		} else {
 			b.WriteString("; or ")
 		}
-		fmt.Fprintf(&b, "%d × %s, %d left", l.needs, l.kind, l.left)
+		fmt.Fprintf(&b, "%d × %s, %d left%s", l.needs, l.kind, l.left, l.where())
 		if l.missing <= 0 {
 			b.WriteString(", on nodes with too few each")
 		}
@@ -272,21 +276,30 @@ func (d *draft) reason(server int) string {
 type lack struct {
 	kind                 string
 	needs, left, missing int
+	scoped               bool
+}
+
+// where what is left is, if not anywhere.
+func (l *lack) where() string {
+	if l.scoped {
+		return " on nodes that its pods can use"
+	}
+	return ""
 }
 
 // lacks is what a candidate lacks beside what the server has as best effort, a choice that may be nil.
 func (d *draft) lacks(c *Candidate, has *Choice) lack {
 	var worst lack
 	first := true
-	c.uses(func(kind string, _, _ int) {
-		left := d.left(kind)
+	c.uses(func(part *Part) {
+		left := d.of(part).Left()
 		if has != nil && has.BestEffort {
-			if own := &d.p.Servers[has.Server].Candidates[has.Candidate].Parts[0]; own.Type == kind {
+			if own := &d.p.Servers[has.Server].Candidates[has.Candidate].Parts[0]; own.Type == part.Type {
 				left += has.Replicas * own.UnitsPerReplica
 			}
 		}
-		needs := c.cards(kind)
-		if l := (lack{kind, needs, left, needs - left}); first || l.missing > worst.missing {
+		needs := c.cards(part.Type)
+		if l := (lack{part.Type, needs, left, needs - left, part.Scope != ""}); first || l.missing > worst.missing {
 			worst, first = l, false
 		}
 	})

@@ -34,11 +34,14 @@ type Part struct {
 	Replicas, UnitsPerReplica int
 	// Share of the server's requests that the part is assumed to get, from 0 to 1.
 	Share float64
+	// Scope is the set of nodes that the replicas can be on, by the name that nodes have it under; empty for all nodes with the type. Where no nodes are
+	// given it says nothing.
+	Scope string
 }
 
 // On is the candidate of so many replicas on one accelerator, which gets all requests, valued at its cost.
 func On(accelerator, kind string, replicas, unitsPerReplica int, cost float64) Candidate {
-	return Candidate{ID: accelerator, Parts: []Part{{accelerator, kind, replicas, unitsPerReplica, 1}}, Cost: cost, Value: cost}
+	return Candidate{ID: accelerator, Parts: []Part{{Accelerator: accelerator, Type: kind, Replicas: replicas, UnitsPerReplica: unitsPerReplica, Share: 1}}, Cost: cost, Value: cost}
 }
 
 // Replicas of all parts.
@@ -95,10 +98,10 @@ func (c Candidate) Resized(replicas int) Candidate {
 }
 
 // uses calls f for each part that takes cards.
-func (c *Candidate) uses(f func(kind string, replicas, unitsPerReplica int)) {
+func (c *Candidate) uses(f func(part *Part)) {
 	for i := range c.Parts {
 		if c.Parts[i].Replicas > 0 {
-			f(c.Parts[i].Type, c.Parts[i].Replicas, c.Parts[i].UnitsPerReplica)
+			f(&c.Parts[i])
 		}
 	}
 }
@@ -167,6 +170,8 @@ type Node struct {
 	Type string
 	// Free cards: those that nobody else's pods hold, on a node that takes pods.
 	Free int
+	// Scopes are the sets of nodes that it belongs to.
+	Scopes []string
 }
 
 // Elastic is a node pool that can grow in time: what comes too late must not be in the problem.
@@ -180,6 +185,8 @@ type Elastic struct {
 	Limit int
 	// Price of a purchase in cents per hour, beside the cost of the candidates that use it.
 	Price float64
+	// Scopes are the sets of nodes that a node which is bought will belong to.
+	Scopes []string
 }
 
 // Choice is what a server gets.
@@ -246,10 +253,12 @@ const (
 	EndedFinished Ended = "finished"
 )
 
-// Placement says that a node holds replicas of a size.
+// Placement says that a node holds replicas of a size and scope.
 type Placement struct {
 	Node                      string
 	UnitsPerReplica, Replicas int
+	// Scope of the replicas.
+	Scope string
 }
 
 // Solver solves problems. What bounds it is work, which is counted; the context's deadline is for the case that a machine is far slower than

@@ -19,15 +19,15 @@ func (p *Problem) Left(s *Solution) map[string]*placement.Stock {
 
 // stocks are those of a problem, by type. A type that nodes are given of is counted by its nodes, whatever the capacity says.
 func stocks(p *Problem) map[string]*placement.Stock {
-	all, nodes := make(map[string]*placement.Stock, len(p.Capacity)), map[string][]int{}
+	all, nodes := make(map[string]*placement.Stock, len(p.Capacity)), map[string][]placement.Node{}
 	for t, n := range p.Capacity {
 		all[t] = placement.NewStock(n)
 	}
 	for _, n := range p.Nodes {
-		nodes[n.Type] = append(nodes[n.Type], n.Free)
+		nodes[n.Type] = append(nodes[n.Type], placement.Node{Free: n.Free, Scopes: n.Scopes})
 	}
-	for t, free := range nodes {
-		all[t] = placement.NewStockOn(free...)
+	for t, list := range nodes {
+		all[t] = placement.NewStockOn(list...)
 	}
 	return all
 }

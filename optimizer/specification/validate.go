@@ -3,6 +3,7 @@ package specification
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ func validate(s *v1alpha1.System, unread map[string]bool) (warnings []string, er
 	types := v.accelerators(s.Accelerators.Spec)
 	v.models(s)
 	v.classes(s.ServiceClasses.Spec)
-	v.servers(s.Servers.Spec)
+	v.servers(s)
 	v.capacity(s.Capacity.Count, types)
 	v.nodes(s.Capacity.Nodes, types)
 	v.elastic(s, types)
@@ -211,9 +212,12 @@ func (v *validator) quantile(path string, q *float64) {
 	}
 }
 
-func (v *validator) servers(list []v1alpha1.ServerEntry) {
-	seen := map[string]bool{}
-	for i, s := range list {
+func (v *validator) servers(system *v1alpha1.System) {
+	seen, accelerators := map[string]bool{}, map[string]bool{}
+	for _, a := range system.Accelerators.Spec {
+		accelerators[a.Name] = true
+	}
+	for i, s := range system.Servers.Spec {
 		if !v.read("servers", i) {
 			continue
 		}
@@ -233,6 +237,11 @@ func (v *validator) servers(list []v1alpha1.ServerEntry) {
 			atLeast("maxQueueSize", s.MaxQueueSize, 0))
 		if s.MaxNumReplicas > 0 && s.MaxNumReplicas < s.MinNumReplicas {
 			v.fault(path+".maxNumReplicas", "%d is below minNumReplicas %d", s.MaxNumReplicas, s.MinNumReplicas)
+		}
+		for _, name := range slices.Sorted(maps.Keys(s.Scopes)) {
+			if !accelerators[name] {
+				v.fault(path+".scopes", "%q is no accelerator, known are %s", name, strings.Join(slices.Sorted(maps.Keys(accelerators)), ", "))
+			}
 		}
 		v.oneOf(path+".routing", s.Routing, routings)
 		v.arrivals(path+".arrivals", s.Arrivals)

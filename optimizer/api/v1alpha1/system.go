@@ -73,8 +73,10 @@ type ServerEntry struct {
 	MaxNumReplicas int `json:"maxNumReplicas,omitempty"`
 	ServerPolicy   `json:",inline"`
 	ServerBinding  `json:",inline"`
-	CurrentAlloc   *Allocation `json:"currentAlloc,omitempty"`
-	DesiredAlloc   *Allocation `json:"desiredAlloc,omitempty"`
+	// Scopes are, by accelerator, the nodes that pods of the server can use; absent for all that carry it. A scope that no node has is of none.
+	Scopes       map[string]string `json:"scopes,omitempty"`
+	CurrentAlloc *Allocation       `json:"currentAlloc,omitempty"`
+	DesiredAlloc *Allocation       `json:"desiredAlloc,omitempty"`
 	// Observation is what was measured of the server, beyond its load.
 	Observation *Observation `json:"observation,omitempty"`
 }
@@ -222,6 +224,8 @@ type NodeCapacity struct {
 	Type string `json:"type"`
 	// Free cards: those that the plan may give, on a node that takes pods.
 	Free int `json:"free"`
+	// Scopes are the sets of nodes that it belongs to, by name: servers name those that their pods can use.
+	Scopes []string `json:"scopes,omitempty"`
 }
 
 // ElasticCapacity is a pool of nodes that can grow, such as a cloud provider's node pool.
@@ -244,6 +248,10 @@ type ElasticCapacity struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Arrived int `json:"arrived,omitempty"`
+	// Scopes are the sets of nodes that a node of the pool will belong to. In a cluster they are found.
+	// +listType=set
+	// +optional
+	Scopes []string `json:"scopes,omitempty"`
 	// NodeSelector are labels of the pool's nodes, by which those that arrived are counted. Without it all nodes with the type are the pool's.
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
@@ -307,6 +315,8 @@ type NodePlacement struct {
 	// CardsPerReplica of the type.
 	CardsPerReplica int `json:"cardsPerReplica"`
 	Replicas        int `json:"replicas"`
+	// Scope of the replicas, where they cannot be on all nodes of the type.
+	Scope string `json:"scope,omitempty"`
 }
 
 // Purchase is what a plan counts on from an elastic pool.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/solver"
@@ -41,7 +42,7 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 			x := p.Servers[i].Candidates[c.Candidate]
 			for _, part := range parts(x, c.Replicas) {
 				taken[part.Type] += part.Replicas * part.UnitsPerReplica
-				held[size{part.Type, part.UnitsPerReplica}] += part.Replicas
+				held[size{part.Type, part.UnitsPerReplica, part.Scope}] += part.Replicas
 			}
 			switch {
 			case c.BestEffort && (c.Replicas < 1 || c.Replicas >= total(x) || c.Reason == ""):
@@ -131,10 +132,11 @@ func penalty(p *solver.Problem, server int) float64 {
 	return p.Servers[server].Penalty
 }
 
-// size is replicas of so many cards of a type.
+// size is replicas of so many cards of a type, on nodes of a scope.
 type size struct {
 	kind  string
 	cards int
+	scope string
 }
 
 // total is the number of replicas of all parts.
@@ -174,21 +176,24 @@ func cards(p *solver.Problem) map[string]int {
 // checkPlacement judges the packing: no node holds more than it has, and all replicas of types with nodes are somewhere.
 func checkPlacement(p *solver.Problem, s *solver.Solution, held map[size]int) []error {
 	var faults []error
-	free, kind, packed := map[string]int{}, map[string]string{}, map[string]bool{}
+	free, kind, packed, scopes := map[string]int{}, map[string]string{}, map[string]bool{}, map[string][]string{}
 	for _, n := range p.Nodes {
-		free[n.Name], kind[n.Name], packed[n.Type] = n.Free, n.Type, true
+		free[n.Name], kind[n.Name], packed[n.Type], scopes[n.Name] = n.Free, n.Type, true, n.Scopes
 	}
 	for i, n := range s.Bought {
 		for k := range n {
 			name := fmt.Sprintf("%s/%d", p.Elastic[i].Name, k)
-			free[name], kind[name] = p.Elastic[i].Cards, p.Elastic[i].Type
+			free[name], kind[name], scopes[name] = p.Elastic[i].Cards, p.Elastic[i].Type, p.Elastic[i].Scopes
 		}
 	}
 	for _, x := range s.Placement {
 		if free[x.Node] -= x.Replicas * x.UnitsPerReplica; free[x.Node] < 0 {
 			faults = append(faults, fmt.Errorf("node %s is overdrawn by %d", x.Node, -free[x.Node]))
 		}
-		held[size{kind[x.Node], x.UnitsPerReplica}] -= x.Replicas
+		if x.Scope != "" && !slices.Contains(scopes[x.Node], x.Scope) {
+			faults = append(faults, fmt.Errorf("node %s holds replicas of scope %s, and is of %v", x.Node, x.Scope, scopes[x.Node]))
+		}
+		held[size{kind[x.Node], x.UnitsPerReplica, x.Scope}] -= x.Replicas
 	}
 	for z, n := range held {
 		if packed[z.kind] && n != 0 {
@@ -305,7 +310,7 @@ func BruteForce(p *solver.Problem) Standing {
 			fits := true
 			for _, x := range c.Parts {
 				left[x.Type] -= x.Replicas * x.UnitsPerReplica
-				held[size{x.Type, x.UnitsPerReplica}] += x.Replicas
+				held[size{x.Type, x.UnitsPerReplica, x.Scope}] += x.Replicas
 				fits = fits && (left[x.Type] >= 0 || p.Unlimited)
 			}
 			if fits {
@@ -319,7 +324,7 @@ func BruteForce(p *solver.Problem) Standing {
 			}
 			for _, x := range c.Parts {
 				left[x.Type] += x.Replicas * x.UnitsPerReplica
-				held[size{x.Type, x.UnitsPerReplica}] -= x.Replicas
+				held[size{x.Type, x.UnitsPerReplica, x.Scope}] -= x.Replicas
 			}
 		}
 		try(i + 1)
@@ -358,31 +363,34 @@ func cheapestPurchases(p *solver.Problem, held map[size]int) (float64, bool) {
 
 // placeable tries all ways to place the replicas, type by type.
 func placeable(p *solver.Problem, bought []int, held map[size]int) bool {
-	bins := map[string][]int{}
+	bins := map[string][]bin{}
 	onNodes := map[string]bool{}
 	for _, n := range p.Nodes {
 		onNodes[n.Type] = true
-		bins[n.Type] = append(bins[n.Type], n.Free)
+		bins[n.Type] = append(bins[n.Type], bin{n.Free, n.Scopes})
 	}
 	for t := range held {
 		if !onNodes[t.kind] {
-			bins[t.kind] = []int{p.Capacity[t.kind]}
+			bins[t.kind] = []bin{{free: p.Capacity[t.kind]}}
 		}
 	}
 	for i, n := range bought {
 		e := p.Elastic[i]
 		for range n {
 			if onNodes[e.Type] {
-				bins[e.Type] = append(bins[e.Type], e.Cards)
+				bins[e.Type] = append(bins[e.Type], bin{e.Cards, e.Scopes})
 			} else if len(bins[e.Type]) > 0 {
-				bins[e.Type][0] += e.Cards
+				bins[e.Type][0].free += e.Cards
 			}
 		}
 	}
-	items := map[string][]int{}
+	items := map[string][]size{}
 	for z, n := range held {
+		if !onNodes[z.kind] {
+			z.scope = ""
+		}
 		for range n {
-			items[z.kind] = append(items[z.kind], z.cards)
+			items[z.kind] = append(items[z.kind], z)
 		}
 	}
 	for t, list := range items {
@@ -393,19 +401,26 @@ func placeable(p *solver.Problem, bought []int, held map[size]int) bool {
 	return true
 }
 
-func pack(bins, items []int) bool {
+// bin is a node with free cards.
+type bin struct {
+	free   int
+	scopes []string
+}
+
+func pack(bins []bin, items []size) bool {
 	if len(items) == 0 {
 		return true
 	}
-	tried := map[int]bool{}
+	tried := map[string]bool{}
 	for i, b := range bins {
-		if b < items[0] || tried[b] {
+		alike := fmt.Sprint(b)
+		if z := items[0]; b.free < z.cards || z.scope != "" && !slices.Contains(b.scopes, z.scope) || tried[alike] {
 			continue
 		}
-		tried[b] = true
-		bins[i] -= items[0]
+		tried[alike] = true
+		bins[i].free -= items[0].cards
 		ok := pack(bins, items[1:])
-		bins[i] += items[0]
+		bins[i].free += items[0].cards
 		if ok {
 			return true
 		}

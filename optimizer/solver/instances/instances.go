@@ -84,6 +84,38 @@ func Placed(seed uint64) *solver.Problem {
 	return p
 }
 
+// Scoped is a small problem on nodes, of which some candidates can use those of a set alone: sets that hold each other, overlap, are apart, or are of no
+// node.
+func Scoped(seed uint64) *solver.Problem {
+	p := Placed(seed)
+	r := source(seed + 5<<32)
+	scopes := []string{"x", "y", "z"}
+	some := func() (list []string) {
+		for _, s := range scopes[:2] {
+			if r.IntN(2) == 0 {
+				list = append(list, s)
+			}
+		}
+		return list
+	}
+	for i := range p.Nodes {
+		p.Nodes[i].Scopes = some()
+	}
+	for i := range p.Elastic {
+		p.Elastic[i].Scopes = some()
+	}
+	for i := range p.Servers {
+		for j := range p.Servers[i].Candidates {
+			for k := range p.Servers[i].Candidates[j].Parts {
+				if part := &p.Servers[i].Candidates[j].Parts[k]; r.IntN(5) > 1 {
+					part.Scope = scopes[(r.IntN(5)+1)/2%3]
+				}
+			}
+		}
+	}
+	return p
+}
+
 // Bundled is a small problem of servers that are served by bundles: a prefill and a decode workload, on one type or on two, each replica with
 // cards of its own number, and some by a third workload beside them. A few run on one type alone. Some types are on nodes.
 func Bundled(seed uint64) *solver.Problem {
