@@ -15,7 +15,7 @@ var tunedFolders = []string{"optimizer"}
 
 // completeFolders are those in which every number has its mark: one without is a fault.
 var completeFolders = []string{
-	"optimizer/api/v1alpha1", "optimizer/chance", "optimizer/control", "optimizer/demand", "optimizer/estimation/conformance",
+	"optimizer/api/v1alpha1", "optimizer/chance", "optimizer/control", "optimizer/demand", "optimizer/estimation", "optimizer/estimation/conformance",
 	"optimizer/estimation/recording", "optimizer/fleet", "optimizer/forecast/conformance", "optimizer/llminferno", "optimizer/loop",
 	"optimizer/observe", "optimizer/placement", "optimizer/queueing", "optimizer/queueing/conformance", "optimizer/realise",
 	"optimizer/simulation", "optimizer/simulation/cluster", "optimizer/simulation/serving", "optimizer/simulation/trace", "optimizer/sizing",

@@ -216,9 +216,6 @@ func (t *tracker) batchNoise(r *reading, x []float64, f func(*reading, []float64
 // at twice: hardware that slows is not followed, off by 49 to 100 % while sure to 2 %
 const bend = 2
 
-// outlierWeight is how many merely surprising measurements one beyond the gate is worth as evidence of a change.
-const outlierWeight = 2
-
 // learn takes in one latency and says why it was not learned from. It counts for less where it is surprising or repeats what is known.
 func (t *tracker) learn(s *sensor, r *reading, repeats float64) string {
 	f := func(x []float64) float64 { return s.f(r, x) }
@@ -229,13 +226,9 @@ func (t *tracker) learn(s *sensor, r *reading, repeats float64) string {
 	if z := math.Abs(*s.surprise); z <= bend {
 		trust(t.memory, s.name)
 	} else {
-		weight := 1
-		if z > t.options.Gate {
-			weight = outlierWeight
-		}
-		sus := suspect(t.memory, s.name, innovation, weight)
+		sus := suspect(t.memory, s.name, innovation)
 		switch {
-		case sus.Count >= outlierWeight*t.options.Believe:
+		case sus.Count >= t.options.Believe:
 			t.reopen(s.name, sus.LogRatio)
 			trust(t.memory, s.name)
 			repeats = 1
@@ -245,7 +238,7 @@ func (t *tracker) learn(s *sensor, r *reading, repeats float64) string {
 		}
 	}
 	if !t.acquiring() {
-		t.filter(s.name, line, f, s.y, noise*max(1, math.Abs(*s.surprise)/bend), repeats)
+		t.filter(s.name, line, s.y, noise*max(1, math.Abs(*s.surprise)/bend), repeats)
 	}
 	return ""
 }
@@ -253,15 +246,12 @@ func (t *tracker) learn(s *sensor, r *reading, repeats float64) string {
 // filter takes in one latency. What is familiar cannot tell parameters apart, and each update has its own linearisation, by which what
 // cannot be seen seems to be seen a little; that must not add up to knowledge. So all parameters learn from 1/repeats² of the information,
 // and what they have in common from the rest: the level for ITL, the factor of TTFT for TTFT.
-func (t *tracker) filter(name string, line linear, f func(x []float64) float64, y, noise, repeats float64) {
+func (t *tracker) filter(name string, line linear, y, noise, repeats float64) {
 	share := 1 / square(repeats)
-	rest := linear{value: line.value, missed: line.missed, slope: slices.Clone(line.slope)}
-	for i, a := range rest.slope {
-		rest.value -= a * t.mean[i]
-	}
-	t.learner.update(t.gaussian, line, f, y, noise/share)
-	for i, a := range rest.slope {
-		rest.value += a * t.mean[i]
+	before := slices.Clone(t.mean)
+	t.learner.update(t.gaussian, line, y, noise/share)
+	for i, a := range line.slope {
+		line.value += a * (t.mean[i] - before[i])
 	}
 	if share > 0.99 {
 		return
@@ -275,10 +265,12 @@ func (t *tracker) filter(name string, line linear, f func(x []float64) float64, 
 		clear(direction)
 		direction[last] = 1
 	}
-	t.learner.shift(t.gaussian, rest, direction, y, noise/(1-share))
+	t.learner.shift(t.gaussian, line, direction, y, noise/(1-share))
 }
 
 // reopened is the share of the prior's variance that is given back when a change is believed.
+//
+// Tuned: share; measured by TestFollowsAChangeOfOneParameter, off by 2.3 % half an hour later; at half: 2.8 %; at twice: 2.1 %
 const reopened = 0.1
 
 // reopen makes room for a change that was seen several times. What most likely happened is that everything became slower or faster by the
@@ -302,7 +294,7 @@ func (t *tracker) reopen(name string, ratio float64) {
 func (t *tracker) reported() gaussian {
 	g := t.clone()
 	for _, s := range t.memory.Suspicions {
-		if s.Name == "itl" && s.Count >= 2*outlierWeight {
+		if s.Name == "itl" && s.Count >= 2 {
 			g.widen(len(g.mean)-1, square(min(math.Abs(s.LogRatio), math.Ln2)), 0, g)
 		}
 	}

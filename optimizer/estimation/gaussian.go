@@ -95,13 +95,13 @@ func (l linear) variance(g gaussian) float64 {
 
 // learner holds the working memory of updates of vectors of one size, so that an update allocates nothing.
 type learner struct {
-	x, l, gain, slope, tmp []float64
-	q                      gaussian
+	x, l, gain, slope, tmp, before []float64
 }
 
 func newLearner(n int) *learner {
 	return &learner{
-		x: make([]float64, n), l: make([]float64, n*n), gain: make([]float64, n), slope: make([]float64, n), tmp: make([]float64, n*n), q: newGaussian(n),
+		x: make([]float64, n), l: make([]float64, n*n), gain: make([]float64, n), slope: make([]float64, n), tmp: make([]float64, n*n),
+		before: make([]float64, n*n),
 	}
 }
 
@@ -143,51 +143,23 @@ func (w *learner) linearise(g gaussian, f func(x []float64) float64) linear {
 	return out
 }
 
-// iterations bounds how often an update linearises again, settled is the change of the mean at which it need not.
-const (
-	iterations = 6
-	settled    = 1e-3
-)
-
-// update conditions g on f having been measured as y with the variance noise. Each iteration linearises over the result of the last one,
-// so that the line fits where the answer lies, and adds what the line misses to the noise, so that the filter is never surer than its
-// linearisation. The covariance is updated in Joseph's form, which keeps it symmetric and positive.
-//
-// García-Fernández, Svensson, Morelande & Särkkä, Posterior Linearization Filter, IEEE TSP 63(20), 2015.
-//
-// line is the linearisation over g, made by the last call.
-func (w *learner) update(g gaussian, line linear, f func(x []float64) float64, y, noise float64) {
+// update conditions g on a function having been measured as y with the variance noise; line is its linearisation over g. What the line misses
+// adds to the noise, so that the filter is never surer than its linearisation. The covariance is updated in Joseph's form, which keeps it
+// symmetric and positive.
+func (w *learner) update(g gaussian, line linear, y, noise float64) {
 	n := len(g.mean)
-	q := w.q
-	copy(q.mean, g.mean)
-	copy(q.cov, g.cov)
-	for i := range iterations {
-		if i > 0 {
-			line = w.linearise(q, f)
+	total := noise + line.missed + line.variance(g)
+	for i := range n {
+		k := 0.0
+		for j, a := range line.slope {
+			k += g.cov[i*n+j] * a
 		}
-		total := noise + line.missed + line.variance(g)
-		residual := y - line.value
-		for i, a := range line.slope {
-			residual -= a * (g.mean[i] - q.mean[i])
-		}
-		moved := 0.0
-		for i := range n {
-			k := 0.0
-			for j, a := range line.slope {
-				k += g.cov[i*n+j] * a
-			}
-			w.gain[i] = k / total
-			next := g.mean[i] + w.gain[i]*residual
-			moved = max(moved, math.Abs(next-q.mean[i]))
-			q.mean[i] = next
-		}
-		w.joseph(q.cov, g.cov, line.slope, noise+line.missed)
-		if moved < settled {
-			break
-		}
+		w.gain[i] = k / total
 	}
-	copy(g.mean, q.mean)
-	copy(g.cov, q.cov)
+	for i, k := range w.gain {
+		g.mean[i] += k * (y - line.value)
+	}
+	w.joseph(g.cov, line.slope, noise+line.missed)
 }
 
 // shift is an update that moves the mean along one direction only, by what is most probable for that: the gain is u·(uᵀ·P·a)/(|u|²·S).
@@ -207,13 +179,14 @@ func (w *learner) shift(g gaussian, line linear, direction []float64, y, noise f
 		w.gain[i] = gain * u
 		g.mean[i] += w.gain[i] * (y - line.value)
 	}
-	copy(w.q.cov, g.cov)
-	w.joseph(g.cov, w.q.cov, line.slope, noise+line.missed)
+	w.joseph(g.cov, line.slope, noise+line.missed)
 }
 
-// joseph writes (I − K·A)·P·(I − K·A)ᵀ + K·R·Kᵀ into out.
-func (w *learner) joseph(out, p, slope []float64, noise float64) {
+// joseph sets P to (I − K·A)·P·(I − K·A)ᵀ + K·R·Kᵀ.
+func (w *learner) joseph(out, slope []float64, noise float64) {
 	n := len(slope)
+	p := w.before
+	copy(p, out)
 	for i := range n {
 		for j := range n { // (I − K·A)·P
 			s := 0.0

@@ -13,9 +13,13 @@ import (
 )
 
 // memoryVersion is that of what the estimators of this package remember.
+//
+// Exact: the first version.
 const memoryVersion = 1
 
 // maxSources bounds the sources that are remembered; those not seen for longest are forgotten.
+//
+// Tuned: sources; guard against a status that grows with every server that was ever there
 const maxSources = 64
 
 // recall returns a copy of what was remembered, or a fresh memory and why what was remembered is not taken up.
@@ -92,29 +96,23 @@ func remember(m *v1alpha1.PairStatus, s v1alpha1.SourceStatus) {
 	}
 }
 
-// assumedInterval in seconds between observations that do not say when they were made.
-const assumedInterval = 60
-
 // elapsed returns the whole seconds since the memory was updated, and the new time of update. Whole seconds, because that is what a
-// resource's status keeps, and a restart must not change what is learned.
+// resource's status keeps, and a restart must not change what is learned. Where an observation does not say when it was made, none have passed.
 func elapsed(m *v1alpha1.PairStatus, seconds float64) (float64, *metav1.Time) {
-	var before int64
+	if math.IsNaN(seconds) {
+		return 0, m.UpdatedAt
+	}
+	now := int64(math.Floor(seconds))
+	before := now
 	if m.UpdatedAt != nil {
 		before = m.UpdatedAt.Unix()
-	}
-	now := before + assumedInterval
-	if !math.IsNaN(seconds) {
-		now = int64(math.Floor(seconds))
-	}
-	if m.UpdatedAt == nil {
-		before = now
 	}
 	t := metav1.NewTime(time.Unix(max(now, before), 0).UTC())
 	return float64(max(0, now-before)), &t
 }
 
-// suspect adds weight to the suspicion of a latency and returns it; it begins anew where the direction changes.
-func suspect(m *v1alpha1.PairStatus, name string, innovation float64, weight int) *v1alpha1.Suspicion {
+// suspect adds a surprise to the suspicion of a latency and returns it; it begins anew where the direction changes.
+func suspect(m *v1alpha1.PairStatus, name string, innovation float64) *v1alpha1.Suspicion {
 	var s *v1alpha1.Suspicion
 	for i := range m.Suspicions {
 		if m.Suspicions[i].Name == name {
@@ -128,8 +126,8 @@ func suspect(m *v1alpha1.PairStatus, name string, innovation float64, weight int
 	if s.LogRatio*innovation < 0 {
 		s.Count, s.LogRatio = 0, 0
 	}
-	s.Count += weight
-	s.LogRatio += (innovation - s.LogRatio) * float64(weight) / float64(s.Count)
+	s.Count++
+	s.LogRatio += (innovation - s.LogRatio) / float64(s.Count)
 	return s
 }
 

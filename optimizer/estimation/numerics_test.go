@@ -20,7 +20,7 @@ func TestUpdateIsKalmansOnLines(t *testing.T) {
 	wantCov := []float64{4 - pa[0]*pa[0]/s, 1 - pa[0]*pa[1]/s, 1 - pa[0]*pa[1]/s, 9 - pa[1]*pa[1]/s}
 	w := newLearner(2)
 	f := func(x []float64) float64 { return a[0]*x[0] + a[1]*x[1] }
-	w.update(g, w.linearise(g, f), f, y, r)
+	w.update(g, w.linearise(g, f), y, r)
 	for i := range wantMean {
 		if math.Abs(g.mean[i]-wantMean[i]) > 1e-9 {
 			t.Errorf("mean[%d] is %v, want %v", i, g.mean[i], wantMean[i])

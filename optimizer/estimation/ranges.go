@@ -124,6 +124,9 @@ func likely(ranges []v1alpha1.OperatingRange, count int64, r reading, o *Options
 }
 
 // leap is beyond how many standard deviations, of all conditions together, a reading was not made under those of before.
+//
+// Tuned: standard deviations; measured by TestRealRuns and TestAJumpIsNotTakenForNoise; at half: a run of which only arrivals are known is off by 8.0 % after 6.5;
+// at twice: 17.3 ms are predicted after a jump that brings 20.8
 const leap = 5
 
 // leapt is whether the conditions have changed: the reading is too far from the ranges of those before for errors of measurement. Then its

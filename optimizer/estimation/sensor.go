@@ -148,4 +148,6 @@ func (c conditions) follows(law queueing.Law) float64 {
 }
 
 // assumedMaxBatch bounds the number that run where the engine's limit is unknown: the default of vLLM on large GPUs.
+//
+// Tuned: requests; guard against arrivals that no batch sustains: half and twice of it make no difference in TestRealRuns
 const assumedMaxBatch = 1024

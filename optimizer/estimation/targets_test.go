@@ -173,6 +173,57 @@ func TestFollowsChangesOfTheFamiliar(t *testing.T) {
 	}
 }
 
+// A change of one parameter alone is told from one of all.
+func TestFollowsAChangeOfOneParameter(t *testing.T) {
+	mean, count := 0.0, 0.0
+	for _, c := range [][3]float64{{2, 1, 1}, {0.5, 1, 1}, {1, 2, 1}, {1, 0.5, 1}, {1, 1, 3}} {
+		for seed := range uint64(20) {
+			w := newWorld(seed)
+			p := newPupil(t, estimation.EstimatorEKF, truth.performance())
+			for range 300 {
+				p.sees(w.observe(truth, w.vary()))
+			}
+			changed := truth.times(c[0], c[1], c[2])
+			for range 30 {
+				p.sees(w.observe(changed, w.vary()))
+			}
+			for _, at := range spots {
+				mean += p.off(changed, at)
+				count++
+			}
+		}
+	}
+	mean /= count
+	t.Logf("ITL is off by %.1f %% in the mean, half an hour after one parameter changed", 100*mean)
+	if mean > 0.04 {
+		t.Errorf("ITL is off by %.1f %% half an hour after one parameter changed, must be at most 4 %%", 100*mean)
+	}
+}
+
+// A fit on one machine is taken for what another of its kind does but for a factor, which one operating point shows for all.
+func TestFitOfAnotherMachine(t *testing.T) {
+	slower := truth.times(1.3, 1.3, 1.3)
+	given := truth.performance()
+	given.PerfParms, given.Law = nil, &v1alpha1.LawParms{
+		Name: "work", Parameters: map[string]float64{"alpha": truth.alpha, "beta": truth.beta, "gamma": truth.gamma},
+		Order: []string{"alpha", "beta", "gamma"}, Covariance: [][]float64{{1e-4, 0, 0}, {0, 1e-3, 0}, {0, 0, 1e-3}},
+	}
+	mean := 0.0
+	const seeds = 20
+	for seed := range uint64(seeds) {
+		w := newWorld(seed)
+		p := newPupil(t, estimation.EstimatorEKF, given)
+		for range 10 {
+			p.sees(w.observe(slower, point{20, 1000, 500}))
+		}
+		mean += p.off(slower, point{80, 1500, 300}) / seeds
+	}
+	t.Logf("ITL elsewhere is off by %.1f %%", 100*mean)
+	if mean > 0.025 {
+		t.Errorf("ITL elsewhere is off by %.1f %% after ten observations, must be at most 2.5 %%", 100*mean)
+	}
+}
+
 func TestRestartContinuesIdentically(t *testing.T) {
 	for _, name := range learners {
 		w := newWorld(7)
