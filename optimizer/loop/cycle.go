@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -100,7 +101,7 @@ func (c *cycle) run(ctx context.Context) error {
 	report := specification.Report(&o.Snapshot.System, &decision.Decision)
 	c.watch.enter(stageWrite)
 	c.state = decision.State
-	c.write(ctx, readings, o, report)
+	c.write(ctx, readings, o, report, c.explain(readings, o, decision, report))
 	c.watch.enter("")
 	c.finish(readings.Resources.Servers, o, report)
 	record := &Record{ID: c.report.ID, Snapshot: o.Snapshot, State: before, Decision: report, Stages: c.watch.stages, DryRun: c.optimizer.Spec.DryRun}
@@ -286,7 +287,9 @@ func (c *cycle) template(ctx context.Context, namespace string, ref *v1alpha1.Sc
 
 // write the outcome. What is refused is refused for one object: the others are written. All of it takes an interval at most, and begins with another
 // server each time, so that none is always the last.
-func (c *cycle) write(ctx context.Context, r *observe.Readings, o *observe.Observation, d *specification.Decision) {
+func (c *cycle) write(
+	ctx context.Context, r *observe.Readings, o *observe.Observation, d *specification.Decision, explanations map[string]*v1alpha1.ServerExplanation,
+) {
 	ctx, cancel := context.WithTimeout(ctx, max(interval(c.optimizer), writeTimeout))
 	defer cancel()
 	plans := realise.Plans(&o.Snapshot.System, d.Plan.Allocations, c.state.Waiting(float64(o.Snapshot.Time.UnixMicro())/1e6, o.Snapshot.StartUpSeconds))
@@ -294,7 +297,8 @@ func (c *cycle) write(ctx context.Context, r *observe.Readings, o *observe.Obser
 	for k := range entries {
 		e := &entries[(k+int(c.report.Number))%len(entries)]
 		s := &r.Resources.Servers[o.Index[e.Name]]
-		p := planned{plan: plans[e.Name], verdict: d.Verdicts[e.Name], dryRun: c.optimizer.Spec.DryRun, staleAfter: metav1.Duration{Duration: staleAfter(c.optimizer)}, now: metav1.NewTime(r.Now)}
+		p := planned{plan: plans[e.Name], verdict: d.Verdicts[e.Name], dryRun: c.optimizer.Spec.DryRun, staleAfter: metav1.Duration{Duration: staleAfter(c.optimizer)}, now: metav1.NewTime(r.Now),
+			explanation: cmp.Or(explanations[e.Name], s.Status.Explanation)}
 		c.writeServer(ctx, s, serverStatus(s, o.Statuses[e.Name], e.Observation, p), o, e.Name)
 	}
 	c.writeOthers(ctx, r, o, d)

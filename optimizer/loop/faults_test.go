@@ -383,6 +383,29 @@ func TestHalfOfTheTargetsMissing(t *testing.T) {
 	}
 }
 
+// The status of a server says which ways there are to serve it, at which price, which one was taken, and what keeps its pods from nodes.
+func TestServersAreExplained(t *testing.T) {
+	s := newStage(t)
+	var n corev1.Node
+	if err := s.client.Get(context.Background(), client.ObjectKey{Name: "n"}, &n); err != nil {
+		t.Fatal(err)
+	}
+	other := n.DeepCopy()
+	other.Name, other.ResourceVersion = "other", ""
+	other.Spec.Taints = []corev1.Taint{{Key: "dedicated", Value: "training", Effect: corev1.TaintEffectNoSchedule}}
+	if err := s.client.Create(context.Background(), other); err != nil {
+		t.Fatal(err)
+	}
+	s.settle()
+	e := s.server().Status.Explanation
+	if e == nil || len(e.Ways) != 1 || !e.Ways[0].Taken || e.Ways[0].RunsOn == "" || e.Ways[0].CostPerHour <= 0 || e.Ways[0].Why != "chosen" {
+		t.Fatalf("explained by %+v", e)
+	}
+	if diff := cmp.Diff([]string{"h100: 1 of 2 nodes are not for its pods: taint dedicated=training:NoSchedule (1)"}, e.Barred); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Pods whose Server is gone keep their cards from others, and the Optimizer says whose they are, until they go.
 func TestOrphans(t *testing.T) {
 	s := newStage(t)

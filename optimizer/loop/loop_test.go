@@ -3,6 +3,7 @@ package loop
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -239,5 +240,30 @@ func TestShadowPrices(t *testing.T) {
 		if diff := cmp.Diff(prices, gauges(prices)); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+// An explanation is a few lines, the way that was taken first, and says what would lift what stands against the others.
+func TestExplanationsAreShort(t *testing.T) {
+	e := &v1alpha1.Explanation{Binding: []string{"H100", "A100"}}
+	for i := range 9 {
+		e.Candidates = append(e.Candidates, v1alpha1.ExplainedCandidate{Accelerator: "X", RunsOn: fmt.Sprintf("%d × X", i), Cost: float64(i), Feasible: i > 2, Why: "because"})
+	}
+	e.Candidates[5].Chosen = true
+	e.Candidates[3].Lacks = map[string]int{"H100": 2, "A100": 1}
+	e.Candidates[4].Penalties = []v1alpha1.Penalty{{Cents: -3, Lifted: "nothing"}, {Cents: 1, Lifted: "a little"}, {Cents: 2, Lifted: "time"}}
+	want := &v1alpha1.ServerExplanation{
+		Binding: []string{"H100", "A100"},
+		Ways: []v1alpha1.Way{
+			{RunsOn: "5 × X", CostPerHour: 5, Taken: true, Why: "because"}, {RunsOn: "3 × X", CostPerHour: 3, Why: "because", Lift: "1 × A100 more and 2 × H100 more"},
+			{RunsOn: "4 × X", CostPerHour: 4, Why: "because", Lift: "time"}, {RunsOn: "6 × X", CostPerHour: 6, Why: "because"}, {RunsOn: "7 × X", CostPerHour: 7, Why: "because"},
+		},
+		Barred: []string{"a: taint (1)", "b: taint (2)"},
+	}
+	if diff := cmp.Diff(want, shortly(e, map[string]string{"b": "taint (2)", "a": "taint (1)"})); diff != "" {
+		t.Error(diff)
+	}
+	if got := shortly(&v1alpha1.Explanation{}, nil); len(got.Ways) != 0 {
+		t.Errorf("of nothing: %+v", got)
 	}
 }

@@ -24,6 +24,8 @@ type planned struct {
 	dryRun     bool
 	staleAfter metav1.Duration
 	now        metav1.Time
+	// explanation of this plan, or the last one.
+	explanation *v1alpha1.ServerExplanation
 }
 
 // serverStatus is the next status of a server: what was observed, the plan, and conditions. It is a pure function.
@@ -31,7 +33,7 @@ func serverStatus(s *v1alpha1.Server, observed v1alpha1.ServerStatus, observatio
 	next := observed
 	next.ObservedGeneration = s.Generation
 	next.Conditions = slices.Clone(s.Status.Conditions)
-	next.Desired = s.Status.Desired
+	next.Desired, next.Explanation = s.Status.Desired, p.explanation
 	if !p.dryRun {
 		next.Desired = desired(s.Status.Desired, p)
 	}

@@ -536,6 +536,41 @@ type ObservedLoad struct {
 	ObservedAt metav1.Time `json:"observedAt"`
 }
 
+// ServerExplanation says why a server gets what it gets, in a few lines.
+type ServerExplanation struct {
+	// Binding are the types of cards whose scarcity shapes the plan, the dearest first.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=5
+	// +optional
+	Binding []string `json:"binding,omitempty"`
+	// Ways to serve it: the one that was taken, then the others in the order of their worth.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=5
+	// +optional
+	Ways []Way `json:"ways,omitempty"`
+	// Barred says what keeps its pods from nodes that carry an accelerator, such as taints that they do not tolerate.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=5
+	// +optional
+	Barred []string `json:"barred,omitempty"`
+}
+
+// Way to serve a server.
+type Way struct {
+	// RunsOn says it for people, such as "3 × A100 + 2 × L4".
+	RunsOn string `json:"runsOn"`
+	// CostPerHour in cents.
+	CostPerHour float64 `json:"costPerHour"`
+	// Taken is true of the plan's.
+	// +optional
+	Taken bool `json:"taken,omitempty"`
+	// Why it was taken or not.
+	Why string `json:"why"`
+	// Lift is what would let it be taken, where that can be said.
+	// +optional
+	Lift string `json:"lift,omitempty"`
+}
+
 // ServerStatus is what was observed of a server and what was decided for it.
 type ServerStatus struct {
 	// ObservedGeneration of the spec that the status speaks of.
@@ -562,6 +597,9 @@ type ServerStatus struct {
 	// Desired is the plan.
 	// +optional
 	Desired *DesiredState `json:"desired,omitempty"`
+	// Explanation of the plan.
+	// +optional
+	Explanation *ServerExplanation `json:"explanation,omitempty"`
 	// Conditions of the server: Observed, Planned, Realised, and Written once one of its pods could not be written to.
 	// +listType=map
 	// +listMapKey=type

@@ -1,0 +1,95 @@
+package loop
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+const (
+	// explained is the number of servers that are explained in a cycle: those whose plan or verdict changed, then others in turn.
+	//
+	// Tuned: servers; guard against a cycle that explains a large fleet to itself: each explanation weighs all that others got
+	explained = 20
+	// explanationLines is the number of ways, and of lines of each kind, that an explanation has.
+	//
+	// Tuned: lines; guard against a status that is too long to read
+	explanationLines = 5
+)
+
+// explain some servers, by name: what changed is explained at once, and all of it is, sooner or later.
+func (c *cycle) explain(r *observe.Readings, o *observe.Observation, d *control.Decision, report *specification.Decision) map[string]*v1alpha1.ServerExplanation {
+	names := make([]string, 0, len(o.Index))
+	entries := o.Snapshot.System.Servers.Spec
+	for k := range entries {
+		names = append(names, entries[(k+int(c.report.Number)*explained)%len(entries)].Name)
+	}
+	changed := func(name string) int {
+		s := &r.Resources.Servers[o.Index[name]]
+		a := report.Plan.Allocations[name]
+		if s.Status.Explanation == nil || s.Status.Desired == nil || !sameDecision(s.Status.Desired, specification.Desired(&a)) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(changed(a), changed(b)) })
+	all := map[string]*v1alpha1.ServerExplanation{}
+	for _, name := range names[:min(len(names), explained)] {
+		if e, err := d.Explain(name); err == nil {
+			all[name] = shortly(e, o.Barred[name])
+		}
+	}
+	return all
+}
+
+// shortly is an explanation in a few lines, for whoever has the server.
+func shortly(e *v1alpha1.Explanation, barred map[string]string) *v1alpha1.ServerExplanation {
+	out := &v1alpha1.ServerExplanation{Binding: e.Binding[:min(len(e.Binding), explanationLines)]}
+	candidates := slices.Clone(e.Candidates)
+	rank := func(x *v1alpha1.ExplainedCandidate) int {
+		switch {
+		case x.Chosen:
+			return 0
+		case x.Feasible:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(candidates, func(a, b v1alpha1.ExplainedCandidate) int { return cmp.Compare(rank(&a), rank(&b)) })
+	for i := range candidates[:min(len(candidates), explanationLines)] {
+		x := &candidates[i]
+		out.Ways = append(out.Ways, v1alpha1.Way{RunsOn: cmp.Or(x.RunsOn, x.Accelerator), CostPerHour: v1alpha1.Digits(x.Cost), Taken: x.Chosen, Why: x.Why, Lift: lift(x)})
+	}
+	for _, a := range slices.Sorted(maps.Keys(barred))[:min(len(barred), explanationLines)] {
+		out.Barred = append(out.Barred, a+": "+barred[a])
+	}
+	return out
+}
+
+// lift is what would let a way be taken: cards that it lacks, else what would lift the largest of its penalties.
+func lift(x *v1alpha1.ExplainedCandidate) string {
+	if x.Chosen {
+		return ""
+	}
+	if len(x.Lacks) > 0 {
+		var list []string
+		for _, t := range slices.Sorted(maps.Keys(x.Lacks)) {
+			list = append(list, fmt.Sprintf("%d × %s more", x.Lacks[t], t))
+		}
+		return strings.Join(list, " and ")
+	}
+	largest := v1alpha1.Penalty{}
+	for _, p := range x.Penalties {
+		if p.Cents > largest.Cents {
+			largest = p
+		}
+	}
+	return largest.Lifted
+}
