@@ -7,6 +7,7 @@ package doctor
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -20,6 +21,8 @@ const (
 	Fault Severity = "fault"
 	// Warning lets a plan be followed late, in part, or not in every situation.
 	Warning Severity = "warning"
+	// Unseen is what could not be looked at with the rights of whoever asks.
+	Unseen Severity = "unseen"
 )
 
 // Finding is one thing that is not as it should be.
@@ -46,10 +49,17 @@ func Examine(c *Cluster, o Options) []Finding {
 		r.fault("cluster", fmt.Sprintf("the definitions of %s are not installed", strings.Join(c.Missing, ", ")), "install the chart with crds.install, or apply manifests/chart/files/crds")
 		return r
 	}
+	r.unseen(c)
 	r.leases(c)
-	r.optimizer(c)
-	r.fleet(c)
-	r.apiServices(c)
+	if c.saw("Optimizer") {
+		r.optimizer(c)
+	}
+	if c.saw("Accelerator") {
+		r.fleet(c)
+	}
+	if c.saw(kindAPIService) {
+		r.apiServices(c)
+	}
 	r.rights(c)
 	for i := range c.Servers {
 		s := &c.Servers[i]
@@ -66,6 +76,16 @@ func Examine(c *Cluster, o Options) []Finding {
 	})
 	return r
 }
+
+// unseen tells what was not looked at.
+func (r *report) unseen(c *Cluster) {
+	for _, kind := range slices.Sorted(maps.Keys(c.Unseen)) {
+		*r = append(*r, Finding{Unseen, kind, "it was not looked at: " + c.Unseen[kind].Error(), "have somebody look who may, or ask for the right"})
+	}
+}
+
+// saw says whether a kind was looked at.
+func (c *Cluster) saw(kind string) bool { return c.Unseen[kind] == nil }
 
 // Faults counts the findings that keep plans from being followed.
 func Faults(findings []Finding) int {

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -18,9 +20,11 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -329,6 +333,59 @@ func TestRead(t *testing.T) {
 	}
 	if found != 1 {
 		t.Errorf("%d findings about the autoscaler's right to read plans, want 1 for its namespace", found)
+	}
+}
+
+// With the rights of one namespace what can be seen is examined, nothing is taken for missing that was not looked at, and what was not is named.
+func TestReadWithATenantsRights(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	forbidden := func(what string) error {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: what}, "", errors.New("in this namespace alone"))
+	}
+	for name, namespaced := range map[string]bool{"all of the namespace": true, "Servers alone": false} {
+		c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects(t, manifests.Samples())...).WithInterceptorFuncs(interceptor.Funcs{
+			Create: func(context.Context, client.WithWatch, client.Object, ...client.CreateOption) error {
+				return forbidden("subjectaccessreviews")
+			},
+			Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+				return forbidden("apiservices")
+			},
+			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+				var o client.ListOptions
+				o.ApplyOptions(options)
+				if _, servers := list.(*v1alpha1.ServerList); o.Namespace != "llm" || !namespaced && !servers {
+					return forbidden(fmt.Sprintf("%T", list))
+				}
+				return c.List(ctx, list, options...)
+			},
+		}).Build()
+		got, err := Read(t.Context(), Source{Client: c, Now: now, Namespace: "llm", Installed: manifests.Namespace})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Servers) < 3 {
+			t.Errorf("%s: %d Servers were read", name, len(got.Servers))
+		}
+		unseen := map[string]bool{}
+		for _, f := range Examine(got, stock) {
+			switch {
+			case f.Severity == Unseen:
+				unseen[f.Object] = true
+			case f.Severity == Fault && !strings.HasPrefix(f.Object, "server/"): // none has a plan in these samples
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
+		want := []string{"APIService", "Accelerator", "Lease", "Model", "Optimizer", "SubjectAccessReview"}
+		if !namespaced {
+			want = append(want, "Deployment", "HorizontalPodAutoscaler", "Pod")
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(unseen))); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
 }
 

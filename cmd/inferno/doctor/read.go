@@ -24,7 +24,9 @@ import (
 type Cluster struct {
 	Now time.Time
 	// Missing are the kinds whose definitions are not installed; nothing else is read then.
-	Missing      []string
+	Missing []string
+	// Unseen says of kinds why they were not looked at: whoever asks has no right to.
+	Unseen       map[string]error
 	Optimizers   []v1alpha1.Optimizer
 	Servers      []v1alpha1.Server
 	Accelerators []v1alpha1.Accelerator
@@ -80,9 +82,12 @@ type Source struct {
 	Window     time.Duration
 }
 
-// Read the state of the cluster. It lists and gets, and asks the API server who may do what.
+// kindAPIService is what is not found by listing.
+const kindAPIService = "APIService"
+
+// Read the state of the cluster. It lists and gets, and asks the API server who may do what. What whoever asks may not see is left out, and named.
 func Read(ctx context.Context, s Source) (*Cluster, error) {
-	c := &Cluster{Now: s.Now}
+	c := &Cluster{Now: s.Now, Unseen: map[string]error{}}
 	var (
 		optimizers   v1alpha1.OptimizerList
 		servers      v1alpha1.ServerList
@@ -105,6 +110,8 @@ func Read(ctx context.Context, s Source) (*Cluster, error) {
 		err := s.Client.List(ctx, list.into, list.options...)
 		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
 			c.Missing = append(c.Missing, list.kind)
+		} else if apierrors.IsForbidden(err) {
+			c.Unseen[list.kind] = err
 		} else if err != nil {
 			return nil, fmt.Errorf("listing %ss: %w", list.kind, err)
 		}
@@ -115,10 +122,14 @@ func Read(ctx context.Context, s Source) (*Cluster, error) {
 		return c, nil
 	}
 	var err error
-	if c.APIServices, err = readAPIServices(ctx, s.Client); err != nil {
+	if c.APIServices, err = readAPIServices(ctx, s.Client); apierrors.IsForbidden(err) {
+		c.Unseen[kindAPIService] = err
+	} else if err != nil {
 		return nil, err
 	}
-	c.Leases, c.LeasesFault = readLeases(ctx, s.Client, s.Installed)
+	if c.Leases, c.LeasesFault = readLeases(ctx, s.Client, s.Installed); apierrors.IsForbidden(c.LeasesFault) {
+		c.Unseen["Lease"], c.LeasesFault = c.LeasesFault, nil
+	}
 	c.Rights = s.askRights(ctx, c)
 	if s.Prometheus != nil {
 		s.measure(ctx, c)
@@ -192,7 +203,10 @@ func (s Source) askRights(ctx context.Context, c *Cluster) []Right {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: n.Who, Groups: []string{"system:serviceaccounts", "system:authenticated"}, ResourceAttributes: &n.Attributes,
 		}}
-		if err := s.Client.Create(ctx, review); err != nil {
+		if err := s.Client.Create(ctx, review); apierrors.IsForbidden(err) {
+			c.Unseen["SubjectAccessReview"] = err
+			return nil
+		} else if err != nil {
 			n.Unknown = errors.Join(errors.New("creating a SubjectAccessReview"), err)
 			continue
 		}

@@ -101,9 +101,15 @@ func (t target) takes(accelerator string) bool {
 
 // workload tells what in a workload and its autoscaler is in the plan's way.
 func (r *report) workload(c *Cluster, t target, o Options) {
-	r.autoscaling(c, t)
+	if c.saw("HorizontalPodAutoscaler") {
+		r.autoscaling(c, t)
+	}
 	if t.ref.Kind != "Deployment" {
 		r.warn(t.object(), fmt.Sprintf("only Deployments are examined, this is a %s", t.ref.Kind), "compare its pod template with docs/scheduler.md")
+		return
+	}
+	if !c.saw("Deployment") {
+		r.pending(c, t)
 		return
 	}
 	i := slices.IndexFunc(c.Deployments, func(d appsv1.Deployment) bool { return d.Namespace == t.server.Namespace && d.Name == t.ref.Name })
@@ -155,7 +161,9 @@ func (r *report) template(c *Cluster, t target, d *appsv1.Deployment, o Options)
 			r.warn(t.object(), fmt.Sprintf("its pod template has no annotation %s: without a plan the reference is empty", limit), "give it the engine's default")
 		}
 	}
-	r.cards(c, t, &template.Spec)
+	if c.saw("Accelerator") && c.saw("Model") {
+		r.cards(c, t, &template.Spec)
+	}
 }
 
 // readsAnnotation says whether a container takes the annotation from the downward API, as an environment variable or a file.
