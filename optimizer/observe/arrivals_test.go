@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -118,4 +119,33 @@ func source(t *testing.T, q Querier) *Source {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// Requests that came and were not served count, by what an engine says of them, and no request twice.
+func TestUnservedRequestsCount(t *testing.T) {
+	const served = 2.0 // requests per second that are completed
+	for name, c := range map[string]struct {
+		values map[Quantity]float64
+		want   float64 // requests per second
+	}{
+		"all served":                          {nil, served},
+		"answered as many":                    {map[Quantity]float64{Answered: served}, served},
+		"a request of several prompts":        {map[Quantity]float64{Answered: 1}, served},
+		"given up, which HTTP ends":           {map[Quantity]float64{Answered: 3}, 3},
+		"refused by the engine":               {map[Quantity]float64{Refused: 0.5}, served + 0.5},
+		"refused, which HTTP answers, too":    {map[Quantity]float64{Answered: 2.5, Refused: 0.5}, served + 0.5},
+		"received, of which some are waiting": {map[Quantity]float64{Received: 3, WaitingNow: window.Seconds(), WaitingThen: 0}, 3},
+		"received, more than went or waits":   {map[Quantity]float64{Received: 5, WaitingNow: window.Seconds(), WaitingThen: 0, Refused: 1}, 5},
+		"infinite":                            {map[Quantity]float64{Answered: math.Inf(1)}, served},
+	} {
+		o := Observe(readings(func(r *Readings) {
+			m := r.Metrics[types.NamespacedName{Namespace: "llm", Name: "chat-1"}] // the one that is ready
+			for q, v := range c.values {
+				m.Set(q, v)
+			}
+		}))
+		if l := o.Statuses["llm/chat"].Load; l == nil || math.Abs(l.ArrivalRate-60*c.want) > 1e-6 {
+			t.Errorf("%s: %+v, want %v a minute", name, l, 60*c.want)
+		}
+	}
 }

@@ -84,6 +84,16 @@ func buckets(name, window, versions string) query {
 	return query{fmt.Sprintf("sum by ($keys, le) (%s)", rates(suffixed(name, "_bucket"), window, "le")), versions}
 }
 
+// answered are the HTTP requests for generation that ended at a server of FastAPI, however they ended, but for those that were not valid. The middleware
+// counts in the end of each, also where the client is gone (prometheus_fastapi_instrumentator/middleware.py of
+// github.com/trallnag/prometheus-fastapi-instrumentator, which vLLM's entrypoints/openai/api_server.py uses): vLLM's own counters leave out what was given up
+// (github.com/vllm-project/vllm/issues/31503 and 55634). A page of any such server may have them, so they count only for pods with the engine's gauge.
+func answered(gauge string) query {
+	const requests = `http_requests_total{handler=~"/v1/(chat/completions|completions|responses|messages)|/generate",method="POST",status!~"4.."}`
+	return query{promql: fmt.Sprintf("sum by ($keys) (%s) and on ($keys) count by ($keys) (count_over_time(%s[$window]))",
+		rates(requests, "$window", "handler", "method", "status"), of(gauge))}
+}
+
 // hits is the share that hits have in queries.
 func hits(found, asked, versions string) query {
 	return query{fmt.Sprintf("sum by ($keys) (%s) / sum by ($keys) (%s)", rates(found, "$window"), rates(asked, "$window")), versions}
@@ -172,6 +182,8 @@ func vllm() engine {
 	e = e.lengths(GenerationTokens, GenerationRequests, GenerationDistribution, "vllm:request_generation_tokens", "")
 	e.distributions[RequestITLDistribution] = []query{buckets("vllm:request_time_per_output_token_seconds", "$window", "from 0.8")}
 	e.values[Completions] = []query{rate("vllm:request_success_total", "")}
+	e.values[Answered] = []query{answered("vllm:num_requests_running")}
+	e.values[Refused] = []query{rate("vllm:admission_rejections_total", "after 0.29")}
 	e.values[Admissions] = []query{rate("vllm:time_to_first_token_seconds_count", "")}
 	e.values[Preemptions] = []query{rate("vllm:num_preemptions_total", "")}
 	e.values[PrefillTokens] = []query{rate("vllm:prompt_tokens_total", "")}
@@ -194,6 +206,8 @@ func sglang() engine {
 	e = e.latency(TTFTSum, TTFTCount, TTFTDistribution, "sglang:time_to_first_token_seconds", "")
 	e = e.latency(ITLSum, ITLCount, ITLDistribution, "sglang:inter_token_latency_seconds", "from 0.4.7")
 	e = e.latency(ITLSum, ITLCount, ITLDistribution, "sglang:time_per_output_token_seconds", "to 0.4.6")
+	e.values[Received] = []query{rate("sglang:num_requests_received_total", "from 0.5")}
+	e.values[Refused] = []query{rate("sglang:num_aborted_requests_total", "from 0.5")}
 	e.values[Completions] = []query{rate("sglang:e2e_request_latency_seconds_count", ""), rate("sglang:num_requests_total", "")}
 	e.values[Admissions] = []query{rate("sglang:time_to_first_token_seconds_count", "")}
 	e.values[Preemptions] = []query{rate("sglang:num_retracted_requests_total", "from 0.5")}
@@ -219,6 +233,7 @@ func tgi() engine {
 	e = e.lengths(PromptTokens, PromptRequests, PromptDistribution, "tgi_request_input_length", "")
 	e = e.lengths(GenerationTokens, GenerationRequests, GenerationDistribution, "tgi_request_generated_tokens", "")
 	e.values[Completions] = []query{rate("tgi_request_success", "")}
+	e.values[Received] = []query{rate("tgi_request_count", "")}
 	return e
 }
 
@@ -249,6 +264,7 @@ func triton() engine {
 	e = e.lengths(PromptTokens, PromptRequests, PromptDistribution, "nv_llm_input_token_len", "from backend 0.16")
 	e = e.lengths(GenerationTokens, GenerationRequests, GenerationDistribution, "nv_llm_output_token_len", "from backend 0.16")
 	e.values[Completions] = []query{rate(`nv_inference_request_success{model="tensorrt_llm"}`, "")}
+	e.values[Refused] = []query{rate(`nv_inference_request_failure{model="tensorrt_llm",reason=~"REJECTED|CANCELED"}`, "from 24.03")}
 	e.values[KVUsage] = []query{
 		share(`nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction"}`, "from backend 0.18, as is what waits"),
 		{promql: "avg by ($keys) (" + averages(`nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="used"}`) + ") / avg by ($keys) (" +

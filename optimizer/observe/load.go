@@ -45,8 +45,8 @@ type readPod struct {
 // been scraped and are left out; other pods without measurements are taken to carry as much as the mean of the measured ones, since a load
 // balancer does not know who is being measured.
 //
-// Requests that arrived in a window were completed in it, or are there at its end though they were not at its beginning: offered load is the
-// rate of completions plus the growth of what runs and waits. That holds under overload too, when completions alone say what capacity is; and
+// Requests that arrived in a window were completed in it, or are there at its end though they were not at its beginning, or were given up or refused:
+// offered load is the rate of completions plus the growth of what runs and waits, and what was not served. That holds under overload too, when completions alone say what capacity is; and
 // when a pod dies and a gateway sends what it had in hand to others: those leave one batch and enter another, where counting first tokens would
 // count them twice.
 func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Duration, routing string) (load, *fault) {
@@ -83,6 +83,7 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 		return (known(total(counted, now)) - known(total(counted, then))) / window.Seconds()
 	}
 	l.arrivals = l.completions + growth(RunningNow, RunningThen) + growth(WaitingNow, WaitingThen)
+	l.arrivals += unserved(counted, window)
 	if math.IsNaN(l.arrivals) { // an engine may count nothing before its first request is complete
 		l.arrivals = total(counted, Admissions) + growth(WaitingNow, WaitingThen)
 	}
@@ -94,6 +95,22 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 	l.arrivals = max(l.arrivals, 0) * unseen
 	l.completions = known(l.completions) * unseen
 	return l, nil
+}
+
+// unserved are the requests of the window that came and are neither among the completions nor there any more, in requests per second: given up by their
+// clients, or refused. Where an engine counts what comes, they are what it counts more than came by the balance of what left and is there; or else those that
+// HTTP answered and the engine did not complete, or the engine's own count of them, whichever is more.
+func unserved(pods []*PodMetrics, window time.Duration) (sum float64) {
+	for _, p := range pods {
+		completions := known(p.value(Completions))
+		if received := p.value(Received); !math.IsNaN(received) {
+			growth := known(p.value(RunningNow)) - known(p.value(RunningThen)) + known(p.value(WaitingNow)) - known(p.value(WaitingThen))
+			sum += max(received-completions-growth/window.Seconds(), 0)
+			continue
+		}
+		sum += max(known(p.value(Answered))-completions, known(p.value(Refused)), 0)
+	}
+	return sum
 }
 
 // arrivalCV is the coefficient of variation of the times between the arrivals at a server: CV² is the index of dispersion of their numbers A_i in half

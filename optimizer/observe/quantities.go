@@ -11,6 +11,9 @@ type Quantity int
 
 const (
 	Completions     Quantity = iota // requests per second
+	Answered                        // HTTP requests that were answered, refused or given up, per second
+	Received                        // requests that came, per second
+	Refused                         // requests that were refused or given up, and are not among the completions, per second
 	Admissions                      // first tokens per second
 	Preemptions                     // per second
 	PrefillTokens                   // prompt tokens of those whose first token came, per second

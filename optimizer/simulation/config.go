@@ -101,6 +101,8 @@ type Hooks struct {
 	TokenInterval func(at, seconds float64, count int)
 	// Completed is called with every request that is done.
 	Completed func(Completion)
+	// Abandoned is called with every request whose client gave up.
+	Abandoned func(Request)
 }
 
 func positive(name string, value float64) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // noFinish is a number that no iteration reaches.
@@ -28,6 +29,7 @@ type Engine struct {
 	endsAt     float64
 	batch      Batch
 	prefilled  []*sequence // finish their prompt in it
+	abandoned  int         // of those in it, how many whose clients are gone
 
 	// Over the decoding sequences, so that an iteration costs the same however
 	// many there are.
@@ -46,6 +48,7 @@ type Engine struct {
 type Counters struct {
 	Submitted         int64
 	Completed         int64
+	Abandoned         int64 // given up before their first token
 	Preemptions       int64
 	Iterations        int64
 	PromptTokens      int64   // of prompts that were finished, cached ones included, recomputation not
@@ -202,6 +205,56 @@ func (e *Engine) Abort() []Request {
 		freeBlocks: config.Blocks,
 	}
 	return lost
+}
+
+// Abandon takes away a request whose client gave up before its first token: from the queue at once, from the batch when the iteration in progress ends, as
+// an engine that is told between two steps. It is false where the request is not there, or has its first token.
+func (e *Engine) Abandon(id uint64) bool {
+	for i := e.waiting.len() - 1; i >= 0; i-- { // who gives up came lately
+		if s := e.waiting.at(i); s.request.ID == id {
+			if s.generated > 0 {
+				return false
+			}
+			e.waiting.remove(i)
+			e.abandon(s)
+			return true
+		}
+	}
+	for i, s := range e.running {
+		if s.request.ID != id {
+			continue
+		}
+		if s.decoding || s.generated > 0 || s.abandoned {
+			return false
+		}
+		s.abandoned = true
+		e.abandoned++
+		if !e.inProgress {
+			e.drop(i)
+		}
+		return true
+	}
+	return false
+}
+
+// drop takes a sequence whose client is gone out of the batch, in which it is not decoding.
+func (e *Engine) drop(i int) {
+	s := e.running[i]
+	e.running = slices.Delete(e.running, i, i+1)
+	e.freeBlocks += e.blocks(s.computed)
+	if e.partial == s {
+		e.partial = nil
+	}
+	e.abandoned--
+	e.abandon(s)
+}
+
+func (e *Engine) abandon(s *sequence) {
+	e.counters.Abandoned++
+	if hook := e.config.Hooks.Abandoned; hook != nil {
+		hook(s.request)
+	}
+	e.spare = append(e.spare, s)
 }
 
 // nextStart is when the next iteration may begin, +Inf when there is no work.

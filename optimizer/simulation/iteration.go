@@ -1,6 +1,9 @@
 package simulation
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // start schedules an iteration at the given time and computes its end.
 func (e *Engine) start(at float64) {
@@ -134,10 +137,16 @@ func (e *Engine) finish(done []Completion) []Completion {
 	e.inProgress = false
 	e.freeAt = at
 	e.clock = max(e.clock, at)
-	e.account(at - e.startedAt)
 	if hook := e.config.Hooks.TokenInterval; hook != nil && e.batch.Decodes > 0 {
 		hook(at, at-e.startedAt, e.batch.Decodes)
 	}
+	for i := len(e.running) - 1; i >= 0 && e.abandoned > 0; i-- {
+		if s := e.running[i]; s.abandoned {
+			e.prefilled = slices.DeleteFunc(e.prefilled, func(p *sequence) bool { return p == s })
+			e.drop(i)
+		}
+	}
+	e.account(at - e.startedAt)
 	for _, s := range e.prefilled {
 		e.join(s, at)
 	}

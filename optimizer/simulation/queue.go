@@ -35,6 +35,16 @@ func (q *queue[T]) popFront() T {
 	return element
 }
 
+// remove the i-th element from the head; those behind it move up.
+func (q *queue[T]) remove(i int) {
+	var zero T
+	for ; i < q.count-1; i++ {
+		q.ring[(q.first+i)%len(q.ring)] = q.at(i + 1)
+	}
+	q.ring[(q.first+q.count-1)%len(q.ring)] = zero
+	q.count--
+}
+
 func (q *queue[T]) grow() {
 	if q.count < len(q.ring) {
 		return

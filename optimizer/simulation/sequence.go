@@ -21,6 +21,8 @@ type sequence struct {
 	target    int // tokens to prefill: the prompt, and after a preemption what it had generated
 	computed  int // tokens in the KV cache, while in prefill
 
+	abandoned bool // its client is gone
+
 	decoding bool
 	joined   int64 // number of its first decode iteration
 	finishes int64 // number of the iteration that yields its last token

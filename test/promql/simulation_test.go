@@ -45,6 +45,7 @@ func pageOf(s cluster.Sample) page {
 	for q, name := range names {
 		put(name, s.Value[q])
 	}
+	put("http_requests_total", s.Value[cluster.Answered], "handler", "/v1/completions", "method", "POST", "status", "2xx")
 	put("vllm:request_prompt_tokens_count", s.Value[cluster.Completions])
 	put("vllm:request_generation_tokens_count", s.Value[cluster.Completions])
 	put("vllm:cache_config_info", 1, "block_size", "1", "num_gpu_blocks", strconv.FormatFloat(s.Value[cluster.KVTokens], 'f', 0, 64))
@@ -84,6 +85,7 @@ func TestTheSimulationAnswersAsPrometheusDoes(t *testing.T) {
 		Servers: []cluster.Server{{
 			Name: "s", Model: "m", Targets: serving.Targets{TTFT: 1, ITL: 0.05}, Balancer: routing.LeastRequests, Limits: simulation.Limits{MaxNumSeqs: 32, MaxNumBatchedTokens: 512},
 			Traffic: []cluster.Traffic{{Trace: trace.Constant(4, 300, 100, 1), Until: 700}},
+			Clients: serving.Clients{Impatient: 0.5, Patience: 5, Retries: 1, Backoff: 2},
 			Initial: cluster.Order{Replicas: 1, Parts: []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 1}}},
 		}},
 		Times: cluster.Times{Scrape: 15, Sync: 15, StartUp: 60, Drain: 30, Window: 60}, Seed: 5,

@@ -211,3 +211,66 @@ func TestWhatGatewaysHold(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// What clients gave up and servers refused counts, for every engine that tells of it.
+func TestUnservedRequests(t *testing.T) {
+	for name, c := range map[string]struct {
+		recording string
+		extra     map[string][]string // metric and its labels, that rises by 1 a second
+		want      float64             // requests a minute beyond those of the recording
+	}{
+		"HTTP requests of vLLM": {"vllm-0.12", map[string][]string{"http_requests_total": {"handler", "/v1/chat/completions", "method", "POST", "status", "2xx"}}, 0}, // fewer than were completed
+		"of other handlers":     {"vllm-0.12", map[string][]string{"http_requests_total": {"handler", "/metrics", "method", "GET", "status", "2xx"}}, 0},
+		"vLLM's admission":      {"vllm-0.12", map[string][]string{"vllm:admission_rejections_total": {"reason", "max_num_queued_reqs"}}, 60},
+		"SGLang's aborts":       {"sglang-0.5", map[string][]string{"sglang:num_aborted_requests_total": nil}, 60},
+		"Triton's cancellations": {"triton-25.03", map[string][]string{
+			"nv_inference_request_failure": {"model", "tensorrt_llm", "reason", "CANCELED"},
+		}, 60},
+		"Triton's errors": {"triton-25.03", map[string][]string{"nv_inference_request_failure": {"model", "tensorrt_llm", "reason", "BACKEND"}}, 0},
+	} {
+		p := newPrometheus(t)
+		p.scrapedAs(c.recording, func(*labels.Builder) {})
+		before, _ := p.seen(nil)
+		p.rising(1, c.extra)
+		if after, _ := p.seen(nil); after.Load.ArrivalRate-before.Load.ArrivalRate < c.want-1 || after.Load.ArrivalRate-before.Load.ArrivalRate > c.want+1 {
+			t.Errorf("%s: %v, before %v; want %v more", name, after.Load.ArrivalRate, before.Load.ArrivalRate, c.want)
+		}
+	}
+	// Three requests a second end by HTTP where two are completed; five come where two are and some begin to wait.
+	for name, c := range map[string]struct {
+		recording, metric string
+		pairs             []string
+		perSecond         float64
+	}{
+		"vLLM":   {"vllm-0.12", "http_requests_total", []string{"handler", "/v1/chat/completions", "method", "POST", "status", "2xx"}, 3},
+		"SGLang": {"sglang-0.5", "sglang:num_requests_received_total", nil, 5}, "TGI": {"tgi-3", "tgi_request_count", nil, 5},
+	} {
+		p := newPrometheus(t)
+		p.scrapedAs(c.recording, func(*labels.Builder) {})
+		p.rising(c.perSecond, map[string][]string{c.metric: c.pairs})
+		want := 60 * c.perSecond
+		if name == "vLLM" {
+			want += 6.8 // that run and wait more than before
+		}
+		if st, _ := p.seen(nil); st.Load.ArrivalRate < want-1 || st.Load.ArrivalRate > want+1 {
+			t.Errorf("%s: %v a minute, want %v", name, st.Load.ArrivalRate, want)
+		}
+	}
+}
+
+// rising stores counters of pod a.
+func (p *prometheus) rising(perSecond float64, counters map[string][]string) {
+	p.t.Helper()
+	for ago := length; ago >= 0; ago -= scrape {
+		app := p.db.Appender(context.Background())
+		for metric, pairs := range counters {
+			l := labels.FromStrings(append([]string{"__name__", metric, "namespace", "llm", "pod", "a", "instance", "a:8000", "job", "models"}, pairs...)...)
+			if _, err := app.Append(0, l, end.Add(-ago).UnixMilli(), 10_000-perSecond*ago.Seconds()); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		if err := app.Commit(); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}

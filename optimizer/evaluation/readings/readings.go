@@ -172,7 +172,7 @@ func Metrics(s cluster.Series, now, window float64) *observe.PodMetrics {
 	}
 	long := demand.LengthWindows * window
 	for q, of := range map[observe.Quantity]cluster.Quantity{
-		observe.Completions: cluster.Completions, observe.Admissions: cluster.TTFTCount, observe.Preemptions: cluster.Preemptions, observe.PrefillTokens: cluster.PrefillTokens,
+		observe.Completions: cluster.Completions, observe.Answered: cluster.Answered, observe.Admissions: cluster.TTFTCount, observe.Preemptions: cluster.Preemptions, observe.PrefillTokens: cluster.PrefillTokens,
 		observe.TTFTSum: cluster.TTFTSum, observe.TTFTCount: cluster.TTFTCount, observe.ITLSum: cluster.ITLSum, observe.ITLCount: cluster.ITLCount,
 	} {
 		set(q)(s.Rate(of, now, window))

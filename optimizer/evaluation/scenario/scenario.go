@@ -45,7 +45,9 @@ type Scenario struct {
 	// Defaults are the limits that engines start with where nobody says otherwise; vLLM's, 256 sequences and 8192 tokens.
 	Defaults simulation.Limits `json:"defaults,omitempty"`
 	Load     []Load            `json:"load"`
-	Faults   []Fault           `json:"faults,omitempty"`
+	// Clients of servers, where they do not wait for ever.
+	Clients map[string]serving.Clients `json:"clients,omitempty"`
+	Faults  []Fault                    `json:"faults,omitempty"`
 	// Initial replicas of servers, on the accelerator they are pinned to or the one cheapest for them; where not given as many as the busiest
 	// minute of the first ten needs.
 	Initial map[string]int `json:"initial,omitempty"`
@@ -243,6 +245,11 @@ func (s *Scenario) names() []error {
 			fault("faults[%d].type: %q is no type of an accelerator", i, f.Type)
 		}
 	}
+	for server, c := range s.Clients {
+		if err := c.Validate(); err != nil || !servers[server] {
+			fault("clients.%s: want a server whose clients are valid: %v", server, err)
+		}
+	}
 	for server, n := range s.Initial {
 		if !servers[server] || n < 1 {
 			fault("initial.%s: %d, want a server and at least one replica", server, n)
@@ -380,7 +387,7 @@ func (s *Scenario) Cluster() (*cluster.Config, error) {
 		})
 	}
 	for _, e := range s.System.Servers.Spec {
-		server := cluster.Server{Name: e.Name, Model: e.Model, Targets: s.Targets(e.Name), Balancer: balancer(e.Routing), Limits: s.Limits(e.Name)}
+		server := cluster.Server{Name: e.Name, Model: e.Model, Targets: s.Targets(e.Name), Balancer: balancer(e.Routing), Limits: s.Limits(e.Name), Clients: s.Clients[e.Name]}
 		for i := range s.Load {
 			if l := &s.Load[i]; l.Server == e.Name {
 				t, err := s.traffic(l)

@@ -164,7 +164,7 @@ func TestBuiltIn(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if d := cmp.Diff([]string{"ramp", "rush-hour"}, scenario.BuiltIn()); d != "" {
+	if d := cmp.Diff([]string{"impatient", "ramp", "rush-hour"}, scenario.BuiltIn()); d != "" {
 		t.Error(d)
 	}
 	if _, err := scenario.Open("no-such"); err == nil {

@@ -162,7 +162,9 @@ func (c *Cluster) newServer(config *Server, number uint64) (*server, error) {
 		return nil, err
 	}
 	s := &server{Server: *config}
-	s.serving, err = serving.NewServer(balancer, serving.RecordOptions{Targets: config.Targets, Window: c.config.Times.Window, Keep: math.MaxInt32, Timeout: c.config.Times.Timeout, Scores: c.config.Scores})
+	clients := config.Clients
+	clients.Seed += c.config.Seed + 1000*number
+	s.serving, err = serving.NewServer(balancer, serving.RecordOptions{Targets: config.Targets, Window: c.config.Times.Window, Keep: math.MaxInt32, Timeout: c.config.Times.Timeout, Scores: c.config.Scores, Clients: clients})
 	if err != nil {
 		return nil, err
 	}

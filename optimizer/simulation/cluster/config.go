@@ -86,6 +86,8 @@ type Server struct {
 	Targets  serving.Targets
 	Balancer string // see package routing
 	Traffic  []Traffic
+	// Clients that send the requests.
+	Clients serving.Clients
 	// Limits that its engines start with where an order says nothing.
 	Limits simulation.Limits
 	// Initial replicas, which are ready at the start.

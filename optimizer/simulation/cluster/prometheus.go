@@ -14,6 +14,7 @@ type Quantity int
 // What is scraped, by its name in vLLM.
 const (
 	Completions      Quantity = iota // request_success_total
+	Answered                         // http_requests_total: completed and given up
 	TTFTSum                          // time_to_first_token_seconds_sum
 	TTFTCount                        // time_to_first_token_seconds_count
 	ITLSum                           // inter_token_latency_seconds_sum
@@ -104,6 +105,7 @@ func (c *counters) hooks() simulation.Hooks {
 		},
 		Completed: func(done simulation.Completion) {
 			c.value[Completions]++
+			c.value[Answered]++
 			c.value[PromptTokens] += float64(done.InputTokens)
 			c.value[GenerationTokens] += float64(done.OutputTokens)
 			c.observe(Prompts, float64(done.InputTokens), 1)
@@ -111,6 +113,7 @@ func (c *counters) hooks() simulation.Hooks {
 			mean, _ := done.ITL() // vLLM observes 0 for a request of one token
 			c.observe(RequestITL, mean, 1)
 		},
+		Abandoned: func(simulation.Request) { c.value[Answered]++ },
 	}
 }
 

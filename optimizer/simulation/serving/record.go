@@ -23,6 +23,7 @@ type RecordOptions struct {
 	// Scores tells by its arrival time whether a request is in the score; nil for all.
 	Scores  func(arrivedAt float64) bool
 	Timeout float64 // a first token later than this, s after the arrival, comes too late for the client; 0 for never
+	Clients Clients // who send the requests
 }
 
 // Validate reports every option out of range.
@@ -38,6 +39,9 @@ func (o RecordOptions) Validate() error {
 	}
 	if !(o.Timeout >= 0) {
 		faults = append(faults, fmt.Errorf("timeout: %v s, want at least 0", o.Timeout))
+	}
+	if err := o.Clients.Validate(); err != nil {
+		faults = append(faults, err)
 	}
 	if o.Keep < 1 {
 		faults = append(faults, fmt.Errorf("keep: %d windows, want at least 1", o.Keep))
@@ -55,6 +59,9 @@ type Tally struct {
 	Retried      int // requests that started over because their replica went away
 	Rejected     int // requests that fit no KV cache
 	TimedOut     int // completed requests whose first token came after the timeout
+	Abandoned    int // times that a client gave up before its first token
+	Resent       int // times that one sent a request again
+	Lost         int // requests that were given up for good
 
 	MetTTFT int
 	MetITL  int
@@ -63,10 +70,13 @@ type Tally struct {
 	ITL     Summary // over requests, the mean interval of each
 }
 
+// Sent is how often requests were sent, those that were sent again included.
+func (t Tally) Sent() int { return t.Arrivals + t.Resent }
+
 // Attainment is the share of requests that met both targets, of those that were
-// completed or rejected; ok is false if there were none.
+// completed, rejected or given up for good; ok is false if there were none.
 func (t Tally) Attainment() (share float64, ok bool) {
-	ended := t.Completions + t.Rejected
+	ended := t.Completions + t.Rejected + t.Lost
 	if ended == 0 {
 		return 0, false
 	}
@@ -163,6 +173,23 @@ func (r *recorder) completed(c simulation.Completion) {
 	}
 	if r.options.scores(c.ArrivedAt) {
 		r.scored.complete(c, r.options.Targets, r.options.Timeout)
+	}
+}
+
+func (r *recorder) resent() {
+	for _, t := range r.tallies() {
+		t.Resent++
+	}
+}
+
+// abandoned notes that a client gave up, for good where it does not send again.
+func (r *recorder) abandoned(arrivedAt float64, again bool) {
+	for _, t := range r.tallies() {
+		t.Abandoned++
+		t.Lost += count(!again)
+	}
+	if r.options.scores(arrivedAt) {
+		r.scored.Lost += count(!again)
 	}
 }
 

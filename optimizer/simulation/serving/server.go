@@ -16,6 +16,7 @@ import (
 type Server struct {
 	balancer routing.Balancer
 	recorder *recorder
+	clients  *crowd
 
 	replicas []*replica // by name
 	routed   []*replica // scratch of dispatch, as is the next
@@ -37,7 +38,7 @@ func NewServer(balancer routing.Balancer, record RecordOptions) (*Server, error)
 	if err := record.Validate(); err != nil {
 		return nil, err
 	}
-	return &Server{balancer: balancer, recorder: newRecorder(record)}, nil
+	return &Server{balancer: balancer, recorder: newRecorder(record), clients: newCrowd(record.Clients)}, nil
 }
 
 // Add makes a replica available, an engine that nobody else uses. What waits at
@@ -102,16 +103,58 @@ func (s *Server) Arrive(arrival trace.Arrival) {
 	}
 	s.nextID++
 	s.recorder.arrived(request)
+	s.clients.sent(arrival.At, 0, request)
 	s.dispatch(arrival.At, request)
+}
+
+// act does what an impatient client does: give up a request that has no first token, or send it again.
+func (s *Server) act(a attempt) {
+	if a.resend {
+		request := a.request
+		request.ID = s.nextID
+		s.nextID++
+		s.recorder.resent()
+		s.clients.sent(a.at, a.number, request)
+		s.dispatch(a.at, request)
+		return
+	}
+	if s.abandon(a.request.ID) {
+		s.recorder.abandoned(a.request.ArrivedAt, s.clients.again(a))
+	}
+}
+
+// abandon a request wherever it waits; false where it has its first token.
+func (s *Server) abandon(id uint64) bool {
+	for i := range s.queue {
+		if s.queue[i].ID == id {
+			s.queue = slices.Delete(s.queue, i, i+1)
+			return true
+		}
+	}
+	for _, r := range s.replicas {
+		if r.engine.Abandon(id) {
+			return true
+		}
+	}
+	return false
 }
 
 // Advance runs all replicas up to the given, finite time.
 func (s *Server) Advance(to float64) {
-	for end := s.recorder.windowEnd(); end <= to; end = s.recorder.windowEnd() {
+	for {
+		end := s.recorder.windowEnd()
+		if a, due := s.clients.due(min(end, to)); due {
+			s.run(a.at)
+			s.act(a)
+			continue
+		}
+		if end > to {
+			s.run(to)
+			return
+		}
 		s.run(end)
 		s.recorder.closeWindow(s.load())
 	}
-	s.run(to)
 }
 
 func (s *Server) run(to float64) {

@@ -22,6 +22,7 @@ type Page struct {
 	labels   prometheus.Labels
 
 	success          prometheus.Counter
+	answered         prometheus.Counter
 	ttft             prometheus.Histogram
 	interval         prometheus.Histogram
 	perToken         prometheus.Histogram
@@ -56,6 +57,9 @@ func New(model string) *Page {
 	for _, reason := range []string{"abort", "length", "stop"} {
 		p.success = success.WithLabelValues(reason) // simulated requests end by themselves: the last one, stop
 	}
+	answered := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "http_requests_total", Help: "Requests by method, status and handler."}, []string{"handler", "method", "status"})
+	p.registry.MustRegister(answered)
+	p.answered = answered.WithLabelValues("/v1/completions", "POST", "2xx")
 	return p
 }
 
@@ -109,11 +113,13 @@ func (p *Page) Hooks() simulation.Hooks {
 			}
 		},
 		Completed: p.completed,
+		Abandoned: func(simulation.Request) { p.answered.Inc() },
 	}
 }
 
 func (p *Page) completed(c simulation.Completion) {
 	p.success.Inc()
+	p.answered.Inc()
 	p.endToEnd.Observe(c.FinishedAt - c.SubmittedAt)
 	p.queueTime.Observe(c.ScheduledAt - c.SubmittedAt)
 	p.prefillTime.Observe(c.FirstTokenAt - c.ScheduledAt)

@@ -1,0 +1,97 @@
+package readings_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/readings"
+	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/simulation"
+	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
+	"github.com/llm-inferno/inferno/optimizer/simulation/routing"
+	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
+	"github.com/llm-inferno/inferno/optimizer/simulation/trace"
+)
+
+// still changes nothing, and notes the load that is measured, in requests per second, with and without what was not served.
+type still struct {
+	source               *readings.Source
+	at, measured, served []float64
+}
+
+func (*still) Interval() float64 { return 60 }
+func (*still) Lag() float64      { return 0 }
+
+func (s *still) Decide(v *cluster.View) (map[string]cluster.Order, error) {
+	r := s.source.Read(v)
+	s.at = append(s.at, v.Now)
+	s.measured = append(s.measured, arrivals(r))
+	for _, m := range r.Metrics {
+		m.Set(observe.Answered, math.NaN())
+	}
+	s.served = append(s.served, arrivals(r))
+	return nil, nil
+}
+
+func arrivals(r *observe.Readings) float64 {
+	for _, st := range observe.Observe(r).Statuses {
+		if st.Load != nil {
+			return v1alpha1.PerSecond(st.Load.ArrivalRate)
+		}
+	}
+	return math.NaN()
+}
+
+// Of 130 % of what two replicas can serve, 30 % of whose clients give up after 10 s and mostly try again, what is measured is within 5 % of what was sent,
+// in every ten minutes, where completions and what waits fall short of it by more than that.
+func TestLoadOfClientsWhoGiveUp(t *testing.T) {
+	// A batch of 16, and 100 tokens of 20 ms each: 8 requests per second and replica.
+	const capacity, replicas, span, window = 8.0, 2, 600.0, 60.0
+	system := &v1alpha1.System{}
+	system.Accelerators.Spec = []v1alpha1.AcceleratorEntry{{Name: "A", AcceleratorSpec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: "A", Cost: 100}}}}
+	system.Servers.Spec = []v1alpha1.ServerEntry{{Name: "s", Class: "c", Model: "m"}}
+	pools := []cluster.Pool{{Type: "A", Cards: replicas, Nodes: 1}}
+	policy := &still{source: readings.New(system, pools, window)}
+	c, err := cluster.New(cluster.Config{
+		Accelerators: []cluster.Accelerator{{Name: "A", Type: "A", Cards: 1, Price: 100}}, Pools: pools,
+		Truths: []cluster.Truth{{Model: "m", Accelerator: "A", Count: 1, StepTime: simulation.Linear{Base: 0.02}, Cache: simulation.Cache{BlockSize: 16, Blocks: 10_000}}},
+		Servers: []cluster.Server{{
+			Name: "s", Model: "m", Targets: serving.Targets{TTFT: 1, ITL: 0.05}, Balancer: routing.LeastRequests, Limits: simulation.Limits{MaxNumSeqs: 16, MaxNumBatchedTokens: 2048},
+			Traffic: []cluster.Traffic{{Trace: trace.Constant(1.3*capacity*replicas, 100, 100, 1), Until: 3600}},
+			Clients: serving.Clients{Impatient: 0.3, Patience: 10, Retries: 3, Backoff: 5},
+			Initial: cluster.Order{Replicas: replicas, Parts: []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: replicas}}},
+		}},
+		Times: cluster.Times{Scrape: 15, Sync: 15, StartUp: 60, Drain: 30, Window: window}, Seed: 5,
+	}, policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Run(3601); err != nil {
+		t.Fatal(err)
+	}
+	report := c.Reports()["s"]
+	if r := report.Total; r.Abandoned < 1000 || r.Resent < 1000 || r.Lost < 100 {
+		t.Fatalf("given up %d times, sent again %d times, %d for good", r.Abandoned, r.Resent, r.Lost)
+	}
+	worst, short := 0.0, 0.0
+	for from := span; from < 3600; from += span {
+		sent, measured, served := 0.0, 0.0, 0.0
+		for _, w := range report.Windows {
+			if w.Start >= from && w.Start < from+span {
+				sent += float64(w.Sent()) / span
+			}
+		}
+		for i, at := range policy.at { // each is of the minute before it
+			if at > from && at <= from+span {
+				measured += policy.measured[i] * window / span
+				served += policy.served[i] * window / span
+			}
+		}
+		worst, short = max(worst, math.Abs(measured/sent-1)), max(short, 1-served/sent)
+		t.Logf("from %.0f s: sent %.2f, measured %.2f, without what was not served %.2f requests per second", from, sent, measured, served)
+	}
+	if worst > 0.05 || short < 0.1 {
+		t.Errorf("measured off by %.1f %% at most, want 5; without what was not served %.1f %% short, want more than 10", 100*worst, 100*short)
+	}
+}
