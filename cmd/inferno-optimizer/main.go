@@ -24,12 +24,15 @@ import (
 	promconfig "github.com/prometheus/common/config"
 	"github.com/spf13/cobra"
 	"gopkg.in/natefinch/lumberjack.v2"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -157,7 +160,7 @@ func (o *options) run() error {
 		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	manager, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: scheme, Cache: cache.Options{DefaultTransform: observe.Trim}, Metrics: metricsOptions,
+		Scheme: scheme, Cache: cacheOptions(), Metrics: metricsOptions,
 		HealthProbeBindAddress: o.healthAddress, PprofBindAddress: o.profileAddress,
 		LeaderElection: o.leaderElect, LeaderElectionID: o.leaderID, LeaderElectionNamespace: o.leaderNamespace,
 		LeaderElectionReleaseOnCancel: true,
@@ -178,6 +181,13 @@ func (o *options) run() error {
 		return err
 	}
 	return manager.Start(ctrl.SetupSignalHandler())
+}
+
+// cacheOptions keep in memory what is read: of objects, and of pods those that still hold something.
+func cacheOptions() cache.Options {
+	unfinished := fields.AndSelectors(
+		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded)), fields.OneTermNotEqualSelector("status.phase", string(corev1.PodFailed)))
+	return cache.Options{DefaultTransform: observe.Trim, ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: {Field: unfinished}}}
 }
 
 func (o *options) setLogger() {

@@ -146,6 +146,7 @@ func TestInstalledOnARealNode(t *testing.T) {
 		{"an expired certificate is renewed without a restart", (*system).certificate},
 		{"upgraded and rolled back under load", (*system).upgraded},
 		{"uninstalled", (*system).uninstalled},
+		{"restored from a backup", (*system).restored},
 	} {
 		if !t.Run(step.name, func(t *testing.T) {
 			began := time.Now()

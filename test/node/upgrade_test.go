@@ -1,7 +1,9 @@
 package node
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +19,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/manifests"
@@ -205,24 +208,71 @@ func (s *system) uninstalled() {
 
 // left are the objects of the release that are there, of all kinds that can have any.
 func (s *system) left() []string {
+	s.t.Helper()
+	kinds := strings.Fields(string(s.kubectl(nil, "api-resources", "--verbs=list,delete", "--output=name")))
+	list := strings.Fields(string(s.kubectl(nil, "get", strings.Join(kinds, ","), "--all-namespaces", "--selector=app.kubernetes.io/part-of=inferno",
+		"--ignore-not-found", `--output=jsonpath={range .items[*]}{.kind}/{.metadata.name}{"\n"}{end}`)))
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func (s *system) kubectl(input []byte, args ...string) []byte {
+	s.t.Helper()
 	kubectl, err := s.Kubectl(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	run := func(args ...string) string {
-		cmd := exec.CommandContext(s.t.Context(), kubectl, append(args, "--kubeconfig="+s.AdminKubeconfig())...)
-		out, err := cmd.Output()
-		if err != nil {
-			s.t.Fatalf("kubectl %v: %v", args, err)
-		}
-		return string(out)
+	cmd := exec.CommandContext(s.t.Context(), kubectl, append(args, "--kubeconfig="+s.AdminKubeconfig())...)
+	cmd.Stdin = bytes.NewReader(input)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("kubectl %v: %v: %s", args, err, stderr.Bytes())
 	}
-	kinds := strings.Fields(run("api-resources", "--verbs=list,delete", "--output=name"))
-	out := run("get", strings.Join(kinds, ","), "--all-namespaces", "--selector=app.kubernetes.io/part-of=inferno", "--ignore-not-found",
-		`--output=jsonpath={range .items[*]}{.kind}/{.metadata.name}{"\n"}{end}`)
-	list := strings.Fields(out)
-	slices.Sort(list)
-	return slices.Compact(list)
+	return out
+}
+
+// restored from a backup as docs/upgrade.md tells to make one: what was learned is there again after everything was deleted, the optimizer goes on from
+// it, and owns it.
+func (s *system) restored() {
+	var backup unstructured.UnstructuredList
+	if err := json.Unmarshal(s.kubectl(nil, "get", "accelerators,models,serviceclasses,servers,optimizers", "--all-namespaces", "--output=json"), &backup); err != nil {
+		s.t.Fatal(err)
+	}
+	for i := range backup.Items {
+		for _, field := range []string{"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"} {
+			unstructured.RemoveNestedField(backup.Items[i].Object, "metadata", field)
+		}
+	}
+	data, err := json.Marshal(&backup)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	learned := s.learned()
+	s.kubectl(nil, "delete", "crd", "--selector=app.kubernetes.io/part-of=inferno", "--wait")
+	s.helm("install", stack.Release, chart, "--namespace="+manifests.Namespace, "--set=image.tag="+s.tag, "--set=optimizer.replicas=0", "--wait", "--timeout=10m")
+	s.kubectl(data, "apply", "--server-side", "--force-conflicts", "--filename=-")
+	s.kubectl(data, "apply", "--server-side", "--force-conflicts", "--subresource=status", "--field-manager=inferno-optimizer", "--filename=-")
+	s.helm("upgrade", stack.Release, chart, "--namespace="+manifests.Namespace, "--reset-then-reuse-values", "--set=optimizer.replicas=2", "--wait", "--timeout=10m")
+	defer s.load(4)()
+	s.eventually("it goes on learning", func(context.Context) error {
+		now := s.learned()
+		if len(now) != len(learned) || now[0].Observations <= learned[0].Observations {
+			return fmt.Errorf("learned was %+v, is %+v", learned, now)
+		}
+		return nil
+	})
+	s.settled(1, cards)
+	var m v1alpha1.Model
+	if err := s.Client.Get(s.t.Context(), client.ObjectKey{Name: "llama"}, &m); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range m.ManagedFields {
+		if f.Subresource == "status" && f.Manager != "inferno-optimizer" {
+			s.t.Errorf("the status is %s's too", f.Manager)
+		}
+	}
 }
 
 // keepState shows how pods are, and the ends of inferno's logs.

@@ -116,6 +116,11 @@ image: {{ include "inferno.image" . }}
 imagePullPolicy: {{ $root.Values.image.pullPolicy }}
 resources:
   {{- toYaml $c.resources | nindent 2 }}
+env:
+  # The collector of garbage then works harder before the kernel ends the program.
+  - name: GOMEMLIMIT
+    valueFrom:
+      resourceFieldRef: {resource: limits.memory}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
