@@ -53,3 +53,41 @@ func TestOneServersFaultIsItsOwn(t *testing.T) {
 		})
 	}
 }
+
+// A server whose pods all crash on one accelerator moves to another, is not planned for twice over, and stays where it is where there is no other.
+func TestPodsThatCrashAreNotDoubled(t *testing.T) {
+	s := load(t, "large")
+	s.Optimizer.Spec.Unlimited = true
+	s.Servers.Spec = s.Servers.Spec[:1]
+	first := decide(t, s, control.State{})
+	e := &s.Servers.Spec[0]
+	had := first.Plan.Allocations[e.Name]
+	e.DesiredAlloc = &had
+	crash := func() {
+		e.CurrentAlloc = nil
+		e.Observation = &v1alpha1.Observation{
+			Fault: v1alpha1.ReasonNoMetrics, Detail: "no pod is ready",
+			Parts: []v1alpha1.ObservedPart{{Accelerator: had.Accelerator, Starting: had.NumReplicas, Failing: had.NumReplicas}},
+		}
+	}
+	crash()
+	state := first.State
+	for i := range int64(200) { // past three start-up times
+		d := decideOn(t, at(s, 2000+30*i), state)
+		state = d.State
+		got := d.Plan.Allocations[e.Name]
+		if i < 15 && (got.Accelerator == had.Accelerator || got.NumReplicas == 0) {
+			t.Fatalf("cycle %d: %d × %s: %s", i, got.NumReplicas, got.Accelerator, d.Verdicts[e.Name].Message)
+		}
+		if got.NumReplicas > 2*had.NumReplicas {
+			t.Fatalf("cycle %d: %d replicas, %d before", i, got.NumReplicas, had.NumReplicas)
+		}
+	}
+	e.KeepAccelerator = true
+	for i := range int64(200) {
+		d := decideOn(t, at(s, 2000+30*i), first.State)
+		if got := d.Plan.Allocations[e.Name]; got.Accelerator != had.Accelerator || got.NumReplicas > had.NumReplicas {
+			t.Fatalf("kept where it is: %d × %s, %d × %s before", got.NumReplicas, got.Accelerator, had.NumReplicas, had.Accelerator)
+		}
+	}
+}

@@ -84,7 +84,7 @@ func names[V any](m map[string]V) string {
 }
 
 // demand of the server, and what to remember. A server whose load is not known has none, with the reason, unless it has no plan yet, and starts
-// small, or waits for capacity with a load that it had.
+// small, or waits for capacity with a load that it had, or one whose pods all fail, for which nothing can be measured before it runs elsewhere.
 func (st *Stages) demand(q *question, m ServerState, p *policy, c demand.Clock) (demand.Demand, demand.Memory, *fleet.Fault) {
 	if q.Fault != nil {
 		d, recalled := demand.Recalled(q.Server, m.Demand)
@@ -93,6 +93,10 @@ func (st *Stages) demand(q *question, m ServerState, p *policy, c demand.Clock) 
 			return demand.Demand{Unknown: true}, m.Demand, nil
 		case q.Fault.Reason == v1alpha1.ReasonNoMetrics && q.Plan.Replicas() == 0 && m.Waits && recalled:
 			return d, m.Demand, nil
+		case q.Fault.Reason == v1alpha1.ReasonNoMetrics && q.Seen.NothingStarts() && recalled:
+			return d, m.Demand, nil
+		case q.Fault.Reason == v1alpha1.ReasonNoMetrics && q.Seen.NothingStarts():
+			return demand.Demand{Unknown: true}, m.Demand, nil
 		}
 		return demand.Demand{}, m.Demand, q.Fault
 	}

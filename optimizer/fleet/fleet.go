@@ -124,6 +124,8 @@ type Pods struct {
 	// Accelerator they run on, empty where they wait for a node.
 	Accelerator     string
 	Ready, Starting int
+	// Failing are those of the starting that fail again and again.
+	Failing int
 	Limits
 }
 
@@ -215,6 +217,24 @@ func (o *Observation) Ready() int {
 		n += p.Ready
 	}
 	return n
+}
+
+// NothingStarts says whether the server has pods on nodes and all of them fail.
+func (o *Observation) NothingStarts() bool {
+	if o == nil {
+		return false
+	}
+	failing := 0
+	for _, p := range o.Pods {
+		if p.Accelerator == "" {
+			continue
+		}
+		if p.Ready > 0 || p.Failing < p.Starting {
+			return false
+		}
+		failing += p.Failing
+	}
+	return failing > 0
 }
 
 // ReadyOn an accelerator.

@@ -112,6 +112,20 @@ func setPodsWritten(st *v1alpha1.ServerStatus, faults []string, generation int64
 	meta.SetStatusCondition(&st.Conditions, c)
 }
 
+// setPodsStart says of a Server which of its pods will not become ready; nothing where all always did.
+func setPodsStart(st *v1alpha1.ServerStatus, failing string, generation int64, now metav1.Time) {
+	c := metav1.Condition{Type: v1alpha1.ConditionPodsStart, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPodsStart, Message: "none of its pods fails"}
+	switch {
+	case failing != "":
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonPodsFail
+		c.Message = "pods do not start: " + failing + "; plans do without an accelerator where none does, if another will do"
+	case meta.FindStatusCondition(st.Conditions, c.Type) == nil:
+		return
+	}
+	c.ObservedGeneration, c.LastTransitionTime = generation, now
+	meta.SetStatusCondition(&st.Conditions, c)
+}
+
 // podsCounted is the condition of the Optimizer that says which pods no plan counts.
 func podsCounted(list []observe.Uncounted) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionPodsCounted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllCounted, Message: "every bound pod of a Server is one of its replicas"}

@@ -240,12 +240,63 @@ func (v *view) parts(pods []*corev1.Pod) []v1alpha1.ObservedPart {
 			parts[i].Ready++
 		} else {
 			parts[i].Starting++
+			if failure(p) != "" {
+				parts[i].Failing++
+			}
 		}
 	}
 	slices.SortFunc(parts, func(a, b v1alpha1.ObservedPart) int {
 		return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), cmp.Compare(a.MaxBatchSize, b.MaxBatchSize), cmp.Compare(a.MaxBatchedTokens, b.MaxBatchedTokens))
 	})
 	return parts
+}
+
+// manyRestarts of a container that is not ready are no accident.
+//
+// Tuned: restarts; guard against one crash that is taken for all that will come
+const manyRestarts = 3
+
+// failure says why a pod that has a node will not become ready by itself: its containers crash again and again, or what they need is refused; "" where
+// that is not so, or not known.
+func failure(p *corev1.Pod) string {
+	if p.Spec.NodeName == "" {
+		return ""
+	}
+	for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
+		for i := range list {
+			s := &list[i]
+			switch w := s.State.Waiting; {
+			case w != nil && slices.Contains(failures, w.Reason):
+				return w.Reason
+			case !s.Ready && s.RestartCount >= manyRestarts && s.State.Terminated == nil:
+				return "CrashLoopBackOff"
+			}
+		}
+	}
+	return ""
+}
+
+// failures are the reasons for which kubelets let a container wait until somebody mends something.
+var failures = []string{
+	"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "RunContainerError",
+}
+
+// failing pods for people, by accelerator and reason, such as "h100: 3 × CrashLoopBackOff"; empty where none fails.
+func (v *view) failing(pods []*corev1.Pod) string {
+	count := map[string]int{}
+	for _, p := range pods {
+		if why := failure(p); why != "" && v.counted[p] {
+			if _, ready := readySince(p); !ready {
+				count[v.accelerator(p)+"\x00"+why]++
+			}
+		}
+	}
+	var words []string
+	for _, key := range slices.Sorted(maps.Keys(count)) {
+		a, why, _ := strings.Cut(key, "\x00")
+		words = append(words, fmt.Sprintf("%s: %d × %s", a, count[key], why))
+	}
+	return strings.Join(words, ", ")
 }
 
 // StartedWith says which limits a pod's engine was started with; zero where it says none.

@@ -77,6 +77,34 @@ func TestUncountedPods(t *testing.T) {
 	}
 }
 
+// Pods that will not become ready by themselves are told from those that start.
+func TestFailingPods(t *testing.T) {
+	waits := func(reason string, restarts int32) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			placedBy("h100")(p)
+			p.Status.Conditions[0].Status = corev1.ConditionFalse
+			s := corev1.ContainerStatus{RestartCount: restarts}
+			if reason != "" {
+				s.State.Waiting = &corev1.ContainerStateWaiting{Reason: reason, Message: "at length"}
+			}
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{s}
+		}
+	}
+	o := Observe(readings(func(r *Readings) {
+		r.Pods = []corev1.Pod{
+			pod("starts", "a", 1, ours, waits("ContainerCreating", 0)), pod("pulls", "a", 1, ours, waits("ImagePullBackOff", 0)), pod("crashes", "a", 1, ours, waits("CrashLoopBackOff", 1)),
+			pod("crashed", "a", 1, ours, waits("", 3)), pod("once", "a", 1, ours, waits("", 1)), pod("unbound", "", 1, ours, waits("ErrImagePull", 0)), pod("ready", "a", 1, ours, placedBy("h100")),
+		}
+	}))
+	want := []v1alpha1.ObservedPart{{Starting: 1}, {Accelerator: "h100", Ready: 1, Starting: 5, Failing: 3}}
+	if diff := cmp.Diff(want, o.Statuses["llm/chat"].Current); diff != "" {
+		t.Error(diff)
+	}
+	if got := o.Failing["llm/chat"]; got != "h100: 2 × CrashLoopBackOff, h100: 1 × ImagePullBackOff" {
+		t.Errorf("failing: %s", got)
+	}
+}
+
 // What claims hold for pods whose Server is gone is not there either.
 func TestUncountedClaims(t *testing.T) {
 	v := newView(&Cluster{

@@ -60,6 +60,8 @@ type Observation struct {
 	Capacity map[string]TypeCapacity
 	// Uncounted are pods that say they are a server's and that no plan counts, sorted.
 	Uncounted []Uncounted
+	// Failing says, by server, which of its pods will not become ready and why; absent where none.
+	Failing map[string]string
 	// Barred says, by server and accelerator, what keeps its pods from nodes that carry it; absent where nothing does.
 	Barred map[string]map[string]string
 
@@ -84,7 +86,7 @@ func Observe(r *Readings) *Observation {
 	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Servers: knownServers(r.Resources.Servers, system, index), Slices: r.Slices, Claims: r.Claims})
 	o := &Observation{
 		Snapshot: specification.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
-		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
+		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Failing: map[string]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
 	}
 	for _, a := range system.Accelerators.Spec {
 		t := a.CardType(a.Name)
@@ -111,6 +113,9 @@ func Observe(r *Readings) *Observation {
 		s := &r.Resources.Servers[index[e.Name]]
 		o.Pods[e.Name] = pods[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}]
 		r.capByQuota(v, s, o.Pods[e.Name], system, e)
+		if words := v.failing(o.Pods[e.Name]); words != "" {
+			o.Failing[e.Name] = words
+		}
 		o.Statuses[e.Name] = r.observeServer(v, s, o.Pods[e.Name], system, e)
 	}
 	specification.Sort(&o.Snapshot.System)

@@ -18,6 +18,15 @@ func ReadyBy(parts []v1alpha1.ObservedPart) Count {
 	return c
 }
 
+// failingBy accelerator are the pods that will not become ready.
+func failingBy(parts []v1alpha1.ObservedPart) Count {
+	c := Count{}
+	for _, p := range parts {
+		c[p.Accelerator] += p.Failing
+	}
+	return c
+}
+
 // boundBy accelerator are the pods that have a node, ready or not. Whether a pod that starts on no known accelerator has one is not known.
 func boundBy(parts []v1alpha1.ObservedPart) Count {
 	c := ReadyBy(parts)

@@ -59,11 +59,14 @@ type claim struct{ priority, cards int }
 // to be, and the pods over quota, which then have the lowest deletion cost, are those that go. A server that is where the plan wants it renews
 // pods whose limits are not the plan's.
 func (f *fleet) surges(server string, plan []v1alpha1.AllocationPart, current []v1alpha1.ObservedPart) (surge Count, given int) {
-	want, have := PlanBy(plan), ReadyBy(current)
+	want, have, failing := PlanBy(plan), ReadyBy(current), failingBy(current)
 	surge = Count{}
 	if want.Beyond(have) > 0 {
 		for _, a := range slices.Sorted(maps.Keys(have)) {
 			n := have[a] - want[a]
+			if want[a] == 0 {
+				n += failing[a] // a ReplicaSet would take them for those that are to come elsewhere
+			}
 			if n > 0 {
 				way := f.giveWay(server, a, n)
 				given, n = given+way, n-way

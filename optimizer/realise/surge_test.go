@@ -22,6 +22,20 @@ func surged(f *fleet, plan []v1alpha1.AllocationPart, current []v1alpha1.Observe
 	return withSurge(plan, surge)
 }
 
+// Pods that fail where the plan has left are surplus, so that a ReplicaSet makes others elsewhere; where the plan is they are its own.
+func TestFailingPodsAreReplaced(t *testing.T) {
+	failing := []v1alpha1.ObservedPart{{Accelerator: "A", Starting: 3, Failing: 3}}
+	if parts, total := surged(roomy(9), plan("B", 2), failing); total != 3 || parts[0].Surge != 0 {
+		t.Errorf("surge %d, %+v", total, parts)
+	}
+	if _, total := surged(roomy(9), plan("A", 2), failing); total != 0 {
+		t.Errorf("surge %d where the plan is", total)
+	}
+	if _, total := surged(roomy(9), plan("B", 2), append(failing, v1alpha1.ObservedPart{Accelerator: "B", Ready: 2})); total != 0 {
+		t.Errorf("surge %d once the plan is realised", total)
+	}
+}
+
 func plan(accelerator string, replicas int) []v1alpha1.AllocationPart {
 	return []v1alpha1.AllocationPart{{Accelerator: accelerator, Replicas: replicas}}
 }

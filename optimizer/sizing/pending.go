@@ -8,8 +8,9 @@ import (
 
 // Pending are replicas of a server that start on an accelerator, or, where none is named, that wait for a node.
 type Pending struct {
-	// Starting replicas, and those ready beside them.
+	// Starting replicas, those of them that fail again and again, and those ready beside them.
 	Starting int `json:"starting"`
+	Failing  int `json:"failing,omitempty"`
 	Ready    int `json:"ready"`
 	// Since when none of them has become ready, seconds since the Unix epoch.
 	Since float64 `json:"since"`
@@ -40,6 +41,7 @@ func pendingOf(o *fleet.Observation, before map[string]Pending, now float64) map
 		}
 		p := after[pods.Accelerator]
 		p.Starting += pods.Starting
+		p.Failing += pods.Failing
 		p.Ready += pods.Ready
 		after[pods.Accelerator] = p
 	}
@@ -57,13 +59,14 @@ func pendingOf(o *fleet.Observation, before map[string]Pending, now float64) map
 	return after
 }
 
-// late are the replicas by accelerator that have been starting for too long. They hold what they hold, but the plan goes on without them.
+// late are the replicas by accelerator that have been starting for too long. They hold what they hold, but the plan goes on without them. Those that
+// fail are not among them: others in their place would fail, too.
 func (st *Stage) late(pending map[string]Pending, now float64) map[string]int {
 	late := map[string]int{}
 	for a, p := range pending {
 		// Without a node a replica holds nothing that others could serve on.
 		if a != "" && now-p.Since > cmp.Or(pendingStartUps*st.StartUp, pendingDeadline) {
-			late[a] = p.Starting
+			late[a] = p.Starting - p.Failing
 		}
 	}
 	return late

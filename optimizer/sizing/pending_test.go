@@ -32,6 +32,9 @@ func TestPending(t *testing.T) {
 	if got := m.Waited(1702); got != 702 {
 		t.Errorf("a pod without a node has waited for %v s", got)
 	}
+	failing := pods(2, 1)
+	failing.Pods[0].Failing = 1
+	step(1703, failing, map[string]int{"A": 0}) // another in its place would fail, too
 	step(1800, pods(3, 0), none)
 	st.StartUp = 0 // not known
 	step(1900, pods(3, 1), none)

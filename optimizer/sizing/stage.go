@@ -36,6 +36,8 @@ type Memory struct {
 	Trims map[string]float64 `json:"trims,omitempty"`
 	// Pending replicas by accelerator.
 	Pending map[string]Pending `json:"pending,omitempty"`
+	// BackOffs from accelerators on which pods fail.
+	BackOffs map[string]BackOff `json:"backOffs,omitempty"`
 	// Budgets that were chosen, by accelerator.
 	Budgets map[string]Budget `json:"budgets,omitempty"`
 	// CapacityPrice is what it costs to be able to serve a request, in cents; missing where that is not known yet.
@@ -63,7 +65,7 @@ type Sizing struct {
 func (st *Stage) Size(s *Server, m Memory, now float64) (Sizing, Memory, error) {
 	m.Trims = trim(m.Trims, s)
 	m.Budgets = st.budgets(s, m.Budgets, now)
-	m.Pending = pendingOf(s.Seen, m.Pending, now)
+	m.Pending, m.BackOffs = pendingOf(s.Seen, m.Pending, now), backOffs(s.Seen, m.BackOffs, now)
 	z := Sizing{Candidates: st.candidates(s, &m, st.late(m.Pending, now))}
 	var capped []*Candidate
 	for _, c := range z.Candidates {
@@ -74,6 +76,7 @@ func (st *Stage) Size(s *Server, m Memory, now float64) (Sizing, Memory, error) 
 			capped = append(capped, c)
 		}
 	}
+	z.Feasible = withoutFailing(z.Feasible, m.BackOffs, now)
 	if price := capacityPrice(z.Feasible); !price.IsZero() {
 		m.CapacityPrice = price
 	}

@@ -153,7 +153,9 @@ func observationOf(o *v1alpha1.Observation) *fleet.Observation {
 		Attainment: measured(o.Attainment, as), ArrivalCV: measured(o.ArrivalCV, as),
 	}
 	for _, p := range o.Parts {
-		out.Pods = append(out.Pods, fleet.Pods{Accelerator: p.Accelerator, Ready: p.Ready, Starting: p.Starting, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens}})
+		out.Pods = append(out.Pods, fleet.Pods{
+			Accelerator: p.Accelerator, Ready: p.Ready, Starting: p.Starting, Failing: p.Failing, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens},
+		})
 	}
 	for i := range o.Groups {
 		out.Groups = append(out.Groups, groupOf(&o.Groups[i]))

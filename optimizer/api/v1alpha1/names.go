@@ -32,6 +32,8 @@ const (
 	ConditionReady = "Ready"
 	// ConditionPodsCounted of an Optimizer is True while plans count every bound pod that bears the label of a Server as a replica of it.
 	ConditionPodsCounted = "PodsCounted"
+	// ConditionPodsStart of a Server is False while pods of it crash again and again, or their image or configuration is refused.
+	ConditionPodsStart = "PodsStart"
 	// ConditionWritten is True while all that cycles decide can be written: of an Optimizer to all objects and the decision log, of a Server to its pods.
 	ConditionWritten = "Written"
 )
@@ -60,6 +62,8 @@ const (
 	ReasonCycleSucceeded        = "CycleSucceeded"
 	ReasonCycleFailed           = "CycleFailed"
 	ReasonCycleDegraded         = "CycleDegraded"
+	ReasonPodsStart             = "PodsStart"
+	ReasonPodsFail              = "PodsFail"
 	ReasonAllWritten            = "AllWritten"
 	ReasonRefused               = "Refused"
 	ReasonAllCounted            = "AllCounted"

@@ -600,7 +600,8 @@ type ServerStatus struct {
 	// Explanation of the plan.
 	// +optional
 	Explanation *ServerExplanation `json:"explanation,omitempty"`
-	// Conditions of the server: Observed, Planned, Realised, and Written once one of its pods could not be written to.
+	// Conditions of the server: Observed, Planned, Realised, PodsStart once one of its pods failed, Written once one could
+	// not be written to.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

@@ -163,6 +163,9 @@ type ObservedPart struct {
 	// Starting pods: created, not yet ready.
 	// +optional
 	Starting int `json:"starting,omitempty"`
+	// Failing are those of the starting that crash again and again, or whose image or configuration is refused.
+	// +optional
+	Failing int `json:"failing,omitempty"`
 	// MaxBatchSize that the pods were started with, 0 where they say none.
 	// +optional
 	MaxBatchSize int `json:"maxBatchSize,omitempty"`
