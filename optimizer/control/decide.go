@@ -121,7 +121,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	}
 	d := &Decision{Decision: b.decision(st.Names["solver"], pools), State: next, basis: b}
 	d.State.Prices, d.State.Pools = solution.Prices, pools
-	d.Judgements = known.judgements
+	d.Judgements, d.Assumptions = known.judgements, known.assumptions
 	d.Probes, d.State.Probing = prober.settle(sized, b.chosen())
 	for i := range memories {
 		w := &b.servers[i]

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -37,47 +39,88 @@ type estimated struct {
 	learned map[string]map[string]*v1alpha1.PairStatus
 	// judgements of all observations in the order of models and accelerators.
 	judgements []fleet.Judgement
+	// assumptions about pairs of which no performance was given, in the same order.
+	assumptions []fleet.Assumption
+}
+
+// pairsOf a model, by accelerator.
+func pairsOf(m *fleet.Model, accelerators []fleet.Accelerator) []*sizing.Pair {
+	var list []*sizing.Pair
+	for i := range accelerators {
+		a := &accelerators[i]
+		for _, perf := range m.Performance {
+			if perf.Acc == a.Name {
+				list = append(list, &sizing.Pair{Model: m.Name, Accelerator: a, Performance: perf})
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b *sizing.Pair) int { return strings.Compare(a.Accelerator.Name, b.Accelerator.Name) })
+	return list
+}
+
+// assume completes a pair of which no law was given by what physics and experience say, and returns the tokens that its cache probably holds. A pair
+// that cannot be for want of memory, but runs, is: then it is what was said of it that is wrong.
+func (st *Stages) assume(p *sizing.Pair, m v1alpha1.ModelProperties, runs bool) (kvTokens int) {
+	if _, err := queueing.ParmsIn(p.Performance); !errors.Is(err, queueing.ErrNoParameters) {
+		return 0
+	}
+	a, err := st.Knowledge.Assume(p.Model, m, p.Accelerator.Name, p.Accelerator.Given, p.Performance)
+	if err != nil && !(runs && a.Law != nil) {
+		p.Fault = err
+		return 0
+	}
+	p.Performance, p.Assumed = a.Performance, a.From
+	return a.KVTokens
 }
 
 // estimate prepares the law of every pair, from the performance that was given and what is learned of it.
 func (st *Stages) estimate(snap *fleet.Snapshot, before map[string]map[string]*v1alpha1.PairStatus) estimated {
 	seen, caches := Observations(snap), cacheSizes(snap)
 	out := estimated{pairs: pairs{}, learned: map[string]map[string]*v1alpha1.PairStatus{}}
-	accelerators := map[string]*fleet.Accelerator{}
-	for i := range snap.Accelerators {
-		accelerators[snap.Accelerators[i].Name] = &snap.Accelerators[i]
+	for i := range snap.Models {
+		out.pairs[snap.Models[i].Name] = pairsOf(&snap.Models[i], snap.Accelerators)
 	}
+	given := map[string]v1alpha1.ModelProperties{}
 	for _, m := range snap.Models {
-		out.pairs[m.Name] = nil
-		for _, perf := range m.Performance {
-			if a := accelerators[perf.Acc]; a != nil {
-				out.pairs[m.Name] = append(out.pairs[m.Name], &sizing.Pair{Model: m.Name, Accelerator: a, Performance: perf})
-			}
-		}
-		slices.SortFunc(out.pairs[m.Name], func(a, b *sizing.Pair) int { return strings.Compare(a.Accelerator.Name, b.Accelerator.Name) })
+		given[m.Name] = m.Given
 	}
 	for _, model := range slices.Sorted(maps.Keys(out.pairs)) {
 		for _, p := range out.pairs[model] {
 			acc := p.Accelerator.Name
 			list := seen[Pair{model, acc}]
+			cache := st.assume(p, given[model], len(list) > 0)
+			if a := (fleet.Assumption{Model: model, Accelerator: acc, From: p.Assumed}); p.Fault != nil {
+				a.Fault = p.Fault.Error()
+				out.assumptions = append(out.assumptions, a)
+				if known := before[model][acc]; known != nil {
+					out.remember(model, acc, known)
+				}
+				continue
+			} else if p.Assumed != "" {
+				out.assumptions = append(out.assumptions, a)
+			}
 			learned, judgements := st.learn(p, before[model][acc], list)
 			for i := range judgements {
 				out.judgements = append(out.judgements, judged(p, &list[i], &judgements[i]))
 			}
 			if learned = withCache(learned, acc, caches[Pair{model, acc}]); learned == nil {
+				p.Performance.KVTokens = cmp.Or(p.Performance.KVTokens, cache)
 				continue
 			}
 			p.Unreliable = learned.Unreliable
-			if p.Performance.KVTokens == 0 {
-				p.Performance.KVTokens = learned.KVTokens
-			}
-			if out.learned[model] == nil {
-				out.learned[model] = map[string]*v1alpha1.PairStatus{}
-			}
-			out.learned[model][acc] = learned
+			p.Performance.KVTokens = cmp.Or(p.Performance.KVTokens, learned.KVTokens, cache)
+			out.remember(model, acc, learned)
 		}
 	}
 	return out
+}
+
+// remember what was learned of a pair.
+func (e *estimated) remember(model, accelerator string, p *v1alpha1.PairStatus) {
+	if e.learned[model] == nil {
+		e.learned[model] = map[string]*v1alpha1.PairStatus{}
+	}
+	e.learned[model][accelerator] = p
 }
 
 // learn fills in a pair's law, and returns what to remember.

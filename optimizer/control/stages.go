@@ -12,6 +12,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
+	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
@@ -25,6 +26,8 @@ type Stages struct {
 	Forecaster forecast.Forecaster
 	Solver     solver.Solver
 	Stabiliser stability.Stabiliser
+	// Knowledge that pairs are planned by of which no performance was given.
+	Knowledge fitting.Knowledge
 	// Names of the implementations, by stage, for reports.
 	Names map[string]string
 }
@@ -43,7 +46,7 @@ func defaultSolver(o *v1alpha1.OptimizerEntry) string {
 // NewStages builds the stages that the options name, with defaults for those they do not name. The error joins the faults of all stages, and
 // those of the policy that goes with them.
 func NewStages(o *v1alpha1.OptimizerEntry) (*Stages, error) {
-	s := &Stages{Names: map[string]string{}}
+	s := &Stages{Names: map[string]string{}, Knowledge: fitting.BuiltIn()}
 	var faults []error
 	stage := func(kind string, p *v1alpha1.Plug, fallback string, build func(name string, options []byte) error) {
 		var options []byte

@@ -140,6 +140,9 @@ type physics struct {
 	overhead float64
 	// kvTokens that the memory holds beside the weights.
 	kvTokens float64
+	// bytes of all weights, and whether they fit with a cache.
+	bytes float64
+	fits  bool
 }
 
 const (
@@ -174,7 +177,9 @@ func scales(a v1alpha1.Architecture, c Accelerator, p Precision, par Parallelism
 			s.compute += f.layers * 2 * f.hidden * 2 * 2 * (t - 1) / t / c.Link
 		}
 	}
-	free := math.Max(leastCache, g*c.Memory*usedMemory-(f.always+f.experts)*p.bytes()-g*reserve)
-	s.kvTokens = free / (f.kv * cacheBytes * g / splits)
+	s.bytes = (f.always + f.experts) * p.bytes()
+	free := g*c.Memory*usedMemory - s.bytes - g*reserve
+	s.fits = free >= leastCache
+	s.kvTokens = math.Max(leastCache, free) / (f.kv * cacheBytes * g / splits)
 	return s
 }

@@ -47,7 +47,6 @@ func (a Accelerators) Card(name string, p v1alpha1.AcceleratorProperties) (Accel
 	}
 	card, _ := a.Find(kind)
 	card.Name = kind
-	const giga = 1e9
 	cards := float64(max(1, p.Multiplicity))
 	if p.MemSize > 0 {
 		card.Memory = p.MemSize * giga / cards

@@ -37,12 +37,16 @@ type Accelerator struct {
 	Cost float64
 	// Power curve of all its cards.
 	Power v1alpha1.PowerCurve
+	// Given is what is said of it, for priors.
+	Given v1alpha1.AcceleratorProperties
 }
 
-// Model and how it performs, an entry for each accelerator that is known.
+// Model and how it performs, an entry for each accelerator that is known. An entry without a law says that nothing is known but the number of cards.
 type Model struct {
 	Name        string
 	Performance []v1alpha1.Performance
+	// Given is what is said of it, for priors.
+	Given v1alpha1.ModelProperties
 }
 
 // Class of service.

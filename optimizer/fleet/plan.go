@@ -67,6 +67,17 @@ type Decision struct {
 	Verdicts map[string]Verdict
 	// Judgements of what was observed, by model, then accelerator.
 	Judgements []Judgement
+	// Assumptions about pairs of which no performance was given, by model, then accelerator.
+	Assumptions []Assumption
 	// Probes that are suggested or acted on, by server.
 	Probes []v1alpha1.Probe
+}
+
+// Assumption is how a pair is planned of which no performance was given.
+type Assumption struct {
+	Model       string `json:"model"`
+	Accelerator string `json:"accelerator"`
+	// From says what its law rests on, and Fault why it has none; one of them is empty.
+	From  string `json:"from,omitempty"`
+	Fault string `json:"fault,omitempty"`
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 	"github.com/llm-inferno/inferno/optimizer/realise"
 	"github.com/llm-inferno/inferno/optimizer/specification"
@@ -347,7 +348,7 @@ func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe
 	for i := range r.Resources.Models {
 		m := &r.Resources.Models[i]
 		name := specification.Name(m)
-		next := modelStatus(m, r.Resources.Accelerators, c.state.Learned[name], probesOf(name, d.Probes), c.report.Time)
+		next := modelStatus(m, r.Resources.Accelerators, c.state.Learned[name], assumptionsOf(name, d.Assumptions), probesOf(name, d.Probes), c.report.Time)
 		c.metrics.model(m.Name, c.state.Learned[name])
 		if equality.Semantic.DeepEqual(m.Status, next) || c.tryStatus(ctx, "Model", m, &next) != nil {
 			continue
@@ -460,7 +461,7 @@ func latest(ours, theirs map[string]map[string]*v1alpha1.PairStatus) map[string]
 	return all
 }
 
-func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned map[string]*v1alpha1.PairStatus, probes []v1alpha1.Probe, now metav1.Time) v1alpha1.ModelStatus {
+func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned map[string]*v1alpha1.PairStatus, assumed []fleet.Assumption, probes []v1alpha1.Probe, now metav1.Time) v1alpha1.ModelStatus {
 	next := m.Status
 	next.ObservedGeneration = m.Generation
 	next.Learned = nil
@@ -476,6 +477,12 @@ func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Usable", Message: "there is performance data for an accelerator of this cluster"}
 	if !usable {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoPerformanceData", "spec.perfData names no accelerator of this cluster"
+		if len(accelerators) == 0 {
+			c.Message = "there is no Accelerator"
+		}
+	}
+	if len(assumed) > 0 {
+		c.Status, c.Reason, c.Message = assumedWords(assumed)
 	}
 	for _, c := range []metav1.Condition{c, learnedCondition(learned, probes)} {
 		c.ObservedGeneration, c.LastTransitionTime = m.Generation, now

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
 // learnedCondition says what is known of a model on each accelerator: since when, how well it predicts one step ahead, what was last
@@ -49,6 +50,40 @@ func learnedCondition(learned map[string]*v1alpha1.PairStatus, probes []v1alpha1
 	}
 	c.Message = strings.Join(words, "; ")
 	return c
+}
+
+// assumptionsOf a model.
+func assumptionsOf(model string, all []fleet.Assumption) []fleet.Assumption {
+	var own []fleet.Assumption
+	for _, a := range all {
+		if a.Model == model {
+			own = append(own, a)
+		}
+	}
+	return own
+}
+
+// shownAssumptions is how many of them a condition tells.
+//
+// Tuned: assumptions; guard against a condition that is too long to read
+const shownAssumptions = 5
+
+// assumedWords say how a model is planned where no performance was given of it.
+func assumedWords(list []fleet.Assumption) (metav1.ConditionStatus, string, string) {
+	status, reason := metav1.ConditionFalse, "NoPerformanceData"
+	var words []string
+	for _, a := range list {
+		if a.Fault == "" {
+			status, reason = metav1.ConditionTrue, "Assumed"
+			words = append(words, fmt.Sprintf("%s: %s", a.Accelerator, a.From))
+		} else {
+			words = append(words, fmt.Sprintf("%s: not usable, %s", a.Accelerator, a.Fault))
+		}
+	}
+	if more := len(words) - shownAssumptions; more > 0 {
+		words = append(words[:shownAssumptions], fmt.Sprintf("and %d more", more))
+	}
+	return status, reason, "no performance was given, plans are made from physics, with caution until it is learned: " + strings.Join(words, "; ")
 }
 
 // pairWords are what is known of a pair.

@@ -168,7 +168,7 @@ func TestLearnedSurvivesARestart(t *testing.T) {
 		"b": {Acc: "b", Observations: 4},
 	}
 	m := v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "m"}}
-	m.Status = modelStatus(&m, nil, learned, nil, now)
+	m.Status = modelStatus(&m, nil, learned, nil, nil, now)
 	if diff := cmp.Diff(map[string]map[string]*v1alpha1.PairStatus{"m": learned}, learnedOf([]v1alpha1.Model{m})); diff != "" {
 		t.Error(diff)
 	}

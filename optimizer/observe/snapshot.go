@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -83,6 +84,7 @@ func (o *Observation) AcceleratorOf(p *corev1.Pod) string { return o.view.accele
 // Observe makes a snapshot of readings. It is a pure function.
 func Observe(r *Readings) *Observation {
 	system, index := specification.FromResources(r.Resources)
+	specification.Assume(system, fitting.BuiltIn())
 	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Servers: knownServers(r.Resources.Servers, system, index), Slices: r.Slices, Claims: r.Claims})
 	o := &Observation{
 		Snapshot: specification.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},

@@ -18,6 +18,8 @@ type Pair struct {
 	Accelerator *fleet.Accelerator
 	Performance v1alpha1.Performance
 	Law         queueing.Law
+	// Assumed says what the law rests on where none was given; empty where one was. Then the pair is sized with some confidence, whatever is asked for.
+	Assumed string
 	// Unreliable is whether predictions of the law keep failing.
 	Unreliable bool
 	// Fault says why the pair cannot be sized; nil where it can.

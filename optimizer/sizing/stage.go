@@ -263,15 +263,27 @@ func (st *Stage) sustained(one *Sized, t Targets, r queueing.Requests) (float64,
 // that is slower by as much as is not known of it.
 func (st *Stage) careful(p *Pair, likeliest queueing.Prediction, r queueing.Requests) (queueing.Law, error) {
 	at := estimation.Point{Running: likeliest.InService, InputTokens: r.InputTokens, OutputTokens: r.OutputTokens}
-	if !(st.Confidence > 0) || st.Confidence == 0.5 || !(at.Running > 0) {
+	confidence := st.Confidence
+	if p.Assumed != "" {
+		confidence = max(confidence, assumedConfidence)
+	}
+	if !(confidence > 0) || confidence == 0.5 || !(at.Running > 0) {
 		return p.Law, nil
 	}
-	perf, err := estimation.Cautious(p.Performance, at, st.Confidence)
+	perf, err := estimation.Cautious(p.Performance, at, confidence)
 	if err != nil {
 		return nil, fmt.Errorf("confidence: %w", err)
 	}
 	return queueing.NewLaw(perf)
 }
+
+// assumedConfidence is the least probability with which ITL is no longer than a law says that nobody gave: the wider a prior is, the more carefully
+// it is planned with, and what is learned narrows it.
+//
+// Tuned: probability; measured by the scenarios azure-hour, constant, ramp and measured without the laws they give, first half hour: 99.6 to 99.7 % of
+// requests within targets, for 1.0 to 1.5 times what given laws cost; at half: with 0.65, half as far from 0.5, 99.4 to 99.6 % for 1.06 to 1.43 times,
+// with 0.5 for 1.05 to 1.43; at twice: with 0.9, half as far from 1, 99.5 % of azure-hour for 1.13 times
+const assumedConfidence = 0.8
 
 // Safe says whether replicas of a sized pair meet the targets at a rate even if the pair is slower, by what is not known of it with the given
 // probability, than it is likely to be.

@@ -40,7 +40,7 @@ func (s *Snapshot) Core() *fleet.Snapshot {
 	}
 	for i := range s.System.Accelerators.Spec {
 		a := &s.System.Accelerators.Spec[i]
-		c.Accelerators = append(c.Accelerators, fleet.Accelerator{Name: a.Name, Type: a.CardType(a.Name), Cards: a.Cards(), Cost: a.Cost, Power: a.Power})
+		c.Accelerators = append(c.Accelerators, fleet.Accelerator{Name: a.Name, Type: a.CardType(a.Name), Cards: a.Cards(), Cost: a.Cost, Power: a.Power, Given: a.AcceleratorProperties})
 	}
 	c.Models = modelsOf(&s.System.Models)
 	for i := range s.System.ServiceClasses.Spec {
@@ -66,7 +66,7 @@ func modelsOf(d *v1alpha1.ModelData) []fleet.Model {
 		return &list[i]
 	}
 	for _, m := range d.Info {
-		at(m.Name)
+		at(m.Name).Given = m.ModelProperties
 	}
 	for _, p := range d.Spec {
 		m := at(p.Name)
@@ -200,13 +200,15 @@ type Decision struct {
 	Verdicts map[string]fleet.Verdict `json:"verdicts"`
 	// Learning are the judgements of what was observed, by model, then accelerator.
 	Learning []v1alpha1.Judgement `json:"learning,omitempty"`
+	// Assumptions about pairs of which no performance was given, by model, then accelerator.
+	Assumptions []fleet.Assumption `json:"assumptions,omitempty"`
 	// Probes that are suggested or acted on, by server.
 	Probes []v1alpha1.Probe `json:"probes,omitempty"`
 }
 
 // Report writes a decision about the system down.
 func Report(s *v1alpha1.System, d *fleet.Decision) *Decision {
-	r := &Decision{Plan: Solution(s, &d.Plan), Candidates: make([]v1alpha1.Candidate, len(d.Candidates)), Verdicts: d.Verdicts, Probes: d.Probes}
+	r := &Decision{Plan: Solution(s, &d.Plan), Candidates: make([]v1alpha1.Candidate, len(d.Candidates)), Verdicts: d.Verdicts, Assumptions: d.Assumptions, Probes: d.Probes}
 	for i := range d.Candidates {
 		r.Candidates[i] = candidate(&d.Candidates[i])
 	}

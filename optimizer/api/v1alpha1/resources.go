@@ -80,7 +80,8 @@ type AcceleratorList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.perfData) || self.perfData.all(p, !(has(p.perfParms) && has(p.decodeParms)))",message="perfParms and decodeParms are of different laws; give one"
 type ModelSpec struct {
 	ModelProperties `json:",inline"`
-	// PerfData is the performance of the model, one entry for each accelerator it may run on.
+	// PerfData is the performance of the model, one entry for each accelerator it may run on. Without any it may run on every accelerator that holds it,
+	// as fast as physics says of its architecture, until that is learned.
 	// +listType=map
 	// +listMapKey=acc
 	// +kubebuilder:validation:MaxItems=128

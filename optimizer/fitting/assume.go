@@ -1,0 +1,117 @@
+package fitting
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+)
+
+// Assumed is the performance of a pair that nobody gave, from physics and experience with other pairs.
+type Assumed struct {
+	// Performance with the law and, as its covariance, how wide the prior is.
+	v1alpha1.Performance
+	// KVTokens that the cache of a replica probably holds, for as long as no engine says it.
+	KVTokens int
+	// From says what it rests on, for people.
+	From string
+}
+
+// Assume completes what is given of a model on an accelerator, which names no law. The error says what is missing, or that the weights do not fit, with
+// what is assumed if they do all the same.
+func (k Knowledge) Assume(model string, m v1alpha1.ModelProperties, accelerator string, a v1alpha1.AcceleratorProperties, given v1alpha1.Performance) (Assumed, error) {
+	card, err := k.Accelerators.Card(accelerator, a)
+	if err != nil {
+		return Assumed{}, err
+	}
+	cards := given.Accelerators() * max(1, a.Multiplicity)
+	group, s := k.unmeasured(model, m, card, cards, given.Match)
+	var full error
+	if !s.fits {
+		full = fmt.Errorf("the weights of %s take %.0f GB in %s, of which %d × %s hold %.0f GB beside what an engine needs",
+			model, s.bytes/giga, precisionName(group["precision"]), cards, card.Name, float64(cards)*(card.Memory*usedMemory-reserve)/giga)
+	}
+	mean, sd := k.Experience.prior(s.kind, s.vague)
+	law := s.law(mean)
+	parms, err := queueing.ParmsOf(law)
+	if err != nil {
+		return Assumed{}, err
+	}
+	parms.Order = []string{"overhead", "weights", "compute", "kv", "sequence", "prefill", "delay"}
+	for i, m := range []int{overhead, weights, compute, kv, sequence, prefill, delay} {
+		row := make([]float64, len(parms.Order))
+		row[i] = sd[m] * sd[m]
+		parms.Covariance = append(parms.Covariance, row)
+	}
+	given.Acc, given.Law = accelerator, &parms
+	from := "the architecture given"
+	if m.Architecture == nil {
+		from = "the catalogue's architecture"
+		if s.vague > 0 {
+			from = "an architecture guessed from its name"
+		}
+	}
+	return Assumed{given, int(math.Min(law.KVTokens, math.MaxInt32)), fmt.Sprintf("%s, in %s on %d × %s", from, precisionName(group["precision"]), cards, card.Name)}, full
+}
+
+// CardsFor are as few of 1, 2, 4 and 8 accelerators as hold a model with a cache; 1 where nothing is known of the accelerator, or none do.
+func (k Knowledge) CardsFor(model string, m v1alpha1.ModelProperties, accelerator string, a v1alpha1.AcceleratorProperties) int {
+	card, err := k.Accelerators.Card(accelerator, a)
+	if err != nil {
+		return 1
+	}
+	for n := 1; n <= 8; n *= 2 {
+		if _, s := k.unmeasured(model, m, card, n*max(1, a.Multiplicity), nil); s.fits {
+			return n
+		}
+	}
+	return 1
+}
+
+// unmeasured is the setting of a pair of which there are no measurements: what it matches, as far as that is said, else as the model's name has it.
+func (k Knowledge) unmeasured(model string, m v1alpha1.ModelProperties, card Accelerator, cards int, match map[string]string) (Group, setting) {
+	name := model
+	if m.ServedName != "" {
+		name = m.ServedName
+	}
+	if m.Architecture != nil {
+		k.Architectures = Architectures{name: *m.Architecture}
+	}
+	precision := match["precision"]
+	if precision == "" {
+		precision = string(precisionOf(name))
+	}
+	g := Group{"model": name, "precision": precision, "engine": match["engine"], "tensor_parallel": fmt.Sprint(cards)}
+	return g, k.settingOn(g, card)
+}
+
+// giga bytes.
+//
+// Exact: a billion.
+const giga = 1e9
+
+// Names of weights by their precision, as publishers write them.
+var (
+	eightBits = regexp.MustCompile(`(?i)(fp8|w8a8|int8|8bit)`)
+	fourBits  = regexp.MustCompile(`(?i)(fp4|awq|gptq|int4|w4a16|4bit)`)
+)
+
+// precisionOf weights as a model's name says it; empty where it says nothing.
+func precisionOf(model string) Precision {
+	switch {
+	case fourBits.MatchString(model):
+		return "int4"
+	case eightBits.MatchString(model):
+		return "fp8"
+	}
+	return ""
+}
+
+func precisionName(p string) string {
+	if p == "" {
+		return "bf16"
+	}
+	return p
+}
