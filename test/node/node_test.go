@@ -1,6 +1,9 @@
 // Package node tests inferno as it is installed: by its chart, in pods of its images, on a real node that kubelet, containerd and kube-proxy make of
 // this machine, under the pod security standard restricted. Engines are simulated, but run in containers.
 //
+// The network of its pods is a bridge, which enforces no NetworkPolicy: that the chart's policies let everything through that is needed, and nothing
+// else, is not proven here.
+//
 // It is skipped where this machine cannot be a node, and where no images are given: make test-node builds them.
 package node
 
