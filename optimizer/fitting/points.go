@@ -58,6 +58,8 @@ type Points struct {
 }
 
 // unlimited stands for a batch that only memory limits.
+//
+// Tuned: requests; guard against a batch that is unbounded: no memory holds as many
 const unlimited = 1 << 16
 
 // ReadPoints reads a CSV with the columns model, accelerator, input_tokens, output_tokens and concurrency or request_rate; the other
@@ -101,6 +103,8 @@ func parseDegree(text string) (int, error) {
 }
 
 // maxDegree is more cards than any replica has.
+//
+// Tuned: cards; guard against a number that is a mistake
 const maxDegree = 1 << 20
 
 func (r *record) point(measured bool) Point {
