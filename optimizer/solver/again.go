@@ -10,22 +10,18 @@ import (
 )
 
 const (
-	// againSets is the number of servers that are decided anew at first.
+	// againSets is the number of servers that are decided anew.
 	//
 	// Tuned: servers; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: a gap of 0.003 % after 0.006 % where prices are
 	// known
 	againSets = 300
-	// againGrowth is how many times more they are on a second attempt.
-	//
-	// Tuned: 1; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: no difference
-	againGrowth = 4
 	// againReach is how many times the largest margin of these servers a candidate may cost more than the cheapest, at the prices.
 	//
 	// Tuned: 1; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: a gap of 0.003 % after 0.006 % where prices are known
 	againReach = 2
 	// againWork is the effort for them, in units of work.
 	//
-	// Tuned: units of work; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: no difference
+	// Tuned: units of work; guard against an attempt that spends the work of the search after it: half and twice of it make no difference over eight fleets
 	againWork = 20_000_000
 )
 
@@ -44,17 +40,7 @@ func (x *Exact) again(m *work.Meter, p *Problem) *Solution {
 	if !a.price(p.Prices) {
 		return nil
 	}
-	for sets := againSets; sets <= againSets*againGrowth; sets *= againGrowth {
-		if s := x.fewAgain(m, a, sets); s != nil {
-			return s
-		}
-	}
-	return nil
-}
-
-// fewAgain decides so many servers anew; nil where that gives no plan within the gap.
-func (x *Exact) fewAgain(m *work.Meter, a *appraisal, sets int) *Solution {
-	open, limit := a.open(sets)
+	open, limit := a.open(againSets)
 	if a.overdrawn(open) {
 		return nil
 	}
