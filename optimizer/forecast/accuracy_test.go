@@ -201,6 +201,20 @@ func TestAdaptiveOnProductionLoad(t *testing.T) {
 	}
 }
 
+// Load that is nothing but noise drops to a fifth by chance. Whether such windows are outages need not be known to forecast it.
+func TestAdaptiveOnNoise(t *testing.T) {
+	f := mustNew(t, forecast.NameAdaptive, "")
+	var s score
+	for seed := range uint64(2) {
+		r := rand.New(rand.NewPCG(seed, 12))
+		s.add(backtest(f, quantile, build(14, func(int) float64 { return r.NormFloat64() }), 1))
+	}
+	t.Logf("%.3f of persistence, coverage %.3f", s.ratio(), s.coverage())
+	if c := s.coverage(); s.ratio() > 0.6 || c < 0.88 || c > 0.92 {
+		t.Errorf("%.3f of the loss of persistence, want 0.6, coverage %.3f", s.ratio(), c)
+	}
+}
+
 // Quantiles of independent values are known; each forecaster must cover them.
 func TestQuantilesAreCalibrated(t *testing.T) {
 	for _, c := range []struct {

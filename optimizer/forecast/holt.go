@@ -19,8 +19,7 @@ type HoltOptions struct {
 const errorLimit = 4
 
 // leastError is the least usual error: who was right to the percent for a day must still learn from a change.
-// Tuned: logarithm; measured by Holt on the production trace, 0.88 at half an hour and 0.92 at 2 h;
-// at half: no difference; at twice: no difference
+// Tuned: logarithm; guard against a load that was constant, after which every error would be cut to nothing: half and twice of it make no difference
 const leastError = 0.01
 
 // errorMemory is what the usual error keeps from window to window.

@@ -19,6 +19,8 @@ const (
 	// at half: 0.70, 0.70, 0.66; at twice: 0.70, 0.70, 0.67, and 0.28 at 2 h on office hours, after 0.25
 	ridge = 5
 	// featureLimit bounds a feature: growth by more than e² is an accident.
+	// Tuned: logarithm; guard against an accident that least squares would follow: half and twice of it make no difference to
+	// TestAdaptiveOnProductionLoad
 	featureLimit = 2
 	// outlier bounds what is learned from, in median distances.
 	// Tuned: 1; measured by TestAdaptiveOnProductionLoad;

@@ -8,31 +8,18 @@ const (
 	// Tuned: share; measured by TestAdaptiveOnProductionLoad;
 	// at half: no difference; at twice: 0.70, 0.70, 0.65, and Holt on bursts 2.2 after 1.5, which it takes for outages
 	outageShare = 0.2
-	// outageNoise: where the usual step from window to window is above this (a share of the step of an outage, in logarithms), drops to
-	// a fifth are ordinary, and no window is called an outage.
-	// Tuned: share; measured by TestAdaptiveOnProductionLoad;
-	// at half: no difference; at twice: no difference
-	outageNoise = 0.25
 	// outageLimit is the number of low windows after which the low rate is the load, and is learned from.
 	// Tuned: windows; measured by TestAdaptiveOnProductionLoad;
 	// at half: no difference, and outages of half the length are learned; at twice: no difference, and a lasting drop is followed twice as late
 	outageLimit = 36
-	// leastReach is how far the rate of a window may always be from the median of those before without being an outlier; after two windows the
-	// median has followed.
-	// Tuned: logarithm; measured by TestAdaptiveOnProductionLoad;
-	// at half: no difference; at twice: no difference
-	leastReach = 0.4
-	// usualReach is how many usual steps it may be away, where these are more.
-	// Tuned: usual steps; measured by TestAdaptiveOnProductionLoad;
-	// at half: no difference; at twice: no difference
-	usualReach = 6
+	// reach is how far the rate of a window may be from the median of those before without being an outlier; after two windows the median has
+	// followed.
+	// Tuned: logarithm; guard against a spike that seasons and regressions learn for a week: half and twice of it make no difference to
+	// TestAdaptiveOnProductionLoad
+	reach = 0.4
 	// recent is the number of accepted windows whose median a rate is compared with.
 	// Exact: the fewest whose median one outlier does not move; median3 takes so many.
 	recent = 3
-	// noiseSpan is the number of windows that the usual step is taken from.
-	// Tuned: windows; measured by TestAdaptiveOnProductionLoad;
-	// at half: no difference; at twice: no difference
-	noiseSpan = 100
 
 	// leastRate in requests per window: less is what rounding leaves of nothing.
 	// Tuned: requests; guard against a rate that is nothing but rounding
@@ -41,8 +28,14 @@ const (
 	// Tuned: windows; measured by TestAdaptiveOnProductionLoad;
 	// at half: 0.70, 0.70, 0.67; at twice: 0.70, 0.70, 0.69
 	longSlope = 18
-	// fineGrain of the logarithms of those windows, and coarseGrain of those of past hours, which are means over some: steps of 0.1 and 0.4 %.
-	fineGrain, coarseGrain = 1024, 256
+	// fineGrain of the logarithms of those windows, in steps of 0.1 %.
+	// Tuned: 1 a logarithm; measured by TestAdaptiveOnProductionLoad;
+	// at half: no difference; at twice: no difference, and a bit more for each window and each hour of a season
+	fineGrain = 1024
+	// coarseGrain of those of past hours, which are means over some, in steps of 0.4 %.
+	// Tuned: 1 a logarithm; measured by TestAdaptiveOnProductionLoad;
+	// at half: no difference; at twice: no difference, and a bit more for each hour of a week
+	coarseGrain = 256
 	// hour in seconds: past days are remembered by their hours.
 	// Exact: an hour has so many seconds.
 	hour = 3600
@@ -57,8 +50,6 @@ type series struct {
 	verdict verdict // on the last window that was closed
 
 	fresh []float64 // rates of the last accepted windows
-	step  mean      // size of the steps between accepted windows
-	steps ranks     // those steps, by their size
 	// lately are the logarithms of the last windows, missing where they were not accepted.
 	lately []int32
 	// past are the means of the logarithms of past hours, outliers cut; the hour that is not over yet is summed up.
@@ -114,15 +105,9 @@ func (v *view) sober() float64 {
 	if len(v.fresh) < recent {
 		return v.log
 	}
-	reach := leastReach
-	if v.series.steps.n >= recent {
-		reach = max(reach, usualReach*v.usualStep())
-	}
 	middle := v.series.log(median3(v.fresh))
 	return min(max(v.log, middle-reach), middle+reach)
 }
-
-func (s *series) usualStep() float64 { return s.step.value * s.steps.quantile(0.5) }
 
 // close ends the window that is looked at.
 func (v *view) close() {
@@ -144,11 +129,6 @@ func (v *view) close() {
 
 // follow an accepted window.
 func (s *series) follow(v *view) {
-	if k := len(s.fresh); k > 0 {
-		size := math.Abs(v.log - s.log(s.fresh[k-1]))
-		s.step.add(size, noiseSpan)
-		s.steps.add(size/(s.step.value+leastSize), noiseSpan, v.at)
-	}
 	s.fresh = append(s.fresh, v.level)
 	s.fresh = s.fresh[max(0, len(s.fresh)-recent):]
 }
@@ -234,10 +214,7 @@ func (s *series) judge(rate float64, steps int) verdict {
 }
 
 func (s *series) isLow(rate float64) bool {
-	if len(s.fresh) < recent || s.verdict.low >= outageLimit || rate >= outageShare*median3(s.fresh) {
-		return false
-	}
-	return s.steps.n < recent || s.usualStep() < -math.Log(outageShare)*outageNoise
+	return len(s.fresh) >= recent && s.verdict.low < outageLimit && rate < outageShare*median3(s.fresh)
 }
 
 // patience is how many windows of an outage are waited for the load to return. To go on from the old rate through k windows costs k·(1−q)
@@ -267,8 +244,6 @@ func (s *series) walk(c *codec) {
 		c.number(&s.fresh[i])
 		c.check(s.fresh[i] >= 0 && s.fresh[i] <= 2*maxRate)
 	}
-	s.step.walk(c)
-	s.steps.walk(c)
 	c.curve(&s.lately, longSlope-1)
 	c.curve(&s.past, keptHours)
 	c.number(&s.sum)
