@@ -298,7 +298,7 @@ func (c *cycle) write(
 	for k := range entries {
 		e := &entries[(k+int(c.report.Number))%len(entries)]
 		s := &r.Resources.Servers[o.Index[e.Name]]
-		p := planned{plan: plans[e.Name], verdict: d.Verdicts[e.Name], dryRun: c.optimizer.Spec.DryRun, staleAfter: metav1.Duration{Duration: staleAfter(c.optimizer)}, now: metav1.NewTime(r.Now),
+		p := planned{plan: plans[e.Name], verdict: d.Verdicts[e.Name], leaving: o.Leaving(e.Name), dryRun: c.optimizer.Spec.DryRun, staleAfter: metav1.Duration{Duration: staleAfter(c.optimizer)}, now: metav1.NewTime(r.Now),
 			explanation: cmp.Or(explanations[e.Name], s.Status.Explanation)}
 		c.writeServer(ctx, s, serverStatus(s, o.Statuses[e.Name], e.Observation, p), o, e.Name)
 	}

@@ -19,8 +19,10 @@ import (
 // planned is what a cycle decided for one server.
 type planned struct {
 	// plan with surges, nil where the server gets none.
-	plan       *v1alpha1.DesiredState
-	verdict    fleet.Verdict
+	plan    *v1alpha1.DesiredState
+	verdict fleet.Verdict
+	// leaving are the pods that serve on nodes which take no others.
+	leaving    int
 	dryRun     bool
 	staleAfter metav1.Duration
 	now        metav1.Time
@@ -50,7 +52,7 @@ func serverStatus(s *v1alpha1.Server, observed v1alpha1.ServerStatus, observatio
 
 // desired is the next plan of a server. It keeps the time of the decision where nothing that is followed changed.
 func desired(last *v1alpha1.DesiredState, p planned) *v1alpha1.DesiredState {
-	next := realise.Next(last, p.plan, p.verdict.Reason == v1alpha1.ReasonNoCapacity, p.verdict.Message)
+	next := realise.Next(last, p.plan, p.verdict.Reason == v1alpha1.ReasonNoCapacity, p.leaving, p.verdict.Message)
 	if next == last {
 		return last
 	}

@@ -290,6 +290,31 @@ func chat(plan *v1alpha1.DesiredState, performs ...string) map[types.NamespacedN
 	return map[types.NamespacedName]knownServer{{Namespace: "llm", Name: "chat"}: s}
 }
 
+// Who serves on a node that takes no more pods is leaving; who starts there, or goes already, serves nobody.
+func TestLeaving(t *testing.T) {
+	served := func(p *corev1.Pod) {
+		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	}
+	v := newView(&Cluster{
+		Servers: chat(nil, "h100"), Accelerators: []v1alpha1.Accelerator{accelerator("h100", "H100", 1, 1)},
+		Nodes: []corev1.Node{node("a", h100Product, 8, nil), node("cordoned", h100Product, 8, func(n *corev1.Node) { n.Spec.Unschedulable = true })},
+		Pods: []corev1.Pod{
+			pod("stays", "a", 1, ours, served), pod("leaves", "cordoned", 1, ours, served), pod("starts", "cordoned", 1, ours, func(p *corev1.Pod) { p.Status.Conditions = nil }),
+			pod("goes", "cordoned", 1, ours, func(p *corev1.Pod) { served(p); p.DeletionTimestamp = &metav1.Time{Time: now} }),
+		},
+	})
+	o := &Observation{view: v, Pods: map[string][]*corev1.Pod{}}
+	for i := range v.cluster.Pods {
+		o.Pods["chat"] = append(o.Pods["chat"], &v.cluster.Pods[i])
+	}
+	if n := o.Leaving("chat"); n != 1 {
+		t.Errorf("%d are leaving, not one", n)
+	}
+	if n := o.Leaving("nobody"); n != 0 {
+		t.Errorf("%d pods of nobody", n)
+	}
+}
+
 // Only what can be placed is capacity: not cordoned, not unready, not used by others.
 func TestCapacity(t *testing.T) {
 	v := newView(&Cluster{

@@ -81,6 +81,18 @@ func (o *Observation) CapacityOf(accelerator string) TypeCapacity {
 // AcceleratorOf says which accelerator a pod runs on, by its name in the specification; empty where it runs on none that is known.
 func (o *Observation) AcceleratorOf(p *corev1.Pod) string { return o.view.accelerator(p) }
 
+// Leaving is the number of pods of a server that serve on nodes which take no others: cordoned, as for a drain.
+func (o *Observation) Leaving(server string) int {
+	n := 0
+	for _, p := range o.Pods[server] {
+		node := o.view.nodes[p.Spec.NodeName]
+		if _, ready := readySince(p); ready && p.DeletionTimestamp == nil && node != nil && !usable(node) {
+			n++
+		}
+	}
+	return n
+}
+
 // Observe makes a snapshot of readings. It is a pure function.
 func Observe(r *Readings) *Observation {
 	system, index := specification.FromResources(r.Resources)

@@ -3,6 +3,7 @@
 package realise
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -272,12 +273,14 @@ func ReplicaCards(s *v1alpha1.System) map[[2]string]int {
 	return cards
 }
 
-// Next is the plan of a server that is in force from now on: the one it was given; nothing where there is no capacity for it, and a message says
-// so; else the last one.
-func Next(last, given *v1alpha1.DesiredState, noCapacity bool, message string) *v1alpha1.DesiredState {
+// Next is the plan of a server that is in force from now on: the one it was given; where there is no capacity for it, and a message says so, none but
+// the pods that serve on nodes which take no others, for as long as they are there: their cards are nobody else's; else the last one.
+func Next(last, given *v1alpha1.DesiredState, noCapacity bool, leaving int, message string) *v1alpha1.DesiredState {
 	switch {
 	case given != nil:
 		return given
+	case noCapacity && leaving > 0:
+		return &v1alpha1.DesiredState{Replicas: leaving, Surge: leaving, Reason: fmt.Sprintf("%s; %d serve on nodes that take no more pods, until they are gone", message, leaving)}
 	case noCapacity:
 		return &v1alpha1.DesiredState{Reason: message}
 	}

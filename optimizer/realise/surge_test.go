@@ -3,6 +3,7 @@ package realise
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -298,13 +299,17 @@ func TestWavesKeepToNodes(t *testing.T) {
 // What was not decided stays, what was decided to be nothing becomes nothing, and says why.
 func TestNext(t *testing.T) {
 	last, given := &v1alpha1.DesiredState{Replicas: 1}, &v1alpha1.DesiredState{Replicas: 2}
-	if got := Next(last, given, true, "no"); got != given {
+	if got := Next(last, given, true, 1, "no"); got != given {
 		t.Error("a plan that was given is not taken")
 	}
-	if got := Next(last, nil, false, "unknown"); got != last {
+	if got := Next(last, nil, false, 1, "unknown"); got != last {
 		t.Error("an undecided server has another plan")
 	}
-	if got := Next(last, nil, true, "needs 4"); got.Replicas != 0 || len(got.Parts) != 0 || got.Reason != "needs 4" {
+	if got := Next(last, nil, true, 0, "needs 4"); got.Replicas != 0 || len(got.Parts) != 0 || got.Reason != "needs 4" {
 		t.Errorf("without capacity the plan is %+v", got)
+	}
+	// A node that is drained has no capacity, but what serves there goes when it is evicted, and not before.
+	if got := Next(last, nil, true, 3, "needs 4"); got.Replicas != 3 || got.Surge != 3 || len(got.Parts) != 0 || !strings.HasPrefix(got.Reason, "needs 4; 3 serve") {
+		t.Errorf("with three that serve on a cordoned node the plan is %+v", got)
 	}
 }

@@ -132,7 +132,7 @@ func (p *inferno) realise(o *observe.Observation, d *specification.Decision) map
 	orders := map[string]cluster.Order{}
 	for name, i := range o.Index {
 		last, verdict := p.source.Resources.Servers[i].Status.Desired, d.Verdicts[name]
-		next := realise.Next(last, plans[name], verdict.Reason == v1alpha1.ReasonNoCapacity, verdict.Message)
+		next := realise.Next(last, plans[name], verdict.Reason == v1alpha1.ReasonNoCapacity, o.Leaving(name), verdict.Message)
 		p.source.Resources.Servers[i].Status = o.Statuses[name]
 		p.source.Resources.Servers[i].Status.Desired = next
 		if next != nil {
