@@ -49,7 +49,8 @@ func (c *cycle) explain(r *observe.Readings, o *observe.Observation, d *control.
 	return all
 }
 
-// shortly is an explanation in a few lines, for whoever has the server.
+// shortly is an explanation in a few lines, for whoever has the server; nil where there is nothing to say, as of a plan that is held: an empty one would
+// be written as null, which the API server refuses with all else of the status.
 func shortly(e *v1alpha1.Explanation, barred map[string]string) *v1alpha1.ServerExplanation {
 	out := &v1alpha1.ServerExplanation{Binding: e.Binding[:min(len(e.Binding), explanationLines)]}
 	candidates := slices.Clone(e.Candidates)
@@ -69,6 +70,9 @@ func shortly(e *v1alpha1.Explanation, barred map[string]string) *v1alpha1.Server
 	}
 	for _, a := range slices.Sorted(maps.Keys(barred))[:min(len(barred), explanationLines)] {
 		out.Barred = append(out.Barred, a+": "+barred[a])
+	}
+	if len(out.Binding)+len(out.Ways)+len(out.Barred) == 0 {
+		return nil
 	}
 	return out
 }
