@@ -77,12 +77,10 @@ func (st *Stages) assume(p *sizing.Pair, m v1alpha1.ModelProperties, runs bool) 
 func (st *Stages) estimate(snap *fleet.Snapshot, before map[string]map[string]*v1alpha1.PairStatus) estimated {
 	seen, caches := Observations(snap), cacheSizes(snap)
 	out := estimated{pairs: pairs{}, learned: map[string]map[string]*v1alpha1.PairStatus{}}
-	for i := range snap.Models {
-		out.pairs[snap.Models[i].Name] = pairsOf(&snap.Models[i], snap.Accelerators)
-	}
 	given := map[string]v1alpha1.ModelProperties{}
-	for _, m := range snap.Models {
-		given[m.Name] = m.Given
+	for i := range snap.Models {
+		m := &snap.Models[i]
+		out.pairs[m.Name], given[m.Name] = pairsOf(m, snap.Accelerators), m.Given
 	}
 	for _, model := range slices.Sorted(maps.Keys(out.pairs)) {
 		for _, p := range out.pairs[model] {

@@ -61,7 +61,7 @@ func (b *basis) against(w *considered, cheaper, chosen *option) string {
 	if cheaper.value() >= chosen.value() {
 		return fmt.Sprintf("counts %.2f instead of %.2f: %s", cheaper.value(), chosen.value(), penalties(cheaper))
 	}
-	if missing := b.spare.lacks(w.choice, cheaper.parts); missing != nil && !b.problem.Unlimited {
+	if missing := b.spare.lacks(w, cheaper.parts); missing != nil && !b.problem.Unlimited {
 		return "lacks " + words(missing)
 	}
 	return "the solver, which is not exact or stopped within its gap, passed it over"
@@ -138,7 +138,7 @@ func (b *basis) explainOptions(e *v1alpha1.Explanation, w *considered) error {
 			x.Why += " (" + o.note + ")"
 		}
 		if !b.problem.Unlimited {
-			x.Lacks = b.spare.lacks(w.choice, o.parts)
+			x.Lacks = b.spare.lacks(w, o.parts)
 		}
 		e.Candidates = append(e.Candidates, x)
 	}
@@ -163,7 +163,7 @@ func (b *basis) lacks(w *considered, first map[int]map[string]bool) []v1alpha1.L
 		if o.candidate.Fault != nil || o.short || b.problem.WeightedSum && o.value() > b.problem.Servers[w.choice].Penalty {
 			continue
 		}
-		missing := b.spare.lacks(w.choice, o.parts)
+		missing := b.spare.lacks(w, o.parts)
 		taken := false
 		for priority, types := range first {
 			for kind := range missing {

@@ -126,8 +126,8 @@ func (r *prober) lasting(s *sizing.Server, one *sizing.Sized) (Probing, bool) {
 	return Probing{}, false
 }
 
-// begin a probe, under a load in requests per second, with the fewest more replicas than so many that are worth it, at most as many again. A replica that could carry many times as much
-// is not near what its plan counts on, and what is known of that does not matter yet.
+// begin a probe, under a load in requests per second, with the fewest more replicas than so many that are worth it, at most as many again. A replica
+// that could carry many times as much is not near what its plan counts on, and what is known of that does not matter yet.
 func (r *prober) begin(s *sizing.Server, one *sizing.Sized, replicas int, load float64) (Probing, bool) {
 	pair := Pair{one.Model, one.Accelerator.Name}
 	rests := slices.ContainsFunc(r.remembered, func(b Probing) bool { return b.Model == pair.Model && b.Accelerator == pair.Accelerator })

@@ -19,11 +19,11 @@ func spareBeside(p *solver.Problem, s *solver.Solution, overdrawn map[string]int
 	return &spare{problem: p, solution: s, stock: p.Left(s), overdrawn: overdrawn}
 }
 
-// lacks are the cards by type that are missing for parts of a server, by its index in the problem, which gives back what it has: on nodes those of
-// the replicas that find no room. Nil where none is missing.
-func (f *spare) lacks(server int, parts []sizing.Part) map[string]int {
-	if choice := f.solution.Choices[server]; choice.Candidate >= 0 && !f.problem.Unlimited {
-		own := f.problem.Servers[server].Candidates[choice.Candidate].Resized(choice.Replicas).Parts
+// lacks are the cards by type that are missing for parts of a server that was put to the solver, which gives back what it has: on nodes those of the
+// replicas that find no room. Nil where none is missing.
+func (f *spare) lacks(w *considered, parts []sizing.Part) map[string]int {
+	if choice := f.solution.Choices[w.choice]; choice.Candidate >= 0 && !f.problem.Unlimited {
+		own := f.problem.Servers[w.choice].Candidates[choice.Candidate].Resized(choice.Replicas).Parts
 		for _, p := range own {
 			stock := f.stock[p.Type].Within(p.Scope)
 			stock.Add(p.UnitsPerReplica, -p.Replicas)
@@ -33,7 +33,7 @@ func (f *spare) lacks(server int, parts []sizing.Part) map[string]int {
 	missing := map[string]int{}
 	for _, p := range parts {
 		kind, each := p.Accelerator.Type, p.Cards()
-		stock, n := f.stock[kind].Within(f.scope(server, p.Accelerator.Name)), p.Replicas
+		stock, n := f.stock[kind].Within(w.Scopes[p.Accelerator.Name]), p.Replicas
 		if stock.OnNodes() {
 			n = stock.Room(each, p.Replicas)
 			missing[kind] += (p.Replicas - n) * each
@@ -54,18 +54,6 @@ func (f *spare) lacks(server int, parts []sizing.Part) map[string]int {
 		return nil
 	}
 	return missing
-}
-
-// scope of a server's replicas on an accelerator.
-func (f *spare) scope(server int, accelerator string) string {
-	for _, c := range f.problem.Servers[server].Candidates {
-		for _, p := range c.Parts {
-			if p.Accelerator == accelerator {
-				return p.Scope
-			}
-		}
-	}
-	return ""
 }
 
 // beyond are the cards that others must have first: what is overdrawn, in whole replicas where a node must hold one.

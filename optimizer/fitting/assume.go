@@ -39,11 +39,11 @@ func (k Knowledge) Assume(model string, m v1alpha1.ModelProperties, accelerator 
 	if err != nil {
 		return Assumed{}, err
 	}
-	parms.Order = []string{"overhead", "weights", "compute", "kv", "sequence", "prefill", "delay"}
-	for i, m := range []int{overhead, weights, compute, kv, sequence, prefill, delay} {
-		row := make([]float64, len(parms.Order))
+	learned := []int{overhead, weights, compute, kv, sequence, prefill, delay}
+	for i, m := range learned {
+		row := make([]float64, len(learned))
 		row[i] = sd[m] * sd[m]
-		parms.Covariance = append(parms.Covariance, row)
+		parms.Order, parms.Covariance = append(parms.Order, multiplierNames[m]), append(parms.Covariance, row)
 	}
 	given.Acc, given.Law = accelerator, &parms
 	from := "the architecture given"

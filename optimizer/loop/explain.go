@@ -26,20 +26,19 @@ const (
 
 // explain some servers, by name: what changed is explained at once, and all of it is, sooner or later.
 func (c *cycle) explain(r *observe.Readings, o *observe.Observation, d *control.Decision, report *specification.Decision) map[string]*v1alpha1.ServerExplanation {
-	names := make([]string, 0, len(o.Index))
+	var names, others []string
 	entries := o.Snapshot.System.Servers.Spec
 	for k := range entries {
-		names = append(names, entries[(k+int(c.report.Number)*explained)%len(entries)].Name)
-	}
-	changed := func(name string) int {
+		name := entries[(k+int(c.report.Number)*explained)%len(entries)].Name
 		s := &r.Resources.Servers[o.Index[name]]
 		a := report.Plan.Allocations[name]
 		if s.Status.Explanation == nil || s.Status.Desired == nil || !sameDecision(s.Status.Desired, specification.Desired(&a)) {
-			return 0
+			names = append(names, name)
+		} else {
+			others = append(others, name)
 		}
-		return 1
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(changed(a), changed(b)) })
+	names = append(names, others...)
 	all := map[string]*v1alpha1.ServerExplanation{}
 	for _, name := range names[:min(len(names), explained)] {
 		if e, err := d.Explain(name); err == nil {

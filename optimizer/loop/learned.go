@@ -80,10 +80,7 @@ func assumedWords(list []fleet.Assumption) (metav1.ConditionStatus, string, stri
 			words = append(words, fmt.Sprintf("%s: not usable, %s", a.Accelerator, a.Fault))
 		}
 	}
-	if more := len(words) - shownAssumptions; more > 0 {
-		words = append(words[:shownAssumptions], fmt.Sprintf("and %d more", more))
-	}
-	return status, reason, "no performance was given, plans are made from physics, with caution until it is learned: " + strings.Join(words, "; ")
+	return status, reason, "no performance was given, plans are made from physics, with caution until it is learned: " + first(shownAssumptions, words)
 }
 
 // pairWords are what is known of a pair.

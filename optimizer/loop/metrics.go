@@ -17,8 +17,8 @@ type gauges struct {
 	last, next map[string][]string
 }
 
-func newGauges(v *prometheus.GaugeVec) *gauges {
-	return &gauges{GaugeVec: v, next: map[string][]string{}}
+func newGauges(o prometheus.GaugeOpts, labels []string) *gauges {
+	return &gauges{GaugeVec: prometheus.NewGaugeVec(o, labels), next: map[string][]string{}}
 }
 
 // put the value of a series.
@@ -68,56 +68,56 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		cost: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "inferno_plan_cost_cents_per_hour", Help: "Cost of the plan of the last cycle, in cents per hour.",
 		}),
-		desired: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		desired: newGauges(prometheus.GaugeOpts{
 			Name: "inferno_server_desired_replicas",
 			Help: "Replicas that the plan gives a server, by accelerator.",
-		}, []string{"namespace", "server", "accelerator"})),
-		ready: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		}, []string{"namespace", "server", "accelerator"}),
+		ready: newGauges(prometheus.GaugeOpts{
 			Name: "inferno_server_ready_replicas",
 			Help: "Ready replicas of a server, by accelerator.",
-		}, []string{"namespace", "server", "accelerator"})),
-		arrivals: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		}, []string{"namespace", "server", "accelerator"}),
+		arrivals: newGauges(prometheus.GaugeOpts{
 			Name: observe.ArrivalRateMetric,
 			Help: "Offered load of a server as observed, in requests per second.",
-		}, []string{"namespace", "server"})),
-		capacity: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		}, []string{"namespace", "server"}),
+		capacity: newGauges(prometheus.GaugeOpts{
 			Name: "inferno_accelerator_available_cards",
 			Help: "Cards of a type that plans may give to servers.",
-		}, []string{"type"})),
-		prices: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		}, []string{"type"}),
+		prices: newGauges(prometheus.GaugeOpts{
 			Name: "inferno_accelerator_shadow_price_cents_per_hour",
 			Help: "What one card more of a type would save, in cents per hour, by the plan of the last cycle; 0 where there is enough.",
-		}, []string{"type"})),
-		trims: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		}, []string{"type"}),
+		trims: newGauges(prometheus.GaugeOpts{
 			Name: "inferno_server_trim_ratio",
 			Help: "Factor on the rate that a replica is taken to sustain, from measured attainment, by server and accelerator; far from 1 means a bad model.",
-		}, []string{"namespace", "server", "accelerator"})),
-		conditions: newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		}, []string{"namespace", "server", "accelerator"}),
+		conditions: newGauges(prometheus.GaugeOpts{
 			Name: "inferno_server_condition",
 			Help: "1 where the condition of the server is True, 0 where it is not.",
-		}, []string{"namespace", "server", "condition"})),
+		}, []string{"namespace", "server", "condition"}),
 	}
 	pair := []string{"model", "accelerator"}
-	m.observations = newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	m.observations = newGauges(prometheus.GaugeOpts{
 		Name: "inferno_learning_observations",
 		Help: "Observations that the performance of a pair was learned from.",
-	}, pair))
-	m.rejected = newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	}, pair)
+	m.rejected = newGauges(prometheus.GaugeOpts{
 		Name: "inferno_learning_rejected_observations",
 		Help: "Observations of a pair that were not learned from; the last reason is in the status of the Model.",
-	}, pair))
-	m.errors = newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	}, pair)
+	m.errors = newGauges(prometheus.GaugeOpts{
 		Name: "inferno_learning_prediction_error_ratio",
 		Help: "Recent mean error of predictions one step ahead, as a share of what was measured, by latency: itl or ttft.",
-	}, append(pair, "latency")))
-	m.unreliable = newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	}, append(pair, "latency"))
+	m.unreliable = newGauges(prometheus.GaugeOpts{
 		Name: "inferno_learning_unreliable",
 		Help: "1 while predictions of a pair keep failing and plans keep to a floor by saturation.",
-	}, pair))
-	m.since = newGauges(prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	}, pair)
+	m.since = newGauges(prometheus.GaugeOpts{
 		Name: "inferno_learning_since_timestamp_seconds",
 		Help: "Time of the first observation that was learned from, in seconds since 1970.",
-	}, pair))
+	}, pair)
 	r.MustRegister(m.cycles, m.stages, m.cost)
 	for _, g := range m.all() {
 		r.MustRegister(g)

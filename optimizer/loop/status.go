@@ -82,8 +82,8 @@ func withoutShares(parts []v1alpha1.AllocationPart) []v1alpha1.AllocationPart {
 // Tuned: objects; guard against a condition that is too long to read
 const shown = 10
 
-// first of a list that may be long, as one line.
-func first(list []string) string {
+// first so many of a list that may be long, as one line.
+func first(shown int, list []string) string {
 	if more := len(list) - shown; more > 0 {
 		list = append(slices.Clone(list[:shown]), fmt.Sprintf("and %d more", more))
 	}
@@ -95,7 +95,7 @@ func written(refused []string) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionWritten, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllWritten, Message: "all that was decided is written"}
 	if len(refused) > 0 {
 		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonRefused
-		c.Message = fmt.Sprintf("%d writes failed, all others are done: %s", len(refused), first(refused))
+		c.Message = fmt.Sprintf("%d writes failed, all others are done: %s", len(refused), first(shown, refused))
 	}
 	return c
 }
@@ -103,11 +103,16 @@ func written(refused []string) metav1.Condition {
 // setPodsWritten says of a Server which of its pods could not be written to; nothing where all always could.
 func setPodsWritten(st *v1alpha1.ServerStatus, faults []string, generation int64, now metav1.Time) {
 	c := metav1.Condition{Type: v1alpha1.ConditionWritten, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllWritten, Message: "its pods are told which of them go first"}
-	switch {
-	case len(faults) > 0:
+	if len(faults) > 0 {
 		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonRefused
-		c.Message = "a scale-in may remove the wrong pods, for these are not told whether they go first: " + first(faults)
-	case meta.FindStatusCondition(st.Conditions, c.Type) == nil:
+		c.Message = "a scale-in may remove the wrong pods, for these are not told whether they go first: " + first(shown, faults)
+	}
+	setOnceFalse(st, c, generation, now)
+}
+
+// setOnceFalse sets a condition of a Server that is only there once it was False.
+func setOnceFalse(st *v1alpha1.ServerStatus, c metav1.Condition, generation int64, now metav1.Time) {
+	if c.Status == metav1.ConditionTrue && meta.FindStatusCondition(st.Conditions, c.Type) == nil {
 		return
 	}
 	c.ObservedGeneration, c.LastTransitionTime = generation, now
@@ -117,15 +122,11 @@ func setPodsWritten(st *v1alpha1.ServerStatus, faults []string, generation int64
 // setPodsStart says of a Server which of its pods will not become ready; nothing where all always did.
 func setPodsStart(st *v1alpha1.ServerStatus, failing string, generation int64, now metav1.Time) {
 	c := metav1.Condition{Type: v1alpha1.ConditionPodsStart, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPodsStart, Message: "none of its pods fails"}
-	switch {
-	case failing != "":
+	if failing != "" {
 		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonPodsFail
 		c.Message = "pods do not start: " + failing + "; plans do without an accelerator where none does, if another will do"
-	case meta.FindStatusCondition(st.Conditions, c.Type) == nil:
-		return
 	}
-	c.ObservedGeneration, c.LastTransitionTime = generation, now
-	meta.SetStatusCondition(&st.Conditions, c)
+	setOnceFalse(st, c, generation, now)
 }
 
 // podsCounted is the condition of the Optimizer that says which pods no plan counts.
@@ -140,7 +141,7 @@ func podsCounted(list []observe.Uncounted) metav1.Condition {
 		words = append(words, u.String())
 	}
 	c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonUncountedPods
-	c.Message = fmt.Sprintf("%d cards are held by pods that no plan counts, and are not there for others: %s", cards, first(words))
+	c.Message = fmt.Sprintf("%d cards are held by pods that no plan counts, and are not there for others: %s", cards, first(shown, words))
 	return c
 }
 

@@ -50,6 +50,8 @@ type view struct {
 	// counted are the pods that plans count as replicas; uncounted says why they do not count others that bear the label of a server.
 	counted   map[*corev1.Pod]bool
 	uncounted map[*corev1.Pod]string
+	// foreign are the requests of bound pods that no plan counts, whoever's they are, by node.
+	foreign map[string]corev1.ResourceList
 }
 
 func newView(c *Cluster) *view {
@@ -64,6 +66,7 @@ func newView(c *Cluster) *view {
 	}
 	v.devices = readDevices(c)
 	v.count()
+	v.foreign = v.uncountedRequests()
 	v.devices.hold(c, v.counted)
 	return v
 }
@@ -84,13 +87,12 @@ func usable(n *corev1.Node) bool {
 // capacity by type of card. A pod that no plan counts takes its cards away; what replicas hold is there for the plan to give.
 func (v *view) capacity() map[string]TypeCapacity {
 	byType := map[string]TypeCapacity{}
-	foreign := v.foreign()
 	for _, node := range v.cluster.Nodes {
 		for _, kind := range v.kindsByType(v.labels(node.Name, node.Labels)) {
 			t := byType[kind.Type]
 			t.Nodes++
 			if usable(&node) {
-				capacity, available := v.cards(&node, kind, foreign)
+				capacity, available := v.cards(&node, kind)
 				t.Capacity += capacity
 				t.Available += available
 			}
@@ -102,7 +104,6 @@ func (v *view) capacity() map[string]TypeCapacity {
 
 // capacityOf the nodes that carry an accelerator, which may be some of those with its type.
 func (v *view) capacityOf(kind catalogue.Kind) (t TypeCapacity) {
-	foreign := v.foreign()
 	for i := range v.cluster.Nodes {
 		node := &v.cluster.Nodes[i]
 		if !slices.Contains(v.classifier.Names(v.labels(node.Name, node.Labels)), kind.Name) {
@@ -110,7 +111,7 @@ func (v *view) capacityOf(kind catalogue.Kind) (t TypeCapacity) {
 		}
 		t.Nodes++
 		if usable(node) {
-			capacity, available := v.cards(node, kind, foreign)
+			capacity, available := v.cards(node, kind)
 			t.Capacity += capacity
 			t.Available += available
 		}
@@ -121,13 +122,12 @@ func (v *view) capacityOf(kind catalogue.Kind) (t TypeCapacity) {
 // free cards of every node that takes pods, by type, with the scopes that it is of.
 func (v *view) free(s *scopes) []v1alpha1.NodeCapacity {
 	var list []v1alpha1.NodeCapacity
-	foreign := v.foreign()
 	for _, node := range v.cluster.Nodes {
 		if !usable(&node) {
 			continue
 		}
 		for _, kind := range v.kindsByType(v.labels(node.Name, node.Labels)) {
-			_, available := v.cards(&node, kind, foreign)
+			_, available := v.cards(&node, kind)
 			list = append(list, v1alpha1.NodeCapacity{
 				Name: node.Name, Type: kind.Type, Free: s.most(available, kind.Type, node.Name), Scopes: s.of[[2]string{kind.Type, node.Name}],
 			})
@@ -151,10 +151,10 @@ func (v *view) arrived(e *v1alpha1.ElasticCapacity) int {
 
 // cards of a node, and those of them that pods leave which no plan counts. Cards that a device plugin and a driver of dynamic resource
 // allocation both advertise are the same ones, and what either's users hold is gone.
-func (v *view) cards(node *corev1.Node, kind catalogue.Kind, foreign map[string]corev1.ResourceList) (capacity, available int) {
+func (v *view) cards(node *corev1.Node, kind catalogue.Kind) (capacity, available int) {
 	claimable, free := v.devices.of(node.Name, kind)
 	capacity = max(placement.Cards(node.Status.Allocatable, kind), claimable)
-	return capacity, max(capacity-placement.Cards(foreign[node.Name], kind)-(claimable-free), 0)
+	return capacity, max(capacity-placement.Cards(v.foreign[node.Name], kind)-(claimable-free), 0)
 }
 
 // add requests to a sum.

@@ -162,8 +162,8 @@ func (v *view) cardsOf(p *corev1.Pod) int {
 	return n
 }
 
-// foreign are the requests of bound pods that no plan counts, whoever's they are, by node.
-func (v *view) foreign() map[string]corev1.ResourceList {
+// uncountedRequests of bound pods, by node.
+func (v *view) uncountedRequests() map[string]corev1.ResourceList {
 	foreign := map[string]corev1.ResourceList{}
 	for i := range v.cluster.Pods {
 		p := &v.cluster.Pods[i]

@@ -52,8 +52,8 @@ func newTemplate(spec *corev1.PodSpec) *template {
 }
 
 // bars says why pods like it cannot be on a node with so much free, if they were the only replicas there: "" where they can. What is free may be nil
-// for not known. These are the scheduler's own predicates,
-// those of its plugins NodeAffinity, TaintToleration and NodeResourcesFit; what it decides by other pods, volumes or ports is left to it.
+// for not known. These are the scheduler's own predicates, those of its plugins NodeAffinity, TaintToleration and NodeResourcesFit; what it decides by
+// other pods, volumes or ports is left to it.
 func (t *template) bars(node *corev1.Node, free corev1.ResourceList) string {
 	if t == nil {
 		return ""
@@ -175,7 +175,6 @@ func newScopes(v *view, read map[Workload]*corev1.PodSpec) *scopes {
 		view: v, templates: v.templates(read), nodes: map[string][]*corev1.Node{}, free: map[string]corev1.ResourceList{}, found: map[string]*scope{},
 		names: map[string]string{}, of: map[[2]string][]string{}, cards: map[[2]string]int{},
 	}
-	foreign := v.foreign()
 	for i := range v.cluster.Nodes {
 		n := &v.cluster.Nodes[i]
 		if !usable(n) {
@@ -184,7 +183,7 @@ func newScopes(v *view, read map[Workload]*corev1.PodSpec) *scopes {
 		free := corev1.ResourceList{}
 		for name, q := range n.Status.Allocatable {
 			left := q.DeepCopy()
-			left.Sub(foreign[n.Name][name])
+			left.Sub(v.foreign[n.Name][name])
 			free[name] = left
 		}
 		s.free[n.Name] = free

@@ -251,6 +251,7 @@ func (s *Stock) Pack(nodes []Node, assign func(node, cards int, scope string, re
 	})
 }
 
+// seat of replicas that are alike on a node, by its index.
 type seat struct {
 	node     int
 	of       replica

@@ -13,9 +13,8 @@ func waiting(s corev1.ContainerState) corev1.ContainerState {
 }
 
 // Trim takes out of a pod, in place, what neither planning nor scheduling reads, which is most of it: what its containers run and how they are
-// probed, who wrote which field, and the state of its containers but for what they hold
-// and the reason for which they wait. Resources, ports, images, volumes, constraints of placement,
-// labels, annotations and conditions stay. Trimming twice is trimming once.
+// probed, who wrote which field, and the state of its containers but for what they hold and the reason for which they wait. Resources, ports, images,
+// volumes, constraints of placement, labels, annotations and conditions stay. Trimming twice is trimming once.
 func Trim(pod *corev1.Pod) {
 	pod.ManagedFields = nil
 	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {

@@ -31,14 +31,19 @@ type InvalidError struct{ error }
 // Unwrap returns the faults.
 func (e *InvalidError) Unwrap() error { return e.error }
 
-// CheckArrivals says why a counter cannot be asked for; nil where it can. The error is an [InvalidError].
-func CheckArrivals(path string, a *v1alpha1.ArrivalCounter) error {
-	var v validator
-	v.arrivals(path, a)
+// invalid joins the faults; nil where there are none.
+func (v *validator) invalid() error {
 	if len(v.faults) == 0 {
 		return nil
 	}
 	return &InvalidError{errors.Join(v.faults...)}
+}
+
+// CheckArrivals says why a counter cannot be asked for; nil where it can. The error is an [InvalidError].
+func CheckArrivals(path string, a *v1alpha1.ArrivalCounter) error {
+	var v validator
+	v.arrivals(path, a)
+	return v.invalid()
 }
 
 // arrivals is checked strictly, for it becomes a part of a question to Prometheus.
@@ -118,10 +123,7 @@ func CheckPrometheus(path string, p *v1alpha1.PrometheusSource) error {
 	v.matchers(path+".matchers", p.Matchers)
 	v.engines(path+".engines", p.Engines)
 	v.access(path+".access", &p.Access)
-	if len(v.faults) == 0 {
-		return nil
-	}
-	return &InvalidError{errors.Join(v.faults...)}
+	return v.invalid()
 }
 
 func (v *validator) matchers(path string, labels map[string]v1alpha1.LabelValue) {
@@ -148,10 +150,11 @@ func (v *validator) engines(path string, list []v1alpha1.EngineProfile) {
 			v.metric(fmt.Sprintf("%s.names[%s]", at, name), name)
 			v.metric(fmt.Sprintf("%s.names[%s]", at, name), string(p.Names[name]))
 		}
-		for field, label := range map[string]v1alpha1.LabelName{"namespaceLabel": p.NamespaceLabel, "podLabel": p.PodLabel} {
-			if label != "" {
-				v.label(at+"."+field, string(label))
-			}
+		if p.NamespaceLabel != "" {
+			v.label(at+".namespaceLabel", string(p.NamespaceLabel))
+		}
+		if p.PodLabel != "" {
+			v.label(at+".podLabel", string(p.PodLabel))
 		}
 		for k, label := range p.DistinctLabels {
 			v.label(fmt.Sprintf("%s.distinctLabels[%d]", at, k), string(label))
@@ -178,10 +181,10 @@ func (v *validator) access(path string, a *v1alpha1.PrometheusAccess) {
 	if a.BearerTokenFile != "" && a.Username != "" {
 		v.fault(path, "bearerTokenFile and username are both given: give one of them")
 	}
-	for _, pair := range [][2]string{{"username", "passwordFile"}, {"certificateFile", "keyFile"}} {
-		given := map[string]bool{"username": a.Username != "", "passwordFile": a.PasswordFile != "", "certificateFile": a.CertificateFile != "", "keyFile": a.KeyFile != ""}
-		if given[pair[0]] != given[pair[1]] {
-			v.fault(path, "%s and %s are given together", pair[0], pair[1])
-		}
+	if (a.Username != "") != (a.PasswordFile != "") {
+		v.fault(path, "username and passwordFile are given together")
+	}
+	if (a.CertificateFile != "") != (a.KeyFile != "") {
+		v.fault(path, "certificateFile and keyFile are given together")
 	}
 }
