@@ -39,6 +39,8 @@ Of solving it is what is served, its value, the gap and the work that is counted
 last of them twice, the second time with its prices known. Where a search ends by its work, as for 600 servers, some more or fewer are served
 whatever is changed.
 
+Numbers that stand within a function are tolerances, steps and bounds of numerical methods, at which results no longer change.
+
 A guard keeps out what is no load, or what an overflow or a mistake would make of one. Nothing that is one comes near it.`)
 	var faults []error
 	for _, top := range tunedFolders {

@@ -139,14 +139,28 @@ func trust(m *v1alpha1.PairStatus, name string) {
 	}
 }
 
+const (
+	// failed is by how much of what was measured a prediction of ITL must be off to have failed.
+	//
+	// Tuned: share; guard against a law that holds nowhere: half and twice of it make no difference over the scenarios
+	failed = 0.3
+	// distrusted is the number of predictions that failed from which on a pair is unreliable.
+	//
+	// Tuned: predictions; guard against one window that is odd: half of it makes no difference over the scenarios, and twice is the most that are counted
+	distrusted = 3
+	// mostMisses that are counted, so that a pair is trusted again after as many predictions that held.
+	//
+	// Tuned: predictions; guard against distrust without end: half and twice of it make no difference over the scenarios
+	mostMisses = 6
+)
+
 // assess counts predictions of ITL that failed, before they were learned from.
 func assess(m *v1alpha1.PairStatus, innovation float64) {
-	const off, distrusted, most = 0.3, 3, 6
 	switch miss := math.Abs(math.Expm1(-innovation)); {
 	case math.IsNaN(miss):
 		return
-	case miss > off:
-		m.Misses = min(m.Misses+1, most)
+	case miss > failed:
+		m.Misses = min(m.Misses+1, mostMisses)
 	default:
 		m.Misses = max(m.Misses-1, 0)
 	}

@@ -204,6 +204,11 @@ func (st *Stage) size(c *Candidate, s *Server) {
 	part.Replicas = need
 }
 
+// mostSharing is the number of replicas that are tried to share a burst.
+//
+// Tuned: replicas; guard against bursts that no number of replicas stands
+const mostSharing = 64
+
 // errNoLoad says that targets are met without load only.
 var errNoLoad = errors.New("a replica sustains no load")
 
@@ -226,9 +231,8 @@ func (st *Stage) rate(one *Sized, t Targets, d *demand.Demand) (law queueing.Law
 		suffices(1)
 		return law, err
 	}
-	const many = 64 // replicas that share a burst
 	enough := 1
-	for !suffices(enough) && (err == nil && enough < most || err != nil && enough < many) {
+	for !suffices(enough) && (err == nil && enough < most || err != nil && enough < mostSharing) {
 		enough *= 2
 	}
 	if d.Bursty() && (errors.As(err, new(*Infeasible)) || errors.Is(err, errNoLoad)) {
