@@ -47,16 +47,16 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	questions, faults := ask(snap, known.pairs)
 
 	enter(StageDemand)
-	clock := demand.Clock{Now: snap.Time, Window: snap.Window, Horizon: snap.Horizon}
 	demands := make([]demand.Demand, n)
 	for i := range questions {
 		if faults[i] == nil {
+			clock := demand.Clock{Now: snap.Time, Window: snap.Window, Horizon: snap.Horizon - snap.StartUp + questions[i].startUp()}
 			demands[i], memories[i].Demand, faults[i] = st.demand(&questions[i], memories[i], &policy, clock)
 		}
 	}
 
 	enter(StageSize)
-	stage := sizing.Stage{Model: st.Model, Confidence: policy.Confidence, StartUp: snap.StartUp, Heterogeneous: policy.Heterogeneous, Change: policy.Change}
+	stage := sizing.Stage{Model: st.Model, Confidence: policy.Confidence, Heterogeneous: policy.Heterogeneous, Change: policy.Change}
 	sized, sizings := make([]*sizing.Server, n), make([]sizing.Sizing, n)
 	for i := range questions {
 		q := &questions[i]
@@ -187,7 +187,7 @@ func reserve(from *solver.Problem, known pairs, s *fleet.Server, held *fleet.All
 		return
 	}
 	for _, part := range held.Parts {
-		if p := known.of(s.Model, part.Accelerator); p != nil {
+		if p := known.of(s.Model, s.Namespace, part.Accelerator); p != nil {
 			overdrawn[p.Accelerator.Type] += take(from, p.Accelerator.Type, s.Scopes[part.Accelerator], part.Replicas, p.Cards())
 		}
 	}

@@ -16,21 +16,8 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/sizing"
 )
 
-// Pair is a model on an accelerator.
-type Pair struct{ Model, Accelerator string }
-
-// pairs that are known, by model, in the order of accelerators. A model of which nothing is known has none.
-type pairs map[string][]*sizing.Pair
-
-// of a model on an accelerator, nil where there is none.
-func (p pairs) of(model, accelerator string) *sizing.Pair {
-	for _, pair := range p[model] {
-		if pair.Accelerator.Name == accelerator {
-			return pair
-		}
-	}
-	return nil
-}
+// Pair is a model on an accelerator, in a namespace.
+type Pair struct{ Model, Accelerator, Namespace string }
 
 // estimated is what the stage returns.
 type estimated struct {
@@ -76,49 +63,137 @@ func (st *Stages) assume(p *sizing.Pair, m v1alpha1.ModelProperties, runs bool) 
 // estimate prepares the law of every pair, from the performance that was given and what is learned of it.
 func (st *Stages) estimate(snap *fleet.Snapshot, before map[string]map[string]*v1alpha1.PairStatus) estimated {
 	seen, caches := Observations(snap), cacheSizes(snap)
-	out := estimated{pairs: pairs{}, learned: map[string]map[string]*v1alpha1.PairStatus{}}
-	given := map[string]v1alpha1.ModelProperties{}
-	for i := range snap.Models {
-		m := &snap.Models[i]
-		out.pairs[m.Name], given[m.Name] = pairsOf(m, snap.Accelerators), m.Given
+	serve := map[string][]string{}
+	for i := range snap.Servers {
+		s := &snap.Servers[i]
+		if !slices.Contains(serve[s.Model], s.Namespace) {
+			serve[s.Model] = append(serve[s.Model], s.Namespace)
+		}
 	}
-	for _, model := range slices.Sorted(maps.Keys(out.pairs)) {
-		for _, p := range out.pairs[model] {
-			acc := p.Accelerator.Name
-			list := seen[Pair{model, acc}]
-			cache := st.assume(p, given[model], len(list) > 0)
-			if a := (fleet.Assumption{Model: model, Accelerator: acc, From: p.Assumed}); p.Fault != nil {
-				a.Fault = p.Fault.Error()
-				out.assumptions = append(out.assumptions, a)
-				if known := before[model][acc]; known != nil {
-					out.remember(model, acc, known)
-				}
-				continue
-			} else if p.Assumed != "" {
-				out.assumptions = append(out.assumptions, a)
+	starts, times := startsOf(snap), startingOf(snap, before)
+	models := map[string]*fleet.Model{}
+	for i := range snap.Models {
+		models[snap.Models[i].Name] = &snap.Models[i]
+	}
+	out := estimated{pairs: pairs{}, learned: map[string]map[string]*v1alpha1.PairStatus{}}
+	for _, name := range slices.Sorted(maps.Keys(models)) {
+		m, namespaces := models[name], serve[name]
+		slices.Sort(namespaces)
+		out.pairs[name] = map[string][]*sizing.Pair{}
+		for _, given := range pairsOf(m, snap.Accelerators) {
+			lessons := make([]lesson, len(namespaces))
+			runs := false
+			for i, namespace := range namespaces {
+				at := Pair{name, given.Accelerator.Name, namespace}
+				lessons[i] = lesson{namespace, seen[at], starts[at], caches[at]}
+				runs = runs || len(seen[at]) > 0
 			}
-			learned, judgements := st.learn(p, before[model][acc], list)
-			for i := range judgements {
-				out.judgements = append(out.judgements, judged(p, &list[i], &judgements[i]))
-			}
-			if learned = withCache(learned, acc, caches[Pair{model, acc}]); learned == nil {
-				p.Performance.KVTokens = cmp.Or(p.Performance.KVTokens, cache)
-				continue
-			}
-			p.Unreliable = learned.Unreliable
-			p.Performance.KVTokens = cmp.Or(p.Performance.KVTokens, learned.KVTokens, cache)
-			out.remember(model, acc, learned)
+			cache := st.assume(given, m.Given, runs)
+			st.teach(&out, given, m, lessons, taughtOf(before[name], given.Accelerator.Name), cache, &times)
 		}
 	}
 	return out
 }
 
+// lesson is what the pods of one namespace showed of a pair.
+type lesson struct {
+	namespace string
+	seen      []estimation.Observation
+	starts    []fleet.Start
+	// cache is the size of its KV cache in tokens; 0 where none was seen.
+	cache int
+}
+
+// empty says that nothing was shown.
+func (l *lesson) empty() bool { return len(l.seen) == 0 && len(l.starts) == 0 && l.cache == 0 }
+
+// teach a pair what was seen of it, each namespace for its own servers. The cache, in tokens, is what is assumed where nothing else is known.
+func (st *Stages) teach(out *estimated, given *sizing.Pair, m *fleet.Model, lessons []lesson, known taught, cache int, times *starting) {
+	acc := given.Accelerator.Name
+	if given.Fault != nil || given.Assumed != "" {
+		a := fleet.Assumption{Model: m.Name, Accelerator: acc, From: given.Assumed}
+		if given.Fault != nil {
+			a.Fault = given.Fault.Error()
+		}
+		out.assumptions = append(out.assumptions, a)
+	}
+	var common *v1alpha1.PairStatus
+	if given.Fault == nil && slices.ContainsFunc(lessons, func(l lesson) bool { return known[l.namespace] == nil }) {
+		common = known.common(m.Given.TrustedNamespaces, func(p *v1alpha1.PairStatus) queueing.Law {
+			law := *given
+			st.learn(&law, p, nil)
+			return law.Law
+		})
+	}
+	next := maps.Clone(known)
+	var untaught *sizing.Pair // as those plan it who have shown nothing of it
+	for i := range lessons {
+		l := &lessons[i]
+		own := known[l.namespace]
+		var p sizing.Pair
+		switch {
+		case own != nil || !l.empty():
+			if own == nil {
+				own = inherited(common, l.namespace)
+			}
+			if p, own = st.taught(out, given, own, l, cache); own != nil {
+				own.Namespace, next[l.namespace] = l.namespace, own
+			}
+		case untaught == nil:
+			p, _ = st.taught(out, given, inherited(common, ""), l, cache)
+			untaught = &p
+		default:
+			p = *untaught
+		}
+		pair := p
+		pair.StartUp = times.of(l.namespace, own)
+		out.pairs[m.Name][l.namespace] = append(out.pairs[m.Name][l.namespace], &pair)
+	}
+	namespaces := make([]string, len(lessons))
+	for i := range lessons {
+		namespaces[i] = lessons[i].namespace
+	}
+	next.forget(namespaces, mostTeachers)
+	for _, p := range next {
+		out.remember(m.Name, p)
+	}
+}
+
+// taught is a pair after a lesson, and what to remember of it; nil where there is nothing.
+func (st *Stages) taught(out *estimated, given *sizing.Pair, own *v1alpha1.PairStatus, l *lesson, cache int) (sizing.Pair, *v1alpha1.PairStatus) {
+	p := *given
+	if p.Fault != nil {
+		return p, own
+	}
+	learned, judgements := st.learn(&p, own, l.seen)
+	for i := range judgements {
+		out.judgements = append(out.judgements, judged(&p, &l.seen[i], &judgements[i]))
+	}
+	learned = withStarts(withCache(learned, p.Accelerator.Name, l.cache), p.Accelerator.Name, l.starts)
+	if learned != nil {
+		p.Unreliable = learned.Unreliable
+		p.Performance.KVTokens = cmp.Or(p.Performance.KVTokens, learned.KVTokens)
+	}
+	p.Performance.KVTokens = cmp.Or(p.Performance.KVTokens, cache)
+	return p, learned
+}
+
+// inherited is what a namespace begins with that has taught nothing of a pair; nil where there is nothing.
+func inherited(common *v1alpha1.PairStatus, namespace string) *v1alpha1.PairStatus {
+	if common == nil {
+		return nil
+	}
+	own := common.DeepCopy()
+	own.Namespace, own.Sources, own.StartUp = namespace, nil, nil
+	return own
+}
+
 // remember what was learned of a pair.
-func (e *estimated) remember(model, accelerator string, p *v1alpha1.PairStatus) {
+func (e *estimated) remember(model string, p *v1alpha1.PairStatus) {
 	if e.learned[model] == nil {
 		e.learned[model] = map[string]*v1alpha1.PairStatus{}
 	}
-	e.learned[model][accelerator] = p
+	e.learned[model][p.Key()] = p
 }
 
 // learn fills in a pair's law, and returns what to remember.
@@ -146,7 +221,7 @@ func cacheSizes(snap *fleet.Snapshot) map[Pair]int {
 			if !(size >= 1 && size < math.MaxInt32) {
 				continue
 			}
-			pair, n := Pair{s.Model, g.Accelerator}, int(size)
+			pair, n := Pair{s.Model, g.Accelerator, s.Namespace}, int(size)
 			if sizes[pair] == 0 || n < sizes[pair] {
 				sizes[pair] = n
 			}
@@ -177,7 +252,7 @@ func judged(p *sizing.Pair, o *estimation.Observation, j *estimation.Judgement) 
 }
 
 // Observations that a snapshot teaches, in the order of the servers. Replicas of a server that differ are told apart; each pair learns from
-// all servers that run it. What was measured of a server as a whole teaches nothing: it may hold replicas that came within the window.
+// all servers of a namespace that run it. What was measured of a server as a whole teaches nothing: it may hold replicas that came within the window.
 func Observations(snap *fleet.Snapshot) map[Pair][]estimation.Observation {
 	seen := map[Pair][]estimation.Observation{}
 	for i := range snap.Servers {
@@ -187,11 +262,27 @@ func Observations(snap *fleet.Snapshot) map[Pair][]estimation.Observation {
 		}
 		for j := range s.Seen.Groups {
 			g := &s.Seen.Groups[j]
-			pair := Pair{s.Model, g.Accelerator}
+			pair := Pair{s.Model, g.Accelerator, s.Namespace}
 			seen[pair] = append(seen[pair], ofGroup(s, g))
 		}
 	}
 	return seen
+}
+
+// startsOf pods, by pair.
+func startsOf(snap *fleet.Snapshot) map[Pair][]fleet.Start {
+	starts := map[Pair][]fleet.Start{}
+	for i := range snap.Servers {
+		s := &snap.Servers[i]
+		if s.Seen == nil {
+			continue
+		}
+		for _, start := range s.Seen.Starts {
+			pair := Pair{s.Model, start.Accelerator, s.Namespace}
+			starts[pair] = append(starts[pair], start)
+		}
+	}
+	return starts
 }
 
 // ofGroup is what was measured of replicas that are alike, and were there for the whole window.

@@ -24,11 +24,11 @@ func TestObservations(t *testing.T) {
 	full.Running, full.RunningSD, full.Waiting, full.Admissions, full.Throughput, full.Preemptions = known(10), known(3), known(0), known(120), known(60), known(6)
 	full.InputTokens, full.AdmittedTokens, full.OutputTokens, full.PrefixHitRate, full.Requests = known(900), known(1000), known(500), known(0.25), known(240)
 	full.ITL, full.TTFT = &v1alpha1.ObservedLatency{Mean: 20, P90: known(30)}, &v1alpha1.ObservedLatency{Mean: 80}
-	server := func(name string, groups ...v1alpha1.ObservedGroup) v1alpha1.ServerEntry {
-		return v1alpha1.ServerEntry{Name: name, Model: "m", Observation: &v1alpha1.Observation{Time: metav1.NewTime(time.Unix(1000, 0)), Groups: groups}}
+	server := func(namespace, name string, groups ...v1alpha1.ObservedGroup) v1alpha1.ServerEntry {
+		return v1alpha1.ServerEntry{Name: name, Namespace: namespace, Model: "m", Observation: &v1alpha1.Observation{Time: metav1.NewTime(time.Unix(1000, 0)), Groups: groups}}
 	}
 	snap := &specification.Snapshot{System: v1alpha1.System{Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{
-		server("a", full, group("A", 16), group("B", 8)), server("b", group("A", 8)), server("none"), {Name: "unobserved", Model: "m"},
+		server("ns", "a", full, group("A", 16), group("B", 8)), server("other", "b", group("A", 8)), server("ns", "none"), {Name: "unobserved", Model: "m"},
 	}}}}
 
 	blank := func(source string, batch int) estimation.Observation {
@@ -41,7 +41,7 @@ func TestObservations(t *testing.T) {
 	first.InputTokens, first.OutputTokens, first.PrefixHitRate, first.Requests = 1000, 500, 0.25, 240
 	first.ITL, first.ITLP90, first.TTFT = 0.020, 0.030, 0.080
 	want := map[control.Pair][]estimation.Observation{
-		{"m", "A"}: {first, blank("a 16/0", 16), blank("b 8/0", 8)}, {"m", "B"}: {blank("a 8/0", 8)},
+		{"m", "A", "ns"}: {first, blank("a 16/0", 16)}, {"m", "A", "other"}: {blank("b 8/0", 8)}, {"m", "B", "ns"}: {blank("a 8/0", 8)},
 	}
 	if diff := cmp.Diff(want, control.Observations(snap.Core()), cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-12, 0)); diff != "" {
 		t.Error(diff)

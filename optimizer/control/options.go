@@ -107,7 +107,7 @@ func (st *Stages) stabilise(q *question, z *sizing.Sizing, load float64, m stabi
 			Needed: func(factor float64) int { return c.Needed(factor, q.MinReplicas, q.MaxReplicas) },
 		}
 	}
-	current := stability.Current{At: present(q, z.Feasible), Load: load, StartUp: snap.StartUp}
+	current := stability.Current{At: present(q, z.Feasible), Load: load, StartUp: q.startUp()}
 	if held := q.Held(); held != nil {
 		current.Replicas, current.BestEffort = held.Replicas(), held.BestEffort
 	}

@@ -19,6 +19,7 @@ type Probing struct {
 	Server      string `json:"server"`
 	Model       string `json:"model"`
 	Accelerator string `json:"accelerator"`
+	Namespace   string `json:"namespace,omitempty"`
 	// Replicas that the plan has at least.
 	Replicas int `json:"replicas"`
 	// Since and Until in seconds since the Unix epoch. Until then it lasts; it is remembered until the next may begin.
@@ -89,7 +90,7 @@ func (r *prober) offer(s *sizing.Server, options []option) []option {
 	if !ok || !r.fits(&probe, s, one, options[at].candidate) {
 		return options
 	}
-	r.offered[Pair{probe.Model, probe.Accelerator}] = true
+	r.offered[Pair{probe.Model, probe.Accelerator, probe.Namespace}] = true
 	return append(options, r.option(probe, s, &options[at]))
 }
 
@@ -129,8 +130,8 @@ func (r *prober) lasting(s *sizing.Server, one *sizing.Sized) (Probing, bool) {
 // begin a probe, under a load in requests per second, with the fewest more replicas than so many that are worth it, at most as many again. A replica
 // that could carry many times as much is not near what its plan counts on, and what is known of that does not matter yet.
 func (r *prober) begin(s *sizing.Server, one *sizing.Sized, replicas int, load float64) (Probing, bool) {
-	pair := Pair{one.Model, one.Accelerator.Name}
-	rests := slices.ContainsFunc(r.remembered, func(b Probing) bool { return b.Model == pair.Model && b.Accelerator == pair.Accelerator })
+	pair := Pair{one.Model, one.Accelerator.Name, s.Namespace}
+	rests := slices.ContainsFunc(r.remembered, func(b Probing) bool { return Pair{b.Model, b.Accelerator, b.Namespace} == pair })
 	at, known := point(s, one, one.Rate)
 	if rests || r.offered[pair] || !known || one.Unreliable || load/float64(replicas) < one.Rate/relevance {
 		return Probing{}, false
@@ -145,8 +146,8 @@ func (r *prober) begin(s *sizing.Server, one *sizing.Sized, replicas int, load f
 		}
 		if _, worth := estimation.WorthProbing(one.Performance, at, there.Running); worth {
 			return Probing{
-				Server: s.Name, Model: pair.Model, Accelerator: pair.Accelerator, Replicas: replicas + extra,
-				Since: r.snap.Time, Until: r.snap.Time + r.snap.StartUp + probeWindows*r.snap.Window,
+				Server: s.Name, Model: pair.Model, Accelerator: pair.Accelerator, Namespace: pair.Namespace, Replicas: replicas + extra,
+				Since: r.snap.Time, Until: r.snap.Time + one.StartUp + probeWindows*r.snap.Window,
 			}, true
 		}
 	}

@@ -44,11 +44,11 @@ func ask(snap *fleet.Snapshot, known pairs) ([]question, []*fleet.Fault) {
 
 // resolve the names of the server. The fault says what is missing.
 func (q *question) resolve(known pairs, classes map[string]*fleet.Class) *fleet.Fault {
-	list, ok := known[q.Model]
+	byNamespace, ok := known[q.Model]
 	if !ok {
 		return &fleet.Fault{Reason: v1alpha1.ReasonUnknownModel, Message: fmt.Sprintf("model %q does not exist, known are %s", q.Model, names(known))}
 	}
-	class := classes[q.Class]
+	list, class := byNamespace[q.Namespace], classes[q.Class]
 	if class == nil {
 		return &fleet.Fault{Reason: v1alpha1.ReasonUnknownServiceClass, Message: fmt.Sprintf("service class %q does not exist, known are %s", q.Class, names(classes))}
 	}

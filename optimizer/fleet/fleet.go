@@ -77,6 +77,8 @@ type Targets struct {
 // Server is one model for one class.
 type Server struct {
 	Name, Class, Model string
+	// Namespace that the server is in; empty where there are none.
+	Namespace string
 	// MinReplicas and MaxReplicas bound the plan; 0 is no upper bound.
 	MinReplicas, MaxReplicas int
 	v1alpha1.ServerPolicy
@@ -119,8 +121,16 @@ type Observation struct {
 	ArrivalCV Maybe
 	// Pods by accelerator and limits.
 	Pods []Pods
+	// Starts of pods of late.
+	Starts []Start
 	// Groups of replicas that were measured.
 	Groups []Group
+}
+
+// Start of a pod that was ready at a time, in seconds since the Unix epoch, so many seconds after its creation.
+type Start struct {
+	Accelerator    string
+	ReadyAt, Taken float64
 }
 
 // Pods of a server that are alike.

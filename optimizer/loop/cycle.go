@@ -422,17 +422,17 @@ func acceleratorStatus(a *v1alpha1.Accelerator, t observe.TypeCapacity, allocate
 	return next
 }
 
-// learnedOf is what the statuses of models say was learned, by model and accelerator: what a new leader, or a restart, begins with.
+// learnedOf is what the statuses of models say was learned, by model and key: what a new leader, or a restart, begins with.
 func learnedOf(models []v1alpha1.Model) map[string]map[string]*v1alpha1.PairStatus {
 	all := map[string]map[string]*v1alpha1.PairStatus{}
 	for i := range models {
 		m := &models[i]
-		byAccelerator := map[string]*v1alpha1.PairStatus{}
+		byKey := map[string]*v1alpha1.PairStatus{}
 		for j := range m.Status.Learned {
 			pair := m.Status.Learned[j].DeepCopy()
-			byAccelerator[pair.Acc] = pair
+			byKey[pair.Key()] = pair
 		}
-		all[specification.Name(m)] = byAccelerator
+		all[specification.Name(m)] = byKey
 	}
 	return all
 }

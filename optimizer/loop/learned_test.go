@@ -85,15 +85,15 @@ func TestLearningMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	m := newMetrics(registry)
 	since := metav1.NewTime(time.Unix(60, 0))
-	m.model("m", map[string]*v1alpha1.PairStatus{"h100": {Observations: 3, Rejected: 2, ITLError: 0.5, TTFTError: 0.25, Unreliable: true, LearnedSince: &since}})
+	m.model("m", map[string]*v1alpha1.PairStatus{"chat/h100": {Acc: "h100", Namespace: "chat", Observations: 3, Rejected: 2, ITLError: 0.5, TTFTError: 0.25, Unreliable: true, LearnedSince: &since}})
 	want := `
 # HELP inferno_learning_prediction_error_ratio Recent mean error of predictions one step ahead, as a share of what was measured, by latency: itl or ttft.
 # TYPE inferno_learning_prediction_error_ratio gauge
-inferno_learning_prediction_error_ratio{accelerator="h100",latency="itl",model="m"} 0.5
-inferno_learning_prediction_error_ratio{accelerator="h100",latency="ttft",model="m"} 0.25
+inferno_learning_prediction_error_ratio{accelerator="h100",latency="itl",model="m",namespace="chat"} 0.5
+inferno_learning_prediction_error_ratio{accelerator="h100",latency="ttft",model="m",namespace="chat"} 0.25
 # HELP inferno_learning_unreliable 1 while predictions of a pair keep failing and plans keep to a floor by saturation.
 # TYPE inferno_learning_unreliable gauge
-inferno_learning_unreliable{accelerator="h100",model="m"} 1
+inferno_learning_unreliable{accelerator="h100",model="m",namespace="chat"} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "inferno_learning_prediction_error_ratio", "inferno_learning_unreliable"); err != nil {
 		t.Error(err)

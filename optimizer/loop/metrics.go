@@ -49,7 +49,7 @@ type metrics struct {
 	prices     *gauges
 	trims      *gauges
 	conditions *gauges
-	// what was learned, by model and accelerator
+	// what was learned, by model, accelerator and the namespace of the pods that taught it
 	observations *gauges
 	rejected     *gauges
 	errors       *gauges
@@ -97,7 +97,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "1 where the condition of the server is True, 0 where it is not.",
 		}, []string{"namespace", "server", "condition"}),
 	}
-	pair := []string{"model", "accelerator"}
+	pair := []string{"model", "accelerator", "namespace"}
 	m.observations = newGauges(prometheus.GaugeOpts{
 		Name: "inferno_learning_observations",
 		Help: "Observations that the performance of a pair was learned from.",
@@ -149,18 +149,18 @@ func (m *metrics) server(s *v1alpha1.Server, st *v1alpha1.ServerStatus) {
 
 // model sets the gauges of what was learned of one model.
 func (m *metrics) model(name string, learned map[string]*v1alpha1.PairStatus) {
-	for a, p := range learned {
-		m.observations.put(float64(p.Observations), name, a)
-		m.rejected.put(float64(p.Rejected), name, a)
-		m.errors.put(p.ITLError, name, a, "itl")
-		m.errors.put(p.TTFTError, name, a, "ttft")
+	for _, p := range learned {
+		m.observations.put(float64(p.Observations), name, p.Acc, p.Namespace)
+		m.rejected.put(float64(p.Rejected), name, p.Acc, p.Namespace)
+		m.errors.put(p.ITLError, name, p.Acc, p.Namespace, "itl")
+		m.errors.put(p.TTFTError, name, p.Acc, p.Namespace, "ttft")
 		unreliable := 0.0
 		if p.Unreliable {
 			unreliable = 1
 		}
-		m.unreliable.put(unreliable, name, a)
+		m.unreliable.put(unreliable, name, p.Acc, p.Namespace)
 		if p.LearnedSince != nil {
-			m.since.put(float64(p.LearnedSince.Unix()), name, a)
+			m.since.put(float64(p.LearnedSince.Unix()), name, p.Acc, p.Namespace)
 		}
 	}
 }

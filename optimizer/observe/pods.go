@@ -1,10 +1,13 @@
 package observe
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -50,12 +53,7 @@ func StartUp(o *v1alpha1.Optimizer, pods []corev1.Pod) float64 {
 	var taken []float64
 	for i := range pods {
 		p := &pods[i]
-		since, ready := readySince(p)
-		if p.Labels[v1alpha1.ServerLabel] == "" || !ready {
-			continue
-		}
-		// A pod that was not ready for a while in between says nothing about starting.
-		if s := since.Sub(p.CreationTimestamp.Time).Seconds(); s >= 0 && s <= longestStartUp {
+		if s, known := startUpOf(p); known && p.Labels[v1alpha1.ServerLabel] != "" {
 			taken = append(taken, s)
 		}
 	}
@@ -64,6 +62,33 @@ func StartUp(o *v1alpha1.Optimizer, pods []corev1.Pod) float64 {
 	}
 	slices.Sort(taken)
 	return taken[(len(taken)-1)/2]
+}
+
+// startUpOf a pod that is ready, in seconds. One that was not ready for a while in between says nothing about starting.
+func startUpOf(p *corev1.Pod) (float64, bool) {
+	since, ready := readySince(p)
+	s := since.Sub(p.CreationTimestamp.Time).Seconds()
+	return s, ready && s >= 0 && s <= longestStartUp
+}
+
+// startsKept is for how long the start of a pod is told of: a cycle that fails loses none.
+// Tuned: time; guard against a reading that grows with every pod
+const startsKept = 15 * time.Minute
+
+// starts of the pods of a server that became ready of late, in the order of accelerators, then times.
+func (r *Readings) starts(v *view, pods []*corev1.Pod) []v1alpha1.ObservedStart {
+	var list []v1alpha1.ObservedStart
+	for _, p := range pods {
+		since, _ := readySince(p)
+		taken, known := startUpOf(p)
+		if accelerator := v.accelerator(p); known && accelerator != "" && r.Now.Sub(since) <= startsKept {
+			list = append(list, v1alpha1.ObservedStart{Accelerator: accelerator, ReadyAt: metav1.NewTime(since), Seconds: taken})
+		}
+	}
+	slices.SortFunc(list, func(a, b v1alpha1.ObservedStart) int {
+		return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), a.ReadyAt.Compare(b.ReadyAt.Time), cmp.Compare(a.Seconds, b.Seconds))
+	})
+	return list
 }
 
 // longestStartUp that is believed, in seconds.

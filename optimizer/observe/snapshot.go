@@ -153,7 +153,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 		st.CostPerHour += float64(p.Ready) * costPerReplica(system, e.Model, p.Accelerator)
 	}
 	st.Placement = placed(st.Current)
-	e.Observation = &v1alpha1.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current}
+	e.Observation = &v1alpha1.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current, Starts: r.starts(v, pods)}
 
 	l, missing := r.measureServer(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, pods, e.Routing)
 	if rate, known := r.atGateway(s); missing != nil && missing.reason == v1alpha1.ReasonNoMetrics && len(pods) == 0 && known && s.Status.Load != nil {

@@ -61,15 +61,25 @@ func pendingOf(o *fleet.Observation, before map[string]Pending, now float64) map
 
 // late are the replicas by accelerator that have been starting for too long. They hold what they hold, but the plan goes on without them. Those that
 // fail are not among them: others in their place would fail, too.
-func (st *Stage) late(pending map[string]Pending, now float64) map[string]int {
+func (st *Stage) late(s *Server, pending map[string]Pending, now float64) map[string]int {
 	late := map[string]int{}
 	for a, p := range pending {
 		// Without a node a replica holds nothing that others could serve on.
-		if a != "" && now-p.Since > cmp.Or(pendingStartUps*st.StartUp, pendingDeadline) {
+		if a != "" && now-p.Since > cmp.Or(pendingStartUps*s.startUp(a), pendingDeadline) {
 			late[a] = p.Starting - p.Failing
 		}
 	}
 	return late
+}
+
+// startUp on an accelerator, in seconds; 0 where it is not known.
+func (s *Server) startUp(accelerator string) float64 {
+	for _, p := range s.Pairs {
+		if p.Accelerator.Name == accelerator {
+			return p.StartUp
+		}
+	}
+	return 0
 }
 
 // Waited is for how many seconds replicas of a server have waited for a node, 0 where none does.

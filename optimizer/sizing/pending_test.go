@@ -13,12 +13,13 @@ func TestPending(t *testing.T) {
 	pods := func(ready, starting int) *fleet.Observation {
 		return &fleet.Observation{Pods: []fleet.Pods{{Accelerator: "A", Ready: ready, Starting: starting}, {Starting: 1}}}
 	}
-	st := &Stage{StartUp: 100}
+	st, on := new(Stage), &Pair{Accelerator: &fleet.Accelerator{Name: "A"}, StartUp: 100}
+	server := &Server{Pairs: []*Pair{on}}
 	var m Memory
 	step := func(now float64, o *fleet.Observation, late map[string]int) {
 		t.Helper()
 		m.Pending = pendingOf(o, m.Pending, now)
-		if diff := cmp.Diff(late, st.late(m.Pending, now)); diff != "" {
+		if diff := cmp.Diff(late, st.late(server, m.Pending, now)); diff != "" {
 			t.Errorf("at %v: %s", now, diff)
 		}
 	}
@@ -36,7 +37,7 @@ func TestPending(t *testing.T) {
 	failing.Pods[0].Failing = 1
 	step(1703, failing, map[string]int{"A": 0}) // another in its place would fail, too
 	step(1800, pods(3, 0), none)
-	st.StartUp = 0 // not known
+	on.StartUp = 0 // not known
 	step(1900, pods(3, 1), none)
 	step(2800, pods(3, 1), none)
 	step(2801, pods(3, 1), map[string]int{"A": 1})

@@ -22,8 +22,6 @@ type Stage struct {
 	Model queueing.Model
 	// Confidence in a pair's parameters that is sized with, a probability; 0 stands for 0.5.
 	Confidence float64
-	// StartUp of a replica in seconds; 0 where it is not known.
-	StartUp float64
 	// Heterogeneous says that servers may be split over two accelerators.
 	Heterogeneous bool
 	// Change is what changing costs; nil where it costs nothing.
@@ -66,7 +64,7 @@ func (st *Stage) Size(s *Server, m Memory, now float64) (Sizing, Memory, error) 
 	m.Trims = trim(m.Trims, s)
 	m.Budgets = st.budgets(s, m.Budgets, now)
 	m.Pending, m.BackOffs = pendingOf(s.Seen, m.Pending, now), backOffs(s.Seen, m.BackOffs, now)
-	z := Sizing{Candidates: st.candidates(s, &m, st.late(m.Pending, now))}
+	z := Sizing{Candidates: st.candidates(s, &m, st.late(s, m.Pending, now))}
 	var capped []*Candidate
 	for _, c := range z.Candidates {
 		switch {

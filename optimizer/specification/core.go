@@ -95,7 +95,7 @@ func classOf(e *v1alpha1.ServiceClassEntry) fleet.Class {
 
 func serverOf(e *v1alpha1.ServerEntry) fleet.Server {
 	s := fleet.Server{
-		Name: e.Name, Class: e.Class, Model: e.Model, MinReplicas: e.MinNumReplicas, MaxReplicas: e.MaxNumReplicas, ServerPolicy: e.ServerPolicy, Scopes: e.Scopes,
+		Name: e.Name, Namespace: e.Namespace, Class: e.Class, Model: e.Model, MinReplicas: e.MinNumReplicas, MaxReplicas: e.MaxNumReplicas, ServerPolicy: e.ServerPolicy, Scopes: e.Scopes,
 		Fault: loadFault(e), Seen: observationOf(e.Observation), Plan: allocationOf(e.DesiredAlloc), Runs: allocationOf(e.CurrentAlloc),
 	}
 	if s.Fault == nil {
@@ -156,6 +156,9 @@ func observationOf(o *v1alpha1.Observation) *fleet.Observation {
 		out.Pods = append(out.Pods, fleet.Pods{
 			Accelerator: p.Accelerator, Ready: p.Ready, Starting: p.Starting, Failing: p.Failing, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens},
 		})
+	}
+	for _, s := range o.Starts {
+		out.Starts = append(out.Starts, fleet.Start{Accelerator: s.Accelerator, ReadyAt: float64(s.ReadyAt.Unix()), Taken: s.Seconds})
 	}
 	for i := range o.Groups {
 		out.Groups = append(out.Groups, groupOf(&o.Groups[i]))

@@ -23,7 +23,7 @@ type Resources struct {
 	Optimizer      *v1alpha1.Optimizer
 }
 
-// ToResources writes a system as custom resources, its servers in the given namespace. A name that Kubernetes does not allow is replaced
+// ToResources writes a system as custom resources, its servers in the given namespace where they name none. A name that Kubernetes does not allow is replaced
 // by one that it does and kept in the annotation inferno.platform.ai/name. [FromResources] undoes it.
 func ToResources(s *v1alpha1.System, namespace string) Resources {
 	var r Resources
@@ -35,7 +35,7 @@ func ToResources(s *v1alpha1.System, namespace string) Resources {
 		r.ServiceClasses = append(r.ServiceClasses, v1alpha1.ServiceClass{TypeMeta: typeMeta("ServiceClass"), ObjectMeta: objectMeta(c.Name, ""), Spec: c.ServiceClassSpec})
 	}
 	for _, e := range s.Servers.Spec {
-		o := server(e, namespace)
+		o := server(e, cmp.Or(e.Namespace, namespace))
 		o.Spec.Model, o.Spec.ServiceClass = reference(e.Model, r.Models), reference(e.Class, r.ServiceClasses)
 		r.Servers = append(r.Servers, o)
 	}
@@ -65,7 +65,7 @@ func FromResources(r Resources) (*v1alpha1.System, map[string]int) {
 		for _, p := range m.Spec.PerfData {
 			s.Models.Spec = append(s.Models.Spec, v1alpha1.PerformanceEntry{Name: name, Performance: p})
 		}
-		if m.Spec.ModelProperties != (v1alpha1.ModelProperties{}) || len(m.Spec.PerfData) == 0 {
+		if !m.Spec.ModelProperties.IsZero() || len(m.Spec.PerfData) == 0 {
 			s.Models.Info = append(s.Models.Info, v1alpha1.ModelInfo{Name: name, ModelProperties: m.Spec.ModelProperties})
 		}
 	}
@@ -270,7 +270,7 @@ func Desired(a *v1alpha1.Allocation) *v1alpha1.DesiredState {
 // entry writes a Server as an entry of the specification; model and class are still names of resources.
 func entry(s *v1alpha1.Server, name string) v1alpha1.ServerEntry {
 	e := v1alpha1.ServerEntry{
-		Name: name, Class: s.Spec.ServiceClass, Model: s.Spec.Model, MinNumReplicas: 1,
+		Name: name, Namespace: s.Namespace, Class: s.Spec.ServiceClass, Model: s.Spec.Model, MinNumReplicas: 1,
 		ServerPolicy: s.Spec.ServerPolicy, ServerBinding: s.Spec.ServerBinding,
 	}
 	if s.Spec.MinReplicas != nil {

@@ -281,6 +281,9 @@ func decorate(s *v1alpha1.System) {
 		{Name: "zz/Never Measured", ModelProperties: v1alpha1.ModelProperties{Architecture: &v1alpha1.Architecture{NumHiddenLayers: 2}}},
 	}
 	sv := s.Servers.Spec
+	for i := range sv {
+		sv[i].Namespace = "llm"
+	}
 	sv[0].MinNumReplicas, sv[0].MaxNumReplicas, sv[0].Routing, sv[0].KeepAccelerator = 2, 9, v1alpha1.RoutingWeighted, true
 	sv[0].ScaleTargetRef = &v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "d"}
 	sv[0].Arrivals = &v1alpha1.ArrivalCounter{Counter: "envoy_cluster_upstream_rq_total", Labels: map[string]v1alpha1.LabelValue{"envoy_cluster_name": "chat"}}

@@ -172,10 +172,14 @@ type KeptObservation struct {
 	TTFTVariance float64 `json:"ttftVariance,omitempty"`
 }
 
-// PairStatus is what was learned of a model on one accelerator.
+// PairStatus is what the pods of one namespace taught of a model on one accelerator.
 type PairStatus struct {
 	// Acc names the accelerator.
 	Acc string `json:"acc"`
+	// Namespace of the pods that taught it; empty where there are no namespaces.
+	// +kubebuilder:default=""
+	// +optional
+	Namespace string `json:"namespace"`
 	// Estimator that learned it, and the version of its memory: what another estimator or version remembers is not taken up.
 	// +optional
 	Estimator string `json:"estimator,omitempty"`
@@ -210,6 +214,9 @@ type PairStatus struct {
 	// KVTokens is the size of the KV cache of an engine as last seen, in tokens; plans use it where the performance data say none.
 	// +optional
 	KVTokens int `json:"kvTokens,omitempty"`
+	// StartUp is how long pods take from their creation until they are ready.
+	// +optional
+	StartUp *StartUpStatus `json:"startUp,omitempty"`
 	// Misses grows with each prediction of ITL that was off by more than 30 %, up to 6, and falls with each that was not.
 	// +optional
 	Misses int `json:"misses,omitempty"`
@@ -242,14 +249,36 @@ type PairStatus struct {
 	Kept []KeptObservation `json:"kept,omitempty"`
 }
 
+// StartUpStatus is how long pods took to start.
+type StartUpStatus struct {
+	// Seconds is the mean of the last starts.
+	Seconds float64 `json:"seconds"`
+	// Count of the starts that are in it, up to 16.
+	Count int `json:"count"`
+	// ReadyAt is the time at which the last of them was ready: later ones are new.
+	ReadyAt metav1.Time `json:"readyAt"`
+}
+
+// Key names the entry among those of its model: the accelerator, and before it the namespace where there is one.
+func (p *PairStatus) Key() string { return PairKey(p.Namespace, p.Acc) }
+
+// PairKey is the key of what a namespace taught of an accelerator.
+func PairKey(namespace, accelerator string) string {
+	if namespace == "" {
+		return accelerator
+	}
+	return namespace + "/" + accelerator
+}
+
 // ModelStatus says what was learned of a model.
 type ModelStatus struct {
 	// ObservedGeneration of the spec that the status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Learned performance, one entry for each accelerator.
+	// Learned performance, one entry for each accelerator and namespace that taught it.
 	// +listType=map
 	// +listMapKey=acc
+	// +listMapKey=namespace
 	// +optional
 	Learned []PairStatus `json:"learned,omitempty"`
 	// Conditions of the model: Ready, Learned.

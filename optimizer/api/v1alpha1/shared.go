@@ -154,6 +154,17 @@ type ModelProperties struct {
 	// Architecture of the model, for priors from physics.
 	// +optional
 	Architecture *Architecture `json:"architecture,omitempty"`
+	// TrustedNamespaces are those whose pods teach the model to all. What the pods of another namespace show is learned for its own Servers, and for those
+	// of others where two namespaces show the same.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	TrustedNamespaces []string `json:"trustedNamespaces,omitempty"`
+}
+
+// IsZero says that nothing is said of the model.
+func (p *ModelProperties) IsZero() bool {
+	return p.ServedName == "" && p.Architecture == nil && len(p.TrustedNamespaces) == 0
 }
 
 // ModelTarget are the service-level objectives of one model in a service class. An absent or zero target does not bind.

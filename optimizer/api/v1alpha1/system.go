@@ -65,7 +65,9 @@ type ServerData struct {
 
 // ServerEntry is a server of the JSON specification, with what it runs on now.
 type ServerEntry struct {
-	Name           string `json:"name"`
+	Name string `json:"name"`
+	// Namespace that the server is in; empty where there are none.
+	Namespace      string `json:"namespace,omitempty"`
 	Class          string `json:"class"`
 	Model          string `json:"model"`
 	MinNumReplicas int    `json:"minNumReplicas,omitempty"`
@@ -97,6 +99,8 @@ type Observation struct {
 	ArrivalCV *float64 `json:"arrivalCV,omitempty"`
 	// Parts are the pods of the server by accelerator, with the limits they were started with.
 	Parts []ObservedPart `json:"parts,omitempty"`
+	// Starts are those of its pods that became ready in the last quarter of an hour.
+	Starts []ObservedStart `json:"starts,omitempty"`
 	// Groups are the measurements of its replicas, those that are alike together.
 	Groups []ObservedGroup `json:"groups,omitempty"`
 	// Fault says why the load is missing, as a condition reason; empty where the load is known.
@@ -151,6 +155,13 @@ type ObservedLatency struct {
 	Mean float64  `json:"mean"`
 	P90  *float64 `json:"p90,omitempty"`
 	P99  *float64 `json:"p99,omitempty"`
+}
+
+// ObservedStart is how long a pod took from its creation until it was ready.
+type ObservedStart struct {
+	Accelerator string      `json:"accelerator"`
+	ReadyAt     metav1.Time `json:"readyAt"`
+	Seconds     float64     `json:"seconds"`
 }
 
 // ObservedPart counts the pods of a server on one accelerator.

@@ -139,7 +139,7 @@ func judge(t *testing.T, sums map[control.Pair]*foresight, seen map[control.Pair
 		return nil
 	}
 	for p, list := range control.Observations(r.Snapshot.Core()) {
-		given, learned := estimate(estimation.EstimatorFixed, p, nil, list), estimate(estimation.EstimatorEKF, p, r.State.Learned[p.Model][p.Accelerator], list)
+		given, learned := estimate(estimation.EstimatorFixed, p, nil, list), estimate(estimation.EstimatorEKF, p, r.State.Learned[p.Model][v1alpha1.PairKey(p.Namespace, p.Accelerator)], list)
 		for i := range list {
 			if math.IsNaN(given[i].InnovationITL) || math.IsNaN(learned[i].InnovationITL) {
 				continue

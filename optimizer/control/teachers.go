@@ -1,0 +1,124 @@
+package control
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
+)
+
+// What is learned of a pair is learned by namespace, from the pods in it alone: whoever may write a pod may let it show any measurement, and must not move
+// the plans of others by it. A namespace that has taught nothing of a pair plans it by what others taught where they are trusted, or where two of them show
+// the same, and else by what was given.
+
+// mostTeachers are the namespaces that are remembered of a pair.
+//
+// Tuned: namespaces; guard against a status that grows without end
+const mostTeachers = 16
+
+// agreement is how far apart, as a share, two namespaces may be in the time of an iteration, and show the same: a law that is off by more is one that fails.
+//
+// Tuned: share; derived from estimation, where a prediction of ITL that is off by more has failed; at half: no difference in TestWhatOthersTeach; at
+// twice: no difference there
+const agreement = 0.3
+
+// taught is what is remembered of a pair, by namespace.
+type taught map[string]*v1alpha1.PairStatus
+
+// taughtOf an accelerator, from all that is remembered of a model.
+func taughtOf(all map[string]*v1alpha1.PairStatus, accelerator string) taught {
+	t := taught{}
+	for _, p := range all {
+		if p.Acc == accelerator {
+			t[p.Namespace] = p
+		}
+	}
+	return t
+}
+
+// common is what those learn from who have taught nothing themselves: the best known of what trusted namespaces taught, and, where there is none, of
+// what two agree on; nil where there is nothing. A system without namespaces trusts itself.
+func (t taught) common(trusted []string, law func(*v1alpha1.PairStatus) queueing.Law) *v1alpha1.PairStatus {
+	var known, confirmed []*v1alpha1.PairStatus
+	var laws []queueing.Law
+	for _, namespace := range slices.Sorted(maps.Keys(t)) {
+		p := t[namespace]
+		if namespace == "" || slices.Contains(trusted, namespace) {
+			confirmed = append(confirmed, p)
+		} else if l := law(p); l != nil {
+			known, laws = append(known, p), append(laws, l)
+		}
+	}
+	if len(confirmed) > 0 {
+		known = nil
+	}
+	for i := range known {
+		if slices.ContainsFunc(laws, func(l queueing.Law) bool { return l != laws[i] && agree(l, laws[i]) }) {
+			confirmed = append(confirmed, known[i])
+		}
+	}
+	if len(confirmed) == 0 {
+		return nil
+	}
+	return slices.MaxFunc(confirmed, func(a, b *v1alpha1.PairStatus) int { return cmp.Compare(a.Observations, b.Observations) })
+}
+
+// agree says whether two laws give nearly the same times to iterations from one decode to a full batch, and from a short prompt to a long one.
+func agree(a, b queueing.Law) bool {
+	for _, n := range [...]float64{1, 8, 64, 256} {
+		for _, prompt := range [...]float64{0, 256, 4096} {
+			batch := queueing.Batch{Decodes: n, DecodeContext: 1024 * n, PrefillTokens: prompt, PrefillPairs: prompt * prompt / 2}
+			if prompt > 0 {
+				batch.Prefills = 1
+			}
+			if ratio := a.IterationTime(batch) / b.IterationTime(batch); !(math.Abs(ratio-1) <= agreement) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// forget all but so many namespaces: those that still have servers go before those that have none, then those that taught last.
+func (t taught) forget(serve []string, most int) {
+	if len(t) <= most {
+		return
+	}
+	order := slices.SortedFunc(maps.Keys(t), func(a, b string) int {
+		if serves := slices.Contains(serve, a); serves != slices.Contains(serve, b) {
+			if serves {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(updated(t[b]), updated(t[a])), cmp.Compare(a, b))
+	})
+	for _, namespace := range order[most:] {
+		delete(t, namespace)
+	}
+}
+
+// updated is when a pair was last learned, in seconds since the Unix epoch; 0 where never.
+func updated(p *v1alpha1.PairStatus) int64 {
+	if p.UpdatedAt == nil {
+		return 0
+	}
+	return p.UpdatedAt.Unix()
+}
+
+// pairs that are known, by model, then namespace, in the order of accelerators. A model of which nothing is known has none.
+type pairs map[string]map[string][]*sizing.Pair
+
+// of a server on an accelerator, nil where there is none.
+func (p pairs) of(model, namespace, accelerator string) *sizing.Pair {
+	for _, pair := range p[model][namespace] {
+		if pair.Accelerator.Name == accelerator {
+			return pair
+		}
+	}
+	return nil
+}
