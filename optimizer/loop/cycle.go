@@ -318,6 +318,7 @@ func (c *cycle) writeServer(ctx context.Context, s *v1alpha1.Server, next v1alph
 		}
 	}
 	setPodsStart(&next, o.Failing[name], s.Generation, c.report.Time)
+	setLimitsHold(&next, o.Exceeding[name], s.Generation, c.report.Time)
 	setPodsWritten(&next, faults, s.Generation, c.report.Time)
 	c.metrics.server(s, &next)
 	if equality.Semantic.DeepEqual(s.Status, next) {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -105,5 +106,23 @@ inferno_learning_unreliable{accelerator="h100",model="m",namespace="chat"} 1
 	m.settle()
 	if n := testutil.CollectAndCount(m.observations); n != 0 {
 		t.Errorf("%d series of models that are gone", n)
+	}
+}
+
+// Limits that an engine was seen not to keep are told once, and that they hold again.
+func TestLimitsHold(t *testing.T) {
+	var st v1alpha1.ServerStatus
+	condition := func() *metav1.Condition { return meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionLimitsHold) }
+	setLimitsHold(&st, "", 1, metav1.Now())
+	if condition() != nil {
+		t.Errorf("%+v of a server whose engines always kept their limits", condition())
+	}
+	setLimitsHold(&st, "2 pods run more", 1, metav1.Now())
+	if c := condition(); c == nil || c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "2 pods run more") {
+		t.Errorf("%+v", c)
+	}
+	setLimitsHold(&st, "", 1, metav1.Now())
+	if c := condition(); c == nil || c.Status != metav1.ConditionTrue {
+		t.Errorf("%+v", c)
 	}
 }

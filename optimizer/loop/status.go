@@ -129,6 +129,16 @@ func setPodsStart(st *v1alpha1.ServerStatus, failing string, generation int64, n
 	setOnceFalse(st, c, generation, now)
 }
 
+// setLimitsHold says whether the limits that pods claim are those that their engines keep.
+func setLimitsHold(st *v1alpha1.ServerStatus, exceeding string, generation int64, now metav1.Time) {
+	c := metav1.Condition{Type: v1alpha1.ConditionLimitsHold, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonLimitsHold, Message: "no engine is seen to run more than its limits"}
+	if exceeding != "" {
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonLimitsExceeded
+		c.Message = exceeding + ": the engines were not started with the limits of the plan, and nothing is learned from them"
+	}
+	setOnceFalse(st, c, generation, now)
+}
+
 // podsCounted is the condition of the Optimizer that says which pods no plan counts.
 func podsCounted(list []observe.Uncounted) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionPodsCounted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllCounted, Message: "every bound pod of a Server is one of its replicas"}

@@ -2,6 +2,8 @@ package observe
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -21,7 +23,7 @@ func (r *Readings) groups(v *view, pods []*corev1.Pod) []v1alpha1.ObservedGroup 
 		since, ready := readySince(p)
 		m := r.Metrics[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}]
 		accelerator := v.accelerator(p)
-		if !ready || accelerator == "" || r.Now.Sub(since) < r.Window || m == nil || !(m.values[SampleAge] <= r.StaleAfter.Seconds()) {
+		if !ready || accelerator == "" || r.Now.Sub(since) < r.Window || m == nil || !(m.values[SampleAge] <= r.StaleAfter.Seconds()) || exceeds(p, m) {
 			continue
 		}
 		g := v1alpha1.ObservedGroup{
@@ -40,6 +42,27 @@ func (r *Readings) groups(v *view, pods []*corev1.Pod) []v1alpha1.ObservedGroup 
 	}
 	slices.SortFunc(groups, compareGroups)
 	return groups
+}
+
+// exceeds says that an engine runs more requests at a time than its pod says that it was started for, so that the limits that a pod claims are false.
+func exceeds(p *corev1.Pod, m *PodMetrics) bool {
+	most := number(p.Annotations[v1alpha1.MaxNumSeqsAnnotation])
+	return most > 0 && m != nil && m.value(Running) > float64(most)*m.engines()
+}
+
+// exceeding says how many ready pods of a server run more requests than they say, by what they say; empty where none does.
+func (r *Readings) exceeding(pods []*corev1.Pod) string {
+	count := map[int]int{}
+	for _, p := range pods {
+		if _, ready := readySince(p); ready && exceeds(p, r.Metrics[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}]) {
+			count[number(p.Annotations[v1alpha1.MaxNumSeqsAnnotation])]++
+		}
+	}
+	var words []string
+	for _, most := range slices.Sorted(maps.Keys(count)) {
+		words = append(words, fmt.Sprintf("%d pods run more than the %d requests at a time of their annotation %s", count[most], most, v1alpha1.MaxNumSeqsAnnotation))
+	}
+	return strings.Join(words, ", ")
 }
 
 func compareGroups(a, b v1alpha1.ObservedGroup) int {

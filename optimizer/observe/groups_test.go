@@ -128,6 +128,7 @@ func TestGroups(t *testing.T) {
 		"on no card":   func(p *corev1.Pod, _ *PodMetrics) { p.Spec.NodeName = "unknown" },
 		"going away":   func(p *corev1.Pod, _ *PodMetrics) { p.DeletionTimestamp = &metav1.Time{Time: now} },
 		"has finished": func(p *corev1.Pod, _ *PodMetrics) { p.Status.Phase = corev1.PodFailed },
+		"false claim":  func(_ *corev1.Pod, m *PodMetrics) { m.values[Running] = 65 },
 	})
 	if len(groups) != 2 || groups[0].MaxBatchSize != 32 || groups[0].Replicas != 1 || groups[1].MaxBatchSize != 64 || groups[1].Replicas != 2 {
 		t.Errorf("groups %+v", groups)

@@ -63,6 +63,8 @@ type Observation struct {
 	Uncounted []Uncounted
 	// Failing says, by server, which of its pods will not become ready and why; absent where none.
 	Failing map[string]string
+	// Exceeding says, by server, which of its pods run more than the limits they say they were started with; absent where none.
+	Exceeding map[string]string
 	// Barred says, by server and accelerator, what keeps its pods from nodes that carry it; absent where nothing does.
 	Barred map[string]map[string]string
 
@@ -100,7 +102,7 @@ func Observe(r *Readings) *Observation {
 	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Servers: knownServers(r.Resources.Servers, system, index), Slices: r.Slices, Claims: r.Claims})
 	o := &Observation{
 		Snapshot: specification.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
-		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Failing: map[string]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
+		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Failing: map[string]string{}, Exceeding: map[string]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
 	}
 	for _, a := range system.Accelerators.Spec {
 		t := a.CardType(a.Name)
@@ -129,6 +131,9 @@ func Observe(r *Readings) *Observation {
 		r.capByQuota(v, s, o.Pods[e.Name], system, e)
 		if words := v.failing(o.Pods[e.Name]); words != "" {
 			o.Failing[e.Name] = words
+		}
+		if words := r.exceeding(o.Pods[e.Name]); words != "" {
+			o.Exceeding[e.Name] = words
 		}
 		o.Statuses[e.Name] = r.observeServer(v, s, o.Pods[e.Name], system, e)
 	}

@@ -34,6 +34,8 @@ const (
 	ConditionPodsCounted = "PodsCounted"
 	// ConditionPodsStart of a Server is False while pods of it crash again and again, or their image or configuration is refused.
 	ConditionPodsStart = "PodsStart"
+	// ConditionLimitsHold of a Server is False while engines of it run more requests at a time than their pods say that they were started for.
+	ConditionLimitsHold = "LimitsHold"
 	// ConditionWritten is True while all that cycles decide can be written: of an Optimizer to all objects and the decision log, of a Server to its pods.
 	ConditionWritten = "Written"
 )
@@ -62,6 +64,8 @@ const (
 	ReasonCycleSucceeded        = "CycleSucceeded"
 	ReasonCycleFailed           = "CycleFailed"
 	ReasonCycleDegraded         = "CycleDegraded"
+	ReasonLimitsHold            = "LimitsHold"
+	ReasonLimitsExceeded        = "LimitsExceeded"
 	ReasonPodsStart             = "PodsStart"
 	ReasonPodsFail              = "PodsFail"
 	ReasonAllWritten            = "AllWritten"

@@ -630,7 +630,7 @@ type ServerStatus struct {
 	// Explanation of the plan.
 	// +optional
 	Explanation *ServerExplanation `json:"explanation,omitempty"`
-	// Conditions of the server: Observed, Planned, Realised, PodsStart once one of its pods failed, Written once one could
+	// Conditions of the server: Observed, Planned, Realised, PodsStart once one of its pods failed, LimitsHold once an engine ran more than its limits, Written once one could
 	// not be written to.
 	// +listType=map
 	// +listMapKey=type
