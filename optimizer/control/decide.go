@@ -61,6 +61,9 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	for i := range questions {
 		q := &questions[i]
 		sized[i] = &sizing.Server{Server: q.Server, Pairs: q.pairs, Targets: q.targets, Demand: demands[i]}
+		if q.class != nil {
+			sized[i].ViolationCost = q.class.ViolationCost
+		}
 		if faults[i] != nil {
 			continue
 		}
@@ -75,7 +78,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	options := make([][]option, n)
 	for i := range questions {
 		if faults[i] == nil {
-			options[i], memories[i].Stability = st.stabilise(&questions[i], &sizings[i], demands[i].Rate, memories[i].Stability, &policy, snap)
+			options[i], memories[i].Stability = st.stabilise(&questions[i], sized[i], &sizings[i], memories[i].Stability, &policy, snap)
 			options[i] = prober.offer(sized[i], options[i])
 		}
 	}

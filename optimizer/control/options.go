@@ -38,17 +38,18 @@ func (o *option) value() float64 {
 // replicas in all.
 func (o *option) replicas() int { return sizing.Count(o.parts) }
 
-// option of a candidate with so many replicas.
-func (p *policy) option(c *sizing.Candidate, replicas int, inForce map[string]int, routing string) option {
+// option of a candidate of a server with so many replicas.
+func (p *policy) option(s *sizing.Server, c *sizing.Candidate, replicas int, inForce map[string]int) option {
 	parts := c.Parts
 	if len(parts) > 0 {
-		parts = c.Resize(replicas, inForce, routing)
+		parts = c.Resize(replicas, inForce, s.Routing)
 	}
-	return option{candidate: c, parts: parts, cost: sizing.Cost(parts), penalties: p.standing(c, parts, inForce)}
+	return option{candidate: c, parts: parts, cost: sizing.Cost(parts), penalties: p.standing(s, c, parts, inForce)}
 }
 
-// standing is what counts for parts beside their cost whatever the stabiliser says: the price of going there from what is in force, and energy.
-func (p *policy) standing(c *sizing.Candidate, parts []sizing.Part, inForce map[string]int) []stability.Penalty {
+// standing is what counts for parts beside their cost whatever the stabiliser says: the price of going there from what is in force, interruptions, and
+// energy.
+func (p *policy) standing(s *sizing.Server, c *sizing.Candidate, parts []sizing.Part, inForce map[string]int) []stability.Penalty {
 	var list []stability.Penalty
 	add := func(cents float64, reason, lifted string) {
 		if cents != 0 {
@@ -69,6 +70,12 @@ func (p *policy) standing(c *sizing.Candidate, parts []sizing.Part, inForce map[
 	add(begins, fmt.Sprintf("%d replicas have to start", starts), "their start")
 	if moves != "" && runs(inForce) {
 		add(fleet.SwitchPrice(p.Change), "moves to "+moves, "being there")
+	}
+	for _, part := range parts {
+		if often := part.Accelerator.Interruptions; often > 0 && part.Replicas > 0 {
+			price := fleet.InterruptionPrice(p.Change, part.Replicas, often, part.Cost(), part.StartUp, part.Share*c.Demand/float64(part.Replicas), s.ViolationCost)
+			add(price, fmt.Sprintf("%d replicas on %s are interrupted %g times an hour each", part.Replicas, part.Accelerator.Name, often), "another interruptionsPerHour")
+		}
 	}
 	if share := p.EnergyShare; share > 0 {
 		watts := 0.0
@@ -95,11 +102,11 @@ func runs(inForce map[string]int) bool {
 }
 
 // stabilise turns the candidates of a server that can be chosen into options.
-func (st *Stages) stabilise(q *question, z *sizing.Sizing, load float64, m stability.Memory, p *policy, snap *fleet.Snapshot) ([]option, stability.Memory) {
+func (st *Stages) stabilise(q *question, s *sizing.Server, z *sizing.Sizing, m stability.Memory, p *policy, snap *fleet.Snapshot) ([]option, stability.Memory) {
 	inForce := q.InForce()
 	ways := make([]stability.Way, len(z.Feasible))
 	for i, c := range z.Feasible {
-		with := func(replicas int) option { return p.option(c, replicas, inForce, q.Routing) }
+		with := func(replicas int) option { return p.option(s, c, replicas, inForce) }
 		ways[i] = stability.Way{
 			ID: c.ID(), Replicas: c.Replicas(),
 			Cost:   func(replicas int) float64 { o := with(replicas); return o.cost },
@@ -107,15 +114,15 @@ func (st *Stages) stabilise(q *question, z *sizing.Sizing, load float64, m stabi
 			Needed: func(factor float64) int { return c.Needed(factor, q.MinReplicas, q.MaxReplicas) },
 		}
 	}
-	current := stability.Current{At: present(q, z.Feasible), Load: load, StartUp: q.startUp()}
+	current := stability.Current{At: present(q, z.Feasible), Load: s.Demand.Rate, StartUp: q.startUp()}
 	if held := q.Held(); held != nil {
 		current.Replicas, current.BestEffort = held.Replicas(), held.BestEffort
 	}
 	shaped, m := st.Stabiliser.Shape(snap.Time, current, ways, m)
 	options := make([]option, len(shaped))
-	for i, s := range shaped {
-		o := p.option(z.Feasible[s.Of], s.Replicas, inForce, q.Routing)
-		o.penalties, o.note, o.short = append(o.penalties, s.Penalties...), s.Note, s.Short
+	for i, way := range shaped {
+		o := p.option(s, z.Feasible[way.Of], way.Replicas, inForce)
+		o.penalties, o.note, o.short = append(o.penalties, way.Penalties...), way.Note, way.Short
 		options[i] = o
 	}
 	return options, m

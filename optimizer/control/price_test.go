@@ -122,6 +122,43 @@ func TestEnergy(t *testing.T) {
 	}
 }
 
+// Capacity that is interrupted is worth as much less as its interruptions cost: cheap spot is taken, unless what is late meanwhile is dearer.
+func TestInterruptions(t *testing.T) {
+	const startUp, start = 120.0, 1.0
+	plan := func(often, violation float64) (*decided, v1alpha1.Candidate) {
+		s := shared(0, nil, tenant{namespace: "x", accelerator: "A", itl: 22})
+		s.Models.Spec[1].PerfParms = s.Models.Spec[0].PerfParms // B is the same card in a spot pool
+		s.Servers.Spec[0].CurrentAlloc.Accelerator = ""
+		s.Accelerators.Spec[1].InterruptionsPerHour = often
+		s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{StartupSeconds: startUp, Start: start, HorizonSeconds: 3600}
+		if violation > 0 {
+			s.ServiceClasses.Spec[0].ViolationCost = &violation
+		}
+		d := decide(t, s, control.State{})
+		for _, c := range d.Candidates {
+			if c.Accelerator == "B" {
+				return d, c
+			}
+		}
+		t.Fatal("no candidate on B")
+		return nil, v1alpha1.Candidate{}
+	}
+	never, without := plan(0, 0.01)
+	often, with := plan(2, 0.01)
+	if a, b := never.Plan.Allocations["x/s"].Accelerator, often.Plan.Allocations["x/s"].Accelerator; a != "B" || b != "A" {
+		t.Errorf("planned on %s where spot is never interrupted, on %s where it is twice an hour", a, b)
+	}
+	// 3000 requests a minute are 50 a second over all replicas.
+	n := float64(with.NumReplicas)
+	want := n*2*(start+startUp*90/3600) + 2*startUp*50*0.01
+	if got := with.Value - without.Value; math.Abs(got-want) > 1e-6*want {
+		t.Errorf("interruptions count %v cents/h, want %v", got, want)
+	}
+	if cheap, _ := plan(2, 0); cheap.Plan.Allocations["x/s"].Accelerator != "B" {
+		t.Errorf("planned on %s where nothing that is late has a price", cheap.Plan.Allocations["x/s"].Accelerator)
+	}
+}
+
 func TestPricesAreChecked(t *testing.T) {
 	s := load(t, "small")
 	s.Optimizer.Spec.EnergyShare = 0.5

@@ -168,7 +168,7 @@ func (r *prober) fits(b *Probing, s *sizing.Server, one *sizing.Sized, c *sizing
 
 // option with the replicas of a probe, worth a little less than another of the same candidate.
 func (r *prober) option(b Probing, s *sizing.Server, other *option) option {
-	o := r.policy.option(other.candidate, max(b.Replicas, other.replicas()), s.InForce(), s.Routing)
+	o := r.policy.option(s, other.candidate, max(b.Replicas, other.replicas()), s.InForce())
 	extra := o.replicas() - o.candidate.Replicas()
 	o.probe, o.note = &b, fmt.Sprintf("%d of them to probe %s with fewer requests on each", extra, o.candidate.ID())
 	o.penalties = append(o.penalties, stability.Prefer(other.value(), o.value(), fmt.Sprintf("%d are for a probe and do not count", extra), "the end of the probe"))

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -39,6 +40,20 @@ func StartPrice(c *v1alpha1.ChangePolicy, replicas int, cost float64) float64 {
 		return 0
 	}
 	return float64(replicas) * (c.Start + cost*c.StartupSeconds/secondsPerHour) * secondsPerHour / c.HorizonSeconds
+}
+
+// InterruptionPrice is what it costs that replicas on an accelerator are interrupted, in cents per hour. Each interruption costs a start, and what comes to
+// the replica while it starts, at so many requests per second and so many cents for each that is late:
+//
+//	replicas · interruptions · (start + cost·startup/3600 + rate·startup·violation)
+//
+// with the start-up time in seconds, that of the price of change where none was seen, and the price of a start where change has one.
+func InterruptionPrice(c *v1alpha1.ChangePolicy, replicas int, interruptions, cost, startUp, rate, violation float64) float64 {
+	start := 0.0
+	if c != nil {
+		start, startUp = c.Start, cmp.Or(startUp, c.StartupSeconds)
+	}
+	return float64(replicas) * interruptions * (start + startUp*(cost/secondsPerHour+rate*violation))
 }
 
 // SwitchPrice is what moving a server to another accelerator costs beside that, in cents per hour. 0 where change has no price.

@@ -35,6 +35,8 @@ type Accelerator struct {
 	Cards int
 	// Cost in cents per hour.
 	Cost float64
+	// Interruptions of a replica per hour.
+	Interruptions float64
 	// Power curve of all its cards.
 	Power v1alpha1.PowerCurve
 	// Given is what is said of it, for priors.

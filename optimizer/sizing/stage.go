@@ -49,6 +49,8 @@ type Server struct {
 	Pairs   []*Pair
 	Targets Targets
 	Demand  demand.Demand
+	// ViolationCost of a request beyond the targets in cents; 0 where its class says nothing.
+	ViolationCost float64
 }
 
 // Sizing is what came of it.

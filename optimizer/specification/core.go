@@ -40,7 +40,7 @@ func (s *Snapshot) Core() *fleet.Snapshot {
 	}
 	for i := range s.System.Accelerators.Spec {
 		a := &s.System.Accelerators.Spec[i]
-		c.Accelerators = append(c.Accelerators, fleet.Accelerator{Name: a.Name, Type: a.CardType(a.Name), Cards: a.Cards(), Cost: a.Cost, Power: a.Power, Given: a.AcceleratorProperties})
+		c.Accelerators = append(c.Accelerators, fleet.Accelerator{Name: a.Name, Type: a.CardType(a.Name), Cards: a.Cards(), Cost: a.Cost, Interruptions: a.InterruptionsPerHour, Power: a.Power, Given: a.AcceleratorProperties})
 	}
 	c.Models = modelsOf(&s.System.Models)
 	for i := range s.System.ServiceClasses.Spec {

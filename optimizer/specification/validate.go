@@ -116,7 +116,7 @@ func (v *validator) accelerators(list []v1alpha1.AcceleratorEntry) (types map[st
 		v.numbers(path,
 			atLeast("multiplicity", a.Multiplicity, 0), atLeast("memSize", a.MemSize, 0), atLeast("memBW", a.MemBW, 0), atLeast("cost", a.Cost, 0),
 			atLeast("power.idle", a.Power.Idle, 0), atLeast("power.full", a.Power.Full, 0), atLeast("power.midPower", a.Power.MidPower, 0),
-			number{"power.midUtil", a.Power.MidUtil, 0, 1})
+			number{"power.midUtil", a.Power.MidUtil, 0, 1}, number{"interruptionsPerHour", a.InterruptionsPerHour, 0, 60})
 		types[a.CardType(a.Name)] = true
 	}
 	return types

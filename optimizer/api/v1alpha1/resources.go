@@ -17,7 +17,7 @@ type AcceleratorSpec struct {
 	// +optional
 	ResourceName string `json:"resourceName,omitempty"`
 	// NodeSelector are labels that nodes must have besides, by which pools of one product are told apart: spot and reserved, zones, teams. Each pool is an
-	// Accelerator with its own cost; a node belongs to every Accelerator whose labels it has. Absent: all nodes with the product.
+	// Accelerator with its own cost and interruptions; a node belongs to every Accelerator whose labels it has. Absent: all nodes with the product.
 	// +kubebuilder:validation:MaxProperties=16
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`

@@ -50,6 +50,11 @@ type AcceleratorProperties struct {
 	// Cost of the accelerator in cents per hour.
 	// +kubebuilder:validation:Minimum=0
 	Cost float64 `json:"cost"`
+	// InterruptionsPerHour is how often on average a replica on it loses its node, as on spot capacity: each costs a start, and what is late meanwhile.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=60
+	// +optional
+	InterruptionsPerHour float64 `json:"interruptionsPerHour,omitempty"`
 }
 
 // PerfParms are the parameters of the reference service-time law "work": the time of one engine iteration in milliseconds is
