@@ -47,6 +47,9 @@ func (t taught) common(trusted []string, law func(*v1alpha1.PairStatus) queueing
 	var laws []queueing.Law
 	for _, namespace := range slices.Sorted(maps.Keys(t)) {
 		p := t[namespace]
+		if p.Observations == 0 {
+			continue // knows no more than what was given
+		}
 		if namespace == "" || slices.Contains(trusted, namespace) {
 			confirmed = append(confirmed, p)
 		} else if l := law(p); l != nil {
