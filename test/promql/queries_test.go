@@ -252,6 +252,28 @@ func TestCopiesCountOnce(t *testing.T) {
 	}
 }
 
+// A pod that serves two models is two engines: what they do is added up, and a batch is that of one. Adapters are served under their model's name, and are
+// in its numbers.
+func TestModelsOfOnePod(t *testing.T) {
+	group := func(change func(page) page) v1alpha1.ObservedGroup {
+		p := newPrometheus(t)
+		p.playChanged("a", "vllm-0.12", change)
+		_, o := p.look(end, pod("a", time.Hour))
+		if o.Fault != "" || len(o.Groups) != 1 {
+			t.Fatal(o.Fault, o.Detail, o.Groups)
+		}
+		return o.Groups[0]
+	}
+	every := func(sample) bool { return true }
+	one := group(func(p page) page { return p })
+	two := group(func(p page) page { return p.copies(every, "model_name", 1, "base", "other") })
+	want := one
+	want.Engines, *want.Requests = 2, 2**one.Requests
+	if diff := cmp.Diff(want, two, cmpopts.EquateApprox(1e-9, 1e-9)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Every recording is of a version that some test names, so that none lies there unread.
 func TestEveryPageIsRead(t *testing.T) {
 	files, err := filepath.Glob(pages + "/*.prom")
