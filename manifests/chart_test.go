@@ -84,7 +84,6 @@ func TestWhatOthersHold(t *testing.T) {
 		{"another release plans and this does not", othersOptimizer, "optimizer: {enabled: false}", optimizers, 0, "", ""},
 		{"two authorities of Prometheus", "", "prometheus: {caSecret: a, caConfigMap: b}", nil, 0, "", "prometheus.caSecret and prometheus.caConfigMap are both set"},
 		{"two tokens for Prometheus", "", "prometheus: {bearerTokenSecret: a, serviceAccountToken: true}", nil, 0, "", "prometheus.bearerTokenSecret and prometheus.serviceAccountToken are both set"},
-		{"KEDA without a certificate", "", "keda: {enabled: true}", nil, 0, "", "keda.enabled needs certificates.provider: cert-manager, or keda.clientCASecret"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			i := installation{existing: c.existing, values: c.values}

@@ -33,8 +33,8 @@ import (
 // What an object refers to is there, under that name.
 func TestReferencesResolve(t *testing.T) {
 	supplied := map[string]bool{ // by the cluster, by cert-manager
-		"Secret inferno-system/inferno-adapter-tls":    true,
-		"Secret inferno-system/inferno-keda-client":    true,
+		"Secret inferno-system/inferno-adapter-tls": true,
+		"Namespace /keda":                              true,
 		"ServiceAccount monitoring/prometheus-k8s":     true,
 		"PriorityClass /system-cluster-critical":       true,
 		"Secret llm/huggingface":                       true, // optional

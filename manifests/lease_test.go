@@ -54,7 +54,10 @@ func elections(objects []runtime.Object) map[string]string {
 // tell.
 func TestLeadersMayHaveTheirLeases(t *testing.T) {
 	for name, objects := range builds(t) {
-		leases := elections(objects)
+		leases, secrets := elections(objects), map[string]bool{}
+		for _, s := range of[*core.Secret](objects) {
+			secrets[s.Namespace+"/"+s.Name] = true
+		}
 		if len(of[*apps.Deployment](objects)) > 0 && strings.HasPrefix(name, "overlays/") && len(leases) < 2 {
 			t.Errorf("%s: %d leases, the scheduler and the optimizer have one each", name, len(leases))
 		}
@@ -73,17 +76,21 @@ func TestLeadersMayHaveTheirLeases(t *testing.T) {
 	}
 }
 
-// A right to an object by name is to one that is there: a lease that somebody elects by.
+// A right to an object by name is to one that is there: a lease that somebody elects by, or a Secret that is installed.
 func TestNamedResourcesExist(t *testing.T) {
 	for name, objects := range builds(t) {
-		leases := elections(objects)
+		leases, secrets := elections(objects), map[string]bool{}
+		for _, s := range of[*core.Secret](objects) {
+			secrets[s.Namespace+"/"+s.Name] = true
+		}
 		if len(of[*apps.Deployment](objects)) == 0 {
 			continue // the programs run elsewhere
 		}
 		for _, role := range of[*rbac.Role](objects) {
 			for _, rule := range role.Rules {
 				for _, named := range rule.ResourceNames {
-					if !slices.Equal(rule.Resources, []string{"leases"}) || leases[role.Namespace+"/"+named] == "" {
+					key := role.Namespace + "/" + named
+					if !(slices.Equal(rule.Resources, []string{"leases"}) && leases[key] != "") && !(slices.Equal(rule.Resources, []string{"secrets"}) && secrets[key]) {
 						t.Errorf("%s: %s names %s %q, which is not there", name, identify(role), rule.Resources, named)
 					}
 				}

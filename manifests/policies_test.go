@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	rbac "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -33,6 +35,53 @@ func policies(t *testing.T, values string) []byte {
 	return Join(found...)
 }
 
+const tenants = `apiVersion: v1
+kind: Namespace
+metadata: {name: llm}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: paying, labels: {tier: paid, team: a}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: default, namespace: llm}
+---
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: gold}
+value: 1000
+---
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: platinum}
+value: 2000
+`
+
+// selectors of namespaces, those that are none among them.
+var selectors = []string{
+	"{}", "{matchLabels: {tier: paid}}", "{matchLabels: {tier: paid, team: b}}", "{matchLabels: {kubernetes.io/metadata.name: llm}}",
+	"{matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [llm, other]}]}", "{matchExpressions: [{key: tier, operator: NotIn, values: [paid]}]}",
+	"{matchExpressions: [{key: tier, operator: Exists}]}", "{matchExpressions: [{key: tier, operator: DoesNotExist}]}",
+	"{matchLabels: {team: a}, matchExpressions: [{key: tier, operator: Exists}, {key: team, operator: NotIn, values: [b]}]}",
+	"{matchExpressions: [{key: tier, operator: In}]}", "{matchExpressions: [{key: tier, operator: NotIn}]}", "{matchExpressions: [{key: tier, operator: Exists, values: [paid]}]}",
+	"{matchExpressions: [{key: tier, operator: DoesNotExist, values: [paid]}]}", "{matchExpressions: [{key: tier, operator: Equals, values: [paid]}]}",
+}
+
+// classes of the test: c for all, premium for some, and one for each of the selectors.
+func classes() string {
+	text := ""
+	class := func(name, more string) {
+		text += "---\napiVersion: inferno.platform.ai/v1alpha1\nkind: ServiceClass\nmetadata: {name: " + name + "}\nspec: {priority: 1" + more + "}\n"
+	}
+	class("c", "")
+	class("premium", ", maxMinReplicas: 5, allowedNamespaces: "+selectors[1])
+	for i, s := range selectors {
+		class(fmt.Sprint("selected-", i), ", allowedNamespaces: "+s)
+	}
+	return text
+}
+
 // A real API server keeps a tenant from writing what plans rely on, says what is allowed, and lets everything else through.
 func TestPolicies(t *testing.T) {
 	if testing.Short() {
@@ -43,9 +92,7 @@ func TestPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = plane.Stop() })
-	namespace := "apiVersion: v1\nkind: Namespace\nmetadata: {name: llm}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: paying, labels: {classes.inferno.platform.ai/premium: \"true\"}}\n"
-	account := "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: default, namespace: llm}\n"
-	if err := plane.Apply(t.Context(), Join(CRDs(), []byte(namespace), []byte(account), policies(t, "policies: {restrictedClasses: [premium]}"))); err != nil {
+	if err := plane.Apply(t.Context(), Join(CRDs(), []byte(tenants), []byte(classes()), policies(t, ""))); err != nil {
 		t.Fatal(err)
 	}
 	as := func(user string) client.Client {
@@ -120,23 +167,63 @@ func TestPolicies(t *testing.T) {
 	refused("name", as(tenant).Create(t.Context(), server(", annotations: {inferno.platform.ai/name: other}}\nspec: {model: m, serviceClass: c}")), "inferno.platform.ai/name")
 	accepted("name by an administrator", admin.Create(t.Context(), server(", annotations: {inferno.platform.ai/name: other}}\nspec: {model: m, serviceClass: c}")))
 	accepted("a server", as(tenant).Create(t.Context(), server("}\nspec: {model: m, serviceClass: c, minReplicas: 20}")))
-	class := func(namespace string) error {
-		s := server("}\nspec: {model: m, serviceClass: premium}")
+	of := func(namespace, class string) *unstructured.Unstructured {
+		s := server("}\nspec: {model: m, serviceClass: " + class + "}")
 		s.SetNamespace(namespace)
-		return as(tenant).Create(t.Context(), s)
+		return s
 	}
-	refused("class", class("llm"), `spec.serviceClass: premium is not allowed in this namespace, which must have the label classes.inferno.platform.ai/premium: "true"`)
-	accepted("class in a namespace that it is open to", class("paying"))
-	bulk := server("}\nspec: {model: m, serviceClass: c}")
+	refused("class", as(tenant).Create(t.Context(), of("llm", "premium")), "spec.serviceClass: premium is not allowed in namespace llm, its spec.allowedNamespaces are those with tier=paid")
+	refused("class by an expression", as(tenant).Create(t.Context(), of("paying", "selected-4")), "those with kubernetes.io/metadata.name In (llm, other)")
+	accepted("class in a namespace that it is open to", as(tenant).Create(t.Context(), of("paying", "premium")))
+	many := of("paying", "premium, minReplicas: 6")
+	refused("minReplicas of that class", as(tenant).Create(t.Context(), many), "spec.minReplicas: 6 is not allowed, must be at most 5 (spec.maxMinReplicas of the class premium)")
+	accepted("a class that is not there", as(tenant).Create(t.Context(), of("llm", "unheard-of")))
+	bulk := of("llm", "c")
 	accepted("another class", as(tenant).Create(t.Context(), bulk))
 	if err := unstructured.SetNestedField(bulk.Object, "premium", "spec", "serviceClass"); err != nil {
 		t.Fatal(err)
 	}
 	refused("class changed", as(tenant).Update(t.Context(), bulk), "spec.serviceClass: premium is not allowed")
+	for i, text := range selectors {
+		var selector metav1.LabelSelector
+		if err := yaml.Unmarshal([]byte(text), &selector); err != nil {
+			t.Fatal(err)
+		}
+		for _, namespace := range []string{"llm", "paying"} {
+			var n corev1.Namespace
+			if err := admin.Get(t.Context(), client.ObjectKey{Name: namespace}, &n); err != nil {
+				t.Fatal(err)
+			}
+			want, err := metav1.LabelSelectorAsSelector(&selector)
+			if open := err == nil && want.Matches(labels.Set(n.Labels)); open != (as(tenant).Create(t.Context(), of(namespace, fmt.Sprint("selected-", i))) == nil) {
+				t.Errorf("%s, namespace %s: open is %v, and the API server says otherwise", text, namespace, open)
+			}
+		}
+	}
 
 	refused("another scheduler", as(tenant).Create(t.Context(), pod(func(p *corev1.Pod) { p.Spec.SchedulerName = "" })), "spec.schedulerName: default-scheduler is not allowed", SchedulerAccount)
 	refused("forged accelerator", as(tenant).Create(t.Context(), pod(func(p *corev1.Pod) { p.Annotations["inferno.platform.ai/accelerator"] = "h100" })), "inferno.platform.ai/accelerator]: is not allowed")
 	accepted("a pod of nobody", as(tenant).Create(t.Context(), pod(func(p *corev1.Pod) { p.Labels, p.Spec.SchedulerName = nil, "" })))
+	// What the optimizer writes to the status of a Server bounds the priority of its pods; that of other Servers does not.
+	for name, most := range map[string]int64{"chat": 1000, "other": 0} {
+		s := of("llm", "c")
+		s.SetName(name)
+		accepted("server "+name, admin.Create(t.Context(), s))
+		if err := unstructured.SetNestedField(s.Object, map[string]any{"maxPodPriority": most, "readyReplicas": int64(0)}, "status"); err != nil {
+			t.Fatal(err)
+		}
+		accepted("status of "+name, admin.Status().Update(t.Context(), s))
+	}
+	dear := func() error {
+		return as(tenant).Create(t.Context(), pod(func(p *corev1.Pod) { p.Spec.PriorityClassName = "platinum" }))
+	}
+	for began := time.Now(); dear() == nil && time.Since(began) < 5*time.Minute; {
+		time.Sleep(100 * time.Millisecond)
+	}
+	refused("a pod that is too dear", dear(), "spec.priorityClassName: platinum with value 2000 is not allowed for a pod of Server chat, must be at most 1000, that of its class c")
+	for _, name := range []string{"gold", ""} {
+		accepted("a pod of priority class "+name, as(tenant).Create(t.Context(), pod(func(p *corev1.Pod) { p.Spec.PriorityClassName = name })))
+	}
 	changed := func(user string, change func(*corev1.Pod)) error {
 		p := pod(nil)
 		if err := as(tenant).Create(t.Context(), p); err != nil {

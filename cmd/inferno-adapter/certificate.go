@@ -1,15 +1,8 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"strings"
 	"time"
 
@@ -20,13 +13,10 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/llm-inferno/inferno/manifests"
+	"github.com/llm-inferno/inferno/metricsadapter/certificate"
 )
 
-const (
-	servicePort = 443
-	// A certificate is valid from a little in the past, because clocks differ.
-	backdate = 5 * time.Minute
-)
+const servicePort = 443
 
 // certificateOptions of the command certificate.
 type certificateOptions struct {
@@ -67,7 +57,7 @@ and while the two differ autoscalers hold what they have.
 
 // print writes the objects as a stream of YAML.
 func (o certificateOptions) print(out io.Writer, now time.Time) error {
-	issued, err := issue(o.service+"."+o.namespace+".svc", now, now.Add(o.valid))
+	issued, err := certificate.ForHost(o.service+"."+o.namespace+".svc", now, now.Add(o.valid))
 	if err != nil {
 		return fmt.Errorf("issue a certificate: %w", err)
 	}
@@ -76,19 +66,19 @@ func (o certificateOptions) print(out io.Writer, now time.Time) error {
 		ObjectMeta: metav1.ObjectMeta{Namespace: o.namespace, Name: o.service + "-tls"},
 		Type:       core.SecretTypeTLS,
 		Data: map[string][]byte{
-			core.TLSCertKey: issued.certificate, core.TLSPrivateKeyKey: issued.key, core.ServiceAccountRootCAKey: issued.authority,
+			core.TLSCertKey: issued.Certificate, core.TLSPrivateKeyKey: issued.Key, core.ServiceAccountRootCAKey: issued.Authority,
 		},
 	})
 	if err != nil {
 		return err
 	}
 	reference := manifests.ServiceReference{Name: o.service, Namespace: o.namespace, Port: servicePort}
-	services, err := manifests.MetricsAPI("external", reference, issued.authority)
+	services, err := manifests.MetricsAPI("external", reference, issued.Authority)
 	if err != nil {
 		return err
 	}
 	if o.customMetrics {
-		custom, err := manifests.MetricsAPI("custom", reference, issued.authority)
+		custom, err := manifests.MetricsAPI("custom", reference, issued.Authority)
 		if err != nil {
 			return err
 		}
@@ -96,65 +86,4 @@ func (o certificateOptions) print(out io.Writer, now time.Time) error {
 	}
 	_, err = out.Write(manifests.Join(secret, services))
 	return err
-}
-
-// An issuedCertificate is one with its key and the authority that signed it, in PEM.
-type issuedCertificate struct {
-	certificate, key, authority []byte
-}
-
-// issue makes an authority, lets it sign one certificate for the host, and forgets its key.
-func issue(host string, now, until time.Time) (issuedCertificate, error) {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return issuedCertificate{}, err
-	}
-	ca, err := template("inferno-adapter-ca", now, until)
-	if err != nil {
-		return issuedCertificate{}, err
-	}
-	ca.IsCA, ca.BasicConstraintsValid, ca.MaxPathLenZero = true, true, true
-	ca.KeyUsage = x509.KeyUsageCertSign
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
-	if err != nil {
-		return issuedCertificate{}, err
-	}
-	if ca, err = x509.ParseCertificate(caDER); err != nil {
-		return issuedCertificate{}, err
-	}
-
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return issuedCertificate{}, err
-	}
-	leaf, err := template(host, now, until)
-	if err != nil {
-		return issuedCertificate{}, err
-	}
-	leaf.DNSNames = []string{host}
-	leaf.KeyUsage, leaf.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
-	if err != nil {
-		return issuedCertificate{}, err
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		return issuedCertificate{}, err
-	}
-	return issuedCertificate{
-		certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafDER}),
-		key:         pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}),
-		authority:   pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER}),
-	}, nil
-}
-
-// template of a certificate with a random serial number.
-func template(name string, now, until time.Time) (*x509.Certificate, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		return nil, err
-	}
-	return &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-backdate), NotAfter: until,
-	}, nil
 }

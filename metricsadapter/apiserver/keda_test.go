@@ -94,8 +94,8 @@ func TestKEDAIsAnsweredAndNobodyElse(t *testing.T) {
 }
 
 func TestKEDAOptionsNameEveryFault(t *testing.T) {
-	err := (&KEDAOptions{Address: "9443"}).validate()
-	for _, want := range []string{`--keda-bind-address: "9443"`, "--keda-client-ca-file: is missing"} {
+	err := (&KEDAOptions{Address: "9443", Secret: "keda", ClientCAFile: "ca.crt"}).validate()
+	for _, want := range []string{`--keda-bind-address: "9443"`, "--keda-client-ca-file, --keda-secret: give one", `--keda-secret: "keda" is not allowed, must be NAMESPACE/NAME`, "--keda-authority-file: give both"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v lacks %q", err, want)
 		}

@@ -82,7 +82,7 @@ func New(o *Options, registry prometheus.Registerer) (*Server, error) {
 	); err != nil {
 		return nil, fmt.Errorf("prepare the watch on Servers: %w", err)
 	}
-	answerKEDA, err := o.KEDA.prepare(provider, config.SecureServing)
+	answerKEDA, err := o.KEDA.prepare(provider, config.SecureServing, clientConfig)
 	if err != nil {
 		return nil, err
 	}

@@ -100,8 +100,12 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 			faults[i] = solvable(&server)
 		}
 		if faults[i] != nil {
-			held[i] = hold(q.Server, faults[i])
-			reserve(problem, known.pairs, q.Server, cmp.Or(held[i], occupied(q.Server)), overdrawn)
+			runs := occupied(q.Server, known.pairs)
+			if held[i] = hold(q.Server, faults[i]); held[i] == nil && q.Refused != "" {
+				held[i] = runs // without a plan its pods would be placed wherever there is room
+				held[i].Reason = q.Refused
+			}
+			reserve(problem, known.pairs, q.Server, cmp.Or(held[i], runs), overdrawn)
 			continue
 		}
 		problem.Servers = append(problem.Servers, server)
@@ -161,18 +165,27 @@ func solvable(s *solver.Server) *fleet.Fault {
 	return nil
 }
 
-// occupied is what the pods of a server hold that has no plan; nil where none holds anything.
-func occupied(s *fleet.Server) *fleet.Allocation {
+// occupied is what the pods of a server hold, as a plan of its own.
+func occupied(s *fleet.Server, known pairs) *fleet.Allocation {
+	a := new(fleet.Allocation)
 	if s.Seen == nil {
-		return nil
+		return a
 	}
-	var a fleet.Allocation
 	for _, p := range s.Seen.Pods {
-		if p.Accelerator != "" {
-			a.Parts = append(a.Parts, fleet.Part{Accelerator: p.Accelerator, Replicas: p.Ready + p.Starting, Limits: p.Limits})
+		if p.Accelerator == "" {
+			continue
+		}
+		part := a.Part(p.Accelerator)
+		if part == nil {
+			a.Parts = append(a.Parts, fleet.Part{Accelerator: p.Accelerator, Limits: p.Limits})
+			part = &a.Parts[len(a.Parts)-1]
+		}
+		part.Replicas += p.Ready + p.Starting
+		if pair := known.of(s.Model, s.Namespace, p.Accelerator); pair != nil {
+			a.Cost += float64(p.Ready+p.Starting) * pair.Cost()
 		}
 	}
-	return &a
+	return a
 }
 
 // pose writes the solver's problem, without servers.

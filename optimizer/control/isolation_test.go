@@ -21,6 +21,7 @@ func TestOneServersFaultIsItsOwn(t *testing.T) {
 		{"replicas beyond all bounds", func(e *v1alpha1.ServerEntry) { e.MinNumReplicas = math.MaxInt64 / 2 }, v1alpha1.ReasonInfeasible},
 		{"a class without a rank", func(e *v1alpha1.ServerEntry) { e.Class = "rankless" }, v1alpha1.ReasonInvalidSpec},
 		{"an unknown model", func(e *v1alpha1.ServerEntry) { e.Model = "unheard of" }, v1alpha1.ReasonUnknownModel},
+		{"a class that it may not use", func(e *v1alpha1.ServerEntry) { e.Refused = "spec.serviceClass: it is not allowed" }, v1alpha1.ReasonClassNotAllowed},
 		{"an unknown class", func(e *v1alpha1.ServerEntry) { e.Class = "unheard of" }, v1alpha1.ReasonUnknownServiceClass},
 		// Without a plan such a server begins small.
 		{"no number", func(e *v1alpha1.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = math.NaN() }, v1alpha1.ReasonPlanned},

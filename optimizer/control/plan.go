@@ -109,6 +109,9 @@ func (b *basis) decision(solverName string, pools elastic) fleet.Decision {
 // settle is what a server gets, nil where it gets nothing, and how that came.
 func (b *basis) settle(w *considered) (*fleet.Allocation, fleet.Verdict) {
 	if f := w.fault; f != nil {
+		if w.held != nil && w.Plan == nil {
+			return w.held, fleet.Verdict{Reason: f.Reason, Message: "it keeps what it has: " + f.Message}
+		}
 		if w.held != nil {
 			return w.held, fleet.Verdict{Reason: f.Reason, Message: "the last plan stands: " + f.Message}
 		}

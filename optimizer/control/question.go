@@ -44,6 +44,9 @@ func ask(snap *fleet.Snapshot, known pairs) ([]question, []*fleet.Fault) {
 
 // resolve the names of the server. The fault says what is missing.
 func (q *question) resolve(known pairs, classes map[string]*fleet.Class) *fleet.Fault {
+	if q.Refused != "" {
+		return &fleet.Fault{Reason: v1alpha1.ReasonClassNotAllowed, Message: q.Refused}
+	}
 	byNamespace, ok := known[q.Model]
 	if !ok {
 		return &fleet.Fault{Reason: v1alpha1.ReasonUnknownModel, Message: fmt.Sprintf("model %q does not exist, known are %s", q.Model, names(known))}

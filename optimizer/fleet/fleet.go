@@ -86,6 +86,8 @@ type Server struct {
 	v1alpha1.ServerPolicy
 	// Scopes are, by accelerator, the sets of nodes that its pods can use; absent for all nodes that carry it.
 	Scopes map[string]string
+	// Refused says why it may not use its class; empty where it may.
+	Refused string
 	// Load that was measured last; nil where none ever was.
 	Load *Load
 	// Fault says why the load of now is not known; nil where it is.

@@ -7,11 +7,13 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -197,8 +199,10 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		nodes        corev1.NodeList
 		pods         corev1.PodList
 		quotas       corev1.ResourceQuotaList
+		namespaces   corev1.NamespaceList
+		priorities   schedulingv1.PriorityClassList
 	)
-	for _, list := range []client.ObjectList{&accelerators, &models, &classes, &servers, &nodes, &pods, &quotas} {
+	for _, list := range []client.ObjectList{&accelerators, &models, &classes, &servers, &nodes, &pods, &quotas, &namespaces, &priorities} {
 		if err := c.Client.List(ctx, list); err != nil {
 			return nil, fmt.Errorf("listing %T: %w", list, err)
 		}
@@ -207,6 +211,7 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		Accelerators: accelerators.Items, Models: models.Items, ServiceClasses: classes.Items, Servers: servers.Items, Optimizer: c.optimizer,
 	}
 	r.Nodes, r.Pods, r.Quotas = nodes.Items, pods.Items, quotas.Items
+	r.Namespaces, r.PriorityClasses = namespaces.Items, priorities.Items
 	if err := c.readDevices(ctx, r); err != nil {
 		return nil, err
 	}
@@ -317,6 +322,7 @@ func (c *cycle) writeServer(ctx context.Context, s *v1alpha1.Server, next v1alph
 			}
 		}
 	}
+	setAccepted(&next, o.NotAllowed[name], s.Generation, c.report.Time)
 	setPodsStart(&next, o.Failing[name], s.Generation, c.report.Time)
 	setLimitsHold(&next, o.Exceeding[name], s.Generation, c.report.Time)
 	setPodsWritten(&next, faults, s.Generation, c.report.Time)
@@ -360,7 +366,7 @@ func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe
 	}
 	for i := range r.Resources.ServiceClasses {
 		k := &r.Resources.ServiceClasses[i]
-		next := classStatus(k, r.Resources.Servers, c.report.Time)
+		next := classStatus(k, r.Resources.Servers, r.ClassFaults(k), c.report.Time)
 		if !equality.Semantic.DeepEqual(k.Status, next) {
 			c.tryStatus(ctx, "ServiceClass", k, &next)
 		}
@@ -492,7 +498,7 @@ func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned
 	return next
 }
 
-func classStatus(k *v1alpha1.ServiceClass, servers []v1alpha1.Server, now metav1.Time) v1alpha1.ServiceClassStatus {
+func classStatus(k *v1alpha1.ServiceClass, servers []v1alpha1.Server, faults []string, now metav1.Time) v1alpha1.ServiceClassStatus {
 	next := v1alpha1.ServiceClassStatus{ObservedGeneration: k.Generation, Conditions: slices.Clone(k.Status.Conditions)}
 	for i := range servers {
 		if servers[i].Spec.ServiceClass == k.Name {
@@ -502,6 +508,8 @@ func classStatus(k *v1alpha1.ServiceClass, servers []v1alpha1.Server, now metav1
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Valid", Message: "the class has targets"}
 	if len(k.Spec.ModelTargets) == 0 {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoTargets", "spec.modelTargets is empty: no server of this class can be planned"
+	} else if len(faults) > 0 {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, strings.Join(faults, "; ")
 	}
 	c.ObservedGeneration, c.LastTransitionTime = k.Generation, now
 	meta.SetStatusCondition(&next.Conditions, c)

@@ -58,13 +58,15 @@ type stage struct {
 	again time.Duration
 
 	running float64
+	// times the load that there is at first.
+	times float64
 	// history that Prometheus has of the server's load.
 	history []model.SamplePair
 }
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, clock: clocks.NewFakePassiveClock(time.Unix(1_700_000_000, 0)), silent: map[string]bool{}, running: 20}
+	s := &stage{t: t, clock: clocks.NewFakePassiveClock(time.Unix(1_700_000_000, 0)), silent: map[string]bool{}, running: 20, times: 1}
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
@@ -179,6 +181,9 @@ func (s *stage) answer(query string) (float64, bool) {
 		{"(avg_over_time(vllm:kv_cache_usage_perc[", 0.3},
 	} {
 		if strings.Contains(first, a.selected) {
+			if strings.HasPrefix(a.selected, "(rate(") {
+				a.value *= s.times
+			}
 			return a.value, true
 		}
 	}
@@ -360,6 +365,58 @@ func TestCounterOfAnotherServerFails(t *testing.T) {
 		if err := s.client.Delete(t.Context(), other); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A class that is closed to a namespace leaves the Servers there what they have, whatever comes, and says so; when it is opened again all goes on.
+func TestAClassIsClosed(t *testing.T) {
+	s := newStage(t)
+	s.settle()
+	before := s.server().Status.Desired
+	closed := func(selector *metav1.LabelSelector) {
+		var class v1alpha1.ServiceClass
+		if err := s.client.Get(t.Context(), client.ObjectKey{Name: "c"}, &class); err != nil {
+			t.Fatal(err)
+		}
+		class.Spec.AllowedNamespaces = selector
+		if err := s.client.Update(t.Context(), &class); err != nil {
+			t.Fatal(err)
+		}
+	}
+	late := s.server()
+	late.ObjectMeta, late.Status = metav1.ObjectMeta{Namespace: "late", Name: "chat", Generation: 1}, v1alpha1.ServerStatus{}
+	if err := s.client.Create(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	closed(&metav1.LabelSelector{MatchLabels: map[string]string{"tier": "paid"}})
+	s.times = 4
+	for range 3 {
+		if err := s.cycle(s.Reconciler); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := s.server().Status.Desired; !cmp.Equal(before.Parts, after.Parts) || !before.ConfirmedAt.Before(&after.ConfirmedAt) {
+		t.Errorf("%+v is planned, %+v before", after, before)
+	}
+	const why = "spec.serviceClass: c is not allowed in namespace llm, its spec.allowedNamespaces are those with tier=paid"
+	for kind, want := range map[string]string{v1alpha1.ConditionPlanned: "False ClassNotAllowed: the last plan stands: " + why, v1alpha1.ConditionAccepted: "False NotAllowed: " + why} {
+		if got := s.condition(kind); got != want {
+			t.Errorf("%s is %q, want %q", kind, got, want)
+		}
+	}
+	// One that came later has a plan of nothing: without any its pods would be placed wherever there is room.
+	if err := s.client.Get(t.Context(), client.ObjectKeyFromObject(late), late); err != nil {
+		t.Fatal(err)
+	}
+	if d := late.Status.Desired; d == nil || d.Replicas != 0 || len(d.Parts) != 0 {
+		t.Errorf("%+v is planned for a Server that never was allowed", d)
+	}
+	closed(nil)
+	if err := s.cycle(s.Reconciler); err != nil {
+		t.Fatal(err)
+	}
+	if after := s.server().Status.Desired; after.Replicas <= before.Replicas || !strings.HasPrefix(s.condition(v1alpha1.ConditionAccepted), "True") {
+		t.Errorf("opened again: %+v, %s", after, s.condition(v1alpha1.ConditionAccepted))
 	}
 }
 

@@ -110,6 +110,15 @@ func setPodsWritten(st *v1alpha1.ServerStatus, faults []string, generation int64
 	setOnceFalse(st, c, generation, now)
 }
 
+// setAccepted says what a Server, or the template of its pods, asks for that its class does not allow; nothing where it allowed all of it ever since.
+func setAccepted(st *v1alpha1.ServerStatus, faults []string, generation int64, now metav1.Time) {
+	c := metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted, Message: "its service class allows what it asks for"}
+	if len(faults) > 0 {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonNotAllowed, strings.Join(faults, "; ")
+	}
+	setOnceFalse(st, c, generation, now)
+}
+
 // setOnceFalse sets a condition of a Server that is only there once it was False.
 func setOnceFalse(st *v1alpha1.ServerStatus, c metav1.Condition, generation int64, now metav1.Time) {
 	if c.Status == metav1.ConditionTrue && meta.FindStatusCondition(st.Conditions, c.Type) == nil {

@@ -129,6 +129,18 @@ func (v *view) templates(read map[Workload]*corev1.PodSpec) map[Workload]*templa
 	return all
 }
 
+// byVariant are the templates of a server's pods that are known.
+func (s *scopes) byVariant(o *v1alpha1.Server) map[string]*template {
+	of := map[string]*template{}
+	w := Workload{Server: types.NamespacedName{Namespace: o.Namespace, Name: o.Name}}
+	for _, variant := range append([]v1alpha1.Variant{{}}, o.Spec.Variants...) {
+		if w.Variant = variant.Name; s.templates[w] != nil {
+			of[w.Variant] = s.templates[w]
+		}
+	}
+	return of
+}
+
 // workloadFor an accelerator of a server.
 func workloadFor(s *v1alpha1.Server, accelerator string) Workload {
 	w := Workload{Server: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}}

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -33,6 +34,9 @@ type Readings struct {
 	Slices []resourcev1.ResourceSlice
 	Claims []resourcev1.ResourceClaim
 	Quotas []corev1.ResourceQuota
+	// Namespaces of the cluster, and PriorityClasses that pods may name.
+	Namespaces      []corev1.Namespace
+	PriorityClasses []schedulingv1.PriorityClass
 	// Templates of pods of workloads that may have none; absent where they are not known.
 	Templates map[Workload]*corev1.PodSpec
 	// Departed names the server of pods that are gone since less than a window.
@@ -65,6 +69,8 @@ type Observation struct {
 	Failing map[string]string
 	// Exceeding says, by server, which of its pods run more than the limits they say they were started with; absent where none.
 	Exceeding map[string]string
+	// NotAllowed says, by server, what it asks for that its class does not allow; absent where nothing.
+	NotAllowed map[string][]string
 	// Barred says, by server and accelerator, what keeps its pods from nodes that carry it; absent where nothing does.
 	Barred map[string]map[string]string
 
@@ -102,7 +108,7 @@ func Observe(r *Readings) *Observation {
 	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Servers: knownServers(r.Resources.Servers, system, index), Slices: r.Slices, Claims: r.Claims})
 	o := &Observation{
 		Snapshot: specification.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
-		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Failing: map[string]string{}, Exceeding: map[string]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
+		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Failing: map[string]string{}, Exceeding: map[string]string{}, NotAllowed: map[string][]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
 	}
 	for _, a := range system.Accelerators.Spec {
 		t := a.CardType(a.Name)
@@ -110,12 +116,15 @@ func Observe(r *Readings) *Observation {
 			o.Snapshot.System.Capacity.Count = append(o.Snapshot.System.Capacity.Count, v1alpha1.AcceleratorCount{Type: t, Count: o.Capacity[t].Available})
 		}
 	}
-	s := newScopes(v, r.Templates)
+	s, rules := newScopes(v, r.Templates), r.rules()
 	for i := range o.Snapshot.System.Servers.Spec {
 		e := &o.Snapshot.System.Servers.Spec[i]
 		names, barred := s.server(&r.Resources.Servers[index[e.Name]], e, system)
 		if len(names) > 0 {
 			e.Scopes, o.Barred[e.Name] = names, barred
+		}
+		if faults := rules.accept(&r.Resources.Servers[index[e.Name]], s.byVariant(&r.Resources.Servers[index[e.Name]]), e); len(faults) > 0 {
+			o.NotAllowed[e.Name] = faults
 		}
 	}
 	o.Snapshot.System.Capacity.Nodes = v.free(s)
@@ -135,7 +144,9 @@ func Observe(r *Readings) *Observation {
 		if words := r.exceeding(o.Pods[e.Name]); words != "" {
 			o.Exceeding[e.Name] = words
 		}
-		o.Statuses[e.Name] = r.observeServer(v, s, o.Pods[e.Name], system, e)
+		st := r.observeServer(v, s, o.Pods[e.Name], system, e)
+		st.MaxPodPriority = rules.maxPodPriority(s)
+		o.Statuses[e.Name] = st
 	}
 	specification.Sort(&o.Snapshot.System)
 	return o

@@ -95,7 +95,7 @@ func classOf(e *v1alpha1.ServiceClassEntry) fleet.Class {
 
 func serverOf(e *v1alpha1.ServerEntry) fleet.Server {
 	s := fleet.Server{
-		Name: e.Name, Namespace: e.Namespace, Class: e.Class, Model: e.Model, MinReplicas: e.MinNumReplicas, MaxReplicas: e.MaxNumReplicas, ServerPolicy: e.ServerPolicy, Scopes: e.Scopes,
+		Name: e.Name, Namespace: e.Namespace, Class: e.Class, Model: e.Model, MinReplicas: e.MinNumReplicas, MaxReplicas: e.MaxNumReplicas, ServerPolicy: e.ServerPolicy, Scopes: e.Scopes, Refused: e.Refused,
 		Fault: loadFault(e), Seen: observationOf(e.Observation), Plan: allocationOf(e.DesiredAlloc), Runs: allocationOf(e.CurrentAlloc),
 	}
 	if s.Fault == nil {

@@ -225,6 +225,8 @@ rules:
 {{- .Values.certificates.secretName | default (printf "%s-tls" (include "inferno.name" (list . "adapter"))) }}
 {{- end }}
 
+{{- define "inferno.keda.secret" -}}{{ include "inferno.fullname" . }}-keda-client{{- end }}
+
 {{/* Name of the service of an APIService that another than this release's adapter has, as namespace/name; empty where nobody has it. */}}
 {{- define "inferno.apiHolder" -}}
 {{- $root := index . 0 }}

@@ -26,6 +26,8 @@ const (
 	ConditionPlanned = "Planned"
 	// ConditionRealised is True when ready pods sit on the accelerators, in the numbers, that the plan says.
 	ConditionRealised = "Realised"
+	// ConditionAccepted of a Server is False while it, or the template of its pods, asks for what its service class does not allow.
+	ConditionAccepted = "Accepted"
 	// ConditionLearned of a Model is True while what was learned of its pairs predicts.
 	ConditionLearned = "Learned"
 	// ConditionReady summarises an Optimizer (its cycles run) and an Accelerator, Model or ServiceClass (valid and used).
@@ -56,6 +58,9 @@ const (
 	ReasonUnknownModel          = "UnknownModel"
 	ReasonUnknownServiceClass   = "UnknownServiceClass"
 	ReasonNoTarget              = "NoTarget"
+	ReasonClassNotAllowed       = "ClassNotAllowed"
+	ReasonNotAllowed            = "NotAllowed"
+	ReasonAccepted              = "Accepted"
 	ReasonInvalidSpec           = "InvalidSpec"
 	ReasonRealised              = "Realised"
 	ReasonRealising             = "Realising"

@@ -333,6 +333,21 @@ type ServiceClassSpec struct {
 	// +listMapKey=model
 	// +optional
 	ModelTargets []ModelTarget `json:"modelTargets,omitempty"`
+	// AllowedNamespaces selects by their labels, of which kubernetes.io/metadata.name is the name, the namespaces whose Servers may use the class.
+	// Absent: all. A Server elsewhere is refused; one that was there before keeps its plan, and is given no other.
+	// +optional
+	AllowedNamespaces *metav1.LabelSelector `json:"allowedNamespaces,omitempty"`
+	// MaxMinReplicas is the largest minReplicas of its Servers, which hold so much without load. A Server that asks for more is refused; one that was
+	// there before is planned with so many. Defaults to 20; in the JSON specification absent is no bound.
+	// +kubebuilder:default=20
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	MaxMinReplicas *int `json:"maxMinReplicas,omitempty"`
+	// PriorityClassName of the PriorityClass that pods of its Servers name, by which preemption and eviction agree with plans: its value is above those
+	// of the classes that matter less. Absent: any.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	PriorityClassName string `json:"priorityClassName,omitempty"`
 }
 
 // ServiceClassStatus says who uses a class.
@@ -630,7 +645,10 @@ type ServerStatus struct {
 	// Explanation of the plan.
 	// +optional
 	Explanation *ServerExplanation `json:"explanation,omitempty"`
-	// Conditions of the server: Observed, Planned, Realised, PodsStart once one of its pods failed, LimitsHold once an engine ran more than its limits, Written once one could
+	// MaxPodPriority is the highest priority that its pods may have, the value of its class's PriorityClass; absent where the class names none.
+	// +optional
+	MaxPodPriority *int32 `json:"maxPodPriority,omitempty"`
+	// Conditions of the server: Observed, Planned, Realised, Accepted once it asked for what its class does not allow, PodsStart once one of its pods failed, LimitsHold once an engine ran more than its limits, Written once one could
 	// not be written to.
 	// +listType=map
 	// +listMapKey=type

@@ -76,9 +76,11 @@ type ServerEntry struct {
 	ServerPolicy   `json:",inline"`
 	ServerBinding  `json:",inline"`
 	// Scopes are, by accelerator, the nodes that pods of the server can use; absent for all that carry it. A scope that no node has is of none.
-	Scopes       map[string]string `json:"scopes,omitempty"`
-	CurrentAlloc *Allocation       `json:"currentAlloc,omitempty"`
-	DesiredAlloc *Allocation       `json:"desiredAlloc,omitempty"`
+	Scopes map[string]string `json:"scopes,omitempty"`
+	// Refused says why the server may not use its class; empty where it may.
+	Refused      string      `json:"refused,omitempty"`
+	CurrentAlloc *Allocation `json:"currentAlloc,omitempty"`
+	DesiredAlloc *Allocation `json:"desiredAlloc,omitempty"`
 	// Observation is what was measured of the server, beyond its load.
 	Observation *Observation `json:"observation,omitempty"`
 }

@@ -2015,6 +2015,11 @@ func (in *ServerStatus) DeepCopyInto(out *ServerStatus) {
 		*out = new(ServerExplanation)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.MaxPodPriority != nil {
+		in, out := &in.MaxPodPriority, &out.MaxPodPriority
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
 		*out = make([]v1.Condition, len(*in))
@@ -2148,6 +2153,16 @@ func (in *ServiceClassSpec) DeepCopyInto(out *ServiceClassSpec) {
 		in, out := &in.ModelTargets, &out.ModelTargets
 		*out = make([]ModelTarget, len(*in))
 		copy(*out, *in)
+	}
+	if in.AllowedNamespaces != nil {
+		in, out := &in.AllowedNamespaces, &out.AllowedNamespaces
+		*out = new(v1.LabelSelector)
+		(*in).DeepCopyInto(*out)
+	}
+	if in.MaxMinReplicas != nil {
+		in, out := &in.MaxMinReplicas, &out.MaxMinReplicas
+		*out = new(int)
+		**out = **in
 	}
 }
 
