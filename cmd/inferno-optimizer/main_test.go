@@ -117,11 +117,11 @@ func TestDecisionLogIsRotated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(files) == 3 {
+		if compressed, _ := filepath.Glob(filepath.Join(dir, "*.gz")); len(files) == 3 && len(compressed) == 2 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("there are %v, want the log and two older files", files)
+			t.Fatalf("there are %v, want the log and two older files, compressed", files)
 		}
 	}
 	if info, err := os.Stat(o.decisionLog); err != nil || info.Size() > 1<<20 {
