@@ -185,7 +185,7 @@ func (w *world) change(name string, f func(*v1.Pod) error) (*v1.Pod, error) {
 	return p, nil
 }
 
-// client of the API server as far as a scheduler uses it: bindings and patches of pods.
+// client of the API server as far as a scheduler uses it: bindings, patches and deletions of pods.
 func (w *world) client() *fake.Clientset {
 	c := fake.NewClientset()
 	c.PrependReactor("create", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
@@ -200,6 +200,11 @@ func (w *world) client() *fake.Clientset {
 		patch := a.(clienttesting.PatchAction)
 		p, err := w.change(patch.GetName(), func(p *v1.Pod) error { return apply(p, patch) })
 		return true, p, err
+	})
+	// Of a victim of preemption.
+	c.PrependReactor("delete", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		w.deletePod(a.(clienttesting.DeleteAction).GetName())
+		return true, nil, nil
 	})
 	return c
 }
@@ -272,7 +277,7 @@ func withoutBind(p *schedulerconfig.KubeSchedulerProfile) {
 // withoutPlugin is the stock profile.
 func withoutPlugin(p *schedulerconfig.KubeSchedulerProfile) {
 	ours := func(e schedulerconfig.Plugin) bool { return e.Name == Name }
-	for _, set := range []*schedulerconfig.PluginSet{&p.Plugins.MultiPoint, &p.Plugins.Bind, &p.Plugins.Filter} {
+	for _, set := range []*schedulerconfig.PluginSet{&p.Plugins.MultiPoint, &p.Plugins.Bind, &p.Plugins.Filter, &p.Plugins.PostFilter} {
 		set.Enabled = slices.DeleteFunc(slices.Clone(set.Enabled), ours)
 	}
 	p.PluginConfig = slices.DeleteFunc(slices.Clone(p.PluginConfig), func(c schedulerconfig.PluginConfig) bool { return c.Name == Name })

@@ -136,6 +136,18 @@ func (l *ledger) seated(key types.NamespacedName, rev revision) map[string]int {
 	return r.count(rev)
 }
 
+// hasSeat tells whether a pod of a server has a seat.
+func (l *ledger) hasSeat(key types.NamespacedName, uid types.UID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.rosters[key]
+	if !ok {
+		return false
+	}
+	_, seated := r.seats[uid]
+	return seated
+}
+
 // waiting pods of a server that have no seat, in turn.
 func (l *ledger) waiting(key types.NamespacedName) []*v1.Pod {
 	l.mu.Lock()

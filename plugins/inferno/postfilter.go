@@ -1,0 +1,55 @@
+package inferno
+
+import (
+	"context"
+	"maps"
+
+	v1 "k8s.io/api/core/v1"
+	fwk "k8s.io/kube-scheduler/framework"
+)
+
+// PostFilter keeps a pod from preempting others for a seat that another of its server has preempted for: that one has a node nominated, and takes its seat
+// when the victims are gone. It comes before the preemption, which looks only where this leaves the pod an option.
+func (p *Plugin) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
+	c := read[*cycle](state, cycleKey)
+	if c == nil || c.decision.anywhere {
+		return nil, fwk.NewStatus(fwk.Unschedulable)
+	}
+	nominated, err := p.nominated(c, pod)
+	if err != nil {
+		return nil, fwk.AsStatus(err)
+	}
+	d := c.decision
+	d.options = maps.Clone(d.options)
+	for accelerator, n := range nominated {
+		if o := d.options[accelerator]; o.quota != unlimited && o.left <= n {
+			delete(d.options, accelerator)
+		}
+	}
+	if len(d.options) == 0 {
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "others of its server have nodes nominated for all that the plan has room for")
+	}
+	state.Write(cycleKey, newCycle(p.cluster, c.server, d, pod))
+	return nil, fwk.NewStatus(fwk.Unschedulable)
+}
+
+// nominated counts the other pods of a server that have a node nominated and no seat, by the accelerator that they will take there.
+func (p *Plugin) nominated(c *cycle, pod *v1.Pod) (map[string]int, error) {
+	nodes, err := p.handle.SnapshotSharedLister().NodeInfos().List()
+	if err != nil {
+		return nil, err
+	}
+	count := map[string]int{}
+	for _, n := range nodes {
+		for _, other := range p.handle.NominatedPodsForNode(n.Node().Name) {
+			key, ours := serverOf(other.GetPod())
+			if !ours || key != c.server || other.GetPod().UID == pod.UID || p.cluster.ledger.hasSeat(key, other.GetPod().UID) {
+				continue
+			}
+			if o, ok := c.optionOn(n); ok {
+				count[o.accelerator]++
+			}
+		}
+	}
+	return count, nil
+}
