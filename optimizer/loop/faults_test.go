@@ -66,7 +66,7 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, clock: clocks.NewFakePassiveClock(time.Unix(1_700_000_000, 0)), silent: map[string]bool{}, running: 20, times: 1}
+	s := stageAt(t, time.Unix(1_700_000_000, 0))
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
@@ -76,6 +76,11 @@ func newStage(t *testing.T) *stage {
 	).WithInterceptorFuncs(interceptor.Funcs{SubResourceApply: s.apply, Patch: s.patch}).Build()
 	s.Reconciler = s.start()
 	return s
+}
+
+// stageAt a time, without an API server.
+func stageAt(t *testing.T, at time.Time) *stage {
+	return &stage{t: t, clock: clocks.NewFakePassiveClock(at), silent: map[string]bool{}, running: 20, times: 1}
 }
 
 // start a process: all that it knows is in the API server.
