@@ -283,7 +283,7 @@ func TestDefaults(t *testing.T) {
 	flags := newCommand().Flags()
 	for name, want := range map[string]string{
 		"metrics-secure": "true", "metrics-bind-address": ":8443", "health-bind-address": ":8081", "leader-elect": "false", "log-format": "text",
-		"prometheus-timeout": "10s", "prometheus-url": "", "decision-log": "",
+		"prometheus-timeout": "10s", "prometheus-url": "", "decision-log": "", "pprof-bind-address": "0", "log-level": "INFO",
 	} {
 		if f := flags.Lookup(name); f == nil || f.DefValue != want {
 			t.Errorf("--%s: %+v, want the default %q", name, f, want)
