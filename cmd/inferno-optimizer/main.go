@@ -19,8 +19,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/api"
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	promconfig "github.com/prometheus/common/config"
 	"github.com/spf13/cobra"
 	"gopkg.in/natefinch/lumberjack.v2"
@@ -285,11 +283,7 @@ func (o *options) querier(address string, a *v1alpha1.PrometheusAccess) (observe
 	if err != nil {
 		return nil, err
 	}
-	client, err := api.NewClient(api.Config{Address: address, RoundTripper: transport})
-	if err != nil {
-		return nil, err
-	}
-	return promv1.NewAPI(client), nil
+	return observe.NewPrometheus(address, transport)
 }
 
 // defaultTenantHeader is what Mimir, Cortex and Loki read.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/loop"
+	"github.com/llm-inferno/inferno/optimizer/observe"
 )
 
 func command(args ...string) *cobra.Command {
@@ -183,7 +184,7 @@ func TestPrometheusOverTLS(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, _, err = q.Query(ctx, "1", time.Time{})
+		_, err = q.Query(ctx, "1", time.Time{}, func(observe.Series) {})
 		return err
 	}
 	if err := query(options{}); err == nil || !strings.Contains(err.Error(), "certificate") {
@@ -261,7 +262,7 @@ func TestPrometheusAccess(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		if _, _, err := q.Query(t.Context(), "1", time.Time{}); err != nil {
+		if _, err := q.Query(t.Context(), "1", time.Time{}, func(observe.Series) {}); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
 		sent := (*asked)[len(*asked)-1].Header

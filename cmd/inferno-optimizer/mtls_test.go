@@ -13,6 +13,7 @@ import (
 	"github.com/llm-inferno/inferno/metricsadapter/certificate"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/observe"
 )
 
 // A real Prometheus that wants a certificate of who asks gets the one that the Optimizer names, and the new one when it is renewed, without a restart.
@@ -88,7 +89,7 @@ func TestPrometheusWantsACertificate(t *testing.T) {
 		defer cancel()
 		// It listens before it answers.
 		for {
-			_, _, err := q.Query(ctx, "vector(1)", time.Now())
+			_, err := q.Query(ctx, "vector(1)", time.Now(), func(observe.Series) {})
 			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "503") {
 				return err
 			}

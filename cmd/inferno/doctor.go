@@ -5,20 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/prometheus/client_golang/api"
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/llm-inferno/inferno/cmd/inferno/doctor"
 	"github.com/llm-inferno/inferno/manifests"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
+	"github.com/llm-inferno/inferno/optimizer/observe"
 )
 
 type doctorOptions struct {
@@ -90,11 +90,11 @@ func (o *doctorOptions) run(ctx context.Context, out io.Writer) error {
 	defer cancel()
 	source := doctor.Source{Client: client, Now: time.Now(), Namespace: o.namespace, Installed: o.installed, Window: o.window}
 	if o.prometheus != "" {
-		c, err := api.NewClient(api.Config{Address: o.prometheus})
+		c, err := observe.NewPrometheus(o.prometheus, http.DefaultTransport)
 		if err != nil {
 			return badInput{fmt.Errorf("--prometheus-url: %w", err)}
 		}
-		source.Prometheus = promv1.NewAPI(c)
+		source.Prometheus = c
 	}
 	cluster, err := doctor.Read(ctx, source)
 	if err != nil {

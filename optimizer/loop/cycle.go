@@ -57,6 +57,8 @@ type cycle struct {
 	watch     stopwatch
 	// skew is how far the clock of Prometheus is ahead of ours.
 	skew time.Duration
+	// unread says why Prometheus could not be read; nil where it was.
+	unread error
 	// conditions of the Optimizer beside that it is ready.
 	conditions []metav1.Condition
 	// refused is what could not be written, and why.
@@ -88,6 +90,7 @@ func (c *cycle) run(ctx context.Context) error {
 		return err
 	}
 	o := observe.Observe(readings)
+	readings.Metrics = nil // the observation has what they say, in a hundredth of the memory
 	c.conditions = append(c.conditions, podsCounted(o.Uncounted))
 	o.Snapshot.StartUpSeconds, o.Snapshot.WindowSeconds = observe.StartUp(c.optimizer, readings.Pods), readings.Window.Seconds()
 	o.Snapshot.HorizonSeconds = interval(c.optimizer).Seconds() + o.Snapshot.StartUpSeconds
@@ -202,8 +205,14 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		namespaces   corev1.NamespaceList
 		priorities   schedulingv1.PriorityClassList
 	)
-	for _, list := range []client.ObjectList{&accelerators, &models, &classes, &servers, &nodes, &pods, &quotas, &namespaces, &priorities} {
+	for _, list := range []client.ObjectList{&accelerators, &models, &classes, &servers, &quotas, &namespaces, &priorities} {
 		if err := c.Client.List(ctx, list); err != nil {
+			return nil, fmt.Errorf("listing %T: %w", list, err)
+		}
+	}
+	// Pods and nodes are most of what is in the cache, and are not changed: copies of them would be so much memory again.
+	for _, list := range []client.ObjectList{&nodes, &pods} {
+		if err := c.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return nil, fmt.Errorf("listing %T: %w", list, err)
 		}
 	}

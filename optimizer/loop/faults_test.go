@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
@@ -87,7 +86,7 @@ func stageAt(t *testing.T, at time.Time) *stage {
 func (s *stage) start() *Reconciler {
 	r := &Reconciler{
 		Client: s.client, Events: events.NewFakeRecorder(1000), Clock: s.clock, Log: NewDecisionLog(s), QueryTimeout: 50 * time.Millisecond,
-		Querier: func(*v1alpha1.PrometheusSource) (observe.Querier, error) { return s, nil }, Registry: prometheus.NewRegistry(),
+		Querier: func(*v1alpha1.PrometheusSource) (observe.Querier, error) { return observe.Whole(s.query), nil }, Registry: prometheus.NewRegistry(),
 	}
 	r.metrics = newMetrics(r.Registry)
 	return r
@@ -129,9 +128,9 @@ func (s *stage) objects() []client.Object {
 	return list
 }
 
-// Query answers as a Prometheus would that scrapes the pods of the server: 5 requests/s each of 1000 → 200 tokens. Samples are a second old
+// query answers as a Prometheus would that scrapes the pods of the server: 5 requests/s each of 1000 → 200 tokens. Samples are a second old
 // by its own clock.
-func (s *stage) Query(ctx context.Context, query string, at time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
+func (s *stage) query(ctx context.Context, query string, at time.Time) (model.Value, []string, error) {
 	if s.slow {
 		<-ctx.Done()
 		return nil, nil, ctx.Err()
@@ -266,13 +265,15 @@ func (s *stage) learned() *v1alpha1.PairStatus {
 // condition of the server, or of the Optimizer for those types that only it has, as reason and message.
 func (s *stage) condition(kind string) string {
 	s.t.Helper()
-	list := s.server().Status.Conditions
+	var list []metav1.Condition
 	if slices.Contains([]string{v1alpha1.ConditionReady, v1alpha1.ConditionPodsCounted, v1alpha1.ConditionWritten}, kind) {
 		var o v1alpha1.Optimizer
 		if err := s.client.Get(context.Background(), client.ObjectKey{Name: "default"}, &o); err != nil {
 			s.t.Fatal(err)
 		}
 		list = o.Status.Conditions
+	} else {
+		list = s.server().Status.Conditions
 	}
 	c := meta.FindStatusCondition(list, kind)
 	if c == nil {
@@ -331,6 +332,9 @@ func TestPrometheusFails(t *testing.T) {
 			if got := s.condition(v1alpha1.ConditionReady); !strings.Contains(got, "CycleDegraded: 1 servers cannot be observed") {
 				t.Errorf("the optimizer is %q", got)
 			}
+			if got := s.condition(v1alpha1.ConditionReady); (c.name != "empty") != strings.Contains(got, "Prometheus cannot be read (query \"time()\"") {
+				t.Errorf("the optimizer is %q", got)
+			}
 			s.prometheus, s.slow, s.silent = good.prometheus, good.slow, map[string]bool{}
 			if err := s.cycle(s.Reconciler); err != nil {
 				t.Fatal(err)
@@ -339,6 +343,24 @@ func TestPrometheusFails(t *testing.T) {
 				t.Errorf("afterwards %d observations, %s", p.Observations, s.condition(v1alpha1.ConditionObserved))
 			}
 		})
+	}
+}
+
+// Without a Prometheus the Optimizer says so before there is any Server, and what to set.
+func TestPrometheusIsMissing(t *testing.T) {
+	s := newStage(t)
+	if err := s.client.Delete(t.Context(), s.server()); err != nil {
+		t.Fatal(err)
+	}
+	s.prometheus = errors.New("no such host")
+	if err := s.cycle(s.Reconciler); err != nil {
+		t.Fatal(err)
+	}
+	got := s.condition(v1alpha1.ConditionReady)
+	for _, want := range []string{"CycleDegraded", "no such host", "spec.prometheus.url", "prometheus.url of the chart"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the optimizer is %q, want %q in it", got, want)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ func (c *cycle) source() (*observe.Source, error) {
 
 // measure asks Prometheus. That it does not answer is a reading too.
 func (c *cycle) measure(ctx context.Context, r *observe.Readings) {
+	defer func() { c.unread = r.MetricsFault }()
 	var source *observe.Source
 	if source, r.MetricsFault = c.source(); r.MetricsFault != nil {
 		return

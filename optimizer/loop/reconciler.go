@@ -192,6 +192,9 @@ func (r *Reconciler) cycle(ctx context.Context, o *v1alpha1.Optimizer, stages *c
 	} else if words := c.degraded(); words != "" {
 		reason, message = v1alpha1.ReasonCycleDegraded, words
 	}
+	if c.unread != nil {
+		log.Error(c.unread, "reading Prometheus; set spec.prometheus.url of the Optimizer, or prometheus.url of the chart, to where it answers")
+	}
 	for _, refused := range c.refused {
 		log.Error(errors.New(refused), "writing")
 	}
@@ -217,6 +220,9 @@ func (c *cycle) degraded() string {
 	}
 	if c.report.Held > 0 || c.report.Unserved > 0 {
 		words = append(words, fmt.Sprintf("%d servers cannot be observed, %d are not served as their targets need", c.report.Held, c.report.Unserved))
+	}
+	if c.unread != nil {
+		words = append(words, fmt.Sprintf("Prometheus cannot be read (%v): see that spec.prometheus.url, or prometheus.url of the chart, is where it answers", c.unread))
 	}
 	if n := len(c.refused); n > 0 {
 		words = append(words, fmt.Sprintf("%d writes failed, see the condition %s", n, v1alpha1.ConditionWritten))

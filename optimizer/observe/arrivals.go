@@ -5,12 +5,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
@@ -119,11 +119,11 @@ func count(ctx context.Context, source *Source, s *v1alpha1.Server, now time.Tim
 	}
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	vector, err := ask[model.Vector](ctx, source, source.arrivalQuestion(s, window), now, promv1.WithTimeout(longest))
-	if err != nil || len(vector) == 0 {
+	rate := math.NaN()
+	err := ask(ctx, source, model.ValVector, source.arrivalQuestion(s, window), now, func(s Series) { rate = float64(s.Values[0].Value) }) // a sum is one, or none
+	if err != nil {
 		return Counted{Err: err}
 	}
-	rate := float64(vector[0].Value)
 	return Counted{Rate: rate, Known: rate >= 0}
 }
 

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,7 +23,7 @@ type tenants struct {
 	asked []string
 }
 
-func (p *tenants) Query(ctx context.Context, query string, _ time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
+func (p *tenants) answer(ctx context.Context, query string, _ time.Time) (model.Value, []string, error) {
 	p.mu.Lock()
 	p.asked = append(p.asked, query)
 	p.mu.Unlock()
@@ -60,7 +59,7 @@ func TestCountersFailAlone(t *testing.T) {
 	p := &tenants{}
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-		answers := counters.Read(ctx, source(t, p), servers, now, window)
+		answers := counters.Read(ctx, source(t, Whole(p.answer)), servers, now, window)
 		cancel()
 		for i := range servers {
 			s := &servers[i]
@@ -102,7 +101,7 @@ func TestCounterFault(t *testing.T) {
 		o := Observe(readings(func(r *Readings) {
 			r.Resources.Servers[0].Spec.Arrivals = counting("", "", counter).Spec.Arrivals
 			var counters Counters
-			r.Arrivals = counters.Read(t.Context(), source(t, &tenants{}), r.Resources.Servers, now, window)
+			r.Arrivals = counters.Read(t.Context(), source(t, Whole(new(tenants).answer)), r.Resources.Servers, now, window)
 		}))
 		seen := o.Snapshot.System.Servers.Spec[0].Observation
 		if seen.Fault != want || (want != "" && !strings.Contains(seen.Detail, "spec.arrivals")) {

@@ -46,7 +46,11 @@ func TestAttainmentThatBucketsProve(t *testing.T) {
 		{"one was not counted", nil, histogram{0.05: 30, 0.1: 100}, math.NaN()},
 	} {
 		m := NewPodMetrics()
-		m.histograms[TTFTDistribution], m.histograms[RequestITLDistribution] = c.ttft, c.itl
+		for d, h := range map[Distribution]histogram{TTFTDistribution: c.ttft, RequestITLDistribution: c.itl} {
+			for bound, rate := range h {
+				m.SetBucket(d, bound, rate)
+			}
+		}
 		r := &Readings{Metrics: Metrics{types.NamespacedName{Namespace: "llm", Name: "a"}: m}}
 		got := r.attainment([]*corev1.Pod{pod}, &v1alpha1.ModelTarget{TTFT: 1000, ITL: 50, Percentile: 99})
 		if math.Abs(got-c.want) > 1e-12 || math.IsNaN(got) != math.IsNaN(c.want) {

@@ -25,11 +25,11 @@ type Copies struct {
 func ReadCopies(ctx context.Context, s *Source, now time.Time) ([]Copies, error) {
 	found := map[types.NamespacedName]Copies{}
 	for _, e := range s.engines {
-		vector, err := ask[model.Vector](ctx, s, e.gauge, now)
-		if err != nil {
+		var series []model.Metric
+		if err := ask(ctx, s, model.ValVector, e.gauge, now, func(s Series) { series = append(series, maps.Clone(s.Metric)) }); err != nil {
 			return nil, err
 		}
-		for pod, c := range copiesOf(vector, e.keys, e.own) {
+		for pod, c := range copiesOf(series, e.keys, e.own) {
 			found[pod] = c
 		}
 	}
@@ -39,15 +39,15 @@ func ReadCopies(ctx context.Context, s *Source, now time.Time) ([]Copies, error)
 }
 
 // copiesOf series of a gauge, which each engine of a pod has one of.
-func copiesOf(vector model.Vector, keys, own []string) map[types.NamespacedName]Copies {
+func copiesOf(all []model.Metric, keys, own []string) map[types.NamespacedName]Copies {
 	groups := map[string][]model.Metric{}
-	for _, sample := range vector {
+	for _, metric := range all {
 		var id []string
 		for _, label := range slices.Concat(keys, own) {
-			id = append(id, string(sample.Metric[model.LabelName(label)]))
+			id = append(id, string(metric[model.LabelName(label)]))
 		}
 		key := strings.Join(id, "\x00")
-		groups[key] = append(groups[key], sample.Metric)
+		groups[key] = append(groups[key], metric)
 	}
 	found := map[types.NamespacedName]Copies{}
 	for _, key := range slices.Sorted(maps.Keys(groups)) {

@@ -65,21 +65,19 @@ func ReadGateways(ctx context.Context, s *Source, now time.Time, window time.Dur
 		{atGateways(gatewayHeld, level), func(t *Traffic, v float64) { t.Held, t.Rate = t.Held+v, t.Rate+v/window.Seconds() }},
 		{atGateways(gatewayHeld, before), func(t *Traffic, v float64) { t.Rate -= v / window.Seconds() }},
 	} {
-		vector, err := ask[model.Vector](ctx, s, s.selecting(windows(window).Replace(question.promql)), now)
-		if err != nil {
-			return nil, err
-		}
-		for _, sample := range vector {
+		if err := ask(ctx, s, model.ValVector, s.selecting(windows(window).Replace(question.promql)), now, func(sample Series) {
 			name := sample.Metric["target_model_name"] // what the request was rewritten to, for traffic splits and adapters
 			if name == "" {
 				name = sample.Metric["model_name"]
 			}
 			route := Route{string(sample.Metric["namespace"]), string(name)}
-			if v := float64(sample.Value); v >= 0 {
+			if v := float64(sample.Values[0].Value); v >= 0 {
 				t := g[route]
 				question.add(&t, v)
 				g[route] = t
 			}
+		}); err != nil {
+			return nil, err
 		}
 	}
 	for route, t := range g {

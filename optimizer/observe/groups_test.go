@@ -175,11 +175,12 @@ func FuzzReadMetrics(f *testing.F) {
 	f.Add("+Inf", "NaN", "-1", math.Inf(1))
 	f.Add("rubbish", "1e300", "1e300", math.NaN())
 	f.Fuzz(func(t *testing.T, le, blockSize, blocks string, value float64) {
-		q := prometheus{func(string) (model.Value, error) {
+		q := prometheus(func(string) (model.Value, error) {
 			return model.Vector{{Metric: model.Metric{
 				"namespace": "llm", "pod": "chat-1", "le": model.LabelValue(le), "block_size": model.LabelValue(blockSize), "num_gpu_blocks": model.LabelValue(blocks),
 			}, Value: model.SampleValue(value)}}, nil
-		}}
+		})
+
 		m, err := ReadMetrics(context.Background(), source(t, q), now, time.Minute)
 		if err != nil {
 			t.Fatal(err)

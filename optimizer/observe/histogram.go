@@ -8,6 +8,32 @@ import (
 // histogram maps upper bounds of buckets to how much lies at or below them, per second. Buckets may be missing and +Inf is one of them.
 type histogram map[float64]float64
 
+// bucketList are the buckets of a histogram in no order, each with what lies at or below its bound. Every pod has five of them, and maps take more.
+type bucketList []struct{ bound, below float64 }
+
+// with a bucket, in the place of one of the same bound.
+func (b bucketList) with(bound, below float64) bucketList {
+	for i := range b {
+		if b[i].bound == bound {
+			b[i].below = below
+			return b
+		}
+	}
+	return append(b, struct{ bound, below float64 }{bound, below})
+}
+
+// histogram of the buckets; nil where there are none.
+func (b bucketList) histogram() histogram {
+	if len(b) == 0 {
+		return nil
+	}
+	h := make(histogram, len(b))
+	for _, x := range b {
+		h[x.bound] = x.below
+	}
+	return h
+}
+
 // merged is the sum of histograms; nil where none was measured. Bounds that only some of them have are left out: between its own bounds a
 // histogram does not say how much lies below another's.
 func merged(all []histogram) histogram {

@@ -28,18 +28,16 @@ func ReadHistory(ctx context.Context, s *Source, server types.NamespacedName, ow
 	honoured := fmt.Sprintf(`%[1]s{exported_namespace="",namespace=%[2]q,server=%[3]q%[5]s}[%[4]s]`, ArrivalRateMetric, server.Namespace, server.Name, duration(window), with)
 	// Of several optimizers, of which one led at a time, the mean of what each showed.
 	expression := fmt.Sprintf("avg(avg_over_time(%s) or avg_over_time(%s))[%s:%s]", series, honoured, duration(span), duration(window))
-	matrix, err := ask[model.Matrix](ctx, s, expression, now)
-	if err != nil {
-		return nil, err
-	}
 	var history []forecast.Sample
-	for _, series := range matrix { // one, or none
+	if err := ask(ctx, s, model.ValMatrix, expression, now, func(series Series) { // one, or none
 		for _, v := range series.Values {
 			if rate := float64(v.Value); rate >= 0 {
 				// A mean is of the window that ends there.
 				history = append(history, forecast.Sample{Time: v.Timestamp.Time().Sub(time.Unix(0, 0)).Seconds() - window/2, Rate: rate})
 			}
 		}
+	}); err != nil {
+		return nil, err
 	}
 	return history, nil
 }

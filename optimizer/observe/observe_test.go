@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 	"gonum.org/v1/gonum/stat/distuv"
 	corev1 "k8s.io/api/core/v1"
@@ -198,29 +197,27 @@ func TestMeansOfNothingAreUnknown(t *testing.T) {
 }
 
 // prometheus answers every query with one sample for each pod, unless it fails; one for steps with the same samples at one step.
-type prometheus struct {
-	answer func(query string) (model.Value, error)
-}
-
-func (p prometheus) Query(_ context.Context, query string, at time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
-	v, err := p.answer(query)
-	if vector, ok := v.(model.Vector); ok && strings.HasSuffix(query, "s]") {
-		var m model.Matrix
-		for _, s := range vector {
-			m = append(m, &model.SampleStream{Metric: s.Metric, Values: []model.SamplePair{{Timestamp: model.TimeFromUnix(at.Unix()), Value: s.Value}}})
+func prometheus(answer func(query string) (model.Value, error)) Querier {
+	return Whole(func(_ context.Context, query string, at time.Time) (model.Value, []string, error) {
+		v, err := answer(query)
+		if vector, ok := v.(model.Vector); ok && strings.HasSuffix(query, "s]") {
+			var m model.Matrix
+			for _, s := range vector {
+				m = append(m, &model.SampleStream{Metric: s.Metric, Values: []model.SamplePair{{Timestamp: model.TimeFromUnix(at.Unix()), Value: s.Value}}})
+			}
+			v = m
 		}
-		v = m
-	}
-	return v, nil, err
+		return v, nil, err
+	})
 }
 
 func TestReadMetrics(t *testing.T) {
-	m, err := ReadMetrics(context.Background(), source(t, prometheus{func(query string) (model.Value, error) {
+	m, err := ReadMetrics(context.Background(), source(t, prometheus(func(query string) (model.Value, error) {
 		if strings.Contains(query, "kv_cache_usage_perc") {
 			return model.Vector{}, nil
 		}
 		return model.Vector{{Metric: model.Metric{"namespace": "llm", "pod": "a"}, Value: 7}}, nil
-	}}), now, window)
+	})), now, window)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +229,7 @@ func TestReadMetrics(t *testing.T) {
 		"refused":      func(string) (model.Value, error) { return nil, errors.New("refused") },
 		"not a vector": func(string) (model.Value, error) { return &model.Scalar{}, nil },
 	} {
-		if _, err := ReadMetrics(context.Background(), source(t, prometheus{answer}), now, window); err == nil || !strings.Contains(err.Error(), "query") {
+		if _, err := ReadMetrics(context.Background(), source(t, prometheus(answer)), now, window); err == nil || !strings.Contains(err.Error(), "query") {
 			t.Errorf("%s: error %v does not name the query", name, err)
 		}
 	}
@@ -448,6 +445,16 @@ func TestObserve(t *testing.T) {
 	}
 }
 
+// Pods and nodes are a cache's: observing them changes nothing of them.
+func TestObservingChangesNoObject(t *testing.T) {
+	r := readings(nil)
+	copies := readings(nil)
+	Observe(r)
+	if diff := cmp.Diff(copies.Pods, r.Pods) + cmp.Diff(copies.Nodes, r.Nodes); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Without measurements the load is missing in the snapshot, whatever was known before; the status keeps what was known, with its old time.
 func TestObserveFaults(t *testing.T) {
 	before := &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(now.Add(-time.Hour)), Load: v1alpha1.Load{ArrivalRate: 60, AvgOutTokens: 5}}
@@ -504,7 +511,7 @@ func TestPartialAnswers(t *testing.T) {
 		"receive series from Addr: 10.0.0.7:10901: rpc error": v1alpha1.ReasonPartialMetrics, "PromQL info: metric might not be a counter": "",
 		"PromQL warning: encountered a mix of histograms and floats": "",
 	} {
-		_, err := ReadMetrics(context.Background(), source(t, warned{warning}), now, window)
+		_, err := ReadMetrics(context.Background(), source(t, warned(warning)), now, window)
 		if (err != nil) != (want != "") {
 			t.Errorf("%q: %v", warning, err)
 		}
@@ -519,14 +526,14 @@ func TestPartialAnswers(t *testing.T) {
 }
 
 // warned answers with nothing, and a warning.
-type warned struct{ warning string }
-
-func (w warned) Query(_ context.Context, query string, _ time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
-	var v model.Value = model.Vector{}
-	if strings.HasSuffix(query, "]") {
-		v = model.Matrix{}
-	}
-	return v, promv1.Warnings{w.warning}, nil
+func warned(warning string) Querier {
+	return Whole(func(_ context.Context, query string, _ time.Time) (model.Value, []string, error) {
+		var v model.Value = model.Vector{}
+		if strings.HasSuffix(query, "]") {
+			v = model.Matrix{}
+		}
+		return v, []string{warning}, nil
+	})
 }
 
 // Where a gateway counts for a server alone its rate is the load; not where it counts for several together, or others bypass it.
@@ -586,7 +593,7 @@ func TestGateway(t *testing.T) {
 }
 
 func TestReadGateways(t *testing.T) {
-	got, err := ReadGateways(context.Background(), source(t, prometheus{func(query string) (model.Value, error) {
+	got, err := ReadGateways(context.Background(), source(t, prometheus(func(query string) (model.Value, error) {
 		if !strings.Contains(query, "llm_d_epp_request_total") {
 			return model.Vector{}, nil
 		}
@@ -596,7 +603,7 @@ func TestReadGateways(t *testing.T) {
 			{Metric: model.Metric{"namespace": "llm", "model_name": "plain"}, Value: 5},
 			{Metric: model.Metric{"namespace": "llm", "model_name": "odd"}, Value: model.SampleValue(math.NaN())},
 		}, nil
-	}}), now, window)
+	})), now, window)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -607,7 +614,7 @@ func TestReadGateways(t *testing.T) {
 		"refused":      func(string) (model.Value, error) { return nil, errors.New("refused") },
 		"not a vector": func(string) (model.Value, error) { return &model.Scalar{}, nil },
 	} {
-		if _, err := ReadGateways(context.Background(), source(t, prometheus{answer}), now, window); err == nil {
+		if _, err := ReadGateways(context.Background(), source(t, prometheus(answer)), now, window); err == nil {
 			t.Errorf("%s is no error", name)
 		}
 	}
@@ -723,12 +730,12 @@ func TestQuotas(t *testing.T) {
 func TestReadHistory(t *testing.T) {
 	server := types.NamespacedName{Namespace: "llm", Name: "chat"}
 	answer := func(v model.Value, err error) ([]forecast.Sample, error) {
-		return ReadHistory(context.Background(), source(t, prometheus{func(query string) (model.Value, error) {
+		return ReadHistory(context.Background(), source(t, prometheus(func(query string) (model.Value, error) {
 			if !strings.Contains(query, `"llm"`) || !strings.Contains(query, `"chat"`) || !strings.Contains(query, `namespace="inferno"`) || !strings.HasSuffix(query, "[1w:5m]") {
 				t.Errorf("asked for %s", query)
 			}
 			return v, err
-		}}), server, "inferno", time.Unix(1000, 0), 7*86400, 300)
+		})), server, "inferno", time.Unix(1000, 0), 7*86400, 300)
 	}
 	pairs := []model.SamplePair{{Timestamp: 600_000, Value: 2}, {Timestamp: 900_000, Value: model.SampleValue(math.NaN())}, {Timestamp: 1_200_000, Value: 0}}
 	got, err := answer(model.Matrix{{Values: pairs}}, nil)

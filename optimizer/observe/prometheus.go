@@ -26,50 +26,34 @@ func ReadMetrics(ctx context.Context, s *Source, now time.Time, window time.Dura
 	var mu sync.Mutex // guards m
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(concurrentQueries)
-	question := func(expression string, take func(sample *model.Sample)) error {
-		answer, err := ask[model.Vector](ctx, s, expression, now)
-		if err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		for _, sample := range answer {
-			take(sample)
-		}
-		return nil
-	}
-	// Buckets are most of what is read, so that one distribution after the other is, and none kept once it is taken.
-	g.Go(func() error {
-		for d, expression := range histograms {
-			if err := question(expression, func(sample *model.Sample) {
-				if bound, err := strconv.ParseFloat(string(sample.Metric["le"]), 64); err == nil { // one without a bound is none
-					m.pod(sample.Metric).SetBucket(Distribution(d), bound, float64(sample.Value))
-				}
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	for i, expression := range values {
+	question := func(t model.ValueType, expression string, take func(Series)) {
 		g.Go(func() error {
-			return question(expression, func(sample *model.Sample) { m.pod(sample.Metric).Set(Quantity(i), number64(Quantity(i), sample)) })
+			return ask(ctx, s, t, expression, now, func(s Series) {
+				mu.Lock()
+				defer mu.Unlock()
+				take(s)
+			})
 		})
 	}
-	var arrived model.Matrix
-	g.Go(func() (err error) {
-		arrived, err = ask[model.Matrix](ctx, s, arrivals, now)
-		return err
+	for d, expression := range histograms {
+		question(model.ValVector, expression, func(s Series) {
+			if bound, err := strconv.ParseFloat(string(s.Metric["le"]), 64); err == nil { // one without a bound is none
+				m.pod(s.Metric).SetBucket(Distribution(d), bound, float64(s.Values[0].Value))
+			}
+		})
+	}
+	for i, expression := range values {
+		question(model.ValVector, expression, func(s Series) { m.pod(s.Metric).Set(Quantity(i), number64(Quantity(i), s)) })
+	}
+	step := func(at time.Time) int { return int(at.Sub(time.Unix(0, 0)) / (window / 2)) }
+	question(model.ValMatrix, arrivals, func(s Series) {
+		p := m.pod(s.Metric)
+		for _, x := range s.Values {
+			p.SetArrived(step(x.Timestamp.Time())-step(now), float64(x.Value))
+		}
 	})
 	if err := g.Wait(); err != nil {
 		return nil, err
-	}
-	step := func(at time.Time) int { return int(at.Sub(time.Unix(0, 0)) / (window / 2)) }
-	for _, series := range arrived {
-		p := m.pod(series.Metric)
-		for _, x := range series.Values {
-			p.SetArrived(step(x.Timestamp.Time())-step(now), float64(x.Value))
-		}
 	}
 	return m, nil
 }
@@ -78,14 +62,15 @@ func ReadMetrics(ctx context.Context, s *Source, now time.Time, window time.Dura
 // another clock gets old samples, or takes fresh ones for stale.
 func Skew(ctx context.Context, source *Source, now func() time.Time) (time.Duration, error) {
 	before := now()
-	s, err := ask[*model.Scalar](ctx, source, "time()", time.Time{}) // without a time it is evaluated at that of Prometheus
-	if err != nil {
+	var theirs float64
+	// Without a time it is evaluated at that of Prometheus.
+	if err := ask(ctx, source, model.ValScalar, "time()", time.Time{}, func(s Series) { theirs = float64(s.Values[0].Value) }); err != nil {
 		return 0, err
 	}
 	after := now()
 	// Half of the time passed is the likeliest; less than that is no skew.
 	passed := after.Sub(before)
-	skew := time.UnixMicro(int64(float64(s.Value) * 1e6)).Sub(before.Add(passed / 2))
+	skew := time.UnixMicro(int64(theirs * 1e6)).Sub(before.Add(passed / 2))
 	if skew.Abs() <= passed {
 		return 0, nil
 	}
@@ -93,7 +78,7 @@ func Skew(ctx context.Context, source *Source, now func() time.Time) (time.Durat
 }
 
 // number64 is the number that a sample stands for. vLLM writes the size of its cache into labels.
-func number64(q Quantity, s *model.Sample) float64 {
+func number64(q Quantity, s Series) float64 {
 	if q == KVTokens {
 		blocks, err := strconv.ParseFloat(string(s.Metric["num_gpu_blocks"]), 64)
 		size, err2 := strconv.ParseFloat(string(s.Metric["block_size"]), 64)
@@ -101,7 +86,7 @@ func number64(q Quantity, s *model.Sample) float64 {
 			return blocks * size
 		}
 	}
-	return float64(s.Value)
+	return float64(s.Values[0].Value)
 }
 
 func (m Metrics) pod(labels model.Metric) *PodMetrics {

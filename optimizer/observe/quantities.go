@@ -55,7 +55,7 @@ const (
 // PodMetrics are the measurements of one pod. A NaN, and a nil histogram, was not measured.
 type PodMetrics struct {
 	values     [quantities]float64
-	histograms [distributions]histogram
+	histograms [distributions]bucketList
 	// arrived are the numbers of requests that have arrived since it began, at the ends of half windows, counted from the last one, which is 0, backwards;
 	// those that it was not seen at are missing.
 	arrived map[int]float64
@@ -86,10 +86,7 @@ func (p *PodMetrics) SetArrived(step int, n float64) {
 
 // SetBucket of a histogram: how much lies at or below an upper bound, +Inf for all, per second.
 func (p *PodMetrics) SetBucket(d Distribution, bound, rate float64) {
-	if p.histograms[d] == nil {
-		p.histograms[d] = histogram{}
-	}
-	p.histograms[d][bound] = rate
+	p.histograms[d] = p.histograms[d].with(bound, rate)
 }
 
 // value of a quantity; NaN where it is not known or infinite.

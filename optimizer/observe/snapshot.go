@@ -28,6 +28,7 @@ type Readings struct {
 	// Resources that say what is wanted.
 	Resources specification.Resources
 	// Nodes and Pods of the cluster.
+	// Nodes and Pods may share what they hold with a cache: they are not to be changed.
 	Nodes []corev1.Node
 	Pods  []corev1.Pod
 	// Slices and Claims of dynamic resource allocation, and Quotas of namespaces; empty where there are none.

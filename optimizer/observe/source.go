@@ -10,17 +10,11 @@ import (
 	"strings"
 	"time"
 
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
-
-// Querier is what is asked of Prometheus.
-type Querier interface {
-	Query(ctx context.Context, query string, ts time.Time, opts ...promv1.Option) (model.Value, promv1.Warnings, error)
-}
 
 // Source is a Prometheus, with what all questions to it have in common.
 type Source struct {
@@ -56,25 +50,24 @@ func (e *PartialError) Error() string {
 	return "a part of the answer is missing: " + strings.Join(e.warnings, "; ")
 }
 
-// ask for a value of one kind. An answer that is not whole is none: what it lacks would be taken for load that has gone.
-func ask[T model.Value](ctx context.Context, s *Source, expression string, now time.Time, options ...promv1.Option) (answer T, err error) {
-	value, warnings, err := s.querier.Query(ctx, expression, now, options...)
+// ask for series of one type. An answer that is not whole is none: what it lacks would be taken for load that has gone.
+func ask(ctx context.Context, s *Source, t model.ValueType, expression string, now time.Time, take func(Series)) error {
+	answer, err := s.querier.Query(ctx, expression, now, take)
 	if err != nil {
-		return answer, fmt.Errorf("query %q: %w", expression, err)
+		return fmt.Errorf("query %q: %w", expression, err)
 	}
-	if missing := partial(warnings); len(missing) > 0 {
-		return answer, fmt.Errorf("query %q: %w", expression, &PartialError{missing})
+	if missing := partial(answer.Warnings); len(missing) > 0 {
+		return fmt.Errorf("query %q: %w", expression, &PartialError{missing})
 	}
-	answer, ok := value.(T)
-	if !ok {
-		return answer, fmt.Errorf("query %q: answered with a %s, not a %s", expression, value.Type(), answer.Type())
+	if answer.Type != t {
+		return fmt.Errorf("query %q: answered with a %s, not a %s", expression, answer.Type, t)
 	}
-	return answer, nil
+	return nil
 }
 
 // partial are the warnings of stores that did not answer. Those about the samples themselves, which any pod can cause, are Prometheus' annotations, and
 // say so (util/annotations of github.com/prometheus/prometheus).
-func partial(warnings promv1.Warnings) (missing []string) {
+func partial(warnings []string) (missing []string) {
 	for _, w := range warnings {
 		if !strings.HasPrefix(w, "PromQL warning:") && !strings.HasPrefix(w, "PromQL info:") {
 			missing = append(missing, w)

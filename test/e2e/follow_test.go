@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -12,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/api"
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -25,6 +24,7 @@ import (
 	"github.com/llm-inferno/inferno/cmd/inferno/doctor"
 	"github.com/llm-inferno/inferno/manifests"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/observe"
 )
 
 // A day in the life: load comes, goes, prices change, programs die, Prometheus goes away. One stack serves all steps, since starting one is
@@ -110,13 +110,13 @@ func limitsReachThePods(s *system) {
 
 // consultDoctor asks it about the cluster as it is, and with an autoscaler that cannot follow.
 func consultDoctor(s *system) {
-	prometheus, err := api.NewClient(api.Config{Address: s.PrometheusURL()})
+	prometheus, err := observe.NewPrometheus(s.PrometheusURL(), http.DefaultTransport)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	faults := func(ctx context.Context) ([]string, error) {
 		cluster, err := doctor.Read(ctx, doctor.Source{
-			Client: s.Client, Now: time.Now(), Namespace: namespace, Installed: manifests.Namespace, Prometheus: promv1.NewAPI(prometheus), Window: 8 * time.Second,
+			Client: s.Client, Now: time.Now(), Namespace: namespace, Installed: manifests.Namespace, Prometheus: prometheus, Window: 8 * time.Second,
 		})
 		if err != nil {
 			return nil, err

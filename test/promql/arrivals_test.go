@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -108,9 +107,9 @@ func TestArrivals(t *testing.T) {
 // listener writes down what is asked.
 type listener struct{ asked []string }
 
-func (l *listener) Query(_ context.Context, query string, _ time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
+func (l *listener) Query(_ context.Context, query string, _ time.Time, _ func(observe.Series)) (observe.Answer, error) {
 	l.asked = append(l.asked, query)
-	return model.Vector{}, nil, nil
+	return observe.Answer{Type: model.ValVector}, nil
 }
 
 // Whatever a user writes into a counter and its labels, Prometheus' own parser finds in the question nothing but rates of series of the Server's namespace,

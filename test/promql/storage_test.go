@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	promv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
@@ -49,7 +48,11 @@ func newPrometheus(t *testing.T) *prometheus {
 }
 
 // Query implements observe.Querier.
-func (p *prometheus) Query(ctx context.Context, query string, at time.Time, _ ...promv1.Option) (model.Value, promv1.Warnings, error) {
+func (p *prometheus) Query(ctx context.Context, query string, at time.Time, take func(observe.Series)) (observe.Answer, error) {
+	return observe.Whole(p.answer).Query(ctx, query, at, take)
+}
+
+func (p *prometheus) answer(ctx context.Context, query string, at time.Time) (model.Value, []string, error) {
 	q, err := p.engine.NewInstantQuery(ctx, p.db, nil, query, at)
 	if err != nil {
 		return nil, nil, err
@@ -89,11 +92,11 @@ type recorder struct {
 
 var asking sync.Mutex
 
-func (r recorder) Query(ctx context.Context, query string, at time.Time, options ...promv1.Option) (model.Value, promv1.Warnings, error) {
+func (r recorder) Query(ctx context.Context, query string, at time.Time, take func(observe.Series)) (observe.Answer, error) {
 	asking.Lock()
 	*r.asked = append(*r.asked, query)
 	asking.Unlock()
-	return r.prometheus.Query(ctx, query, at, options...)
+	return r.prometheus.Query(ctx, query, at, take)
 }
 
 // source asks it as an Optimizer says.
