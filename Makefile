@@ -89,6 +89,14 @@ test-node: ## Install inferno by its chart on a real node, this machine, and tes
 	@$(GO) run ./cmd/inferno up --node --prepare
 	INFERNO_IMAGES=$(CURDIR)/out/images $(GO) test $(GOTAGS) -v -count=1 -timeout=90m ./test/node
 
+# A release is installed from what make release wrote: its chart's package, and its images as they lie there.
+.PHONY: test-release
+test-release: ## Install a release from what make release wrote, as make test-node does: make test-release VERSION=v0.2.0
+	@test -f out/$(VERSION)/checksums.txt || { echo "make test-release needs a release in out: make release VERSION=v0.2.0, and the same VERSION here"; exit 1; }
+	@bash .ci/node
+	@$(GO) run ./cmd/inferno up --node --prepare
+	INFERNO_IMAGES=$(CURDIR)/out/$(VERSION)/images INFERNO_CHART=$(CURDIR)/out/$(VERSION)/inferno-$(VERSION:v%=%).tgz $(GO) test $(GOTAGS) -v -count=1 -timeout=90m ./test/node
+
 .PHONY: images
 images: ## Build the images into out/images, offline; IMAGES_REGISTRY=ghcr.io/me pushes, IMAGES_ARCHITECTURES=amd64 and IMAGES=names build fewer
 	@$(RELEASE) images -version $(or $(VERSION),v0.0.0-dev) -out $(CURDIR)/out -registry "$(IMAGES_REGISTRY)" $(if $(IMAGES_INSECURE),-insecure) \

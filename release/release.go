@@ -104,8 +104,16 @@ func (o *releaseOptions) make(ctx context.Context, r revision, key crypto.Signer
 	if err := o.seal(r, images, key); err != nil {
 		return err
 	}
-	return report(built)
+	if err := report(built); err != nil {
+		return err
+	}
+	fmt.Printf("%s is whole. make test-release VERSION=%s installs it here. Once it is published, keep its chart for the test of upgrades to the next:\n  cp %s %s\n",
+		o.out, r.version, filepath.Join(o.out, "inferno-"+strings.TrimPrefix(r.version, "v")+".tgz"), previousChart)
+	return nil
 }
+
+// previousChart is where the chart of the release before is kept, from which the next one is upgraded (make test-node).
+const previousChart = "test/node/testdata/previous.tgz"
 
 // chart packs it and stores it as a registry does; it returns the image of it.
 func (o *releaseOptions) chart(r revision) (v1.Image, error) {

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -205,6 +206,43 @@ func TestWithoutAKeyNothingIsSigned(t *testing.T) {
 	t.Setenv(keyVariable, "not a key")
 	if _, err := releaseKey(); err == nil || !strings.Contains(err.Error(), keyVariable) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// The chart of the release before is kept, so that make test-node upgrades from it and not from the present one under another version. A release has its
+// date in the changelog; the first section is of the one that is being made.
+func TestTheChartOfTheReleaseBeforeIsKept(t *testing.T) {
+	last := released(read(t, "..", "CHANGELOG.md"))
+	if last == "" {
+		t.Skip("nothing was released yet")
+	}
+	c, err := loader.LoadFile(filepath.Join("..", previousChart))
+	if err != nil {
+		t.Fatalf("%s was released: keep its chart, %v", last, err)
+	}
+	if c.Metadata.AppVersion != last {
+		t.Errorf("%s is the chart of %s, and %s was released after it", previousChart, c.Metadata.AppVersion, last)
+	}
+}
+
+// released is the last release before the first section of the changelog; empty for none.
+func released(changelog []byte) string {
+	for i, m := range regexp.MustCompile(`(?m)^## (v\S+)(?: \(([0-9-]+)\))?`).FindAllSubmatch(changelog, -1) {
+		if i > 0 && len(m[2]) > 0 {
+			return string(m[1])
+		}
+	}
+	return ""
+}
+
+func TestReleased(t *testing.T) {
+	for changelog, want := range map[string]string{
+		"## v0.2.0 (unreleased)\n\n## v0.1.0\n": "", "## v0.2.0 (2027-01-02)\n\n## v0.1.0\n": "",
+		"## v0.3.0 (unreleased)\n\n- x\n\n## v0.2.0 (2027-01-02)\n\n## v0.1.0 (2026-01-01)\n": "v0.2.0",
+	} {
+		if got := released([]byte(changelog)); got != want {
+			t.Errorf("%q: %q was released, want %q", changelog, got, want)
+		}
 	}
 }
 

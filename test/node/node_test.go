@@ -9,6 +9,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -44,7 +45,7 @@ import (
 )
 
 const (
-	chart     = "../../manifests/chart"
+	sources   = "../../manifests/chart"
 	namespace = "llm"
 	// soon is when the test stops waiting for what normally takes seconds: late enough for any machine, since only a test that fails waits so long.
 	soon = 10 * time.Minute
@@ -53,6 +54,9 @@ const (
 	// gap without an answer of the metrics API that an upgrade may make: no autoscaler then misses more than two of its looks.
 	gap = 30 * time.Second
 )
+
+// chart that is installed: the present one, or the package of a release (make test-release).
+var chart = cmp.Or(os.Getenv("INFERNO_CHART"), sources)
 
 // cluster is what is planned for: a slow engine, so that a little load needs several.
 const cluster = `

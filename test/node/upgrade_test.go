@@ -157,7 +157,7 @@ func names(pods []corev1.Pod) []string {
 // repacked is the present chart under another version.
 func (s *system) repacked(version string) string {
 	dir := s.t.TempDir()
-	s.helm("package", chart, "--version="+version, "--app-version=v"+version, "--destination="+dir)
+	s.helm("package", sources, "--version="+version, "--app-version=v"+version, "--destination="+dir)
 	return filepath.Join(dir, "inferno-"+version+".tgz")
 }
 
