@@ -102,10 +102,10 @@ var (
 	optimizerRights = []string{
 		"cluster: get,list,watch inferno.platform.ai/accelerators,models,optimizers,servers,serviceclasses",
 		"cluster: patch inferno.platform.ai/accelerators/status,models/status,optimizers/status,servers/status,serviceclasses/status",
-		"cluster: get,list,watch /namespaces,nodes,pods,resourcequotas",
+		"cluster: get,list,watch /limitranges,namespaces,nodes,pods,resourcequotas",
 		"cluster: get,list,watch scheduling.k8s.io/priorityclasses",
 		"cluster: get apps/deployments,statefulsets",
-		"cluster: get,list,watch resource.k8s.io/resourceclaims,resourceslices",
+		"cluster: get,list,watch resource.k8s.io/deviceclasses,resourceclaims,resourceslices",
 		"cluster: patch /pods",
 		"cluster: create,patch /events",
 		"cluster: create,patch events.k8s.io/events",

@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -18,7 +19,7 @@ func capacity(p *solver.Problem, snap *fleet.Snapshot, pools elastic) {
 		p.Capacity[t.Type] += t.Count
 	}
 	for _, n := range c.Nodes {
-		p.Nodes = append(p.Nodes, solver.Node{Name: nodeName(n), Type: n.Type, Free: n.Free, Scopes: n.Scopes})
+		p.Nodes = append(p.Nodes, solver.Node{Name: nodeName(n), Type: n.Type, Free: n.Free, Scopes: n.Scopes, Shares: n.Shares})
 	}
 	longest := snap.Policy.MaxDelaySeconds
 	for _, e := range c.Elastic {
@@ -54,9 +55,29 @@ func take(p *solver.Problem, kind, scope string, replicas, cards int) (short int
 	}
 	short = placement.Take(free, replicas, cards)
 	for k, i := range at {
-		p.Nodes[i].Free = free[k]
+		n := &p.Nodes[i]
+		n.Shares = beside(n.Shares, scope, (n.Free-free[k]+cards-1)/max(cards, 1))
+		n.Free = free[k]
 	}
 	return short
+}
+
+// beside says what shares of the resources of a node become beside replicas of a scope that have taken theirs. Where these take all, none finds any.
+func beside(shares map[string][]float64, scope string, replicas int) map[string][]float64 {
+	taken := shares[scope]
+	if len(taken) == 0 || replicas == 0 {
+		return shares
+	}
+	of := make(map[string][]float64, len(shares))
+	for name, list := range shares {
+		of[name] = slices.Clone(list)
+		for i, share := range list {
+			if share > 0 {
+				of[name][i] = share / max(1-float64(replicas)*taken[i], math.SmallestNonzeroFloat64)
+			}
+		}
+	}
+	return of
 }
 
 // nodeTypes are the types of the nodes, given and bought, by the solver's names.

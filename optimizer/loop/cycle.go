@@ -92,6 +92,9 @@ func (c *cycle) run(ctx context.Context) error {
 	o := observe.Observe(readings)
 	readings.Metrics = nil // the observation has what they say, in a hundredth of the memory
 	c.conditions = append(c.conditions, podsCounted(o.Uncounted))
+	if o.Devices {
+		c.conditions = append(c.conditions, devicesCounted(o.Fewer))
+	}
 	o.Snapshot.StartUpSeconds, o.Snapshot.WindowSeconds = observe.StartUp(c.optimizer, readings.Pods), readings.Window.Seconds()
 	o.Snapshot.HorizonSeconds = interval(c.optimizer).Seconds() + o.Snapshot.StartUpSeconds
 	c.state.Learned = latest(c.state.Learned, learnedOf(readings.Resources.Models))
@@ -202,10 +205,11 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		nodes        corev1.NodeList
 		pods         corev1.PodList
 		quotas       corev1.ResourceQuotaList
+		limits       corev1.LimitRangeList
 		namespaces   corev1.NamespaceList
 		priorities   schedulingv1.PriorityClassList
 	)
-	for _, list := range []client.ObjectList{&accelerators, &models, &classes, &servers, &quotas, &namespaces, &priorities} {
+	for _, list := range []client.ObjectList{&accelerators, &models, &classes, &servers, &quotas, &limits, &namespaces, &priorities} {
 		if err := c.Client.List(ctx, list); err != nil {
 			return nil, fmt.Errorf("listing %T: %w", list, err)
 		}
@@ -219,7 +223,7 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 	r.Resources = specification.Resources{
 		Accelerators: accelerators.Items, Models: models.Items, ServiceClasses: classes.Items, Servers: servers.Items, Optimizer: c.optimizer,
 	}
-	r.Nodes, r.Pods, r.Quotas = nodes.Items, pods.Items, quotas.Items
+	r.Nodes, r.Pods, r.Quotas, r.Limits = nodes.Items, pods.Items, quotas.Items, limits.Items
 	r.Namespaces, r.PriorityClasses = namespaces.Items, priorities.Items
 	if err := c.readDevices(ctx, r); err != nil {
 		return nil, err
@@ -234,14 +238,15 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 func (c *cycle) readDevices(ctx context.Context, r *observe.Readings) error {
 	var slices resourcev1.ResourceSliceList
 	var claims resourcev1.ResourceClaimList
-	for _, list := range []client.ObjectList{&slices, &claims} {
+	var classes resourcev1.DeviceClassList
+	for _, list := range []client.ObjectList{&slices, &claims, &classes} {
 		if err := c.Client.List(ctx, list); meta.IsNoMatchError(err) {
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("listing %T: %w", list, err)
 		}
 	}
-	r.Slices, r.Claims = slices.Items, claims.Items
+	r.Slices, r.Claims, r.Classes = slices.Items, claims.Items, classes.Items
 	return nil
 }
 
@@ -334,6 +339,7 @@ func (c *cycle) writeServer(ctx context.Context, s *v1alpha1.Server, next v1alph
 	setAccepted(&next, o.NotAllowed[name], s.Generation, c.report.Time)
 	setPodsStart(&next, o.Failing[name], s.Generation, c.report.Time)
 	setLimitsHold(&next, o.Exceeding[name], s.Generation, c.report.Time)
+	setPodsAdmitted(&next, o.Refused[name], s.Generation, c.report.Time)
 	setPodsWritten(&next, faults, s.Generation, c.report.Time)
 	c.metrics.server(s, &next)
 	if equality.Semantic.DeepEqual(s.Status, next) {

@@ -22,7 +22,9 @@ func eventsOf(before, after *v1alpha1.ServerStatus) []event {
 		list = append(list, event{corev1.EventTypeNormal, v1alpha1.ReasonPlanChanged, "Plan",
 			fmt.Sprintf("%s → %s: %s", describe(before.Desired), describe(d), d.Reason)})
 	}
-	for _, t := range []string{v1alpha1.ConditionObserved, v1alpha1.ConditionPlanned, v1alpha1.ConditionPodsStart, v1alpha1.ConditionLimitsHold} {
+	for _, t := range []string{
+		v1alpha1.ConditionObserved, v1alpha1.ConditionPlanned, v1alpha1.ConditionPodsStart, v1alpha1.ConditionPodsAdmitted, v1alpha1.ConditionLimitsHold,
+	} {
 		old, now := meta.FindStatusCondition(before.Conditions, t), meta.FindStatusCondition(after.Conditions, t)
 		switch {
 		case now == nil:

@@ -243,6 +243,31 @@ func TestShadowPrices(t *testing.T) {
 	}
 }
 
+// What is refused, and what counts for less, is said in conditions, with what somebody must know to mend it; a Server of which no pod was ever refused has none.
+func TestWhatIsRefusedIsSaid(t *testing.T) {
+	var st v1alpha1.ServerStatus
+	now := metav1.Unix(1000, 0)
+	setPodsAdmitted(&st, nil, 1, now)
+	if len(st.Conditions) > 0 {
+		t.Errorf("conditions of a server whose pods are allowed: %v", st.Conditions)
+	}
+	setPodsAdmitted(&st, []string{"LimitRange llm/bounds: spec.limits[0].max[cpu] allows at most 6"}, 1, now)
+	c := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionPodsAdmitted)
+	if c == nil || c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonPodsRefused || !strings.HasSuffix(c.Message, "LimitRange llm/bounds: spec.limits[0].max[cpu] allows at most 6") {
+		t.Errorf("condition of a server whose pods are refused: %+v", c)
+	}
+	setPodsAdmitted(&st, nil, 1, now)
+	if !meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionPodsAdmitted) {
+		t.Errorf("conditions of a server whose pods are allowed again: %v", st.Conditions)
+	}
+	if c := devicesCounted(nil); c.Status != metav1.ConditionTrue {
+		t.Errorf("all devices count: %+v", c)
+	}
+	if c := devicesCounted([]string{"pool a: cards are cut (2)"}); c.Status != metav1.ConditionFalse || !strings.HasSuffix(c.Message, ": pool a: cards are cut (2)") {
+		t.Errorf("some devices count for less: %+v", c)
+	}
+}
+
 // An explanation is a few lines, the way that was taken first, and says what would lift what stands against the others.
 func TestExplanationsAreShort(t *testing.T) {
 	e := &v1alpha1.Explanation{Binding: []string{"H100", "A100"}}

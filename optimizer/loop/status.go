@@ -148,6 +148,16 @@ func setLimitsHold(st *v1alpha1.ServerStatus, exceeding string, generation int64
 	setOnceFalse(st, c, generation, now)
 }
 
+// setPodsAdmitted says of a Server what of its pods is refused; nothing where nothing ever was.
+func setPodsAdmitted(st *v1alpha1.ServerStatus, refused []string, generation int64, now metav1.Time) {
+	c := metav1.Condition{Type: v1alpha1.ConditionPodsAdmitted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPodsAdmitted, Message: "the LimitRanges of its namespace allow its pods"}
+	if len(refused) > 0 {
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonPodsRefused
+		c.Message = "pods of it are refused, and no more are planned where all are: " + first(shown, refused)
+	}
+	setOnceFalse(st, c, generation, now)
+}
+
 // podsCounted is the condition of the Optimizer that says which pods no plan counts.
 func podsCounted(list []observe.Uncounted) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionPodsCounted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllCounted, Message: "every bound pod of a Server is one of its replicas"}
@@ -161,6 +171,15 @@ func podsCounted(list []observe.Uncounted) metav1.Condition {
 	}
 	c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonUncountedPods
 	c.Message = fmt.Sprintf("%d cards are held by pods that no plan counts, and are not there for others: %s", cards, first(shown, words))
+	return c
+}
+
+// devicesCounted is the condition of the Optimizer that says which devices of drivers count for less than they are published for.
+func devicesCounted(fewer []string) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionDevicesCounted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllCounted, Message: "every device that a driver publishes counts for what it is"}
+	if len(fewer) > 0 {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonFewerDevices, "fewer devices count than drivers publish: "+first(shown, fewer)
+	}
 	return c
 }
 

@@ -29,6 +29,8 @@ type Cluster struct {
 	// Slices and Claims of dynamic resource allocation, where the cluster has it.
 	Slices []resourcev1.ResourceSlice
 	Claims []resourcev1.ResourceClaim
+	// Classes of devices.
+	Classes []resourcev1.DeviceClass
 }
 
 // TypeCapacity is what there is of one type of card.
@@ -46,7 +48,10 @@ type view struct {
 	classifier *catalogue.Classifier
 	nodes      map[string]*corev1.Node
 	cluster    *Cluster
-	devices    devices
+	devices    *devices
+	classes    *deviceClasses
+	// kinds that nodes carry, by node, as far as was asked.
+	kinds map[string][]string
 	// counted are the pods that plans count as replicas; uncounted says why they do not count others that bear the label of a server.
 	counted   map[*corev1.Pod]bool
 	uncounted map[*corev1.Pod]string
@@ -55,7 +60,7 @@ type view struct {
 }
 
 func newView(c *Cluster) *view {
-	v := &view{nodes: map[string]*corev1.Node{}, cluster: c, counted: map[*corev1.Pod]bool{}, uncounted: map[*corev1.Pod]string{}}
+	v := &view{nodes: map[string]*corev1.Node{}, kinds: map[string][]string{}, cluster: c, counted: map[*corev1.Pod]bool{}, uncounted: map[*corev1.Pod]string{}}
 	accelerators := make([]*v1alpha1.Accelerator, len(c.Accelerators))
 	for i := range c.Accelerators {
 		accelerators[i] = &c.Accelerators[i]
@@ -64,7 +69,7 @@ func newView(c *Cluster) *view {
 	for i := range c.Nodes {
 		v.nodes[c.Nodes[i].Name] = &c.Nodes[i]
 	}
-	v.devices = readDevices(c)
+	v.devices, v.classes = readDevices(c, v.classifier.Kinds()), newDeviceClasses(c.Classes)
 	v.count()
 	v.foreign = v.uncountedRequests()
 	v.devices.hold(c, v.counted)
@@ -88,7 +93,7 @@ func usable(n *corev1.Node) bool {
 func (v *view) capacity() map[string]TypeCapacity {
 	byType := map[string]TypeCapacity{}
 	for _, node := range v.cluster.Nodes {
-		for _, kind := range v.kindsByType(v.labels(node.Name, node.Labels)) {
+		for _, kind := range v.kindsByType(&node) {
 			t := byType[kind.Type]
 			t.Nodes++
 			if usable(&node) {
@@ -106,7 +111,7 @@ func (v *view) capacity() map[string]TypeCapacity {
 func (v *view) capacityOf(kind catalogue.Kind) (t TypeCapacity) {
 	for i := range v.cluster.Nodes {
 		node := &v.cluster.Nodes[i]
-		if !slices.Contains(v.classifier.Names(v.labels(node.Name, node.Labels)), kind.Name) {
+		if !slices.Contains(v.carried(node), kind.Name) {
 			continue
 		}
 		t.Nodes++
@@ -126,10 +131,11 @@ func (v *view) free(s *scopes) []v1alpha1.NodeCapacity {
 		if !usable(&node) {
 			continue
 		}
-		for _, kind := range v.kindsByType(v.labels(node.Name, node.Labels)) {
+		for _, kind := range v.kindsByType(&node) {
 			_, available := v.cards(&node, kind)
 			list = append(list, v1alpha1.NodeCapacity{
 				Name: node.Name, Type: kind.Type, Free: s.most(available, kind.Type, node.Name), Scopes: s.of[[2]string{kind.Type, node.Name}],
+				Shares: s.shares[[2]string{kind.Type, node.Name}],
 			})
 		}
 	}
@@ -142,7 +148,7 @@ func (v *view) arrived(e *v1alpha1.ElasticCapacity) int {
 	of := labels.SelectorFromSet(e.NodeSelector)
 	for _, node := range v.cluster.Nodes {
 		if usable(&node) && of.Matches(labels.Set(node.Labels)) &&
-			slices.ContainsFunc(v.kindsByType(v.labels(node.Name, node.Labels)), func(k catalogue.Kind) bool { return k.Type == e.Type }) {
+			slices.ContainsFunc(v.kindsByType(&node), func(k catalogue.Kind) bool { return k.Type == e.Type }) {
 			n++
 		}
 	}
@@ -150,9 +156,12 @@ func (v *view) arrived(e *v1alpha1.ElasticCapacity) int {
 }
 
 // cards of a node, and those of them that pods leave which no plan counts. Cards that a device plugin and a driver of dynamic resource
-// allocation both advertise are the same ones, and what either's users hold is gone.
+// allocation both advertise are the same ones, and what either's users hold is gone. A device plugin has one product, that which the node is labelled with.
 func (v *view) cards(node *corev1.Node, kind catalogue.Kind) (capacity, available int) {
-	claimable, free := v.devices.of(node.Name, kind)
+	claimable, free := v.devices.of(node.Name, kind, nil)
+	if !slices.Contains(v.classifier.Names(v.labels(node)), kind.Name) {
+		return claimable, free
+	}
 	capacity = max(placement.Cards(node.Status.Allocatable, kind), claimable)
 	return capacity, max(capacity-placement.Cards(v.foreign[node.Name], kind)-(claimable-free), 0)
 }
@@ -167,9 +176,9 @@ func add(sum, requests corev1.ResourceList) {
 }
 
 // kindsByType are the accelerators a node carries, one for each type: an A100 and a 4xA100 are the same cards.
-func (v *view) kindsByType(labels map[string]string) []catalogue.Kind {
+func (v *view) kindsByType(node *corev1.Node) []catalogue.Kind {
 	var kinds []catalogue.Kind
-	for _, name := range v.classifier.Names(labels) {
+	for _, name := range v.carried(node) {
 		k, ok := v.classifier.Kind(name)
 		if ok && !slices.ContainsFunc(kinds, func(o catalogue.Kind) bool { return o.Type == k.Type }) {
 			kinds = append(kinds, k)
@@ -189,7 +198,13 @@ func (v *view) accelerator(p *corev1.Pod) string {
 	}
 	var carried []string
 	if node := v.nodes[p.Spec.NodeName]; node != nil {
-		carried = v.classifier.Names(v.labels(node.Name, node.Labels))
+		carried = v.carried(node)
+	}
+	if product := v.devices.productOf[p.UID]; product != "" {
+		carried = slices.DeleteFunc(slices.Clone(carried), func(name string) bool {
+			kind, _ := v.classifier.Kind(name)
+			return !slices.Contains(kind.ProductNames, product)
+		})
 	}
 	kind, _ := placement.Holds(v.classifier, carried, p)
 	return kind.Alias

@@ -156,7 +156,7 @@ func (v *view) cardsOf(p *corev1.Pod) int {
 	for _, kind := range v.classifier.Kinds() {
 		if !resources[kind.ResourceName] {
 			resources[kind.ResourceName] = true
-			n += placement.Cards(placement.Requests(p), kind)
+			n += placement.Cards(plugged(p), kind)
 		}
 	}
 	return n
@@ -173,7 +173,18 @@ func (v *view) uncountedRequests() map[string]corev1.ResourceList {
 		if foreign[p.Spec.NodeName] == nil {
 			foreign[p.Spec.NodeName] = corev1.ResourceList{}
 		}
-		add(foreign[p.Spec.NodeName], placement.Requests(p))
+		add(foreign[p.Spec.NodeName], plugged(p))
 	}
 	return foreign
+}
+
+// plugged are the requests of a pod that no claim of the scheduler's serves: those of extended resources that it serves by devices are held by the claim.
+func plugged(p *corev1.Pod) corev1.ResourceList {
+	requests := placement.Requests(p)
+	if s := p.Status.ExtendedResourceClaimStatus; s != nil {
+		for _, m := range s.RequestMappings {
+			delete(requests, corev1.ResourceName(m.ResourceName))
+		}
+	}
+	return requests
 }

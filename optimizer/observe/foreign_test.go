@@ -149,7 +149,7 @@ func TestEveryCardIsCountedOnce(t *testing.T) {
 		for p := range v.counted {
 			counted += v.cardsOf(p)
 		}
-		if free := v.free(newScopes(v, nil))[0].Free; free != cards-held+counted || len(v.counted) != replicas {
+		if free := v.free(newScopes(v, nil, nil))[0].Free; free != cards-held+counted || len(v.counted) != replicas {
 			t.Fatalf("%d of %d cards are free beside %d that are held, %d of them by %d replicas of which %d are seen", free, cards, held, counted, len(v.counted), replicas)
 		}
 	}

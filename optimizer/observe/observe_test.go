@@ -343,7 +343,7 @@ func TestCapacity(t *testing.T) {
 		t.Error(diff)
 	}
 	free := []v1alpha1.NodeCapacity{{Name: "a", Type: "H100", Free: 5}, {Name: "b", Type: "H100", Free: 6}, {Name: "small", Type: "L4", Free: 0}}
-	if diff := cmp.Diff(free, v.free(newScopes(v, nil))); diff != "" {
+	if diff := cmp.Diff(free, v.free(newScopes(v, nil, nil))); diff != "" {
 		t.Error(diff)
 	}
 	v.nodes["a"].Labels["pool"] = "rented"

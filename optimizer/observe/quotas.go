@@ -34,12 +34,16 @@ func (r *Readings) capByQuota(v *view, s *v1alpha1.Server, pods []*corev1.Pod, s
 			}
 			used, held := q.Status.Used[name], own[corev1.ResourceName(resource)]
 			left := max(hard.Value()-used.Value()+held.Value(), 0)
-			most := int(left) / least
-			if e.MaxNumReplicas == 0 || most < e.MaxNumReplicas {
-				// Zero stands for no bound. Of a server that may not have one replica the pods are refused, and it is seen that they are.
-				e.MaxNumReplicas = max(most, 1)
-			}
+			capAt(e, int(left)/least)
 		}
+	}
+}
+
+// capAt lowers the most replicas of a server. Zero stands for no bound: of a server that may not have one replica the pods are refused, and it is seen that
+// they are.
+func capAt(e *v1alpha1.ServerEntry, most int) {
+	if e.MaxNumReplicas == 0 || most < e.MaxNumReplicas {
+		e.MaxNumReplicas = max(most, 1)
 	}
 }
 

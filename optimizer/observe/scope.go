@@ -31,21 +31,38 @@ type template struct {
 	spec     *corev1.PodSpec
 	affinity nodeaffinity.RequiredNodeAffinity
 	requests corev1.ResourceList
+	// others are the resources requested that nodes have or not, beside cards, of which there is a count of its own.
+	others []corev1.ResourceName
+	// refused is what LimitRanges do not allow of such pods, and shut says that there is none from before.
+	refused []string
+	shut    bool
 	// key is the same of templates that say the same.
 	key string
 }
 
-func newTemplate(spec *corev1.PodSpec) *template {
-	t := &template{
-		spec: spec, affinity: nodeaffinity.GetRequiredNodeAffinity(&corev1.Pod{Spec: *spec}), requests: placement.Requests(&corev1.Pod{Spec: *spec}),
+// newTemplate of pods as they would be made now: of what was written of one that is there already, or of a workload without any.
+func (v *view) newTemplate(spec *corev1.PodSpec, of limits, pod *corev1.Pod) *template {
+	t := &template{}
+	if pod != nil {
+		t.spec, t.refused = of.admitted(&pod.Spec, pod.Annotations)
+	} else {
+		t.spec, t.refused = of.admitted(spec, nil)
+		t.shut = len(t.refused) > 0
+	}
+	t.affinity, t.requests = nodeaffinity.GetRequiredNodeAffinity(&corev1.Pod{Spec: *t.spec}), placement.Requests(&corev1.Pod{Spec: *t.spec})
+	for _, name := range slices.Sorted(maps.Keys(t.requests)) {
+		card := slices.ContainsFunc(v.classifier.Kinds(), func(k catalogue.Kind) bool { return k.ResourceName == string(name) })
+		if n := t.requests[name]; n.Sign() > 0 && !card && v.classes.of(name) == nil {
+			t.others = append(t.others, name)
+		}
 	}
 	var required *corev1.NodeSelector
-	if a := spec.Affinity; a != nil && a.NodeAffinity != nil {
+	if a := t.spec.Affinity; a != nil && a.NodeAffinity != nil {
 		required = a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	}
-	key, err := json.Marshal([]any{spec.NodeSelector, required, spec.Tolerations, t.requests})
+	key, err := json.Marshal([]any{t.spec.NodeSelector, required, t.spec.Tolerations, t.requests, len(t.spec.ResourceClaims) > 0, t.shut})
 	if err != nil { // of a quantity beyond all bounds
-		key = fmt.Appendf(nil, "%p", spec)
+		key = fmt.Appendf(nil, "%p", t)
 	}
 	t.key = string(key)
 	return t
@@ -57,6 +74,9 @@ func newTemplate(spec *corev1.PodSpec) *template {
 func (t *template) bars(node *corev1.Node, free corev1.ResourceList) string {
 	if t == nil {
 		return ""
+	}
+	if t.shut {
+		return "a LimitRange refuses its pods"
 	}
 	if ok, err := t.affinity.Match(node); err != nil || !ok {
 		return "node selector or affinity"
@@ -70,18 +90,13 @@ func (t *template) bars(node *corev1.Node, free corev1.ResourceList) string {
 	if free == nil {
 		return ""
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.requests)) {
-		if n := t.requests[name]; !isCard(name) {
-			if has := free[name]; !n.IsZero() && has.Cmp(n) < 0 {
-				return "too little " + string(name)
-			}
+	for _, name := range t.others {
+		if has := free[name]; has.Cmp(t.requests[name]) < 0 {
+			return "too little " + string(name)
 		}
 	}
 	return ""
 }
-
-// isCard says whether a resource is an extended one, such as a card, of which there is a count of its own.
-func isCard(name corev1.ResourceName) bool { return strings.Contains(string(name), "/") }
 
 // cardsThat pods like it can hold on a node, if there were no others: as many as their other requests leave. Negative where they do not say how many
 // cards each has.
@@ -94,11 +109,8 @@ func (t *template) cardsThat(kind catalogue.Kind, free corev1.ResourceList) int 
 		return -1
 	}
 	most := int64(-1)
-	for name, n := range t.requests {
-		if isCard(name) || n.Sign() <= 0 {
-			continue
-		}
-		has := free[name]
+	for _, name := range t.others {
+		n, has := t.requests[name], free[name]
 		if k := int64(max(has.AsApproximateFloat64(), 0) / n.AsApproximateFloat64()); most < 0 || k < most {
 			most = k
 		}
@@ -110,7 +122,7 @@ func (t *template) cardsThat(kind catalogue.Kind, free corev1.ResourceList) int 
 }
 
 // templates of workloads: the newest pod's where there are pods, else what was read of the workload itself.
-func (v *view) templates(read map[Workload]*corev1.PodSpec) map[Workload]*template {
+func (v *view) templates(read map[Workload]*corev1.PodSpec, ranges map[string]limits) map[Workload]*template {
 	newest := map[Workload]*corev1.Pod{}
 	for p := range v.counted {
 		server, _ := serverOf(p)
@@ -121,10 +133,10 @@ func (v *view) templates(read map[Workload]*corev1.PodSpec) map[Workload]*templa
 	}
 	all := map[Workload]*template{}
 	for w, spec := range read {
-		all[w] = newTemplate(spec)
+		all[w] = v.newTemplate(spec, ranges[w.Server.Namespace], nil)
 	}
 	for w, p := range newest {
-		all[w] = newTemplate(&p.Spec)
+		all[w] = v.newTemplate(nil, ranges[w.Server.Namespace], p)
 	}
 	return all
 }
@@ -167,6 +179,12 @@ type scopes struct {
 	// of are the scopes of nodes, by type and name of the node; cards are the most cards of it that replicas could hold, where that is known of all.
 	of    map[[2]string][]string
 	cards map[[2]string]int
+	// each is the most of other resources that a card of a replica goes with, by type and node; tight are those that run out before cards where
+	// replicas are mixed badly, and shares what a replica takes of them, by scope.
+	each   map[[2]string]map[corev1.ResourceName]float64
+	asked  map[string]bool
+	tight  map[[2]string][]corev1.ResourceName
+	shares map[[2]string]map[string][]float64
 }
 
 type namedScope struct {
@@ -182,10 +200,11 @@ type scope struct {
 	barred map[string]int
 }
 
-func newScopes(v *view, read map[Workload]*corev1.PodSpec) *scopes {
+func newScopes(v *view, read map[Workload]*corev1.PodSpec, ranges map[string]limits) *scopes {
 	s := &scopes{
-		view: v, templates: v.templates(read), nodes: map[string][]*corev1.Node{}, free: map[string]corev1.ResourceList{}, found: map[string]*scope{},
+		view: v, templates: v.templates(read, ranges), nodes: map[string][]*corev1.Node{}, free: map[string]corev1.ResourceList{}, found: map[string]*scope{},
 		names: map[string]string{}, of: map[[2]string][]string{}, cards: map[[2]string]int{},
+		each: map[[2]string]map[corev1.ResourceName]float64{}, asked: map[string]bool{}, tight: map[[2]string][]corev1.ResourceName{}, shares: map[[2]string]map[string][]float64{},
 	}
 	for i := range v.cluster.Nodes {
 		n := &v.cluster.Nodes[i]
@@ -199,7 +218,7 @@ func newScopes(v *view, read map[Workload]*corev1.PodSpec) *scopes {
 			free[name] = left
 		}
 		s.free[n.Name] = free
-		for _, kind := range v.kindsByType(v.labels(n.Name, n.Labels)) {
+		for _, kind := range v.kindsByType(n) {
 			s.nodes[kind.Type] = append(s.nodes[kind.Type], n)
 		}
 	}
@@ -219,8 +238,12 @@ func (s *scopes) scope(t *template, kind catalogue.Kind) *scope {
 	s.found[key] = of
 	for _, n := range s.nodes[kind.Type] {
 		why := "no node of " + kind.Alias
-		if slices.Contains(s.view.classifier.Names(s.view.labels(n.Name, n.Labels)), kind.Name) {
+		if slices.Contains(s.view.carried(n), kind.Name) {
 			why = t.bars(n, s.free[n.Name])
+		}
+		devices := -1
+		if why == "" && t != nil {
+			why, devices = s.view.lacks(t, n, kind)
 		}
 		if why != "" {
 			of.barred[why]++
@@ -228,7 +251,11 @@ func (s *scopes) scope(t *template, kind catalogue.Kind) *scope {
 		}
 		of.nodes = append(of.nodes, n.Name)
 		at := [2]string{kind.Type, n.Name}
-		if most := t.cardsThat(kind, s.free[n.Name]); most >= 0 && s.cards[at] >= 0 {
+		most := t.cardsThat(kind, s.free[n.Name])
+		if devices >= 0 && (most < 0 || devices < most) {
+			most = devices
+		}
+		if most >= 0 && s.cards[at] >= 0 {
 			s.cards[at] = max(s.cards[at], most)
 		} else {
 			s.cards[at] = -1
@@ -237,41 +264,163 @@ func (s *scopes) scope(t *template, kind catalogue.Kind) *scope {
 	return of
 }
 
-// name of a scope, by whom it was first found for; empty where it is all nodes of the type.
-func (s *scopes) name(of *scope, t *template, kind catalogue.Kind, server string) string {
-	if len(of.nodes) == len(s.nodes[kind.Type]) {
+// way is how a server can run on an accelerator.
+type way struct {
+	accelerator string
+	kind        catalogue.Kind
+	template    *template
+	// cards of a replica.
+	cards int
+}
+
+func (s *scopes) ways(o *v1alpha1.Server, e *v1alpha1.ServerEntry, system *v1alpha1.System) (list []way) {
+	for i := range system.Models.Spec {
+		m := &system.Models.Spec[i]
+		if kind, known := s.view.classifier.Kind(m.Acc); known && m.Name == e.Model {
+			list = append(list, way{m.Acc, kind, s.templates[workloadFor(o, m.Acc)], m.Accelerators() * kind.Multiplicity})
+		}
+	}
+	return list
+}
+
+// ask notes what replicas take beside cards of the nodes that they can be on.
+func (s *scopes) ask(w way) {
+	if w.template == nil {
+		return
+	}
+	key := fmt.Sprint(w.kind.Name, "\x00", w.cards, "\x00", w.template.key)
+	if s.asked[key] {
+		return
+	}
+	s.asked[key] = true
+	for _, n := range s.scope(w.template, w.kind).nodes {
+		at := [2]string{w.kind.Type, n}
+		if s.each[at] == nil {
+			s.each[at] = map[corev1.ResourceName]float64{}
+		}
+		for _, name := range w.template.others {
+			s.each[at][name] = max(s.each[at][name], amount(w.template.requests, name)/float64(w.cards))
+		}
+	}
+}
+
+// amount of a resource in a list.
+func amount(list corev1.ResourceList, name corev1.ResourceName) float64 {
+	n := list[name]
+	return n.AsApproximateFloat64()
+}
+
+// tighten finds the resources that may run out before cards, when all replicas have asked.
+func (s *scopes) tighten() {
+	for t, nodes := range s.nodes {
+		for _, n := range nodes {
+			at := [2]string{t, n.Name}
+			cards := 0
+			for _, kind := range s.view.kindsByType(n) {
+				if kind.Type == t {
+					_, available := s.view.cards(n, kind)
+					cards = s.most(available, t, n.Name)
+				}
+			}
+			for _, name := range slices.Sorted(maps.Keys(s.each[at])) {
+				if s.each[at][name]*float64(cards) > amount(s.free[n.Name], name) {
+					s.tight[at] = append(s.tight[at], name)
+				}
+			}
+		}
+	}
+}
+
+// name of a scope, by whom it was first found for; empty where it is all nodes of the type. Where something else than cards may run out on some of the
+// nodes, it is for replicas alone that take as much of it.
+func (s *scopes) name(of *scope, w way, server string) string {
+	key := w.kind.Type + "\x00" + strings.Join(of.nodes, "\x00")
+	tight := w.template != nil && slices.ContainsFunc(of.nodes, func(n string) bool { return len(s.tight[[2]string{w.kind.Type, n}]) > 0 })
+	if tight {
+		key += fmt.Sprint("\x00", w.cards, "\x00", w.template.key)
+	} else if len(of.nodes) == len(s.nodes[w.kind.Type]) {
 		return ""
 	}
-	key := kind.Type + "\x00" + strings.Join(of.nodes, "\x00")
 	if name := s.names[key]; name != "" {
 		return name
 	}
-	name := server + " on " + kind.Alias
+	name := server + " on " + w.kind.Alias
 	s.names[key] = name
-	s.named = append(s.named, namedScope{name, t, kind})
+	s.named = append(s.named, namedScope{name, w.template, w.kind})
 	for _, n := range of.nodes {
-		at := [2]string{kind.Type, n}
+		at := [2]string{w.kind.Type, n}
 		s.of[at] = append(s.of[at], name)
+		for _, resource := range s.tight[at] {
+			if w.template != nil {
+				if s.shares[at] == nil {
+					s.shares[at] = map[string][]float64{}
+				}
+				s.shares[at][name] = append(s.shares[at][name], amount(w.template.requests, resource)/amount(s.free[n], resource))
+			}
+		}
 	}
 	return name
 }
 
 // server finds the scopes of a server, by accelerator, and says what bars it from nodes of those that it cannot use all of.
-func (s *scopes) server(o *v1alpha1.Server, e *v1alpha1.ServerEntry, system *v1alpha1.System) (names, barred map[string]string) {
+func (s *scopes) server(e *v1alpha1.ServerEntry, ways []way) (names, barred map[string]string) {
 	names, barred = map[string]string{}, map[string]string{}
-	for i := range system.Models.Spec {
-		m := &system.Models.Spec[i]
-		kind, known := s.view.classifier.Kind(m.Acc)
-		if m.Name != e.Model || !known {
-			continue
+	for _, w := range ways {
+		of := s.scope(w.template, w.kind)
+		if name := s.name(of, w, e.Name); name != "" {
+			names[w.accelerator] = name
 		}
-		t := s.templates[workloadFor(o, m.Acc)]
-		of := s.scope(t, kind)
-		if name := s.name(of, t, kind, e.Name); name != "" {
-			names[m.Acc], barred[m.Acc] = name, of.words(len(s.nodes[kind.Type]))
+		if len(of.barred) > 0 {
+			barred[w.accelerator] = of.words(len(s.nodes[w.kind.Type]))
 		}
 	}
 	return names, barred
+}
+
+// refused says what LimitRanges do not allow of the pods of a server, and whether it has any workload left whose pods may be made.
+func (s *scopes) refused(o *v1alpha1.Server) (words []string, all bool) {
+	all = true
+	workloads := []Workload{{Server: types.NamespacedName{Namespace: o.Namespace, Name: o.Name}}}
+	for i := range o.Spec.Variants {
+		workloads = append(workloads, Workload{workloads[0].Server, o.Spec.Variants[i].Name})
+	}
+	for i, w := range workloads {
+		t := s.templates[w]
+		if t != nil {
+			words = append(words, t.refused...)
+		}
+		// With variants the server need not have a workload of its own.
+		all = all && (t != nil && len(t.refused) > 0 || t == nil && i == 0 && len(workloads) > 1)
+	}
+	slices.Sort(words)
+	return slices.Compact(words), all
+}
+
+// shared scopes of the nodes that pods which plans count are on, by accelerator: of cards that any of them leaves, pods of those can be made. Absent where
+// some are on a node that takes no pods.
+func (s *scopes) shared(pods []*corev1.Pod) map[string][]string {
+	all := map[string][]string{}
+	var gone []string
+	for _, p := range pods {
+		a := s.view.accelerator(p)
+		kind, known := s.view.classifier.Kind(a)
+		if a == "" || !known || !s.view.counted[p] {
+			continue
+		}
+		node, of := s.view.nodes[p.Spec.NodeName], s.of[[2]string{kind.Type, p.Spec.NodeName}]
+		switch before, seen := all[a]; {
+		case node == nil || !usable(node):
+			gone = append(gone, a)
+		case !seen:
+			all[a] = slices.Clone(of)
+		default:
+			all[a] = slices.DeleteFunc(before, func(scope string) bool { return !slices.Contains(of, scope) })
+		}
+	}
+	for _, a := range gone {
+		delete(all, a)
+	}
+	return all
 }
 
 // words for what bars pods from nodes, such as "3 of 5 nodes: taint dedicated=training:NoSchedule (2), too little cpu (1)".

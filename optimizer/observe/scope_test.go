@@ -1,6 +1,9 @@
 package observe
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -97,6 +100,90 @@ func TestScopesOfServers(t *testing.T) {
 		}
 		if got := o.Barred["llm/chat"]["h100"]; got != c.barred {
 			t.Errorf("%s: barred by %q, want %q", c.name, got, c.barred)
+		}
+	}
+}
+
+// Where a mix of replicas may run out of something else before cards, what each takes of it is told of the node; where every mix finds enough nothing is, and
+// servers that ask the same have one scope.
+func TestSharesOfNodes(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		cpu  map[string]string // of a replica of two cards, by server
+		want map[string][]float64
+	}{
+		{"plenty for any mix", map[string]string{"chat": "16", "other": "8"}, nil},
+		{"all ask too much: fewer cards are free", map[string]string{"chat": "32", "other": "32"}, nil},
+		{"one asks much", map[string]string{"chat": "32", "other": "8"}, map[string][]float64{"llm/chat on h100": {0.5}, "llm/other on h100": {0.125}}},
+		{"who asks the same shares a scope", map[string]string{"chat": "32", "other": "8", "third": "8"}, map[string][]float64{"llm/chat on h100": {0.5}, "llm/other on h100": {0.125}}},
+	} {
+		o := Observe(readings(func(r *Readings) {
+			r.Nodes = []corev1.Node{node("a", h100Product, 8, nil)}
+			r.Nodes[0].Status.Allocatable[corev1.ResourceCPU] = resource.MustParse("64")
+			r.Pods, r.Templates = nil, map[Workload]*corev1.PodSpec{}
+			first := r.Resources.Servers[0]
+			r.Resources.Servers = nil
+			for _, name := range slices.Sorted(maps.Keys(c.cpu)) {
+				s := first.DeepCopy()
+				s.Name = name
+				r.Resources.Servers = append(r.Resources.Servers, *s)
+				r.Templates[Workload{Server: types.NamespacedName{Namespace: "llm", Name: name}}] = &corev1.PodSpec{Containers: []corev1.Container{{
+					Resources: corev1.ResourceRequirements{Requests: resources("nvidia.com/gpu=2 cpu=" + c.cpu[name])},
+				}}}
+			}
+		}))
+		if diff := cmp.Diff(c.want, o.Snapshot.System.Capacity.Nodes[0].Shares); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+		if len(o.Barred) > 0 {
+			t.Errorf("%s: barred %v", c.name, o.Barred)
+		}
+	}
+}
+
+// Where the pods of a server are is told by what their nodes have in common; of those on a node that takes no pods, or that is gone, nothing is.
+func TestScopesOfPods(t *testing.T) {
+	cordoned := func(n *corev1.Node) { n.Spec.Unschedulable = true }
+	const spot, reserved = "llm/chat on h100", "llm/other on h100"
+	for _, c := range []struct {
+		name string
+		on   []string
+		want map[string][]string
+	}{
+		{"one node", []string{"both"}, map[string][]string{"h100": {spot, reserved}}},
+		{"what they share", []string{"both", "spot", "both"}, map[string][]string{"h100": {spot}}},
+		{"nothing", []string{"spot", "reserved"}, map[string][]string{"h100": {}}},
+		{"a cordoned node", []string{"both", "cordoned", "both"}, map[string][]string{}},
+		{"a node that is gone", []string{"both", "gone"}, map[string][]string{}},
+		{"none yet", []string{""}, map[string][]string{}},
+	} {
+		o := Observe(readings(func(r *Readings) {
+			label := func(keys ...string) func(*corev1.Node) {
+				return func(n *corev1.Node) {
+					for _, key := range keys {
+						n.Labels[key] = "yes"
+					}
+				}
+			}
+			r.Nodes = []corev1.Node{
+				node("both", h100Product, 8, label("spot", "reserved")), node("spot", h100Product, 8, label("spot")), node("reserved", h100Product, 8, label("reserved")),
+				node("cordoned", h100Product, 8, cordoned),
+			}
+			other := r.Resources.Servers[0].DeepCopy()
+			other.Name = "other"
+			r.Resources.Servers = append(r.Resources.Servers, *other)
+			selects := func(key string, p corev1.Pod) corev1.Pod {
+				p.Spec.NodeSelector = map[string]string{key: "yes"}
+				return p
+			}
+			r.Pods = []corev1.Pod{selects("reserved", pod("other-1", "", 1, map[string]string{v1alpha1.ServerLabel: "other"}, nil))}
+			for i, at := range c.on {
+				r.Pods = append(r.Pods, selects("spot", pod(fmt.Sprintf("chat-%d", i), at, 1, ours, placedBy("h100"))))
+			}
+		}))
+		i := slices.IndexFunc(o.Snapshot.System.Servers.Spec, func(e v1alpha1.ServerEntry) bool { return e.Name == "llm/chat" })
+		if diff := cmp.Diff(c.want, o.Snapshot.System.Servers.Spec[i].Observation.Scopes); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
 		}
 	}
 }

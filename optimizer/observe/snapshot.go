@@ -31,10 +31,12 @@ type Readings struct {
 	// Nodes and Pods may share what they hold with a cache: they are not to be changed.
 	Nodes []corev1.Node
 	Pods  []corev1.Pod
-	// Slices and Claims of dynamic resource allocation, and Quotas of namespaces; empty where there are none.
-	Slices []resourcev1.ResourceSlice
-	Claims []resourcev1.ResourceClaim
-	Quotas []corev1.ResourceQuota
+	// Slices, Claims and Classes of dynamic resource allocation, Quotas and Limits of namespaces; empty where there are none.
+	Slices  []resourcev1.ResourceSlice
+	Claims  []resourcev1.ResourceClaim
+	Classes []resourcev1.DeviceClass
+	Quotas  []corev1.ResourceQuota
+	Limits  []corev1.LimitRange
 	// Namespaces of the cluster, and PriorityClasses that pods may name.
 	Namespaces      []corev1.Namespace
 	PriorityClasses []schedulingv1.PriorityClass
@@ -66,12 +68,17 @@ type Observation struct {
 	Capacity map[string]TypeCapacity
 	// Uncounted are pods that say they are a server's and that no plan counts, sorted.
 	Uncounted []Uncounted
+	// Devices says whether drivers publish any, and Fewer why some of them do not count, or not everywhere, sorted.
+	Devices bool
+	Fewer   []string
 	// Failing says, by server, which of its pods will not become ready and why; absent where none.
 	Failing map[string]string
 	// Exceeding says, by server, which of its pods run more than the limits they say they were started with; absent where none.
 	Exceeding map[string]string
 	// NotAllowed says, by server, what it asks for that its class does not allow; absent where nothing.
 	NotAllowed map[string][]string
+	// Refused says, by server, what LimitRanges do not allow of its pods; absent where they allow all.
+	Refused map[string][]string
 	// Barred says, by server and accelerator, what keeps its pods from nodes that carry it; absent where nothing does.
 	Barred map[string]map[string]string
 
@@ -106,10 +113,10 @@ func (o *Observation) Leaving(server string) int {
 func Observe(r *Readings) *Observation {
 	system, index := specification.FromResources(r.Resources)
 	specification.Assume(system, fitting.BuiltIn())
-	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Servers: knownServers(r.Resources.Servers, system, index), Slices: r.Slices, Claims: r.Claims})
+	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Servers: knownServers(r.Resources.Servers, system, index), Slices: r.Slices, Claims: r.Claims, Classes: r.Classes})
 	o := &Observation{
 		Snapshot: specification.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
-		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Failing: map[string]string{}, Exceeding: map[string]string{}, NotAllowed: map[string][]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
+		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Failing: map[string]string{}, Exceeding: map[string]string{}, Refused: map[string][]string{}, NotAllowed: map[string][]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
 	}
 	for _, a := range system.Accelerators.Spec {
 		t := a.CardType(a.Name)
@@ -117,21 +124,34 @@ func Observe(r *Readings) *Observation {
 			o.Snapshot.System.Capacity.Count = append(o.Snapshot.System.Capacity.Count, v1alpha1.AcceleratorCount{Type: t, Count: o.Capacity[t].Available})
 		}
 	}
-	s, rules := newScopes(v, r.Templates), r.rules()
-	for i := range o.Snapshot.System.Servers.Spec {
-		e := &o.Snapshot.System.Servers.Spec[i]
-		names, barred := s.server(&r.Resources.Servers[index[e.Name]], e, system)
-		if len(names) > 0 {
-			e.Scopes, o.Barred[e.Name] = names, barred
+	nodes, rules := newScopes(v, r.Templates, limitsOf(r.Limits)), r.rules()
+	entries := o.Snapshot.System.Servers.Spec
+	ways := make([][]way, len(entries))
+	for i := range entries {
+		ways[i] = nodes.ways(&r.Resources.Servers[index[entries[i].Name]], &entries[i], system)
+		for _, w := range ways[i] {
+			nodes.ask(w)
 		}
-		if faults := rules.accept(&r.Resources.Servers[index[e.Name]], s.byVariant(&r.Resources.Servers[index[e.Name]]), e); len(faults) > 0 {
+	}
+	nodes.tighten()
+	for i := range entries {
+		e := &entries[i]
+		names, barred := nodes.server(e, ways[i])
+		if len(names) > 0 {
+			e.Scopes = names
+		}
+		if len(barred) > 0 {
+			o.Barred[e.Name] = barred
+		}
+		s := &r.Resources.Servers[index[e.Name]]
+		if faults := rules.accept(s, nodes.byVariant(s), e); len(faults) > 0 {
 			o.NotAllowed[e.Name] = faults
 		}
 	}
-	o.Snapshot.System.Capacity.Nodes = v.free(s)
+	o.Snapshot.System.Capacity.Nodes = v.free(nodes)
 	for i := range o.Snapshot.System.Capacity.Elastic {
 		e := &o.Snapshot.System.Capacity.Elastic[i]
-		e.Arrived, e.Scopes = v.arrived(e), s.ofPool(e)
+		e.Arrived, e.Scopes = v.arrived(e), nodes.ofPool(e)
 	}
 	pods := v.podsByServer()
 	for i := range o.Snapshot.System.Servers.Spec {
@@ -139,6 +159,12 @@ func Observe(r *Readings) *Observation {
 		s := &r.Resources.Servers[index[e.Name]]
 		o.Pods[e.Name] = pods[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}]
 		r.capByQuota(v, s, o.Pods[e.Name], system, e)
+		if words, all := nodes.refused(s); len(words) > 0 {
+			o.Refused[e.Name] = words
+			if n := len(o.Pods[e.Name]); all && n > 0 {
+				capAt(e, n) // those that are there stay, and there will be no others
+			}
+		}
 		if words := v.failing(o.Pods[e.Name]); words != "" {
 			o.Failing[e.Name] = words
 		}
@@ -148,7 +174,9 @@ func Observe(r *Readings) *Observation {
 		st := r.observeServer(v, s, o.Pods[e.Name], system, e)
 		st.MaxPodPriority = rules.maxPodPriority(s)
 		o.Statuses[e.Name] = st
+		e.Observation.Scopes = nodes.shared(o.Pods[e.Name])
 	}
+	o.Devices, o.Fewer = len(r.Slices) > 0, v.devices.words()
 	specification.Sort(&o.Snapshot.System)
 	return o
 }

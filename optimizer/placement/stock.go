@@ -14,6 +14,40 @@ type Node struct {
 	Free int
 	// Scopes are the sets of nodes that the node belongs to, by name: some replicas can only be on the nodes of one of them.
 	Scopes []string
+	// Shares are, by scope, what a replica takes of each of the node's other resources, such as processors and memory, as shares of what is free of them
+	// before any replica, each 0 to 1, in one order for all scopes; absent where cards run out first, whatever is placed.
+	Shares map[string][]float64
+}
+
+// rounding of sums of shares that is no overdraft.
+//
+// Exact: shares are ratios of whole numbers, and sums of them are rounded in the last of 53 bits.
+const rounding = 1e-12
+
+// holds says how many of so many replicas, for which there are cards, find enough of the other resources beside those that are used.
+func (n *Node) holds(scope string, used []float64, replicas int) int {
+	for i, share := range n.Shares[scope] {
+		left := 1 + rounding
+		if used != nil {
+			left -= used[i]
+		}
+		if share > 0 && float64(replicas)*share > left {
+			replicas = max(int(left/share), 0)
+		}
+	}
+	return replicas
+}
+
+// use is what is used when replicas of a scope are added.
+func (n *Node) use(scope string, used []float64, replicas int) []float64 {
+	shares := n.Shares[scope]
+	if used == nil && len(shares) > 0 {
+		used = make([]float64, len(shares))
+	}
+	for i, share := range shares {
+		used[i] += float64(replicas) * share
+	}
+	return used
 }
 
 // Stock is the ledger of one type of card: what there is, on nodes where these are known, and the replicas that hold some of it. What it says, and
@@ -98,7 +132,7 @@ func Stocks(c *v1alpha1.CapacityData) map[string]*Stock {
 		all[n.Type].left += n.Count
 	}
 	for _, n := range c.Nodes {
-		nodes[n.Type] = append(nodes[n.Type], Node{n.Free, n.Scopes})
+		nodes[n.Type] = append(nodes[n.Type], Node{n.Free, n.Scopes, n.Shares})
 	}
 	for t, list := range nodes {
 		all[t] = NewStockOn(list...)
@@ -210,7 +244,7 @@ func (s *Stock) Add(cards, n int) {
 func (s *Stock) Grow(nodes, cards int, scopes ...string) {
 	s.left += nodes * cards
 	if s.nodes != nil && nodes > 0 {
-		s.nodes = append(s.nodes, slices.Repeat([]Node{{cards, scopes}}, nodes)...)
+		s.nodes = append(s.nodes, slices.Repeat([]Node{{Free: cards, Scopes: scopes}}, nodes)...)
 		s.relate()
 	}
 }
@@ -241,7 +275,7 @@ func (s *Stock) packable() bool { return s.Pack(s.nodes, nil) }
 // Pack tries to put the placed replicas of all scopes on nodes with so many free cards, the largest first, each on the fullest node that holds it. Where
 // every size divides the next larger one, as powers of two do, and all nodes are of one scope, that finds a packing if there is one. Of replicas of a
 // size, those that can be on the fewest nodes come first, and each takes nodes first that the fewest other scopes want; where that finds no packing, all
-// replicas of small scopes are tried before those of larger ones. What it finds is told to assign, where that is not nil: the node's index, and the
+// replicas of small scopes are tried before those of larger ones. No node gets more than it has of what shares are of. What it finds is told to assign, where that is not nil: the node's index, and the
 // number of replicas of a size and scope that it takes.
 func (s *Stock) Pack(nodes []Node, assign func(node, cards int, scope string, replicas int)) bool {
 	return s.pack(nodes, assign, func(a, b replica, nodes map[string]int) int {
@@ -267,8 +301,12 @@ func (l *ledger) pack(nodes []Node, assign func(node, cards int, scope string, r
 		}
 	}
 	free := make([]int, len(nodes))
+	var used [][]float64
 	for i := range nodes {
 		free[i] = nodes[i].Free
+		if used == nil && len(nodes[i].Shares) > 0 {
+			used = make([][]float64, len(nodes))
+		}
 		for _, scope := range nodes[i].Scopes {
 			width[scope]++
 			if slices.ContainsFunc(sizes, func(r replica) bool { return r.scope == scope }) {
@@ -293,6 +331,10 @@ func (l *ledger) pack(nodes []Node, assign func(node, cards int, scope string, r
 		})
 		for _, i := range order {
 			k := min(n, free[i]/r.cards)
+			if used != nil {
+				k = nodes[i].holds(r.scope, used[i], k)
+				used[i] = nodes[i].use(r.scope, used[i], k)
+			}
 			free[i] -= k * r.cards
 			if n -= k; k > 0 && assign != nil {
 				seats = append(seats, seat{i, r, k})

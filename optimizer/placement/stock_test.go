@@ -78,6 +78,9 @@ func TestRoomCanBePacked(t *testing.T) {
 					nodes[i].Scopes = append(nodes[i].Scopes, scope)
 				}
 			}
+			if seed%3 == 1 { // processors and memory
+				nodes[i].Shares = map[string][]float64{"x": {rng.Float64() / 2, rng.Float64() / 4}, "y": {0, rng.Float64()}}
+			}
 		}
 		s, placed := NewStockOn(nodes...), map[replica]int{}
 		for range 6 {
@@ -90,12 +93,17 @@ func TestRoomCanBePacked(t *testing.T) {
 			s.Within(r.scope).Add(r.cards, n)
 			placed[r] += n
 		}
-		held := make([]int, len(nodes))
+		held, used := make([]int, len(nodes)), make([][2]float64, len(nodes))
 		if !s.Pack(nodes, func(node, cards int, scope string, replicas int) {
 			if scope != "" && !slices.Contains(nodes[node].Scopes, scope) {
 				t.Fatalf("%v: node %d holds what can be within %q alone", nodes, node, scope)
 			}
 			held[node] += cards * replicas
+			for k, share := range nodes[node].Shares[scope] {
+				if used[node][k] += share * float64(replicas); used[node][k] > 1+1e-9 {
+					t.Fatalf("%v: %v of node %d is used", nodes, used[node], node)
+				}
+			}
 			placed[replica{cards, scope}] -= replicas
 		}) {
 			t.Fatalf("%v: what there was room for is not packed", nodes)
@@ -118,7 +126,7 @@ func TestRoomCanBePacked(t *testing.T) {
 
 // What can be on few nodes leaves them to nobody else, and what can be anywhere goes elsewhere first.
 func TestScopes(t *testing.T) {
-	s := NewStockOn(Node{8, []string{"team", "zone"}}, Node{8, []string{"zone"}}, Node{8, nil})
+	s := NewStockOn(Node{Free: 8, Scopes: []string{"team", "zone"}}, Node{Free: 8, Scopes: []string{"zone"}}, Node{Free: 8})
 	team, zone := s.Within("team"), s.Within("zone")
 	if got := [4]int{team.Left(), zone.Left(), s.Left(), s.Within("nobody").Left()}; got != [4]int{8, 16, 24, 0} {
 		t.Errorf("%v cards are left", got)
@@ -142,6 +150,20 @@ func TestScopes(t *testing.T) {
 	}
 	if counted := NewStock(5).Within("team"); counted.Left() != 5 || counted.Room(1, 9) != 5 {
 		t.Error("where the nodes are not known there is one scope")
+	}
+}
+
+// What differs in its needs of other resources shares a node as far as these go, to the last of them.
+func TestShares(t *testing.T) {
+	both := []string{"large", "small"}
+	s := NewStockOn(Node{Free: 8, Scopes: both, Shares: map[string][]float64{"large": {1. / 3}, "small": {1. / 6}}}, Node{Free: 1, Scopes: both})
+	large, small := s.Within("large"), s.Within("small")
+	if got := [3]int{large.Room(1, 9), small.Room(1, 9), s.Room(1, 99)}; got != [3]int{4, 7, 9} {
+		t.Errorf("room for %v where a large one takes a third of the memory, a small one a sixth, others none", got)
+	}
+	large.Add(1, 3) // one where memory is plenty, two where it is not
+	if got := [2]int{large.Room(1, 9), small.Room(1, 9)}; got != [2]int{1, 2} {
+		t.Errorf("room for %v beside three large ones", got)
 	}
 }
 

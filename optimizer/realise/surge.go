@@ -48,12 +48,17 @@ type fleet struct {
 	of func(server, accelerator string) (cardType, scope string, n int)
 	// priorities of the servers; a lower number is more important.
 	priorities map[string]int
+	// reaches says whether cards that a server's pods leave on an accelerator can be used within a scope, wherever these pods are.
+	reaches func(server, accelerator, scope string) bool
 	// claims by the type of card, the most important first.
 	claims map[string][]claim
 }
 
-// claim is the cards of one type that planned pods of a priority wait for, and that are not free.
-type claim struct{ priority, cards int }
+// claim is the cards of one type that planned pods of a priority wait for within a scope, and that are not free.
+type claim struct {
+	scope           string
+	priority, cards int
+}
 
 // surges are, by accelerator, the pods to have beyond the plan. While the plan lacks ready pods on its accelerators, ready pods elsewhere
 // stay, but for those, given in number too, whose cards a more important server waits for. When the last of the new ones is ready the plan's number is all there is
@@ -99,14 +104,15 @@ func (f *fleet) surges(server string, plan []v1alpha1.AllocationPart, current []
 }
 
 // giveWay is how many of a server's pods on an accelerator that its plan leaves go before others are ready, because pods of more important
-// servers wait for their cards. Without that servers that wait for each other's cards wait for ever, and the most important serves less than
-// planned for the sake of one that matters less. Claims that are met are done with.
+// servers wait for their cards, and could use them: all of the server's pods there are on nodes which take those that wait. Without that servers that
+// wait for each other's cards wait for ever, and the most important serves less than planned for the sake of one that matters less. Claims that are
+// met are done with.
 func (f *fleet) giveWay(server, accelerator string, most int) int {
 	t, _, each := f.of(server, accelerator)
 	given := 0
 	for i := range f.claims[t] {
 		c := &f.claims[t][i]
-		for c.priority < f.priorities[server] && c.cards > 0 && given < most {
+		for c.priority < f.priorities[server] && c.cards > 0 && given < most && f.reaches(server, accelerator, c.scope) {
 			given, c.cards = given+1, c.cards-max(each, 1)
 		}
 	}
@@ -174,16 +180,24 @@ func withSurge(plan []v1alpha1.AllocationPart, surge Count) (parts []v1alpha1.Al
 
 // newFleet counts the cards that the plan leaves, and those that planned pods have waited for.
 func newFleet(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, waits map[string]bool) *fleet {
-	types, models, each, scopes := map[string]string{}, map[string]string{}, ReplicaCards(s), map[string]map[string]string{}
+	types, models, each, scopes, shared := map[string]string{}, map[string]string{}, ReplicaCards(s), map[string]map[string]string{}, map[string]map[string][]string{}
 	for _, a := range s.Accelerators.Spec {
 		types[a.Name] = a.CardType(a.Name)
 	}
 	for i := range s.Servers.Spec {
-		models[s.Servers.Spec[i].Name], scopes[s.Servers.Spec[i].Name] = s.Servers.Spec[i].Model, s.Servers.Spec[i].Scopes
+		e := &s.Servers.Spec[i]
+		models[e.Name], scopes[e.Name] = e.Model, e.Scopes
+		if e.Observation != nil {
+			shared[e.Name] = e.Observation.Scopes
+		}
 	}
 	f := &fleet{spare: placement.Stocks(&s.Capacity), priorities: prioritiesOf(s), claims: map[string][]claim{}, of: func(server, accelerator string) (string, string, int) {
 		return types[accelerator], scopes[server][accelerator], each[[2]string{models[server], accelerator}]
 	}}
+	f.reaches = func(server, accelerator, scope string) bool {
+		of, seen := shared[server][accelerator]
+		return !f.spare[types[accelerator]].OnNodes() || seen && (scope == "" || slices.Contains(of, scope))
+	}
 	for server, a := range plans {
 		for _, p := range specification.Desired(&a).Parts {
 			t, scope, n := f.of(server, p.Accelerator)
@@ -233,7 +247,7 @@ func (f *fleet) claim(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, 
 		met := stock.Room(l.each, l.count)
 		stock.Add(l.each, met)
 		if n := l.count - met; n > 0 {
-			f.claims[l.cardType] = append(f.claims[l.cardType], claim{l.priority, n * l.each})
+			f.claims[l.cardType] = append(f.claims[l.cardType], claim{l.scope, l.priority, n * l.each})
 		}
 	}
 }

@@ -275,6 +275,48 @@ func TestPodsMakeWay(t *testing.T) {
 	}
 }
 
+// Nobody makes way for pods that cannot use the cards: those of a node that is none of theirs, or that takes no pods. Where it is not known where the
+// pods are that would go, they stay.
+func TestPodsMakeWayForWhoCanUseTheirCards(t *testing.T) {
+	type scopes = map[string][]string
+	observed := func(where scopes, parts ...v1alpha1.ObservedPart) *v1alpha1.Observation {
+		return &v1alpha1.Observation{Parts: parts, Scopes: where}
+	}
+	for _, c := range []struct {
+		name  string
+		scope string // of those that wait
+		nodes scopes // of those that would go
+		want  int    // that stay
+	}{
+		{"all of them are where the others can be", "zone a", scopes{"B": {"zone a", "spot"}}, 0},
+		{"some are elsewhere", "zone a", scopes{"B": {"spot"}}, 2},
+		{"some are on a cordoned node", "zone a", scopes{}, 2},
+		{"nobody knows where they are", "zone a", nil, 2},
+		{"the others can be anywhere", "", scopes{"B": nil}, 0},
+		{"anywhere, but for a cordoned node", "", scopes{}, 2},
+	} {
+		s := &v1alpha1.System{
+			Accelerators: v1alpha1.AcceleratorData{Spec: []v1alpha1.AcceleratorEntry{{Name: "A"}, {Name: "B"}}},
+			Models:       v1alpha1.ModelData{Spec: []v1alpha1.PerformanceEntry{{Name: "m", Performance: v1alpha1.Performance{Acc: "A"}}, {Name: "m", Performance: v1alpha1.Performance{Acc: "B"}}}},
+			ServiceClasses: v1alpha1.ServiceClassData{Spec: []v1alpha1.ServiceClassEntry{
+				{Name: "high", ServiceClassSpec: v1alpha1.ServiceClassSpec{Priority: 1}}, {Name: "low", ServiceClassSpec: v1alpha1.ServiceClassSpec{Priority: 2}},
+			}},
+			Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{
+				{Name: "first", Model: "m", Class: "high", Scopes: map[string]string{"B": c.scope}, Observation: observed(nil, on("A", 2, 0), on("", 0, 2))},
+				{Name: "second", Model: "m", Class: "low", Observation: observed(c.nodes, on("B", 2, 0), on("", 0, 2))},
+			}},
+			Capacity: v1alpha1.CapacityData{Nodes: []v1alpha1.NodeCapacity{
+				{Name: "a", Type: "A", Free: 2}, {Name: "b", Type: "B", Free: 2, Scopes: []string{"zone a", "spot"}}, {Name: "c", Type: "B", Scopes: []string{"spot"}},
+			}},
+		}
+		plans := Plans(s, map[string]v1alpha1.Allocation{"first": {Accelerator: "B", NumReplicas: 2}, "second": {Accelerator: "A", NumReplicas: 2}},
+			map[string]bool{"first": true, "second": true})
+		if got := plans["second"].Surge; got != c.want {
+			t.Errorf("%s: %d pods stay, want %d", c.name, got, c.want)
+		}
+	}
+}
+
 // A wave takes what no plan takes, node by node: two free cards on two nodes are no place for a replica of two.
 func TestWavesKeepToNodes(t *testing.T) {
 	plans := func(free ...int) int {

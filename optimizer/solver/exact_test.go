@@ -78,6 +78,28 @@ func TestExactKeepsScopes(t *testing.T) {
 	}
 }
 
+// Where replicas differ in what they take of processors and memory no plan overdraws these, nor says more of itself than what is so.
+func TestExactKeepsShares(t *testing.T) {
+	x := exact(t)
+	served := 0
+	for seed := range uint64(2000) {
+		p := instances.Mixed(seed)
+		s, err := x.Solve(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conformance.Check(p, s); err != nil {
+			t.Fatalf("seed %d: %v\nof %+v", seed, err, p)
+		}
+		for _, at := range s.Placement {
+			served += at.Replicas
+		}
+	}
+	if served < 2000 {
+		t.Errorf("%d replicas are placed: too few to tell anything", served)
+	}
+}
+
 func likeBruteForce(t *testing.T, instance func(seed uint64) *solver.Problem) {
 	t.Helper()
 	x := exact(t)

@@ -24,7 +24,7 @@ func stocks(p *Problem) map[string]*placement.Stock {
 		all[t] = placement.NewStock(n)
 	}
 	for _, n := range p.Nodes {
-		nodes[n.Type] = append(nodes[n.Type], placement.Node{Free: n.Free, Scopes: n.Scopes})
+		nodes[n.Type] = append(nodes[n.Type], placement.Node{Free: n.Free, Scopes: n.Scopes, Shares: n.Shares})
 	}
 	for t, list := range nodes {
 		all[t] = placement.NewStockOn(list...)

@@ -4,12 +4,17 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/dynamic-resource-allocation/cel"
+	"k8s.io/dynamic-resource-allocation/structured"
 	fwk "k8s.io/kube-scheduler/framework"
 	schedulerconfig "k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
@@ -22,6 +27,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/realise"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -78,6 +84,18 @@ func (r random) node(name string) v1.Node {
 		n.Spec.Taints = append(n.Spec.Taints, v1.Taint{Key: v1.TaintNodeUnreachable, Effect: v1.TaintEffectNoSchedule})
 	}
 	return n
+}
+
+// published are the cards of a node as a driver of dynamic resource allocation has them.
+func published(n *v1.Node) resourcev1.ResourceSlice {
+	name, product, cards := n.Name, n.Labels["nvidia.com/gpu.product"], n.Status.Allocatable["nvidia.com/gpu"]
+	s := resourcev1.ResourceSlice{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: resourcev1.ResourceSliceSpec{
+		Driver: "gpu.nvidia.com", NodeName: &name, Pool: resourcev1.ResourcePool{Name: name, ResourceSliceCount: 1},
+	}}
+	for i := range cards.Value() {
+		s.Spec.Devices = append(s.Spec.Devices, resourcev1.Device{Name: fmt.Sprint("gpu-", i), Attributes: map[resourcev1.QualifiedName]resourcev1.DeviceAttribute{"productName": {StringValue: &product}}})
+	}
+	return s
 }
 
 // template of the pods of a server that each take so many cards.
@@ -144,10 +162,20 @@ func (r random) readings() *observe.Readings {
 			out.Templates[w] = &spec
 		}
 	}
+	if !r.chance(4) {
+		out.Classes = []resourcev1.DeviceClass{{ObjectMeta: meta("gpu", ""), Spec: resourcev1.DeviceClassSpec{
+			ExtendedResourceName: new("nvidia.com/gpu"), Selectors: []resourcev1.DeviceSelector{{CEL: &resourcev1.CELDeviceSelector{Expression: `device.driver == "gpu.nvidia.com"`}}},
+		}}}
+	}
 	for i := range 2 + r.IntN(7) {
 		n := r.node(fmt.Sprintf("n%d", i))
+		if r.chance(3) { // its cards are devices of a driver's
+			out.Slices = append(out.Slices, published(&n))
+			delete(n.Labels, "nvidia.com/gpu.product")
+			delete(n.Status.Allocatable, "nvidia.com/gpu")
+		}
 		out.Nodes = append(out.Nodes, n)
-		if r.chance(3) {
+		if r.chance(3) && n.Labels["nvidia.com/gpu.product"] != "" {
 			other := v1.Pod{ObjectMeta: meta("other-"+n.Name, "train"), Spec: v1.PodSpec{NodeName: n.Name, Containers: []v1.Container{{Resources: v1.ResourceRequirements{Requests: list(1, 4, 16)}}}}}
 			out.Pods = append(out.Pods, other)
 		}
@@ -155,62 +183,135 @@ func (r random) readings() *observe.Readings {
 	return out
 }
 
-// unusable are the nodes that a plan puts replicas of a server on, where the scheduler would not let a pod of it be, beside what others hold.
-func unusable(t *testing.T, all []fwk.FilterPlugin, r *observe.Readings, s *v1alpha1.System, plan *v1alpha1.Solution) (wrong []string, placed int) {
-	t.Helper()
-	nodes := map[string]*framework.NodeInfo{}
+// hall is a cluster in which the pods of a plan are seated one after the other, as the scheduler's own plugins let them.
+type hall struct {
+	t       *testing.T
+	filters []fwk.FilterPlugin
+	nodes   map[string]*framework.NodeInfo
+	slices  []*resourcev1.ResourceSlice
+	class   *resourcev1.DeviceClass
+	taken   sets.Set[structured.DeviceID]
+	// devices that were allocated.
+	devices int
+}
+
+func newHall(t *testing.T, filters []fwk.FilterPlugin, r *observe.Readings) *hall {
+	h := &hall{t: t, filters: filters, nodes: map[string]*framework.NodeInfo{}, taken: sets.New[structured.DeviceID]()}
 	for i := range r.Nodes {
-		nodes[r.Nodes[i].Name] = framework.NewNodeInfo()
-		nodes[r.Nodes[i].Name].SetNode(&r.Nodes[i])
+		h.nodes[r.Nodes[i].Name] = framework.NewNodeInfo()
+		h.nodes[r.Nodes[i].Name].SetNode(&r.Nodes[i])
 	}
-	pods := map[string]*v1.Pod{}
 	for i := range r.Pods {
-		p := &r.Pods[i]
-		if p.Spec.NodeName != "" {
-			nodes[p.Spec.NodeName].AddPod(p)
-		} else {
+		if p := &r.Pods[i]; p.Spec.NodeName != "" {
+			h.nodes[p.Spec.NodeName].AddPod(p)
+		}
+	}
+	for i := range r.Slices {
+		h.slices = append(h.slices, &r.Slices[i])
+	}
+	if len(r.Classes) > 0 {
+		h.class = &r.Classes[0]
+	}
+	return h
+}
+
+func (h *hall) List() ([]*resourcev1.DeviceClass, error) {
+	return []*resourcev1.DeviceClass{h.class}, nil
+}
+func (h *hall) Get(string) (*resourcev1.DeviceClass, error) { return h.class, nil }
+
+// seat a pod on a node beside those that sit there; what is wrong where the scheduler would not.
+func (h *hall) seat(pod *v1.Pod, node string) (wrong []string) {
+	at := h.nodes[node]
+	for _, f := range h.filters {
+		if status := f.Filter(context.Background(), framework.NewCycleState(), pod, at); !status.IsSuccess() {
+			wrong = append(wrong, status.Message())
+		}
+	}
+	pod = pod.DeepCopy()
+	requests := pod.Spec.Containers[0].Resources.Requests
+	if cards := requests["nvidia.com/gpu"]; at.Node().Status.Allocatable["nvidia.com/gpu"] == (resource.Quantity{}) && h.class != nil {
+		delete(requests, "nvidia.com/gpu")
+		if !h.allocate(at.Node(), cards.Value()) {
+			wrong = append(wrong, "cannot allocate all claims")
+		}
+	}
+	for _, lack := range noderesources.Fits(pod, at, nil, noderesources.ResourceRequestsOptions{}) {
+		wrong = append(wrong, lack.Reason)
+	}
+	pod.Spec.NodeName = node
+	at.AddPod(pod)
+	return wrong
+}
+
+// allocate devices of the class on a node, by what the plugin DynamicResources asks.
+func (h *hall) allocate(node *v1.Node, devices int64) bool {
+	allocator, err := structured.NewAllocator(h.t.Context(), structured.Features{PartitionableDevices: true}, structured.AllocatedState{AllocatedDevices: h.taken}, h, h.slices, cel.NewCache(10, cel.Features{}))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	results, err := allocator.Allocate(h.t.Context(), node, []*resourcev1.ResourceClaim{{Spec: resourcev1.ResourceClaimSpec{Devices: resourcev1.DeviceClaim{Requests: []resourcev1.DeviceRequest{{
+		Name: "cards", Exactly: &resourcev1.ExactDeviceRequest{DeviceClassName: h.class.Name, AllocationMode: resourcev1.DeviceAllocationModeExactCount, Count: devices},
+	}}}}}})
+	for _, r := range results {
+		for _, d := range r.Devices.Results {
+			h.taken.Insert(structured.MakeDeviceID(d.Driver, d.Pool, d.Device))
+			h.devices++
+		}
+	}
+	return err == nil && len(results) == 1
+}
+
+// unusable are the seats that a plan gives to replicas and that the scheduler would not, all of them seated at once beside what others hold, and those that it
+// says replicas have and gives to none.
+func unusable(h *hall, r *observe.Readings, s *v1alpha1.System, plan *v1alpha1.Solution) (wrong []string, placed int) {
+	pods, types, cards, left := map[string]*v1.Pod{}, map[string]string{}, realise.ReplicaCards(s), map[string]int{}
+	for i := range r.Pods {
+		if p := &r.Pods[i]; p.Spec.NodeName == "" {
 			pods["llm/"+p.Labels[v1alpha1.ServerLabel]] = p
 		}
 	}
 	for w, spec := range r.Templates {
 		pods[w.Server.String()] = &v1.Pod{Spec: *spec}
 	}
-	types := map[string]string{}
 	for _, a := range s.Accelerators.Spec {
 		types[a.Name] = a.CardType(a.Name)
 	}
-	for _, e := range s.Servers.Spec {
-		a := plan.Allocations[e.Name]
-		if a.NumReplicas == 0 {
-			continue
-		}
-		for _, at := range plan.Placement {
-			if at.Type != types[a.Accelerator] || at.Scope != e.Scopes[a.Accelerator] {
+	for name, a := range plan.Allocations {
+		left[name] = a.NumReplicas
+	}
+	for _, at := range plan.Placement {
+		for range at.Replicas {
+			i := slices.IndexFunc(s.Servers.Spec, func(e v1alpha1.ServerEntry) bool {
+				a := plan.Allocations[e.Name].Accelerator
+				return left[e.Name] > 0 && at.Type == types[a] && at.Scope == e.Scopes[a] && at.CardsPerReplica == cards[[2]string{e.Model, a}]
+			})
+			if i < 0 {
+				wrong = append(wrong, fmt.Sprintf("a seat on %s that is nobody's: %+v", at.Node, at))
 				continue
 			}
+			name := s.Servers.Spec[i].Name
+			left[name]--
 			placed++
-			pod, node := pods[e.Name], nodes[at.Node]
-			for _, f := range all {
-				if status := f.Filter(context.Background(), framework.NewCycleState(), pod, node); !status.IsSuccess() {
-					wrong = append(wrong, fmt.Sprintf("%s on %s: %v", e.Name, at.Node, status.Message()))
-				}
+			for _, why := range h.seat(pods[name], at.Node) {
+				wrong = append(wrong, fmt.Sprintf("%s on %s: %s", name, at.Node, why))
 			}
-			// Two servers of one scope may differ in the cards that they take: only what both need is asked for.
-			one := pod.DeepCopy()
-			delete(one.Spec.Containers[0].Resources.Requests, "nvidia.com/gpu")
-			for _, lack := range noderesources.Fits(one, node, nil, noderesources.ResourceRequestsOptions{}) {
-				wrong = append(wrong, fmt.Sprintf("%s on %s: %s", e.Name, at.Node, lack.Reason))
-			}
+		}
+	}
+	for name, n := range left {
+		if n > 0 {
+			wrong = append(wrong, fmt.Sprintf("%d replicas of %s have no seat", n, name))
 		}
 	}
 	return wrong, placed
 }
 
-// No plan names a node that no pod of the server could be on, whatever there is of taints, labels, selectors, affinity and other pods: the scheduler's
-// own filters say so. With all nodes of a type for everybody they would, of the same clusters.
+// No plan names a node that no pod of the server could be on, whatever there is of taints, labels, selectors, affinity, other pods, needs of processors and
+// memory, device plugins and drivers of devices: the scheduler's own plugins seat all of its replicas, all at once. With all nodes of a type for everybody
+// they would not, in the same clusters.
 func TestPlansNameUsableNodes(t *testing.T) {
 	all := filters(t)
-	placed, scoped, careless := 0, 0, 0
+	placed, scoped, careless, mixed, unshared, devices := 0, 0, 0, 0, 0, 0
 	for seed := range uint64(1000) {
 		r := random{rand.New(rand.NewPCG(seed, 3))}.readings()
 		decide := func(s *specification.Snapshot) *v1alpha1.Solution {
@@ -225,20 +326,30 @@ func TestPlansNameUsableNodes(t *testing.T) {
 			return &specification.Report(&s.System, &d.Decision).Plan
 		}
 		o := observe.Observe(r)
-		wrong, n := unusable(t, all, r, &o.Snapshot.System, decide(&o.Snapshot))
+		h := newHall(t, all, r)
+		wrong, n := unusable(h, r, &o.Snapshot.System, decide(&o.Snapshot))
 		if len(wrong) > 0 {
 			t.Fatalf("seed %d: %v", seed, wrong)
 		}
-		placed += n
+		placed, devices = placed+n, devices+h.devices
+		for i, n := range o.Snapshot.System.Capacity.Nodes {
+			if len(n.Shares) > 1 {
+				mixed++
+			}
+			o.Snapshot.System.Capacity.Nodes[i].Shares = nil
+		}
+		wrong, _ = unusable(newHall(t, all, r), r, &o.Snapshot.System, decide(&o.Snapshot))
+		unshared += len(wrong)
 		for i := range o.Snapshot.System.Servers.Spec {
 			scoped += len(o.Snapshot.System.Servers.Spec[i].Scopes)
 			o.Snapshot.System.Servers.Spec[i].Scopes = nil
 		}
-		wrong, _ = unusable(t, all, r, &o.Snapshot.System, decide(&o.Snapshot))
+		wrong, _ = unusable(newHall(t, all, r), r, &o.Snapshot.System, decide(&o.Snapshot))
 		careless += len(wrong)
 	}
-	t.Logf("%d placements of servers on nodes, %d scopes; without scopes %d faults", placed, scoped, careless)
-	if placed < 1000 || scoped < 1000 || careless < 1000 {
-		t.Errorf("%d placements, %d scopes, %d faults without scopes: too few to tell anything", placed, scoped, careless)
+	t.Logf("%d replicas seated, %d devices for them, %d scopes, %d nodes on which processors or memory may run out first; without shares of these %d faults, without scopes %d",
+		placed, devices, scoped, mixed, unshared, careless)
+	if placed < 1000 || devices < 500 || scoped < 1000 || mixed < 200 || unshared < 20 || careless < 1000 {
+		t.Error("too few to tell anything")
 	}
 }

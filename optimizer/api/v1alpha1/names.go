@@ -34,10 +34,14 @@ const (
 	ConditionReady = "Ready"
 	// ConditionPodsCounted of an Optimizer is True while plans count every bound pod that bears the label of a Server as a replica of it.
 	ConditionPodsCounted = "PodsCounted"
+	// ConditionDevicesCounted of an Optimizer is False while fewer devices count than drivers publish; it is there where any are published.
+	ConditionDevicesCounted = "DevicesCounted"
 	// ConditionPodsStart of a Server is False while pods of it crash again and again, or their image or configuration is refused.
 	ConditionPodsStart = "PodsStart"
 	// ConditionLimitsHold of a Server is False while engines of it run more requests at a time than their pods say that they were started for.
 	ConditionLimitsHold = "LimitsHold"
+	// ConditionPodsAdmitted of a Server is False while a LimitRange of its namespace refuses pods of its.
+	ConditionPodsAdmitted = "PodsAdmitted"
 	// ConditionWritten is True while all that cycles decide can be written: of an Optimizer to all objects and the decision log, of a Server to its pods.
 	ConditionWritten = "Written"
 )
@@ -73,9 +77,12 @@ const (
 	ReasonLimitsExceeded        = "LimitsExceeded"
 	ReasonPodsStart             = "PodsStart"
 	ReasonPodsFail              = "PodsFail"
+	ReasonPodsAdmitted          = "PodsAdmitted"
+	ReasonPodsRefused           = "PodsRefused"
 	ReasonAllWritten            = "AllWritten"
 	ReasonRefused               = "Refused"
 	ReasonAllCounted            = "AllCounted"
+	ReasonFewerDevices          = "FewerDevices"
 	ReasonUncountedPods         = "UncountedPods"
 	ReasonPlanChanged           = "PlanChanged"
 	ReasonLearned               = "Learned"

@@ -648,8 +648,8 @@ type ServerStatus struct {
 	// MaxPodPriority is the highest priority that its pods may have, the value of its class's PriorityClass; absent where the class names none.
 	// +optional
 	MaxPodPriority *int32 `json:"maxPodPriority,omitempty"`
-	// Conditions of the server: Observed, Planned, Realised, Accepted once it asked for what its class does not allow, PodsStart once one of its pods failed, LimitsHold once an engine ran more than its limits, Written once one could
-	// not be written to.
+	// Conditions of the server: Observed, Planned, Realised, Accepted once it asked for what its class does not allow, PodsStart once one of its pods failed,
+	// PodsAdmitted once a LimitRange refused one, LimitsHold once an engine ran more than its limits, Written once one could not be written to.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -906,7 +906,7 @@ type OptimizerStatus struct {
 	// ReconciledAt is the value of the annotation inferno.platform.ai/reconcile-at that was last acted on.
 	// +optional
 	ReconciledAt string `json:"reconciledAt,omitempty"`
-	// Conditions of the optimizer: Ready, PodsCounted, Written.
+	// Conditions of the optimizer: Ready, PodsCounted, Written, DevicesCounted where drivers publish any.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

@@ -103,6 +103,8 @@ type Observation struct {
 	Parts []ObservedPart `json:"parts,omitempty"`
 	// Starts are those of its pods that became ready in the last quarter of an hour.
 	Starts []ObservedStart `json:"starts,omitempty"`
+	// Scopes are, by accelerator, the sets of nodes that all nodes of its pods there are of; absent where one of these takes no pods.
+	Scopes map[string][]string `json:"scopes,omitempty"`
 	// Groups are the measurements of its replicas, those that are alike together.
 	Groups []ObservedGroup `json:"groups,omitempty"`
 	// Fault says why the load is missing, as a condition reason; empty where the load is known.
@@ -242,6 +244,9 @@ type NodeCapacity struct {
 	Free int `json:"free"`
 	// Scopes are the sets of nodes that it belongs to, by name: servers name those that their pods can use.
 	Scopes []string `json:"scopes,omitempty"`
+	// Shares are, by scope, what a replica takes of each of the node's other resources, such as processors and memory, as shares of what is free of them
+	// before any replica, each 0 to 1, in one order for all scopes. Absent where cards run out first, whatever is placed.
+	Shares map[string][]float64 `json:"shares,omitempty"`
 }
 
 // ElasticCapacity is a pool of nodes that can grow, such as a cloud provider's node pool.

@@ -186,7 +186,16 @@ func checkPlacement(p *solver.Problem, s *solver.Solution, held map[size]int) []
 			free[name], kind[name], scopes[name] = p.Elastic[i].Cards, p.Elastic[i].Type, p.Elastic[i].Scopes
 		}
 	}
+	shares, used := map[string]map[string][]float64{}, map[string]map[int]float64{}
+	for _, n := range p.Nodes {
+		shares[n.Name], used[n.Name] = n.Shares, map[int]float64{}
+	}
 	for _, x := range s.Placement {
+		for i, share := range shares[x.Node][x.Scope] {
+			if used[x.Node][i] += float64(x.Replicas) * share; used[x.Node][i] > 1+1e-9 {
+				faults = append(faults, fmt.Errorf("node %s is used by %v of resource %d", x.Node, used[x.Node][i], i))
+			}
+		}
 		if free[x.Node] -= x.Replicas * x.UnitsPerReplica; free[x.Node] < 0 {
 			faults = append(faults, fmt.Errorf("node %s is overdrawn by %d", x.Node, -free[x.Node]))
 		}

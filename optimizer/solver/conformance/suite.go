@@ -82,6 +82,9 @@ func plansHold(t *testing.T, s solver.Solver, n int) {
 	}
 	for seed := range uint64(n / 4) {
 		p := instances.Scoped(seed)
+		if seed%2 == 1 {
+			p = instances.Mixed(seed)
+		}
 		p.SaturationPolicy = policies[seed%uint64(len(policies))]
 		got := solveAndCheck(t, s, p)
 		if best := BruteForce(p); p.SaturationPolicy == "" && len(got.Bought) == 0 && Of(p, got).Compare(best) < 0 {

@@ -116,6 +116,19 @@ func Scoped(seed uint64) *solver.Problem {
 	return p
 }
 
+// Mixed is a scoped problem whose replicas differ in what they take of the processors and the memory of nodes, so that these may run out before cards do.
+func Mixed(seed uint64) *solver.Problem {
+	p := Scoped(seed)
+	r := source(seed + 11<<32)
+	for i := range p.Nodes {
+		p.Nodes[i].Shares = map[string][]float64{}
+		for _, s := range p.Nodes[i].Scopes {
+			p.Nodes[i].Shares[s] = []float64{float64(r.IntN(5)) / 8, float64(1+r.IntN(3)) / 4}
+		}
+	}
+	return p
+}
+
 // Bundled is a small problem of servers that are served by bundles: a prefill and a decode workload, on one type or on two, each replica with
 // cards of its own number, and some by a third workload beside them. A few run on one type alone. Some types are on nodes.
 func Bundled(seed uint64) *solver.Problem {
