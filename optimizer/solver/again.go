@@ -33,7 +33,7 @@ const (
 // least margins are decided anew, from what the others leave. The plan is good if it is within the gap of the bound: nil if not, or if the
 // problem is of another kind.
 func (x *Exact) again(m *work.Meter, p *Problem) *Solution {
-	if len(p.Prices) == 0 || len(p.Servers) <= x.o.ExactServers || p.Unlimited || p.WeightedSum || len(p.Nodes)+len(p.Elastic) > 0 {
+	if len(p.Prices) == 0 || len(p.Servers) <= x.o.ExactServers || p.Unlimited || p.WeightedSum || len(p.Nodes)+len(p.Elastic)+len(p.Shares) > 0 {
 		return nil
 	}
 	a := newAppraisal(m, p)

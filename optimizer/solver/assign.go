@@ -34,6 +34,14 @@ const (
 	//
 	// Tuned: share; measured by eight fleets of 50 to 5000 servers; at half: 25 % less work for 50 servers; at twice: 66 % more
 	weightedShare = .1
+	// attemptShare is that of a search whose picks may break rows of shares that are not known yet.
+	//
+	// Tuned: share; guard against a search that leaves nothing to the one after it
+	attemptShare = .15
+	// leastShare is that which another such search must have; without it servers whose picks break rows get what fits.
+	//
+	// Tuned: share; guard against a search without work, which finds nothing
+	leastShare = .3
 	// countShare is that of maximising the number of servers of a priority.
 	//
 	// Tuned: share; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: 437 servers of 600 are served after 436
@@ -103,15 +111,18 @@ type pool struct {
 	servers   []server
 	purchases []purchase
 	capacity  []float64
-	kinds     []kind // of rows
+	kinds     []kind // of rows, those of cuts after the others; empty where a cut is of a bound
+	base      int    // rows that are not of cuts
 	levels    int
 	step      float64
 	// weightedSum asks for the least sum of values and penalties.
 	weightedSum bool
 	// more is, by level, how much more weight might be served than is.
 	more    []int
-	options int   // of all servers
-	uses    []use // what the options' uses are slices of
+	options int       // of all servers
+	uses    []use     // what the options' uses are slices of
+	entries int       // of all options, those of cuts included
+	prices  []float64 // of the first rows, by the relaxation; nil where it was not solved by itself
 }
 
 // kind is what a row counts: places for replicas of so many cards of a type, on the nodes of a scope, which is empty for all of them. Where the type has
@@ -140,11 +151,11 @@ func (x *Exact) assign(m *work.Meter, d *draft, levels []level) float64 {
 	if len(levels) > 1 && !d.p.DelayedBestEffort && !d.p.WeightedSum {
 		f.end = m.Spent() + int64(roundShare*float64(m.Left()))
 	}
-	o := branch.Options{Step: f.step, Prices: f.hint(d.p.Prices)}
+	o := branch.Options{}
 	if len(f.servers) > x.o.ExactServers {
 		o.Gap = x.o.Gap
 	}
-	picks, bound, prices := f.solve(o)
+	picks, bound, prices := f.within(d, o)
 	d.cut = d.cut || f.cut
 	value, whole := f.give(d, picks)
 	value += f.missing(d)
@@ -169,6 +180,47 @@ func (x *Exact) assign(m *work.Meter, d *draft, levels []level) float64 {
 	return 0
 }
 
+// within solves within the rows of shares. Few of them are needed: the relaxation says which, and searches whose picks break others, which get a part of the
+// work each until one breaks none. That one then gets the rest.
+func (f *pool) within(d *draft, o branch.Options) (p picks, bound float64, prices []float64) {
+	solve := func(part float64) {
+		if o.Step, o.Prices = f.step, f.warm(); o.Prices == nil {
+			o.Prices = f.hint(d.p.Prices)
+		}
+		end := f.end
+		f.cut, f.end = false, f.meter.Spent()+int64(f.share(part))
+		p, bound, prices = f.solve(o)
+		f.end = end
+	}
+	if d.shares == nil {
+		solve(1)
+		return p, bound, prices
+	}
+	f.relax(d)
+	least := f.share(leastShare)
+	solve(attemptShare)
+	broken := f.breaks(d, p)
+	for broken && f.share(1) > least && !f.meter.Over() {
+		solve(attemptShare)
+		broken = f.breaks(d, p)
+	}
+	if f.cut && !broken && !f.meter.Over() {
+		p1, bound1, prices1, more1 := p, bound, prices, slices.Clone(f.more)
+		if solve(1); f.breaks(d, p) {
+			p, bound, prices, f.more, f.cut = p1, bound1, prices1, more1, true
+		}
+	}
+	return p, bound, prices
+}
+
+// warm are the prices of the rows by the relaxation, where it was solved by itself: those of rows that came after it are 0; nil where it was not.
+func (f *pool) warm() []float64 {
+	if f.prices == nil {
+		return nil
+	}
+	return append(slices.Clone(f.prices), make([]float64, len(f.capacity)-len(f.prices))...)
+}
+
 // missing is the sum of the penalties of the servers that the draft does not serve.
 func (f *pool) missing(d *draft) float64 {
 	sum := 0.0
@@ -186,7 +238,7 @@ func (f *pool) missing(d *draft) float64 {
 const rounding = 1e-9
 
 // give hands the picks to the draft, purchases first. Rows are necessary for a packing, but for odd sizes of replicas they are not
-// sufficient: a server whose option turns out not to fit gets the next that does. It returns the value given, and whether all got theirs.
+// sufficient: a server whose option turns out not to fit gets the next that does. It returns the value given, and whether all got one.
 func (f *pool) give(d *draft, p picks) (value float64, whole bool) {
 	for i, yes := range p.bought {
 		if yes {
@@ -200,8 +252,8 @@ func (f *pool) give(d *draft, p picks) (value float64, whole bool) {
 			continue
 		}
 		s := &f.servers[i]
-		c, had := s.first(d, k)
-		if whole = whole && had; c < 0 {
+		c := s.first(d, k)
+		if whole = whole && c >= 0; c < 0 {
 			continue
 		}
 		candidate := &d.p.Servers[s.index].Candidates[c]
@@ -211,18 +263,18 @@ func (f *pool) give(d *draft, p picks) (value float64, whole bool) {
 	return value, whole
 }
 
-// first is the candidate of the option, or of the first one that fits where it does not, −1 where none does; had says whether it is the option's.
-func (s *server) first(d *draft, option int) (candidate int, had bool) {
+// first is the candidate of the option, or of the first one that fits where it does not, −1 where none does.
+func (s *server) first(d *draft, option int) int {
 	candidates := d.p.Servers[s.index].Candidates
-	if c := s.options[option].candidate; d.fits(&candidates[c]) {
-		return c, true
+	if c := s.options[option].candidate; d.fits(s.index, &candidates[c]) {
+		return c
 	}
 	for i := range s.options {
-		if c := s.options[i].candidate; d.fits(&candidates[c]) {
-			return c, false
+		if c := s.options[i].candidate; d.fits(s.index, &candidates[c]) {
+			return c
 		}
 	}
-	return -1, false
+	return -1
 }
 
 // perCard is what one card more of each type of the problem would save, given the prices of the rows.
@@ -234,7 +286,7 @@ func (f *pool) perCard(d *draft, prices []float64) map[string]float64 {
 	scoped := map[[2]string]float64{}
 	for r, k := range f.kinds {
 		switch {
-		case r >= len(prices):
+		case r >= len(prices) || k.size == 0:
 		case k.scope == "":
 			per[k.name] += prices[r] / float64(k.size)
 		default:
@@ -254,6 +306,7 @@ func (f *pool) perCard(d *draft, prices []float64) map[string]float64 {
 func newPool(d *draft, levels []level) *pool {
 	f := &pool{levels: len(levels), weightedSum: d.p.WeightedSum, more: make([]int, len(levels))}
 	rows := f.rows(d, levels)
+	f.base = len(f.kinds)
 	servers, candidates := 0, 0
 	for l := range levels {
 		servers += len(levels[l].servers)
@@ -274,8 +327,8 @@ func newPool(d *draft, levels []level) *pool {
 				c := &d.p.Servers[r.server].Candidates[j]
 				o := option{candidate: j, value: c.Value}
 				possible := true
+				first := len(f.uses)
 				if !d.p.Unlimited {
-					first := len(f.uses)
 					for i := range c.Parts {
 						if part := &c.Parts[i]; part.Replicas > 0 {
 							for _, row := range rows[part.Type] {
@@ -286,9 +339,10 @@ func newPool(d *draft, levels []level) *pool {
 							possible = possible && len(rows[part.Type]) > 0
 						}
 					}
-					o.uses = f.uses[first:len(f.uses):len(f.uses)]
 				}
-				if possible && !slices.ContainsFunc(s.options, func(better option) bool { return better.within(o) }) {
+				possible = possible && d.allowed(r.server, c) >= c.Replicas()
+				o.uses = f.uses[first:len(f.uses):len(f.uses)]
+				if possible && !slices.ContainsFunc(s.options, func(better option) bool { return better.within(o) && d.noDearer(r.server, better.candidate, j) }) {
 					s.options = append(s.options, o)
 					values = append(values, c.Value)
 				}
@@ -303,6 +357,12 @@ func newPool(d *draft, levels []level) *pool {
 		values = append(values, f.purchases[i].price)
 	}
 	f.step = step(values)
+	f.entries = len(f.uses)
+	if d.shares != nil {
+		for _, c := range d.shares.cuts {
+			f.addRow(d, c)
+		}
+	}
 	return f
 }
 
@@ -362,33 +422,24 @@ func (f *pool) rows(d *draft, levels []level) map[string][]scopedRows {
 	if d.p.Unlimited {
 		return nil
 	}
-	sizes := map[string]*sizesOf{}
-	for l := range levels {
-		for _, r := range levels[l].servers {
-			for j := range d.p.Servers[r.server].Candidates {
-				d.p.Servers[r.server].Candidates[j].uses(func(part *Part) {
-					z := sizes[part.Type]
-					if z == nil {
-						z = d.noSizes(part.Type)
-						sizes[part.Type] = z
-					}
-					z.note(part.UnitsPerReplica, part.Scope)
-				})
+	sizes := d.sizes(func(yield func(int)) {
+		for l := range levels {
+			for _, r := range levels[l].servers {
+				yield(r.server)
 			}
 		}
-	}
+	})
 	rows := map[string][]scopedRows{}
 	for _, name := range slices.Sorted(maps.Keys(sizes)) {
-		slices.Sort(sizes[name].cards)
-		slices.Sort(sizes[name].scopes)
-		for _, scope := range sizes[name].scopes {
-			of := scopedRows{scope: scope}
-			for _, size := range sizes[name].cards {
-				of.rows = append(of.rows, len(f.kinds))
-				f.kinds = append(f.kinds, kind{name, scope, size})
-				f.capacity = append(f.capacity, float64(d.stock[name].Within(scope).Places(size)))
+		for _, k := range sizes[name].kinds(name) {
+			of := rows[name]
+			if len(of) == 0 || of[len(of)-1].scope != k.scope {
+				of = append(of, scopedRows{scope: k.scope})
 			}
-			rows[name] = append(rows[name], of)
+			of[len(of)-1].rows = append(of[len(of)-1].rows, len(f.kinds))
+			rows[name] = of
+			f.kinds = append(f.kinds, k)
+			f.capacity = append(f.capacity, float64(d.places(k)))
 		}
 	}
 	for i, e := range d.p.Elastic {
@@ -413,6 +464,24 @@ func (f *pool) rows(d *draft, levels []level) map[string][]scopedRows {
 	return rows
 }
 
+// sizes of the candidates of some servers, by type.
+func (d *draft) sizes(servers func(yield func(server int))) map[string]*sizesOf {
+	sizes := map[string]*sizesOf{}
+	servers(func(i int) {
+		for j := range d.p.Servers[i].Candidates {
+			d.p.Servers[i].Candidates[j].uses(func(part *Part) {
+				z := sizes[part.Type]
+				if z == nil {
+					z = d.noSizes(part.Type)
+					sizes[part.Type] = z
+				}
+				z.note(part.UnitsPerReplica, part.Scope)
+			})
+		}
+	})
+	return sizes
+}
+
 // sizesOf are the sizes of replicas on a type, and their scopes: in cards where it has nodes, one card, and all of them, where it has none.
 type sizesOf struct {
 	onNodes bool
@@ -435,6 +504,22 @@ func (z *sizesOf) note(cards int, scope string) {
 		z.scopes = append(z.scopes, scope)
 	}
 }
+
+// kinds of places that replicas of the sizes take, by scope, the smallest first.
+func (z *sizesOf) kinds(name string) []kind {
+	slices.Sort(z.cards)
+	slices.Sort(z.scopes)
+	list := make([]kind, 0, len(z.scopes)*len(z.cards))
+	for _, scope := range z.scopes {
+		for _, size := range z.cards {
+			list = append(list, kind{name, scope, size})
+		}
+	}
+	return list
+}
+
+// places of a kind that are left.
+func (d *draft) places(k kind) int { return d.stock[k.name].Within(k.scope).Places(k.size) }
 
 // step is the largest amount of which all values are multiples, to a hundredth of a cent; 0 where there is none.
 func step(values []float64) float64 {
@@ -566,23 +651,29 @@ func (f *pool) nothing() picks {
 // weighted is a good start: the value is minimised where a server that gets nothing costs the more the higher its level, though not so much
 // more that lower levels count for nothing. The prices of the rows and the weights are returned.
 func (f *pool) weighted(o branch.Options, p picks) (prices, weight []float64) {
+	penalties, weight := f.weights()
+	prog, columns := f.program(f.levels, nil, -1, penalties)
+	o.Step, o.Gap, o.Prices = 0, weightGap, f.warm()
+	res := f.search(prog, o, weightedShare)
+	if res.Pick != nil {
+		f.read(res.Pick, columns, p)
+	}
+	return res.Prices, weight
+}
+
+// weights are what a server that gets nothing costs, and what it does by level and unit of weight.
+func (f *pool) weights() (penalties, weight []float64) {
 	ratio := min(weightRatio, math.Pow(1e8, 1/float64(f.levels)))
 	weight = make([]float64, f.levels)
 	each := float64(len(f.servers)) / f.weight()
 	for l := range weight {
 		weight[l] = f.dearest() * math.Pow(ratio, float64(f.levels-l)) * each
 	}
-	penalties := make([]float64, len(f.servers))
+	penalties = make([]float64, len(f.servers))
 	for i := range penalties {
 		penalties[i] = weight[f.servers[i].level] * float64(f.servers[i].weight)
 	}
-	prog, columns := f.program(f.levels, nil, -1, penalties)
-	o.Step, o.Gap, o.Prices = 0, weightGap, nil
-	res := f.search(prog, o, weightedShare)
-	if res.Pick != nil {
-		f.read(res.Pick, columns, p)
-	}
-	return res.Prices, weight
+	return penalties, weight
 }
 
 // scaled are the prices times a factor.
@@ -599,8 +690,8 @@ func (f *pool) hint(perCard map[string]float64) []float64 {
 	if len(perCard) == 0 {
 		return nil
 	}
-	prices := make([]float64, len(f.kinds))
-	for r, k := range f.kinds {
+	prices := make([]float64, len(f.capacity))
+	for r, k := range f.kinds[:f.base] {
 		if k.scope == "" {
 			prices[r] = max(0, perCard[k.name]*float64(k.size))
 		}
@@ -718,7 +809,7 @@ func (f *pool) program(levels int, out []int, count int, penalties []float64) (*
 	}
 	p := choicelp.NewProgram(capacity)
 	n := f.options + len(f.servers) + 2*len(f.purchases)
-	p.Grow(len(f.servers)+len(f.purchases), n, len(f.uses)+len(f.servers)+len(f.purchases)*len(f.capacity))
+	p.Grow(len(f.servers)+len(f.purchases), n, f.entries+len(f.servers)+len(f.purchases)*len(f.capacity))
 	columns := make([]int32, 0, n)
 	for i := range f.servers {
 		s := &f.servers[i]

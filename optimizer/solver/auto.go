@@ -8,7 +8,7 @@ import (
 // AutoName is the registered name of Auto.
 const AutoName = "auto"
 
-// Auto picks the solver by the problem: separable where capacity is not limited, or is more than enough for every server's first choice;
+// Auto picks the solver by the problem: separable where capacity is not limited, or is more than enough for every server's first choice, and no share binds;
 // exact else, which proves the optimum of small fleets and a gap for large ones. The solution names the solver that was picked, and why.
 type Auto struct{ exact *Exact }
 
@@ -24,16 +24,21 @@ func NewAuto(o ExactOptions) (*Auto, error) {
 // Solve implements Solver.
 func (a *Auto) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	if p.Unlimited {
-		s, err := Separable{}.Solve(ctx, p)
-		return because(s, "capacity is not limited"), err
+		if s, err := (Separable{}).Solve(ctx, p); err != nil || s.Gap == 0 {
+			return because(s, "capacity is not limited"), err
+		}
 	}
-	if p.suffices() {
+	if !p.Unlimited && p.suffices() {
 		if s, err := (Separable{}).Solve(ctx, p); err != nil || s.Gap == 0 {
 			return because(s, "capacity suffices for every server's first choice"), err
 		}
 	}
 	s, err := a.exact.Solve(ctx, p)
-	why := fmt.Sprintf("capacity binds; %d servers", len(p.Servers))
+	binds := "capacity binds"
+	if p.Unlimited {
+		binds = "shares bind"
+	}
+	why := fmt.Sprintf("%s; %d servers", binds, len(p.Servers))
 	switch {
 	case s == nil:
 	case s.Ended == EndedDeadline:

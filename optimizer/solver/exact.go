@@ -68,7 +68,10 @@ func (x *Exact) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	if s := x.again(m, p); s != nil {
 		return s, nil
 	}
-	d := newDraft(p)
+	d, err := entitled(p, x.o)
+	if err != nil {
+		return nil, err
+	}
 	missed := lexicographic(d, levelsOf(p), func(d *draft, levels []level) float64 {
 		return x.assign(m, d, levels)
 	})

@@ -73,12 +73,10 @@ func (d *draft) why(p *Problem, s *Solution, server int, c *Candidate, o Option)
 		}
 		return "chosen"
 	}
-	if !d.fits(c) {
-		l := d.lacks(c, nil)
-		text := fmt.Sprintf("needs %d × %s, %d left%s beside the other servers", l.needs, l.kind, l.left, l.where())
-		if l.missing <= 0 {
-			text += ", on nodes with too few each"
-		}
+	if !d.fits(server, c) {
+		l := d.lacks(server, c, nil)
+		l.where += " beside the other servers"
+		text := "needs " + l.words()
 		if o.Scarcity > minGain {
 			text += fmt.Sprintf("; to others these cards are worth %.2f cents/h", o.Scarcity)
 		}
@@ -121,6 +119,7 @@ func (e *Explanation) sentence(p *Problem, choice Choice) string {
 // replay makes the draft that a solution is of.
 func replay(p *Problem, s *Solution) (*draft, error) {
 	d := newDraft(p)
+	d.owe(s.Due)
 	for i, n := range s.Bought {
 		d.buy(i, n)
 	}

@@ -48,7 +48,10 @@ func (g *Greedy) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 		return nil, err
 	}
 	m := work.NewMeter(ctx, math.MaxInt64, p.StopAt)
-	d := newDraft(p)
+	d, err := entitled(p, DefaultExactOptions())
+	if err != nil {
+		return nil, err
+	}
 	waiting := turns(p, rank(p))
 	groups := byPriority(waiting)
 	delayed := p.DelayedBestEffort || p.WeightedSum
@@ -100,7 +103,7 @@ func (d *draft) serve(group []ranked) {
 	for q.Len() > 0 {
 		t := q.pop()
 		j := t.server.candidates[t.at]
-		if c := &d.p.Servers[t.server.server].Candidates[j]; d.fits(c) {
+		if c := &d.p.Servers[t.server.server].Candidates[j]; d.fits(t.server.server, c) {
 			d.give(t.server.server, j, c.Replicas())
 			continue
 		}

@@ -116,7 +116,7 @@ func (d *draft) makeWay(r *ranked, missing []shortage, on byType) (other *ranked
 			if other != nil && p >= price {
 				break
 			}
-			if c.avoids(missing) && d.fits(c) {
+			if c.avoids(missing) && d.fits(o.server, c) {
 				other, candidate, price = o, j, p
 				break
 			}
@@ -149,7 +149,7 @@ func (c *Candidate) avoids(missing []shortage) bool {
 func (d *draft) wouldFit(server int, c *Candidate) bool {
 	had := d.choices[server]
 	d.take(server)
-	ok := d.fits(c)
+	ok := d.fits(server, c)
 	if had.Candidate >= 0 {
 		d.give(server, had.Candidate, had.Replicas)
 	}

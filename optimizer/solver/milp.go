@@ -55,13 +55,19 @@ func (m *MILP) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	d := newDraft(p)
+	d, err := entitled(p, DefaultExactOptions())
+	if err != nil {
+		return nil, err
+	}
 	proven := true
 	meter := work.NewMeter(ctx, math.MaxInt64, p.StopAt)
 	lexicographic(d, levelsOf(p), func(d *draft, levels []level) float64 {
 		f := newPool(d, levels)
 		f.meter = meter
 		p, optimal := m.solve(f)
+		for f.breaks(d, p) && !meter.Over() {
+			p, optimal = m.solve(f)
+		}
 		d.cut = d.cut || f.cut
 		_, whole := f.give(d, p)
 		proven = proven && optimal && whole

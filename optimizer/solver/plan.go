@@ -18,6 +18,8 @@ type draft struct {
 	stock   map[string]*placement.Stock
 	bought  []int
 	prices  map[string]float64
+	// shares are what these have of what there is; nil where there are none.
+	shares *shares
 	// more is, by priority, what might be served beyond what is.
 	more map[int]int
 	// cut says that a search ended because its share of the work was done.
@@ -32,6 +34,7 @@ func newDraft(p *Problem) *draft {
 	if len(p.Elastic) > 0 {
 		d.bought = make([]int, len(p.Elastic))
 	}
+	d.shares = newShares(d)
 	return d
 }
 
@@ -41,16 +44,18 @@ func (d *draft) of(part *Part) *placement.Stock { return d.stock[part.Type].With
 // left is the number of cards of the type that are not taken.
 func (d *draft) left(kind string) int { return d.stock[kind].Left() }
 
-// room is the number of replicas of the candidate that fit into what is left, at most as many as it needs. Of several parts all fit or none.
-func (d *draft) room(c *Candidate) int {
+// room is the number of replicas of a server's candidate that fit into what is left and may be taken of it, at most as many as it needs. Of several parts
+// all fit or none; below 0 where not even a candidate without replicas may be had.
+func (d *draft) room(server int, c *Candidate) int {
+	allowed := d.allowed(server, c)
 	switch {
-	case d.p.Unlimited || c.Units() == 0:
-		return c.Replicas()
+	case d.p.Unlimited || c.Units() == 0 || allowed <= 0:
+		return allowed
 	case len(c.Parts) == 1:
 		part := &c.Parts[0]
-		return d.of(part).Room(part.UnitsPerReplica, part.Replicas)
+		return d.of(part).Room(part.UnitsPerReplica, allowed)
 	case d.together(c.Parts):
-		return c.Replicas()
+		return allowed
 	}
 	return 0
 }
@@ -73,8 +78,8 @@ func (d *draft) together(parts []Part) bool {
 	return d.together(parts[1:])
 }
 
-// fits says whether the candidate can be had in full.
-func (d *draft) fits(c *Candidate) bool { return d.room(c) >= c.Replicas() }
+// fits says whether the server can have the candidate in full.
+func (d *draft) fits(server int, c *Candidate) bool { return d.room(server, c) >= c.Replicas() }
 
 // give adds replicas of the candidate to what the server has: of several parts, all.
 func (d *draft) give(server, candidate, replicas int) {
@@ -83,7 +88,7 @@ func (d *draft) give(server, candidate, replicas int) {
 	ch.Candidate = candidate
 	ch.Replicas += replicas
 	ch.BestEffort = ch.Replicas < c.Replicas()
-	d.hold(c, replicas, 1)
+	d.hold(server, c, replicas, 1)
 }
 
 // take takes back what the server has.
@@ -92,12 +97,13 @@ func (d *draft) take(server int) {
 	if ch.Candidate < 0 {
 		return
 	}
-	d.hold(&d.p.Servers[server].Candidates[ch.Candidate], ch.Replicas, -1)
+	d.hold(server, &d.p.Servers[server].Candidates[ch.Candidate], ch.Replicas, -1)
 	*ch = Choice{Server: server, Candidate: -1}
 }
 
-// hold takes the cards of so many replicas of the candidate, or gives them back where the sign is −1.
-func (d *draft) hold(c *Candidate, replicas, sign int) {
+// hold takes the cards of so many replicas of the server's candidate, or gives them back where the sign is −1.
+func (d *draft) hold(server int, c *Candidate, replicas, sign int) {
+	d.holdShare(server, c, replicas, sign)
 	if d.p.Unlimited {
 		return
 	}
@@ -120,6 +126,7 @@ func (d *draft) buy(pool, n int) {
 		d.stock[e.Type] = placement.NewStock(0)
 	}
 	d.stock[e.Type].Grow(n, e.Cards, e.Scopes...)
+	d.shares.grow(e, n)
 }
 
 // atMost adds what might be served to what is, by priority.
@@ -153,7 +160,10 @@ func (d *draft) served(server int) bool {
 
 // solution closes the draft: reasons are given, the value is summed. bound is NaN where none was proven.
 func (d *draft) solution(name string, bound float64) *Solution {
-	s := &Solution{Choices: d.choices, LowerBound: bound, Solver: name, Bought: d.bought, Prices: d.prices, Placement: d.placement()}
+	s := &Solution{Choices: d.choices, LowerBound: bound, Solver: name, Bought: d.bought, Prices: d.prices, Placement: d.placement(), Shares: d.shares.uses()}
+	if d.shares != nil {
+		s.Due = d.shares.due
+	}
 	for i, n := range d.bought {
 		s.Value += float64(n) * d.p.Elastic[i].Price
 	}
@@ -243,8 +253,8 @@ func (d *draft) reason(server int) string {
 	ch := &d.choices[server]
 	for i := range s.Candidates {
 		c := &s.Candidates[i]
-		l := d.lacks(c, ch)
-		if old, ok := best[l.kind]; !ok || l.missing < old.missing || l.missing == old.missing && old.scoped {
+		l := d.lacks(server, c, ch)
+		if old, ok := best[l.kind]; !ok || l.missing < old.missing || l.missing == old.missing && old.where != "" {
 			best[l.kind] = l
 		}
 	}
@@ -261,10 +271,7 @@ func (d *draft) reason(server int) string {
 		} else {
 			b.WriteString("; or ")
 		}
-		fmt.Fprintf(&b, "%d × %s, %d left%s", l.needs, l.kind, l.left, l.where())
-		if l.missing <= 0 {
-			b.WriteString(", on nodes with too few each")
-		}
+		b.WriteString(l.words())
 	}
 	if more := len(lacks) - shownLacks; more > 0 {
 		fmt.Fprintf(&b, "; or one of %d more types", more)
@@ -276,32 +283,42 @@ func (d *draft) reason(server int) string {
 type lack struct {
 	kind                 string
 	needs, left, missing int
-	scoped               bool
+	// where what is left is, if not anywhere, or whose it is, if not anybody's.
+	where string
 }
 
-// where what is left is, if not anywhere.
-func (l *lack) where() string {
-	if l.scoped {
-		return " on nodes that its pods can use"
+// words say what is needed and what is left.
+func (l *lack) words() string {
+	text := fmt.Sprintf("%d × %s, %d left%s", l.needs, l.kind, l.left, l.where)
+	if l.missing <= 0 {
+		text += ", on nodes with too few each"
 	}
-	return ""
+	return text
 }
 
 // lacks is what a candidate lacks beside what the server has as best effort, a choice that may be nil.
-func (d *draft) lacks(c *Candidate, has *Choice) lack {
+func (d *draft) lacks(server int, c *Candidate, has *Choice) lack {
 	var worst lack
 	first := true
-	c.uses(func(part *Part) {
-		left := d.of(part).Left()
-		if has != nil && has.BestEffort {
-			if own := &d.p.Servers[has.Server].Candidates[has.Candidate].Parts[0]; own.Type == part.Type {
-				left += has.Replicas * own.UnitsPerReplica
-			}
-		}
-		needs := c.cards(part.Type)
-		if l := (lack{part.Type, needs, left, needs - left, part.Scope != ""}); first || l.missing > worst.missing {
+	note := func(l lack) {
+		if l.missing = l.needs - l.left; first || l.missing > worst.missing {
 			worst, first = l, false
 		}
+	}
+	c.uses(func(part *Part) {
+		own, needs := 0, c.cards(part.Type)
+		if has != nil && has.BestEffort {
+			if p := &d.p.Servers[has.Server].Candidates[has.Candidate].Parts[0]; p.Type == part.Type {
+				own = has.Replicas * p.UnitsPerReplica
+			}
+		}
+		l := lack{kind: part.Type, needs: needs, left: d.of(part).Left() + own}
+		if part.Scope != "" {
+			l.where = " on nodes that its pods can use"
+		}
+		note(l)
+		d.shareLacks(server, part.Type, needs, own, note)
 	})
+	d.costLacks(server, c, has, note)
 	return worst
 }

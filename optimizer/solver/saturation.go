@@ -56,7 +56,7 @@ func (d *draft) exhausted(servers []ranked) []ranked {
 // exhaust gives the server as many replicas as fit, of the first candidate of which any fits.
 func (d *draft) exhaust(r *ranked) {
 	if j := d.startable(r); j >= 0 {
-		d.give(r.server, j, d.room(&d.p.Servers[r.server].Candidates[j]))
+		d.give(r.server, j, d.room(r.server, &d.p.Servers[r.server].Candidates[j]))
 	}
 }
 
@@ -73,7 +73,7 @@ func (d *draft) roundRobin(servers []ranked) {
 				return true
 			}
 			c := &d.p.Servers[r.server].Candidates[j]
-			if d.choices[r.server].Replicas >= c.Replicas() || d.room(c) < 1 {
+			if d.choices[r.server].Replicas >= c.Replicas() || d.room(r.server, c) < 1 {
 				return true
 			}
 			d.give(r.server, j, 1)
@@ -85,7 +85,7 @@ func (d *draft) roundRobin(servers []ranked) {
 // startable is the first candidate of a single part of which at least one replica fits, -1 where none does.
 func (d *draft) startable(r *ranked) int {
 	for _, j := range r.candidates {
-		if c := &d.p.Servers[r.server].Candidates[j]; len(c.Parts) == 1 && d.room(c) > 0 {
+		if c := &d.p.Servers[r.server].Candidates[j]; len(c.Parts) == 1 && d.room(r.server, c) > 0 {
 			return j
 		}
 	}

@@ -17,12 +17,15 @@ func (Separable) Solve(_ context.Context, p *Problem) (*Solution, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
-	d := newDraft(p)
+	d, err := entitled(p, DefaultExactOptions())
+	if err != nil {
+		return nil, err
+	}
 	bound := 0.0
 	all := true
 	for _, r := range turns(p, rank(p)) {
 		c := &p.Servers[r.server].Candidates[r.candidates[0]]
-		if !d.fits(c) {
+		if !d.fits(r.server, c) {
 			all = false
 			continue
 		}

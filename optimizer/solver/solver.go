@@ -125,6 +125,8 @@ type Server struct {
 	Priority int
 	// Weight is what serving the server counts among those of its priority, such as its load; 0 counts as 1, so that servers are counted.
 	Weight int
+	// Share is the name of the share that bounds it with others; empty for none.
+	Share string
 	// Penalty is what leaving the server unserved costs, in cents per hour, where the problem is a weighted sum.
 	Penalty float64
 	// Candidates that meet the server's targets, in any order. None: the server is reported as unserved.
@@ -145,13 +147,15 @@ type Problem struct {
 	Nodes []Node
 	// Elastic is capacity that does not exist yet but can be bought. Only exact and auto buy.
 	Elastic []Elastic
+	// Shares bound what servers take together, and say what others must leave to them.
+	Shares []Share
 	// Prices of cards by type, cents per hour, from the last solution of a problem that differed little: they make exact faster and change
 	// nothing else but, within the gap, which of equally good plans is found.
 	Prices map[string]float64
 	// WeightedSum minimises values and the penalties of servers that are not served, together, instead of serving by priority first. A server
 	// whose candidates all cost more than its penalty goes without. Best effort comes last, as with DelayedBestEffort.
 	WeightedSum bool
-	// Unlimited ignores capacity of all kinds.
+	// Unlimited ignores capacity of all kinds. What shares have at most bounds them all the same.
 	Unlimited bool
 	// SaturationPolicy says how servers that cannot be served in full share what is left: a v1alpha1.Saturation constant; empty is None.
 	SaturationPolicy string
@@ -213,6 +217,11 @@ type Solution struct {
 	Bought []int
 	// Placement is a packing of all replicas onto Problem.Nodes, of types that nodes were given of; sorted by node, then cards.
 	Placement []Placement
+	// Due is what the servers of shares get of their guarantees alone, in the order of Problem.Servers: what others have left to them; nil where
+	// nothing is guaranteed.
+	Due []Choice
+	// Shares are what the shares use, in the order of Problem.Shares; nil where there are none.
+	Shares []ShareUse
 	// Prices are what one card more of each type would save, in cents per hour, by the relaxation; nil where the solver has none. Types of
 	// which there is enough have 0.
 	Prices map[string]float64

@@ -6,6 +6,7 @@ import "github.com/llm-inferno/inferno/optimizer/placement"
 // leaves all of a problem that is unlimited.
 func (p *Problem) Left(s *Solution) map[string]*placement.Stock {
 	d := newDraft(p)
+	d.owe(s.Due)
 	for i, n := range s.Bought {
 		d.buy(i, n)
 	}

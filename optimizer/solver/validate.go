@@ -45,6 +45,7 @@ func (p *Problem) Validate() error {
 		faults = append(faults, fmt.Errorf("stopAt: %d is below 0", p.StopAt))
 	}
 	faults = append(faults, p.validNodes()...)
+	faults = append(faults, p.validShares()...)
 	if err := validPolicy(p.SaturationPolicy); err != nil {
 		faults = append(faults, err)
 	}
@@ -103,6 +104,45 @@ func (p *Problem) validNodes() []error {
 		}
 		if math.IsNaN(e.Price) || math.IsInf(e.Price, 0) || e.Price < 0 {
 			faults = append(faults, fmt.Errorf("elastic[%s].price: %v is not a number of at least 0", e.Name, e.Price))
+		}
+	}
+	return faults
+}
+
+// validShares finds what is wrong with shares, and with what servers say of theirs.
+func (p *Problem) validShares() []error {
+	var faults []error
+	known := make(map[string]bool, len(p.Shares))
+	for i := range p.Shares {
+		s := &p.Shares[i]
+		if s.Name == "" {
+			faults = append(faults, fmt.Errorf("shares[%d].name: empty, a name is required", i))
+		} else if known[s.Name] {
+			faults = append(faults, fmt.Errorf("shares[%d].name: %q is given twice, names are unique", i, s.Name))
+		}
+		known[s.Name] = true
+		for _, of := range []struct {
+			name  string
+			cards map[string]int
+		}{{"guaranteed", s.Guaranteed}, {"kept", s.Kept}, {"most", s.Most}} {
+			for _, t := range slices.Sorted(maps.Keys(of.cards)) {
+				if n := of.cards[t]; n < 0 || n > maxUnits {
+					faults = append(faults, fmt.Errorf("shares[%s].%s[%s]: %d is not between 0 and %d", s.Name, of.name, t, n, maxUnits))
+				}
+			}
+		}
+		for _, of := range []struct {
+			name string
+			cost *float64
+		}{{"guaranteedCost", s.GuaranteedCost}, {"mostCost", s.MostCost}} {
+			if of.cost != nil && !(*of.cost >= 0 && *of.cost <= math.MaxFloat64) {
+				faults = append(faults, fmt.Errorf("shares[%s].%s: %v is not a number of at least 0", s.Name, of.name, *of.cost))
+			}
+		}
+	}
+	for i := range p.Servers {
+		if s := &p.Servers[i]; s.Share != "" && !known[s.Share] {
+			faults = append(faults, fmt.Errorf("servers[%s].share: %q is not the name of a share", s.Name, s.Share))
 		}
 	}
 	return faults

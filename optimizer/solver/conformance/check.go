@@ -23,7 +23,7 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	taken := map[string]int{}
+	sum := map[string]int{}
 	held := map[size]int{}
 	value, missing := 0.0, 0.0
 	for i, c := range s.Choices {
@@ -41,7 +41,7 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 		default:
 			x := p.Servers[i].Candidates[c.Candidate]
 			for _, part := range parts(x, c.Replicas) {
-				taken[part.Type] += part.Replicas * part.UnitsPerReplica
+				sum[part.Type] += part.Replicas * part.UnitsPerReplica
 				held[size{part.Type, part.UnitsPerReplica, part.Scope}] += part.Replicas
 			}
 			switch {
@@ -71,7 +71,7 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 		have[e.Type] += n * e.Cards
 		value += float64(n) * e.Price
 	}
-	for t, n := range taken {
+	for t, n := range sum {
 		if !p.Unlimited && n > have[t] {
 			fault("%d of %d %s taken", n, have[t], t)
 		}
@@ -79,6 +79,7 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 	if !p.Unlimited {
 		faults = append(faults, checkPlacement(p, s, held)...)
 	}
+	faults = append(faults, checkShares(p, s, have)...)
 	if math.Abs(value-s.Value) > tolerance*(1+value) {
 		fault("value %v, but the choices sum to %v", s.Value, value)
 	}
@@ -304,9 +305,14 @@ func BruteForce(p *solver.Problem) Standing {
 		now.Value += penalty(p, i)
 	}
 	held := map[size]int{}
+	due := dues(p)
+	uses := newUses(p)
 	var try func(i int)
 	try = func(i int) {
 		if i == len(p.Servers) {
+			if len(p.Shares) > 0 && !uses.keep(p, due) {
+				return
+			}
 			price, ok := cheapestPurchases(p, held)
 			if now.Value += price; ok && now.Compare(best) < 0 {
 				copy(best.Served, now.Served)
@@ -327,7 +333,9 @@ func BruteForce(p *solver.Problem) Standing {
 				now.add(p.Servers[i].Priority, weight)
 				before := now.Value
 				now.Value += c.Value - penalty(p, i)
+				uses.add(p, i, c, 1)
 				try(i + 1)
+				uses.add(p, i, c, -1)
 				now.Value = before
 				now.add(p.Servers[i].Priority, -weight)
 			}

@@ -108,7 +108,17 @@ func plansHold(t *testing.T, s solver.Solver, n int) {
 			}
 		}
 	}
+	for seed := range uint64(n / 4) {
+		p := instances.Shared(seed)
+		p.SaturationPolicy = policies[seed%uint64(len(policies))]
+		p.Unlimited = seed%10 == 9
+		got := solveAndCheck(t, s, p)
+		if best := BruteForce(p); p.SaturationPolicy == "" && Of(p, got).Compare(best) < 0 {
+			t.Fatalf("seed %d: better than the best %+v: %+v", seed, best, Of(p, got))
+		}
+	}
 	solveAndCheck(t, s, instances.Fleet(1, 60, 8, .5))
+	solveAndCheck(t, s, instances.SharedFleet(1, 60, 8, .5, 5, .6))
 }
 
 // orderless: servers, and the candidates of each, in another order give the same plan, and a second run gives the very same answer.
@@ -122,6 +132,8 @@ func orderless(t *testing.T, s solver.Solver, n int) {
 			p = instances.Placed(seed)
 		case 1:
 			p = instances.Bundled(seed)
+		case 2:
+			p = instances.Shared(seed)
 		}
 		p.SaturationPolicy = policies[seed%uint64(len(policies))]
 		first := solve(t, s, p)
@@ -192,6 +204,8 @@ func badInput(t *testing.T, s solver.Solver) {
 		{"twins", func(p *solver.Problem) { p.Servers[1].Name = "one" }, []string{`servers[1].name: "one"`}},
 		{"nameless", func(p *solver.Problem) { p.Servers[1].Name = "" }, []string{"servers[1].name: empty"}},
 		{"capacity", func(p *solver.Problem) { p.Capacity["A"] = -1 }, []string{"capacity[A]: -1"}},
+		{"share", func(p *solver.Problem) { p.Servers[0].Share = "nobody" }, []string{`servers[one].share: "nobody"`}},
+		{"guarantee", func(p *solver.Problem) { p.Shares = []solver.Share{{Name: "t", Guaranteed: map[string]int{"A": -1}}} }, []string{"shares[t].guaranteed[A]: -1"}},
 		{"policy", func(p *solver.Problem) { p.SaturationPolicy = "All" }, []string{`saturationPolicy: "All"`}},
 		{"all at once", func(p *solver.Problem) { p.SaturationPolicy = "All"; p.Capacity["A"] = -1 }, []string{`"All"`, "capacity[A]"}},
 	} {
@@ -256,7 +270,7 @@ func (c *Countdown) Err() error {
 func replayed(t *testing.T, s solver.Solver, n int) {
 	struck := 0
 	for seed := range uint64(n) {
-		for _, p := range []*solver.Problem{instances.Small(seed), instances.Placed(seed), instances.Scoped(seed), instances.Bundled(seed), instances.Summed(seed), instances.Fleet(seed, 12, 4, .6)} {
+		for _, p := range []*solver.Problem{instances.Small(seed), instances.Placed(seed), instances.Scoped(seed), instances.Bundled(seed), instances.Summed(seed), instances.Shared(seed), instances.Fleet(seed, 12, 4, .6)} {
 			p.SaturationPolicy = policies[seed%uint64(len(policies))]
 			whole := solve(t, s, p)
 			for questions := range 5 {

@@ -275,3 +275,77 @@ func candidate(c card, weights, kv, rate, in, out, itl float64) (solver.Candidat
 	cost := float64(replicas*units) * c.cost
 	return solver.On(c.name, c.name, replicas, units, cost), true
 }
+
+// Shared is a small problem of servers in shares, some in none: with guarantees that may be more than there is, bounds on cards and on cost, and cards that
+// are kept. Costs are of a continuum, so that the best plan is the only one.
+func Shared(seed uint64) *solver.Problem {
+	r := source(seed + 6<<32)
+	p := &solver.Problem{Capacity: map[string]int{"A": 4 + r.IntN(9), "B": 2 + r.IntN(9)}, DelayedBestEffort: r.IntN(2) == 0}
+	left := map[string]int{"A": p.Capacity["A"], "B": p.Capacity["B"]}
+	for n := range 1 + r.IntN(3) {
+		s := solver.Share{Name: fmt.Sprintf("t%d", n), Guaranteed: map[string]int{}, Most: map[string]int{}}
+		for _, t := range []string{"A", "B"} {
+			if r.IntN(4) > 0 {
+				s.Guaranteed[t] = r.IntN(left[t] + 1)
+				left[t] -= s.Guaranteed[t]
+			}
+			if r.IntN(3) == 0 {
+				s.Most[t] = s.Guaranteed[t] + r.IntN(5)
+			}
+		}
+		switch cost := 5 + 25*r.Float64(); r.IntN(6) {
+		case 0:
+			s.MostCost = &cost
+		case 1:
+			if len(s.Guaranteed) == 2 { // of other types it would be guaranteed what others are
+				s.GuaranteedCost = &cost
+			}
+		case 2:
+			s.Kept = map[string]int{"A": s.Guaranteed["A"] / 2}
+		}
+		p.Shares = append(p.Shares, s)
+	}
+	for i := range 2 + r.IntN(5) {
+		s := solver.Server{Name: fmt.Sprintf("s%d", i), Priority: 1 + r.IntN(3)}
+		if n := r.IntN(len(p.Shares) + 1); n < len(p.Shares) {
+			s.Share = p.Shares[n].Name
+		}
+		for j := range 1 + r.IntN(3) {
+			t := typeName(r.IntN(2))
+			s.Candidates = append(s.Candidates, solver.On(fmt.Sprintf("%s/%d", t, j), t, 1+r.IntN(4), 1+r.IntN(2), 1+10*r.Float64()))
+		}
+		p.Servers = append(p.Servers, s)
+	}
+	return p
+}
+
+// SharedFleet is a fleet whose servers are of so many shares of unlike sizes, one in ten of none. What is guaranteed is that part of the capacity, given out at
+// random; a third of the shares may have half as much again of the dearest types at most, and a third has a largest cost.
+func SharedFleet(seed uint64, servers, types int, share float64, shares int, guaranteed float64) *solver.Problem {
+	p := Fleet(seed, servers, types, share)
+	r := source(seed + 7<<32)
+	weights, sum := make([]float64, shares), 0.0
+	for n := range weights {
+		weights[n] = .2 + r.Float64()
+		sum += weights[n]
+	}
+	for n := range shares {
+		s := solver.Share{Name: fmt.Sprintf("team-%02d", n), Guaranteed: map[string]int{}, Most: map[string]int{}}
+		for _, c := range cards[:min(types, len(cards))] {
+			s.Guaranteed[c.name] = int(guaranteed * float64(p.Capacity[c.name]) * weights[n] / sum)
+			if n%3 == 0 && c.cost > 80 {
+				s.Most[c.name] = s.Guaranteed[c.name]*3/2 + 1
+			}
+		}
+		if most := 100 * float64(servers) / float64(shares); n%3 == 1 {
+			s.MostCost = &most
+		}
+		p.Shares = append(p.Shares, s)
+	}
+	for i := range p.Servers {
+		if n := r.IntN(shares + 1 + shares/10); n < shares {
+			p.Servers[i].Share = p.Shares[n].Name
+		}
+	}
+	return p
+}

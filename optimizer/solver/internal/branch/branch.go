@@ -115,6 +115,24 @@ func Solve(m *work.Meter, p *choicelp.Program, o Options) Result {
 	return res
 }
 
+// Relax solves the relaxation of a program alone: from that of the same program without its last rows, where there is one.
+func Relax(m *work.Meter, p *choicelp.Program, from *choicelp.State) *choicelp.State {
+	var st *choicelp.State
+	if from == nil {
+		s := &search{meter: m, p: p, best: math.Inf(1), shared: new(shared)}
+		st, _ = s.crash(nil)
+	} else {
+		st = choicelp.Start(m, p)
+		basis := slices.Clone(from.Basis())
+		for r := len(basis); r < len(p.Capacity); r++ {
+			basis = append(basis, int32(-1-r))
+		}
+		st.Install(from.Key, basis)
+	}
+	st.Climb(math.Inf(1), maxPivots)
+	return st
+}
+
 // search is one run over a program.
 type search struct {
 	meter *work.Meter

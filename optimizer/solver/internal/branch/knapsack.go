@@ -22,7 +22,7 @@ import (
 // Tuned: cells; guard against tables that fill the memory
 const maxTable = 4_000_000
 
-// knapsacks are the rows of a program as knapsacks. Amounts have to be whole numbers of at least 0.
+// knapsacks are the rows of a program as knapsacks. Amounts have to be of at least 0, and whole in the first entry of a column.
 type knapsacks struct {
 	meter  *work.Meter
 	p      *choicelp.Program
@@ -58,7 +58,7 @@ func newKnapsacks(m *work.Meter, p *choicelp.Program) *knapsacks {
 				continue
 			}
 			for e := p.Ptr[j]; e < p.Ptr[j+1]; e++ {
-				if a := p.Amount[e]; a < 0 || a != math.Trunc(a) {
+				if a := p.Amount[e]; a < 0 || e == p.Ptr[j] && a != math.Trunc(a) {
 					return nil
 				}
 				if e > p.Ptr[j] {

@@ -208,6 +208,20 @@ func (st *State) Fraction(f func(set int, column int32, x float64)) {
 	}
 }
 
+// Parts calls f for every column that is positive.
+func (st *State) Parts(f func(set int, column int32, x float64)) {
+	split := make([]bool, len(st.Key))
+	st.Fraction(func(set int, column int32, x float64) {
+		split[set] = true
+		f(set, column, x)
+	})
+	for set, column := range st.Key {
+		if !split[set] {
+			f(set, column, 1)
+		}
+	}
+}
+
 // Climb raises the bound to the optimum of the relaxation, or until it exceeds the cutoff (+Inf: never), within so many pivots.
 func (st *State) Climb(cutoff float64, pivots int) Status {
 	for range pivots {

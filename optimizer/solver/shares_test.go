@@ -1,0 +1,170 @@
+package solver_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/llm-inferno/inferno/optimizer/solver"
+	"github.com/llm-inferno/inferno/optimizer/solver/conformance"
+	"github.com/llm-inferno/inferno/optimizer/solver/instances"
+)
+
+// Over a thousand random loads every share is within its bounds and has what it is due left to it, and the plan is the best of all that keep this: all plans
+// are tried, by code that shares nothing with the solver.
+func TestSharesAreKept(t *testing.T) {
+	x, err := solver.NewExact(solver.DefaultExactOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	binding := 0
+	for seed := range uint64(1000) {
+		p := instances.Shared(seed)
+		got, err := x.Solve(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conformance.Check(p, got); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		best := conformance.BruteForce(p)
+		if conformance.Of(p, got).Compare(best) != 0 {
+			t.Fatalf("seed %d: %+v, the best is %+v", seed, conformance.Of(p, got), best)
+		}
+		free := *p
+		free.Shares, free.Servers = nil, slices.Clone(p.Servers)
+		for i := range free.Servers {
+			free.Servers[i].Share = ""
+		}
+		if conformance.BruteForce(&free).Compare(best) != 0 {
+			binding++
+		}
+	}
+	if t.Logf("shares bind in %d of 1000 plans", binding); binding < 300 {
+		t.Errorf("shares bind in %d of 1000 plans: the loads prove little", binding)
+	}
+}
+
+// Whatever others need, the servers of a share are served as well as its guarantee alone would serve them: not fewer of them, and for the same number at no
+// higher value.
+func TestNobodyIsWorseOffThanAlone(t *testing.T) {
+	x, err := solver.NewExact(solver.DefaultExactOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(300) {
+		p := instances.Shared(seed)
+		got, err := x.Solve(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, share := range p.Shares {
+			own, has, due := solver.Problem{}, &solver.Solution{}, &solver.Solution{}
+			for i, s := range p.Servers {
+				if s.Share == share.Name {
+					own.Servers, has.Choices = append(own.Servers, s), append(has.Choices, got.Choices[i])
+					if got.Due != nil {
+						due.Choices = append(due.Choices, got.Due[i])
+					}
+				}
+			}
+			if got.Due != nil && conformance.Of(&own, has).Compare(conformance.Of(&own, due)) > 0 {
+				t.Errorf("seed %d: %s has %+v, alone it would have %+v", seed, share.Name, conformance.Of(&own, has), conformance.Of(&own, due))
+			}
+		}
+	}
+}
+
+// What is not needed is lent, and taken back when it is: B borrows what A leaves, then A needs it.
+func TestSharesLendAndTakeBack(t *testing.T) {
+	plan := func(aNeeds int) map[string]int {
+		server := func(name, share string, priority, replicas int) solver.Server {
+			return solver.Server{Name: name, Share: share, Priority: priority, Candidates: []solver.Candidate{solver.On("H100", "H100", replicas, 1, float64(replicas))}}
+		}
+		p := &solver.Problem{
+			Capacity: map[string]int{"H100": 10},
+			Shares:   []solver.Share{{Name: "a", Guaranteed: map[string]int{"H100": 6}}, {Name: "b", Guaranteed: map[string]int{"H100": 4}, Most: map[string]int{"H100": 9}}},
+			Servers:  []solver.Server{server("a", "a", 3, aNeeds), server("b1", "b", 1, 4), server("b2", "b", 2, 3), server("b3", "b", 2, 2), server("b4", "b", 1, 1)},
+		}
+		x, err := solver.NewExact(solver.DefaultExactOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := x.Solve(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conformance.Check(p, s); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int{}
+		for i, c := range s.Choices {
+			got[p.Servers[i].Name] = c.Replicas
+		}
+		return got
+	}
+	for _, c := range []struct{ a, b1, b2, b3, b4 int }{
+		{1, 4, 0, 2, 1}, // b has seven of the nine that it may have: b2 would be three more
+		{3, 4, 0, 2, 1}, // nobody else needs them
+		{4, 4, 0, 0, 1}, // what a takes back, the lowest priority gives
+		{6, 0, 0, 0, 0}, // checked below
+	} {
+		got := plan(c.a)
+		if got["a"] != c.a {
+			t.Errorf("a has %d of the %d that it needs and is guaranteed", got["a"], c.a)
+		}
+		if c.a < 6 && (got["b1"] != c.b1 || got["b2"] != c.b2 || got["b3"] != c.b3 || got["b4"] != c.b4) {
+			t.Errorf("beside %d of a, b has %v", c.a, got)
+		}
+		if c.a == 6 && got["b1"]+got["b2"]+got["b3"]+got["b4"] > 4 {
+			t.Errorf("a has taken all back, b has %v", got)
+		}
+	}
+}
+
+// A fleet with shares is solved to a gap of a thousandth, and no share is broken.
+func TestGapWithShares(t *testing.T) {
+	x, err := solver.NewExact(solver.DefaultExactOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := instances.SharedFleet(0, 5000, 6, .9, 10, .5)
+	s, err := x.Solve(context.Background(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conformance.Check(p, s); err != nil {
+		t.Fatal(err)
+	}
+	if math.IsNaN(s.Gap) || s.Gap > 1e-3 {
+		t.Errorf("a gap of %v", s.Gap)
+	}
+}
+
+// BenchmarkShares solves fleets of six types with the shares of ten teams, half of the capacity guaranteed, and the same fleets without shares.
+func BenchmarkShares(b *testing.B) {
+	for _, servers := range []int{1000, 5000} {
+		for _, capacity := range []float64{.6, .9} {
+			with := instances.SharedFleet(0, servers, 6, capacity, 10, .5)
+			without := *with
+			without.Shares, without.Servers = nil, slices.Clone(with.Servers)
+			for i := range without.Servers {
+				without.Servers[i].Share = ""
+			}
+			for _, c := range []struct {
+				name string
+				p    *solver.Problem
+			}{{"without", &without}, {"with", with}} {
+				b.Run(fmt.Sprintf("%d/%g/%s", servers, capacity, c.name), func(b *testing.B) {
+					gap := 0.0
+					for b.Loop() {
+						gap = run(b, solver.ExactName, "", c.p).Gap
+					}
+					b.ReportMetric(gap, "gap")
+				})
+			}
+		}
+	}
+}
