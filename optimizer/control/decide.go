@@ -87,12 +87,12 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	pools := elasticAt(state.Pools, snap.Capacity.Elastic, snap.Time)
 	problem := pose(snap, &policy, pools)
 	problem.Prices, problem.StopAt = usable(state.Prices), snap.StopAt
-	held, overdrawn := make([]*fleet.Allocation, n), map[string]int{}
+	held, overdrawn, shared := make([]*fleet.Allocation, n), map[string]int{}, map[string]holding{}
 	var solved []int
 	var loads []float64
 	for i := range questions {
 		q := &questions[i]
-		server := solver.Server{Name: q.Name, Priority: q.priority()}
+		server := solver.Server{Name: q.Name, Priority: q.priority(), Share: shareOf(problem, q.Server)}
 		for k := range options[i] {
 			server.Candidates = append(server.Candidates, options[i][k].asked(q.Server))
 		}
@@ -105,7 +105,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 				held[i] = runs // without a plan its pods would be placed wherever there is room
 				held[i].Reason = q.Refused
 			}
-			reserve(problem, known.pairs, q.Server, cmp.Or(held[i], runs), overdrawn)
+			reserve(problem, known.pairs, q.Server, cmp.Or(held[i], runs), overdrawn, shared)
 			continue
 		}
 		problem.Servers = append(problem.Servers, server)
@@ -118,7 +118,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	}
 
 	enter(StageExplain)
-	b := basis{snap: snap, problem: problem, solution: solution, spare: spareBeside(problem, solution, overdrawn), servers: make([]considered, n), index: make(map[string]int, n)}
+	b := basis{snap: snap, problem: problem, solution: solution, spare: spareBeside(problem, solution, overdrawn), held: shared, servers: make([]considered, n), index: make(map[string]int, n)}
 	for i := range questions {
 		b.servers[i] = considered{question: &questions[i], sizing: &sizings[i], options: options[i], fault: faults[i], held: held[i], choice: -1, unknown: demands[i].Unknown}
 		b.index[questions[i].Name] = i
@@ -192,18 +192,20 @@ func occupied(s *fleet.Server, known pairs) *fleet.Allocation {
 func pose(snap *fleet.Snapshot, policy *policy, pools elastic) *solver.Problem {
 	p := &solver.Problem{
 		Capacity: map[string]int{}, Unlimited: policy.Unlimited, SaturationPolicy: policy.SaturationPolicy, DelayedBestEffort: policy.DelayedBestEffort,
+		Shares: sharesOf(snap.Shares),
 	}
 	capacity(p, snap, pools)
 	return p
 }
 
 // reserve takes what a held plan uses out of the capacity. What there is not of it is added to what is overdrawn, by type.
-func reserve(from *solver.Problem, known pairs, s *fleet.Server, held *fleet.Allocation, overdrawn map[string]int) {
+func reserve(from *solver.Problem, known pairs, s *fleet.Server, held *fleet.Allocation, overdrawn map[string]int, shared map[string]holding) {
 	if held == nil {
 		return
 	}
 	for _, part := range held.Parts {
 		if p := known.of(s.Model, s.Namespace, part.Accelerator); p != nil {
+			reserveShare(from, shared, s.Share, p.Accelerator.Type, part.Replicas*p.Cards(), float64(part.Replicas)*p.Cost())
 			overdrawn[p.Accelerator.Type] += take(from, p.Accelerator.Type, s.Scopes[part.Accelerator], part.Replicas, p.Cards())
 		}
 	}

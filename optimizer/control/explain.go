@@ -61,6 +61,9 @@ func (b *basis) against(w *considered, cheaper, chosen *option) string {
 	if cheaper.value() >= chosen.value() {
 		return fmt.Sprintf("counts %.2f instead of %.2f: %s", cheaper.value(), chosen.value(), penalties(cheaper))
 	}
+	if bound := b.spare.forbids(w, cheaper); bound != "" {
+		return bound
+	}
 	if missing := b.spare.lacks(w, cheaper.parts); missing != nil && !b.problem.Unlimited {
 		return "lacks " + words(missing)
 	}
@@ -137,7 +140,7 @@ func (b *basis) explainOptions(e *v1alpha1.Explanation, w *considered) error {
 		if o.note != "" {
 			x.Why += " (" + o.note + ")"
 		}
-		if !b.problem.Unlimited {
+		if x.Share = b.spare.forbids(w, o); x.Share == "" && !b.problem.Unlimited {
 			x.Lacks = b.spare.lacks(w, o.parts)
 		}
 		e.Candidates = append(e.Candidates, x)
@@ -154,13 +157,16 @@ func explained(id string, parts []sizing.Part, cost float64) v1alpha1.ExplainedC
 // Tuned: ways; guard against a status that is too long to read
 const shownLacks = 3
 
-// lacks are the ways to serve a server that miss the fewest cards of what the others leave. Those whose cards would go to others first, and those
-// that are worth less than leaving it out, serve it with no number of them.
+// lacks are the ways to serve a server that miss the fewest cards of what the others leave. Those whose cards would go to others first, those
+// that its share may not have, and those that are worth less than leaving it out, serve it with no number of them.
 func (b *basis) lacks(w *considered, first map[int]map[string]bool) []v1alpha1.Lack {
 	var list []v1alpha1.Lack
 	for i := range w.options {
 		o := &w.options[i]
 		if o.candidate.Fault != nil || o.short || b.problem.WeightedSum && o.value() > b.problem.Servers[w.choice].Penalty {
+			continue
+		}
+		if b.spare.forbids(w, o) != "" {
 			continue
 		}
 		missing := b.spare.lacks(w, o.parts)

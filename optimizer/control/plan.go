@@ -35,6 +35,8 @@ type basis struct {
 	servers  []considered
 	// spare is what the solution leaves.
 	spare *spare
+	// held is what held plans have, by share.
+	held map[string]holding
 	// index of servers by name.
 	index map[string]int
 }
@@ -92,6 +94,7 @@ func (b *basis) decision(solverName string, pools elastic) fleet.Decision {
 	d.Plan.Placement = placements(capacity, b.problem, b.solution)
 	d.Plan.Bought = purchases(capacity, b.problem, b.solution, pools, b.snap.Time)
 	d.Plan.TakenBack = taken
+	d.Plan.Shares = b.shareStatuses()
 	for _, name := range slices.Sorted(maps.Keys(d.Plan.Allocations)) { // in one order, so that equal plans have costs equal to the last bit
 		d.Plan.TotalCost += d.Plan.Allocations[name].Cost
 	}

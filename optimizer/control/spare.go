@@ -13,10 +13,12 @@ type spare struct {
 	stock    map[string]*placement.Stock
 	// overdrawn are the cards by type that plans which are held take beyond what there is: they come before all that is added.
 	overdrawn map[string]int
+	// shared is what the solution leaves to the servers of shares; nil where there are none.
+	shared *solver.Shared
 }
 
 func spareBeside(p *solver.Problem, s *solver.Solution, overdrawn map[string]int) *spare {
-	return &spare{problem: p, solution: s, stock: p.Left(s), overdrawn: overdrawn}
+	return &spare{problem: p, solution: s, stock: p.Left(s), overdrawn: overdrawn, shared: p.Shared(s)}
 }
 
 // lacks are the cards by type that are missing for parts of a server that was put to the solver, which gives back what it has: on nodes those of the
@@ -43,6 +45,11 @@ func (f *spare) lacks(w *considered, parts []sizing.Part) map[string]int {
 		stock.Add(each, n)
 		defer stock.Add(each, -n)
 	}
+	for kind, n := range cards(parts) {
+		if short := f.shared.Lacks(w.choice, kind, n); short > missing[kind] {
+			missing[kind] = short
+		}
+	}
 	for kind, n := range missing {
 		if n == 0 {
 			delete(missing, kind)
@@ -54,6 +61,15 @@ func (f *spare) lacks(w *considered, parts []sizing.Part) map[string]int {
 		return nil
 	}
 	return missing
+}
+
+// forbids names the bound of a server's share that forbids an option, whatever capacity there is; empty where none does.
+func (f *spare) forbids(w *considered, o *option) string {
+	if f.shared == nil {
+		return ""
+	}
+	c := o.asked(w.Server)
+	return f.shared.Forbids(w.choice, &c)
 }
 
 // beyond are the cards that others must have first: what is overdrawn, in whole replicas where a node must hold one.

@@ -25,6 +25,8 @@ type Snapshot struct {
 	Servers      []Server
 	Capacity     v1alpha1.CapacityData
 	Policy       v1alpha1.SolverPolicy
+	// Shares bound what servers take together.
+	Shares []v1alpha1.ShareBounds
 }
 
 // Accelerator that replicas run on.
@@ -88,6 +90,8 @@ type Server struct {
 	Scopes map[string]string
 	// Refused says why it may not use its class; empty where it may.
 	Refused string
+	// Share is the name of the share that bounds it with others; empty for none.
+	Share string
 	// Load that was measured last; nil where none ever was.
 	Load *Load
 	// Fault says why the load of now is not known; nil where it is.

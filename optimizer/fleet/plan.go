@@ -15,7 +15,9 @@ type Plan struct {
 	// Bought is the elastic capacity that the plan counts on, TakenBack what earlier plans counted on in vain; sorted by pool.
 	Bought    []v1alpha1.Purchase
 	TakenBack []v1alpha1.TakenBack
-	Solver    v1alpha1.SolverReport
+	// Shares are what the plan gives each share.
+	Shares []v1alpha1.ShareStatus
+	Solver v1alpha1.SolverReport
 }
 
 // Candidate is one way to serve a server as it was sized.

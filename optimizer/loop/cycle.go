@@ -61,6 +61,8 @@ type cycle struct {
 	unread error
 	// conditions of the Optimizer beside that it is ready.
 	conditions []metav1.Condition
+	// shareFaults are what could not be read of shares.
+	shareFaults []string
 	// refused is what could not be written, and why.
 	refused []string
 }
@@ -91,7 +93,7 @@ func (c *cycle) run(ctx context.Context) error {
 	}
 	o := observe.Observe(readings)
 	readings.Metrics = nil // the observation has what they say, in a hundredth of the memory
-	c.conditions = append(c.conditions, podsCounted(o.Uncounted))
+	c.conditions = append(c.conditions, podsCounted(o.Uncounted), sharesKept(append(c.shareFaults, o.ShareFaults...)))
 	if o.Devices {
 		c.conditions = append(c.conditions, devicesCounted(o.Fewer))
 	}
@@ -171,6 +173,7 @@ func (c *cycle) finish(servers []v1alpha1.Server, o *observe.Observation, d *spe
 		c.metrics.stages.WithLabelValues(s.Name).Observe(v1alpha1.Seconds(s.Milliseconds))
 	}
 	c.metrics.cost.Set(d.Plan.TotalCost)
+	r.Shares = d.Plan.Shares
 	for t, capacity := range o.Capacity {
 		c.metrics.capacity.put(float64(capacity.Available), t)
 	}
@@ -228,6 +231,7 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 	if err := c.readDevices(ctx, r); err != nil {
 		return nil, err
 	}
+	c.readShares(ctx, r)
 	c.readTemplates(ctx, r)
 	r.Departed = c.seen.Departed(r)
 	c.measure(ctx, r)

@@ -76,10 +76,13 @@ func shortly(e *v1alpha1.Explanation, barred map[string]string) *v1alpha1.Server
 	return out
 }
 
-// lift is what would let a way be taken: cards that it lacks, else what would lift the largest of its penalties.
+// lift is what would let a way be taken: a larger bound of its share, cards that it lacks, else what would lift the largest of its penalties.
 func lift(x *v1alpha1.ExplainedCandidate) string {
 	if x.Chosen {
 		return ""
+	}
+	if x.Share != "" {
+		return "a larger bound of " + x.Share
 	}
 	if len(x.Lacks) > 0 {
 		var list []string

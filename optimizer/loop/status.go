@@ -183,6 +183,16 @@ func devicesCounted(fewer []string) metav1.Condition {
 	return c
 }
 
+// sharesKept is the condition of the Optimizer that says what is wrong with its shares.
+func sharesKept(faults []string) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionSharesKept, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSharesKept, Message: "every share is as it is asked for"}
+	if len(faults) > 0 {
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonInvalidShares
+		c.Message = first(shown, faults)
+	}
+	return c
+}
+
 func observedCondition(load *v1alpha1.ObservedLoad, o *v1alpha1.Observation) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionObserved, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonObserved}
 	if o != nil && o.Fault != "" {

@@ -71,6 +71,8 @@ type Observation struct {
 	// Devices says whether drivers publish any, and Fewer why some of them do not count, or not everywhere, sorted.
 	Devices bool
 	Fewer   []string
+	// ShareFaults are what is wrong with shares.
+	ShareFaults []string
 	// Failing says, by server, which of its pods will not become ready and why; absent where none.
 	Failing map[string]string
 	// Exceeding says, by server, which of its pods run more than the limits they say they were started with; absent where none.
@@ -124,6 +126,11 @@ func Observe(r *Readings) *Observation {
 			o.Snapshot.System.Capacity.Count = append(o.Snapshot.System.Capacity.Count, v1alpha1.AcceleratorCount{Type: t, Count: o.Capacity[t].Available})
 		}
 	}
+	cards := map[string]int{}
+	for _, t := range o.Snapshot.System.Capacity.Count {
+		cards[t.Type] = t.Count
+	}
+	o.ShareFaults = specification.ShareFaults(&r.Resources, cards)
 	nodes, rules := newScopes(v, r.Templates, limitsOf(r.Limits)), r.rules()
 	entries := o.Snapshot.System.Servers.Spec
 	ways := make([][]way, len(entries))

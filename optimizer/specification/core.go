@@ -31,6 +31,7 @@ const defaultWindow = 60
 func (s *Snapshot) Core() *fleet.Snapshot {
 	c := &fleet.Snapshot{
 		Horizon: s.HorizonSeconds, StartUp: s.StartUpSeconds, Window: s.WindowSeconds, Capacity: s.System.Capacity, Policy: s.System.Optimizer.Spec.SolverPolicy,
+		Shares: s.System.Optimizer.Spec.Shares,
 	}
 	if c.Window == 0 {
 		c.Window = defaultWindow
@@ -95,7 +96,7 @@ func classOf(e *v1alpha1.ServiceClassEntry) fleet.Class {
 
 func serverOf(e *v1alpha1.ServerEntry) fleet.Server {
 	s := fleet.Server{
-		Name: e.Name, Namespace: e.Namespace, Class: e.Class, Model: e.Model, MinReplicas: e.MinNumReplicas, MaxReplicas: e.MaxNumReplicas, ServerPolicy: e.ServerPolicy, Scopes: e.Scopes, Refused: e.Refused,
+		Name: e.Name, Namespace: e.Namespace, Class: e.Class, Model: e.Model, MinReplicas: e.MinNumReplicas, MaxReplicas: e.MaxNumReplicas, ServerPolicy: e.ServerPolicy, Scopes: e.Scopes, Refused: e.Refused, Share: e.Share,
 		Fault: loadFault(e), Seen: observationOf(e.Observation), Plan: allocationOf(e.DesiredAlloc), Runs: allocationOf(e.CurrentAlloc),
 	}
 	if s.Fault == nil {
@@ -225,7 +226,7 @@ func Report(s *v1alpha1.System, d *fleet.Decision) *Decision {
 func Solution(s *v1alpha1.System, p *fleet.Plan) v1alpha1.Solution {
 	out := v1alpha1.Solution{
 		Allocations: make(map[string]v1alpha1.Allocation, len(p.Allocations)), TotalCost: p.TotalCost, Unserved: p.Unserved, Placement: p.Placement,
-		Bought: p.Bought, TakenBack: p.TakenBack, Solver: p.Solver,
+		Bought: p.Bought, TakenBack: p.TakenBack, Shares: p.Shares, Solver: p.Solver,
 	}
 	for i := range s.Servers.Spec {
 		e := &s.Servers.Spec[i]

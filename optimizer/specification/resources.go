@@ -21,6 +21,10 @@ type Resources struct {
 	ServiceClasses []v1alpha1.ServiceClass
 	Servers        []v1alpha1.Server
 	Optimizer      *v1alpha1.Optimizer
+	// Namespaces are the labels of namespaces, by name.
+	Namespaces map[string]map[string]string
+	// Shares that were read from elsewhere than the Optimizer.
+	Shares []v1alpha1.Share
 }
 
 // ToResources writes a system as custom resources, its servers in the given namespace where they name none. A name that Kubernetes does not allow is replaced
@@ -43,6 +47,9 @@ func ToResources(s *v1alpha1.System, namespace string) Resources {
 	r.Optimizer = &v1alpha1.Optimizer{TypeMeta: typeMeta("Optimizer"), ObjectMeta: objectMeta("default", ""), Spec: v1alpha1.OptimizerSpec{
 		SolverPolicy: o.SolverPolicy, Plugs: o.Plugs, Elastic: s.Capacity.Elastic,
 	}}
+	for _, b := range o.Shares {
+		r.Optimizer.Spec.Shares = append(r.Optimizer.Spec.Shares, v1alpha1.Share{ShareBounds: b})
+	}
 	if o.MILPSolver && o.Solver == nil {
 		r.Optimizer.Spec.Solver = &v1alpha1.Plug{Name: "milp"}
 	}
@@ -75,16 +82,20 @@ func FromResources(r Resources) (*v1alpha1.System, map[string]int) {
 		classNames[c.Name] = Name(c)
 		s.ServiceClasses.Spec = append(s.ServiceClasses.Spec, v1alpha1.ServiceClassEntry{Name: Name(c), ServiceClassSpec: c.Spec})
 	}
-	index := map[string]int{}
+	index, shares := map[string]int{}, r.shares()
 	for i, name := range serverNames(r.Servers) {
 		index[name] = i
 		e := entry(&r.Servers[i], name)
 		e.Model, e.Class = resolve(modelNames, e.Model), resolve(classNames, e.Class)
+		e.Share = r.shareOf(r.Servers[i].Namespace, shares)
 		s.Servers.Spec = append(s.Servers.Spec, e)
 	}
 	if o := r.Optimizer; o != nil {
 		s.Optimizer.Spec = v1alpha1.OptimizerEntry{SolverPolicy: o.Spec.SolverPolicy, Plugs: o.Spec.Plugs}
 		s.Capacity.Elastic = slices.Clone(o.Spec.Elastic)
+	}
+	for i := range shares {
+		s.Optimizer.Spec.Shares = append(s.Optimizer.Spec.Shares, shares[i].ShareBounds)
 	}
 	Sort(s)
 	return s, index

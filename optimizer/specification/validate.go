@@ -39,6 +39,7 @@ func validate(s *v1alpha1.System, unread map[string]bool) (warnings []string, er
 	if !unread["optimizer"] {
 		v.optimizer(&s.Optimizer.Spec)
 		v.energy(s)
+		v.shares(s, types)
 	}
 	return v.warnings, errors.Join(v.faults...)
 }

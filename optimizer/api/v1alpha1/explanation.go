@@ -36,6 +36,8 @@ type ExplainedCandidate struct {
 	// Lacks are the cards by type that would have to be added to the capacity, on nodes that hold whole replicas, to serve the server with it
 	// beside what others have; absent where it fits.
 	Lacks map[string]int `json:"lacks,omitempty"`
+	// Share names the bound of the server's share that forbids it, whatever capacity there is; absent where none does.
+	Share string `json:"share,omitempty"`
 }
 
 // Penalty is what counts for or against a way to serve a server beside its cost.

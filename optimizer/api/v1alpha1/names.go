@@ -36,6 +36,8 @@ const (
 	ConditionPodsCounted = "PodsCounted"
 	// ConditionDevicesCounted of an Optimizer is False while fewer devices count than drivers publish; it is there where any are published.
 	ConditionDevicesCounted = "DevicesCounted"
+	// ConditionSharesKept of an Optimizer is True while its shares are as they are asked for; where it is False, plans keep what of them can be kept.
+	ConditionSharesKept = "SharesKept"
 	// ConditionPodsStart of a Server is False while pods of it crash again and again, or their image or configuration is refused.
 	ConditionPodsStart = "PodsStart"
 	// ConditionLimitsHold of a Server is False while engines of it run more requests at a time than their pods say that they were started for.
@@ -83,6 +85,8 @@ const (
 	ReasonRefused               = "Refused"
 	ReasonAllCounted            = "AllCounted"
 	ReasonFewerDevices          = "FewerDevices"
+	ReasonSharesKept            = "SharesKept"
+	ReasonInvalidShares         = "InvalidShares"
 	ReasonUncountedPods         = "UncountedPods"
 	ReasonPlanChanged           = "PlanChanged"
 	ReasonLearned               = "Learned"

@@ -849,6 +849,18 @@ type OptimizerSpec struct {
 	// +optional
 	Elastic []ElasticCapacity `json:"elastic,omitempty"`
 
+	// Shares are what the Servers of namespaces or teams may take together, and what others leave to them.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	Shares []Share `json:"shares,omitempty"`
+	// SharesFrom names what further shares are read from: Kueue, of whose ClusterQueues with LocalQueues each is the share of the namespaces of these.
+	// None is the default.
+	// +kubebuilder:validation:Enum="";None;Kueue
+	// +optional
+	SharesFrom string `json:"sharesFrom,omitempty"`
+
 	SolverPolicy `json:",inline"`
 	Plugs        `json:",inline"`
 }
@@ -888,6 +900,11 @@ type CycleReport struct {
 	// TakenBack is elastic capacity that did not come by its deadline.
 	// +optional
 	TakenBack []TakenBack `json:"takenBack,omitempty"`
+	// Shares are what the plan gives each share.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Shares []ShareStatus `json:"shares,omitempty"`
 	// Stages and how long each took.
 	// +listType=map
 	// +listMapKey=name

@@ -78,7 +78,9 @@ type ServerEntry struct {
 	// Scopes are, by accelerator, the nodes that pods of the server can use; absent for all that carry it. A scope that no node has is of none.
 	Scopes map[string]string `json:"scopes,omitempty"`
 	// Refused says why the server may not use its class; empty where it may.
-	Refused      string      `json:"refused,omitempty"`
+	Refused string `json:"refused,omitempty"`
+	// Share is the name of the server's share; empty for none.
+	Share        string      `json:"share,omitempty"`
 	CurrentAlloc *Allocation `json:"currentAlloc,omitempty"`
 	DesiredAlloc *Allocation `json:"desiredAlloc,omitempty"`
 	// Observation is what was measured of the server, beyond its load.
@@ -222,6 +224,8 @@ type OptimizerEntry struct {
 	Plugs        `json:",inline"`
 	// MILPSolver asks for the solver "milp" where plugs name none.
 	MILPSolver bool `json:"milpSolver,omitempty"`
+	// Shares bound what servers that name them take together.
+	Shares []ShareBounds `json:"shares,omitempty"`
 	// UseCplex is read for compatibility. There is no CPLEX here; true is refused.
 	UseCplex bool `json:"useCplex,omitempty"`
 }
@@ -320,6 +324,8 @@ type Solution struct {
 	Bought []Purchase `json:"bought,omitempty"`
 	// TakenBack is elastic capacity that earlier plans counted on and that has not come by its deadline, sorted by pool.
 	TakenBack []TakenBack `json:"takenBack,omitempty"`
+	// Shares are what the plan gives each share.
+	Shares []ShareStatus `json:"shares,omitempty"`
 	// Solver that found the plan and how good it is.
 	Solver SolverReport `json:"solver"`
 	// Explanations of the servers that were asked for, in the order of the questions.

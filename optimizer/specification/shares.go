@@ -1,0 +1,127 @@
+package specification
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+)
+
+// shares are all that resources name: those of the Optimizer, then those that were read from elsewhere under other names.
+func (r *Resources) shares() []v1alpha1.Share {
+	var all []v1alpha1.Share
+	if r.Optimizer != nil {
+		all = slices.Clone(r.Optimizer.Spec.Shares)
+	}
+	for _, s := range r.Shares {
+		if !slices.ContainsFunc(all, func(o v1alpha1.Share) bool { return o.Name == s.Name }) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// members says whether the Servers of a namespace are of a share. A selector that is none selects nothing.
+func members(s *v1alpha1.Share, namespace string, of map[string]string) bool {
+	if slices.Contains(s.Namespaces, namespace) {
+		return true
+	}
+	if s.NamespaceSelector == nil {
+		return false
+	}
+	selector, err := metav1.LabelSelectorAsSelector(s.NamespaceSelector)
+	return err == nil && !selector.Empty() && selector.Matches(labels.Set(of))
+}
+
+// shareOf a namespace, the first that it is of; empty for none.
+func (r *Resources) shareOf(namespace string, shares []v1alpha1.Share) string {
+	for i := range shares {
+		if members(&shares[i], namespace, r.Namespaces[namespace]) {
+			return shares[i].Name
+		}
+	}
+	return ""
+}
+
+// ShareFaults are what is wrong with shares, given the cards by type: each names the field, the value and what is allowed. Plans are made all the same: of
+// several shares a namespace is of the first, and where more is guaranteed than there is, priority decides.
+func ShareFaults(r *Resources, cards map[string]int) []string {
+	var faults []string
+	shares, guaranteed := r.shares(), map[string]int{}
+	for i := range shares {
+		s := &shares[i]
+		if s.NamespaceSelector != nil {
+			if selector, err := metav1.LabelSelectorAsSelector(s.NamespaceSelector); err != nil {
+				faults = append(faults, fmt.Sprintf("spec.shares[%s].namespaceSelector: %v", s.Name, err))
+			} else if selector.Empty() {
+				faults = append(faults, fmt.Sprintf("spec.shares[%s].namespaceSelector: empty is not allowed, it would select every namespace; name a label", s.Name))
+			}
+		}
+		for _, c := range s.Cards {
+			guaranteed[c.Type] += c.Guaranteed
+			if _, known := cards[c.Type]; !known {
+				faults = append(faults, fmt.Sprintf("spec.shares[%s].cards[%s]: no accelerator is of this type, known are %s", s.Name, c.Type,
+					strings.Join(slices.Sorted(maps.Keys(cards)), ", ")))
+			}
+		}
+	}
+	for _, t := range slices.Sorted(maps.Keys(guaranteed)) {
+		if n, known := cards[t]; known && guaranteed[t] > n {
+			faults = append(faults, fmt.Sprintf("spec.shares[*].cards[%s].guaranteed: %d in all is above the %d that there are; priority decides who has them", t, guaranteed[t], n))
+		}
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(r.Namespaces)) {
+		var of []string
+		for i := range shares {
+			if members(&shares[i], namespace, r.Namespaces[namespace]) {
+				of = append(of, shares[i].Name)
+			}
+		}
+		if len(of) > 1 {
+			faults = append(faults, fmt.Sprintf("spec.shares: namespace %s is of %s, one is allowed; it counts for %s", namespace, strings.Join(of, " and "), of[0]))
+		}
+	}
+	return faults
+}
+
+// shares checks those of a JSON specification, and what servers say of theirs.
+func (v *validator) shares(s *v1alpha1.System, types map[string]bool) {
+	known := map[string]bool{}
+	for i, b := range s.Optimizer.Spec.Shares {
+		path := fmt.Sprintf("optimizer.shares[%d]", i)
+		v.unique(path+".name", b.Name, known)
+		if b.Name != "" {
+			path = fmt.Sprintf("optimizer.shares[%s]", b.Name)
+		}
+		seen := map[string]bool{}
+		for k, c := range b.Cards {
+			of := fmt.Sprintf("%s.cards[%d]", path, k)
+			v.unique(of+".type", c.Type, seen)
+			v.usedType(of, c.Type, types)
+			v.numbers(of, number{"guaranteed", float64(c.Guaranteed), 0, maxCards}, number{"kept", float64(c.Kept), 0, float64(c.Guaranteed)})
+			if c.Most != nil {
+				v.numbers(of, number{"most", float64(*c.Most), float64(c.Guaranteed), maxCards})
+			}
+		}
+		if c := b.Cost; c != nil {
+			least := 0.0
+			if c.Guaranteed != nil {
+				least = *c.Guaranteed
+				v.numbers(path+".cost", atLeast("guaranteed", least, 0))
+			}
+			if c.Most != nil {
+				v.numbers(path+".cost", atLeast("most", *c.Most, least))
+			}
+		}
+	}
+	for i, e := range s.Servers.Spec {
+		if e.Share != "" && !known[e.Share] && v.read("servers", i) {
+			v.fault(fmt.Sprintf("servers[%s].share", e.Name), "%q is not the name of one of optimizer.shares", e.Share)
+		}
+	}
+}

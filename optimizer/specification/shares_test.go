@@ -1,0 +1,45 @@
+package specification_test
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+// Namespaces are of shares by name or by label, of one each, and all that is wrong with shares is said at once.
+func TestSharesOfNamespaces(t *testing.T) {
+	cards := func(kind string, n int) []v1alpha1.ShareCards {
+		return []v1alpha1.ShareCards{{Type: kind, Guaranteed: n}}
+	}
+	r := specification.Resources{
+		Optimizer: &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{Shares: []v1alpha1.Share{
+			{ShareBounds: v1alpha1.ShareBounds{Name: "a", Cards: cards("H100", 6)}, Namespaces: []string{"a"}, NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}},
+			{ShareBounds: v1alpha1.ShareBounds{Name: "b", Cards: cards("H100", 5)}, Namespaces: []string{"b", "both"}, NamespaceSelector: &metav1.LabelSelector{}},
+		}}},
+		Namespaces: map[string]map[string]string{"a": nil, "also": {"team": "a"}, "b": nil, "both": {"team": "a"}, "none": nil},
+		Shares:     []v1alpha1.Share{{ShareBounds: v1alpha1.ShareBounds{Name: "queue", Cards: cards("abacus", 1)}, Namespaces: []string{"none"}}},
+	}
+	for namespace := range r.Namespaces {
+		r.Servers = append(r.Servers, v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Name: "s", Namespace: namespace}})
+	}
+	s, _ := specification.FromResources(r)
+	want := map[string]string{"a/s": "a", "also/s": "a", "b/s": "b", "both/s": "a", "none/s": "queue"}
+	for _, e := range s.Servers.Spec {
+		if e.Share != want[e.Name] {
+			t.Errorf("%s is of share %q, want %q", e.Name, e.Share, want[e.Name])
+		}
+	}
+	faults := strings.Join(specification.ShareFaults(&r, map[string]int{"H100": 8}), "\n")
+	for _, want := range []string{
+		"spec.shares[b].namespaceSelector: empty is not allowed", "spec.shares[queue].cards[abacus]: no accelerator is of this type, known are H100",
+		"spec.shares[*].cards[H100].guaranteed: 11 in all is above the 8 that there are", "namespace both is of a and b, one is allowed; it counts for a",
+	} {
+		if !strings.Contains(faults, want) {
+			t.Errorf("nothing says %q:\n%s", want, faults)
+		}
+	}
+}
