@@ -117,10 +117,17 @@ imagePullPolicy: {{ $root.Values.image.pullPolicy }}
 resources:
   {{- toYaml $c.resources | nindent 2 }}
 env:
+  {{- if and (eq (index . 1) "optimizer") (dig "requests" "memory" "" $c.resources) }}
+  # The collector of garbage keeps to what is requested, as far as that holds what is in use; the limit is for peaks.
+  - name: GOMEMLIMIT
+    valueFrom:
+      resourceFieldRef: {resource: requests.memory}
+  {{- else }}
   # The collector of garbage then works harder before the kernel ends the program.
   - name: GOMEMLIMIT
     valueFrom:
       resourceFieldRef: {resource: limits.memory}
+  {{- end }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
