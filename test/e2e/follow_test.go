@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -195,9 +196,37 @@ func unknownModel(s *system) {
 	s.wantCondition("odd", v1alpha1.ConditionPlanned, metav1.ConditionFalse, v1alpha1.ReasonUnknownModel)
 	s.wantCondition("chat", v1alpha1.ConditionPlanned, metav1.ConditionTrue, v1alpha1.ReasonPlanned)
 	s.settled("chat", 2, 4)
-	if err := s.Client.Delete(s.t.Context(), &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Name: "odd", Namespace: namespace}}); err != nil {
+	named := metav1.ObjectMeta{Name: "odd", Namespace: namespace}
+	if err := s.Client.Delete(s.t.Context(), &v1alpha1.Server{ObjectMeta: named}); err != nil {
 		s.t.Fatal(err)
 	}
+	// Its pod stays, and holds its card.
+	s.missing(1)
+	for _, o := range []client.Object{&autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: named}, &appsv1.Deployment{ObjectMeta: named}} {
+		if err := s.Client.Delete(s.t.Context(), o, client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.missing(0)
+}
+
+// missing waits until so many cards are not available to plans.
+func (s *system) missing(want int) {
+	s.t.Helper()
+	s.eventually(fmt.Sprintf("%d cards are not available", want), func(ctx context.Context) error {
+		missing := 0
+		for _, name := range []string{"h100", "l40s"} {
+			a := accelerator(name)
+			if err := s.Client.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
+				return err
+			}
+			missing += a.Status.Capacity - a.Status.Available
+		}
+		if missing != want {
+			return fmt.Errorf("%d cards are missing", missing)
+		}
+		return nil
+	})
 }
 
 // restarts kills every program of inferno: while it is away and after it is back, replicas never fall.
@@ -429,18 +458,5 @@ func foreignPods(s *system) {
 		s.t.Errorf("the stranger was given %s", a)
 	}
 	// Its card is no longer there for plans.
-	s.eventually("the card of the stranger is not available", func(ctx context.Context) error {
-		missing := 0
-		for _, name := range []string{"h100", "l40s"} {
-			a := accelerator(name)
-			if err := s.Client.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
-				return err
-			}
-			missing += a.Status.Capacity - a.Status.Available
-		}
-		if missing != 1 {
-			return fmt.Errorf("%d cards are missing", missing)
-		}
-		return nil
-	})
+	s.missing(1)
 }
