@@ -3,7 +3,6 @@ package solver_test
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"testing"
 
@@ -124,22 +123,34 @@ func TestSharesLendAndTakeBack(t *testing.T) {
 	}
 }
 
-// A fleet with shares is solved to a gap of a thousandth, and no share is broken.
-func TestGapWithShares(t *testing.T) {
+// Shares are kept in fleets of all sizes, in scarce ones too. What is proven of the optimum is less than without shares: a gap of a thousandth in the median
+// where nine tenths of what is asked for are there (docs/solver.md has the rest).
+func TestFleetsWithShares(t *testing.T) {
 	x, err := solver.NewExact(solver.DefaultExactOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := instances.SharedFleet(0, 5000, 6, .9, 10, .5)
-	s, err := x.Solve(context.Background(), p)
-	if err != nil {
-		t.Fatal(err)
+	var gaps []float64
+	for _, servers := range []int{100, 300, 5000} {
+		for _, capacity := range []float64{.6, .9} {
+			for seed := range uint64(3) {
+				p := instances.SharedFleet(seed, servers, 6, capacity, 10, .5)
+				s, err := x.Solve(context.Background(), p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := conformance.Check(p, s); err != nil {
+					t.Errorf("%d servers, capacity %g, seed %d: %v", servers, capacity, seed, err)
+				}
+				if capacity == .9 {
+					gaps = append(gaps, s.Gap)
+				}
+			}
+		}
 	}
-	if err := conformance.Check(p, s); err != nil {
-		t.Fatal(err)
-	}
-	if math.IsNaN(s.Gap) || s.Gap > 1e-3 {
-		t.Errorf("a gap of %v", s.Gap)
+	slices.Sort(gaps)
+	if median := gaps[len(gaps)/2]; !(median <= 1e-3) {
+		t.Errorf("a gap of %v in the median, %v", median, gaps)
 	}
 }
 
