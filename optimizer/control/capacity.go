@@ -19,7 +19,7 @@ func capacity(p *solver.Problem, snap *fleet.Snapshot, pools elastic) {
 		p.Capacity[t.Type] += t.Count
 	}
 	for _, n := range c.Nodes {
-		p.Nodes = append(p.Nodes, solver.Node{Name: nodeName(n), Type: n.Type, Free: n.Free, Scopes: n.Scopes, Shares: n.Shares})
+		p.Nodes = append(p.Nodes, solver.Node{Name: nodeName(n), Type: n.Type, Free: n.Free, Scopes: n.Scopes, Portions: n.Portions})
 	}
 	longest := snap.Policy.MaxDelaySeconds
 	for _, e := range c.Elastic {
@@ -56,20 +56,20 @@ func take(p *solver.Problem, kind, scope string, replicas, cards int) (short int
 	short = placement.Take(free, replicas, cards)
 	for k, i := range at {
 		n := &p.Nodes[i]
-		n.Shares = beside(n.Shares, scope, (n.Free-free[k]+cards-1)/max(cards, 1))
+		n.Portions = beside(n.Portions, scope, (n.Free-free[k]+cards-1)/max(cards, 1))
 		n.Free = free[k]
 	}
 	return short
 }
 
-// beside says what shares of the resources of a node become beside replicas of a scope that have taken theirs. Where these take all, none finds any.
-func beside(shares map[string][]float64, scope string, replicas int) map[string][]float64 {
-	taken := shares[scope]
+// beside says what portions of the resources of a node become beside replicas of a scope that have taken theirs. Where these take all, none finds any.
+func beside(portions map[string][]float64, scope string, replicas int) map[string][]float64 {
+	taken := portions[scope]
 	if len(taken) == 0 || replicas == 0 {
-		return shares
+		return portions
 	}
-	of := make(map[string][]float64, len(shares))
-	for name, list := range shares {
+	of := make(map[string][]float64, len(portions))
+	for name, list := range portions {
 		of[name] = slices.Clone(list)
 		for i, share := range list {
 			if share > 0 {

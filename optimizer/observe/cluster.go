@@ -135,7 +135,7 @@ func (v *view) free(s *scopes) []v1alpha1.NodeCapacity {
 			_, available := v.cards(&node, kind)
 			list = append(list, v1alpha1.NodeCapacity{
 				Name: node.Name, Type: kind.Type, Free: s.most(available, kind.Type, node.Name), Scopes: s.of[[2]string{kind.Type, node.Name}],
-				Shares: s.shares[[2]string{kind.Type, node.Name}],
+				Portions: s.portions[[2]string{kind.Type, node.Name}],
 			})
 		}
 	}

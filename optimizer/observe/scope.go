@@ -180,11 +180,11 @@ type scopes struct {
 	of    map[[2]string][]string
 	cards map[[2]string]int
 	// each is the most of other resources that a card of a replica goes with, by type and node; tight are those that run out before cards where
-	// replicas are mixed badly, and shares what a replica takes of them, by scope.
+	// replicas are mixed badly, and portions what a replica takes of them, by scope.
 	each   map[[2]string]map[corev1.ResourceName]float64
 	asked  map[string]bool
 	tight  map[[2]string][]corev1.ResourceName
-	shares map[[2]string]map[string][]float64
+	portions map[[2]string]map[string][]float64
 }
 
 type namedScope struct {
@@ -204,7 +204,7 @@ func newScopes(v *view, read map[Workload]*corev1.PodSpec, ranges map[string]lim
 	s := &scopes{
 		view: v, templates: v.templates(read, ranges), nodes: map[string][]*corev1.Node{}, free: map[string]corev1.ResourceList{}, found: map[string]*scope{},
 		names: map[string]string{}, of: map[[2]string][]string{}, cards: map[[2]string]int{},
-		each: map[[2]string]map[corev1.ResourceName]float64{}, asked: map[string]bool{}, tight: map[[2]string][]corev1.ResourceName{}, shares: map[[2]string]map[string][]float64{},
+		each: map[[2]string]map[corev1.ResourceName]float64{}, asked: map[string]bool{}, tight: map[[2]string][]corev1.ResourceName{}, portions: map[[2]string]map[string][]float64{},
 	}
 	for i := range v.cluster.Nodes {
 		n := &v.cluster.Nodes[i]
@@ -352,10 +352,10 @@ func (s *scopes) name(of *scope, w way, server string) string {
 		s.of[at] = append(s.of[at], name)
 		for _, resource := range s.tight[at] {
 			if w.template != nil {
-				if s.shares[at] == nil {
-					s.shares[at] = map[string][]float64{}
+				if s.portions[at] == nil {
+					s.portions[at] = map[string][]float64{}
 				}
-				s.shares[at][name] = append(s.shares[at][name], amount(w.template.requests, resource)/amount(s.free[n], resource))
+				s.portions[at][name] = append(s.portions[at][name], amount(w.template.requests, resource)/amount(s.free[n], resource))
 			}
 		}
 	}

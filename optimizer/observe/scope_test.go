@@ -106,7 +106,7 @@ func TestScopesOfServers(t *testing.T) {
 
 // Where a mix of replicas may run out of something else before cards, what each takes of it is told of the node; where every mix finds enough nothing is, and
 // servers that ask the same have one scope.
-func TestSharesOfNodes(t *testing.T) {
+func TestPortionsOfNodes(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		cpu  map[string]string // of a replica of two cards, by server
@@ -132,7 +132,7 @@ func TestSharesOfNodes(t *testing.T) {
 				}}}
 			}
 		}))
-		if diff := cmp.Diff(c.want, o.Snapshot.System.Capacity.Nodes[0].Shares); diff != "" {
+		if diff := cmp.Diff(c.want, o.Snapshot.System.Capacity.Nodes[0].Portions); diff != "" {
 			t.Errorf("%s: %s", c.name, diff)
 		}
 		if len(o.Barred) > 0 {

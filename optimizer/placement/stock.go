@@ -14,9 +14,9 @@ type Node struct {
 	Free int
 	// Scopes are the sets of nodes that the node belongs to, by name: some replicas can only be on the nodes of one of them.
 	Scopes []string
-	// Shares are, by scope, what a replica takes of each of the node's other resources, such as processors and memory, as shares of what is free of them
+	// Portions are, by scope, what a replica takes of each of the node's other resources, such as processors and memory, as shares of what is free of them
 	// before any replica, each 0 to 1, in one order for all scopes; absent where cards run out first, whatever is placed.
-	Shares map[string][]float64
+	Portions map[string][]float64
 }
 
 // rounding of sums of shares that is no overdraft.
@@ -26,7 +26,7 @@ const rounding = 1e-12
 
 // holds says how many of so many replicas, for which there are cards, find enough of the other resources beside those that are used.
 func (n *Node) holds(scope string, used []float64, replicas int) int {
-	for i, share := range n.Shares[scope] {
+	for i, share := range n.Portions[scope] {
 		left := 1 + rounding
 		if used != nil {
 			left -= used[i]
@@ -40,11 +40,11 @@ func (n *Node) holds(scope string, used []float64, replicas int) int {
 
 // use is what is used when replicas of a scope are added.
 func (n *Node) use(scope string, used []float64, replicas int) []float64 {
-	shares := n.Shares[scope]
-	if used == nil && len(shares) > 0 {
-		used = make([]float64, len(shares))
+	portions := n.Portions[scope]
+	if used == nil && len(portions) > 0 {
+		used = make([]float64, len(portions))
 	}
-	for i, share := range shares {
+	for i, share := range portions {
 		used[i] += float64(replicas) * share
 	}
 	return used
@@ -132,7 +132,7 @@ func Stocks(c *v1alpha1.CapacityData) map[string]*Stock {
 		all[n.Type].left += n.Count
 	}
 	for _, n := range c.Nodes {
-		nodes[n.Type] = append(nodes[n.Type], Node{n.Free, n.Scopes, n.Shares})
+		nodes[n.Type] = append(nodes[n.Type], Node{n.Free, n.Scopes, n.Portions})
 	}
 	for t, list := range nodes {
 		all[t] = NewStockOn(list...)
@@ -304,7 +304,7 @@ func (l *ledger) pack(nodes []Node, assign func(node, cards int, scope string, r
 	var used [][]float64
 	for i := range nodes {
 		free[i] = nodes[i].Free
-		if used == nil && len(nodes[i].Shares) > 0 {
+		if used == nil && len(nodes[i].Portions) > 0 {
 			used = make([][]float64, len(nodes))
 		}
 		for _, scope := range nodes[i].Scopes {

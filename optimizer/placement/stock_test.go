@@ -79,7 +79,7 @@ func TestRoomCanBePacked(t *testing.T) {
 				}
 			}
 			if seed%3 == 1 { // processors and memory
-				nodes[i].Shares = map[string][]float64{"x": {rng.Float64() / 2, rng.Float64() / 4}, "y": {0, rng.Float64()}}
+				nodes[i].Portions = map[string][]float64{"x": {rng.Float64() / 2, rng.Float64() / 4}, "y": {0, rng.Float64()}}
 			}
 		}
 		s, placed := NewStockOn(nodes...), map[replica]int{}
@@ -99,7 +99,7 @@ func TestRoomCanBePacked(t *testing.T) {
 				t.Fatalf("%v: node %d holds what can be within %q alone", nodes, node, scope)
 			}
 			held[node] += cards * replicas
-			for k, share := range nodes[node].Shares[scope] {
+			for k, share := range nodes[node].Portions[scope] {
 				if used[node][k] += share * float64(replicas); used[node][k] > 1+1e-9 {
 					t.Fatalf("%v: %v of node %d is used", nodes, used[node], node)
 				}
@@ -154,9 +154,9 @@ func TestScopes(t *testing.T) {
 }
 
 // What differs in its needs of other resources shares a node as far as these go, to the last of them.
-func TestShares(t *testing.T) {
+func TestPortions(t *testing.T) {
 	both := []string{"large", "small"}
-	s := NewStockOn(Node{Free: 8, Scopes: both, Shares: map[string][]float64{"large": {1. / 3}, "small": {1. / 6}}}, Node{Free: 1, Scopes: both})
+	s := NewStockOn(Node{Free: 8, Scopes: both, Portions: map[string][]float64{"large": {1. / 3}, "small": {1. / 6}}}, Node{Free: 1, Scopes: both})
 	large, small := s.Within("large"), s.Within("small")
 	if got := [3]int{large.Room(1, 9), small.Room(1, 9), s.Room(1, 99)}; got != [3]int{4, 7, 9} {
 		t.Errorf("room for %v where a large one takes a third of the memory, a small one a sixth, others none", got)

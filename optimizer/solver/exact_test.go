@@ -79,7 +79,7 @@ func TestExactKeepsScopes(t *testing.T) {
 }
 
 // Where replicas differ in what they take of processors and memory no plan overdraws these, nor says more of itself than what is so.
-func TestExactKeepsShares(t *testing.T) {
+func TestExactKeepsPortions(t *testing.T) {
 	x := exact(t)
 	served := 0
 	for seed := range uint64(2000) {

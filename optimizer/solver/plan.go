@@ -210,7 +210,7 @@ func (d *draft) placement() []Placement {
 		slices.SortFunc(nodes, func(a, b Node) int { return cmp.Or(cmp.Compare(b.Free, a.Free), cmp.Compare(a.Name, b.Name)) })
 		free := make([]placement.Node, len(nodes))
 		for i, n := range nodes {
-			free[i] = placement.Node{Free: n.Free, Scopes: n.Scopes, Shares: n.Shares}
+			free[i] = placement.Node{Free: n.Free, Scopes: n.Scopes, Portions: n.Portions}
 		}
 		d.stock[kind].Pack(free, func(node, cards int, scope string, replicas int) {
 			all = append(all, Placement{nodes[node].Name, cards, replicas, scope})

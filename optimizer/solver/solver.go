@@ -176,8 +176,8 @@ type Node struct {
 	Free int
 	// Scopes are the sets of nodes that it belongs to.
 	Scopes []string
-	// Shares are, by scope, what a replica takes of each of its other resources, as shares of what is free of them; see [placement.Node].
-	Shares map[string][]float64
+	// Portions are, by scope, what a replica takes of each of its other resources, as shares of what is free of them; see [placement.Node].
+	Portions map[string][]float64
 }
 
 // Elastic is a node pool that can grow in time: what comes too late must not be in the problem.

@@ -25,7 +25,7 @@ func stocks(p *Problem) map[string]*placement.Stock {
 		all[t] = placement.NewStock(n)
 	}
 	for _, n := range p.Nodes {
-		nodes[n.Type] = append(nodes[n.Type], placement.Node{Free: n.Free, Scopes: n.Scopes, Shares: n.Shares})
+		nodes[n.Type] = append(nodes[n.Type], placement.Node{Free: n.Free, Scopes: n.Scopes, Portions: n.Portions})
 	}
 	for t, list := range nodes {
 		all[t] = placement.NewStockOn(list...)

@@ -298,20 +298,20 @@ func (v *validator) nodes(list []v1alpha1.NodeCapacity, types map[string]bool) {
 		}
 		v.numbers(path, number{"free", float64(n.Free), 0, maxCards})
 		v.usedType(path, n.Type, types)
-		for _, scope := range slices.Sorted(maps.Keys(n.Shares)) {
-			for k, share := range n.Shares[scope] {
-				v.numbers(path, number{fmt.Sprintf("shares[%s][%d]", scope, k), share, 0, 1})
+		for _, scope := range slices.Sorted(maps.Keys(n.Portions)) {
+			for k, share := range n.Portions[scope] {
+				v.numbers(path, number{fmt.Sprintf("portions[%s][%d]", scope, k), share, 0, 1})
 			}
 			if !slices.Contains(n.Scopes, scope) {
-				v.fault(fmt.Sprintf("%s.shares[%s]", path, scope), "is of a scope that the node does not have: %v", n.Scopes)
+				v.fault(fmt.Sprintf("%s.portions[%s]", path, scope), "is of a scope that the node does not have: %v", n.Scopes)
 			}
 		}
 		lengths := map[int]bool{}
-		for _, list := range n.Shares {
+		for _, list := range n.Portions {
 			lengths[len(list)] = true
 		}
 		if len(lengths) > 1 {
-			v.fault(path+".shares", "has lists of different lengths; each scope has one of as many resources")
+			v.fault(path+".portions", "has lists of different lengths; each scope has one of as many resources")
 		}
 	}
 }

@@ -333,10 +333,10 @@ func TestPlansNameUsableNodes(t *testing.T) {
 		}
 		placed, devices = placed+n, devices+h.devices
 		for i, n := range o.Snapshot.System.Capacity.Nodes {
-			if len(n.Shares) > 1 {
+			if len(n.Portions) > 1 {
 				mixed++
 			}
-			o.Snapshot.System.Capacity.Nodes[i].Shares = nil
+			o.Snapshot.System.Capacity.Nodes[i].Portions = nil
 		}
 		wrong, _ = unusable(newHall(t, all, r), r, &o.Snapshot.System, decide(&o.Snapshot))
 		unshared += len(wrong)
@@ -347,7 +347,7 @@ func TestPlansNameUsableNodes(t *testing.T) {
 		wrong, _ = unusable(newHall(t, all, r), r, &o.Snapshot.System, decide(&o.Snapshot))
 		careless += len(wrong)
 	}
-	t.Logf("%d replicas seated, %d devices for them, %d scopes, %d nodes on which processors or memory may run out first; without shares of these %d faults, without scopes %d",
+	t.Logf("%d replicas seated, %d devices for them, %d scopes, %d nodes on which processors or memory may run out first; without portions of these %d faults, without scopes %d",
 		placed, devices, scoped, mixed, unshared, careless)
 	if placed < 1000 || devices < 500 || scoped < 1000 || mixed < 200 || unshared < 20 || careless < 1000 {
 		t.Error("too few to tell anything")

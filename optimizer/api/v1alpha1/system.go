@@ -248,9 +248,9 @@ type NodeCapacity struct {
 	Free int `json:"free"`
 	// Scopes are the sets of nodes that it belongs to, by name: servers name those that their pods can use.
 	Scopes []string `json:"scopes,omitempty"`
-	// Shares are, by scope, what a replica takes of each of the node's other resources, such as processors and memory, as shares of what is free of them
+	// Portions are, by scope, what a replica takes of each of the node's other resources, such as processors and memory, as shares of what is free of them
 	// before any replica, each 0 to 1, in one order for all scopes. Absent where cards run out first, whatever is placed.
-	Shares map[string][]float64 `json:"shares,omitempty"`
+	Portions map[string][]float64 `json:"portions,omitempty"`
 }
 
 // ElasticCapacity is a pool of nodes that can grow, such as a cloud provider's node pool.

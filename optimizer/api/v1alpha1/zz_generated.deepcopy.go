@@ -948,8 +948,8 @@ func (in *NodeCapacity) DeepCopyInto(out *NodeCapacity) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
-	if in.Shares != nil {
-		in, out := &in.Shares, &out.Shares
+	if in.Portions != nil {
+		in, out := &in.Portions, &out.Portions
 		*out = make(map[string][]float64, len(*in))
 		for key, val := range *in {
 			var outVal []float64

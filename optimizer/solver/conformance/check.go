@@ -189,7 +189,7 @@ func checkPlacement(p *solver.Problem, s *solver.Solution, held map[size]int) []
 	}
 	shares, used := map[string]map[string][]float64{}, map[string]map[int]float64{}
 	for _, n := range p.Nodes {
-		shares[n.Name], used[n.Name] = n.Shares, map[int]float64{}
+		shares[n.Name], used[n.Name] = n.Portions, map[int]float64{}
 	}
 	for _, x := range s.Placement {
 		for i, share := range shares[x.Node][x.Scope] {

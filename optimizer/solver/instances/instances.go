@@ -121,9 +121,9 @@ func Mixed(seed uint64) *solver.Problem {
 	p := Scoped(seed)
 	r := source(seed + 11<<32)
 	for i := range p.Nodes {
-		p.Nodes[i].Shares = map[string][]float64{}
+		p.Nodes[i].Portions = map[string][]float64{}
 		for _, s := range p.Nodes[i].Scopes {
-			p.Nodes[i].Shares[s] = []float64{float64(r.IntN(5)) / 8, float64(1+r.IntN(3)) / 4}
+			p.Nodes[i].Portions[s] = []float64{float64(r.IntN(5)) / 8, float64(1+r.IntN(3)) / 4}
 		}
 	}
 	return p
