@@ -181,9 +181,9 @@ type scopes struct {
 	cards map[[2]string]int
 	// each is the most of other resources that a card of a replica goes with, by type and node; tight are those that run out before cards where
 	// replicas are mixed badly, and portions what a replica takes of them, by scope.
-	each   map[[2]string]map[corev1.ResourceName]float64
-	asked  map[string]bool
-	tight  map[[2]string][]corev1.ResourceName
+	each     map[[2]string]map[corev1.ResourceName]float64
+	asked    map[string]bool
+	tight    map[[2]string][]corev1.ResourceName
 	portions map[[2]string]map[string][]float64
 }
 
