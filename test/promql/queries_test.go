@@ -47,7 +47,7 @@ func pod(name string, readyFor time.Duration) corev1.Pod {
 	return corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "llm", Name: name, Labels: map[string]string{v1alpha1.ServerLabel: "chat"},
-			Annotations: map[string]string{v1alpha1.AcceleratorAnnotation: "h100", v1alpha1.MaxNumSeqsAnnotation: "64"},
+			Annotations: map[string]string{v1alpha1.AcceleratorAnnotation: "h100", v1alpha1.MaxNumSeqsAnnotation: "256"},
 		},
 		Spec: corev1.PodSpec{NodeName: "node"},
 		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{
@@ -77,7 +77,7 @@ func number(v float64) *float64 { return &v }
 // Of every version of every engine the same traffic is seen, but for what it does not show.
 func TestEveryEngine(t *testing.T) {
 	full := v1alpha1.ObservedGroup{
-		Accelerator: "h100", MaxBatchSize: 64, Replicas: 1, Engines: 1, WindowSeconds: 60,
+		Accelerator: "h100", MaxBatchSize: 256, Replicas: 1, Engines: 1, WindowSeconds: 60,
 		// The gauges rise in a straight line, and are scraped 45, 30, 15 and 0 s ago.
 		Running: number(11.7), RunningSD: number(0.2236), Waiting: number(32.75), Admissions: number(120), Throughput: number(120), Preemptions: number(0),
 		InputTokens: number(100), OutputTokens: number(50), AdmittedTokens: number(100), InputTokensSD: number(65.419), OutputTokensSD: number(35.547),

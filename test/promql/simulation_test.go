@@ -2,6 +2,8 @@ package promql
 
 import (
 	"context"
+	"fmt"
+	"reflect"
 	"strconv"
 	"testing"
 	"time"
@@ -132,7 +134,7 @@ func TestTheSimulationAnswersAsPrometheusDoes(t *testing.T) {
 			if got == nil {
 				got = observe.NewPodMetrics()
 			}
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(observe.PodMetrics{}), cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-9, 1e-12)); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.Exporter(func(reflect.Type) bool { return true }), cmpopts.SortSlices(func(a, b any) bool { return fmt.Sprint(a) < fmt.Sprint(b) }), cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-9, 1e-12)); diff != "" {
 				t.Errorf("%s at %v s (-Prometheus +simulation):\n%s", pod.Name, v.Now, diff)
 			}
 			compared++
