@@ -65,6 +65,15 @@ type productLabel struct {
 	carried map[string][]string
 }
 
+// ClassifierOf prepares the answers for a list of resources.
+func ClassifierOf(accelerators []v1alpha1.Accelerator) *Classifier {
+	list := make([]*v1alpha1.Accelerator, len(accelerators))
+	for i := range accelerators {
+		list[i] = &accelerators[i]
+	}
+	return NewClassifier(list)
+}
+
 // NewClassifier prepares the answers for the given resources.
 func NewClassifier(accelerators []*v1alpha1.Accelerator) *Classifier {
 	c := &Classifier{kinds: map[string]Kind{}, names: map[string]string{}}

@@ -62,31 +62,28 @@ func (st *Stages) assume(p *sizing.Pair, m v1alpha1.ModelProperties, runs bool) 
 
 // estimate prepares the law of every pair, from the performance that was given and what is learned of it.
 func (st *Stages) estimate(snap *fleet.Snapshot, before map[string]map[string]*v1alpha1.PairStatus) estimated {
-	seen, caches := Observations(snap), cacheSizes(snap)
+	shown, times := lessonsOf(snap), startingOf(snap, before)
 	serve := map[string][]string{}
 	for i := range snap.Servers {
 		s := &snap.Servers[i]
-		if !slices.Contains(serve[s.Model], s.Namespace) {
-			serve[s.Model] = append(serve[s.Model], s.Namespace)
-		}
+		serve[s.Model] = append(serve[s.Model], s.Namespace)
 	}
-	starts, times := startsOf(snap), startingOf(snap, before)
 	models := map[string]*fleet.Model{}
 	for i := range snap.Models {
 		models[snap.Models[i].Name] = &snap.Models[i]
 	}
 	out := estimated{pairs: pairs{}, learned: map[string]map[string]*v1alpha1.PairStatus{}}
 	for _, name := range slices.Sorted(maps.Keys(models)) {
-		m, namespaces := models[name], serve[name]
-		slices.Sort(namespaces)
+		m := models[name]
+		slices.Sort(serve[name])
+		namespaces := slices.Compact(serve[name])
 		out.pairs[name] = map[string][]*sizing.Pair{}
 		for _, given := range pairsOf(m, snap.Accelerators) {
-			lessons := make([]lesson, len(namespaces))
+			lessons := make([]*lesson, len(namespaces))
 			runs := false
 			for i, namespace := range namespaces {
-				at := Pair{name, given.Accelerator.Name, namespace}
-				lessons[i] = lesson{namespace, seen[at], starts[at], caches[at]}
-				runs = runs || len(seen[at]) > 0
+				lessons[i] = cmp.Or(shown[Pair{name, given.Accelerator.Name, namespace}], &lesson{namespace: namespace})
+				runs = runs || len(lessons[i].seen) > 0
 			}
 			cache := st.assume(given, m.Given, runs)
 			st.teach(&out, given, m, lessons, taughtOf(before[name], given.Accelerator.Name), cache, &times)
@@ -108,7 +105,7 @@ type lesson struct {
 func (l *lesson) empty() bool { return len(l.seen) == 0 && len(l.starts) == 0 && l.cache == 0 }
 
 // teach a pair what was seen of it, each namespace for its own servers. The cache, in tokens, is what is assumed where nothing else is known.
-func (st *Stages) teach(out *estimated, given *sizing.Pair, m *fleet.Model, lessons []lesson, known taught, cache int, times *starting) {
+func (st *Stages) teach(out *estimated, given *sizing.Pair, m *fleet.Model, lessons []*lesson, known taught, cache int, times *starting) {
 	acc := given.Accelerator.Name
 	if given.Fault != nil || given.Assumed != "" {
 		a := fleet.Assumption{Model: m.Name, Accelerator: acc, From: given.Assumed}
@@ -118,7 +115,7 @@ func (st *Stages) teach(out *estimated, given *sizing.Pair, m *fleet.Model, less
 		out.assumptions = append(out.assumptions, a)
 	}
 	var common *v1alpha1.PairStatus
-	if given.Fault == nil && slices.ContainsFunc(lessons, func(l lesson) bool { return known[l.namespace] == nil }) {
+	if given.Fault == nil && slices.ContainsFunc(lessons, func(l *lesson) bool { return known[l.namespace] == nil }) {
 		common = known.common(m.Given.TrustedNamespaces, func(p *v1alpha1.PairStatus) queueing.Law {
 			law := *given
 			st.learn(&law, p, nil)
@@ -127,8 +124,7 @@ func (st *Stages) teach(out *estimated, given *sizing.Pair, m *fleet.Model, less
 	}
 	next := maps.Clone(known)
 	var untaught *sizing.Pair // as those plan it who have shown nothing of it
-	for i := range lessons {
-		l := &lessons[i]
+	for _, l := range lessons {
 		own := known[l.namespace]
 		var p sizing.Pair
 		switch {
@@ -149,11 +145,7 @@ func (st *Stages) teach(out *estimated, given *sizing.Pair, m *fleet.Model, less
 		pair.StartUp = times.of(l.namespace, own)
 		out.pairs[m.Name][l.namespace] = append(out.pairs[m.Name][l.namespace], &pair)
 	}
-	namespaces := make([]string, len(lessons))
-	for i := range lessons {
-		namespaces[i] = lessons[i].namespace
-	}
-	next.forget(namespaces, mostTeachers)
+	next.forget(lessons, mostTeachers)
 	for _, p := range next {
 		out.remember(m.Name, p)
 	}
@@ -208,28 +200,6 @@ func (st *Stages) learn(p *sizing.Pair, before *v1alpha1.PairStatus, seen []esti
 	return e.Learned, e.Judgements
 }
 
-// cacheSizes are the sizes of the KV caches of engines, in tokens, by pair; the smallest where they differ.
-func cacheSizes(snap *fleet.Snapshot) map[Pair]int {
-	sizes := map[Pair]int{}
-	for i := range snap.Servers {
-		s := &snap.Servers[i]
-		if s.Seen == nil {
-			continue
-		}
-		for _, g := range s.Seen.Groups {
-			size := g.KVTokens.Or(0)
-			if !(size >= 1 && size < math.MaxInt32) {
-				continue
-			}
-			pair, n := Pair{s.Model, g.Accelerator, s.Namespace}, int(size)
-			if sizes[pair] == 0 || n < sizes[pair] {
-				sizes[pair] = n
-			}
-		}
-	}
-	return sizes
-}
-
 // withCache remembers the size of the cache that was seen last, 0 for none; it changes nothing that others hold.
 func withCache(learned *v1alpha1.PairStatus, acc string, size int) *v1alpha1.PairStatus {
 	if size == 0 || (learned != nil && learned.KVTokens == size) {
@@ -255,6 +225,24 @@ func judged(p *sizing.Pair, o *estimation.Observation, j *estimation.Judgement) 
 // all servers of a namespace that run it. What was measured of a server as a whole teaches nothing: it may hold replicas that came within the window.
 func Observations(snap *fleet.Snapshot) map[Pair][]estimation.Observation {
 	seen := map[Pair][]estimation.Observation{}
+	for pair, l := range lessonsOf(snap) {
+		if len(l.seen) > 0 {
+			seen[pair] = l.seen
+		}
+	}
+	return seen
+}
+
+// lessonsOf a snapshot, by pair, in the order of the servers. Of the sizes of caches that differ the smallest counts.
+func lessonsOf(snap *fleet.Snapshot) map[Pair]*lesson {
+	all := map[Pair]*lesson{}
+	of := func(s *fleet.Server, accelerator string) *lesson {
+		pair := Pair{s.Model, accelerator, s.Namespace}
+		if all[pair] == nil {
+			all[pair] = &lesson{namespace: s.Namespace}
+		}
+		return all[pair]
+	}
 	for i := range snap.Servers {
 		s := &snap.Servers[i]
 		if s.Seen == nil {
@@ -262,27 +250,18 @@ func Observations(snap *fleet.Snapshot) map[Pair][]estimation.Observation {
 		}
 		for j := range s.Seen.Groups {
 			g := &s.Seen.Groups[j]
-			pair := Pair{s.Model, g.Accelerator, s.Namespace}
-			seen[pair] = append(seen[pair], ofGroup(s, g))
-		}
-	}
-	return seen
-}
-
-// startsOf pods, by pair.
-func startsOf(snap *fleet.Snapshot) map[Pair][]fleet.Start {
-	starts := map[Pair][]fleet.Start{}
-	for i := range snap.Servers {
-		s := &snap.Servers[i]
-		if s.Seen == nil {
-			continue
+			l := of(s, g.Accelerator)
+			l.seen = append(l.seen, ofGroup(s, g))
+			if size := g.KVTokens.Or(0); size >= 1 && size < math.MaxInt32 && (l.cache == 0 || int(size) < l.cache) {
+				l.cache = int(size)
+			}
 		}
 		for _, start := range s.Seen.Starts {
-			pair := Pair{s.Model, start.Accelerator, s.Namespace}
-			starts[pair] = append(starts[pair], start)
+			l := of(s, start.Accelerator)
+			l.starts = append(l.starts, start)
 		}
 	}
-	return starts
+	return all
 }
 
 // ofGroup is what was measured of replicas that are alike, and were there for the whole window.

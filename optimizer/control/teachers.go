@@ -86,14 +86,17 @@ func agree(a, b queueing.Law) bool {
 	return true
 }
 
-// forget all but so many namespaces: those that still have servers go before those that have none, then those that taught last.
-func (t taught) forget(serve []string, most int) {
+// forget all but so many namespaces: those that have servers, and so lessons, go before those that have none, then those that taught last.
+func (t taught) forget(lessons []*lesson, most int) {
 	if len(t) <= most {
 		return
 	}
+	serves := func(namespace string) bool {
+		return slices.ContainsFunc(lessons, func(l *lesson) bool { return l.namespace == namespace })
+	}
 	order := slices.SortedFunc(maps.Keys(t), func(a, b string) int {
-		if serves := slices.Contains(serve, a); serves != slices.Contains(serve, b) {
-			if serves {
+		if first := serves(a); first != serves(b) {
+			if first {
 				return -1
 			}
 			return 1
@@ -118,10 +121,5 @@ type pairs map[string]map[string][]*sizing.Pair
 
 // of a server on an accelerator, nil where there is none.
 func (p pairs) of(model, namespace, accelerator string) *sizing.Pair {
-	for _, pair := range p[model][namespace] {
-		if pair.Accelerator.Name == accelerator {
-			return pair
-		}
-	}
-	return nil
+	return sizing.PairOn(p[model][namespace], accelerator)
 }

@@ -227,7 +227,11 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		Accelerators: accelerators.Items, Models: models.Items, ServiceClasses: classes.Items, Servers: servers.Items, Optimizer: c.optimizer,
 	}
 	r.Nodes, r.Pods, r.Quotas, r.Limits = nodes.Items, pods.Items, quotas.Items, limits.Items
-	r.Namespaces, r.PriorityClasses = namespaces.Items, priorities.Items
+	r.PriorityClasses = priorities.Items
+	r.Resources.Namespaces = make(map[string]map[string]string, len(namespaces.Items))
+	for i := range namespaces.Items {
+		r.Resources.Namespaces[namespaces.Items[i].Name] = namespaces.Items[i].Labels
+	}
 	if err := c.readDevices(ctx, r); err != nil {
 		return nil, err
 	}
@@ -340,11 +344,11 @@ func (c *cycle) writeServer(ctx context.Context, s *v1alpha1.Server, next v1alph
 			}
 		}
 	}
-	setAccepted(&next, o.NotAllowed[name], s.Generation, c.report.Time)
-	setPodsStart(&next, o.Failing[name], s.Generation, c.report.Time)
-	setLimitsHold(&next, o.Exceeding[name], s.Generation, c.report.Time)
-	setPodsAdmitted(&next, o.Refused[name], s.Generation, c.report.Time)
-	setPodsWritten(&next, faults, s.Generation, c.report.Time)
+	for _, condition := range []metav1.Condition{
+		accepted(o.NotAllowed[name]), podsStart(o.Failing[name]), limitsHold(o.Exceeding[name]), podsAdmitted(o.Refused[name]), podsWritten(faults),
+	} {
+		setOnceFalse(&next, condition, s.Generation, c.report.Time)
+	}
 	c.metrics.server(s, &next)
 	if equality.Semantic.DeepEqual(s.Status, next) {
 		return
@@ -385,7 +389,7 @@ func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe
 	}
 	for i := range r.Resources.ServiceClasses {
 		k := &r.Resources.ServiceClasses[i]
-		next := classStatus(k, r.Resources.Servers, r.ClassFaults(k), c.report.Time)
+		next := classStatus(k, r.Resources.Servers, o.ClassFaults[k.Name], c.report.Time)
 		if !equality.Semantic.DeepEqual(k.Status, next) {
 			c.tryStatus(ctx, "ServiceClass", k, &next)
 		}

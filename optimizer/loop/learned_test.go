@@ -113,15 +113,15 @@ inferno_learning_unreliable{accelerator="h100",model="m",namespace="chat"} 1
 func TestLimitsHold(t *testing.T) {
 	var st v1alpha1.ServerStatus
 	condition := func() *metav1.Condition { return meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionLimitsHold) }
-	setLimitsHold(&st, "", 1, metav1.Now())
+	setOnceFalse(&st, limitsHold(""), 1, metav1.Now())
 	if condition() != nil {
 		t.Errorf("%+v of a server whose engines always kept their limits", condition())
 	}
-	setLimitsHold(&st, "2 pods run more", 1, metav1.Now())
+	setOnceFalse(&st, limitsHold("2 pods run more"), 1, metav1.Now())
 	if c := condition(); c == nil || c.Status != metav1.ConditionFalse || !strings.Contains(c.Message, "2 pods run more") {
 		t.Errorf("%+v", c)
 	}
-	setLimitsHold(&st, "", 1, metav1.Now())
+	setOnceFalse(&st, limitsHold(""), 1, metav1.Now())
 	if c := condition(); c == nil || c.Status != metav1.ConditionTrue {
 		t.Errorf("%+v", c)
 	}

@@ -247,16 +247,16 @@ func TestShadowPrices(t *testing.T) {
 func TestWhatIsRefusedIsSaid(t *testing.T) {
 	var st v1alpha1.ServerStatus
 	now := metav1.Unix(1000, 0)
-	setPodsAdmitted(&st, nil, 1, now)
+	setOnceFalse(&st, podsAdmitted(nil), 1, now)
 	if len(st.Conditions) > 0 {
 		t.Errorf("conditions of a server whose pods are allowed: %v", st.Conditions)
 	}
-	setPodsAdmitted(&st, []string{"LimitRange llm/bounds: spec.limits[0].max[cpu] allows at most 6"}, 1, now)
+	setOnceFalse(&st, podsAdmitted([]string{"LimitRange llm/bounds: spec.limits[0].max[cpu] allows at most 6"}), 1, now)
 	c := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionPodsAdmitted)
 	if c == nil || c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonPodsRefused || !strings.HasSuffix(c.Message, "LimitRange llm/bounds: spec.limits[0].max[cpu] allows at most 6") {
 		t.Errorf("condition of a server whose pods are refused: %+v", c)
 	}
-	setPodsAdmitted(&st, nil, 1, now)
+	setOnceFalse(&st, podsAdmitted(nil), 1, now)
 	if !meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionPodsAdmitted) {
 		t.Errorf("conditions of a server whose pods are allowed again: %v", st.Conditions)
 	}

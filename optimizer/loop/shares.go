@@ -14,13 +14,9 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/observe"
 )
 
-// readShares reads what shares need beside the Optimizer: the labels of namespaces, and Kueue's resources where they are asked for. That these cannot be
-// read is a fault of the shares, and no plan waits for them longer than for Prometheus.
+// readShares reads Kueue's resources where they are asked for. That these cannot be read is a fault of the shares, and no plan waits for them longer than
+// for Prometheus.
 func (c *cycle) readShares(ctx context.Context, r *observe.Readings) {
-	r.Resources.Namespaces = make(map[string]map[string]string, len(r.Namespaces))
-	for i := range r.Namespaces {
-		r.Resources.Namespaces[r.Namespaces[i].Name] = r.Namespaces[i].Labels
-	}
 	if c.optimizer.Spec.SharesFrom != v1alpha1.SharesFromKueue {
 		return
 	}

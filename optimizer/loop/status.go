@@ -92,31 +92,57 @@ func first(shown int, list []string) string {
 
 // written is the condition of the Optimizer that says what could not be written.
 func written(refused []string) metav1.Condition {
-	c := metav1.Condition{Type: v1alpha1.ConditionWritten, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllWritten, Message: "all that was decided is written"}
-	if len(refused) > 0 {
-		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonRefused
-		c.Message = fmt.Sprintf("%d writes failed, all others are done: %s", len(refused), first(shown, refused))
-	}
-	return c
+	return sound(v1alpha1.ConditionWritten, v1alpha1.ReasonAllWritten, "all that was decided is written",
+		v1alpha1.ReasonRefused, listed(fmt.Sprintf("%d writes failed, all others are done: ", len(refused)), refused))
 }
 
-// setPodsWritten says of a Server which of its pods could not be written to; nothing where all always could.
-func setPodsWritten(st *v1alpha1.ServerStatus, faults []string, generation int64, now metav1.Time) {
-	c := metav1.Condition{Type: v1alpha1.ConditionWritten, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllWritten, Message: "its pods are told which of them go first"}
-	if len(faults) > 0 {
-		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonRefused
-		c.Message = "a scale-in may remove the wrong pods, for these are not told whether they go first: " + first(shown, faults)
+// sound is a condition that is True for a reason, with words for it, or, where something is wrong, False for another.
+func sound(kind, reason, message, otherwise, wrong string) metav1.Condition {
+	if wrong != "" {
+		return metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: otherwise, Message: wrong}
 	}
-	setOnceFalse(st, c, generation, now)
+	return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: reason, Message: message}
 }
 
-// setAccepted says what a Server, or the template of its pods, asks for that its class does not allow; nothing where it allowed all of it ever since.
-func setAccepted(st *v1alpha1.ServerStatus, faults []string, generation int64, now metav1.Time) {
-	c := metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted, Message: "its service class allows what it asks for"}
-	if len(faults) > 0 {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonNotAllowed, strings.Join(faults, "; ")
+// listed is what is wrong, after words for it; empty where nothing is.
+func listed(words string, wrong []string) string {
+	if len(wrong) == 0 {
+		return ""
 	}
-	setOnceFalse(st, c, generation, now)
+	return words + first(shown, wrong)
+}
+
+// podsWritten says of a Server which of its pods could not be written to.
+func podsWritten(faults []string) metav1.Condition {
+	return sound(v1alpha1.ConditionWritten, v1alpha1.ReasonAllWritten, "its pods are told which of them go first",
+		v1alpha1.ReasonRefused, listed("a scale-in may remove the wrong pods, for these are not told whether they go first: ", faults))
+}
+
+// accepted says what a Server, or the template of its pods, asks for that its class does not allow.
+func accepted(faults []string) metav1.Condition {
+	return sound(v1alpha1.ConditionAccepted, v1alpha1.ReasonAccepted, "its service class allows what it asks for", v1alpha1.ReasonNotAllowed, strings.Join(faults, "; "))
+}
+
+// podsStart says of a Server which of its pods will not become ready.
+func podsStart(failing string) metav1.Condition {
+	if failing != "" {
+		failing = "pods do not start: " + failing + "; plans do without an accelerator where none does, if another will do"
+	}
+	return sound(v1alpha1.ConditionPodsStart, v1alpha1.ReasonPodsStart, "none of its pods fails", v1alpha1.ReasonPodsFail, failing)
+}
+
+// limitsHold says whether the limits that pods claim are those that their engines keep.
+func limitsHold(exceeding string) metav1.Condition {
+	if exceeding != "" {
+		exceeding += ": the engines were not started with the limits of the plan, and nothing is learned from them"
+	}
+	return sound(v1alpha1.ConditionLimitsHold, v1alpha1.ReasonLimitsHold, "no engine is seen to run more than its limits", v1alpha1.ReasonLimitsExceeded, exceeding)
+}
+
+// podsAdmitted says of a Server what of its pods is refused.
+func podsAdmitted(refused []string) metav1.Condition {
+	return sound(v1alpha1.ConditionPodsAdmitted, v1alpha1.ReasonPodsAdmitted, "the LimitRanges of its namespace allow its pods",
+		v1alpha1.ReasonPodsRefused, listed("pods of it are refused, and no more are planned where all are: ", refused))
 }
 
 // setOnceFalse sets a condition of a Server that is only there once it was False.
@@ -128,69 +154,26 @@ func setOnceFalse(st *v1alpha1.ServerStatus, c metav1.Condition, generation int6
 	meta.SetStatusCondition(&st.Conditions, c)
 }
 
-// setPodsStart says of a Server which of its pods will not become ready; nothing where all always did.
-func setPodsStart(st *v1alpha1.ServerStatus, failing string, generation int64, now metav1.Time) {
-	c := metav1.Condition{Type: v1alpha1.ConditionPodsStart, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPodsStart, Message: "none of its pods fails"}
-	if failing != "" {
-		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonPodsFail
-		c.Message = "pods do not start: " + failing + "; plans do without an accelerator where none does, if another will do"
-	}
-	setOnceFalse(st, c, generation, now)
-}
-
-// setLimitsHold says whether the limits that pods claim are those that their engines keep.
-func setLimitsHold(st *v1alpha1.ServerStatus, exceeding string, generation int64, now metav1.Time) {
-	c := metav1.Condition{Type: v1alpha1.ConditionLimitsHold, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonLimitsHold, Message: "no engine is seen to run more than its limits"}
-	if exceeding != "" {
-		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonLimitsExceeded
-		c.Message = exceeding + ": the engines were not started with the limits of the plan, and nothing is learned from them"
-	}
-	setOnceFalse(st, c, generation, now)
-}
-
-// setPodsAdmitted says of a Server what of its pods is refused; nothing where nothing ever was.
-func setPodsAdmitted(st *v1alpha1.ServerStatus, refused []string, generation int64, now metav1.Time) {
-	c := metav1.Condition{Type: v1alpha1.ConditionPodsAdmitted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPodsAdmitted, Message: "the LimitRanges of its namespace allow its pods"}
-	if len(refused) > 0 {
-		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonPodsRefused
-		c.Message = "pods of it are refused, and no more are planned where all are: " + first(shown, refused)
-	}
-	setOnceFalse(st, c, generation, now)
-}
-
 // podsCounted is the condition of the Optimizer that says which pods no plan counts.
 func podsCounted(list []observe.Uncounted) metav1.Condition {
-	c := metav1.Condition{Type: v1alpha1.ConditionPodsCounted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllCounted, Message: "every bound pod of a Server is one of its replicas"}
-	if len(list) == 0 {
-		return c
-	}
 	words, cards := make([]string, 0, len(list)), 0
 	for _, u := range list {
 		cards += u.Cards
 		words = append(words, u.String())
 	}
-	c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonUncountedPods
-	c.Message = fmt.Sprintf("%d cards are held by pods that no plan counts, and are not there for others: %s", cards, first(shown, words))
-	return c
+	return sound(v1alpha1.ConditionPodsCounted, v1alpha1.ReasonAllCounted, "every bound pod of a Server is one of its replicas",
+		v1alpha1.ReasonUncountedPods, listed(fmt.Sprintf("%d cards are held by pods that no plan counts, and are not there for others: ", cards), words))
 }
 
 // devicesCounted is the condition of the Optimizer that says which devices of drivers count for less than they are published for.
 func devicesCounted(fewer []string) metav1.Condition {
-	c := metav1.Condition{Type: v1alpha1.ConditionDevicesCounted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAllCounted, Message: "every device that a driver publishes counts for what it is"}
-	if len(fewer) > 0 {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonFewerDevices, "fewer devices count than drivers publish: "+first(shown, fewer)
-	}
-	return c
+	return sound(v1alpha1.ConditionDevicesCounted, v1alpha1.ReasonAllCounted, "every device that a driver publishes counts for what it is",
+		v1alpha1.ReasonFewerDevices, listed("fewer devices count than drivers publish: ", fewer))
 }
 
 // sharesKept is the condition of the Optimizer that says what is wrong with its shares.
 func sharesKept(faults []string) metav1.Condition {
-	c := metav1.Condition{Type: v1alpha1.ConditionSharesKept, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonSharesKept, Message: "every share is as it is asked for"}
-	if len(faults) > 0 {
-		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonInvalidShares
-		c.Message = first(shown, faults)
-	}
-	return c
+	return sound(v1alpha1.ConditionSharesKept, v1alpha1.ReasonSharesKept, "every share is as it is asked for", v1alpha1.ReasonInvalidShares, listed("", faults))
 }
 
 func observedCondition(load *v1alpha1.ObservedLoad, o *v1alpha1.Observation) metav1.Condition {

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -16,29 +15,23 @@ import (
 // rules are what service classes allow their servers. The API server refuses by them too, where the chart's policies are installed: here they hold for what
 // was there before they were made.
 type rules struct {
-	classes    map[string]*v1alpha1.ServiceClass
-	namespaces map[string]labels.Set
+	classes map[string]*v1alpha1.ServiceClass
+	// labels of namespaces.
+	labels map[string]map[string]string
+	// priorities are the values of PriorityClasses.
 	priorities map[string]int32
 }
 
 func (r *Readings) rules() *rules {
-	of := &rules{classes: map[string]*v1alpha1.ServiceClass{}, namespaces: map[string]labels.Set{}, priorities: priorities(r.PriorityClasses)}
+	of := &rules{map[string]*v1alpha1.ServiceClass{}, r.Resources.Namespaces, map[string]int32{}}
 	for i := range r.Resources.ServiceClasses {
 		c := &r.Resources.ServiceClasses[i]
 		of.classes[c.Name] = c
 	}
-	for i := range r.Namespaces {
-		of.namespaces[r.Namespaces[i].Name] = r.Namespaces[i].Labels
+	for i := range r.PriorityClasses {
+		of.priorities[r.PriorityClasses[i].Name] = r.PriorityClasses[i].Value
 	}
 	return of
-}
-
-func priorities(list []schedulingv1.PriorityClass) map[string]int32 {
-	values := make(map[string]int32, len(list))
-	for i := range list {
-		values[list[i].Name] = list[i].Value
-	}
-	return values
 }
 
 // accept what a Server asks for as far as its class allows it, and say what it does not allow. A class that it may not use is why it is refused; of a
@@ -66,11 +59,11 @@ func (r *rules) open(class *v1alpha1.ServiceClass, namespace string) bool {
 		return true
 	}
 	selector, err := metav1.LabelSelectorAsSelector(class.Spec.AllowedNamespaces)
-	has, known := r.namespaces[namespace]
+	has, known := r.labels[namespace]
 	if !known {
-		has = labels.Set{corev1.LabelMetadataName: namespace}
+		has = map[string]string{corev1.LabelMetadataName: namespace}
 	}
-	return err == nil && selector.Matches(has)
+	return err == nil && selector.Matches(labels.Set(has))
 }
 
 // priority says which templates of a Server's pods do not name the PriorityClass of its class, by the variants they are of.
@@ -90,8 +83,8 @@ func (r *rules) priority(class *v1alpha1.ServiceClass, templates map[string]*tem
 	return faults
 }
 
-// ClassFaults are what is wrong with a class, beside its targets.
-func (r *Readings) ClassFaults(class *v1alpha1.ServiceClass) (faults []string) {
+// faults are what is wrong with a class, beside its targets.
+func (r *rules) faults(class *v1alpha1.ServiceClass) (faults []string) {
 	if s := class.Spec.AllowedNamespaces; s != nil {
 		if _, err := metav1.LabelSelectorAsSelector(s); err != nil {
 			faults = append(faults, fmt.Sprintf("spec.allowedNamespaces: %s is not allowed, and opens the class to nobody: %v", metav1.FormatLabelSelector(s), err))
@@ -102,18 +95,17 @@ func (r *Readings) ClassFaults(class *v1alpha1.ServiceClass) (faults []string) {
 
 // orderFaults say where the PriorityClass of a class does not exist, or its value is not above those of classes that matter less: a pod would then be
 // preempted for one that the plan gives up first.
-func (r *Readings) orderFaults(class *v1alpha1.ServiceClass) []string {
-	name, values := class.Spec.PriorityClassName, priorities(r.PriorityClasses)
-	value, known := values[name]
+func (r *rules) orderFaults(class *v1alpha1.ServiceClass) []string {
+	name := class.Spec.PriorityClassName
+	value, known := r.priorities[name]
 	if name == "" {
 		return nil
 	} else if !known {
 		return []string{fmt.Sprintf("spec.priorityClassName: %q is no PriorityClass", name)}
 	}
 	var above []string
-	for i := range r.Resources.ServiceClasses {
-		o := &r.Resources.ServiceClasses[i]
-		if theirs, known := values[o.Spec.PriorityClassName]; known && o.Spec.Priority > class.Spec.Priority && theirs >= value {
+	for _, o := range r.classes {
+		if theirs, known := r.priorities[o.Spec.PriorityClassName]; known && o.Spec.Priority > class.Spec.Priority && theirs >= value {
 			above = append(above, fmt.Sprintf("%s (priority %d, %s %d)", o.Name, o.Spec.Priority, o.Spec.PriorityClassName, theirs))
 		}
 	}

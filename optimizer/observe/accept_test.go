@@ -36,11 +36,11 @@ func TestWhatAClassAllows(t *testing.T) {
 		{"all", func(*Readings, *v1alpha1.ServiceClassSpec) {}, "", 9, nil},
 		{"a namespace that has the labels", func(r *Readings, c *v1alpha1.ServiceClassSpec) {
 			c.AllowedNamespaces = paid
-			r.Namespaces = []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "llm", Labels: map[string]string{"tier": "paid"}}}}
+			r.Resources.Namespaces = map[string]map[string]string{"llm": {"tier": "paid"}}
 		}, "", 9, nil},
 		{"a namespace that has not", func(r *Readings, c *v1alpha1.ServiceClassSpec) {
 			c.AllowedNamespaces = paid
-			r.Namespaces = []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "llm"}}, {ObjectMeta: metav1.ObjectMeta{Name: "other", Labels: map[string]string{"tier": "paid"}}}}
+			r.Resources.Namespaces = map[string]map[string]string{"llm": nil, "other": {"tier": "paid"}}
 		}, "spec.serviceClass: premium is not allowed in namespace llm, its spec.allowedNamespaces are those with tier=paid", 9,
 			[]string{"spec.serviceClass: premium is not allowed in namespace llm, its spec.allowedNamespaces are those with tier=paid"}},
 		{"a namespace by its name, not yet read", func(_ *Readings, c *v1alpha1.ServiceClassSpec) {
@@ -100,7 +100,7 @@ func TestPriorityClassesAgreeWithPlans(t *testing.T) {
 	} {
 		r := &Readings{PriorityClasses: []schedulingv1.PriorityClass{priorityClass("gold", 1000), priorityClass("iron", 100)}}
 		r.Resources.ServiceClasses = c.classes
-		if got := strings.Join(r.ClassFaults(&r.Resources.ServiceClasses[0]), "; "); got != c.want {
+		if got := strings.Join(r.rules().faults(&r.Resources.ServiceClasses[0]), "; "); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}

@@ -61,11 +61,7 @@ type view struct {
 
 func newView(c *Cluster) *view {
 	v := &view{nodes: map[string]*corev1.Node{}, kinds: map[string][]string{}, cluster: c, counted: map[*corev1.Pod]bool{}, uncounted: map[*corev1.Pod]string{}}
-	accelerators := make([]*v1alpha1.Accelerator, len(c.Accelerators))
-	for i := range c.Accelerators {
-		accelerators[i] = &c.Accelerators[i]
-	}
-	v.classifier = catalogue.NewClassifier(accelerators)
+	v.classifier = catalogue.ClassifierOf(c.Accelerators)
 	for i := range c.Nodes {
 		v.nodes[c.Nodes[i].Name] = &c.Nodes[i]
 	}
@@ -175,12 +171,16 @@ func add(sum, requests corev1.ResourceList) {
 	}
 }
 
-// kindsByType are the accelerators a node carries, one for each type: an A100 and a 4xA100 are the same cards.
+// kindsByType are the accelerators a node carries, one for each type.
 func (v *view) kindsByType(node *corev1.Node) []catalogue.Kind {
-	var kinds []catalogue.Kind
-	for _, name := range v.carried(node) {
-		k, ok := v.classifier.Kind(name)
-		if ok && !slices.ContainsFunc(kinds, func(o catalogue.Kind) bool { return o.Type == k.Type }) {
+	return oneOfEachType(v.classifier, nil, v.carried(node))
+}
+
+// oneOfEachType adds the named accelerators to kinds of cards, but those of a type that is among them: an A100 and a 4xA100 are the same cards.
+func oneOfEachType(c *catalogue.Classifier, kinds []catalogue.Kind, names []string) []catalogue.Kind {
+	for _, name := range names {
+		k, known := c.Kind(name)
+		if known && !slices.ContainsFunc(kinds, func(o catalogue.Kind) bool { return o.Type == k.Type }) {
 			kinds = append(kinds, k)
 		}
 	}

@@ -76,11 +76,7 @@ type quota struct {
 // cohort it may have as much more as it may borrow, without a limit all that these have nominally, and keeps what it may not lend. Without a cohort nothing
 // is borrowed or lent. The second result are quotas on cards of flavors whose type cannot be told, which bound nothing.
 func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node) ([]v1alpha1.Share, []string) {
-	pointers := make([]*v1alpha1.Accelerator, len(accelerators))
-	for i := range accelerators {
-		pointers[i] = &accelerators[i]
-	}
-	c := catalogue.NewClassifier(pointers)
+	c := catalogue.ClassifierOf(accelerators)
 	var faults []string
 	quotas, sums := map[string]map[string]quota{}, map[string]map[string]int{}
 	for i := range k.ClusterQueues {
@@ -168,27 +164,19 @@ func (k *Kueue) quotas(q *ClusterQueue, c *catalogue.Classifier, nodes []corev1.
 
 // kinds of cards of a flavor, one for each type: those of the nodes with its labels, or where there are none, those that the labels name.
 func (k *Kueue) kinds(flavor string, c *catalogue.Classifier, nodes []corev1.Node) []catalogue.Kind {
-	var kinds []catalogue.Kind
-	add := func(of map[string]string) {
-		for _, name := range c.Names(of) {
-			kind, known := c.Kind(name)
-			if known && !slices.ContainsFunc(kinds, func(o catalogue.Kind) bool { return o.Type == kind.Type }) {
-				kinds = append(kinds, kind)
-			}
-		}
-	}
 	i := slices.IndexFunc(k.ResourceFlavors, func(f ResourceFlavor) bool { return f.Name == flavor })
 	if i < 0 {
 		return nil
 	}
+	var kinds []catalogue.Kind
 	of := k.ResourceFlavors[i].Spec.NodeLabels
 	for _, n := range nodes {
 		if labels.SelectorFromSet(of).Matches(labels.Set(n.Labels)) {
-			add(n.Labels)
+			kinds = oneOfEachType(c, kinds, c.Names(n.Labels))
 		}
 	}
 	if len(kinds) == 0 {
-		add(of)
+		kinds = oneOfEachType(c, nil, c.Names(of))
 	}
 	return kinds
 }

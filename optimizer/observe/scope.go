@@ -144,13 +144,22 @@ func (v *view) templates(read map[Workload]*corev1.PodSpec, ranges map[string]li
 // byVariant are the templates of a server's pods that are known.
 func (s *scopes) byVariant(o *v1alpha1.Server) map[string]*template {
 	of := map[string]*template{}
-	w := Workload{Server: types.NamespacedName{Namespace: o.Namespace, Name: o.Name}}
-	for _, variant := range append([]v1alpha1.Variant{{}}, o.Spec.Variants...) {
-		if w.Variant = variant.Name; s.templates[w] != nil {
-			of[w.Variant] = s.templates[w]
+	for _, w := range workloadsOf(o) {
+		if t := s.templates[w]; t != nil {
+			of[w.Variant] = t
 		}
 	}
 	return of
+}
+
+// workloadsOf a server: its own, then those of its variants.
+func workloadsOf(s *v1alpha1.Server) []Workload {
+	own := Workload{Server: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}}
+	list := []Workload{own}
+	for _, variant := range s.Spec.Variants {
+		list = append(list, Workload{own.Server, variant.Name})
+	}
+	return list
 }
 
 // workloadFor an accelerator of a server.
@@ -380,10 +389,7 @@ func (s *scopes) server(e *v1alpha1.ServerEntry, ways []way) (names, barred map[
 // refused says what LimitRanges do not allow of the pods of a server, and whether it has any workload left whose pods may be made.
 func (s *scopes) refused(o *v1alpha1.Server) (words []string, all bool) {
 	all = true
-	workloads := []Workload{{Server: types.NamespacedName{Namespace: o.Namespace, Name: o.Name}}}
-	for i := range o.Spec.Variants {
-		workloads = append(workloads, Workload{workloads[0].Server, o.Spec.Variants[i].Name})
-	}
+	workloads := workloadsOf(o)
 	for i, w := range workloads {
 		t := s.templates[w]
 		if t != nil {

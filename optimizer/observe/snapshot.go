@@ -27,8 +27,7 @@ type Readings struct {
 	StaleAfter time.Duration
 	// Resources that say what is wanted.
 	Resources specification.Resources
-	// Nodes and Pods of the cluster.
-	// Nodes and Pods may share what they hold with a cache: they are not to be changed.
+	// Nodes and Pods of the cluster may share what they hold with a cache: they are not to be changed.
 	Nodes []corev1.Node
 	Pods  []corev1.Pod
 	// Slices, Claims and Classes of dynamic resource allocation, Quotas and Limits of namespaces; empty where there are none.
@@ -37,8 +36,7 @@ type Readings struct {
 	Classes []resourcev1.DeviceClass
 	Quotas  []corev1.ResourceQuota
 	Limits  []corev1.LimitRange
-	// Namespaces of the cluster, and PriorityClasses that pods may name.
-	Namespaces      []corev1.Namespace
+	// PriorityClasses that pods may name.
 	PriorityClasses []schedulingv1.PriorityClass
 	// Templates of pods of workloads that may have none; absent where they are not known.
 	Templates map[Workload]*corev1.PodSpec
@@ -73,6 +71,8 @@ type Observation struct {
 	Fewer   []string
 	// ShareFaults are what is wrong with shares.
 	ShareFaults []string
+	// ClassFaults are what is wrong with service classes, by their names, beside their targets; absent where nothing is.
+	ClassFaults map[string][]string
 	// Failing says, by server, which of its pods will not become ready and why; absent where none.
 	Failing map[string]string
 	// Exceeding says, by server, which of its pods run more than the limits they say they were started with; absent where none.
@@ -118,7 +118,7 @@ func Observe(r *Readings) *Observation {
 	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Servers: knownServers(r.Resources.Servers, system, index), Slices: r.Slices, Claims: r.Claims, Classes: r.Classes})
 	o := &Observation{
 		Snapshot: specification.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
-		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Failing: map[string]string{}, Exceeding: map[string]string{}, Refused: map[string][]string{}, NotAllowed: map[string][]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
+		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Failing: map[string]string{}, Exceeding: map[string]string{}, Refused: map[string][]string{}, NotAllowed: map[string][]string{}, ClassFaults: map[string][]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
 	}
 	for _, a := range system.Accelerators.Spec {
 		t := a.CardType(a.Name)
@@ -132,6 +132,11 @@ func Observe(r *Readings) *Observation {
 	}
 	o.ShareFaults = specification.ShareFaults(&r.Resources, cards)
 	nodes, rules := newScopes(v, r.Templates, limitsOf(r.Limits)), r.rules()
+	for name, class := range rules.classes {
+		if faults := rules.faults(class); len(faults) > 0 {
+			o.ClassFaults[name] = faults
+		}
+	}
 	entries := o.Snapshot.System.Servers.Spec
 	ways := make([][]way, len(entries))
 	for i := range entries {

@@ -28,6 +28,16 @@ type Pair struct {
 	Fault error
 }
 
+// PairOn an accelerator; nil where there is none.
+func PairOn(pairs []*Pair, accelerator string) *Pair {
+	for _, p := range pairs {
+		if p.Accelerator.Name == accelerator {
+			return p
+		}
+	}
+	return nil
+}
+
 // Cards that a replica takes.
 func (p *Pair) Cards() int { return p.Performance.Accelerators() * p.Accelerator.Cards }
 

@@ -74,10 +74,8 @@ func (st *Stage) late(s *Server, pending map[string]Pending, now float64) map[st
 
 // startUp on an accelerator, in seconds; 0 where it is not known.
 func (s *Server) startUp(accelerator string) float64 {
-	for _, p := range s.Pairs {
-		if p.Accelerator.Name == accelerator {
-			return p.StartUp
-		}
+	if p := PairOn(s.Pairs, accelerator); p != nil {
+		return p.StartUp
 	}
 	return 0
 }

@@ -160,17 +160,10 @@ func (k *count) limit(share int) int {
 	return max(k.due[share], k.capacity-others)
 }
 
-// use adds to what a share uses.
-func (k *count) use(share, n int) {
+// add to what a share uses, or is due.
+func (k *count) add(to []int, share, n int) {
 	before := max(k.used[share], k.due[share])
-	k.used[share] += n
-	k.sum += max(k.used[share], k.due[share]) - before
-}
-
-// owe adds to what a share is due.
-func (k *count) owe(share, n int) {
-	before := max(k.used[share], k.due[share])
-	k.due[share] += n
+	to[share] += n
 	k.sum += max(k.used[share], k.due[share]) - before
 }
 
@@ -188,7 +181,7 @@ func (d *draft) holdShare(server int, c *Candidate, replicas, sign int) {
 	c.types(func(kind string, cards int) {
 		l.cards[n][kind] += part(cards)
 		for _, k := range l.counts[kind] {
-			k.use(n, part(d.amount(c, k.kind)))
+			k.add(k.used, n, part(d.amount(c, k.kind)))
 		}
 	})
 	if all == 0 {
@@ -268,7 +261,7 @@ func (d *draft) owe(due []Choice) {
 		c := &l.p.Servers[i].Candidates[choice.Candidate]
 		c.types(func(kind string, _ int) {
 			for _, k := range l.counts[kind] {
-				k.owe(l.of[i], d.amount(c, k.kind)*choice.Replicas/max(c.Replicas(), 1))
+				k.add(k.due, l.of[i], d.amount(c, k.kind)*choice.Replicas/max(c.Replicas(), 1))
 			}
 		})
 	}
@@ -276,7 +269,7 @@ func (d *draft) owe(due []Choice) {
 		for kind, kept := range l.p.Shares[n].Kept {
 			for _, k := range l.counts[kind] {
 				if k.size == 1 && k.scope == "" {
-					k.owe(n, max(0, min(kept-k.due[n], k.capacity-k.sum)))
+					k.add(k.due, n, max(0, min(kept-k.due[n], k.capacity-k.sum)))
 				}
 			}
 		}
@@ -718,17 +711,7 @@ func (p *Problem) Shared(s *Solution) *Shared {
 	if len(p.Shares) == 0 {
 		return nil
 	}
-	d := newDraft(p)
-	d.owe(s.Due)
-	for i, n := range s.Bought {
-		d.buy(i, n)
-	}
-	for i, c := range s.Choices {
-		if c.Candidate >= 0 {
-			d.give(i, c.Candidate, c.Replicas)
-		}
-	}
-	return &Shared{d}
+	return &Shared{p.after(s)}
 }
 
 // Lacks is how many cards of a type a server is short of because others are due what is left, where it needs so many in place of what it has.

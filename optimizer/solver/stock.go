@@ -5,6 +5,11 @@ import "github.com/llm-inferno/inferno/optimizer/placement"
 // Left is the ledger of what a solution leaves of what there is and was bought, by type: who wants to know what fits beside it asks there. Every plan
 // leaves all of a problem that is unlimited.
 func (p *Problem) Left(s *Solution) map[string]*placement.Stock {
+	return p.after(s).stock
+}
+
+// after is a draft in which a solution is made.
+func (p *Problem) after(s *Solution) *draft {
 	d := newDraft(p)
 	d.owe(s.Due)
 	for i, n := range s.Bought {
@@ -15,7 +20,7 @@ func (p *Problem) Left(s *Solution) map[string]*placement.Stock {
 			d.give(i, c.Candidate, c.Replicas)
 		}
 	}
-	return d.stock
+	return d
 }
 
 // stocks are those of a problem, by type. A type that nodes are given of is counted by its nodes, whatever the capacity says.

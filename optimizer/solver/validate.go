@@ -21,12 +21,9 @@ func (p *Problem) Validate() error {
 	seen := make(map[string]bool, len(p.Servers))
 	for i := range p.Servers {
 		s := &p.Servers[i]
-		if s.Name == "" {
-			faults = append(faults, fmt.Errorf("servers[%d].name: empty, a name is required", i))
-		} else if seen[s.Name] {
-			faults = append(faults, fmt.Errorf("servers[%d].name: %q is given twice, names are unique", i, s.Name))
+		if err := unique("servers", i, s.Name, seen); err != nil {
+			faults = append(faults, err)
 		}
-		seen[s.Name] = true
 		if err := s.Validate(); err != nil {
 			faults = append(faults, err)
 		}
@@ -50,6 +47,18 @@ func (p *Problem) Validate() error {
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
+}
+
+// unique says what is wrong with the name of entry i of a list, among those that were seen before it.
+func unique(list string, i int, name string, seen map[string]bool) error {
+	defer func() { seen[name] = true }()
+	switch {
+	case name == "":
+		return fmt.Errorf("%s[%d].name: empty, a name is required", list, i)
+	case seen[name]:
+		return fmt.Errorf("%s[%d].name: %q is given twice, names are unique", list, i, name)
+	}
+	return nil
 }
 
 // Validate finds what no solver can work with in one server, whatever the others are.
@@ -115,12 +124,9 @@ func (p *Problem) validShares() []error {
 	known := make(map[string]bool, len(p.Shares))
 	for i := range p.Shares {
 		s := &p.Shares[i]
-		if s.Name == "" {
-			faults = append(faults, fmt.Errorf("shares[%d].name: empty, a name is required", i))
-		} else if known[s.Name] {
-			faults = append(faults, fmt.Errorf("shares[%d].name: %q is given twice, names are unique", i, s.Name))
+		if err := unique("shares", i, s.Name, known); err != nil {
+			faults = append(faults, err)
 		}
-		known[s.Name] = true
 		for _, of := range []struct {
 			name  string
 			cards map[string]int

@@ -189,7 +189,7 @@ func readsAnnotation(spec *corev1.PodSpec, annotation string) bool {
 
 // cards tells where the request of a pod is not what the plan counts a replica with.
 func (r *report) cards(c *Cluster, t target, spec *corev1.PodSpec) {
-	kinds := kindsOf(c)
+	kinds := catalogue.ClassifierOf(c.Accelerators)
 	requests := placement.Requests(&corev1.Pod{Spec: *spec})
 	for _, name := range t.accelerators() {
 		kind, known := kinds.Kind(name)
@@ -203,14 +203,6 @@ func (r *report) cards(c *Cluster, t target, spec *corev1.PodSpec) {
 				"correct the request, or multiplicity of the Accelerator and accCount of the Model")
 		}
 	}
-}
-
-func kindsOf(c *Cluster) *catalogue.Classifier {
-	list := make([]*v1alpha1.Accelerator, len(c.Accelerators))
-	for i := range c.Accelerators {
-		list[i] = &c.Accelerators[i]
-	}
-	return catalogue.NewClassifier(list)
 }
 
 // perReplica is the number of accelerators that a replica of the model takes.
