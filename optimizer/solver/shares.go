@@ -323,8 +323,9 @@ func entitled(p *Problem, o ExactOptions) (*draft, error) {
 	due := make([]Choice, len(p.Servers))
 	plan := func(shares ...int) error {
 		q, servers := d.shares.alone(shares)
-		o.Work = max(dueWork, o.Work*len(servers)/(2*len(p.Servers)))
-		s, err := (&Auto{&Exact{o}}).Solve(context.Background(), q)
+		part := o
+		part.Work = max(dueWork, o.Work*len(servers)/(2*len(p.Servers)))
+		s, err := (&Auto{&Exact{part}}).Solve(context.Background(), q)
 		if err != nil {
 			return err
 		}
