@@ -19,6 +19,14 @@ import (
 // Pair is a model on an accelerator, in a namespace.
 type Pair struct{ Model, Accelerator, Namespace string }
 
+// pairs that are known, by model, then namespace, in the order of accelerators. A model of which nothing is known has none.
+type pairs map[string]map[string][]*sizing.Pair
+
+// of a server on an accelerator, nil where there is none.
+func (p pairs) of(model, namespace, accelerator string) *sizing.Pair {
+	return sizing.PairOn(p[model][namespace], accelerator)
+}
+
 // estimated is what the stage returns.
 type estimated struct {
 	pairs pairs

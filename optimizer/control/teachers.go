@@ -8,7 +8,6 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
-	"github.com/llm-inferno/inferno/optimizer/sizing"
 )
 
 // What is learned of a pair is learned by namespace, from the pods in it alone: whoever may write a pod may let it show any measurement, and must not move
@@ -114,12 +113,4 @@ func updated(p *v1alpha1.PairStatus) int64 {
 		return 0
 	}
 	return p.UpdatedAt.Unix()
-}
-
-// pairs that are known, by model, then namespace, in the order of accelerators. A model of which nothing is known has none.
-type pairs map[string]map[string][]*sizing.Pair
-
-// of a server on an accelerator, nil where there is none.
-func (p pairs) of(model, namespace, accelerator string) *sizing.Pair {
-	return sizing.PairOn(p[model][namespace], accelerator)
 }
