@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -58,6 +60,8 @@ type world struct {
 
 	events   recorder
 	registry metrics.KubeRegistry
+	// plans that the running scheduler reads, nil while none runs.
+	plans atomic.Pointer[plans]
 }
 
 func newWorld(t testing.TB) *world {
@@ -140,7 +144,21 @@ func (w *world) addAccelerators(names ...string) {
 }
 
 // setPlan of Server llm/chat.
-func (w *world) setPlan(parts ...v1alpha1.AllocationPart) { w.serverSource.Modify(server(parts...)) }
+func (w *world) setPlan(parts ...v1alpha1.AllocationPart) { w.setServer(server(parts...)) }
+
+// setServer and wait until a scheduler that runs has heard of it: a pod that comes before the plan of its Server is placed without one.
+func (w *world) setServer(s *v1alpha1.Server) {
+	w.t.Helper()
+	w.serverSource.Modify(s.DeepCopy()) // the source writes to what it is given
+	w.await("the scheduler to hear of a plan", func(map[string]*v1.Pod) bool {
+		plans := w.plans.Load()
+		if plans == nil {
+			return true
+		}
+		known := plans.server(types.NamespacedName{Namespace: s.Namespace, Name: s.Name})
+		return known != nil && equality.Semantic.DeepEqual(known.Spec, s.Spec) && equality.Semantic.DeepEqual(known.Status, s.Status)
+	})
+}
 
 func (w *world) addPods(pods ...*v1.Pod) {
 	w.mu.Lock()
@@ -307,10 +325,12 @@ func (w *world) start(sample string, setups ...setup) (stop func()) {
 	plugin := &Factory{
 		Register: w.registry.Register, Clock: clock.RealClock{},
 		openPlans: func(*rest.Config) (*plans, error) {
-			return &plans{
+			p := &plans{
 				servers: source(w.serverSource, &v1alpha1.Server{}), accelerators: source(w.acceleratorSource, &v1alpha1.Accelerator{}),
 				models: source(w.modelSource, &v1alpha1.Model{}),
-			}, nil
+			}
+			w.plans.Store(p)
+			return p, nil
 		},
 		openClient: func(fwk.Handle) (kubernetes.Interface, error) { return client, nil },
 	}
@@ -336,6 +356,7 @@ func (w *world) start(sample string, setups ...setup) (stop func()) {
 	var once sync.Once
 	stop = func() {
 		once.Do(func() {
+			w.plans.Store(nil)
 			cancel()
 			<-done
 			factory.Shutdown()
@@ -355,7 +376,7 @@ func (w *world) snapshot() map[string]*v1.Pod {
 // await a condition on the pods; the time limit only ends a test that would hang.
 func (w *world) await(what string, ok func(map[string]*v1.Pod) bool) {
 	w.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(5 * time.Minute)
 	for {
 		pods := w.snapshot()
 		if ok(pods) {

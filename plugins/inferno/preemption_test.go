@@ -32,7 +32,7 @@ func TestThePreemptedComeBackToASeat(t *testing.T) {
 	plan := func(name string, parts ...v1alpha1.AllocationPart) {
 		s := server(parts...)
 		s.Name = name
-		w.serverSource.Modify(s)
+		w.setServer(s)
 	}
 	placedOf := func(name string) map[string]int {
 		of := map[string]*v1.Pod{}
