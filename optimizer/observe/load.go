@@ -79,13 +79,20 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 		in: ratio(counted, PromptTokens, PromptRequests), out: ratio(counted, GenerationTokens, GenerationRequests),
 		running: mean(fresh, Running), waiting: mean(fresh, Waiting), kvUsage: mean(fresh, KVUsage),
 	}
-	growth := func(now, then Quantity) float64 {
-		return (known(total(counted, now)) - known(total(counted, then))) / window.Seconds()
+	var running, waiting, unanswered float64 // requests per second
+	add := func(p *PodMetrics, gone bool) {
+		r, w := p.growth(RunningNow, RunningThen, gone)/window.Seconds(), p.growth(WaitingNow, WaitingThen, gone)/window.Seconds()
+		running, waiting, unanswered = running+r, waiting+w, unanswered+p.unserved(r+w)
 	}
-	l.arrivals = l.completions + growth(RunningNow, RunningThen) + growth(WaitingNow, WaitingThen)
-	l.arrivals += unserved(counted, window)
+	for _, p := range fresh {
+		add(p, false)
+	}
+	for _, p := range departed {
+		add(p, true)
+	}
+	l.arrivals = l.completions + running + waiting + unanswered
 	if math.IsNaN(l.arrivals) { // an engine may count nothing before its first request is complete
-		l.arrivals = total(counted, Admissions) + growth(WaitingNow, WaitingThen)
+		l.arrivals = total(counted, Admissions) + waiting
 	}
 	if math.IsNaN(l.arrivals) {
 		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of requests yet", len(fresh))}
@@ -97,20 +104,25 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 	return l, nil
 }
 
-// unserved are the requests of the window that came and are neither among the completions nor there any more, in requests per second: given up by their
-// clients, or refused. Where an engine counts what comes, they are what it counts more than came by the balance of what left and is there; or else those that
-// HTTP answered and the engine did not complete, or the engine's own count of them, whichever is more.
-func unserved(pods []*PodMetrics, window time.Duration) (sum float64) {
-	for _, p := range pods {
-		completions := known(p.value(Completions))
-		if received := p.value(Received); !math.IsNaN(received) {
-			growth := known(p.value(RunningNow)) - known(p.value(RunningThen)) + known(p.value(WaitingNow)) - known(p.value(WaitingThen))
-			sum += max(received-completions-growth/window.Seconds(), 0)
-			continue
-		}
-		sum += max(known(p.value(Answered))-completions, known(p.value(Refused)), 0)
+// growth of a number of requests over the window. A pod that is gone has none now. What is not known of one that is there has not gone: questions are asked one
+// after the other, and what one of them finds the next may not, once Prometheus has marked the end of a series.
+func (m *PodMetrics) growth(now, then Quantity, gone bool) float64 {
+	n := m.value(now)
+	if math.IsNaN(n) && !gone {
+		return 0
 	}
-	return sum
+	return known(n) - known(m.value(then))
+}
+
+// unserved are the requests of the window that came and are neither among the completions nor there any more, in requests per second, where those that are
+// there grew by so much: given up by their clients, or refused. Where an engine counts what comes, they are what it counts more than came by the balance of
+// what left and is there; or else those that HTTP answered and the engine did not complete, or the engine's own count of them, whichever is more.
+func (m *PodMetrics) unserved(growth float64) float64 {
+	completions := known(m.value(Completions))
+	if received := m.value(Received); !math.IsNaN(received) {
+		return max(received-completions-growth, 0)
+	}
+	return max(known(m.value(Answered))-completions, known(m.value(Refused)), 0)
 }
 
 // arrivalCV is the coefficient of variation of the times between the arrivals at a server: CV² is the index of dispersion of their numbers A_i in half

@@ -76,6 +76,8 @@ func TestMeasure(t *testing.T) {
 		{"a pod that departed, and clients that do not come back", []readPod{good}, []*PodMetrics{sampled(gone)}, 4 - 15.0/60, ""},
 		{"a pod that departed, its requests now with another one", []readPod{{sampled(map[Quantity]float64{RunningNow: 20, WaitingNow: 10}), time.Hour}}, []*PodMetrics{sampled(gone)}, 4, ""},
 		{"a pod that still serves what it has while it departs", []readPod{good}, []*PodMetrics{sampled(nil)}, 4, ""},
+		{"a series that ends between two questions", []readPod{{sampled(gone), time.Hour}, {sampled(gone), time.Hour}}, nil, 4, ""},
+		{"and so does a counter of what comes", []readPod{{sampled(map[Quantity]float64{RunningNow: nan, WaitingNow: nan, Received: 2}), time.Hour}}, nil, 2, ""},
 		{"half of the targets missing", []readPod{good, unseen}, nil, 4, ""},
 		{"stale ones are not believed, but carry load", []readPod{good, old}, nil, 4, ""},
 		{"a young pod may not have been scraped", []readPod{good, young}, nil, 2, ""},
