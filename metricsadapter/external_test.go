@@ -199,7 +199,7 @@ func TestPlanIsServedUntilItIsStale(t *testing.T) {
 		})
 	}
 	t.Run("never confirmed", func(t *testing.T) {
-		if Fresh(&v1alpha1.DesiredState{StaleAfterSeconds: 60}, now) {
+		if (&v1alpha1.DesiredState{StaleAfterSeconds: 60}).Fresh(now) {
 			t.Error("a plan without confirmation counts as fresh")
 		}
 	})

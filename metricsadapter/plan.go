@@ -20,11 +20,6 @@ type value struct {
 	time     metav1.Time
 }
 
-// Fresh tells whether the plan may still be followed at the time now.
-func Fresh(plan *v1alpha1.DesiredState, now time.Time) bool {
-	return plan.StaleAfterSeconds <= 0 || now.Sub(plan.ConfirmedAt.Time).Seconds() <= float64(plan.StaleAfterSeconds)
-}
-
 // values of the metric for those parts of the server that the query selects; none where it selects none.
 func (q query) values(m metric, server *v1alpha1.Server, now time.Time) ([]value, *fault) {
 	var selected []value
@@ -52,7 +47,7 @@ func checkPlan(server *v1alpha1.Server, now time.Time) *fault {
 	if plan == nil {
 		return &fault{OutcomeNoPlan, fmt.Sprintf("server %s has no plan yet%s", name, whyUnplanned(server))}
 	}
-	if !Fresh(plan, now) {
+	if !plan.Fresh(now) {
 		return &fault{OutcomeStalePlan, fmt.Sprintf("the plan of server %s is stale: last confirmed at %s, to be followed for %d s%s",
 			name, plan.ConfirmedAt.UTC().Format(time.RFC3339), plan.StaleAfterSeconds, whyUnplanned(server))}
 	}

@@ -49,6 +49,13 @@ var rows = []row{
 	{"Capacity", []panel{
 		{"Cards that plans may give", "By type, without what pods hold that are no server's.", "none", []query{{`max by (type) (inferno_accelerator_available_cards)`, "{{type}}"}}},
 		{"What one card more would save", "What to buy next.", "none", []query{{`max by (type) (inferno_accelerator_shadow_price_cents_per_hour)`, "{{type}} ¢/h"}}},
+		{"Cards of shares", "Used by the servers of a share, and what others leave to it.", "none", []query{
+			{`max by (share, type) (inferno_share_used_cards)`, "{{share}}: {{type}} used"},
+			{`max by (share, type) (inferno_share_due_cards)`, "{{share}}: {{type}} due"},
+		}},
+		{"Used part of shares", "Cards used by the most that a share may have; 1 is a share at its bound.", "percentunit", []query{
+			{`max by (share, type) (inferno_share_used_cards) / max by (share, type) (inferno_share_most_cards > 0)`, "{{share}}: {{type}}"},
+		}},
 	}},
 	{"Realisation", []panel{
 		{"Plans as the adapter sees them", "A stale plan is answered with an error, on which autoscalers hold.", "none", []query{{`max by (plan) (inferno_adapter_servers)`, "{{plan}}"}}},

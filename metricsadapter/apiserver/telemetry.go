@@ -89,7 +89,7 @@ func (p *plans) Collect(samples chan<- prometheus.Metric) {
 		switch plan := server.Status.Desired; {
 		case plan == nil:
 			none++
-		case metricsadapter.Fresh(plan, now):
+		case plan.Fresh(now):
 			fresh++
 		default:
 			stale++

@@ -189,7 +189,7 @@ func TestStream(t *testing.T) {
 			t.Fatalf("%v, %v; want %v", got, err, next.want)
 		}
 		s.set(next.list...)
-		if len(next.list) == 1 && !metricsadapter.Fresh(next.list[0].Status.Desired, now) {
+		if len(next.list) == 1 && !next.list[0].Status.Desired.Fresh(now) {
 			s.set(server("chat", 0)) // after a stale plan, which says nothing, one of zero
 		}
 	}

@@ -174,6 +174,9 @@ func (c *cycle) finish(servers []v1alpha1.Server, o *observe.Observation, d *spe
 	}
 	c.metrics.cost.Set(d.Plan.TotalCost)
 	r.Shares = d.Plan.Shares
+	for i := range r.Shares {
+		c.metrics.share(&r.Shares[i])
+	}
 	for t, capacity := range o.Capacity {
 		c.metrics.capacity.put(float64(capacity.Available), t)
 	}

@@ -700,7 +700,7 @@ func TestSeriesDoNotVanish(t *testing.T) {
 	labels := func(all map[string]bool) map[string]bool { // without values
 		names := map[string]bool{}
 		for name := range all {
-			if strings.Contains(name, "inferno_server") || strings.Contains(name, "inferno_learning") || strings.Contains(name, "inferno_accelerator") {
+			if strings.Contains(name, "inferno_server") || strings.Contains(name, "inferno_learning") || strings.Contains(name, "inferno_accelerator") || strings.Contains(name, "inferno_share") {
 				names[strings.Split(name, "gauge:")[0]] = true
 			}
 		}

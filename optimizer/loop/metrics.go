@@ -37,18 +37,24 @@ func (g *gauges) settle() {
 	g.last, g.next = g.next, map[string][]string{}
 }
 
-// metrics of the loop. Cardinality is that of the servers and accelerator types.
+// metrics of the loop. Cardinality is that of the servers, the shares and the accelerator types.
 type metrics struct {
-	cycles     *prometheus.CounterVec
-	stages     *prometheus.HistogramVec
-	cost       prometheus.Gauge
-	desired    *gauges
-	ready      *gauges
-	arrivals   *gauges
-	capacity   *gauges
-	prices     *gauges
-	trims      *gauges
-	conditions *gauges
+	cycles   *prometheus.CounterVec
+	stages   *prometheus.HistogramVec
+	cost     prometheus.Gauge
+	desired  *gauges
+	ready    *gauges
+	arrivals *gauges
+	capacity *gauges
+	prices   *gauges
+	// what the plan gives shares, and what bounds it
+	shareUsed       *gauges
+	shareDue        *gauges
+	shareGuaranteed *gauges
+	shareMost       *gauges
+	shareCost       *gauges
+	trims           *gauges
+	conditions      *gauges
 	// what was learned, by model, accelerator and the namespace of the pods that taught it
 	observations *gauges
 	rejected     *gauges
@@ -97,6 +103,27 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "1 where the condition of the server is True, 0 where it is not.",
 		}, []string{"namespace", "server", "condition"}),
 	}
+	share := []string{"share", "type"}
+	m.shareUsed = newGauges(prometheus.GaugeOpts{
+		Name: "inferno_share_used_cards",
+		Help: "Cards of a type that the plan gives the servers of a share.",
+	}, share)
+	m.shareDue = newGauges(prometheus.GaugeOpts{
+		Name: "inferno_share_due_cards",
+		Help: "Cards of a type that others leave to a share: what its servers would use of its guarantee alone, and what it keeps.",
+	}, share)
+	m.shareGuaranteed = newGauges(prometheus.GaugeOpts{
+		Name: "inferno_share_guaranteed_cards",
+		Help: "Cards of a type that others leave to a share where it needs them.",
+	}, share)
+	m.shareMost = newGauges(prometheus.GaugeOpts{
+		Name: "inferno_share_most_cards",
+		Help: "The largest number of cards of a type that a share may have; absent where there is no bound.",
+	}, share)
+	m.shareCost = newGauges(prometheus.GaugeOpts{
+		Name: "inferno_share_cost_cents_per_hour",
+		Help: "Cost of what the plan gives the servers of a share, in cents per hour.",
+	}, []string{"share"})
 	pair := []string{"model", "accelerator", "namespace"}
 	m.observations = newGauges(prometheus.GaugeOpts{
 		Name: "inferno_learning_observations",
@@ -165,6 +192,19 @@ func (m *metrics) model(name string, learned map[string]*v1alpha1.PairStatus) {
 	}
 }
 
+// share sets the gauges of one share.
+func (m *metrics) share(s *v1alpha1.ShareStatus) {
+	m.shareCost.put(s.Cost, s.Name)
+	for _, c := range s.Cards {
+		m.shareUsed.put(float64(c.Used), s.Name, c.Type)
+		m.shareDue.put(float64(c.Due), s.Name, c.Type)
+		m.shareGuaranteed.put(float64(c.Guaranteed), s.Name, c.Type)
+		if c.Most != nil {
+			m.shareMost.put(float64(*c.Most), s.Name, c.Type)
+		}
+	}
+}
+
 // settle drops the series of what is gone.
 func (m *metrics) settle() {
 	for _, g := range m.all() {
@@ -174,6 +214,6 @@ func (m *metrics) settle() {
 
 func (m *metrics) all() []*gauges {
 	return []*gauges{
-		m.desired, m.ready, m.arrivals, m.capacity, m.prices, m.trims, m.conditions, m.observations, m.rejected, m.errors, m.unreliable, m.since,
+		m.desired, m.ready, m.arrivals, m.capacity, m.prices, m.shareUsed, m.shareDue, m.shareGuaranteed, m.shareMost, m.shareCost, m.trims, m.conditions, m.observations, m.rejected, m.errors, m.unreliable, m.since,
 	}
 }

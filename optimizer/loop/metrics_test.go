@@ -30,6 +30,7 @@ func published(t *testing.T) []*dto.MetricFamily {
 		Desired: &v1alpha1.DesiredState{Parts: plan("A", 1)}, Current: []v1alpha1.ObservedPart{on("A", 1, 0)}, Load: &v1alpha1.ObservedLoad{},
 		Conditions: []metav1.Condition{{Type: "Observed", Status: "True"}},
 	})
+	m.share(&v1alpha1.ShareStatus{Name: "search", Cards: []v1alpha1.ShareCardsStatus{{Type: "H100", Most: new(4)}}})
 	since := metav1.Now()
 	m.model("m", map[string]*v1alpha1.PairStatus{"A": {LearnedSince: &since}})
 	families, err := registry.Gather()

@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/llm-inferno/inferno/metricsadapter"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -38,9 +37,7 @@ func (r *report) optimizer(c *Cluster) {
 		if bad := falseCondition(o.Status.Conditions, v1alpha1.ConditionReady); bad != nil {
 			r.fault(object, fmt.Sprintf("Ready is False (%s): %s", bad.Reason, bad.Message), "see the log of inferno-optimizer")
 		}
-		if bad := falseCondition(o.Status.Conditions, v1alpha1.ConditionPodsCounted); bad != nil {
-			r.warn(object, bad.Message, "delete these pods, or correct their label "+v1alpha1.ServerLabel+" or schedulerName")
-		}
+		r.conditions(object, o.Status.Conditions, optimizerRemedies)
 		interval := o.Spec.Interval.Duration
 		if interval <= 0 {
 			interval = 30 * time.Second
@@ -79,13 +76,41 @@ func (r *report) server(c *Cluster, s *v1alpha1.Server) {
 			r.fault(object, fmt.Sprintf("%s is False (%s): %s", condition, bad.Reason, bad.Message), remedies[bad.Reason])
 		}
 	}
+	r.conditions(object, s.Status.Conditions, serverRemedies)
 	switch d := s.Status.Desired; {
 	case d == nil:
 		r.fault(object, "it has no plan yet", "see its conditions and those of the Optimizer")
-	case !metricsadapter.Fresh(d, c.Now):
+	case !d.Fresh(c.Now):
 		r.fault(object, fmt.Sprintf("its plan is stale: last confirmed %s ago, to be followed for %d s", c.Now.Sub(d.ConfirmedAt.Time).Round(time.Second), d.StaleAfterSeconds),
 			"see whether inferno-optimizer runs and leads")
 	}
+}
+
+// conditions warns of those that are False, each with what to do.
+func (r *report) conditions(object string, conditions []metav1.Condition, remedies []remedy) {
+	for _, x := range remedies {
+		if bad := falseCondition(conditions, x.condition); bad != nil {
+			r.warn(object, fmt.Sprintf("%s is False (%s): %s", x.condition, bad.Reason, bad.Message), x.remedy)
+		}
+	}
+}
+
+// remedy for a condition that is False, where plans are made and followed all the same.
+type remedy struct{ condition, remedy string }
+
+var optimizerRemedies = []remedy{
+	{v1alpha1.ConditionPodsCounted, "delete these pods, or correct their label " + v1alpha1.ServerLabel + " or schedulerName"},
+	{v1alpha1.ConditionDevicesCounted, "let drivers publish each card in one way, whole or cut, and for one node; take taints off devices that are to serve"},
+	{v1alpha1.ConditionSharesKept, "correct spec.shares, or the ClusterQueues that spec.sharesFrom reads; see that there are as many cards as are guaranteed"},
+	{v1alpha1.ConditionWritten, "see which policy or webhook refuses inferno-optimizer, whether the API server answers, and whether the volume of the decision log is full"},
+}
+
+var serverRemedies = []remedy{
+	{v1alpha1.ConditionAccepted, "change the field to what is allowed, or what its ServiceClass allows"},
+	{v1alpha1.ConditionPodsStart, "see the logs and events of these pods"},
+	{v1alpha1.ConditionPodsAdmitted, "change the pod template or the LimitRange"},
+	{v1alpha1.ConditionLimitsHold, "let command and args of the pod template follow the annotations"},
+	{v1alpha1.ConditionWritten, "see which policy or webhook refuses inferno-optimizer to annotate these pods"},
 }
 
 // remedies by the reason of a condition.

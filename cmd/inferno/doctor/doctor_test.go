@@ -130,6 +130,28 @@ func TestSamplesAreHealthy(t *testing.T) {
 	}
 }
 
+// What an Optimizer or a Server says of itself is warned of, with what to do, though plans are made and followed.
+func TestConditionsAreWarnings(t *testing.T) {
+	for _, kind := range []string{v1alpha1.ConditionPodsCounted, v1alpha1.ConditionDevicesCounted, v1alpha1.ConditionSharesKept, v1alpha1.ConditionWritten} {
+		c := healthy(t)
+		c.Optimizers[0].Status.Conditions = []metav1.Condition{{Type: kind, Status: "False", Reason: "Why", Message: "8 of them"}}
+		warns(t, Examine(c, stock), "optimizer/default", kind+" is False (Why): 8 of them")
+	}
+	for _, kind := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionPodsStart, v1alpha1.ConditionPodsAdmitted, v1alpha1.ConditionLimitsHold, v1alpha1.ConditionWritten} {
+		c := healthy(t)
+		s, _, _ := c.premium(t)
+		s.Status.Conditions = []metav1.Condition{{Type: kind, Status: "False", Reason: "Why", Message: "8 of them"}}
+		warns(t, Examine(c, stock), "server/llm/chat-premium", kind+" is False (Why): 8 of them")
+	}
+}
+
+func warns(t *testing.T, findings []Finding, object, problem string) {
+	t.Helper()
+	if len(findings) != 1 || findings[0].Severity != Warning || findings[0].Object != object || findings[0].Problem != problem || findings[0].Remedy == "" {
+		t.Errorf("found %+v, want a warning of %s alone: %s", findings, object, problem)
+	}
+}
+
 // Every fault is found alone, with the object and the field.
 func TestFindings(t *testing.T) {
 	type parts struct {
@@ -163,9 +185,6 @@ func TestFindings(t *testing.T) {
 		{"cycles fail", func(p parts) {
 			p.Optimizers[0].Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "CycleFailed", Message: "boom"}}
 		}, Fault, "optimizer/default", "Ready is False (CycleFailed): boom"},
-		{"orphans", func(p parts) {
-			p.Optimizers[0].Status.Conditions = []metav1.Condition{{Type: "PodsCounted", Status: "False", Reason: "UncountedPods", Message: "8 cards are held"}}
-		}, Warning, "optimizer/default", "8 cards are held"},
 		{"no node", func(p parts) {
 			p.Accelerators[0].Status.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "NoNodes", Message: "none"}}
 		}, Warning, "accelerator/", "NoNodes"},

@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -572,6 +574,11 @@ type DesiredState struct {
 	// Reason why this plan was chosen.
 	// +optional
 	Reason string `json:"reason,omitempty"`
+}
+
+// Fresh tells whether the plan may still be followed at the time now.
+func (d *DesiredState) Fresh(now time.Time) bool {
+	return d.StaleAfterSeconds <= 0 || now.Sub(d.ConfirmedAt.Time).Seconds() <= float64(d.StaleAfterSeconds)
 }
 
 // ObservedLoad is the load of a server with the time it was measured at.
