@@ -142,14 +142,24 @@ func (c *cluster) wakeWhenReady(ctx context.Context, patience time.Duration) {
 	}
 }
 
+// patience of a pod with the plan.
+type patience int
+
+const (
+	patient   patience = iota // it waits for the plan
+	impatient                 // it waited for fallbackAfter
+	overdue                   // it did, and the fallback applies
+)
+
 // decide where a pod of a server may go.
-func (c *cluster) decide(key types.NamespacedName, pod *v1.Pod, overdue bool) decision {
+func (c *cluster) decide(key types.NamespacedName, pod *v1.Pod, has patience) decision {
 	s := situation{
 		key: key, server: c.plans.server(key), kinds: c.fleet.kinds(), carried: c.fleet.carried, seated: c.ledger.seated(key, revisionOf(pod)),
-		variant: variantOf(pod), requests: placement.Requests(pod), overdue: overdue,
+		variant: variantOf(pod), requests: placement.Requests(pod), overdue: has == overdue,
 	}
 	if s.server != nil {
 		s.measured = c.plans.measured(s.server.Spec.Model)
+		s.expected = s.server.Status.Desired == nil && has == patient && c.plans.confirmed(c.clock.Now())
 	}
 	return decide(s)
 }
@@ -168,7 +178,7 @@ func (c *cluster) follow(e effect) {
 	if e.freed {
 		c.wake(e.server, causeSeatFreed)
 	}
-	if e.arrived != nil && c.open.Load() && c.ours(e.arrived) && c.decide(e.server, e.arrived, false).room() > 0 {
+	if e.arrived != nil && c.open.Load() && c.ours(e.arrived) && c.decide(e.server, e.arrived, patient).room() > 0 {
 		c.activate([]*v1.Pod{e.arrived}, causeArrived)
 	}
 }

@@ -65,6 +65,8 @@ type situation struct {
 	requests v1.ResourceList
 	// overdue is set when the fallback applies.
 	overdue bool
+	// expected is set while a Server without a plan will be given one: the plans of others are confirmed, and the pod has not waited for long.
+	expected bool
 }
 
 // decision says where a pod may go.
@@ -115,6 +117,8 @@ func decide(s situation) decision {
 	switch {
 	case s.server == nil:
 		return s.unplanned(fmt.Sprintf("Server %s does not exist", s.key))
+	case s.server.Status.Desired == nil && s.expected:
+		return decision{reason: fmt.Sprintf("Server %s has no plan yet, and others have", s.key)}
 	case s.server.Status.Desired == nil:
 		return s.unplanned(fmt.Sprintf("Server %s has no plan yet", s.key))
 	}

@@ -163,6 +163,11 @@ func TestDecide(t *testing.T) {
 			reason: "has no plan yet",
 		},
 		{
+			name:   "never planned, and others are: wait",
+			s:      situation{server: unplannedServer(), measured: []string{"l40s"}, expected: true},
+			reason: "has no plan yet, and others have",
+		},
+		{
 			name:   "never planned, and no node carries what the model has data for",
 			s:      situation{server: unplannedServer(), measured: []string{"MI300X"}},
 			want:   []chosen{{"a100", 0, unlimited, outcomeUnplanned}, {"h100", 0, unlimited, outcomeUnplanned}, {"l40s", 0, unlimited, outcomeUnplanned}},

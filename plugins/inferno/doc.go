@@ -10,8 +10,9 @@
 //     slots for larger replicas, then by name.
 //  3. With no quota left, or no room on the accelerators that have some, it waits. With the fallback AnyFeasible it may, once it has been
 //     unschedulable for fallbackAfter, go to any accelerator its model has performance data for.
-//  4. Without a plan (the Server is missing, or was never planned) it may go to any accelerator its model has performance data for, else to
-//     any that an Accelerator resource describes, else anywhere: it is never stuck for want of a plan.
+//  4. Where the Server was never planned and the plans of others may be followed, the pod waits for its plan, for fallbackAfter at most.
+//     Without a plan (that wait is over, nobody is planned, or the Server is missing) it may go to any accelerator its model has performance
+//     data for, else to any that an Accelerator resource describes, else anywhere: it is never stuck for want of a plan.
 //  5. A stale plan is still the plan: it is the last thing anybody decided.
 //
 // What was chosen stands in the pod's annotations before it is bound, with the batch size and the token budget of the plan for that

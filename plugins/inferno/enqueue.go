@@ -38,7 +38,7 @@ func (p *Plugin) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any) 
 	if old, ok := before.(*v1.Node); ok && old != nil && slices.Equal(kinds.Names(old.Labels), names) {
 		return fwk.QueueSkip, nil
 	}
-	d := p.cluster.decide(key, pod, p.overdue(pod))
+	d := p.cluster.decide(key, pod, p.patience(pod))
 	if _, ok := d.best(names); ok || d.anywhere {
 		return fwk.Queue, nil
 	}

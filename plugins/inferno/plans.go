@@ -3,6 +3,8 @@ package inferno
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -71,6 +73,14 @@ func (p *plans) run(ctx context.Context) {
 // server with a name, nil where there is none.
 func (p *plans) server(key types.NamespacedName) *v1alpha1.Server {
 	return get[*v1alpha1.Server](p.servers, key.String())
+}
+
+// confirmed tells whether an optimizer plans: whether some plan may still be followed.
+func (p *plans) confirmed(now time.Time) bool {
+	return slices.ContainsFunc(p.servers.GetStore().List(), func(obj any) bool {
+		s, ok := obj.(*v1alpha1.Server)
+		return ok && s.Status.Desired != nil && s.Status.Desired.Fresh(now)
+	})
 }
 
 // measured are the accelerators for which a model has performance data, given or learned.

@@ -90,9 +90,7 @@ func (f *Factory) New(ctx context.Context, obj runtime.Object, handle fwk.Handle
 	p := &Plugin{args: args, handle: handle, cluster: f.cluster, annotate: patchWith(client), bindsFirst: bindsFirst(handle), clock: f.Clock}
 	p.cluster.profiles.Store(handle.ProfileName(), true)
 	go p.cluster.wakeWhenReady(ctx, args.SyncTimeout.Duration)
-	if args.Fallback == config.FallbackAnyFeasible {
-		go p.watchOverdue(ctx, time.Second)
-	}
+	go p.watchOverdue(ctx, time.Second)
 	return p, nil
 }
 
@@ -132,11 +130,14 @@ func (p *Plugin) watchOverdue(ctx context.Context, period time.Duration) {
 	}
 }
 
-// overdue tells whether the fallback applies to a pod.
-func (p *Plugin) overdue(pod *v1.Pod) bool {
-	if p.args.Fallback != config.FallbackAnyFeasible {
-		return false
-	}
+// patience that a pod has left.
+func (p *Plugin) patience(pod *v1.Pod) patience {
 	since, waits := unschedulableSince(pod)
-	return waits && p.clock.Since(since) >= p.args.FallbackAfter.Duration
+	switch {
+	case !waits || p.clock.Since(since) < p.args.FallbackAfter.Duration:
+		return patient
+	case p.args.Fallback != config.FallbackAnyFeasible:
+		return impatient
+	}
+	return overdue
 }

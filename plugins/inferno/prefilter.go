@@ -22,7 +22,7 @@ func (p *Plugin) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Po
 		p.cluster.metrics.rejected(rejectedUnready)
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, err.Error())
 	}
-	d := p.cluster.decide(key, pod, p.overdue(pod))
+	d := p.cluster.decide(key, pod, p.patience(pod))
 	logger := klog.FromContext(ctx)
 	logger.V(5).Info("Decided", "pod", klog.KObj(pod), "server", key, "options", len(d.options), "anywhere", d.anywhere, "reason", d.reason)
 	if d.anywhere {

@@ -282,6 +282,42 @@ func TestPodsWithoutAPlanAreNeverStuck(t *testing.T) {
 	})
 }
 
+// Nobody takes cards by being new: pods of a Server that was never planned wait for its plan while others are planned, and not for ever.
+func TestNewServersWaitForTheirPlan(t *testing.T) {
+	other := func(confirmed time.Time) *v1alpha1.Server {
+		s := server(part("h100", 1))
+		s.Name, s.Status.Desired.ConfirmedAt, s.Status.Desired.StaleAfterSeconds = "other", metav1.NewTime(confirmed), 3600
+		return s
+	}
+	begin := func(t *testing.T, confirmed time.Time, args string) *world {
+		w := newWorld(t)
+		w.addNodes(node("h100-1", "h100", 8), node("l40s-1", "l40s", 8))
+		w.addAccelerators("h100", "l40s")
+		w.serverSource.Add(other(confirmed))
+		w.serverSource.Add(unplannedServer())
+		w.addPods(several(2, "r1")...)
+		w.start(secondScheduler, withArgs(args))
+		return w
+	}
+	t.Run("until it has one", func(t *testing.T) {
+		w := begin(t, time.Now(), `{}`)
+		w.awaitTried()
+		w.setPlan(part("l40s", 2))
+		w.awaitPlaced("the pods to go where the plan says", map[string]int{"l40s": 2})
+		if e := w.events.find(ReasonPlacedWithoutPlan); len(e) > 0 {
+			t.Errorf("placed without a plan: %v", e)
+		}
+	})
+	t.Run("for a while", func(t *testing.T) {
+		w := begin(t, time.Now(), `{"fallbackAfter":"1s"}`)
+		w.await("a place for every pod", func(map[string]*v1.Pod) bool { return len(w.events.find(ReasonPlacedWithoutPlan)) == 2 })
+	})
+	t.Run("not where nobody plans", func(t *testing.T) {
+		w := begin(t, time.Now().Add(-2*time.Hour), `{"fallbackAfter":"1h"}`)
+		w.await("a place for every pod", func(map[string]*v1.Pod) bool { return len(w.events.find(ReasonPlacedWithoutPlan)) == 2 })
+	})
+}
+
 func TestFallbackAfterWaiting(t *testing.T) {
 	w := newWorld(t)
 	w.addNodes(node("h100-1", "h100", 1), node("l40s-1", "l40s", 8), node("a100-1", "a100", 8))

@@ -59,7 +59,7 @@ func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(deci
 		t := template{revisionOf(pod), variantOf(pod)}
 		room, known := rooms[t]
 		if !known {
-			if d := c.decide(key, pod, false); concerns(d) {
+			if d := c.decide(key, pod, patient); concerns(d) {
 				room = d.room()
 			}
 		}

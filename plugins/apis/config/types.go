@@ -31,7 +31,8 @@ type InfernoArgs struct {
 
 	// Fallback says what becomes of a pod for which the plan has no room.
 	Fallback FallbackPolicy
-	// FallbackAfter is how long a pod must have been unschedulable before AnyFeasible applies. More than zero.
+	// FallbackAfter is how long a pod must have been unschedulable before AnyFeasible applies, and how long at most pods wait for the first
+	// plan of their Server while others have plans. More than zero.
 	FallbackAfter metav1.Duration
 	// SyncTimeout bounds how long after its start the plugin holds pods back because it could not read the plans yet; after that they
 	// count as having no plan. Not negative.

@@ -30,7 +30,8 @@ type InfernoArgs struct {
 	// Fallback says what becomes of a pod for which the plan has no room: Wait (the default), or AnyFeasible: after fallbackAfter it may
 	// go to any accelerator its model is described for, and an event and a metric say so.
 	Fallback *config.FallbackPolicy `json:"fallback,omitempty"`
-	// FallbackAfter is how long a pod must have been unschedulable before AnyFeasible applies, such as 10m. Defaults to 5m.
+	// FallbackAfter is how long a pod must have been unschedulable before AnyFeasible applies, such as 10m, and how long at most pods wait for
+	// the first plan of their Server while others have plans. Defaults to 5m.
 	FallbackAfter *metav1.Duration `json:"fallbackAfter,omitempty"`
 	// SyncTimeout bounds how long after its start the plugin holds pods of servers back because it could not read the plans yet, such as
 	// 1m; after that they count as having no plan. Defaults to 30s.
