@@ -34,14 +34,6 @@ const (
 	//
 	// Tuned: share; measured by eight fleets of 50 to 5000 servers; at half: 25 % less work for 50 servers; at twice: 66 % more
 	weightedShare = .1
-	// attemptShare is that of a search whose picks may break rows of shares that are not known yet.
-	//
-	// Tuned: share; guard against a search that leaves nothing to the one after it
-	attemptShare = .15
-	// leastShare is that which another such search must have; without it servers whose picks break rows get what fits.
-	//
-	// Tuned: share; guard against a search without work, which finds nothing
-	leastShare = .3
 	// countShare is that of maximising the number of servers of a priority.
 	//
 	// Tuned: share; measured by eight fleets of 50 to 5000 servers; at half: no difference; at twice: 437 servers of 600 are served after 436
@@ -111,18 +103,17 @@ type pool struct {
 	servers   []server
 	purchases []purchase
 	capacity  []float64
-	kinds     []kind // of rows, those of cuts after the others; empty where a cut is of a bound
-	base      int    // rows that are not of cuts
+	kinds     []kind  // of rows, those of shares after the others; empty where they are of a share alone
+	above     []int32 // rows that give what a row lacks, −1 where it must not be overdrawn; nil where there are no shares
+	own       []ownRows
 	levels    int
 	step      float64
 	// weightedSum asks for the least sum of values and penalties.
 	weightedSum bool
 	// more is, by level, how much more weight might be served than is.
 	more    []int
-	options int       // of all servers
-	uses    []use     // what the options' uses are slices of
-	entries int       // of all options, those of cuts included
-	prices  []float64 // of the first rows, by the relaxation; nil where it was not solved by itself
+	options int   // of all servers
+	uses    []use // what the options' uses are slices of
 }
 
 // kind is what a row counts: places for replicas of so many cards of a type, on the nodes of a scope, which is empty for all of them. Where the type has
@@ -155,7 +146,8 @@ func (x *Exact) assign(m *work.Meter, d *draft, levels []level) float64 {
 	if len(f.servers) > x.o.ExactServers {
 		o.Gap = x.o.Gap
 	}
-	picks, bound, prices := f.within(d, o)
+	o.Step, o.Prices = f.step, f.hint(d.p.Prices)
+	picks, bound, prices := f.solve(o)
 	d.cut = d.cut || f.cut
 	value, whole := f.give(d, picks)
 	value += f.missing(d)
@@ -178,47 +170,6 @@ func (x *Exact) assign(m *work.Meter, d *draft, levels []level) float64 {
 		return missed
 	}
 	return 0
-}
-
-// within solves within the rows of shares. Few of them are needed: the relaxation says which, and searches whose picks break others, which get a part of the
-// work each until one breaks none. That one then gets the rest.
-func (f *pool) within(d *draft, o branch.Options) (p picks, bound float64, prices []float64) {
-	solve := func(part float64) {
-		if o.Step, o.Prices = f.step, f.warm(); o.Prices == nil {
-			o.Prices = f.hint(d.p.Prices)
-		}
-		end := f.end
-		f.cut, f.end = false, f.meter.Spent()+int64(f.share(part))
-		p, bound, prices = f.solve(o)
-		f.end = end
-	}
-	if d.shares == nil {
-		solve(1)
-		return p, bound, prices
-	}
-	f.relax(d)
-	least := f.share(leastShare)
-	solve(attemptShare)
-	broken := f.breaks(d, p)
-	for broken && f.share(1) > least && !f.meter.Over() {
-		solve(attemptShare)
-		broken = f.breaks(d, p)
-	}
-	if f.cut && !broken && !f.meter.Over() {
-		p1, bound1, prices1, more1 := p, bound, prices, slices.Clone(f.more)
-		if solve(1); f.breaks(d, p) {
-			p, bound, prices, f.more, f.cut = p1, bound1, prices1, more1, true
-		}
-	}
-	return p, bound, prices
-}
-
-// warm are the prices of the rows by the relaxation, where it was solved by itself: those of rows that came after it are 0; nil where it was not.
-func (f *pool) warm() []float64 {
-	if f.prices == nil {
-		return nil
-	}
-	return append(slices.Clone(f.prices), make([]float64, len(f.capacity)-len(f.prices))...)
 }
 
 // missing is the sum of the penalties of the servers that the draft does not serve.
@@ -306,7 +257,7 @@ func (f *pool) perCard(d *draft, prices []float64) map[string]float64 {
 func newPool(d *draft, levels []level) *pool {
 	f := &pool{levels: len(levels), weightedSum: d.p.WeightedSum, more: make([]int, len(levels))}
 	rows := f.rows(d, levels)
-	f.base = len(f.kinds)
+	f.ownRows(d)
 	servers, candidates := 0, 0
 	for l := range levels {
 		servers += len(levels[l].servers)
@@ -333,16 +284,16 @@ func newPool(d *draft, levels []level) *pool {
 						if part := &c.Parts[i]; part.Replicas > 0 {
 							for _, row := range rows[part.Type] {
 								if d.holds(part, row.scope) {
-									possible = f.take(first, row.rows, part.Replicas, part.UnitsPerReplica) && possible
+									possible = f.take(first, row.rows, d.shares.share(r.server), part.Replicas, part.UnitsPerReplica) && possible
 								}
 							}
 							possible = possible && len(rows[part.Type]) > 0
 						}
 					}
 				}
-				possible = possible && d.allowed(r.server, c) >= c.Replicas()
+				possible = f.bound(d, d.shares.share(r.server), c) && possible
 				o.uses = f.uses[first:len(f.uses):len(f.uses)]
-				if possible && !slices.ContainsFunc(s.options, func(better option) bool { return better.within(o) && d.noDearer(r.server, better.candidate, j) }) {
+				if possible && !slices.ContainsFunc(s.options, func(better option) bool { return better.within(o) }) {
 					s.options = append(s.options, o)
 					values = append(values, c.Value)
 				}
@@ -357,12 +308,6 @@ func newPool(d *draft, levels []level) *pool {
 		values = append(values, f.purchases[i].price)
 	}
 	f.step = step(values)
-	f.entries = len(f.uses)
-	if d.shares != nil {
-		for _, c := range d.shares.cuts {
-			f.addRow(d, c)
-		}
-	}
 	return f
 }
 
@@ -388,13 +333,14 @@ func (o *option) within(other option) bool {
 
 // take adds what replicas take of the rows of their type to the uses from the first on, those of one option, and says whether that can be had at
 // all.
-func (f *pool) take(first int, rows []int, replicas, units int) (possible bool) {
+func (f *pool) take(first int, rows []int, share, replicas, units int) (possible bool) {
 	possible = true
 	for _, r := range rows {
 		if f.kinds[r].size > units {
 			break
 		}
 		n := float64(replicas * (units / f.kinds[r].size))
+		r := f.rowOf(r, share)
 		at := first
 		for at < len(f.uses) && f.uses[at].row != r {
 			at++
@@ -404,7 +350,7 @@ func (f *pool) take(first int, rows []int, replicas, units int) (possible bool) 
 		}
 		f.uses[at].amount += n
 		n = f.uses[at].amount
-		possible = possible && n <= f.capacity[r]
+		possible = possible && n <= choicelp.Room(f.capacity, f.above, int32(r))
 	}
 	return possible
 }
@@ -431,7 +377,7 @@ func (f *pool) rows(d *draft, levels []level) map[string][]scopedRows {
 	})
 	rows := map[string][]scopedRows{}
 	for _, name := range slices.Sorted(maps.Keys(sizes)) {
-		for _, k := range sizes[name].kinds(name) {
+		for _, k := range d.kinds(name, sizes[name]) {
 			of := rows[name]
 			if len(of) == 0 || of[len(of)-1].scope != k.scope {
 				of = append(of, scopedRows{scope: k.scope})
@@ -653,7 +599,7 @@ func (f *pool) nothing() picks {
 func (f *pool) weighted(o branch.Options, p picks) (prices, weight []float64) {
 	penalties, weight := f.weights()
 	prog, columns := f.program(f.levels, nil, -1, penalties)
-	o.Step, o.Gap, o.Prices = 0, weightGap, f.warm()
+	o.Step, o.Gap, o.Prices = 0, weightGap, nil
 	res := f.search(prog, o, weightedShare)
 	if res.Pick != nil {
 		f.read(res.Pick, columns, p)
@@ -691,9 +637,12 @@ func (f *pool) hint(perCard map[string]float64) []float64 {
 		return nil
 	}
 	prices := make([]float64, len(f.capacity))
-	for r, k := range f.kinds[:f.base] {
-		if k.scope == "" {
+	for r, k := range f.kinds {
+		switch {
+		case k.size > 0 && k.scope == "":
 			prices[r] = max(0, perCard[k.name]*float64(k.size))
+		case k.size == 0 && f.above[r] >= 0:
+			prices[r] = prices[f.above[r]]
 		}
 	}
 	return prices
@@ -734,7 +683,7 @@ func (f *pool) free(p picks) []float64 {
 	for i, k := range p.options {
 		if k != unserved {
 			for _, u := range f.servers[i].options[k].uses {
-				left[u.row] -= u.amount
+				choicelp.Take(left, f.above, int32(u.row), u.amount)
 			}
 		}
 	}
@@ -758,33 +707,33 @@ func (f *pool) drop(p picks, level int) {
 	}
 	left := f.free(p)
 	for i, k := range had {
-		if k != unserved && p.options[i] == unserved && f.servers[i].options[k].fits(left) {
+		if k != unserved && p.options[i] == unserved && f.fits(&f.servers[i].options[k], left) {
 			p.options[i] = k
-			f.servers[i].options[k].takeFrom(left)
+			f.takeFrom(&f.servers[i].options[k], left)
 		}
 	}
 }
 
-func (o *option) fits(left []float64) bool {
+func (f *pool) fits(o *option, left []float64) bool {
 	for _, u := range o.uses {
-		if u.amount > left[u.row] {
+		if u.amount > choicelp.Room(left, f.above, int32(u.row)) {
 			return false
 		}
 	}
 	return true
 }
 
-func (o *option) takeFrom(left []float64) {
+func (f *pool) takeFrom(o *option, left []float64) {
 	for _, u := range o.uses {
-		left[u.row] -= u.amount
+		choicelp.Take(left, f.above, int32(u.row), u.amount)
 	}
 }
 
-// share is the largest share that the option takes of what is left of a row.
-func (o *option) share(left []float64) float64 {
+// portion is the largest share that the option takes of what is left of a row.
+func (f *pool) portion(o *option, left []float64) float64 {
 	most := 0.0
 	for _, u := range o.uses {
-		most = max(most, u.amount/left[u.row])
+		most = max(most, u.amount/choicelp.Room(left, f.above, int32(u.row)))
 	}
 	return most
 }
@@ -794,22 +743,24 @@ func (o *option) share(left []float64) float64 {
 // plus a tie break; else the cost is the value. With penalties, of each server, instead, any may get nothing, at that cost. The options
 // that the columns are of are returned; of purchases, 0 is not made and 1 is.
 func (f *pool) program(levels int, out []int, count int, penalties []float64) (*choicelp.Program, []int32) {
-	capacity := slices.Clone(f.capacity)
+	capacity, above := slices.Clone(f.capacity), slices.Clone(f.above)
 	nothing := make([]int, levels)
 	for l := range levels {
 		nothing[l] = -1
 		if penalties == nil && out[l] > 0 && l != count {
 			nothing[l] = len(capacity)
-			capacity = append(capacity, float64(out[l]))
+			if capacity = append(capacity, float64(out[l])); above != nil {
+				above = append(above, -1)
+			}
 		}
 	}
 	scale := 1.0
 	if count >= 0 {
 		scale = tieBreak / f.most(levels)
 	}
-	p := choicelp.NewProgram(capacity)
+	p := choicelp.NewProgram(capacity, above)
 	n := f.options + len(f.servers) + 2*len(f.purchases)
-	p.Grow(len(f.servers)+len(f.purchases), n, f.entries+len(f.servers)+len(f.purchases)*len(f.capacity))
+	p.Grow(len(f.servers)+len(f.purchases), n, len(f.uses)+len(f.servers)+len(f.purchases)*len(f.capacity))
 	columns := make([]int32, 0, n)
 	for i := range f.servers {
 		s := &f.servers[i]
@@ -924,7 +875,7 @@ func (f *pool) insert(p picks, level int) {
 			waiting = append(waiting, i)
 			share[i] = math.Inf(1)
 			for n := range f.servers[i].options {
-				share[i] = min(share[i], f.servers[i].options[n].share(f.capacity)/float64(f.servers[i].weight))
+				share[i] = min(share[i], f.portion(&f.servers[i].options[n], f.capacity)/float64(f.servers[i].weight))
 			}
 		}
 	}
@@ -932,12 +883,12 @@ func (f *pool) insert(p picks, level int) {
 	for _, i := range waiting {
 		best := math.Inf(1)
 		for k := range f.servers[i].options {
-			if o := &f.servers[i].options[k]; o.fits(left) && o.share(left) < best {
-				best, p.options[i] = o.share(left), k
+			if o := &f.servers[i].options[k]; f.fits(o, left) && f.portion(o, left) < best {
+				best, p.options[i] = f.portion(o, left), k
 			}
 		}
 		if k := p.options[i]; k != unserved {
-			f.servers[i].options[k].takeFrom(left)
+			f.takeFrom(&f.servers[i].options[k], left)
 		}
 	}
 }

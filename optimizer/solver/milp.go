@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/work"
@@ -65,9 +66,6 @@ func (m *MILP) Solve(ctx context.Context, p *Problem) (*Solution, error) {
 		f := newPool(d, levels)
 		f.meter = meter
 		p, optimal := m.solve(f)
-		for f.breaks(d, p) && !meter.Over() {
-			p, optimal = m.solve(f)
-		}
 		d.cut = d.cut || f.cut
 		_, whole := f.give(d, p)
 		proven = proven && optimal && whole
@@ -126,16 +124,11 @@ func (m *MILP) solve(f *pool) (picks, bool) {
 
 // feasible says whether the pick keeps within the capacity of all rows.
 func feasible(p *choicelp.Program, pick []int32) bool {
-	left := append([]float64(nil), p.Capacity...)
+	left := slices.Clone(p.Capacity)
 	for _, j := range pick {
 		for e := p.Ptr[j]; e < p.Ptr[j+1]; e++ {
-			left[p.Row[e]] -= p.Amount[e]
+			choicelp.Take(left, p.Above, p.Row[e], p.Amount[e])
 		}
 	}
-	for _, l := range left {
-		if l < -1e-6 {
-			return false
-		}
-	}
-	return true
+	return p.Holds(left)
 }

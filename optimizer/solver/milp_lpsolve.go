@@ -3,6 +3,8 @@
 package solver
 
 import (
+	"slices"
+
 	"github.com/draffensperger/golp"
 
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
@@ -13,15 +15,22 @@ const haveLPSolve = true
 // lpSolve solves the program in integers. It returns the column of each set, nil where no solution was found within the timeout, in
 // seconds, and whether it is proven to be the best.
 func lpSolve(p *choicelp.Program, timeout int) ([]int32, bool) {
-	lp := golp.NewLP(0, p.Columns())
+	borrowed := p.Columns() // the first of the columns of what rows borrow
+	lp := golp.NewLP(0, borrowed+len(p.Above))
 	lp.SetVerboseLevel(golp.NEUTRAL)
 	lp.SetTimeout(timeout)
-	lp.SetObjFn(p.Cost)
+	lp.SetObjFn(append(slices.Clone(p.Cost), make([]float64, len(p.Above))...))
 	rows := make([][]golp.Entry, len(p.Capacity))
 	for j := range p.Columns() {
 		lp.SetBinary(j, true)
 		for e := p.Ptr[j]; e < p.Ptr[j+1]; e++ {
 			rows[p.Row[e]] = append(rows[p.Row[e]], golp.Entry{Col: j, Val: p.Amount[e]})
+		}
+	}
+	for r, above := range p.Above {
+		if above >= 0 {
+			rows[r] = append(rows[r], golp.Entry{Col: borrowed + r, Val: -1})
+			rows[above] = append(rows[above], golp.Entry{Col: borrowed + r, Val: 1})
 		}
 	}
 	lp.SetAddRowMode(true)

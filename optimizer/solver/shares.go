@@ -6,9 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-
-	"github.com/llm-inferno/inferno/optimizer/solver/internal/branch"
-	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
 )
 
 // Share bounds what some servers take together, such as those of a namespace or a team, and says what all others leave to them.
@@ -93,8 +90,6 @@ type shares struct {
 	cost  []float64
 	// due is the plan of each share alone; nil where nothing is guaranteed.
 	due []Choice
-	// cuts are those found to be needed so far.
-	cuts []cut
 }
 
 // count of the places of a kind.
@@ -405,250 +400,119 @@ func (l *shares) alone(some []int) (*Problem, []int) {
 // Tuned: ms; guard against small shares among large ones whose plan is not looked for
 const dueWork = 10
 
-// cut is a row of shares: some of them use at most what the others are not due of the places of a kind; or one has at most so many cards of a type, or so
-// much cost. Of these rows, one for each set of shares and each bound, few are needed: they are added as plans are found that break them.
-type cut struct {
-	of      *count
-	members []int
-	// kind of cards, empty for the cost, where it is not of places.
-	kind string
-}
-
-// tally is what shares would use beside what they do: places by count, cards by type, and cost, of each.
-type tally struct {
-	places map[*count][]float64
-	cards  []map[string]float64
-	cost   []float64
-}
-
-// tally of a part of what is used, by server, and of purchases.
-func (f *pool) tally(d *draft) *tally {
-	l := d.shares
-	t := &tally{places: map[*count][]float64{}, cards: make([]map[string]float64, len(l.cards)), cost: slices.Clone(l.cost)}
-	for _, counts := range l.counts {
-		for _, k := range counts {
-			t.places[k] = make([]float64, len(k.used)+1)
-			for n, used := range k.used {
-				t.places[k][n] = float64(used)
-			}
-			t.places[k][len(k.used)] = float64(k.capacity)
-		}
-	}
-	for n := range l.cards {
-		t.cards[n] = make(map[string]float64, len(l.cards[n]))
-		for kind, cards := range l.cards[n] {
-			t.cards[n][kind] = float64(cards)
-		}
-	}
-	return t
-}
-
-// add a part of a server's option.
-func (t *tally) add(f *pool, d *draft, server, option int, part float64) {
-	s := &f.servers[server]
-	n, c := d.shares.of[s.index], &d.p.Servers[s.index].Candidates[s.options[option].candidate]
-	t.cost[n] += part * c.Cost
-	c.types(func(kind string, cards int) {
-		t.cards[n][kind] += part * float64(cards)
-		for _, k := range d.shares.counts[kind] {
-			t.places[k][n] += part * float64(d.amount(c, k.kind))
-		}
-	})
-}
-
-// buy adds a part of a purchase.
-func (t *tally) buy(f *pool, d *draft, purchase int, part float64) {
-	e := &d.p.Elastic[f.purchases[purchase].pool]
-	for _, k := range d.shares.counts[e.Type] {
-		if k.within(e) {
-			t.places[k][len(k.used)] += part * float64(e.Cards/k.size)
-		}
-	}
-}
-
 // within says whether the places of nodes that are bought are of the count.
 func (k *count) within(e *Elastic) bool {
 	return e.Type == k.name && (k.scope == "" || slices.Contains(e.Scopes, k.scope))
 }
 
-// broken are the rows that a tally breaks by more than the tolerance, in cards.
-func (l *shares) broken(t *tally, tolerance float64) []cut {
-	var list []cut
-	for _, name := range slices.Sorted(maps.Keys(l.counts)) {
-		for _, k := range l.counts[name] {
-			left := t.places[k][len(k.used)]
-			var members []int
-			for n, due := range k.due {
-				left -= max(t.places[k][n], float64(due))
-				if t.places[k][n] > float64(due) {
-					members = append(members, n)
+// ownRows are the rows of a pool that are of one share alone.
+type ownRows struct {
+	// places by row of the pool: what is due of it to the share, and nobody else's.
+	places map[int]int
+	// most cards by type.
+	most map[string]int
+	// cost is −1 where it has no bound.
+	cost int
+}
+
+// ownRows makes the rows of shares. What a share is still due of a row is a row of its own, which the row that is everybody's no longer has; what the
+// share takes beyond is taken of that one. So the capacity of the row that is everybody's keeps Σ_n max(used_n, due_n) within what there is.
+func (f *pool) ownRows(d *draft) {
+	l := d.shares
+	if l == nil {
+		return
+	}
+	f.above = slices.Repeat([]int32{-1}, len(f.capacity))
+	add := func(left float64, above int) int {
+		f.capacity, f.above, f.kinds = append(f.capacity, max(0, left)), append(f.above, int32(above)), append(f.kinds, kind{})
+		return len(f.capacity) - 1
+	}
+	f.own = make([]ownRows, len(l.cards))
+	for n := range f.own {
+		own := ownRows{places: map[int]int{}, most: map[string]int{}, cost: -1}
+		for r, k := range f.kinds {
+			if k.size > 0 {
+				if due := l.stillDue(n, k); due > 0 {
+					f.capacity[r] -= float64(due)
+					own.places[r] = add(float64(due), r)
 				}
 			}
-			if left < -tolerance && len(members) > 0 {
-				list = append(list, cut{of: k, members: members})
+		}
+		if n < len(l.p.Shares) {
+			for _, kind := range slices.Sorted(maps.Keys(l.p.Shares[n].Most)) {
+				own.most[kind] = add(float64(l.p.Shares[n].Most[kind]-l.cards[n][kind]), -1)
 			}
+			if most := l.mostCost(n); !math.IsInf(most, 1) {
+				own.cost = add(most-l.cost[n], -1)
+			}
+		}
+		f.own[n] = own
+	}
+}
+
+// stillDue is what a share is due of the places of a kind beside what it uses.
+func (l *shares) stillDue(share int, of kind) int {
+	for _, k := range l.counts[of.name] {
+		if k.kind == of {
+			return max(0, k.due[share]-k.used[share])
 		}
 	}
-	card := l.dearest()
-	for n := range l.p.Shares {
-		for _, kind := range slices.Sorted(maps.Keys(l.p.Shares[n].Most)) {
-			if t.cards[n][kind] > float64(l.p.Shares[n].Most[kind])+tolerance {
-				list = append(list, cut{members: []int{n}, kind: kind})
-			}
-		}
-		if t.cost[n] > l.mostCost(n)+tolerance*card {
-			list = append(list, cut{members: []int{n}})
-		}
+	return 0
+}
+
+// share of a server; 0 where there are no shares.
+func (l *shares) share(server int) int {
+	if l == nil {
+		return 0
+	}
+	return l.of[server]
+}
+
+// kinds of places of a type that count: those of shares where something is due of it.
+func (d *draft) kinds(name string, sizes *sizesOf) []kind {
+	if d.shares == nil || d.shares.counts[name] == nil {
+		return sizes.kinds(name)
+	}
+	var list []kind
+	for _, k := range d.shares.counts[name] {
+		list = append(list, k.kind)
 	}
 	return list
 }
 
-// dearest is the cost of the dearest card, in cents per hour, but 1 at least.
-func (l *shares) dearest() float64 {
-	most := 1.0
-	for i := range l.p.Servers {
-		for j := range l.p.Servers[i].Candidates {
-			if c := &l.p.Servers[i].Candidates[j]; c.Units() > 0 {
-				most = max(most, c.Cost/float64(c.Units()))
-			}
+// rowOf is the row that a share takes of in place of one that is everybody's: its own, where it is due something.
+func (f *pool) rowOf(row, share int) int {
+	if f.own != nil {
+		if own, due := f.own[share].places[row]; due {
+			return own
 		}
 	}
-	return most
+	return row
 }
 
-// addRow adds the row of a cut to the pool.
-func (f *pool) addRow(d *draft, c cut) {
-	l, row := d.shares, len(f.capacity)
-	left := 0.0
-	switch n := c.members[0]; {
-	case c.of != nil:
-		left = float64(c.of.capacity)
-		for n := range l.cards {
-			if slices.Contains(c.members, n) {
-				left -= float64(c.of.used[n])
-			} else {
-				left -= float64(max(c.of.used[n], c.of.due[n]))
-			}
-		}
-		for i := range f.purchases {
-			e := &d.p.Elastic[f.purchases[i].pool]
-			if n := e.Cards / c.of.size; c.of.within(e) && n > 0 {
-				f.purchases[i].cards = append(slices.Clone(f.purchases[i].cards), use{row, float64(n)})
-				left += float64(n)
-			}
-		}
-		f.kinds = append(f.kinds, c.of.kind)
-	case c.kind != "":
-		left = float64(l.p.Shares[n].Most[c.kind] - l.cards[n][c.kind])
-		f.kinds = append(f.kinds, kind{})
-	default:
-		left = l.mostCost(n) - l.cost[n]
-		f.kinds = append(f.kinds, kind{})
+// bound adds what a candidate takes of the bounds of its share to the uses, and says whether that can be had at all.
+func (f *pool) bound(d *draft, share int, c *Candidate) (possible bool) {
+	if f.own == nil {
+		return true
 	}
-	f.capacity = append(f.capacity, max(0, left))
-	for i := range f.servers {
-		s := &f.servers[i]
-		if !slices.Contains(c.members, l.of[s.index]) {
-			continue
-		}
-		for k := range s.options {
-			o := &s.options[k]
-			if amount := c.amount(d, &d.p.Servers[s.index].Candidates[o.candidate]); amount > 0 {
-				o.uses = append(o.uses, use{row, amount})
-				f.entries++
-			}
+	possible = true
+	add := func(row int, amount float64) {
+		if amount > 0 {
+			f.uses = append(f.uses, use{row, amount})
+			possible = possible && amount <= f.capacity[row]+centTolerance
 		}
 	}
+	own := &f.own[share]
+	c.types(func(kind string, cards int) {
+		if row, bounded := own.most[kind]; bounded {
+			add(row, float64(cards))
+		}
+	})
+	if own.cost >= 0 {
+		add(own.cost, c.Cost)
+	}
+	return possible
 }
-
-// amount that a candidate takes of the row.
-func (c *cut) amount(d *draft, x *Candidate) float64 {
-	switch {
-	case c.of != nil:
-		return float64(d.amount(x, c.of.kind))
-	case c.kind != "":
-		return float64(x.cards(c.kind))
-	}
-	return x.Cost
-}
-
-// cutAll adds the cuts to the pool that it has not, and says whether there were any.
-func (f *pool) cutAll(d *draft, cuts []cut) bool {
-	before := len(d.shares.cuts)
-	for _, c := range cuts {
-		if !slices.ContainsFunc(d.shares.cuts, func(o cut) bool { return o.of == c.of && o.kind == c.kind && slices.Equal(o.members, c.members) }) {
-			d.shares.cuts = append(d.shares.cuts, c)
-			f.addRow(d, c)
-		}
-	}
-	return len(d.shares.cuts) > before
-}
-
-// breaks says whether the picks break rows of shares, and adds those.
-func (f *pool) breaks(d *draft, p picks) bool {
-	if d.shares == nil {
-		return false
-	}
-	t := f.tally(d)
-	for i, k := range p.options {
-		if k != unserved {
-			t.add(f, d, i, k, 1)
-		}
-	}
-	for i, yes := range p.bought {
-		if yes {
-			t.buy(f, d, i, 1)
-		}
-	}
-	return f.cutAll(d, d.shares.broken(t, 1e-9))
-}
-
-// relaxShare is the share of the work that is left for adding rows to the relaxation.
-//
-// Tuned: share; guard against rows that are added until no work is left
-const relaxShare = .25
-
-// relax adds the rows of shares that the relaxation breaks, which are nearly all that plans would break.
-func (f *pool) relax(d *draft) {
-	if d.shares == nil {
-		return
-	}
-	var st *choicelp.State
-	end := f.meter.Spent() + int64(f.share(relaxShare))
-	for f.meter.Spent() < end && !f.meter.Over() {
-		penalties := f.penalties()
-		if !f.weightedSum {
-			penalties, _ = f.weights()
-		}
-		prog, columns := f.program(f.levels, nil, -1, penalties)
-		f.meter.Charge(programming * prog.Columns())
-		st = branch.Relax(f.meter, prog, st)
-		t := f.tally(d)
-		st.Parts(func(set int, column int32, x float64) {
-			switch {
-			case set >= len(f.servers):
-				t.buy(f, d, set-len(f.servers), x*float64(columns[column]))
-			case columns[column] != unserved:
-				t.add(f, d, set, int(columns[column]), x)
-			}
-		})
-		if !f.cutAll(d, d.shares.broken(t, relaxTolerance)) {
-			f.cutAll(d, d.shares.broken(t, -relaxMargin))
-			return
-		}
-	}
-}
-
-const (
-	// relaxTolerance is by how much the relaxation may break a row.
-	//
-	// Tuned: cards; guard against rows that are added for nothing
-	relaxTolerance = .01
-	// relaxMargin is by how little it must keep a row for plans, which are whole, to need it.
-	//
-	// Tuned: cards; guard against rows that are found one after the other: about what a server takes
-	relaxMargin = 4
-)
 
 // shareLacks notes what of a type the shares leave to a server that needs so many cards, beside its own.
 func (d *draft) shareLacks(server int, kind string, needs, own int, note func(lack)) {
@@ -691,17 +555,6 @@ func (d *draft) costLacks(server int, c *Candidate, has *Choice, note func(lack)
 	if left := most - l.cost[n] + own; c.Cost > left+centTolerance {
 		note(lack{kind: "¢/h", needs: int(math.Ceil(c.Cost)), left: int(max(left, 0)), where: fmt.Sprintf(" of the %g that share %s may cost", most, l.p.Shares[n].Name)})
 	}
-}
-
-// noDearer says whether a candidate takes no more of what shares bound than another of the same server, where they bound it.
-func (d *draft) noDearer(server, candidate, other int) bool {
-	if d.shares == nil {
-		return true
-	}
-	a, b := &d.p.Servers[server].Candidates[candidate], &d.p.Servers[server].Candidates[other]
-	no := a.Cost <= b.Cost
-	a.types(func(kind string, cards int) { no = no && cards <= b.cards(kind) })
-	return no
 }
 
 // Shared is what a solution leaves to the servers of shares.

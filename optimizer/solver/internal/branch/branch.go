@@ -88,6 +88,11 @@ const maxPivots = 20000
 
 // Solve searches until the optimum is proven, the gap reached, the work done or the meter at its end.
 func Solve(m *work.Meter, p *choicelp.Program, o Options) Result {
+	p, to := p.Slim()
+	if to != nil {
+		m.Charge(2 * p.Columns())
+		o.Prices = slim(o.Prices, to, len(p.Capacity))
+	}
 	s := &search{meter: m, p: p, step: o.Step, over: o.Excess, best: math.Inf(1), gap: o.Gap, near: o.Near, shared: new(shared)}
 	if o.Incumbent != nil {
 		s.keep(o.Incumbent)
@@ -97,7 +102,7 @@ func Solve(m *work.Meter, p *choicelp.Program, o Options) Result {
 		return Result{Cost: math.Inf(1), Bound: math.Inf(1)}
 	}
 	status := root.Climb(math.Inf(1), maxPivots)
-	res := Result{Prices: slices.Clone(root.Prices), Bound: math.Inf(1)}
+	res := Result{Prices: whole(root.Prices, to), Bound: math.Inf(1)}
 	s.allow(o.Work)
 	s.end, s.blind = s.until, s.until
 	if o.Blind > 0 {
@@ -115,22 +120,32 @@ func Solve(m *work.Meter, p *choicelp.Program, o Options) Result {
 	return res
 }
 
-// Relax solves the relaxation of a program alone: from that of the same program without its last rows, where there is one.
-func Relax(m *work.Meter, p *choicelp.Program, from *choicelp.State) *choicelp.State {
-	var st *choicelp.State
-	if from == nil {
-		s := &search{meter: m, p: p, best: math.Inf(1), shared: new(shared)}
-		st, _ = s.crash(nil)
-	} else {
-		st = choicelp.Start(m, p)
-		basis := slices.Clone(from.Basis())
-		for r := len(basis); r < len(p.Capacity); r++ {
-			basis = append(basis, int32(-1-r))
-		}
-		st.Install(from.Key, basis)
+// slim are the prices of the rows of a program that was slimmed, given those of the whole.
+func slim(prices []float64, to []int32, rows int) []float64 {
+	if prices == nil {
+		return nil
 	}
-	st.Climb(math.Inf(1), maxPivots)
-	return st
+	s := make([]float64, rows)
+	for r := range slices.Backward(to) {
+		if to[r] >= 0 {
+			s[to[r]] = prices[r]
+		}
+	}
+	return s
+}
+
+// whole are the prices of the rows of a program, given those of the one that it was slimmed to: 0 of rows that it has not.
+func whole(prices []float64, to []int32) []float64 {
+	if to == nil {
+		return slices.Clone(prices)
+	}
+	w := make([]float64, len(to))
+	for r, at := range to {
+		if at >= 0 {
+			w[r] = prices[at]
+		}
+	}
+	return w
 }
 
 // search is one run over a program.
@@ -239,11 +254,8 @@ func (s *search) keep(pick []int32) bool {
 	for _, j := range pick {
 		cost += s.p.Cost[j]
 	}
-	s.leave(pick)
-	for _, l := range s.left {
-		if l < -1e-6 {
-			return false
-		}
+	if !s.keepable(pick) {
+		return false
 	}
 	if cost >= s.best-slack*(1+math.Abs(cost)) {
 		return false
@@ -265,13 +277,13 @@ func (s *search) leave(pick []int32) {
 
 func (s *search) take(j int32, sign float64) {
 	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
-		s.left[s.p.Row[e]] -= sign * s.p.Amount[e]
+		choicelp.Take(s.left, s.p.Above, s.p.Row[e], sign*s.p.Amount[e])
 	}
 }
 
 func (s *search) fits(j int32) bool {
 	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
-		if s.p.Amount[e] > s.left[s.p.Row[e]]+1e-6 {
+		if s.p.Amount[e] > choicelp.Room(s.left, s.p.Above, s.p.Row[e])+1e-6 {
 			return false
 		}
 	}
@@ -422,5 +434,5 @@ func (s *search) open(st *choicelp.State, set int) int {
 // keepable says whether the pick is feasible.
 func (s *search) keepable(pick []int32) bool {
 	s.leave(pick)
-	return slices.Min(append([]float64{0}, s.left...)) > -1e-6
+	return s.p.Holds(s.left)
 }

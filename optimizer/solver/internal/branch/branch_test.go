@@ -25,7 +25,8 @@ func meter(ctx context.Context) *work.Meter { return work.NewMeter(ctx, math.Max
 var kinds = map[string]struct {
 	entries int
 	least   int
-}{"knapsacks": {1, 1}, "several rows": {3, 1}, "capacity to buy": {2, -2}}
+	borrow  bool
+}{"knapsacks": {1, 1, false}, "several rows": {3, 1, false}, "capacity to buy": {2, -2, false}, "what is borrowed": {1, 1, true}, "several borrow": {3, 1, true}}
 
 // random program of few sets, so that all solutions can be tried.
 func random(kind string, seed uint64) *choicelp.Program {
@@ -35,7 +36,13 @@ func random(kind string, seed uint64) *choicelp.Program {
 	for i := range capacity {
 		capacity[i] = float64(r.IntN(16))
 	}
-	p := choicelp.NewProgram(capacity)
+	var above []int32
+	if k.borrow { // of any row before it, which may borrow, too
+		for i := range capacity {
+			above = append(above, int32(r.IntN(i+1))-1)
+		}
+	}
+	p := choicelp.NewProgram(capacity, above)
 	for range 1 + r.IntN(6) {
 		for range 1 + r.IntN(4) {
 			for range r.IntN(k.entries + 1) {
@@ -60,9 +67,13 @@ func fits(p *choicelp.Program, pick []int32) (cost float64, ok bool) {
 			left[p.Row[e]] -= p.Amount[e]
 		}
 	}
-	for _, l := range left {
-		if l < -1e-9 {
+	for r := len(left) - 1; r >= 0; r-- {
+		switch l := left[r]; {
+		case l >= -1e-9:
+		case p.Above == nil || p.Above[r] < 0:
 			return 0, false
+		default:
+			left[p.Above[r]] += l
 		}
 	}
 	return cost, len(pick) == p.Sets()
@@ -225,7 +236,7 @@ func TestSolveIsDeterministic(t *testing.T) {
 
 // knapsack is the 0-1 knapsack problem as sets of two columns: to take the item, or to lose its profit.
 func knapsack(capacity float64, weights, profits []float64) *choicelp.Program {
-	p := choicelp.NewProgram([]float64{capacity})
+	p := choicelp.NewProgram([]float64{capacity}, nil)
 	for i := range weights {
 		p.AddEntry(0, weights[i])
 		p.EndColumn(0)
@@ -275,7 +286,7 @@ func tight(seed uint64, sets int) *choicelp.Program {
 	for i := range capacity {
 		capacity[i] = float64(sets) / 2
 	}
-	p := choicelp.NewProgram(capacity)
+	p := choicelp.NewProgram(capacity, nil)
 	for range sets {
 		for row := range capacity {
 			n := 1 + r.IntN(9)
@@ -336,7 +347,7 @@ func TestAStopIsFoundAgain(t *testing.T) {
 // A search that finds no solution gives up where it is told to.
 func TestBlindSearchGivesUp(t *testing.T) {
 	// Sets of two, three and five cards on rows of which none can be filled: the relaxation has a solution, and no pick has.
-	p := choicelp.NewProgram([]float64{7, 7, 7, 7, 7, 7})
+	p := choicelp.NewProgram([]float64{7, 7, 7, 7, 7, 7}, nil)
 	for range 12 {
 		for row := range 6 {
 			p.AddEntry(row, 3.5-.5*float64(row%2))

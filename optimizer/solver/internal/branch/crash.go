@@ -78,6 +78,9 @@ func (s *search) smallest(in []bool) {
 	s.meter.Charge(s.p.Columns())
 	per := make([]float64, len(s.p.Capacity))
 	for r, b := range s.p.Capacity {
+		if root := s.p.Root(int32(r)); root != int32(r) {
+			b += s.p.Capacity[root]
+		}
 		per[r] = 1 / max(b, 1)
 	}
 	for set := range s.p.Sets() {
@@ -169,7 +172,7 @@ func (s *search) sample() (prices, ray []float64) {
 	for r, b := range s.p.Capacity {
 		capacity[r] = b * float64(taken) / float64(s.p.Sets())
 	}
-	p := choicelp.NewProgram(capacity)
+	p := choicelp.NewProgram(capacity, s.p.Above)
 	for set := 0; set < s.p.Sets(); set += every {
 		for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
 			p.Copy(s.p, j)

@@ -15,21 +15,22 @@ import (
 //
 // one knapsack for each row, by dynamic programming. It starts from the prices that the relaxation implies, where it is no worse, and is
 // climbed by subgradients (Held, Wolfe, Crowder 1974). A column with entries in several rows is of the first one's knapsack; its other
-// entries are priced as in the relaxation.
+// entries are priced as in the relaxation. What a row borrows of the one above it costs the price of that one, whose own columns are priced, too.
 
 // maxTable bounds the cells of all knapsacks of a program: beyond, the relaxation alone is tight enough, for there are many servers to a row.
 //
 // Tuned: cells; guard against tables that fill the memory
 const maxTable = 4_000_000
 
-// knapsacks are the rows of a program as knapsacks. Amounts have to be of at least 0, and whole in the first entry of a column.
+// knapsacks are the rows of a program as knapsacks. Amounts have to be of at least 0. A row of which the first entry of a column is not whole is priced.
 type knapsacks struct {
 	meter  *work.Meter
 	p      *choicelp.Program
 	items  [][]int32 // columns of each row, as their first entry
 	loose  []int32   // columns of no knapsack: without entries, or of rows too large for a table, which are priced
 	priced []bool    // of rows
-	size   []int     // of each row, in the greatest common divisor of its amounts
+	size   []int     // of each row with what it can borrow, in the greatest common divisor of its amounts
+	unit   []int     // that divisor
 	also   []bool    // columns of other rows' knapsacks have entries in the row, which are priced
 	set    []int32   // of each column
 	take   []int     // what each column takes of its row's size
@@ -43,10 +44,10 @@ type knapsacks struct {
 	table                    []float64
 }
 
-// newKnapsacks is nil where the program does not have whole amounts, or too many cells.
+// newKnapsacks is nil where the program has amounts below 0, or too many cells.
 func newKnapsacks(m *work.Meter, p *choicelp.Program) *knapsacks {
 	m.Charge(2 * p.Columns())
-	k := &knapsacks{meter: m, p: p, items: make([][]int32, len(p.Capacity)), size: make([]int, len(p.Capacity)), also: make([]bool, len(p.Capacity)), priced: make([]bool, len(p.Capacity)),
+	k := &knapsacks{meter: m, p: p, items: make([][]int32, len(p.Capacity)), size: make([]int, len(p.Capacity)), unit: make([]int, len(p.Capacity)), also: make([]bool, len(p.Capacity)), priced: make([]bool, len(p.Capacity)),
 		set: make([]int32, p.Columns()), take: make([]int, p.Columns()), profit: make([]float64, p.Columns()),
 		inLoss: make([]float64, p.Columns()), outLoss: make([]float64, p.Columns()), rowLoss: make([]float64, len(p.Capacity)),
 		in: make([]bool, p.Columns()), count: make([]int32, p.Sets())}
@@ -58,8 +59,12 @@ func newKnapsacks(m *work.Meter, p *choicelp.Program) *knapsacks {
 				continue
 			}
 			for e := p.Ptr[j]; e < p.Ptr[j+1]; e++ {
-				if a := p.Amount[e]; a < 0 || e == p.Ptr[j] && a != math.Trunc(a) {
+				a := p.Amount[e]
+				if a < 0 {
 					return nil
+				}
+				if e == p.Ptr[j] && a != math.Trunc(a) {
+					k.priced[p.Row[e]] = true
 				}
 				if e > p.Ptr[j] {
 					k.also[p.Row[e]] = true
@@ -77,8 +82,9 @@ func newKnapsacks(m *work.Meter, p *choicelp.Program) *knapsacks {
 			total += k.take[j]
 		}
 		unit = max(1, unit)
-		k.size[r] = int(min(float64(total), max(0, p.Capacity[r]+1e-6))) / unit
-		if (len(items)+2)*(k.size[r]+1) > maxTable/4 {
+		k.unit[r] = unit
+		k.size[r] = int(min(float64(total), max(0, choicelp.Room(p.Capacity, p.Above, int32(r))+1e-6))) / unit
+		if (len(items)+2)*(k.size[r]+1) > maxTable/4 || k.priced[r] || slices.Contains(p.Above, int32(r)) {
 			k.price(r)
 			continue
 		}
@@ -144,7 +150,7 @@ func (k *knapsacks) bound(st *choicelp.State, mu []float64) float64 {
 	}
 	clear(k.count)
 	for r := range p.Capacity {
-		total -= k.fill(r)
+		total -= k.fill(st, r)
 		if k.also[r] {
 			total -= st.Prices[r] * p.Capacity[r]
 		}
@@ -159,8 +165,19 @@ func (k *knapsacks) bound(st *choicelp.State, mu []float64) float64 {
 	return total
 }
 
+// borrow writes what a row pays, by what its columns leave of its size, for what it borrows of the row above it.
+func (k *knapsacks) borrow(st *choicelp.State, r int, pays []float64) {
+	clear(pays)
+	if k.p.Above == nil || k.p.Above[r] < 0 {
+		return
+	}
+	for left := range pays {
+		pays[left] = -st.Prices[k.p.Above[r]] * max(0, float64((len(pays)-1-left)*k.unit[r])-k.p.Capacity[r])
+	}
+}
+
 // fill solves the knapsack of a row.
-func (k *knapsacks) fill(r int) float64 {
+func (k *knapsacks) fill(st *choicelp.State, r int) float64 {
 	size := k.size[r]
 	var items []int32
 	total := 0
@@ -170,7 +187,7 @@ func (k *knapsacks) fill(r int) float64 {
 			total += a
 		}
 	}
-	if total <= size { // all fit
+	if total <= size && float64(total*k.unit[r]) <= k.p.Capacity[r]+1e-6 { // all fit
 		sum := 0.0
 		for _, j := range items {
 			sum += k.profit[j]
@@ -182,7 +199,7 @@ func (k *knapsacks) fill(r int) float64 {
 	width := size + 1
 	k.meter.Charge(len(items) * width)
 	t := k.rows((len(items) + 1) * width)
-	clear(t[:width])
+	k.borrow(st, r, t[:width])
 	for i, j := range items {
 		prev, next := t[i*width:(i+1)*width], t[(i+1)*width:(i+2)*width]
 		a, pr := k.take[j], k.profit[j]
@@ -285,7 +302,7 @@ func (k *knapsacks) fix(st *choicelp.State, mu []float64, target float64) (bound
 	p := k.p
 	bound = k.bound(st, mu)
 	for r := range p.Capacity {
-		k.sensitivity(r, func(j int32, with, without, best float64) {
+		k.sensitivity(st, r, func(j int32, with, without, best float64) {
 			k.inLoss[j], k.outLoss[j] = max(0, best-with), max(0, best-without)
 		})
 	}
@@ -347,7 +364,7 @@ func (k *knapsacks) leaveOut(st *choicelp.State, set int) float64 {
 
 // sensitivity calls f for every column of the row's knapsack that is not banned, with the best profit where it is in, where it is not, and
 // in all.
-func (k *knapsacks) sensitivity(r int, f func(j int32, with, without, best float64)) {
+func (k *knapsacks) sensitivity(st *choicelp.State, r int, f func(j int32, with, without, best float64)) {
 	size := k.size[r]
 	width := size + 1
 	var items []int32
@@ -361,7 +378,7 @@ func (k *knapsacks) sensitivity(r int, f func(j int32, with, without, best float
 	// before[i] is the best of the first i items by capacity, after[i] of those from i on.
 	t := k.rows(2 * (n + 1) * width)
 	before, after := t[:(n+1)*width], t[(n+1)*width:]
-	clear(before[:width])
+	k.borrow(st, r, before[:width])
 	clear(after[n*width:])
 	extend := func(prev, next []float64, j int32) {
 		a, pr := k.take[j], k.profit[j]

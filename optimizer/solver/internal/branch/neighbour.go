@@ -37,9 +37,10 @@ func (s *search) neighbourhoods(st *choicelp.State, bound float64) {
 		return
 	}
 	first, all := s.meter.Spent(), s.remains()
-	rows := len(s.p.Capacity)
+	roots := s.roots()
+	rows := len(roots)
 	for round, idle := uint64(0), 0; idle < fruitless*rows && s.meter.Spent() < first+int64(all/neighbourShare) && !s.done() && !s.closed(bound); round++ {
-		a, b := int32(hash(round, 1)%uint64(rows)), int32(hash(round, 2)%uint64(rows))
+		a, b := roots[hash(round, 1)%uint64(rows)], roots[hash(round, 2)%uint64(rows)]
 		var sets, idlers []int // those with columns of the rows, those that take nothing
 		for set, j := range s.pick {
 			switch {
@@ -63,6 +64,17 @@ func (s *search) neighbourhoods(st *choicelp.State, bound float64) {
 	}
 }
 
+// roots are the rows that have none above them.
+func (s *search) roots() []int32 {
+	var roots []int32
+	for r := range s.p.Capacity {
+		if s.p.Root(int32(r)) == int32(r) {
+			roots = append(roots, int32(r))
+		}
+	}
+	return roots
+}
+
 // could says whether the set has a column that takes of one of two rows.
 func (s *search) could(set int, a, b int32) bool {
 	for j := s.p.First[set]; j < s.p.First[set+1]; j++ {
@@ -84,7 +96,7 @@ func (s *search) around(prices []float64, sets []int, keep func(column int32, ex
 		r.cost -= s.p.Cost[s.pick[set]]
 		columns += int(s.p.First[set+1] - s.p.First[set])
 	}
-	r.p = choicelp.NewProgram(slices.Clone(s.left))
+	r.p = s.p.Of(slices.Clone(s.left))
 	r.p.Grow(len(sets), columns, columns)
 	for _, set := range sets {
 		least := math.Inf(1)

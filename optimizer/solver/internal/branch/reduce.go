@@ -21,7 +21,7 @@ type reduced struct {
 func (s *search) reduce(prices []float64, keep func(set int, column int32, extra float64) bool) *reduced {
 	s.meter.Charge(2 * s.p.Columns())
 	r := &reduced{pick: make([]int32, s.p.Sets())}
-	capacity := slices.Clone(s.p.Capacity)
+	left := slices.Clone(s.p.Capacity)
 	type span struct{ from, to int }
 	var kept []int32
 	spans := make([]span, s.p.Sets())
@@ -48,7 +48,7 @@ func (s *search) reduce(prices []float64, keep func(set int, column int32, extra
 			r.pick[set] = j
 			r.cost += s.p.Cost[j]
 			for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
-				capacity[s.p.Row[e]] -= s.p.Amount[e]
+				choicelp.Take(left, s.p.Above, s.p.Row[e], s.p.Amount[e])
 			}
 		}
 	}
@@ -61,7 +61,7 @@ func (s *search) reduce(prices []float64, keep func(set int, column int32, extra
 			}
 		}
 	}
-	r.p = choicelp.NewProgram(capacity)
+	r.p = s.p.Of(left)
 	r.p.Grow(open, len(kept), entries)
 	r.columns, r.sets = make([]int32, 0, len(kept)), make([]int, 0, open)
 	for set, at := range spans {
@@ -83,6 +83,10 @@ func (r *reduced) run(s *search, units int) float64 { return r.search(s, units, 
 
 // search is run with or without knapsacks: they prove more but take longer.
 func (r *reduced) search(s *search, units int, knapsacks bool) float64 {
+	if p, to := r.p.Slim(); to != nil {
+		s.meter.Charge(2 * p.Columns())
+		r.p = p
+	}
 	sub := &search{meter: s.meter, p: r.p, step: s.step, over: s.over, gap: s.gap, near: s.near, best: s.best - r.cost, offset: s.offset + r.cost, shared: s.shared}
 	sub.allow(units)
 	sub.until = min(sub.until, s.until)

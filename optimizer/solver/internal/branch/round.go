@@ -135,11 +135,12 @@ func (s *search) use(set int, j int32) {
 
 func (s *search) note(set int, j int32) {
 	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
-		s.users[s.p.Row[e]] = append(s.users[s.p.Row[e]], int32(set))
+		root := s.p.Root(s.p.Row[e])
+		s.users[root] = append(s.users[root], int32(set))
 	}
 }
 
-// usersOf are sets that take of the row, among others that no longer do, or that come twice.
+// usersOf are sets that take of the row or of those below it, among others that no longer do, or that come twice. The row is a root.
 func (s *search) usersOf(pick []int32, row int32) []int32 {
 	if s.users == nil {
 		s.meter.Charge(2 * len(pick))
@@ -219,7 +220,7 @@ const chain = 3
 // what it changed.
 func (s *search) relieve(st *choicelp.State, pick []int32, j int32, blocked []int32) (undo []change, ok bool) {
 	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
-		row := s.p.Row[e]
+		row := s.p.Root(s.p.Row[e])
 		blocked := append(blocked, row)
 		for s.left[row] < -1e-6 {
 			set, to := s.victim(st, pick, row, s.costs, s.fits)
@@ -254,7 +255,7 @@ func (s *search) victim(st *choicelp.State, pick []int32, row int32, loses func(
 		if now < 0 {
 			continue
 		}
-		frees := min(s.amount(now, row), -s.left[row])
+		frees := min(s.frees(now, row), -s.left[row])
 		if frees <= 0 {
 			continue
 		}
@@ -286,21 +287,36 @@ func (s *search) inAny(j int32, rows []int32) bool {
 	return false
 }
 
-// amount is what the column takes of the row.
+// amount is what the column takes of the row, which is a root, and of those below it.
 func (s *search) amount(j, row int32) float64 {
 	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
-		if s.p.Row[e] == row {
+		if s.p.Root(s.p.Row[e]) == row {
 			return s.p.Amount[e]
 		}
 	}
 	return 0
 }
 
-// shareRow says whether two columns take of the same row.
+// frees is how much more there is of the row, which is a root, without the column.
+func (s *search) frees(j, root int32) float64 {
+	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
+		row, amount := s.p.Row[e], s.p.Amount[e]
+		if s.p.Root(row) != root {
+			continue
+		}
+		for ; row != root; row = s.p.Above[row] {
+			amount = min(amount, max(0, -s.left[row]))
+		}
+		return amount
+	}
+	return 0
+}
+
+// shareRow says whether two columns take of the same row, or of rows with the same root.
 func (s *search) shareRow(a, b int32) bool {
 	for e := s.p.Ptr[a]; e < s.p.Ptr[a+1]; e++ {
 		for f := s.p.Ptr[b]; f < s.p.Ptr[b+1]; f++ {
-			if s.p.Row[e] == s.p.Row[f] {
+			if s.p.Root(s.p.Row[e]) == s.p.Root(s.p.Row[f]) {
 				return true
 			}
 		}
@@ -311,7 +327,7 @@ func (s *search) shareRow(a, b int32) bool {
 // holds says whether no row of the column, which is taken, is overdrawn.
 func (s *search) holds(j int32) bool {
 	for e := s.p.Ptr[j]; e < s.p.Ptr[j+1]; e++ {
-		if s.left[s.p.Row[e]] < -1e-6 {
+		if s.left[s.p.Root(s.p.Row[e])] < -1e-6 {
 			return false
 		}
 	}

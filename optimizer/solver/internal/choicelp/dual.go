@@ -53,7 +53,7 @@ type State struct {
 
 	banned []bool
 	m      int
-	basic  []int32   // basic variables: a column, or −1−r for the slack of row r
+	basic  []int32   // basic variables: a column, −1−r for the slack of row r, or −1−m−r for what it borrows
 	x      []float64 // their values
 	inv    []float64 // inverse of the basis, row-major
 	rho    []float64 // b − Σ a_key
@@ -66,6 +66,7 @@ type State struct {
 // scratch is what a climb writes to and nobody reads afterwards; clones share it.
 type scratch struct {
 	d, alpha []float64
+	isRow    []bool // slacks, then what rows borrow: the variable is basic
 	heap     []breakpoint
 	matrix   []float64
 }
@@ -78,7 +79,7 @@ func Start(meter *work.Meter, p *Program) *State {
 	st := &State{p: p, meter: meter, m: m, Prices: make([]float64, m), Key: make([]int32, p.Sets()), banned: make([]bool, p.Columns()),
 		basic: make([]int32, m), x: make([]float64, m), inv: make([]float64, m*m), rho: make([]float64, m),
 		inSet: make([]int16, p.Sets()), isIn: make([]bool, p.Columns()),
-		scratch: &scratch{d: make([]float64, m), alpha: make([]float64, m), heap: make([]breakpoint, 0, p.Sets()+m), matrix: make([]float64, 2*m*m)}}
+		scratch: &scratch{d: make([]float64, m), alpha: make([]float64, m), isRow: make([]bool, 2*m), heap: make([]breakpoint, 0, p.Sets()+m), matrix: make([]float64, 2*m*m)}}
 	for r := range m {
 		st.basic[r] = int32(-1 - r)
 		st.inv[r*m+r] = 1
@@ -90,7 +91,7 @@ func Start(meter *work.Meter, p *Program) *State {
 	return st
 }
 
-// Basis are the basic variables: columns, or −1−r for the slack of row r.
+// Basis are the basic variables: columns, −1−r for the slack of row r, or −1−m−r for what it borrows, of m rows.
 func (st *State) Basis() []int32 { return st.basic }
 
 // Install makes the basis and the keys those of a program that differs little, of which this one has all rows and columns. Sets without
@@ -352,7 +353,7 @@ func (st *State) exchange(s int32) int {
 // breakpoint is where, on the way along the direction, a set changes to another column, or the price of a row reaches 0.
 type breakpoint struct {
 	t      float64
-	set    int32 // −1−r: row r
+	set    int32 // −1−r: row r; −1−m−r: what it borrows
 	column int32
 	drop   float64 // of the slope
 }
@@ -380,11 +381,15 @@ func (st *State) search(leaving int, slope, cutoff float64) (enter int32, step f
 	if v := st.basic[leaving]; v >= 0 {
 		from = p.set[v]
 	}
+	st.markRows(leaving)
 	bound := 0.0
 	for r, b := range p.Capacity {
 		bound -= st.Prices[r] * b
-		if st.d[r] < -flat && !st.slackBasic(r, leaving) {
+		if st.d[r] < -flat && !st.isRow[r] {
 			h = append(h, breakpoint{t: max(st.Prices[r], 0) / -st.d[r], set: int32(-1 - r)})
+		}
+		if a := p.above(r); a >= 0 && st.d[r]-st.d[a] > flat && !st.isRow[st.m+r] {
+			h = append(h, breakpoint{t: max(st.Prices[a]-st.Prices[r], 0) / (st.d[r] - st.d[a]), set: int32(-1 - st.m - r)})
 		}
 	}
 	for s := range p.Sets() {
@@ -447,24 +452,20 @@ func (st *State) next(s, k int32, wk, t float64) breakpoint {
 	return best
 }
 
-func (st *State) slackBasic(r, except int) bool {
+// markRows marks the basic variables of rows, but for the one that leaves.
+func (st *State) markRows(leaving int) {
+	clear(st.isRow)
 	for i, v := range st.basic {
-		if v == int32(-1-r) {
-			return i != except
+		if v < 0 && i != leaving {
+			st.isRow[-1-v] = true
 		}
 	}
-	return false
 }
 
 // pivot moves along d by the step and exchanges the variable at position i for the one that enters. False: the pivot is too small.
 func (st *State) pivot(i int, enter int32, step float64) bool {
 	m := st.m
-	if enter >= 0 {
-		st.column(enter, st.alpha)
-	} else {
-		clear(st.alpha)
-		st.alpha[-1-enter] = 1
-	}
+	st.column(enter, st.alpha)
 	alpha := make([]float64, m)
 	for q := range m {
 		sum := 0.0
@@ -478,8 +479,9 @@ func (st *State) pivot(i int, enter int32, step float64) bool {
 		return false
 	}
 	for r := range m {
-		st.Prices[r] = max(0, st.Prices[r]+step*st.d[r])
+		st.Prices[r] += step * st.d[r]
 	}
+	st.p.clip(st.Prices)
 	if v := st.basic[i]; v >= 0 {
 		st.isIn[v] = false
 		st.inSet[st.p.set[v]]--
@@ -510,11 +512,18 @@ func (st *State) pivot(i int, enter int32, step float64) bool {
 	return true
 }
 
-// column writes the working column of a column: a_j − a_key.
-func (st *State) column(j int32, into []float64) {
+// column writes the working column of a variable: a_j − a_key of a column.
+func (st *State) column(v int32, into []float64) {
 	clear(into)
-	st.addTo(into, j, 1)
-	st.addTo(into, st.Key[st.p.set[j]], -1)
+	switch r := int(-1 - v); {
+	case v >= 0:
+		st.addTo(into, v, 1)
+		st.addTo(into, st.Key[st.p.set[v]], -1)
+	case r < st.m:
+		into[r] = 1
+	default:
+		into[r-st.m], into[st.p.Above[r-st.m]] = -1, 1
+	}
 }
 
 func (st *State) addTo(v []float64, j int32, sign float64) {
@@ -568,12 +577,7 @@ func (st *State) invert() {
 	st.meter.Charge(m * m * m)
 	a := st.matrix[:m*m] // columns of the basis
 	for i, v := range st.basic {
-		if v < 0 {
-			clear(st.alpha)
-			st.alpha[-1-v] = 1
-		} else {
-			st.column(v, st.alpha)
-		}
+		st.column(v, st.alpha)
 		for r := range m {
 			a[r*m+i] = st.alpha[r]
 		}
@@ -599,9 +603,7 @@ func (st *State) price() {
 			st.Prices[r] -= c * e
 		}
 	}
-	for r := range st.Prices {
-		st.Prices[r] = max(0, st.Prices[r])
-	}
+	st.p.clip(st.Prices)
 }
 
 // restart goes back to the basis of slacks at prices 0.
@@ -640,8 +642,6 @@ func (st *State) Ray() []float64 { return st.d }
 
 // certain says whether d proves that there is no solution among the columns that are not banned.
 func (st *State) certain() bool {
-	for r := range st.d {
-		st.d[r] = max(0, st.d[r])
-	}
+	st.p.clip(st.d)
 	return st.p.impossible(st.d, st.banned)
 }

@@ -19,7 +19,7 @@ func random(seed uint64) *choicelp.Program {
 	for i := range b {
 		b[i] = float64(r.IntN(20))
 	}
-	p := choicelp.NewProgram(b)
+	p := choicelp.NewProgram(b, above(r, m))
 	for range 1 + r.IntN(12) {
 		for range 1 + r.IntN(5) {
 			for range r.IntN(3) {
@@ -32,12 +32,24 @@ func random(seed uint64) *choicelp.Program {
 	return p
 }
 
+// above are rows above some of so many; nil for every other program.
+func above(r *rand.Rand, m int) []int32 {
+	if r.IntN(2) == 0 {
+		return nil
+	}
+	rows := make([]int32, m)
+	for i := range rows {
+		rows[i] = int32(r.IntN(i+1)) - 1
+	}
+	return rows
+}
+
 // reference solves with gonum's dense simplex; +Inf where it is infeasible.
 func reference(t *testing.T, p *choicelp.Program, banned func(int32) bool) float64 {
 	n, m, s := p.Columns(), len(p.Capacity), p.Sets()
-	a := mat.NewDense(m+s, n+m, nil)
+	a := mat.NewDense(m+s, n+m+len(p.Above), nil)
 	b := make([]float64, m+s)
-	c := make([]float64, n+m)
+	c := make([]float64, n+m+len(p.Above))
 	for j := range n {
 		c[j] = p.Cost[j]
 		if banned(int32(j)) {
@@ -49,6 +61,12 @@ func reference(t *testing.T, p *choicelp.Program, banned func(int32) bool) float
 	}
 	for r := range m {
 		a.Set(r, n+r, 1)
+		if p.Above != nil && p.Above[r] >= 0 {
+			a.Set(r, n+m+r, -1)
+			a.Set(int(p.Above[r]), n+m+r, 1)
+		} else if p.Above != nil {
+			a.Set(r, n+m+r, 1) // a second slack
+		}
 		b[r] = p.Capacity[r]
 	}
 	for k := range s {

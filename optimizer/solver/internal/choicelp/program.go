@@ -2,6 +2,12 @@
 //
 //	minimise  Σ_j c_j x_j   subject to   Σ_{j∈S} x_j = 1 for every set S,   Σ_j a_rj x_j ≤ b_r for every row r,   x ≥ 0.
 //
+// A row may have one above it, which gives it what it lacks: with y_r ≥ 0 that it borrows,
+//
+//	Σ_j a_rj x_j − y_r + Σ_{q below r} y_q ≤ b_r,
+//
+// and the price of a row is at most that of the row above it, λ_r ≤ λ_above(r).
+//
 // There are few rows (card types, at most some dozens) and many sets (servers), so at most as many sets as rows are fractional in a basic
 // solution, and the basis that is worked with has the size of the rows: generalised upper bounding (Dantzig, Van Slyke 1967). The dual
 //
@@ -18,8 +24,10 @@ import (
 
 // Program is a linear program of multiple choice. It is not changed by solving.
 type Program struct {
-	// Capacity b of the rows.
+	// Capacity b of the rows; of at least 0 where a row has one above it.
 	Capacity []float64
+	// Above is, by row, the one that gives it what it lacks, which comes before it, or −1 where there is none; nil where no row has one.
+	Above []int32
 	// First column of each set, and the number of columns at the end: set s has the columns First[s] to First[s+1]−1, at least one.
 	First []int32
 	// Cost c of the columns.
@@ -34,9 +42,19 @@ type Program struct {
 	work []float64 // costs, perturbed
 }
 
-// NewProgram makes a program without sets.
-func NewProgram(capacity []float64) *Program {
-	return &Program{Capacity: capacity, First: []int32{0}, Ptr: []int32{0}}
+// NewProgram makes a program without sets, whose rows have these above them: nil where none has.
+func NewProgram(capacity []float64, above []int32) *Program {
+	return &Program{Capacity: capacity, Above: above, First: []int32{0}, Ptr: []int32{0}}
+}
+
+// Of is a program without sets that has the same rows, of which so much is left, as [Take] leaves it: what a row lacks is taken of the one above already.
+func (p *Program) Of(left []float64) *Program {
+	for r := range left {
+		if p.above(r) >= 0 {
+			left[r] = max(0, left[r])
+		}
+	}
+	return NewProgram(left, p.Above)
 }
 
 // Grow makes room for so many more sets, columns and entries.
@@ -109,6 +127,66 @@ func (p *Program) Sets() int { return len(p.First) - 1 }
 // Columns is the number of columns.
 func (p *Program) Columns() int { return len(p.Cost) }
 
+// above is the row above a row, −1 where there is none.
+func (p *Program) above(row int) int32 {
+	if p.Above == nil {
+		return -1
+	}
+	return p.Above[row]
+}
+
+// clip makes prices such that none is below 0 or above that of the row above.
+func (p *Program) clip(prices []float64) {
+	for r := range prices {
+		prices[r] = max(0, prices[r])
+		if a := p.above(r); a >= 0 {
+			prices[r] = min(prices[r], prices[a])
+		}
+	}
+}
+
+// Root is the row that must not be overdrawn when a row is: the last above it.
+func (p *Program) Root(row int32) int32 {
+	for a := p.above(int(row)); a >= 0; a = p.above(int(row)) {
+		row = a
+	}
+	return row
+}
+
+// Take takes an amount of a row out of what is left of the rows, or gives it back where it is below 0: what a row is overdrawn by is taken of the
+// one above it.
+func Take(left []float64, above []int32, row int32, amount float64) {
+	for {
+		before := min(left[row], 0)
+		left[row] -= amount
+		if above == nil || above[row] < 0 {
+			return
+		}
+		amount = before - min(left[row], 0)
+		row = above[row]
+	}
+}
+
+// Room is how much can be taken of a row.
+func Room(left []float64, above []int32, row int32) float64 {
+	room := left[row]
+	for above != nil && above[row] >= 0 {
+		row = above[row]
+		room = max(0, room) + max(0, left[row])
+	}
+	return room
+}
+
+// Holds says whether no row is overdrawn that must not be, given what is left of the rows.
+func (p *Program) Holds(left []float64) bool {
+	for r, l := range left {
+		if l < -1e-6 && p.above(r) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // dot is v·a_j.
 func (p *Program) dot(v []float64, j int32) float64 {
 	e, end := p.Ptr[j], p.Ptr[j+1]
@@ -128,7 +206,7 @@ func (p *Program) Reduced(prices []float64, column int32) float64 {
 }
 
 // Bound is L(λ) over the columns that are not banned (nil: none is): a lower bound on the cost of every solution, for any prices of at
-// least 0. +Inf where a set has no column left.
+// least 0, none above that of the row above. +Inf where a set has no column left.
 func (p *Program) Bound(prices []float64, banned []bool) float64 {
 	sum := 0.0
 	for r, b := range p.Capacity {
