@@ -28,7 +28,10 @@ func TestSharesAreKept(t *testing.T) {
 		if err := conformance.Check(p, got); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		best := conformance.BruteForce(p)
+		if len(got.Due) > 0 && !conformance.DueIsBest(p, got) {
+			t.Fatalf("seed %d: shares are due %+v, which is not the best of their guarantees", seed, got.Due)
+		}
+		best := conformance.BruteForce(p, got.Due...)
 		if conformance.Of(p, got).Compare(best) != 0 {
 			t.Fatalf("seed %d: %+v, the best is %+v", seed, conformance.Of(p, got), best)
 		}
@@ -43,6 +46,52 @@ func TestSharesAreKept(t *testing.T) {
 	}
 	if t.Logf("shares bind in %d of 1000 plans", binding); binding < 300 {
 		t.Errorf("shares bind in %d of 1000 plans: the loads prove little", binding)
+	}
+}
+
+// On nodes of several cards, with taints, bundles and purchases, shares are kept row by row, and plans are the best that keep them: all plans, packings and
+// purchases are tried, by code that shares nothing with the solver. Where scopes overlap rows are not all that a packing needs: a few plans are not the
+// best, and none of those says that it is.
+func TestSharesAreKeptOnNodes(t *testing.T) {
+	x := exact(t)
+	const problems = 3000
+	best, due, bought, binding := 0, 0, 0, 0
+	for seed := range uint64(problems) {
+		p := instances.SharedScoped(seed)
+		s, err := x.Solve(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conformance.Check(p, s); err != nil {
+			t.Fatalf("seed %d: %v\nof %+v\nby %+v", seed, err, p, s)
+		}
+		got, want := conformance.Of(p, s), conformance.BruteForce(p, s.Due...)
+		switch {
+		case got.Compare(want) < 0:
+			t.Fatalf("seed %d: better than the best %+v: %+v\nof %+v\nby %+v", seed, want, got, p, s)
+		case got.Compare(want) == 0:
+			best++
+		case s.Ended == solver.EndedOptimal:
+			t.Fatalf("seed %d: said to be the best: %+v, which is %+v\nof %+v\nby %+v", seed, got, want, p, s)
+		}
+		if len(s.Due) == 0 || conformance.DueIsBest(p, s) {
+			due++
+		}
+		if slices.Max(append(s.Bought, 0)) > 0 {
+			bought++
+		}
+		free := *p
+		free.Shares, free.Servers = nil, slices.Clone(p.Servers)
+		for i := range free.Servers {
+			free.Servers[i].Share = ""
+		}
+		if conformance.BruteForce(&free).Compare(want) != 0 {
+			binding++
+		}
+	}
+	t.Logf("of %d plans %d are the best, %d owe all guarantees, %d buy, shares bind in %d", problems, best, due, bought, binding)
+	if best < problems*99/100 || due < problems*95/100 || bought < problems/10 || binding < 200 {
+		t.Error("the problems prove little, or plans are not the best")
 	}
 }
 
@@ -123,8 +172,8 @@ func TestSharesLendAndTakeBack(t *testing.T) {
 	}
 }
 
-// Shares are kept in fleets of all sizes, in scarce ones too. What is proven of the optimum is less than without shares: a gap of a thousandth in the median
-// where nine tenths of what is asked for are there (docs/solver.md has the rest).
+// Shares are kept in fleets of all sizes, in scarce ones too. What is proven of the optimum is less than without shares, but every plan has a bound: a gap of at
+// most a tenth, and of what is asked for without shares in the median where nine tenths of what is asked for are there (docs/solver.md has the rest).
 func TestFleetsWithShares(t *testing.T) {
 	x, err := solver.NewExact(solver.DefaultExactOptions())
 	if err != nil {
@@ -142,6 +191,9 @@ func TestFleetsWithShares(t *testing.T) {
 				if err := conformance.Check(p, s); err != nil {
 					t.Errorf("%d servers, capacity %g, seed %d: %v", servers, capacity, seed, err)
 				}
+				if !(s.Gap <= .1) {
+					t.Errorf("%d servers, capacity %g, seed %d: a gap of %v", servers, capacity, seed, s.Gap)
+				}
 				if capacity == .9 {
 					gaps = append(gaps, s.Gap)
 				}
@@ -149,7 +201,7 @@ func TestFleetsWithShares(t *testing.T) {
 		}
 	}
 	slices.Sort(gaps)
-	if median := gaps[len(gaps)/2]; !(median <= 1e-3) {
+	if median := gaps[len(gaps)/2]; !(median <= 5e-4) {
 		t.Errorf("a gap of %v in the median, %v", median, gaps)
 	}
 }

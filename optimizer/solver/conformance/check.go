@@ -79,7 +79,7 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 	if !p.Unlimited {
 		faults = append(faults, checkPlacement(p, s, held)...)
 	}
-	faults = append(faults, checkShares(p, s, have)...)
+	faults = append(faults, checkShares(p, s)...)
 	if math.Abs(value-s.Value) > tolerance*(1+value) {
 		fault("value %v, but the choices sum to %v", s.Value, value)
 	}
@@ -289,8 +289,9 @@ func standing(p *solver.Problem) Standing {
 	return st
 }
 
-// BruteForce is the best standing that any plan without best effort reaches: all combinations are tried. For small problems only.
-func BruteForce(p *solver.Problem) Standing {
+// BruteForce is the best standing that any plan without best effort reaches, where shares are due what they have in these choices, one for each server, none
+// for nothing: all combinations are tried. For small problems only.
+func BruteForce(p *solver.Problem, due ...solver.Choice) Standing {
 	best := standing(p)
 	best.Value = math.Inf(1)
 	for i := range best.Served {
@@ -305,15 +306,16 @@ func BruteForce(p *solver.Problem) Standing {
 		now.Value += penalty(p, i)
 	}
 	held := map[size]int{}
-	due := dues(p)
-	uses := newUses(p)
+	owed := owed(p, due)
+	choices := make([]solver.Choice, len(p.Servers))
+	for i := range choices {
+		choices[i].Candidate = -1
+	}
+	keeps := func(bought []int) bool { return len(p.Shares) == 0 || len(faults(p, choices, bought, owed)) == 0 }
 	var try func(i int)
 	try = func(i int) {
 		if i == len(p.Servers) {
-			if len(p.Shares) > 0 && !uses.keep(p, due) {
-				return
-			}
-			price, ok := cheapestPurchases(p, held)
+			price, ok := cheapestPurchases(p, held, keeps)
 			if now.Value += price; ok && now.Compare(best) < 0 {
 				copy(best.Served, now.Served)
 				best.Value = now.Value
@@ -321,7 +323,7 @@ func BruteForce(p *solver.Problem) Standing {
 			now.Value -= price
 			return
 		}
-		for _, c := range p.Servers[i].Candidates {
+		for j, c := range p.Servers[i].Candidates {
 			fits := true
 			for _, x := range c.Parts {
 				left[x.Type] -= x.Replicas * x.UnitsPerReplica
@@ -333,9 +335,9 @@ func BruteForce(p *solver.Problem) Standing {
 				now.add(p.Servers[i].Priority, weight)
 				before := now.Value
 				now.Value += c.Value - penalty(p, i)
-				uses.add(p, i, c, 1)
+				choices[i] = solver.Choice{Server: i, Candidate: j, Replicas: total(c)}
 				try(i + 1)
-				uses.add(p, i, c, -1)
+				choices[i].Candidate = -1
 				now.Value = before
 				now.add(p.Servers[i].Priority, -weight)
 			}
@@ -351,9 +353,9 @@ func BruteForce(p *solver.Problem) Standing {
 }
 
 // cheapestPurchases is the least price at which the replicas can be placed; all combinations of purchases are tried.
-func cheapestPurchases(p *solver.Problem, held map[size]int) (float64, bool) {
+func cheapestPurchases(p *solver.Problem, held map[size]int, keeps func(bought []int) bool) (float64, bool) {
 	if p.Unlimited || len(p.Nodes) == 0 && len(p.Elastic) == 0 {
-		return 0, true
+		return 0, keeps(nil)
 	}
 	best, found := 0.0, false
 	bought := make([]int, len(p.Elastic))
@@ -363,7 +365,7 @@ func cheapestPurchases(p *solver.Problem, held map[size]int) (float64, bool) {
 			return
 		}
 		if i == len(p.Elastic) {
-			if placeable(p, bought, held) {
+			if keeps(bought) && placeable(p, bought, held) {
 				best, found = price, true
 			}
 			return

@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/llm-inferno/inferno/optimizer/solver"
 )
@@ -24,15 +25,6 @@ func newUses(p *solver.Problem) uses {
 	return u
 }
 
-// add a candidate of a server, or take it back where the sign is −1.
-func (u uses) add(p *solver.Problem, server int, c solver.Candidate, sign int) {
-	of := u[p.Servers[server].Share]
-	for _, x := range c.Parts {
-		of.cards[x.Type] += sign * x.Replicas * x.UnitsPerReplica
-	}
-	of.cost += float64(sign) * c.Cost
-}
-
 // taken by the choices of a solution.
 func taken(p *solver.Problem, choices []solver.Choice) uses {
 	u := newUses(p)
@@ -46,43 +38,146 @@ func taken(p *solver.Problem, choices []solver.Choice) uses {
 		if n := total(c); n > 0 {
 			part.Cost *= float64(choice.Replicas) / float64(n)
 		}
-		u.add(p, i, part, 1)
+		of := u[p.Servers[i].Share]
+		for _, x := range part.Parts {
+			of.cards[x.Type] += x.Replicas * x.UnitsPerReplica
+		}
+		of.cost += part.Cost
 	}
 	return u
 }
 
-// keep says whether the bounds of all shares are kept, and what each is due left to it by the others.
-func (u uses) keep(p *solver.Problem, due uses) bool { return len(u.faults(p, due, cards(p))) == 0 }
+// row counts the places for replicas of so many cards of a type on the nodes of a scope, empty for all of them; where the type has no nodes, cards.
+type row struct {
+	kind, scope string
+	cards       int
+}
 
-// faults of shares, where there are so many cards.
-func (u uses) faults(p *solver.Problem, due uses, have map[string]int) []error {
+// rows are those of a problem, with the places that there are of each after some purchases: of each type, for each size and scope that a candidate has.
+func rows(p *solver.Problem, bought []int) map[row]int {
+	places := map[row]int{}
+	for t, n := range p.Capacity {
+		places[row{t, "", 1}] = n
+	}
+	onNodes := map[string]bool{}
+	for _, n := range p.Nodes {
+		onNodes[n.Type] = true
+		places[row{n.Type, "", 1}] = 0
+	}
+	for _, s := range p.Servers {
+		for _, c := range s.Candidates {
+			for _, x := range c.Parts {
+				if onNodes[x.Type] && x.Replicas > 0 {
+					for _, scope := range []string{"", x.Scope} {
+						places[row{x.Type, scope, 1}], places[row{x.Type, scope, x.UnitsPerReplica}] = 0, 0
+					}
+				}
+			}
+		}
+	}
+	for r := range places {
+		for _, n := range p.Nodes {
+			if n.Type == r.kind && (r.scope == "" || slices.Contains(n.Scopes, r.scope)) {
+				places[r] += n.Free / r.cards
+			}
+		}
+		for i, n := range bought {
+			if e := p.Elastic[i]; e.Type == r.kind && (r.scope == "" || slices.Contains(e.Scopes, r.scope)) {
+				places[r] += n * (e.Cards / r.cards)
+			}
+		}
+	}
+	return places
+}
+
+// takes is how many places of a row the choices of a share's servers stand for: of a scope, those of replicas that can be on no other nodes, whatever is bought.
+func takes(p *solver.Problem, r row, share string, choices []solver.Choice) int {
+	sum := 0
+	for i, choice := range choices {
+		if choice.Candidate < 0 || p.Servers[i].Share != share {
+			continue
+		}
+		for _, x := range parts(p.Servers[i].Candidates[choice.Candidate], choice.Replicas) {
+			if x.Type == r.kind && inside(p, x.Type, x.Scope, r.scope) {
+				sum += x.Replicas * (x.UnitsPerReplica / r.cards)
+			}
+		}
+	}
+	return sum
+}
+
+// inside says whether all nodes of a scope are of another one, those that may be bought included. All nodes are inside no scope but themselves, and a scope
+// that no node has inside no other.
+func inside(p *solver.Problem, kind, scope, other string) bool {
+	if other == "" || scope == other {
+		return true
+	}
+	some := false
+	for _, n := range p.Nodes {
+		if n.Type == kind && slices.Contains(n.Scopes, scope) {
+			if some = true; !slices.Contains(n.Scopes, other) {
+				return false
+			}
+		}
+	}
+	return some && !slices.ContainsFunc(p.Elastic, func(e solver.Elastic) bool {
+		return e.Type == kind && slices.Contains(e.Scopes, scope) && !slices.Contains(e.Scopes, other)
+	})
+}
+
+// owed is what each share is due of each row: what its servers take in the plan of what they are due, and of all cards what is kept for it, as far as that
+// is there.
+func owed(p *solver.Problem, due []solver.Choice) map[row]map[string]int {
+	all := map[row]map[string]int{}
+	for r, places := range rows(p, nil) {
+		all[r] = map[string]int{}
+		left := places
+		for _, s := range p.Shares {
+			all[r][s.Name] = takes(p, r, s.Name, due)
+			left -= all[r][s.Name]
+		}
+		if r.cards == 1 && r.scope == "" {
+			for _, s := range p.Shares {
+				more := max(0, min(s.Kept[r.kind]-all[r][s.Name], left))
+				all[r][s.Name] += more
+				left -= more
+			}
+		}
+	}
+	return all
+}
+
+// faults of shares in a plan, where they are owed so much.
+func faults(p *solver.Problem, choices []solver.Choice, bought []int, owed map[row]map[string]int) []error {
 	var faults []error
+	used := taken(p, choices)
 	for _, s := range p.Shares {
 		for t, most := range s.Most {
-			if n := u[s.Name].cards[t]; n > most {
+			if n := used[s.Name].cards[t]; n > most {
 				faults = append(faults, fmt.Errorf("share %s has %d × %s, may have %d", s.Name, n, t, most))
 			}
 		}
-		if s.MostCost != nil && u[s.Name].cost > *s.MostCost+1e-5 {
-			faults = append(faults, fmt.Errorf("share %s costs %v, may cost %v", s.Name, u[s.Name].cost, *s.MostCost))
+		if s.MostCost != nil && used[s.Name].cost > *s.MostCost+1e-5 {
+			faults = append(faults, fmt.Errorf("share %s costs %v, may cost %v", s.Name, used[s.Name].cost, *s.MostCost))
 		}
 	}
 	if p.Unlimited {
 		return faults
 	}
-	for t, n := range have {
-		for name := range u {
-			n -= max(u[name].cards[t], due[name].cards[t])
+	for r, places := range rows(p, bought) {
+		left := places - takes(p, r, "", choices)
+		for _, s := range p.Shares {
+			left -= max(takes(p, r, s.Name, choices), owed[r][s.Name])
 		}
-		if n < 0 {
-			faults = append(faults, fmt.Errorf("%d × %s are missing of what shares are due", -n, t))
+		if left < 0 {
+			faults = append(faults, fmt.Errorf("%d places for %d × %s of scope %q are missing of what shares are due", -left, r.cards, r.kind, r.scope))
 		}
 	}
 	return faults
 }
 
 // checkShares judges what shares have, and what they are said to be due: within their guarantees, and left to them.
-func checkShares(p *solver.Problem, s *solver.Solution, have map[string]int) []error {
+func checkShares(p *solver.Problem, s *solver.Solution) []error {
 	if len(p.Shares) == 0 {
 		return nil
 	}
@@ -90,7 +185,7 @@ func checkShares(p *solver.Problem, s *solver.Solution, have map[string]int) []e
 	if len(s.Due) > 0 {
 		due = taken(p, s.Due)
 	}
-	faults := used.faults(p, due, have)
+	faults := faults(p, s.Choices, s.Bought, owed(p, s.Due))
 	for k, share := range p.Shares {
 		for t, n := range due[share.Name].cards {
 			if n > share.Guaranteed[t] && share.GuaranteedCost == nil {
@@ -110,89 +205,55 @@ func checkShares(p *solver.Problem, s *solver.Solution, have map[string]int) []e
 	return faults
 }
 
-// dues are what each share is due, by trying all plans of its servers within its guarantee. All must fit together.
-func dues(p *solver.Problem) uses {
-	due := newUses(p)
-	if p.Unlimited {
-		return due
-	}
-	for _, s := range p.Shares {
-		alone := *p
-		alone.Servers, alone.Shares, alone.Elastic, alone.Nodes = nil, nil, nil, nil
-		alone.Capacity = map[string]int{}
-		for _, x := range p.Servers {
-			if x.Share == s.Name {
-				alone.Servers = append(alone.Servers, x)
-			}
-		}
-		for t, n := range cards(p) {
-			most, bounded := s.Most[t]
-			g, guaranteed := s.Guaranteed[t]
-			if guaranteed || s.GuaranteedCost == nil {
-				n = min(n, g)
-			}
-			if bounded {
-				n = min(n, most)
-			}
-			alone.Capacity[t] = n
-		}
-		limit := math.Inf(1)
-		for _, c := range []*float64{s.MostCost, s.GuaranteedCost} {
-			if c != nil {
-				limit = min(limit, *c)
-			}
-		}
-		*due[s.Name] = best(&alone, limit)
-		for t, kept := range s.Kept {
-			due[s.Name].cards[t] = max(due[s.Name].cards[t], kept)
+// Alone is the problem of the servers of a share which may have no more than it is guaranteed. Nothing is bought.
+func Alone(p *solver.Problem, share int) *solver.Problem {
+	s := p.Shares[share]
+	alone := *p
+	alone.Servers, alone.Elastic = nil, nil
+	for _, x := range p.Servers {
+		if x.Share == s.Name {
+			alone.Servers = append(alone.Servers, x)
 		}
 	}
-	return due
+	own := solver.Share{Name: s.Name, Most: map[string]int{}, MostCost: s.MostCost}
+	for t, n := range cards(p) {
+		if g, guaranteed := s.Guaranteed[t]; guaranteed || s.GuaranteedCost == nil {
+			n = min(n, g)
+		}
+		if most, bounded := s.Most[t]; bounded {
+			n = min(n, most)
+		}
+		own.Most[t] = n
+	}
+	if g := s.GuaranteedCost; g != nil && (own.MostCost == nil || *g < *own.MostCost) {
+		own.MostCost = g
+	}
+	alone.Shares = []solver.Share{own}
+	return &alone
 }
 
-// best is what the best plan uses whose cost is at most the limit, by trying all.
-func best(p *solver.Problem, limit float64) use {
-	now, found := standing(p), standing(p)
-	found.Value = math.Inf(1)
-	for i := range found.Served {
-		found.Served[i] = -1
-	}
-	of := use{cards: map[string]int{}}
-	least := use{cards: map[string]int{}}
-	var try func(i int)
-	try = func(i int) {
-		if i == len(p.Servers) {
-			if now.Compare(found) < 0 {
-				copy(found.Served, now.Served)
-				found.Value = now.Value
-				least = use{cards: map[string]int{}, cost: of.cost}
-				for t, n := range of.cards {
-					least.cards[t] = n
-				}
-			}
-			return
+// part are the choices of a share's servers, in the order of the problem of the share alone.
+func part(p *solver.Problem, share string, choices []solver.Choice) []solver.Choice {
+	var own []solver.Choice
+	for i, c := range choices {
+		if p.Servers[i].Share == share {
+			own = append(own, c)
 		}
-		s := p.Servers[i]
-		for _, c := range s.Candidates {
-			fits := of.cost+c.Cost <= limit+1e-9
-			for _, x := range c.Parts {
-				of.cards[x.Type] += x.Replicas * x.UnitsPerReplica
-				fits = fits && of.cards[x.Type] <= p.Capacity[x.Type]
-			}
-			if fits {
-				cost, value := of.cost, now.Value
-				of.cost, now.Value = cost+c.Cost, value+c.Value
-				now.add(s.Priority, max(1, s.Weight))
-				try(i + 1)
-				now.add(s.Priority, -max(1, s.Weight))
-				of.cost, now.Value = cost, value
-			}
-			for _, x := range c.Parts {
-				of.cards[x.Type] -= x.Replicas * x.UnitsPerReplica
-			}
-		}
-		try(i + 1)
 	}
-	try(0)
-	return least
+	return own
+}
+
+// DueIsBest says whether the servers of each share are due what their best plan within its guarantee alone gives them: all plans are tried. Where there is no
+// room for the best plans of all shares together it need not be so.
+func DueIsBest(p *solver.Problem, s *solver.Solution) bool {
+	for n, share := range p.Shares {
+		if len(share.Guaranteed) == 0 && len(share.Kept) == 0 && share.GuaranteedCost == nil {
+			continue
+		}
+		alone := Alone(p, n)
+		if Of(alone, &solver.Solution{Choices: part(p, share.Name, s.Due)}).Compare(BruteForce(alone)) != 0 {
+			return false
+		}
+	}
+	return true
 }

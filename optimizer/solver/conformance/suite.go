@@ -113,7 +113,7 @@ func plansHold(t *testing.T, s solver.Solver, n int) {
 		p.SaturationPolicy = policies[seed%uint64(len(policies))]
 		p.Unlimited = seed%10 == 9
 		got := solveAndCheck(t, s, p)
-		if best := BruteForce(p); p.SaturationPolicy == "" && Of(p, got).Compare(best) < 0 {
+		if best := BruteForce(p, got.Due...); p.SaturationPolicy == "" && Of(p, got).Compare(best) < 0 {
 			t.Fatalf("seed %d: better than the best %+v: %+v", seed, best, Of(p, got))
 		}
 	}

@@ -319,6 +319,47 @@ func Shared(seed uint64) *solver.Problem {
 	return p
 }
 
+// SharedScoped is a scoped problem, with nodes of several cards, bundles and purchases, whose servers are of shares, some of none.
+func SharedScoped(seed uint64) *solver.Problem {
+	p := Scoped(seed)
+	r := source(seed + 8<<32)
+	left := map[string]int{}
+	for t, n := range p.Capacity {
+		left[t] = n
+	}
+	for _, n := range p.Nodes {
+		left[n.Type] = 0
+	}
+	for _, n := range p.Nodes {
+		left[n.Type] += n.Free
+	}
+	for n := range 1 + r.IntN(2) {
+		s := solver.Share{Name: fmt.Sprintf("t%d", n), Guaranteed: map[string]int{}, Most: map[string]int{}, Kept: map[string]int{}}
+		for _, t := range []string{"A", "B", "C"} {
+			if r.IntN(4) > 0 {
+				s.Guaranteed[t] = r.IntN(left[t] + 1)
+				left[t] -= s.Guaranteed[t]
+			}
+			if r.IntN(4) == 0 {
+				s.Most[t] = s.Guaranteed[t] + r.IntN(5)
+			}
+			if r.IntN(8) == 0 {
+				s.Kept[t] = r.IntN(s.Guaranteed[t] + 1)
+			}
+		}
+		if cost := 3 + 20*r.Float64(); r.IntN(5) == 0 {
+			s.MostCost = &cost
+		}
+		p.Shares = append(p.Shares, s)
+	}
+	for i := range p.Servers {
+		if n := r.IntN(len(p.Shares) + 1); n < len(p.Shares) {
+			p.Servers[i].Share = p.Shares[n].Name
+		}
+	}
+	return p
+}
+
 // SharedFleet is a fleet whose servers are of so many shares of unlike sizes, one in ten of none. What is guaranteed is that part of the capacity, given out at
 // random; a third of the shares may have half as much again of the dearest types at most, and a third has a largest cost.
 func SharedFleet(seed uint64, servers, types int, share float64, shares int, guaranteed float64) *solver.Problem {
