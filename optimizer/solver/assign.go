@@ -163,8 +163,8 @@ func (x *Exact) assign(m *work.Meter, d *draft, levels []level) float64 {
 			d.more[levels[s.level].priority] += s.weight
 		}
 	}
-	if !whole {
-		return value // another set of servers than the bound is of
+	if !whole && !f.weightedSum {
+		bound = f.least(d, prices) // of the servers that are served, which are not those that the other one is of
 	}
 	if missed := value - bound; missed > rounding*(1+value) {
 		return missed
@@ -212,6 +212,52 @@ func (f *pool) give(d *draft, p picks) (value float64, whole bool) {
 		value += candidate.Value
 	}
 	return value, whole
+}
+
+// least is a bound on the value of all picks that serve as many of each level as the draft does, by prices of the rows: the sum of the least reduced costs of
+// so many servers, or of so much weight, less what the rows are worth,
+//
+//	L(λ) = Σ_l min { Σ_s x_s min_j (v_j + λ·a_j) : Σ_s w_s x_s = n_l, 0 ≤ x ≤ 1 } + Σ_k min (λ·c_k, b_k) − λ·C.
+func (f *pool) least(d *draft, prices []float64) float64 {
+	if len(prices) < len(f.capacity) {
+		return 0
+	}
+	worth := func(uses []use) float64 {
+		sum := 0.0
+		for _, u := range uses {
+			sum += prices[u.row] * u.amount
+		}
+		return sum
+	}
+	bound := 0.0
+	for r, c := range f.capacity {
+		bound -= prices[r] * c
+	}
+	for i := range f.purchases {
+		bound += min(worth(f.purchases[i].cards), f.purchases[i].price)
+	}
+	type item struct{ cost, weight float64 }
+	levels, served := make([][]item, f.levels), make([]float64, f.levels)
+	for i := range f.servers {
+		s := &f.servers[i]
+		x := item{math.Inf(1), float64(s.weight)}
+		for k := range s.options {
+			x.cost = min(x.cost, s.options[k].value+worth(s.options[k].uses))
+		}
+		levels[s.level] = append(levels[s.level], x)
+		if d.served(s.index) {
+			served[s.level] += x.weight
+		}
+	}
+	for l, items := range levels {
+		slices.SortFunc(items, func(a, b item) int { return cmp.Compare(a.cost/a.weight, b.cost/b.weight) })
+		for _, x := range items {
+			part := min(1, served[l]/x.weight)
+			bound += part * x.cost
+			served[l] -= part * x.weight
+		}
+	}
+	return max(0, bound)
 }
 
 // first is the candidate of the option, or of the first one that fits where it does not, −1 where none does.

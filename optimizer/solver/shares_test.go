@@ -74,6 +74,9 @@ func TestSharesAreKeptOnNodes(t *testing.T) {
 		case s.Ended == solver.EndedOptimal:
 			t.Fatalf("seed %d: said to be the best: %+v, which is %+v\nof %+v\nby %+v", seed, got, want, p, s)
 		}
+		if slices.Equal(got.Served, want.Served) && s.LowerBound > want.Value+1e-6 {
+			t.Fatalf("seed %d: a bound of %v, where the best has %v\nof %+v", seed, s.LowerBound, want.Value, p)
+		}
 		if len(s.Due) == 0 || conformance.DueIsBest(p, s) {
 			due++
 		}
