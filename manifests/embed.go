@@ -43,6 +43,11 @@ func RBAC() []byte {
 	return mustKinds("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 }
 
+// Policies returns the admission policies that keep tenants from writing what plans rely on.
+func Policies() []byte {
+	return mustKinds("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+}
+
 // Samples returns sample Accelerators, Models, ServiceClasses, an Optimizer, and Servers with their Deployments and autoscalers.
 func Samples() []byte {
 	return mustStream("samples/namespace.yaml", "samples/cluster.yaml", "samples/*-*.yaml")

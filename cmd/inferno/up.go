@@ -87,7 +87,7 @@ func (o *upOptions) pools() ([]controlplane.NodePool, error) {
 
 func (o *upOptions) start(ctx context.Context, pools []controlplane.NodePool, out io.Writer) (*stack.Stack, error) {
 	options := stack.Options{
-		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, WithoutInferno: o.planeOnly,
+		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, WithoutInferno: o.planeOnly, Policies: true,
 	}
 	if !o.node {
 		return stack.Start(ctx, options)

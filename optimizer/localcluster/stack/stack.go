@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -48,6 +50,8 @@ type Options struct {
 	Progress io.Writer
 	// KeepDir leaves the instance directory with its logs behind.
 	KeepDir bool
+	// Policies keep tenants from writing what plans rely on, as the chart's do.
+	Policies bool
 	// WithoutInferno leaves inferno's programs out.
 	WithoutInferno bool
 }
@@ -127,8 +131,37 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 			return nil, err
 		}
 	}
+	if o.Policies {
+		return s, s.enforcePolicies(ctx)
+	}
 	return s, nil
 }
+
+// enforcePolicies of the chart. The API server enforces them a moment after they are stored, and until then refuses what they would let through, too.
+func (s *Stack) enforcePolicies(ctx context.Context) error {
+	if err := s.Apply(ctx, manifests.Policies()); err != nil {
+		return fmt.Errorf("installing inferno's policies: %w", err)
+	}
+	server := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Name: "policies", Namespace: metav1.NamespaceDefault}, Spec: v1alpha1.ServerSpec{Model: "any", ServiceClass: "any"}}
+	template := Deployment(server, 1).Spec.Template
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: server.Name, Namespace: server.Namespace, Labels: template.Labels}, Spec: template.Spec}
+	stranger := pod.DeepCopy()
+	stranger.Spec.SchedulerName = corev1.DefaultSchedulerName
+	return Eventually(ctx, "inferno's policies are in force", policiesPatience, func(ctx context.Context) error {
+		for _, o := range []client.Object{server.DeepCopy(), pod.DeepCopy()} {
+			if err := s.Client.Create(ctx, o, client.DryRunAll); err != nil {
+				return err
+			}
+		}
+		if err := s.Client.Create(ctx, stranger.DeepCopy(), client.DryRunAll); err == nil {
+			return errors.New("a pod of a Server may ask another scheduler")
+		}
+		return nil
+	})
+}
+
+// policiesPatience is how long policies may take to come into force: the API server looks for new definitions every ten seconds.
+const policiesPatience = 5 * time.Minute
 
 // Clients of an API server for native objects and inferno's.
 func Clients(config *rest.Config) (client.Client, kubernetes.Interface, error) {
