@@ -20,12 +20,13 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/placement"
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // cluster is what the plugin knows of the cluster. All profiles of a scheduler share it, so that they share one count of seats.
 type cluster struct {
 	fleet   *fleet
-	ledger  *ledger
+	ledger  *seats.Ledger
 	plans   *plans
 	queue   fwk.PodActivator
 	metrics *pluginMetrics
@@ -46,7 +47,7 @@ const readyPoll = 50 * time.Millisecond
 // newCluster watches pods and nodes through the scheduler's informers, and the custom resources through those of plans, which it starts.
 func newCluster(ctx context.Context, shared informers.SharedInformerFactory, p *plans, queue fwk.PodActivator, m *pluginMetrics, c clock.PassiveClock) (*cluster, error) {
 	cl := &cluster{fleet: newFleet(), plans: p, queue: queue, metrics: m, logger: klog.FromContext(ctx).WithName(Name), clock: c, started: c.Now()}
-	cl.ledger = newLedger(cl.fleet.locate)
+	cl.ledger = seats.NewLedger(cl.fleet.locate)
 
 	var faults []error
 	pods := shared.Core().V1().Pods().Informer()
@@ -137,7 +138,7 @@ func (c *cluster) wakeWhenReady(ctx context.Context, patience time.Duration) {
 		c.logger.Error(nil, "Plans cannot be read: pods of servers are placed as if there were none until they can", "waited", patience)
 	}
 	c.open.Store(true)
-	for _, key := range c.ledger.serversWaiting() {
+	for _, key := range c.ledger.ServersWaiting() {
 		c.wake(key, causeReady)
 	}
 }
@@ -152,34 +153,37 @@ const (
 )
 
 // decide where a pod of a server may go.
-func (c *cluster) decide(key types.NamespacedName, pod *v1.Pod, has patience) decision {
-	s := situation{
-		key: key, server: c.plans.server(key), kinds: c.fleet.kinds(), carried: c.fleet.carried, seated: c.ledger.seated(key, revisionOf(pod)),
-		variant: variantOf(pod), requests: placement.Requests(pod), overdue: has == overdue,
+func (c *cluster) decide(key types.NamespacedName, pod *v1.Pod, has patience) seats.Decision {
+	s := seats.Situation{
+		Key: key, Server: c.plans.server(key), Kinds: c.fleet.kinds(), Carried: c.fleet.carried, Seated: c.ledger.Seated(key, seats.RevisionOf(pod)),
+		Variant: seats.VariantOf(pod), Requests: placement.Requests(pod), Overdue: has == overdue,
 	}
-	if s.server != nil {
-		s.measured = c.plans.measured(s.server.Spec.Model)
-		s.expected = s.server.Status.Desired == nil && has == patient && c.plans.confirmed(c.clock.Now())
+	if seats.Let(pod) {
+		s.Held = pod.Annotations[v1alpha1.AcceleratorAnnotation]
 	}
-	return decide(s)
+	if s.Server != nil {
+		s.Measured = c.plans.measured(s.Server.Spec.Model)
+		s.Expected = s.Server.Status.Desired == nil && has == patient && c.plans.confirmed(c.clock.Now())
+	}
+	return seats.Decide(s)
 }
 
 func (c *cluster) podChanged(_, pod *v1.Pod) {
-	for _, e := range c.ledger.observe(pod) {
+	for _, e := range c.ledger.Observe(pod) {
 		c.follow(e)
 	}
 }
 
-func (c *cluster) podDeleted(pod *v1.Pod) { c.follow(c.ledger.forget(pod.UID)) }
+func (c *cluster) podDeleted(pod *v1.Pod) { c.follow(c.ledger.Forget(pod.UID)) }
 
 // follow up on a change of the ledger. A pod that just arrived is woken too if there is room for it: the scheduler may have tried it
 // before the ledger heard of the seat that was freed for it.
-func (c *cluster) follow(e effect) {
-	if e.freed {
-		c.wake(e.server, causeSeatFreed)
+func (c *cluster) follow(e seats.Effect) {
+	if e.Freed {
+		c.wake(e.Server, causeSeatFreed)
 	}
-	if e.arrived != nil && c.open.Load() && c.ours(e.arrived) && c.decide(e.server, e.arrived, patient).room() > 0 {
-		c.activate([]*v1.Pod{e.arrived}, causeArrived)
+	if e.Arrived != nil && c.open.Load() && c.ours(e.Arrived) && c.decide(e.Server, e.Arrived, patient).Room() > 0 {
+		c.activate([]*v1.Pod{e.Arrived}, causeArrived)
 	}
 }
 
@@ -187,7 +191,7 @@ func (c *cluster) nodeChanged(_, node *v1.Node) {
 	if !c.fleet.setNode(node) {
 		return
 	}
-	c.ledger.relocate(node.Name)
+	c.ledger.Relocate(node.Name)
 	c.wakeFor(c.fleet.on(node.Name))
 }
 
@@ -223,8 +227,8 @@ func (c *cluster) acceleratorChanged(before, after *v1alpha1.Accelerator) {
 		return
 	}
 	c.fleet.setAccelerators(c.plans.allAccelerators())
-	c.ledger.relocate("")
-	for _, key := range c.ledger.serversWaiting() {
+	c.ledger.Relocate("")
+	for _, key := range c.ledger.ServersWaiting() {
 		c.wake(key, causeFleetChanged)
 	}
 }

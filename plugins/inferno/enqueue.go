@@ -12,6 +12,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/placement"
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // EventsToRegister are the events of the scheduler's own queue that can help a pod the plugin rejected. Changes of plans, and seats that
@@ -29,7 +30,7 @@ func (p *Plugin) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any) 
 	if !ok {
 		return fwk.Queue, fmt.Errorf("got a %T, want a node", after)
 	}
-	key, ours := serverOf(pod)
+	key, ours := seats.ServerOf(pod)
 	if !ours {
 		return fwk.Queue, nil
 	}
@@ -39,7 +40,7 @@ func (p *Plugin) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any) 
 		return fwk.QueueSkip, nil
 	}
 	d := p.cluster.decide(key, pod, p.patience(pod))
-	if _, ok := d.best(names); ok || d.anywhere {
+	if _, ok := d.Best(names); ok || d.Anywhere {
 		return fwk.Queue, nil
 	}
 	return fwk.QueueSkip, nil
@@ -57,7 +58,7 @@ func (p *Plugin) afterPodChange(_ klog.Logger, _ *v1.Pod, before, after any) (fw
 			return fwk.Queue, nil
 		}
 	}
-	if revisionOf(a) != revisionOf(b) {
+	if seats.RevisionOf(a) != seats.RevisionOf(b) {
 		return fwk.Queue, nil
 	}
 	if before, after := placement.Requests(a), placement.Requests(b); !sameCards(p.cluster, before, after) {

@@ -3,6 +3,8 @@ package inferno
 import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/events"
+
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // Reasons of the events on pods. Stable: alerts and scripts may match them.
@@ -19,11 +21,11 @@ const actionBinding = "Binding"
 func report(recorder events.EventRecorder, pod *v1.Pod, p seating) {
 	reason := ReasonPlacedWithoutPlan
 	switch p.outcome {
-	case outcomePlanned:
+	case seats.OutcomePlanned:
 		return
-	case outcomeFallback:
+	case seats.OutcomeFallback:
 		reason = ReasonPlacedBeyondPlan
-	case outcomeUnplanned:
+	case seats.OutcomeUnplanned:
 	}
 	on := p.label
 	if on == "" {

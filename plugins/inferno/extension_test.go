@@ -17,6 +17,7 @@ import (
 	"k8s.io/component-base/metrics"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 	"github.com/llm-inferno/inferno/plugins/apis/config"
 )
 
@@ -32,7 +33,7 @@ func standing(t testing.TB, args config.InfernoArgs, c clock.WithTicker, objects
 		models: source(fcache.NewFakeControllerSource(), &v1alpha1.Model{}),
 	}
 	cl := &cluster{fleet: newFleet(), plans: p, metrics: m, clock: c, started: c.Now()}
-	cl.ledger = newLedger(cl.fleet.locate)
+	cl.ledger = seats.NewLedger(cl.fleet.locate)
 	cl.profiles.Store("inferno-scheduler", true)
 	var accelerators []*v1alpha1.Accelerator
 	for _, o := range objects {
@@ -46,7 +47,7 @@ func standing(t testing.TB, args config.InfernoArgs, c clock.WithTicker, objects
 		case *v1.Node:
 			cl.fleet.setNode(o)
 		case *v1.Pod:
-			cl.ledger.observe(o)
+			cl.ledger.Observe(o)
 		default:
 			t.Fatalf("unexpected %T", o)
 		}
@@ -55,7 +56,7 @@ func standing(t testing.TB, args config.InfernoArgs, c clock.WithTicker, objects
 		}
 	}
 	cl.fleet.setAccelerators(accelerators)
-	cl.ledger.relocate("")
+	cl.ledger.Relocate("")
 	return &Plugin{args: &args, cluster: cl, clock: c, bindsFirst: func() bool { return true }}
 }
 

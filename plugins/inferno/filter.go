@@ -6,12 +6,14 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // Filter passes the nodes that carry an accelerator the pod may go to.
 func (p *Plugin) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, node fwk.NodeInfo) *fwk.Status {
 	c := read[*cycle](state, cycleKey)
-	if c == nil || c.decision.anywhere {
+	if c == nil || c.decision.Anywhere {
 		return nil
 	}
 	if _, ok := c.optionOn(node); !ok {
@@ -21,7 +23,7 @@ func (p *Plugin) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, node
 }
 
 // optionOn a node: the accelerator the pod takes there. Nodes with the same label have the same names, and so the same option.
-func (c *cycle) optionOn(node fwk.NodeInfo) (*option, bool) {
+func (c *cycle) optionOn(node fwk.NodeInfo) (*seats.Option, bool) {
 	names := c.kinds.Names(node.Node().Labels)
 	if len(names) == 0 {
 		return nil, false
@@ -35,8 +37,8 @@ func (c *cycle) optionOn(node fwk.NodeInfo) (*option, bool) {
 			return known[i].option, known[i].option != nil
 		}
 	}
-	var chosen *option
-	if o, ok := c.decision.best(names); ok {
+	var chosen *seats.Option
+	if o, ok := c.decision.Best(names); ok {
 		chosen = &o
 	}
 	if len(known) < mostChoices {

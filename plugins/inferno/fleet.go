@@ -10,6 +10,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/placement"
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // fleet knows which nodes carry which Accelerators.
@@ -103,7 +104,7 @@ func (f *fleet) on(node string) []string {
 }
 
 // carrying are the nodes that carry any of the accelerators, or false where they are more than limit. The caller must not change the set.
-func (f *fleet) carrying(accelerators map[string]option, limit int) (sets.Set[string], bool) {
+func (f *fleet) carrying(accelerators map[string]seats.Option, limit int) (sets.Set[string], bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	total := 0

@@ -7,13 +7,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 func TestFleet(t *testing.T) {
 	f := newFleet()
-	h100 := map[string]option{"h100": {}}
-	both := map[string]option{"h100": {}, "a100": {}}
-	carrying := func(options map[string]option, limit int) []string {
+	h100 := map[string]seats.Option{"h100": {}}
+	both := map[string]seats.Option{"h100": {}, "a100": {}}
+	carrying := func(options map[string]seats.Option, limit int) []string {
 		names, few := f.carrying(options, limit)
 		if !few {
 			return []string{"too many"}

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // FuzzPod has the labels, annotations and owners of a pod say anything at all.
@@ -28,21 +29,21 @@ func FuzzPod(f *testing.F) {
 		if got := fl.locate(p, "a100-1"); got != "a100" && got != "4xa100" {
 			t.Fatalf("located on %q", got)
 		}
-		l := newLedger(fl.locate)
-		l.observe(p)
-		key, ours := serverOf(p)
+		l := seats.NewLedger(fl.locate)
+		l.Observe(p)
+		key, ours := seats.ServerOf(p)
 		if ours != (server != "") {
 			t.Fatalf("label %q makes the pod ours: %v", server, ours)
 		}
 		seated := 0
-		for _, n := range l.seated(key, revisionOf(p)) {
+		for _, n := range l.Seated(key, seats.RevisionOf(p)) {
 			seated += n
 		}
-		if ours && seated != 1 || !ours && len(l.rosters) > 0 {
+		if ours && seated != 1 || !ours && seated > 0 {
 			t.Fatalf("%d seats for a pod that is ours: %v", seated, ours)
 		}
-		l.forget(p.UID)
-		if len(l.rosters) > 0 {
+		l.Forget(p.UID)
+		if left := l.Seated(key, seats.RevisionOf(p)); len(left)+len(l.ServersWaiting()) > 0 {
 			t.Fatal("the pod left something behind")
 		}
 	})
@@ -54,7 +55,7 @@ func FuzzAnnotations(f *testing.F) {
 	f.Add("\"}\x00", -1, 0, "")
 	f.Fuzz(func(t *testing.T, label string, batch, tokens int, uid string) {
 		part := &v1alpha1.AllocationPart{MaxBatchSize: batch, MaxBatchedTokens: tokens}
-		annotations := annotationsFor(option{label: label, part: part})
+		annotations := (&seats.Option{Label: label, Part: part}).Annotations()
 		if _, ok := annotations[v1alpha1.MaxNumSeqsAnnotation]; ok != (batch > 0) {
 			t.Fatalf("max batch size %d is written: %v", batch, ok)
 		}

@@ -41,6 +41,19 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/placement/seats/seatstest"
+)
+
+// What tests make.
+var (
+	accelerator     = seatstest.Accelerator
+	part            = seatstest.Part
+	server          = seatstest.Server
+	unplannedServer = seatstest.UnplannedServer
+	gpus            = seatstest.GPUs
+	pod             = seatstest.Pod
+	on              = seatstest.On
+	chat            = seatstest.Chat
 )
 
 // world is a cluster without an API server: pods, nodes and custom resources live in memory, and kube-scheduler itself works on them
@@ -113,22 +126,6 @@ func node(name, typ string, cards int) *v1.Node {
 		n.Labels["nvidia.com/gpu.product"] = products[typ]
 	}
 	return n
-}
-
-// pod of Server llm/chat, of a revision of its Deployment, that takes one card.
-func pod(name, rev string) *v1.Pod {
-	yes := true
-	return &v1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "llm", Name: name, UID: types.UID("uid-" + name),
-			Labels:          map[string]string{v1alpha1.ServerLabel: "chat", "pod-template-hash": rev},
-			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "chat-" + rev, UID: types.UID("rs-" + rev), Controller: &yes}},
-		},
-		Spec: v1.PodSpec{
-			SchedulerName: "inferno-scheduler",
-			Containers:    []v1.Container{{Name: "engine", Image: "engine", Resources: v1.ResourceRequirements{Requests: gpus("1"), Limits: gpus("1")}}},
-		},
-	}
 }
 
 func (w *world) addNodes(nodes ...*v1.Node) {

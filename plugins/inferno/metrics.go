@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"k8s.io/component-base/metrics"
+
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // pluginMetrics are served on the scheduler's /metrics. Their labels take few values: none grows with the number of servers or pods.
@@ -56,7 +58,7 @@ const (
 	rejectedUnready = "unready"
 )
 
-func (m *pluginMetrics) placed(accelerator string, by outcome) {
+func (m *pluginMetrics) placed(accelerator string, by seats.Outcome) {
 	m.placements.WithLabelValues(accelerator, string(by)).Inc()
 }
 

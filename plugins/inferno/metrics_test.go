@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"k8s.io/component-base/metrics"
+
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // The metrics follow the conventions of Prometheus, and the documentation lists them and no others.
@@ -18,7 +20,7 @@ func TestMetricNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.placed("h100", outcomePlanned)
+	m.placed("h100", seats.OutcomePlanned)
 	m.rejected(rejectedQuota)
 	m.woken(causeSeatFreed, 1)
 	m.annotated(1, nil)

@@ -6,13 +6,15 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // PostFilter keeps a pod from preempting others for a seat that another of its server has preempted for: that one has a node nominated, and takes its seat
 // when the victims are gone. It comes before the preemption, which looks only where this leaves the pod an option.
 func (p *Plugin) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ fwk.NodeToStatusReader) (*fwk.PostFilterResult, *fwk.Status) {
 	c := read[*cycle](state, cycleKey)
-	if c == nil || c.decision.anywhere {
+	if c == nil || c.decision.Anywhere {
 		return nil, fwk.NewStatus(fwk.Unschedulable)
 	}
 	nominated, err := p.nominated(c, pod)
@@ -20,13 +22,13 @@ func (p *Plugin) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 		return nil, fwk.AsStatus(err)
 	}
 	d := c.decision
-	d.options = maps.Clone(d.options)
+	d.Options = maps.Clone(d.Options)
 	for accelerator, n := range nominated {
-		if o := d.options[accelerator]; o.quota != unlimited && o.left <= n {
-			delete(d.options, accelerator)
+		if o := d.Options[accelerator]; o.Quota != seats.Unlimited && o.Left <= n {
+			delete(d.Options, accelerator)
 		}
 	}
-	if len(d.options) == 0 {
+	if len(d.Options) == 0 {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "others of its server have nodes nominated for all that the plan has room for")
 	}
 	state.Write(cycleKey, newCycle(p.cluster, c.server, d, pod))
@@ -42,12 +44,12 @@ func (p *Plugin) nominated(c *cycle, pod *v1.Pod) (map[string]int, error) {
 	count := map[string]int{}
 	for _, n := range nodes {
 		for _, other := range p.handle.NominatedPodsForNode(n.Node().Name) {
-			key, ours := serverOf(other.GetPod())
-			if !ours || key != c.server || other.GetPod().UID == pod.UID || p.cluster.ledger.hasSeat(key, other.GetPod().UID) {
+			key, ours := seats.ServerOf(other.GetPod())
+			if !ours || key != c.server || other.GetPod().UID == pod.UID || p.cluster.ledger.HasSeat(key, other.GetPod().UID) {
 				continue
 			}
 			if o, ok := c.optionOn(n); ok {
-				count[o.accelerator]++
+				count[o.Accelerator]++
 			}
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // maxNodeNames is the largest number of node names that PreFilter hands back: beyond it, copying the set costs more than it saves.
@@ -14,7 +16,7 @@ const maxNodeNames = 2000
 
 // PreFilter skips pods that belong to no Server. For the others it reads the plan once and names the nodes worth looking at.
 func (p *Plugin) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
-	key, ours := serverOf(pod)
+	key, ours := seats.ServerOf(pod)
 	if !ours {
 		return nil, fwk.NewStatus(fwk.Skip)
 	}
@@ -24,18 +26,18 @@ func (p *Plugin) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Po
 	}
 	d := p.cluster.decide(key, pod, p.patience(pod))
 	logger := klog.FromContext(ctx)
-	logger.V(5).Info("Decided", "pod", klog.KObj(pod), "server", key, "options", len(d.options), "anywhere", d.anywhere, "reason", d.reason)
-	if d.anywhere {
+	logger.V(5).Info("Decided", "pod", klog.KObj(pod), "server", key, "options", len(d.Options), "anywhere", d.Anywhere, "reason", d.Reason)
+	if d.Anywhere {
 		state.Write(cycleKey, newCycle(p.cluster, key, d, pod))
 		return nil, nil
 	}
-	if len(d.options) == 0 {
+	if len(d.Options) == 0 {
 		p.cluster.metrics.rejected(rejectedQuota)
 		// No preemption can change what the plan says.
-		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, d.reason)
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, d.Reason)
 	}
 	state.Write(cycleKey, newCycle(p.cluster, key, d, pod))
-	names, few := p.cluster.fleet.carrying(d.options, maxNodeNames)
+	names, few := p.cluster.fleet.carrying(d.Options, maxNodeNames)
 	switch {
 	case !few:
 		return nil, nil

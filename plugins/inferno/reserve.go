@@ -7,6 +7,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
+
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // Reserve takes the pod's seat. The quota is checked again under the ledger's lock: pods bound by others may have used it up meanwhile.
@@ -15,8 +17,8 @@ func (p *Plugin) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	if c == nil {
 		return nil
 	}
-	if c.decision.anywhere {
-		state.Write(placementKey, &seating{outcome: outcomeUnplanned, reason: c.decision.reason})
+	if c.decision.Anywhere {
+		state.Write(placementKey, &seating{outcome: seats.OutcomeUnplanned, reason: c.decision.Reason})
 		return nil
 	}
 	node, err := p.handle.SnapshotSharedLister().NodeInfos().Get(nodeName)
@@ -27,12 +29,12 @@ func (p *Plugin) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	if !ok {
 		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("node %q no longer carries a planned accelerator", nodeName))
 	}
-	if !p.cluster.ledger.take(c.server, pod, nodeName, o.accelerator, o.quota) {
+	if !p.cluster.ledger.Take(c.server, pod, nodeName, o.Accelerator, o.Quota) {
 		p.cluster.metrics.rejected(rejectedRaced)
-		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("the plan's room for Server %s on %s was used up meanwhile", c.server, o.label))
+		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("the plan's room for Server %s on %s was used up meanwhile", c.server, o.Label))
 	}
-	state.Write(placementKey, &seating{label: o.label, outcome: o.outcome, reason: c.decision.reason, annotations: annotationsFor(*o)})
-	klog.FromContext(ctx).V(4).Info("Seated", "pod", klog.KObj(pod), "server", c.server, "node", nodeName, "accelerator", o.accelerator, "outcome", o.outcome)
+	state.Write(placementKey, &seating{label: o.Label, outcome: o.Outcome, reason: c.decision.Reason, annotations: o.Annotations()})
+	klog.FromContext(ctx).V(4).Info("Seated", "pod", klog.KObj(pod), "server", c.server, "node", nodeName, "accelerator", o.Accelerator, "outcome", o.Outcome)
 	return nil
 }
 
@@ -43,7 +45,7 @@ func (p *Plugin) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod,
 		return
 	}
 	state.Delete(placementKey)
-	if p.cluster.ledger.release(c.server, pod.UID) {
+	if p.cluster.ledger.Release(c.server, pod.UID) {
 		p.cluster.wake(c.server, causeSeatFreed)
 	}
 }

@@ -8,20 +8,21 @@ import (
 	fwk "k8s.io/kube-scheduler/framework"
 
 	"github.com/llm-inferno/inferno/optimizer/placement"
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
-func newCycle(c *cluster, key types.NamespacedName, d decision, pod *v1.Pod) *cycle {
+func newCycle(c *cluster, key types.NamespacedName, d seats.Decision, pod *v1.Pod) *cycle {
 	s := &cycle{server: key, kinds: c.fleet.kinds(), decision: d, cards: map[string]int64{}}
 	requests := placement.Requests(pod)
-	for _, o := range d.options {
-		s.cards[o.kind.ResourceName] = int64(placement.Cards(requests, o.kind))
+	for _, o := range d.Options {
+		s.cards[o.Kind.ResourceName] = int64(placement.Cards(requests, o.Kind))
 	}
 	return s
 }
 
 // PreScore skips pods that PreFilter skipped or has nothing to say about.
 func (p *Plugin) PreScore(_ context.Context, state fwk.CycleState, _ *v1.Pod, _ []fwk.NodeInfo) *fwk.Status {
-	if c := read[*cycle](state, cycleKey); c == nil || c.decision.anywhere {
+	if c := read[*cycle](state, cycleKey); c == nil || c.decision.Anywhere {
 		return fwk.NewStatus(fwk.Skip)
 	}
 	return nil
@@ -37,11 +38,11 @@ func (p *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node 
 	if !ok {
 		return rawScore(fieldMax, placement.Harm{Lost: fieldMax, Left: fieldMax}), nil
 	}
-	resource := v1.ResourceName(o.kind.ResourceName)
+	resource := v1.ResourceName(o.Kind.ResourceName)
 	capacity := node.GetAllocatable().GetScalarResources()[resource]
 	free := capacity - node.GetRequested().GetScalarResources()[resource]
-	request := c.cards[o.kind.ResourceName]
-	return rawScore(o.rank, placement.HarmOf(free, request, capacity)), nil
+	request := c.cards[o.Kind.ResourceName]
+	return rawScore(o.Rank, placement.HarmOf(free, request, capacity)), nil
 }
 
 // ScoreExtensions normalises the scores.

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // Keys under which the plugin keeps its data in the state of a scheduling cycle.
@@ -22,14 +23,14 @@ const mostChoices = 16
 // choice is the option, or none, on nodes that carry these names, known by where they are kept.
 type choice struct {
 	names  *string
-	option *option
+	option *seats.Option
 }
 
 // cycle is what PreFilter found out: the plan is read once for all nodes. It never changes, but for what it remembers of its own answers.
 type cycle struct {
 	server   types.NamespacedName
 	kinds    *catalogue.Classifier
-	decision decision
+	decision seats.Decision
 	// cards that the pod requests, by resource name.
 	cards   map[string]int64
 	choices atomic.Pointer[[]choice]
@@ -41,7 +42,7 @@ func (c *cycle) Clone() fwk.StateData { return c }
 // seating is what Reserve settled.
 type seating struct {
 	label       string
-	outcome     outcome
+	outcome     seats.Outcome
 	reason      string
 	annotations map[string]string
 }

@@ -7,6 +7,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
 // cause of waking a pod, a label of a metric.
@@ -25,7 +27,7 @@ const (
 // A pod that is woken and cannot be placed leaves its room, and the next event wakes one more. Where no quota limits a server, a seat that
 // becomes free changes nothing but the node's free resources, for which the scheduler has events of its own.
 func (c *cluster) wake(key types.NamespacedName, why cause) {
-	c.wakeIf(key, why, func(decision) bool { return true })
+	c.wakeIf(key, why, func(seats.Decision) bool { return true })
 }
 
 // wakeFor wakes pods of servers that may go to one of the accelerators.
@@ -33,39 +35,39 @@ func (c *cluster) wakeFor(accelerators []string) {
 	if len(accelerators) == 0 {
 		return
 	}
-	for _, key := range c.ledger.serversWaiting() {
-		c.wakeIf(key, causeFleetChanged, func(d decision) bool {
-			_, ok := d.best(accelerators)
-			return ok || d.anywhere
+	for _, key := range c.ledger.ServersWaiting() {
+		c.wakeIf(key, causeFleetChanged, func(d seats.Decision) bool {
+			_, ok := d.Best(accelerators)
+			return ok || d.Anywhere
 		})
 	}
 }
 
-func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(decision) bool) {
+func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(seats.Decision) bool) {
 	if !c.open.Load() {
 		return
 	}
 	// Pods of one revision and variant share a decision.
 	type template struct {
-		revision revision
+		revision seats.Revision
 		variant  string
 	}
 	rooms := map[template]int{}
 	var woken []*v1.Pod
-	for _, pod := range c.ledger.waiting(key) {
+	for _, pod := range c.ledger.Waiting(key) {
 		if !c.ours(pod) {
 			continue
 		}
-		t := template{revisionOf(pod), variantOf(pod)}
+		t := template{seats.RevisionOf(pod), seats.VariantOf(pod)}
 		room, known := rooms[t]
 		if !known {
 			if d := c.decide(key, pod, patient); concerns(d) {
-				room = d.room()
+				room = d.Room()
 			}
 		}
 		switch {
-		case room == unlimited && why == causeSeatFreed:
-		case room == unlimited:
+		case room == seats.Unlimited && why == causeSeatFreed:
+		case room == seats.Unlimited:
 			woken = append(woken, pod)
 		case room > 0:
 			woken = append(woken, pod)
@@ -100,8 +102,8 @@ func (c *cluster) activate(pods []*v1.Pod, why cause) {
 // wakeOverdue wakes the waiting pods of a scheduler profile whose patience of d ran out in (from, to].
 func (c *cluster) wakeOverdue(profile string, d time.Duration, from, to time.Time) {
 	var due []*v1.Pod
-	for _, key := range c.ledger.serversWaiting() {
-		for _, pod := range c.ledger.waiting(key) {
+	for _, key := range c.ledger.ServersWaiting() {
+		for _, pod := range c.ledger.Waiting(key) {
 			since, waits := unschedulableSince(pod)
 			if deadline := since.Add(d); waits && c.ours(pod) && pod.Spec.SchedulerName == profile && deadline.After(from) && !deadline.After(to) {
 				due = append(due, pod)

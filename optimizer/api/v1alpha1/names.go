@@ -12,6 +12,12 @@ const (
 	MaxNumSeqsAnnotation = Group + "/max-num-seqs"
 	// MaxNumBatchedTokensAnnotation on a pod holds the token budget per iteration (vLLM: --max-num-batched-tokens).
 	MaxNumBatchedTokensAnnotation = Group + "/max-num-batched-tokens"
+	// PlacementGate on a pod keeps it from every scheduler until the plan has a seat for it.
+	PlacementGate = Group + "/placement"
+	// PlacementAnnotation on a pod says that its seat came with the lifting of its gate (PlacementGates), and not from the scheduler plugin.
+	PlacementAnnotation = Group + "/placement"
+	// PlacementGates is the value of PlacementAnnotation.
+	PlacementGates = "gates"
 	// NameAnnotation on a resource keeps the name it has in the JSON specification where Kubernetes does not allow that name.
 	NameAnnotation = Group + "/name"
 	// ReconcileAnnotation on an Optimizer requests a cycle at once: any new value triggers one.
@@ -89,6 +95,9 @@ const (
 	ReasonInvalidShares         = "InvalidShares"
 	ReasonUncountedPods         = "UncountedPods"
 	ReasonPlanChanged           = "PlanChanged"
+	ReasonGated                 = "Gated"
+	ReasonSeated                = "Seated"
+	ReasonSeatTakenBack         = "SeatTakenBack"
 	ReasonLearned               = "Learned"
 	ReasonProbing               = "Probing"
 	ReasonNothingLearned        = "NothingLearned"

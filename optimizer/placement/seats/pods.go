@@ -1,4 +1,4 @@
-package inferno
+package seats
 
 import (
 	"cmp"
@@ -12,14 +12,14 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
-// serverOf is the Server a pod belongs to.
-func serverOf(pod *v1.Pod) (types.NamespacedName, bool) {
+// ServerOf is the Server a pod belongs to.
+func ServerOf(pod *v1.Pod) (types.NamespacedName, bool) {
 	name := pod.Labels[v1alpha1.ServerLabel]
 	return types.NamespacedName{Namespace: pod.Namespace, Name: name}, name != ""
 }
 
-// revision tells the pods of one version of a workload's template from those of another.
-type revision struct {
+// Revision tells the pods of one version of a workload's template from those of another.
+type Revision struct {
 	workload string
 	hash     string
 }
@@ -27,29 +27,29 @@ type revision struct {
 // templateHashes are the labels in which a workload's controller keeps the hash of the pod template; ReplicaSets are named after it.
 var templateHashes = []string{"pod-template-hash", "rollouts-pod-template-hash"}
 
-// revisionOf a pod. Pods without a controller are all of one revision.
-func revisionOf(pod *v1.Pod) revision {
+// RevisionOf a pod. Pods without a controller are all of one revision.
+func RevisionOf(pod *v1.Pod) Revision {
 	owner := metav1.GetControllerOfNoCopy(pod)
 	if owner == nil {
-		return revision{}
+		return Revision{}
 	}
 	for _, key := range templateHashes {
 		if hash := pod.Labels[key]; hash != "" {
 			if workload, ok := strings.CutSuffix(owner.Name, "-"+hash); ok {
-				return revision{workload: workload, hash: hash}
+				return Revision{workload: workload, hash: hash}
 			}
 		}
 	}
-	return revision{workload: owner.Kind + "/" + owner.Name}
+	return Revision{workload: owner.Kind + "/" + owner.Name}
 }
 
 // supersedes tells whether pods of the two revisions stand in for each other during a rollout, so that only one of them counts.
-func (r revision) supersedes(other revision) bool {
+func (r Revision) supersedes(other Revision) bool {
 	return r.workload == other.workload && r.hash != other.hash
 }
 
-// leaving tells whether a pod no longer is, or soon will no longer be, a replica.
-func leaving(pod *v1.Pod) bool {
+// Leaving tells whether a pod no longer is, or soon will no longer be, a replica.
+func Leaving(pod *v1.Pod) bool {
 	return pod.DeletionTimestamp != nil || pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
 }
 
@@ -60,5 +60,15 @@ func inTurn(pods []*v1.Pod) {
 	})
 }
 
-// variantOf its Server that a pod belongs to, empty for none.
-func variantOf(pod *v1.Pod) string { return pod.Labels[v1alpha1.VariantLabel] }
+// VariantOf its Server that a pod belongs to, empty for none.
+func VariantOf(pod *v1.Pod) string { return pod.Labels[v1alpha1.VariantLabel] }
+
+// Gated tells whether a pod waits for the gate of placement to be lifted.
+func Gated(pod *v1.Pod) bool {
+	return slices.ContainsFunc(pod.Spec.SchedulingGates, func(g v1.PodSchedulingGate) bool { return g.Name == v1alpha1.PlacementGate })
+}
+
+// Let tells whether a pod without a node has a seat, because its gate was lifted for it.
+func Let(pod *v1.Pod) bool {
+	return pod.Spec.NodeName == "" && pod.Annotations[v1alpha1.PlacementAnnotation] == v1alpha1.PlacementGates && !Gated(pod)
+}

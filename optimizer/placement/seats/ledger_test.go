@@ -1,4 +1,4 @@
-package inferno
+package seats
 
 import (
 	"fmt"
@@ -10,23 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
-
-var chat = types.NamespacedName{Namespace: "llm", Name: "chat"}
 
 // byNodeName takes the accelerator from the name of the node, up to the dash.
 func byNodeName(_ *v1.Pod, node string) string {
 	typ, _, _ := strings.Cut(node, "-")
 	return typ
-}
-
-func on(p *v1.Pod, node string) *v1.Pod {
-	p = p.DeepCopy()
-	p.Spec.NodeName = node
-	return p
 }
 
 func ending(p *v1.Pod) *v1.Pod {
@@ -42,30 +33,34 @@ func TestLedgerLifeOfASeat(t *testing.T) {
 	moved.Labels[v1alpha1.ServerLabel] = "other"
 	done := on(a, "h100-1")
 	done.Status.Phase = v1.PodSucceeded
+	let := pod("a", "r1")
+	let.Annotations = map[string]string{v1alpha1.PlacementAnnotation: v1alpha1.PlacementGates}
 	type step struct {
 		name string
-		do   func(l *ledger) any
+		do   func(l *Ledger) any
 		says any
 		// seats and waiting of the server afterwards.
 		seats   map[string]int
 		waiting int
 	}
-	take := func(p *v1.Pod, node string, quota int) func(*ledger) any {
-		return func(l *ledger) any { return l.take(chat, p, node, byNodeName(nil, node), quota) }
+	take := func(p *v1.Pod, node string, quota int) func(*Ledger) any {
+		return func(l *Ledger) any { return l.Take(chat, p, node, byNodeName(nil, node), quota) }
 	}
-	observe := func(p *v1.Pod) func(*ledger) any {
-		return func(l *ledger) any {
+	observe := func(p *v1.Pod) func(*Ledger) any {
+		return func(l *Ledger) any {
 			freed := 0
-			for _, e := range l.observe(p) {
-				if e.freed {
+			for _, e := range l.Observe(p) {
+				if e.Freed {
 					freed++
 				}
 			}
 			return freed
 		}
 	}
-	release := func(p *v1.Pod) func(*ledger) any { return func(l *ledger) any { return l.release(chat, p.UID) } }
-	forget := func(p *v1.Pod) func(*ledger) any { return func(l *ledger) any { return l.forget(p.UID).freed } }
+	release := func(p *v1.Pod) func(*Ledger) any {
+		return func(l *Ledger) any { return l.Release(chat, p.UID) }
+	}
+	forget := func(p *v1.Pod) func(*Ledger) any { return func(l *Ledger) any { return l.Forget(p.UID).Freed } }
 	for name, steps := range map[string][]step{
 		"reserved, bound, deleted": {
 			{"arrives", observe(a), 0, nil, 1},
@@ -114,6 +109,12 @@ func TestLedgerLifeOfASeat(t *testing.T) {
 			{"bound", observe(on(a, "h100-1")), 0, map[string]int{"h100": 1}, 0},
 			{"relabelled", observe(moved), 1, nil, 0},
 		},
+		"let go by another, and placed": {
+			{"let go", observe(let), 0, map[string]int{"": 1}, 0},
+			{"reserved within no quota", take(let, "h100-1", 0), true, map[string]int{"": 1}, 0},
+			{"unreserved", release(let), false, map[string]int{"": 1}, 0},
+			{"bound", observe(on(let, "h100-1")), 0, map[string]int{"h100": 1}, 0},
+		},
 		"unknown": {
 			{"forgotten", forget(a), false, nil, 0},
 			{"released", release(a), false, nil, 0},
@@ -121,15 +122,15 @@ func TestLedgerLifeOfASeat(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLedger(byNodeName)
+			l := NewLedger(byNodeName)
 			for _, s := range steps {
 				if got := s.do(l); got != s.says {
 					t.Errorf("%s: says %v, want %v", s.name, got, s.says)
 				}
-				if got := l.seated(chat, revisionOf(a)); len(got)+len(s.seats) > 0 && !cmp.Equal(got, s.seats) {
+				if got := l.Seated(chat, RevisionOf(a)); len(got)+len(s.seats) > 0 && !cmp.Equal(got, s.seats) {
 					t.Errorf("%s: seats %v, want %v", s.name, got, s.seats)
 				}
-				if got := len(l.waiting(chat)); got != s.waiting {
+				if got := len(l.Waiting(chat)); got != s.waiting {
 					t.Errorf("%s: %d wait, want %d", s.name, got, s.waiting)
 				}
 			}
@@ -138,13 +139,13 @@ func TestLedgerLifeOfASeat(t *testing.T) {
 }
 
 func TestLedgerForgetsEverythingInTheEnd(t *testing.T) {
-	l := newLedger(byNodeName)
+	l := NewLedger(byNodeName)
 	for i := range 100 {
 		p := pod(fmt.Sprint(i), fmt.Sprintf("r%d", i%3))
-		l.observe(p)
-		l.take(chat, p, "h100-1", "h100", unlimited)
-		l.observe(on(p, "h100-1"))
-		l.forget(p.UID)
+		l.Observe(p)
+		l.Take(chat, p, "h100-1", "h100", Unlimited)
+		l.Observe(on(p, "h100-1"))
+		l.Forget(p.UID)
 	}
 	if len(l.rosters)+len(l.home)+len(l.byNode) > 0 {
 		t.Errorf("left over: %v %v %v", l.rosters, l.home, l.byNode)
@@ -153,41 +154,41 @@ func TestLedgerForgetsEverythingInTheEnd(t *testing.T) {
 
 func TestLedgerRelocates(t *testing.T) {
 	typ := "h100"
-	l := newLedger(func(*v1.Pod, string) string { return typ })
+	l := NewLedger(func(*v1.Pod, string) string { return typ })
 	p := pod("a", "r1")
-	l.observe(on(p, "node-1"))
+	l.Observe(on(p, "node-1"))
 	typ = "a100"
-	l.relocate("node-2")
-	if got := l.seated(chat, revisionOf(p)); got["h100"] != 1 {
+	l.Relocate("node-2")
+	if got := l.Seated(chat, RevisionOf(p)); got["h100"] != 1 {
 		t.Errorf("another node's change moved the pod: %v", got)
 	}
-	l.relocate("node-1")
-	if diff := cmp.Diff(map[string]int{"a100": 1}, l.seated(chat, revisionOf(p))); diff != "" {
+	l.Relocate("node-1")
+	if diff := cmp.Diff(map[string]int{"a100": 1}, l.Seated(chat, RevisionOf(p))); diff != "" {
 		t.Errorf("after the node changed (-want +got):\n%s", diff)
 	}
 	typ = "l40s"
-	l.relocate("")
-	if diff := cmp.Diff(map[string]int{"l40s": 1}, l.seated(chat, revisionOf(p))); diff != "" {
+	l.Relocate("")
+	if diff := cmp.Diff(map[string]int{"l40s": 1}, l.Seated(chat, RevisionOf(p))); diff != "" {
 		t.Errorf("after all nodes changed (-want +got):\n%s", diff)
 	}
 }
 
 func TestLedgerCountsRevisionsApart(t *testing.T) {
-	l := newLedger(byNodeName)
-	l.observe(on(pod("old", "r1"), "h100-1"))
-	l.observe(on(pod("new", "r2"), "h100-1"))
+	l := NewLedger(byNodeName)
+	l.Observe(on(pod("old", "r1"), "h100-1"))
+	l.Observe(on(pod("new", "r2"), "h100-1"))
 	stranger := pod("stranger", "r1")
 	stranger.OwnerReferences[0].Name = "someone-r1"
-	l.observe(on(stranger, "h100-1"))
+	l.Observe(on(stranger, "h100-1"))
 	bare := pod("bare", "r1")
 	bare.OwnerReferences = nil
-	l.observe(on(bare, "h100-1"))
+	l.Observe(on(bare, "h100-1"))
 	for name, want := range map[string]int{"r1": 3, "r2": 3, "r3": 2} {
-		if got := l.seated(chat, revisionOf(pod("x", name)))["h100"]; got != want {
+		if got := l.Seated(chat, RevisionOf(pod("x", name)))["h100"]; got != want {
 			t.Errorf("%d seats count for revision %s, want %d", got, name, want)
 		}
 	}
-	if got := l.seated(chat, revision{})["h100"]; got != 4 {
+	if got := l.Seated(chat, Revision{})["h100"]; got != 4 {
 		t.Errorf("%d seats count for a pod without a controller, want all 4", got)
 	}
 }
@@ -195,7 +196,7 @@ func TestLedgerCountsRevisionsApart(t *testing.T) {
 // TestLedgerUnderConcurrency has many goroutines take, bind, lose and free seats of one server at once.
 func TestLedgerUnderConcurrency(t *testing.T) {
 	const quota = 7
-	l := newLedger(byNodeName)
+	l := NewLedger(byNodeName)
 	var held sync.Map // pods that hold a seat in truth, entered after take and removed before the seat is freed
 	count := func() int {
 		n := 0
@@ -208,9 +209,9 @@ func TestLedgerUnderConcurrency(t *testing.T) {
 			r := rand.New(rand.NewPCG(uint64(g), 3))
 			for i := range 300 {
 				p := pod(fmt.Sprintf("%d-%d", g, i), "r1")
-				l.observe(p)
-				if !l.take(chat, p, "h100-1", "h100", quota) {
-					l.forget(p.UID)
+				l.Observe(p)
+				if !l.Take(chat, p, "h100-1", "h100", quota) {
+					l.Forget(p.UID)
 					continue
 				}
 				held.Store(p.UID, true)
@@ -218,16 +219,16 @@ func TestLedgerUnderConcurrency(t *testing.T) {
 					t.Errorf("%d pods hold seats, the quota is %d", n, quota)
 				}
 				if r.IntN(3) > 0 {
-					l.observe(on(p, "h100-1"))
-					l.release(chat, p.UID) // a late Unreserve must not free a bound pod's seat
+					l.Observe(on(p, "h100-1"))
+					l.Release(chat, p.UID) // a late Unreserve must not free a bound pod's seat
 				}
 				held.Delete(p.UID)
-				l.forget(p.UID)
+				l.Forget(p.UID)
 			}
 		})
 	}
 	wg.Wait()
-	if got := l.seated(chat, revision{}); len(got) > 0 {
+	if got := l.Seated(chat, Revision{}); len(got) > 0 {
 		t.Errorf("seats left over: %v", got)
 	}
 }

@@ -2,28 +2,9 @@ package inferno
 
 import (
 	"encoding/json"
-	"strconv"
 
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
-
-// annotationsFor a pod that takes an option. What the plan leaves to the engine (0) is not written, so that a default in the pod template
-// stays.
-func annotationsFor(o option) map[string]string {
-	a := map[string]string{v1alpha1.AcceleratorAnnotation: o.label}
-	if o.part == nil {
-		return a
-	}
-	if o.part.MaxBatchSize > 0 {
-		a[v1alpha1.MaxNumSeqsAnnotation] = strconv.Itoa(o.part.MaxBatchSize)
-	}
-	if o.part.MaxBatchedTokens > 0 {
-		a[v1alpha1.MaxNumBatchedTokensAnnotation] = strconv.Itoa(o.part.MaxBatchedTokens)
-	}
-	return a
-}
 
 // contains tells whether all of want stand in have.
 func contains(have, want map[string]string) bool {

@@ -1,4 +1,4 @@
-package inferno
+package seats
 
 import (
 	"sync"
@@ -8,11 +8,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 )
 
-// ledger counts the seats of every Server by accelerator: pods that are bound (learnt from the API server), and pods that are reserved or
-// assumed (learnt from Reserve). After a restart the first kind is all there is, and it is recounted from the informer's first list.
+// Ledger counts the seats of every Server by accelerator: pods that are bound or whose gate was lifted (learnt from the API server), and pods that are reserved
+// or assumed (learnt from Take). After a restart the first kind is all there is, and it is recounted from the informer's first list.
 //
 // What the API server says wins: a pod seen bound stays seated whatever the scheduler thinks became of its binding.
-type ledger struct {
+type Ledger struct {
 	// locate says which accelerator a pod on a node takes. It is called under the lock, so that no change of the fleet gets lost between
 	// its answer and the entry: whoever changes the fleet calls relocate afterwards.
 	locate func(pod *v1.Pod, node string) string
@@ -27,7 +27,7 @@ type ledger struct {
 type roster struct {
 	seats   map[types.UID]seat
 	waiting map[types.UID]*v1.Pod
-	counts  map[revision]map[string]int
+	counts  map[Revision]map[string]int
 }
 
 // seat is a pod's place.
@@ -35,45 +35,45 @@ type seat struct {
 	pod         *v1.Pod
 	node        string
 	accelerator string
-	revision    revision
+	revision    Revision
 	bound       bool
 }
 
-// effect of an entry on a server's pods.
-type effect struct {
-	server types.NamespacedName
-	// freed is set when a seat became free.
-	freed bool
-	// arrived is the pod when it is new among those that wait.
-	arrived *v1.Pod
+// Effect of an entry on a server's pods.
+type Effect struct {
+	Server types.NamespacedName
+	// Freed is set when a seat became free.
+	Freed bool
+	// Arrived is the pod when it is new among those that wait.
+	Arrived *v1.Pod
 }
 
-func newLedger(locate func(pod *v1.Pod, node string) string) *ledger {
-	return &ledger{
+func NewLedger(locate func(pod *v1.Pod, node string) string) *Ledger {
+	return &Ledger{
 		locate: locate, rosters: map[types.NamespacedName]*roster{}, home: map[types.UID]types.NamespacedName{}, byNode: map[string]sets.Set[types.UID]{},
 	}
 }
 
-// observe a pod as the API server has it. A pod may have left one server for another by a change of its label, hence a list.
-func (l *ledger) observe(pod *v1.Pod) []effect {
+// Observe a pod as the API server has it. A pod may have left one server for another by a change of its label, hence a list.
+func (l *Ledger) Observe(pod *v1.Pod) []Effect {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var effects []effect
-	key, ours := serverOf(pod)
+	var effects []Effect
+	key, ours := ServerOf(pod)
 	if old, known := l.home[pod.UID]; known && (!ours || old != key) {
 		effects = append(effects, l.remove(pod.UID))
 	}
 	switch {
 	case !ours:
-	case leaving(pod):
+	case Leaving(pod):
 		effects = append(effects, l.remove(pod.UID))
-	case pod.Spec.NodeName != "":
-		l.seat(key, seat{pod: pod, node: pod.Spec.NodeName, accelerator: l.locate(pod, pod.Spec.NodeName), revision: revisionOf(pod), bound: true})
+	case pod.Spec.NodeName != "", Let(pod):
+		l.seat(key, seat{pod: pod, node: pod.Spec.NodeName, accelerator: l.locate(pod, pod.Spec.NodeName), revision: RevisionOf(pod), bound: true})
 	default:
 		r := l.roster(key)
-		e := effect{server: key}
+		e := Effect{Server: key}
 		if _, known := r.waiting[pod.UID]; !known {
-			e.arrived = pod
+			e.Arrived = pod
 		}
 		r.waiting[pod.UID] = pod
 		l.home[pod.UID] = key
@@ -82,15 +82,15 @@ func (l *ledger) observe(pod *v1.Pod) []effect {
 	return effects
 }
 
-// forget a pod that the API server no longer has.
-func (l *ledger) forget(uid types.UID) effect {
+// Forget a pod that the API server no longer has.
+func (l *Ledger) Forget(uid types.UID) Effect {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.remove(uid)
 }
 
-// take a seat for a pod that the scheduler reserves a node for, unless the quota is used up.
-func (l *ledger) take(key types.NamespacedName, pod *v1.Pod, node, accelerator string, quota int) bool {
+// Take a seat for a pod that the scheduler reserves a node for, unless the quota is used up.
+func (l *Ledger) Take(key types.NamespacedName, pod *v1.Pod, node, accelerator string, quota int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.roster(key)
@@ -100,16 +100,16 @@ func (l *ledger) take(key types.NamespacedName, pod *v1.Pod, node, accelerator s
 		}
 		l.unseat(r, pod.UID)
 	}
-	rev := revisionOf(pod)
-	if quota != unlimited && r.count(rev)[accelerator] >= quota {
+	rev := RevisionOf(pod)
+	if quota != Unlimited && r.count(rev)[accelerator] >= quota {
 		return false
 	}
 	l.seat(key, seat{pod: pod, node: node, accelerator: accelerator, revision: rev})
 	return true
 }
 
-// release the seat of a pod whose reservation came to nothing, and tell whether it had one. A pod that was seen bound keeps its seat.
-func (l *ledger) release(key types.NamespacedName, uid types.UID) bool {
+// Release the seat of a pod whose reservation came to nothing, and tell whether it had one. A pod that was seen bound keeps its seat.
+func (l *Ledger) Release(key types.NamespacedName, uid types.UID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r, ok := l.rosters[key]
@@ -125,8 +125,8 @@ func (l *ledger) release(key types.NamespacedName, uid types.UID) bool {
 	return true
 }
 
-// seated counts the seats of a server by accelerator that count for a pod of a revision.
-func (l *ledger) seated(key types.NamespacedName, rev revision) map[string]int {
+// Seated counts the seats of a server by accelerator that count for a pod of a revision.
+func (l *Ledger) Seated(key types.NamespacedName, rev Revision) map[string]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r, ok := l.rosters[key]
@@ -136,8 +136,8 @@ func (l *ledger) seated(key types.NamespacedName, rev revision) map[string]int {
 	return r.count(rev)
 }
 
-// hasSeat tells whether a pod of a server has a seat.
-func (l *ledger) hasSeat(key types.NamespacedName, uid types.UID) bool {
+// HasSeat tells whether a pod of a server has a seat.
+func (l *Ledger) HasSeat(key types.NamespacedName, uid types.UID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r, ok := l.rosters[key]
@@ -148,8 +148,8 @@ func (l *ledger) hasSeat(key types.NamespacedName, uid types.UID) bool {
 	return seated
 }
 
-// waiting pods of a server that have no seat, in turn.
-func (l *ledger) waiting(key types.NamespacedName) []*v1.Pod {
+// Waiting pods of a server that have no seat, in turn.
+func (l *Ledger) Waiting(key types.NamespacedName) []*v1.Pod {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r, ok := l.rosters[key]
@@ -166,8 +166,8 @@ func (l *ledger) waiting(key types.NamespacedName) []*v1.Pod {
 	return pods
 }
 
-// serversWaiting are the servers with pods that wait.
-func (l *ledger) serversWaiting() []types.NamespacedName {
+// ServersWaiting are the servers with pods that wait.
+func (l *Ledger) ServersWaiting() []types.NamespacedName {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var keys []types.NamespacedName
@@ -179,8 +179,8 @@ func (l *ledger) serversWaiting() []types.NamespacedName {
 	return keys
 }
 
-// relocate the bound pods of a node, or of all nodes where it is empty, after the fleet changed.
-func (l *ledger) relocate(node string) {
+// Relocate the bound pods of a node, or of all nodes where it is empty, after the fleet changed.
+func (l *Ledger) Relocate(node string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if node != "" {
@@ -192,7 +192,7 @@ func (l *ledger) relocate(node string) {
 	}
 }
 
-func (l *ledger) relocateOn(node string) {
+func (l *Ledger) relocateOn(node string) {
 	for uid := range l.byNode[node] {
 		r := l.rosters[l.home[uid]]
 		s := r.seats[uid]
@@ -206,16 +206,16 @@ func (l *ledger) relocateOn(node string) {
 	}
 }
 
-func (l *ledger) roster(key types.NamespacedName) *roster {
+func (l *Ledger) roster(key types.NamespacedName) *roster {
 	r, ok := l.rosters[key]
 	if !ok {
-		r = &roster{seats: map[types.UID]seat{}, waiting: map[types.UID]*v1.Pod{}, counts: map[revision]map[string]int{}}
+		r = &roster{seats: map[types.UID]seat{}, waiting: map[types.UID]*v1.Pod{}, counts: map[Revision]map[string]int{}}
 		l.rosters[key] = r
 	}
 	return r
 }
 
-func (l *ledger) seat(key types.NamespacedName, s seat) {
+func (l *Ledger) seat(key types.NamespacedName, s seat) {
 	r, uid := l.roster(key), s.pod.UID
 	l.unseat(r, uid)
 	r.seats[uid] = s
@@ -230,7 +230,7 @@ func (l *ledger) seat(key types.NamespacedName, s seat) {
 	l.byNode[s.node].Insert(uid)
 }
 
-func (l *ledger) unseat(r *roster, uid types.UID) bool {
+func (l *Ledger) unseat(r *roster, uid types.UID) bool {
 	s, ok := r.seats[uid]
 	if !ok {
 		return false
@@ -244,20 +244,20 @@ func (l *ledger) unseat(r *roster, uid types.UID) bool {
 	return true
 }
 
-func (l *ledger) remove(uid types.UID) effect {
+func (l *Ledger) remove(uid types.UID) Effect {
 	key, ok := l.home[uid]
 	if !ok {
-		return effect{}
+		return Effect{}
 	}
 	r := l.rosters[key]
-	e := effect{server: key, freed: l.unseat(r, uid)}
+	e := Effect{Server: key, Freed: l.unseat(r, uid)}
 	delete(r.waiting, uid)
 	l.tidy(key, uid)
 	return e
 }
 
 // tidy drops what no longer holds anything.
-func (l *ledger) tidy(key types.NamespacedName, uid types.UID) {
+func (l *Ledger) tidy(key types.NamespacedName, uid types.UID) {
 	r := l.rosters[key]
 	_, seated := r.seats[uid]
 	if _, waits := r.waiting[uid]; !seated && !waits {
@@ -283,7 +283,7 @@ func (r *roster) add(s seat, n int) {
 	}
 }
 
-func (r *roster) count(rev revision) map[string]int {
+func (r *roster) count(rev Revision) map[string]int {
 	total := map[string]int{}
 	for other, counts := range r.counts {
 		if rev.supersedes(other) {
