@@ -202,7 +202,7 @@ func TestPolicies(t *testing.T) {
 	}
 
 	refused("another scheduler", as(tenant).Create(t.Context(), pod(func(p *corev1.Pod) { p.Spec.SchedulerName = "" })), "spec.schedulerName: default-scheduler is not allowed", SchedulerAccount)
-	refused("forged accelerator", as(tenant).Create(t.Context(), pod(func(p *corev1.Pod) { p.Annotations["inferno.platform.ai/accelerator"] = "h100" })), "inferno.platform.ai/accelerator]: is not allowed")
+	refused("forged accelerator", as(tenant).Create(t.Context(), pod(func(p *corev1.Pod) { p.Annotations["inferno.platform.ai/accelerator"] = "h100" })), "inferno.platform.ai/accelerator and inferno.platform.ai/placement are not allowed")
 	accepted("a pod of nobody", as(tenant).Create(t.Context(), pod(func(p *corev1.Pod) { p.Labels, p.Spec.SchedulerName = nil, "" })))
 	// What the optimizer writes to the status of a Server bounds the priority of its pods; that of other Servers does not.
 	for name, most := range map[string]int64{"chat": 1000, "other": 0} {
@@ -252,4 +252,114 @@ func TestPolicies(t *testing.T) {
 	before := stranger.DeepCopy()
 	stranger.Labels = map[string]string{"inferno.platform.ai/server": "chat"}
 	refused("label added", as(tenant).Patch(t.Context(), stranger, client.MergeFrom(before)), "labels[inferno.platform.ai/server]")
+}
+
+// Where gates are lifted, pods behind one may ask any scheduler; the optimizer's account, and whoever may update Optimizers, lift them, and it deletes no pods but
+// those that it let go.
+func TestPoliciesOfGates(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs the binaries of the control plane")
+	}
+	plane, err := controlplane.Start(t.Context(), controlplane.Options{Scheduler: controlplane.SchedulerOptions{Disabled: true}, Progress: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = plane.Stop() })
+	const tenant, account = "tenant", "system:serviceaccount:" + Namespace + ":"
+	const rights = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: pods}
+rules: [{apiGroups: [""], resources: [pods], verbs: ["*"]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: pods}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: pods}
+subjects:
+- {kind: User, apiGroup: rbac.authorization.k8s.io, name: ` + tenant + `}
+- {kind: User, apiGroup: rbac.authorization.k8s.io, name: "` + account + SchedulerAccount + `"}
+- {kind: User, apiGroup: rbac.authorization.k8s.io, name: "` + account + OptimizerAccount + `"}
+`
+	if err := plane.Apply(t.Context(), Join(CRDs(), []byte(tenants), []byte(rights), policies(t, "gates: {enabled: true}"))); err != nil {
+		t.Fatal(err)
+	}
+	as := func(user string) client.Client {
+		config := plane.Config()
+		config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:authenticated"}}
+		c, err := client.New(config, client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	users := map[string]client.Client{"tenant": as(tenant), "scheduler": as(account + SchedulerAccount), "optimizer": as(account + OptimizerAccount)}
+	pod := func(gates ...string) *corev1.Pod {
+		p := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "llm", GenerateName: "p-", Labels: map[string]string{"inferno.platform.ai/server": "chat"}},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+		}
+		for _, g := range gates {
+			p.Spec.SchedulingGates = append(p.Spec.SchedulingGates, corev1.PodSchedulingGate{Name: g})
+		}
+		return p
+	}
+	const gate = "inferno.platform.ai/placement"
+	for began := time.Now(); users["tenant"].Create(t.Context(), pod()) == nil; time.Sleep(100 * time.Millisecond) { // policies come into force a moment after they are stored
+		if time.Since(began) > 5*time.Minute {
+			t.Fatal("the policies are not in force")
+		}
+	}
+	lift := func(p *corev1.Pod) {
+		p.Spec.SchedulingGates = nil
+		p.Annotations = map[string]string{"inferno.platform.ai/placement": "gates", "inferno.platform.ai/accelerator": "h100"}
+		p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+			NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "gpu", Operator: corev1.NodeSelectorOpExists}}}},
+		}}}
+	}
+	changed := func(user string, change func(*corev1.Pod)) (*corev1.Pod, error) {
+		p := pod(gate)
+		if err := users["tenant"].Create(t.Context(), p); err != nil {
+			t.Fatalf("a pod behind the gate: %v", err)
+		}
+		before := p.DeepCopy()
+		change(p)
+		return p, users[user].Patch(t.Context(), p, client.MergeFrom(before))
+	}
+	let, err := changed("optimizer", lift)
+	if err != nil {
+		t.Fatalf("the optimizer lifts a gate: %v", err)
+	}
+	for name, tt := range map[string]struct {
+		user   string
+		change func(*corev1.Pod)
+		want   string
+	}{
+		"a tenant lifts":                  {"tenant", func(p *corev1.Pod) { p.Spec.SchedulingGates = nil }, "spec.schedulingGates: inferno.platform.ai/placement is lifted by inferno"},
+		"the scheduler lifts":             {"scheduler", func(p *corev1.Pod) { p.Spec.SchedulingGates = nil }, "may change annotations of pods"},
+		"the optimizer changes the image": {"optimizer", func(p *corev1.Pod) { lift(p); p.Spec.Containers[0].Image = "evil" }, "may change annotations of pods"},
+		"a tenant says that it was let":   {"tenant", func(p *corev1.Pod) { p.Annotations = map[string]string{"inferno.platform.ai/placement": "gates"} }, "are written by inferno alone"},
+	} {
+		if _, err := changed(tt.user, tt.change); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v does not say %q", name, err, tt.want)
+		}
+	}
+	forged := pod(gate)
+	forged.Annotations = map[string]string{"inferno.platform.ai/placement": "gates"}
+	if err := users["tenant"].Create(t.Context(), forged); err == nil || !strings.Contains(err.Error(), "inferno writes them") {
+		t.Errorf("a pod that says it was let go: %v", err)
+	}
+	waiting := pod(gate)
+	if err := users["tenant"].Create(t.Context(), waiting); err != nil {
+		t.Fatal(err)
+	}
+	if err := users["optimizer"].Delete(t.Context(), waiting); err == nil || !strings.Contains(err.Error(), "may delete pods only that it let go") {
+		t.Errorf("the optimizer deletes a pod that it has not let go: %v", err)
+	}
+	if err := users["optimizer"].Delete(t.Context(), let); err != nil {
+		t.Errorf("the optimizer deletes a pod that it let go: %v", err)
+	}
+	if err := users["tenant"].Delete(t.Context(), waiting); err != nil {
+		t.Errorf("a tenant deletes a pod: %v", err)
+	}
 }

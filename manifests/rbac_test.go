@@ -131,6 +131,7 @@ var (
 )
 
 func TestAccountsHaveTheirRightsAndNoOthers(t *testing.T) {
+	lifts := decode(t, installation{values: "gates: {enabled: true}"}.mustRender(t))
 	answersKEDA := decode(t, installation{values: "keda: {enabled: true}"}.mustRender(t))
 	for _, test := range []struct {
 		name    string
@@ -139,6 +140,7 @@ func TestAccountsHaveTheirRightsAndNoOthers(t *testing.T) {
 		want    []string
 	}{
 		{"optimizer", decode(t, RBAC()), OptimizerAccount, optimizerRights},
+		{"optimizer that lifts gates", lifts, OptimizerAccount, append(slices.Clone(optimizerRights), "cluster: delete /pods")},
 		{"adapter", decode(t, RBAC()), AdapterAccount, adapterRights},
 		{"adapter that answers KEDA", answersKEDA, AdapterAccount, append(slices.Clone(adapterRights), "keda: get,update /secrets=inferno-keda-client")},
 		{"scheduler", decode(t, RBAC()), SchedulerAccount, schedulerRights},

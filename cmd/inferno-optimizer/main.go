@@ -37,6 +37,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/gates"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 	"github.com/llm-inferno/inferno/version"
@@ -50,7 +51,7 @@ type options struct {
 	decisionLogSize, decisionLogFiles             int
 	level                                         *slog.LevelVar
 	metricsAddress, healthAddress, profileAddress string
-	metricsSecure, leaderElect                    bool
+	metricsSecure, leaderElect, gates             bool
 	leaderNamespace, leaderID                     string
 }
 
@@ -98,6 +99,7 @@ func newCommand() *cobra.Command {
 	f.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS to clients that the API server authenticates and authorizes")
 	f.StringVar(&o.healthAddress, "health-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
 	f.StringVar(&o.profileAddress, "pprof-bind-address", "0", "address of /debug/pprof, such as localhost:6060: it asks nobody who they are; 0 for none")
+	f.BoolVar(&o.gates, "gates", false, "lift the scheduling gates "+v1alpha1.PlacementGate+" of pods as plans have seats for them, and delete pods without a node whose seat a plan took back")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the lease; needed where several replicas run")
 	f.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease; default the pod's own")
 	f.StringVar(&o.leaderID, "leader-election-id", "inferno-optimizer", "name of the lease; optimizers of one cluster that must not exclude each other need different ones")
@@ -170,6 +172,14 @@ func (o *options) run() error {
 		Client: manager.GetClient(), Direct: manager.GetAPIReader(), Events: manager.GetEventRecorder("inferno-optimizer"), Clock: clock.RealClock{}, Log: decisions,
 		Querier: o.queriers(), QueryTimeout: o.queryTimeout, Registry: ctrlmetrics.Registry,
 		Namespace: o.namespace(),
+	}
+	if o.gates {
+		lifts := &gates.Reconciler{
+			Client: manager.GetClient(), Events: manager.GetEventRecorder("inferno-gates"), Clock: clock.RealClock{}, Registry: ctrlmetrics.Registry,
+		}
+		if err := lifts.SetupWithManager(manager); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(
 		reconciler.SetupWithManager(manager),

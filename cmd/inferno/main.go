@@ -64,7 +64,7 @@ size and token budget, so that every service class meets its latency targets at 
 		newPlanCommand(), newUpCommand(),
 		newFitCommand(), newPredictCommand(), newAnalyzeCommand(), newPlotCommand(),
 		newTuneCommand(), newForecastCommand(),
-		newDoctorCommand(), newSimulateCommand(), newReplayCommand(),
+		newDoctorCommand(), newGatesCommand(), newSimulateCommand(), newReplayCommand(),
 	)
 	return root
 }

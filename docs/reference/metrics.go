@@ -10,18 +10,25 @@ import (
 )
 
 // metricSources are the programs with the folders that their metrics are declared in.
-var metricSources = []struct{ title, about, dir string }{
-	{"inferno-optimizer", "Served on `--metrics-bind-address`, beside those of controller-runtime.", "optimizer/loop"},
-	{"inferno-adapter", "Served on `/metrics` of the secure port, beside those of the API server library.", "metricsadapter"},
-	{"inferno-scheduler", "Served on `/metrics` of the secure port, beside those of kube-scheduler.", "plugins/inferno"},
+var metricSources = []struct {
+	title, about string
+	dirs         []string
+}{
+	{"inferno-optimizer", "Served on `--metrics-bind-address`, beside those of controller-runtime.", []string{"optimizer/loop", "optimizer/gates"}},
+	{"inferno-adapter", "Served on `/metrics` of the secure port, beside those of the API server library.", []string{"metricsadapter"}},
+	{"inferno-scheduler", "Served on `/metrics` of the secure port, beside those of kube-scheduler.", []string{"plugins/inferno"}},
 }
 
 func metricsPage(root string) (string, error) {
 	m := newMarkdown("Metrics", "Every metric that inferno's programs declare. What to watch and which alerts come with it: [operations](../operations.md).")
 	for _, s := range metricSources {
-		folders, err := sourceFolders(root, s.dir)
-		if err != nil {
-			return "", err
+		var folders []string
+		for _, dir := range s.dirs {
+			below, err := sourceFolders(root, dir)
+			if err != nil {
+				return "", err
+			}
+			folders = append(folders, below...)
 		}
 		var found []metric
 		for _, dir := range folders {

@@ -14,7 +14,7 @@ import (
 var unitFree = []string{
 	"optimizer/analysis", "optimizer/catalogue", "optimizer/control", "optimizer/demand", "optimizer/estimation/conformance",
 	"optimizer/estimation/recording", "optimizer/evaluation/readings", "optimizer/evaluation/scenario", "optimizer/fleet",
-	"optimizer/forecast", "optimizer/llminferno", "optimizer/loop", "optimizer/observe", "optimizer/placement", "optimizer/plug",
+	"optimizer/forecast", "optimizer/gates", "optimizer/llminferno", "optimizer/loop", "optimizer/observe", "optimizer/placement", "optimizer/placement/seats", "optimizer/plug",
 	"optimizer/queueing/conformance", "optimizer/realise", "optimizer/simulation", "optimizer/simulation/routing",
 	"optimizer/simulation/serving", "optimizer/simulation/trace", "optimizer/sizing", "optimizer/solver/conformance",
 	"optimizer/solver/instances", "optimizer/solver/internal/branch", "optimizer/solver/internal/choicelp", "optimizer/stability", "optimizer/whatif",

@@ -1,0 +1,116 @@
+// Package gates places the pods of Servers without a scheduler of inferno's. Such pods are made with a scheduling gate. When the plan of their Server has a
+// seat for one, one patch gives it the labels that its node must have, writes the limits that its engine is started with, and takes the gate away. Any
+// scheduler then finds it a node, and any node autoscaler buys the accelerator that was planned; for a pod without a seat nobody buys anything.
+//
+// Which pod gets which seat is what the scheduler plugin would say: both ask package seats.
+package gates
+
+import (
+	"cmp"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/placement"
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
+)
+
+// snapshot is what is known of a Server when its gates are looked at.
+type snapshot struct {
+	key types.NamespacedName
+	// server is nil where it does not exist.
+	server *v1alpha1.Server
+	kinds  *catalogue.Classifier
+	// labels of a node; nil where the node is not known.
+	labels func(node string) map[string]string
+	// pods that bear the Server's label, in any order.
+	pods []*corev1.Pod
+}
+
+// actions are what is to be done with the pods of a Server.
+type actions struct {
+	// lift the gates of these.
+	lift []lift
+	// remove these: the plan took their seat back before they had a node, and what a pod without a gate asks of nodes cannot be changed.
+	remove []*corev1.Pod
+	// waiting pods have no seat, each for a reason.
+	waiting []wait
+}
+
+// lift is a pod that gets a seat.
+type lift struct {
+	pod    *corev1.Pod
+	option seats.Option
+}
+
+// wait is a pod that has no seat.
+type wait struct {
+	pod    *corev1.Pod
+	reason string
+}
+
+// decide which pods get a seat, the oldest first, and which lose theirs. The same snapshot gives the same actions.
+func decide(s snapshot) actions {
+	locate := func(pod *corev1.Pod, node string) string {
+		kind, _ := placement.Holds(s.kinds, s.kinds.Names(s.labels(node)), pod)
+		return kind.Name
+	}
+	ledger := seats.NewLedger(locate)
+	for _, p := range s.pods {
+		ledger.Observe(p)
+	}
+	a := actions{remove: s.takenBack(ledger, locate)}
+	for _, p := range a.remove {
+		ledger.Forget(p.UID)
+	}
+	for _, p := range ledger.Waiting(s.key) {
+		if !seats.Gated(p) {
+			continue // another's to place
+		}
+		if s.server == nil {
+			a.waiting = append(a.waiting, wait{p, "Server " + s.key.String() + " does not exist"})
+			continue
+		}
+		d := seats.Decide(seats.Situation{
+			Key: s.key, Server: s.server, Kinds: s.kinds, Seated: ledger.Seated(s.key, seats.RevisionOf(p)),
+			Variant: seats.VariantOf(p), Requests: placement.Requests(p), Expected: true,
+		})
+		o, ok := d.First()
+		if !ok {
+			a.waiting = append(a.waiting, wait{p, d.Reason})
+			continue
+		}
+		ledger.Take(s.key, p, "", o.Accelerator, o.Quota)
+		a.lift = append(a.lift, lift{p, o})
+	}
+	return a
+}
+
+// takenBack are pods with a seat, and without a node, beyond what the plan has for their accelerator, the youngest first. Without a plan all keep theirs.
+func (s *snapshot) takenBack(ledger *seats.Ledger, locate func(*corev1.Pod, string) string) []*corev1.Pod {
+	if s.server == nil || s.server.Status.Desired == nil {
+		return nil
+	}
+	quota := map[string]int{}
+	for _, part := range s.server.Status.Desired.Parts {
+		if kind, known := s.kinds.Kind(part.Accelerator); known {
+			quota[kind.Name] += part.Replicas + part.Surge
+		}
+	}
+	pending := slices.DeleteFunc(slices.Clone(s.pods), func(p *corev1.Pod) bool { return p.Spec.NodeName != "" || seats.Leaving(p) || !seats.Let(p) })
+	slices.SortFunc(pending, func(a, b *corev1.Pod) int {
+		return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(b.Name, a.Name))
+	})
+	var back []*corev1.Pod
+	for _, p := range pending {
+		accelerator := locate(p, "")
+		if ledger.Seated(s.key, seats.RevisionOf(p))[accelerator] > quota[accelerator] {
+			ledger.Forget(p.UID)
+			back = append(back, p)
+		}
+	}
+	return back
+}
