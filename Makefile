@@ -81,6 +81,11 @@ test-now: prepare
 	cd test/promql && $(GO) test -mod=mod -shuffle=on ./...
 	cd release && $(GO) test -shuffle=on ./...
 
+.PHONY: test-tenants
+test-tenants: deps ## Attack one tenant by another, and happen to both what may, on a local control plane with a real Prometheus: 3 to 8 minutes
+	@$(MAKE) prepare
+	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -v -count=1 -timeout=40m ./test/e2e -run=TestTenantsStayApart -attacks
+
 # What a node runs is built as the control plane is; images are those of a release, of this machine's architecture alone.
 .PHONY: test-node
 test-node: ## Install inferno by its chart on a real node, this machine, and test it there: Linux and root; 2 minutes once all is built

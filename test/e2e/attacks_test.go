@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"net/http"
@@ -152,8 +153,13 @@ type attack struct {
 	ends func()
 }
 
+var attacked = flag.Bool("attacks", false, "attack one tenant by another, on a system of their own")
+
 // Whatever one tenant does, or happens to its pods, its nodes or Prometheus, the plan of another stays as it is.
 func TestTenantsStayApart(t *testing.T) {
+	if !*attacked {
+		t.Skip("make test-tenants runs it")
+	}
 	s := &tenantsApart{system: start(t, func(o *stack.Options) {
 		o.Policies = true
 		o.Nodes = []controlplane.NodePool{
