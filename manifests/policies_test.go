@@ -82,8 +82,10 @@ func classes() string {
 	return text
 }
 
-// A real API server keeps a tenant from writing what plans rely on, says what is allowed, and lets everything else through.
-func TestPolicies(t *testing.T) {
+// serving is a real API server with the definitions, the tenants and what else is given. It gives clients with the rights of a user, of an administrator where
+// the name is empty.
+func serving(t *testing.T, more ...[]byte) (as func(user string) client.Client) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("needs the binaries of the control plane")
 	}
@@ -92,10 +94,10 @@ func TestPolicies(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = plane.Stop() })
-	if err := plane.Apply(t.Context(), Join(CRDs(), []byte(tenants), []byte(classes()), policies(t, ""))); err != nil {
+	if err := plane.Apply(t.Context(), Join(append([][]byte{CRDs(), []byte(tenants)}, more...)...)); err != nil {
 		t.Fatal(err)
 	}
-	as := func(user string) client.Client {
+	return func(user string) client.Client {
 		config := plane.Config()
 		if user != "" {
 			config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:authenticated"}}
@@ -106,6 +108,11 @@ func TestPolicies(t *testing.T) {
 		}
 		return c
 	}
+}
+
+// A real API server keeps a tenant from writing what plans rely on, says what is allowed, and lets everything else through.
+func TestPolicies(t *testing.T) {
+	as := serving(t, []byte(classes()), policies(t, ""))
 	const tenant, scheduler = "tenant", "system:serviceaccount:" + Namespace + ":" + SchedulerAccount
 	admin := as("")
 	role := &rbac.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "all-of-them"}, Rules: []rbac.PolicyRule{
@@ -257,14 +264,6 @@ func TestPolicies(t *testing.T) {
 // Where gates are lifted, pods behind one may ask any scheduler; the optimizer's account, and whoever may update Optimizers, lift them, and it deletes no pods but
 // those that it let go.
 func TestPoliciesOfGates(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs the binaries of the control plane")
-	}
-	plane, err := controlplane.Start(t.Context(), controlplane.Options{Scheduler: controlplane.SchedulerOptions{Disabled: true}, Progress: t.Output()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = plane.Stop() })
 	const tenant, account = "tenant", "system:serviceaccount:" + Namespace + ":"
 	const rights = `
 apiVersion: rbac.authorization.k8s.io/v1
@@ -281,18 +280,7 @@ subjects:
 - {kind: User, apiGroup: rbac.authorization.k8s.io, name: "` + account + SchedulerAccount + `"}
 - {kind: User, apiGroup: rbac.authorization.k8s.io, name: "` + account + OptimizerAccount + `"}
 `
-	if err := plane.Apply(t.Context(), Join(CRDs(), []byte(tenants), []byte(rights), policies(t, "gates: {enabled: true}"))); err != nil {
-		t.Fatal(err)
-	}
-	as := func(user string) client.Client {
-		config := plane.Config()
-		config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:authenticated"}}
-		c, err := client.New(config, client.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c
-	}
+	as := serving(t, []byte(rights), policies(t, "gates: {enabled: true}"))
 	users := map[string]client.Client{"tenant": as(tenant), "scheduler": as(account + SchedulerAccount), "optimizer": as(account + OptimizerAccount)}
 	pod := func(gates ...string) *corev1.Pod {
 		p := &corev1.Pod{

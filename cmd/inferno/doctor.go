@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/llm-inferno/inferno/cmd/inferno/doctor"
@@ -72,15 +73,24 @@ func (o *doctorOptions) validate() error {
 	return errors.Join(faults...)
 }
 
+// clusterConfig to reach a cluster by: of a kubeconfig, by default $KUBECONFIG, then ~/.kube/config, and of a context of it, by default its current one.
+func clusterConfig(kubeconfig, context string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: context}).ClientConfig()
+	if err != nil {
+		return nil, badInput{fmt.Errorf("kubeconfig: %w", err)}
+	}
+	return config, nil
+}
+
 func (o *doctorOptions) run(ctx context.Context, out io.Writer) error {
 	if err := o.validate(); err != nil {
 		return badInput{err}
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
+	config, err := clusterConfig(o.kubeconfig, o.context)
 	if err != nil {
-		return badInput{fmt.Errorf("kubeconfig: %w", err)}
+		return err
 	}
 	client, _, err := stack.Clients(config)
 	if err != nil {

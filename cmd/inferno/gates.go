@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -75,11 +74,9 @@ func (o *gatesOptions) with(cmd *cobra.Command, do func(context.Context, client.
 	if o.namespace != "" && o.allNamespaces {
 		return badInput{errors.New("--namespace and --all-namespaces: give one of them")}
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context}).ClientConfig()
+	config, err := clusterConfig(o.kubeconfig, o.context)
 	if err != nil {
-		return badInput{fmt.Errorf("kubeconfig: %w", err)}
+		return err
 	}
 	c, _, err := stack.Clients(config)
 	if err != nil {

@@ -7,6 +7,7 @@ package gates
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -63,20 +64,17 @@ func decide(s snapshot) actions {
 		ledger.Observe(p)
 	}
 	a := actions{remove: s.takenBack(ledger, locate)}
-	for _, p := range a.remove {
-		ledger.Forget(p.UID)
-	}
 	for _, p := range ledger.Waiting(s.key) {
 		if !seats.Gated(p) {
 			continue // another's to place
 		}
-		if s.server == nil {
-			a.waiting = append(a.waiting, wait{p, "Server " + s.key.String() + " does not exist"})
+		if reason := s.unplanned(); reason != "" {
+			a.waiting = append(a.waiting, wait{p, reason})
 			continue
 		}
 		d := seats.Decide(seats.Situation{
 			Key: s.key, Server: s.server, Kinds: s.kinds, Seated: ledger.Seated(s.key, seats.RevisionOf(p)),
-			Variant: seats.VariantOf(p), Requests: placement.Requests(p), Expected: true,
+			Variant: seats.VariantOf(p), Requests: placement.Requests(p),
 		})
 		o, ok := d.First()
 		if !ok {
@@ -89,9 +87,21 @@ func decide(s snapshot) actions {
 	return a
 }
 
-// takenBack are pods with a seat, and without a node, beyond what the plan has for their accelerator, the youngest first. Without a plan all keep theirs.
+// unplanned says why no pod of the Server has a seat; empty where it has a plan.
+func (s *snapshot) unplanned() string {
+	switch {
+	case s.server == nil:
+		return fmt.Sprintf("Server %s does not exist", s.key)
+	case s.server.Status.Desired == nil:
+		return fmt.Sprintf("Server %s has no plan yet", s.key)
+	}
+	return ""
+}
+
+// takenBack takes out of the ledger, and returns, the pods with a seat and without a node that are beyond what the plan has for their accelerator, the
+// youngest first. Without a plan all keep theirs.
 func (s *snapshot) takenBack(ledger *seats.Ledger, locate func(*corev1.Pod, string) string) []*corev1.Pod {
-	if s.server == nil || s.server.Status.Desired == nil {
+	if s.unplanned() != "" {
 		return nil
 	}
 	quota := map[string]int{}
@@ -100,7 +110,7 @@ func (s *snapshot) takenBack(ledger *seats.Ledger, locate func(*corev1.Pod, stri
 			quota[kind.Name] += part.Replicas + part.Surge
 		}
 	}
-	pending := slices.DeleteFunc(slices.Clone(s.pods), func(p *corev1.Pod) bool { return p.Spec.NodeName != "" || seats.Leaving(p) || !seats.Let(p) })
+	pending := slices.DeleteFunc(slices.Clone(s.pods), func(p *corev1.Pod) bool { return seats.Leaving(p) || !seats.Let(p) })
 	slices.SortFunc(pending, func(a, b *corev1.Pod) int {
 		return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(b.Name, a.Name))
 	})

@@ -31,7 +31,7 @@ import (
 
 // atOnce bounds the requests to the API server that are under way for one Server.
 //
-// Tuned: requests; guard against an API server that has no time for others: 500 gates are lifted in some seconds by so many at a time
+// Tuned: requests; guard against an API server that has no time for others
 const atOnce = 32
 
 // Reconciler lifts the gates of the pods of one Server at a time.
