@@ -194,6 +194,7 @@ func pose(snap *fleet.Snapshot, policy *policy, pools elastic) *solver.Problem {
 		Capacity: map[string]int{}, Unlimited: policy.Unlimited, SaturationPolicy: policy.SaturationPolicy, DelayedBestEffort: policy.DelayedBestEffort,
 		Shares: sharesOf(snap.Shares),
 	}
+	p.Cohorts = cohortsOf(snap.Cohorts, p.Shares)
 	capacity(p, snap, pools)
 	return p
 }

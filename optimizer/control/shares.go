@@ -31,6 +31,27 @@ func sharesOf(list []v1alpha1.ShareBounds) []solver.Share {
 	return shares
 }
 
+// cohortsOf a snapshot for the solver, of shares that are known.
+func cohortsOf(list []v1alpha1.Cohort, shares []solver.Share) []solver.Cohort {
+	var cohorts []solver.Cohort
+	for _, b := range list {
+		if b.Name == "" || slices.ContainsFunc(cohorts, func(c solver.Cohort) bool { return c.Name == b.Name }) {
+			continue
+		}
+		c := solver.Cohort{Name: b.Name, Most: map[string]int{}}
+		for _, name := range b.Shares {
+			if slices.ContainsFunc(shares, func(s solver.Share) bool { return s.Name == name }) {
+				c.Shares = append(c.Shares, name)
+			}
+		}
+		for _, of := range b.Cards {
+			c.Most[of.Type] = max(0, of.Most)
+		}
+		cohorts = append(cohorts, c)
+	}
+	return cohorts
+}
+
 // shareOf a server, by name; empty where there is none of that name.
 func shareOf(p *solver.Problem, s *fleet.Server) string {
 	if slices.ContainsFunc(p.Shares, func(x solver.Share) bool { return x.Name == s.Share }) {
@@ -53,6 +74,11 @@ func reserveShare(p *solver.Problem, held map[string]holding, share, kind string
 		return
 	}
 	s := &p.Shares[i]
+	for k := range p.Cohorts {
+		if most, bounded := p.Cohorts[k].Most[kind]; bounded && slices.Contains(p.Cohorts[k].Shares, share) {
+			p.Cohorts[k].Most[kind] = max(0, most-cards)
+		}
+	}
 	for _, bound := range []map[string]int{s.Guaranteed, s.Kept, s.Most} {
 		if n, known := bound[kind]; known {
 			bound[kind] = max(0, n-cards)

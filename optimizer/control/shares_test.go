@@ -114,3 +114,34 @@ func TestHeldPlansCountForShares(t *testing.T) {
 		t.Errorf("the share is said to use %+v", b)
 	}
 }
+
+// A cohort bounds what its shares have together, and says so: b may not have what a is due, nor what the cohort may not have though it is there.
+func TestCohortsBindTogether(t *testing.T) {
+	for _, c := range []struct {
+		a, most int
+		want    string
+	}{
+		{1, 10, "a 1, b1 4, b2 3, c 2"},
+		{1, 8, "a 1, b1 4, b2 3, c 2"},
+		{1, 7, "a 1, b1 4, b2 0, c 2"},
+		{3, 7, "a 3, b1 4, b2 0, c 2"},
+		{4, 7, "a 4, b1 0, b2 3, c 2"},
+	} {
+		s := teams(asks{"a", "a", 3, c.a}, asks{"b1", "b", 1, 4}, asks{"b2", "b", 2, 3}, asks{"c", "c", 2, 2})
+		s.Optimizer.Spec.Cohorts = []v1alpha1.Cohort{{Name: "ab", Shares: []string{"a", "b"}, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: c.most}}}}
+		d := decide(t, s, control.State{})
+		if got := replicas(d); got != c.want {
+			t.Errorf("a asks for %d, the cohort may have %d: %s, want %s", c.a, c.most, got, c.want)
+		}
+		if strings.Contains(c.want, "b2 0") {
+			if v := d.Verdicts["b2"]; v.Planned || !strings.Contains(v.Message, fmt.Sprintf("of the %d that cohort ab may have", c.most)) {
+				t.Errorf("nothing says that the cohort bounds b2: %+v", v)
+			}
+			for _, u := range d.Plan.Unserved {
+				if u.Server == "b2" && u.Lacks != nil {
+					t.Errorf("cards are said to serve it: %+v", u.Lacks)
+				}
+			}
+		}
+	}
+}

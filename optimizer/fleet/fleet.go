@@ -27,6 +27,8 @@ type Snapshot struct {
 	Policy       v1alpha1.SolverPolicy
 	// Shares bound what servers take together.
 	Shares []v1alpha1.ShareBounds
+	// Cohorts bound what several shares take together.
+	Cohorts []v1alpha1.Cohort
 }
 
 // Accelerator that replicas run on.

@@ -32,7 +32,7 @@ func (c *cycle) readShares(ctx context.Context, r *observe.Readings) {
 		return
 	}
 	var faults []string
-	r.Resources.Shares, faults = k.Shares(r.Resources.Accelerators, r.Nodes)
+	r.Resources.Shares, r.Resources.Cohorts, faults = k.Shares(r.Resources.Accelerators, r.Nodes)
 	c.shareFaults = append(c.shareFaults, faults...)
 }
 
@@ -43,6 +43,11 @@ func readKueue(ctx context.Context, reader client.Reader) (k observe.Kueue, err 
 		err = listAs(ctx, reader, version, "ClusterQueue", &k.ClusterQueues)
 		if meta.IsNoMatchError(err) {
 			continue
+		}
+		if err == nil {
+			if err = listAs(ctx, reader, version, "Cohort", &k.Cohorts); meta.IsNoMatchError(err) {
+				err = nil // before Kueue 0.14 cohorts have names alone
+			}
 		}
 		if err == nil {
 			err = listAs(ctx, reader, version, "LocalQueue", &k.LocalQueues)

@@ -1,7 +1,9 @@
 package observe
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,6 +20,7 @@ import (
 // Kueue is what is read of Kueue's resources (kueue.x-k8s.io, v1beta2 and v1beta1): the few fields that say how many cards each namespace may have.
 type Kueue struct {
 	ClusterQueues   []ClusterQueue
+	Cohorts         []QueueCohort
 	LocalQueues     []LocalQueue
 	ResourceFlavors []ResourceFlavor
 }
@@ -27,20 +30,34 @@ type ClusterQueue struct {
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              struct {
 		// CohortName is the name of v1beta2, Cohort that of v1beta1.
-		CohortName     string `json:"cohortName"`
-		Cohort         string `json:"cohort"`
-		ResourceGroups []struct {
-			Flavors []struct {
-				Name      string `json:"name"`
-				Resources []struct {
-					Name           string             `json:"name"`
-					NominalQuota   resource.Quantity  `json:"nominalQuota"`
-					BorrowingLimit *resource.Quantity `json:"borrowingLimit"`
-					LendingLimit   *resource.Quantity `json:"lendingLimit"`
-				} `json:"resources"`
-			} `json:"flavors"`
-		} `json:"resourceGroups"`
+		CohortName     string          `json:"cohortName"`
+		Cohort         string          `json:"cohort"`
+		ResourceGroups []ResourceGroup `json:"resourceGroups"`
 	} `json:"spec"`
+}
+
+// QueueCohort has quotas of its own, which any queue below it may borrow, and may be of another cohort.
+type QueueCohort struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		// ParentName is the name since Kueue 0.11, Parent that before.
+		ParentName     string          `json:"parentName"`
+		Parent         string          `json:"parent"`
+		ResourceGroups []ResourceGroup `json:"resourceGroups"`
+	} `json:"spec"`
+}
+
+// ResourceGroup has quotas of resources by flavor.
+type ResourceGroup struct {
+	Flavors []struct {
+		Name      string `json:"name"`
+		Resources []struct {
+			Name           string             `json:"name"`
+			NominalQuota   resource.Quantity  `json:"nominalQuota"`
+			BorrowingLimit *resource.Quantity `json:"borrowingLimit"`
+			LendingLimit   *resource.Quantity `json:"lendingLimit"`
+		} `json:"resources"`
+	} `json:"flavors"`
 }
 
 // LocalQueue leads from a namespace to a ClusterQueue.
@@ -59,75 +76,206 @@ type ResourceFlavor struct {
 	} `json:"spec"`
 }
 
-func (q *ClusterQueue) cohort() string {
-	if q.Spec.CohortName != "" {
-		return q.Spec.CohortName
-	}
-	return q.Spec.Cohort
-}
-
-// quota of a ClusterQueue on one type of card; borrow and lend are nil where they have no limit.
+// quota of a ClusterQueue or cohort on one type of card; borrow and lend are nil where they have no limit.
 type quota struct {
 	nominal      int
 	borrow, lend *int
 }
 
-// Shares reads each ClusterQueue that a LocalQueue leads to as the share of the namespaces of these. What it has nominally is guaranteed; with others of its
-// cohort it may have as much more as it may borrow, without a limit all that these have nominally, and keeps what it may not lend. Without a cohort nothing
-// is borrowed or lent. The second result are quotas on cards of flavors whose type cannot be told, which bound nothing.
-func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node) ([]v1alpha1.Share, []string) {
-	c := catalogue.ClassifierOf(accelerators)
-	var faults []string
-	quotas, sums := map[string]map[string]quota{}, map[string]map[string]int{}
-	for i := range k.ClusterQueues {
-		q := &k.ClusterQueues[i]
-		of, wrong := k.quotas(q, c, nodes)
-		quotas[q.Name], faults = of, append(faults, wrong...)
-		if sums[q.cohort()] == nil {
-			sums[q.cohort()] = map[string]int{}
+// and is the quota on both of two flavors: what one may borrow or lend without a limit, both may.
+func (q quota) and(p quota) quota {
+	sum := quota{nominal: q.nominal + p.nominal}
+	if q.borrow != nil && p.borrow != nil {
+		sum.borrow = new(*q.borrow + *p.borrow)
+	}
+	if q.lend != nil || p.lend != nil {
+		lent := func(q quota) int {
+			if q.lend == nil {
+				return q.nominal
+			}
+			return *q.lend
 		}
-		for t, n := range of {
-			sums[q.cohort()][t] += n.nominal
+		sum.lend = new(lent(q) + lent(p))
+	}
+	return sum
+}
+
+// queue is a ClusterQueue, or a cohort of such, in the tree that borrowing goes up.
+type queue struct {
+	name     string
+	quotas   map[string]quota
+	parent   *queue
+	children []*queue
+	// whole says that no quota of it was left out.
+	whole bool
+	// namespaces of a ClusterQueue's LocalQueues; of a cohort none.
+	namespaces []string
+}
+
+// all that the queue and those below it have nominally of a type, and what of that they lend to others.
+func (q *queue) all(kind string) (nominal, lent int) {
+	own := q.quotas[kind]
+	nominal, lent = own.nominal, own.nominal
+	for _, c := range q.children {
+		n, l := c.all(kind)
+		nominal, lent = nominal+n, lent+l
+	}
+	if own.lend != nil {
+		lent = min(lent, *own.lend)
+	}
+	return nominal, lent
+}
+
+// root of the tree that the queue is of.
+func (q *queue) root() *queue {
+	for q.parent != nil {
+		q = q.parent
+	}
+	return q
+}
+
+// shares of the queue and those below it, by name.
+func (q *queue) shares() []string {
+	var names []string
+	if len(q.namespaces) > 0 {
+		names = append(names, q.name)
+	}
+	for _, c := range q.children {
+		names = append(names, c.shares()...)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Shares reads each ClusterQueue that a LocalQueue leads to as the share of the namespaces of these. What it has nominally is guaranteed; with others of its
+// cohort it may have as much more as it may borrow, without a limit all that the tree of cohorts has, and keeps what it may not lend. Without a cohort nothing
+// is borrowed or lent. Of types that it has no quota of it may have none. Each cohort bounds what its queues have together: a root by all that is below it, one
+// within another by what it may borrow besides; and what a cohort may not lend is beyond all others of its tree. The last result are faults: quotas on cards of
+// flavors whose type cannot be told, which bound nothing, and cohorts that are within themselves, which are taken for roots.
+func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node) ([]v1alpha1.Share, []v1alpha1.Cohort, []string) {
+	c := catalogue.ClassifierOf(accelerators)
+	var types []string
+	for _, kind := range c.Kinds() {
+		if !slices.Contains(types, kind.Type) {
+			types = append(types, kind.Type)
+		}
+	}
+	slices.Sort(types)
+	var faults []string
+	cohorts, parents := map[string]*queue{}, map[string]string{}
+	cohort := func(name string) *queue {
+		if cohorts[name] == nil {
+			cohorts[name] = &queue{name: name}
+		}
+		return cohorts[name]
+	}
+	for i := range k.Cohorts {
+		x := &k.Cohorts[i]
+		q := cohort(x.Name)
+		of, wrong := k.quotas("Cohort "+x.Name, x.Spec.ResourceGroups, c, nodes)
+		q.quotas, faults = of, append(faults, wrong...)
+		if parent := cmp.Or(x.Spec.ParentName, x.Spec.Parent); parent != "" {
+			parents[x.Name] = parent
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(parents)) {
+		q, parent := cohort(name), cohort(parents[name])
+		if parent.root() == q {
+			faults = append(faults, fmt.Sprintf("Cohort %s: spec.parentName: %s is below it, it must not be; it is taken for a root", name, parent.name))
+			continue
+		}
+		q.parent, parent.children = parent, append(parent.children, q)
+	}
+	var queues []*queue
+	for i := range k.ClusterQueues {
+		x := &k.ClusterQueues[i]
+		of, wrong := k.quotas("ClusterQueue "+x.Name, x.Spec.ResourceGroups, c, nodes)
+		faults = append(faults, wrong...)
+		q := &queue{name: x.Name, quotas: of}
+		q.whole = len(wrong) == 0
+		for _, l := range k.LocalQueues {
+			if l.Spec.ClusterQueue == x.Name && !slices.Contains(q.namespaces, l.Namespace) {
+				q.namespaces = append(q.namespaces, l.Namespace)
+			}
+		}
+		slices.Sort(q.namespaces)
+		if name := cmp.Or(x.Spec.CohortName, x.Spec.Cohort); name != "" {
+			q.parent = cohort(name)
+			q.parent.children = append(q.parent.children, q)
+		}
+		if len(q.namespaces) > 0 {
+			queues = append(queues, q)
 		}
 	}
 	var shares []v1alpha1.Share
-	for i := range k.ClusterQueues {
-		q := &k.ClusterQueues[i]
-		s := v1alpha1.Share{ShareBounds: v1alpha1.ShareBounds{Name: q.Name}}
-		for _, l := range k.LocalQueues {
-			if l.Spec.ClusterQueue == q.Name && !slices.Contains(s.Namespaces, l.Namespace) {
-				s.Namespaces = append(s.Namespaces, l.Namespace)
+	for _, q := range queues {
+		s := v1alpha1.Share{ShareBounds: v1alpha1.ShareBounds{Name: q.name}, Namespaces: q.namespaces}
+		for t, n := range q.quotas {
+			most, _ := q.root().all(t)
+			kept := 0
+			if q.parent == nil {
+				most, kept = n.nominal, n.nominal
 			}
-		}
-		if len(s.Namespaces) == 0 {
-			continue
-		}
-		slices.Sort(s.Namespaces)
-		for t, n := range quotas[q.Name] {
-			most, kept := sums[q.cohort()][t], 0
 			if n.borrow != nil {
 				most = min(most, n.nominal+*n.borrow)
 			}
 			if n.lend != nil {
-				kept = max(0, n.nominal-*n.lend)
-			}
-			if q.cohort() == "" {
-				most, kept = n.nominal, n.nominal
+				kept = max(kept, n.nominal-*n.lend)
 			}
 			s.Cards = append(s.Cards, v1alpha1.ShareCards{Type: t, Guaranteed: n.nominal, Kept: kept, Most: &most})
+		}
+		for _, t := range types {
+			if _, covered := q.quotas[t]; !covered && q.whole {
+				s.Cards = append(s.Cards, v1alpha1.ShareCards{Type: t, Most: new(int)})
+			}
 		}
 		slices.SortFunc(s.Cards, func(a, b v1alpha1.ShareCards) int { return strings.Compare(a.Type, b.Type) })
 		shares = append(shares, s)
 	}
 	slices.SortFunc(shares, func(a, b v1alpha1.Share) int { return strings.Compare(a.Name, b.Name) })
-	return shares, faults
+	return shares, bounds(cohorts, types), faults
 }
 
-// quotas of a ClusterQueue by type of card. Resources that are no cards are left out.
-func (k *Kueue) quotas(q *ClusterQueue, c *catalogue.Classifier, nodes []corev1.Node) (map[string]quota, []string) {
+// bounds of cohorts with several shares.
+func bounds(cohorts map[string]*queue, types []string) []v1alpha1.Cohort {
+	var list []v1alpha1.Cohort
+	add := func(name string, shares []string, most func(kind string) (int, bool)) {
+		b := v1alpha1.Cohort{Name: name, Shares: shares}
+		for _, t := range types {
+			if n, bounded := most(t); bounded {
+				b.Cards = append(b.Cards, v1alpha1.CohortCards{Type: t, Most: n})
+			}
+		}
+		if len(shares) > 0 && len(b.Cards) > 0 {
+			list = append(list, b)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(cohorts)) {
+		q := cohorts[name]
+		of := q.shares()
+		add(name, of, func(t string) (int, bool) {
+			n, _ := q.all(t)
+			if borrow := q.quotas[t].borrow; borrow != nil {
+				n += *borrow
+			}
+			return n, q.parent == nil || q.quotas[t].borrow != nil
+		})
+		root := q.root()
+		others := slices.DeleteFunc(root.shares(), func(s string) bool { return slices.Contains(of, s) })
+		add(root.name+" without "+name, others, func(t string) (int, bool) {
+			all, _ := root.all(t)
+			n, lent := q.all(t)
+			return all - n + lent, q.parent != nil && q.quotas[t].lend != nil
+		})
+	}
+	return list
+}
+
+// quotas of a ClusterQueue or cohort by type of card, those of several flavors of a type together. Resources that are no cards are left out.
+func (k *Kueue) quotas(owner string, groups []ResourceGroup, c *catalogue.Classifier, nodes []corev1.Node) (map[string]quota, []string) {
 	of := map[string]quota{}
 	var faults []string
-	for _, group := range q.Spec.ResourceGroups {
+	for _, group := range groups {
 		for _, flavor := range group.Flavors {
 			kinds := k.kinds(flavor.Name, c, nodes)
 			for _, r := range flavor.Resources {
@@ -141,19 +289,19 @@ func (k *Kueue) quotas(q *ClusterQueue, c *catalogue.Classifier, nodes []corev1.
 				case !isCards:
 					continue
 				case len(kinds) != 1:
-					faults = append(faults, fmt.Sprintf("ClusterQueue %s: %s of flavor %s: the labels of its nodes are of %d types of card, one is needed; it bounds nothing",
-						q.Name, r.Name, flavor.Name, len(kinds)))
+					faults = append(faults, fmt.Sprintf("%s: %s of flavor %s: the labels of its nodes are of %d types of card, one is needed; it bounds nothing",
+						owner, r.Name, flavor.Name, len(kinds)))
 					continue
 				}
-				n := of[kinds[0].Type]
-				n.nominal += cards(r.NominalQuota)
+				n := quota{nominal: cards(r.NominalQuota)}
 				if r.BorrowingLimit != nil {
-					limit := cards(*r.BorrowingLimit)
-					n.borrow = &limit
+					n.borrow = new(cards(*r.BorrowingLimit))
 				}
 				if r.LendingLimit != nil {
-					limit := cards(*r.LendingLimit)
-					n.lend = &limit
+					n.lend = new(cards(*r.LendingLimit))
+				}
+				if before, several := of[kinds[0].Type]; several {
+					n = n.and(before)
 				}
 				of[kinds[0].Type] = n
 			}

@@ -67,7 +67,7 @@ func TestKueueIsReadAsShares(t *testing.T) {
 	}
 	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"pool": "big", "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}}}
 	h100 := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "h100"}, Spec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: "H100"}}}
-	got, faults := k.Shares([]v1alpha1.Accelerator{h100}, []corev1.Node{node})
+	got, cohorts, faults := k.Shares([]v1alpha1.Accelerator{h100}, []corev1.Node{node})
 	number := func(n int) *int { return &n }
 	share := func(name string, cards v1alpha1.ShareCards, namespaces ...string) v1alpha1.Share {
 		cards.Type = "H100"
@@ -81,7 +81,89 @@ func TestKueueIsReadAsShares(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	bound := []v1alpha1.Cohort{{Name: "all", Shares: []string{"team-a", "team-b"}, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: 10}}}}
+	if diff := cmp.Diff(bound, cohorts); diff != "" {
+		t.Error(diff)
+	}
 	if len(faults) != 1 || !strings.Contains(faults[0], "ClusterQueue alone: nvidia.com/gpu of flavor nowhere: the labels of its nodes are of 0 types of card") {
+		t.Errorf("faults %q", faults)
+	}
+}
+
+// tree of cohorts: the company has four cards that are nobody's, research borrows two at most and lends three, products neither; labs is of research.
+const tree = `
+cohorts:
+- metadata: {name: company}
+  spec: {resourceGroups: [{flavors: [{name: h100, resources: [{name: nvidia.com/gpu, nominalQuota: 4}]}]}]}
+- metadata: {name: research}
+  spec:
+    parentName: company
+    resourceGroups: [{flavors: [{name: h100, resources: [{name: nvidia.com/gpu, nominalQuota: 0, borrowingLimit: 2, lendingLimit: 3}]}]}]
+- metadata: {name: labs}
+  spec: {parent: research}
+- metadata: {name: loop-a}
+  spec: {parentName: loop-b}
+- metadata: {name: loop-b}
+  spec: {parentName: loop-a}
+clusterQueues:
+- metadata: {name: vision}
+  spec: {cohortName: labs, resourceGroups: [{flavors: [{name: h100, resources: [{name: nvidia.com/gpu, nominalQuota: 6}]}]}]}
+- metadata: {name: speech}
+  spec: {cohortName: labs, resourceGroups: [{flavors: [{name: h100, resources: [{name: nvidia.com/gpu, nominalQuota: 2, lendingLimit: 1}]}]}]}
+- metadata: {name: search}
+  spec:
+    cohortName: company
+    resourceGroups:
+    - flavors:
+      - {name: h100, resources: [{name: nvidia.com/gpu, nominalQuota: 8, borrowingLimit: 1}]}
+      - {name: h100-spot, resources: [{name: nvidia.com/gpu, nominalQuota: 2, borrowingLimit: 3, lendingLimit: 0}]}
+- metadata: {name: training} # no LocalQueue leads to it: what it has is lent
+  spec: {cohortName: company, resourceGroups: [{flavors: [{name: h100, resources: [{name: nvidia.com/gpu, nominalQuota: 16}]}]}]}
+localQueues:
+- {metadata: {name: q, namespace: vision}, spec: {clusterQueue: vision}}
+- {metadata: {name: q, namespace: speech}, spec: {clusterQueue: speech}}
+- {metadata: {name: q, namespace: search}, spec: {clusterQueue: search}}
+resourceFlavors:
+- {metadata: {name: h100}, spec: {nodeLabels: {pool: big}}}
+- {metadata: {name: h100-spot}, spec: {nodeLabels: {pool: spot}}}
+`
+
+// Of cohorts within cohorts each is a bound: of all that is below a root, of what one within may borrow besides, and for others of what it does not lend. A type
+// that a queue has no quota of is not for it.
+func TestCohortsWithinCohorts(t *testing.T) {
+	var k observe.Kueue
+	if err := yaml.Unmarshal([]byte(tree), &k); err != nil {
+		t.Fatal(err)
+	}
+	var nodes []corev1.Node
+	for _, pool := range []string{"big", "spot"} {
+		nodes = append(nodes, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: pool, Labels: map[string]string{"pool": pool, "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}}})
+	}
+	accelerator := func(name, kind string) v1alpha1.Accelerator {
+		return v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: kind}}}
+	}
+	got, cohorts, faults := k.Shares([]v1alpha1.Accelerator{accelerator("h100", "H100"), accelerator("l40s", "L40S")}, nodes)
+	share := func(name string, guaranteed, kept, most int) v1alpha1.Share {
+		return v1alpha1.Share{Namespaces: []string{name}, ShareBounds: v1alpha1.ShareBounds{Name: name, Cards: []v1alpha1.ShareCards{
+			{Type: "H100", Guaranteed: guaranteed, Kept: kept, Most: &most}, {Type: "L40S", Most: new(int)},
+		}}}
+	}
+	want := []v1alpha1.Share{share("search", 10, 2, 14), share("speech", 2, 1, 38), share("vision", 6, 0, 38)}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	cohort := func(name string, most int, shares ...string) v1alpha1.Cohort {
+		return v1alpha1.Cohort{Name: name, Shares: shares, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: most}, {Type: "L40S"}}}
+	}
+	bounds := []v1alpha1.Cohort{
+		cohort("company", 38, "search", "speech", "vision"),
+		{Name: "research", Shares: []string{"speech", "vision"}, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: 10}}},
+		{Name: "company without research", Shares: []string{"search"}, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: 33}}},
+	}
+	if diff := cmp.Diff(bounds, cohorts); diff != "" {
+		t.Error(diff)
+	}
+	if len(faults) != 1 || !strings.Contains(faults[0], "Cohort loop-b: spec.parentName: loop-a is below it, it must not be") {
 		t.Errorf("faults %q", faults)
 	}
 }

@@ -1,11 +1,14 @@
 package solver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
 )
 
 // Share bounds what some servers take together, such as those of a namespace or a team, and says what all others leave to them.
@@ -66,8 +69,8 @@ func (s *Share) alone(types map[string]bool) Share {
 	return a
 }
 
-// within is the capacity that the only share of a problem can use: bounds on its cards are bounds on those of types that have no nodes.
-func (s *Share) within(capacity map[string]int, nodes []Node) map[string]int {
+// of is the capacity that the only share of a problem can use: bounds on its cards are bounds on those of types that have no nodes.
+func (s *Share) of(capacity map[string]int, nodes []Node) map[string]int {
 	all := maps.Clone(capacity)
 	for t, most := range s.Most {
 		if n, known := all[t]; known && !slices.ContainsFunc(nodes, func(n Node) bool { return n.Type == t }) {
@@ -83,8 +86,8 @@ type shares struct {
 	p *Problem
 	// of is the share of each server; those of none are together one more.
 	of []int
-	// counts by type.
-	counts map[string][]*count
+	// counts by type: of what there is, where anything is guaranteed of it, and of cohorts.
+	counts, cohorts map[string][]*count
 	// cards by share and type, and cost by share.
 	cards []map[string]int
 	cost  []float64
@@ -99,6 +102,14 @@ type count struct {
 	// used and due by share, and the sum of whichever is more.
 	used, due []int
 	sum       int
+	// cohort by name, and which shares are its members; empty where the count is of what there is.
+	cohort  string
+	members []bool
+}
+
+// count of a kind of which there is so much, none of it used.
+func (l *shares) count(of kind, capacity int) *count {
+	return &count{kind: of, capacity: capacity, used: make([]int, len(l.cards)), due: make([]int, len(l.cards))}
 }
 
 // newShares is nil where the problem has none.
@@ -107,7 +118,7 @@ func newShares(d *draft) *shares {
 	if len(p.Shares) == 0 {
 		return nil
 	}
-	l := &shares{p: p, of: make([]int, len(p.Servers)), counts: map[string][]*count{}, cards: make([]map[string]int, len(p.Shares)+1), cost: make([]float64, len(p.Shares)+1)}
+	l := &shares{p: p, of: make([]int, len(p.Servers)), counts: map[string][]*count{}, cohorts: map[string][]*count{}, cards: make([]map[string]int, len(p.Shares)+1), cost: make([]float64, len(p.Shares)+1)}
 	index := make(map[string]int, len(p.Shares))
 	for n := range p.Shares {
 		index[p.Shares[n].Name] = n
@@ -121,6 +132,7 @@ func newShares(d *draft) *shares {
 	for n := range l.cards {
 		l.cards[n] = map[string]int{}
 	}
+	l.countCohorts(index)
 	if p.Unlimited || !slices.ContainsFunc(p.Shares, func(s Share) bool { return s.guarantees() }) {
 		return l
 	}
@@ -132,7 +144,7 @@ func newShares(d *draft) *shares {
 	for _, name := range slices.Sorted(maps.Keys(sizes)) {
 		sizes[name].note(1, "") // cards are guaranteed, whatever replicas take
 		for _, k := range sizes[name].kinds(name) {
-			l.counts[name] = append(l.counts[name], &count{kind: k, capacity: d.places(k), used: make([]int, len(l.cards)), due: make([]int, len(l.cards))})
+			l.counts[name] = append(l.counts[name], l.count(k, d.places(k)))
 		}
 	}
 	return l
@@ -175,7 +187,7 @@ func (d *draft) holdShare(server int, c *Candidate, replicas, sign int) {
 	part := func(amount int) int { return sign * amount * replicas / max(all, 1) } // every replica takes the same
 	c.types(func(kind string, cards int) {
 		l.cards[n][kind] += part(cards)
-		for _, k := range l.counts[kind] {
+		for k := range l.bearing(n, kind) {
 			k.add(k.used, n, part(d.amount(c, k.kind)))
 		}
 	})
@@ -203,7 +215,7 @@ func (d *draft) allowed(server int, c *Candidate) int {
 		}
 	}
 	c.types(func(kind string, cards int) {
-		for _, k := range l.counts[kind] {
+		for k := range l.bearing(n, kind) {
 			bound(d.amount(c, k.kind), k.limit(n)-k.used[n])
 		}
 		if most, bounded := l.most(n, kind); bounded {
@@ -255,14 +267,14 @@ func (d *draft) owe(due []Choice) {
 		}
 		c := &l.p.Servers[i].Candidates[choice.Candidate]
 		c.types(func(kind string, _ int) {
-			for _, k := range l.counts[kind] {
+			for k := range l.bearing(l.of[i], kind) {
 				k.add(k.due, l.of[i], d.amount(c, k.kind)*choice.Replicas/max(c.Replicas(), 1))
 			}
 		})
 	}
 	for n := range l.p.Shares {
 		for kind, kept := range l.p.Shares[n].Kept {
-			for _, k := range l.counts[kind] {
+			for k := range l.bearing(n, kind) {
 				if k.size == 1 && k.scope == "" {
 					k.add(k.due, n, max(0, min(kept-k.due[n], k.capacity-k.sum)))
 				}
@@ -296,10 +308,12 @@ func (l *shares) uses() []ShareUse {
 				list[n].Used[kind] = cards
 			}
 		}
-		for kind, counts := range l.counts {
-			for _, k := range counts {
-				if k.size == 1 && k.scope == "" && k.due[n] > 0 {
-					list[n].Due[kind] = k.due[n]
+		for _, counts := range []map[string][]*count{l.counts, l.cohorts} {
+			for kind := range counts {
+				for k := range l.bearing(n, kind) {
+					if k.size == 1 && k.scope == "" && k.due[n] > 0 {
+						list[n].Due[kind] = k.due[n]
+					}
 				}
 			}
 		}
@@ -312,7 +326,7 @@ func (l *shares) uses() []ShareUse {
 // what is due does not hang on it. The error is one of the problem.
 func entitled(p *Problem, o ExactOptions) (*draft, error) {
 	d := newDraft(p)
-	if d.shares == nil || len(d.shares.counts) == 0 {
+	if d.shares == nil || len(d.shares.counts)+len(d.shares.cohorts) == 0 || !slices.ContainsFunc(p.Shares, func(s Share) bool { return s.guarantees() }) {
 		return d, nil
 	}
 	due := make([]Choice, len(p.Servers))
@@ -353,7 +367,10 @@ func entitled(p *Problem, o ExactOptions) (*draft, error) {
 // holds says whether there is room for all choices together.
 func (p *Problem) holds(choices []Choice) bool {
 	q := *p
-	q.Shares = nil
+	q.Shares = make([]Share, len(p.Shares))
+	for n := range q.Shares {
+		q.Shares[n].Name = p.Shares[n].Name // cohorts bound them together
+	}
 	d := newDraft(&q)
 	for i, c := range choices {
 		if c.Candidate < 0 {
@@ -389,8 +406,12 @@ func (l *shares) alone(some []int) (*Problem, []int) {
 	for _, n := range some {
 		q.Shares = append(q.Shares, l.p.Shares[n].alone(types))
 	}
-	if len(some) == 1 {
-		q.Capacity = q.Shares[0].within(q.Capacity, q.Nodes)
+	if q.Cohorts = l.among(some); len(some) == 1 {
+		s := &q.Shares[0]
+		s.within(q.Cohorts)
+		if q.Cohorts = nil; !q.Unlimited {
+			q.Capacity = s.of(q.Capacity, q.Nodes)
+		}
 	}
 	return &q, servers
 }
@@ -409,8 +430,8 @@ func (k *count) within(e *Elastic) bool {
 type ownRows struct {
 	// places by row of the pool: what is due of it to the share, and nobody else's.
 	places map[int]int
-	// most cards by type.
-	most map[string]int
+	// bounds are rows of cards by type: what the share may have at most, and what its cohorts leave to it.
+	bounds map[string][]int
 	// cost is −1 where it has no bound.
 	cost int
 }
@@ -429,7 +450,7 @@ func (f *pool) ownRows(d *draft) {
 	}
 	f.own = make([]ownRows, len(l.cards))
 	for n := range f.own {
-		own := ownRows{places: map[int]int{}, most: map[string]int{}, cost: -1}
+		own := ownRows{places: map[int]int{}, bounds: map[string][]int{}, cost: -1}
 		for r, k := range f.kinds {
 			if k.size > 0 {
 				if due := l.stillDue(n, k); due > 0 {
@@ -440,7 +461,7 @@ func (f *pool) ownRows(d *draft) {
 		}
 		if n < len(l.p.Shares) {
 			for _, kind := range slices.Sorted(maps.Keys(l.p.Shares[n].Most)) {
-				own.most[kind] = add(float64(l.p.Shares[n].Most[kind]-l.cards[n][kind]), -1)
+				own.bounds[kind] = []int{add(float64(l.p.Shares[n].Most[kind]-l.cards[n][kind]), -1)}
 			}
 			if most := l.mostCost(n); !math.IsInf(most, 1) {
 				own.cost = add(most-l.cost[n], -1)
@@ -448,6 +469,7 @@ func (f *pool) ownRows(d *draft) {
 		}
 		f.own[n] = own
 	}
+	f.cohortRows(l, add)
 }
 
 // stillDue is what a share is due of the places of a kind beside what it uses.
@@ -499,12 +521,12 @@ func (f *pool) bound(d *draft, share int, c *Candidate) (possible bool) {
 	add := func(row int, amount float64) {
 		if amount > 0 {
 			f.uses = append(f.uses, use{row, amount})
-			possible = possible && amount <= f.capacity[row]+centTolerance
+			possible = possible && amount <= choicelp.Room(f.capacity, f.above, int32(row))+centTolerance
 		}
 	}
 	own := &f.own[share]
 	c.types(func(kind string, cards int) {
-		if row, bounded := own.most[kind]; bounded {
+		for _, row := range own.bounds[kind] {
 			add(row, float64(cards))
 		}
 	})
@@ -521,8 +543,11 @@ func (d *draft) shareLacks(server int, kind string, needs, own int, note func(la
 		return
 	}
 	n := l.of[server]
-	for _, k := range l.counts[kind] {
-		if left := k.limit(n) - k.used[n] + own; k.size == 1 && k.scope == "" && left < k.capacity-k.total()+own {
+	for k := range l.bearing(n, kind) {
+		switch left := k.limit(n) - k.used[n] + own; {
+		case k.cohort != "":
+			note(lack{kind: kind, needs: needs, left: max(left, 0), where: fmt.Sprintf(" of the %d that cohort %s may have", k.capacity, k.cohort)})
+		case k.size == 1 && k.scope == "" && left < k.capacity-k.total()+own:
 			note(lack{kind: kind, needs: needs, left: max(left, 0), where: " that no other share is due"})
 		}
 	}
@@ -603,6 +628,7 @@ func (x *Shared) Forbids(server int, c *Candidate) string {
 		if most, bounded := l.most(n, kind); bounded && l.cards[n][kind]+cards > most && words == "" {
 			words = fmt.Sprintf("share %s: %d × %s at most, where it would be %d", name, most, kind, l.cards[n][kind]+cards)
 		}
+		words = cmp.Or(words, l.forbids(n, kind, cards))
 	})
 	if cost := l.cost[n] + c.Cost; words == "" && cost > l.mostCost(n)+centTolerance {
 		words = fmt.Sprintf("share %s: %g cents/h at most, where it would be %.2f", name, l.mostCost(n), cost)

@@ -98,6 +98,48 @@ func TestSharesAreKeptOnNodes(t *testing.T) {
 	}
 }
 
+// Cohorts are kept within what they may have together, and plans are the best that keep them, on nodes and where capacity has no limit too: all plans are tried, by
+// code that shares nothing with the solver.
+func TestCohortsAreKept(t *testing.T) {
+	x := exact(t)
+	const problems = 3000
+	best, due, binding := 0, 0, 0
+	for seed := range uint64(problems) {
+		p := instances.Cohorts(seed)
+		s, err := x.Solve(context.Background(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conformance.Check(p, s); err != nil {
+			t.Fatalf("seed %d: %v\nof %+v\nby %+v", seed, err, p, s)
+		}
+		got, want := conformance.Of(p, s), conformance.BruteForce(p, s.Due...)
+		switch {
+		case got.Compare(want) < 0:
+			t.Fatalf("seed %d: better than the best %+v: %+v\nof %+v\nby %+v", seed, want, got, p, s)
+		case got.Compare(want) == 0:
+			best++
+		case s.Ended == solver.EndedOptimal:
+			t.Fatalf("seed %d: said to be the best: %+v, which is %+v\nof %+v\nby %+v", seed, got, want, p, s)
+		}
+		if slices.Equal(got.Served, want.Served) && s.LowerBound > want.Value+1e-6 {
+			t.Fatalf("seed %d: a bound of %v, where the best has %v\nof %+v", seed, s.LowerBound, want.Value, p)
+		}
+		if len(s.Due) == 0 || conformance.DueIsBest(p, s) {
+			due++
+		}
+		free := *p
+		free.Cohorts = nil
+		if conformance.BruteForce(&free, s.Due...).Compare(want) != 0 {
+			binding++
+		}
+	}
+	t.Logf("of %d plans %d are the best, %d owe all guarantees, cohorts bind in %d", problems, best, due, binding)
+	if best < problems*99/100 || due < problems*9/10 || binding < problems/10 {
+		t.Error("the problems prove little, or plans are not the best")
+	}
+}
+
 // Whatever others need, the servers of a share are served as well as its guarantee alone would serve them: not fewer of them, and for the same number at no
 // higher value.
 func TestNobodyIsWorseOffThanAlone(t *testing.T) {

@@ -149,6 +149,8 @@ type Problem struct {
 	Elastic []Elastic
 	// Shares bound what servers take together, and say what others must leave to them.
 	Shares []Share
+	// Cohorts bound what several shares take together.
+	Cohorts []Cohort
 	// Prices of cards by type, cents per hour, from the last solution of a problem that differed little: they make exact faster and change
 	// nothing else but, within the gap, which of equally good plans is found.
 	Prices map[string]float64

@@ -28,11 +28,7 @@ func (p *Problem) Validate() error {
 			faults = append(faults, err)
 		}
 	}
-	for _, t := range slices.Sorted(maps.Keys(p.Capacity)) {
-		if n := p.Capacity[t]; n < 0 || n > maxUnits {
-			faults = append(faults, fmt.Errorf("capacity[%s]: %d is not between 0 and %d", t, n, maxUnits))
-		}
-	}
+	faults = append(faults, validCards("capacity", p.Capacity)...)
 	for _, t := range slices.Sorted(maps.Keys(p.Prices)) {
 		if v := p.Prices[t]; math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
 			faults = append(faults, fmt.Errorf("prices[%s]: %v is not a number of at least 0", t, v))
@@ -47,6 +43,17 @@ func (p *Problem) Validate() error {
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
+}
+
+// validCards finds numbers of cards by type that cannot be.
+func validCards(field string, cards map[string]int) []error {
+	var faults []error
+	for _, t := range slices.Sorted(maps.Keys(cards)) {
+		if n := cards[t]; n < 0 || n > maxUnits {
+			faults = append(faults, fmt.Errorf("%s[%s]: %d is not between 0 and %d", field, t, n, maxUnits))
+		}
+	}
+	return faults
 }
 
 // unique says what is wrong with the name of entry i of a list, among those that were seen before it.
@@ -131,11 +138,7 @@ func (p *Problem) validShares() []error {
 			name  string
 			cards map[string]int
 		}{{"guaranteed", s.Guaranteed}, {"kept", s.Kept}, {"most", s.Most}} {
-			for _, t := range slices.Sorted(maps.Keys(of.cards)) {
-				if n := of.cards[t]; n < 0 || n > maxUnits {
-					faults = append(faults, fmt.Errorf("shares[%s].%s[%s]: %d is not between 0 and %d", s.Name, of.name, t, n, maxUnits))
-				}
-			}
+			faults = append(faults, validCards(fmt.Sprintf("shares[%s].%s", s.Name, of.name), of.cards)...)
 		}
 		for _, of := range []struct {
 			name string
@@ -145,6 +148,19 @@ func (p *Problem) validShares() []error {
 				faults = append(faults, fmt.Errorf("shares[%s].%s: %v is not a number of at least 0", s.Name, of.name, *of.cost))
 			}
 		}
+	}
+	cohorts := make(map[string]bool, len(p.Cohorts))
+	for i := range p.Cohorts {
+		c := &p.Cohorts[i]
+		if err := unique("cohorts", i, c.Name, cohorts); err != nil {
+			faults = append(faults, err)
+		}
+		for _, name := range c.Shares {
+			if !known[name] {
+				faults = append(faults, fmt.Errorf("cohorts[%s].shares: %q is not the name of a share", c.Name, name))
+			}
+		}
+		faults = append(faults, validCards(fmt.Sprintf("cohorts[%s].most", c.Name), c.Most)...)
 	}
 	for i := range p.Servers {
 		if s := &p.Servers[i]; s.Share != "" && !known[s.Share] {

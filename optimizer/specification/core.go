@@ -31,7 +31,7 @@ const defaultWindow = 60
 func (s *Snapshot) Core() *fleet.Snapshot {
 	c := &fleet.Snapshot{
 		Horizon: s.HorizonSeconds, StartUp: s.StartUpSeconds, Window: s.WindowSeconds, Capacity: s.System.Capacity, Policy: s.System.Optimizer.Spec.SolverPolicy,
-		Shares: s.System.Optimizer.Spec.Shares,
+		Shares: s.System.Optimizer.Spec.Shares, Cohorts: s.System.Optimizer.Spec.Cohorts,
 	}
 	if c.Window == 0 {
 		c.Window = defaultWindow

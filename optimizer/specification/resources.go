@@ -25,6 +25,8 @@ type Resources struct {
 	Namespaces map[string]map[string]string
 	// Shares that were read from elsewhere than the Optimizer.
 	Shares []v1alpha1.Share
+	// Cohorts that were read from elsewhere.
+	Cohorts []v1alpha1.Cohort
 }
 
 // ToResources writes a system as custom resources, its servers in the given namespace where they name none. A name that Kubernetes does not allow is replaced
@@ -45,7 +47,7 @@ func ToResources(s *v1alpha1.System, namespace string) Resources {
 	}
 	o := s.Optimizer.Spec
 	r.Optimizer = &v1alpha1.Optimizer{TypeMeta: typeMeta("Optimizer"), ObjectMeta: objectMeta("default", ""), Spec: v1alpha1.OptimizerSpec{
-		SolverPolicy: o.SolverPolicy, Plugs: o.Plugs, Elastic: s.Capacity.Elastic,
+		SolverPolicy: o.SolverPolicy, Plugs: o.Plugs, Elastic: s.Capacity.Elastic, Cohorts: o.Cohorts,
 	}}
 	for _, b := range o.Shares {
 		r.Optimizer.Spec.Shares = append(r.Optimizer.Spec.Shares, v1alpha1.Share{ShareBounds: b})
@@ -94,6 +96,7 @@ func FromResources(r Resources) (*v1alpha1.System, map[string]int) {
 		s.Optimizer.Spec = v1alpha1.OptimizerEntry{SolverPolicy: o.Spec.SolverPolicy, Plugs: o.Spec.Plugs}
 		s.Capacity.Elastic = slices.Clone(o.Spec.Elastic)
 	}
+	s.Optimizer.Spec.Cohorts = r.cohorts()
 	for i := range shares {
 		s.Optimizer.Spec.Shares = append(s.Optimizer.Spec.Shares, shares[i].ShareBounds)
 	}

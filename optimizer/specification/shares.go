@@ -26,6 +26,20 @@ func (r *Resources) shares() []v1alpha1.Share {
 	return all
 }
 
+// cohorts are all that resources name, as shares are.
+func (r *Resources) cohorts() []v1alpha1.Cohort {
+	var all []v1alpha1.Cohort
+	if r.Optimizer != nil {
+		all = slices.Clone(r.Optimizer.Spec.Cohorts)
+	}
+	for _, c := range r.Cohorts {
+		if !slices.ContainsFunc(all, func(o v1alpha1.Cohort) bool { return o.Name == c.Name }) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 // members says whether the Servers of a namespace are of a share. A selector that is none selects nothing.
 func members(s *v1alpha1.Share, namespace string, of map[string]string) bool {
 	if slices.Contains(s.Namespaces, namespace) {
@@ -65,14 +79,38 @@ func ShareFaults(r *Resources, cards map[string]int) []string {
 		for _, c := range s.Cards {
 			guaranteed[c.Type] += c.Guaranteed
 			if _, known := cards[c.Type]; !known {
-				faults = append(faults, fmt.Sprintf("spec.shares[%s].cards[%s]: no accelerator is of this type, known are %s", s.Name, c.Type,
-					strings.Join(slices.Sorted(maps.Keys(cards)), ", ")))
+				faults = append(faults, unknownType(fmt.Sprintf("spec.shares[%s].cards[%s]", s.Name, c.Type), cards))
 			}
 		}
 	}
 	for _, t := range slices.Sorted(maps.Keys(guaranteed)) {
 		if n, known := cards[t]; known && guaranteed[t] > n {
 			faults = append(faults, fmt.Sprintf("spec.shares[*].cards[%s].guaranteed: %d in all is above the %d that there are; priority decides who has them", t, guaranteed[t], n))
+		}
+	}
+	for _, c := range r.cohorts() {
+		for _, name := range c.Shares {
+			if !slices.ContainsFunc(shares, func(s v1alpha1.Share) bool { return s.Name == name }) {
+				faults = append(faults, fmt.Sprintf("spec.cohorts[%s].shares: %q is not the name of a share; it is left out", c.Name, name))
+			}
+		}
+		for _, of := range c.Cards {
+			due := 0
+			for i := range shares {
+				if slices.Contains(c.Shares, shares[i].Name) {
+					for _, x := range shares[i].Cards {
+						if x.Type == of.Type {
+							due += x.Guaranteed
+						}
+					}
+				}
+			}
+			if due > of.Most {
+				faults = append(faults, fmt.Sprintf("spec.cohorts[%s].cards[%s].most: %d is below the %d that its shares are guaranteed; priority decides who has them", c.Name, of.Type, of.Most, due))
+			}
+			if _, known := cards[of.Type]; !known {
+				faults = append(faults, unknownType(fmt.Sprintf("spec.cohorts[%s].cards[%s]", c.Name, of.Type), cards))
+			}
 		}
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(r.Namespaces)) {
@@ -87,6 +125,34 @@ func ShareFaults(r *Resources, cards map[string]int) []string {
 		}
 	}
 	return faults
+}
+
+func unknownType(field string, cards map[string]int) string {
+	return fmt.Sprintf("%s: no accelerator is of this type, known are %s", field, strings.Join(slices.Sorted(maps.Keys(cards)), ", "))
+}
+
+// cohorts checks those of a JSON specification, whose shares are known by name.
+func (v *validator) cohorts(list []v1alpha1.Cohort, shares, types map[string]bool) {
+	known := map[string]bool{}
+	for i, c := range list {
+		path := fmt.Sprintf("optimizer.cohorts[%d]", i)
+		v.unique(path+".name", c.Name, known)
+		if c.Name != "" {
+			path = fmt.Sprintf("optimizer.cohorts[%s]", c.Name)
+		}
+		for _, name := range c.Shares {
+			if !shares[name] {
+				v.fault(path+".shares", "%q is not the name of one of optimizer.shares", name)
+			}
+		}
+		seen := map[string]bool{}
+		for k, of := range c.Cards {
+			at := fmt.Sprintf("%s.cards[%d]", path, k)
+			v.unique(at+".type", of.Type, seen)
+			v.usedType(at, of.Type, types)
+			v.numbers(at, number{"most", float64(of.Most), 0, maxCards})
+		}
+	}
 }
 
 // shares checks those of a JSON specification, and what servers say of theirs.
@@ -119,6 +185,7 @@ func (v *validator) shares(s *v1alpha1.System, types map[string]bool) {
 			}
 		}
 	}
+	v.cohorts(s.Optimizer.Spec.Cohorts, known, types)
 	for i, e := range s.Servers.Spec {
 		if e.Share != "" && !known[e.Share] && v.read("servers", i) {
 			v.fault(fmt.Sprintf("servers[%s].share", e.Name), "%q is not the name of one of optimizer.shares", e.Share)

@@ -22,6 +22,7 @@ func TestSharesOfNamespaces(t *testing.T) {
 		}}},
 		Namespaces: map[string]map[string]string{"a": nil, "also": {"team": "a"}, "b": nil, "both": {"team": "a"}, "none": nil},
 		Shares:     []v1alpha1.Share{{ShareBounds: v1alpha1.ShareBounds{Name: "queue", Cards: cards("abacus", 1)}, Namespaces: []string{"none"}}},
+		Cohorts:    []v1alpha1.Cohort{{Name: "all", Shares: []string{"a", "b", "nobody"}, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: 10}, {Type: "slide rule"}}}},
 	}
 	for namespace := range r.Namespaces {
 		r.Servers = append(r.Servers, v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Name: "s", Namespace: namespace}})
@@ -35,6 +36,8 @@ func TestSharesOfNamespaces(t *testing.T) {
 	}
 	faults := strings.Join(specification.ShareFaults(&r, map[string]int{"H100": 8}), "\n")
 	for _, want := range []string{
+		`spec.cohorts[all].shares: "nobody" is not the name of a share`, "spec.cohorts[all].cards[H100].most: 10 is below the 11 that its shares are guaranteed",
+		"spec.cohorts[all].cards[slide rule]: no accelerator is of this type, known are H100",
 		"spec.shares[b].namespaceSelector: empty is not allowed", "spec.shares[queue].cards[abacus]: no accelerator is of this type, known are H100",
 		"spec.shares[*].cards[H100].guaranteed: 11 in all is above the 8 that there are", "namespace both is of a and b, one is allowed; it counts for a",
 	} {

@@ -862,7 +862,14 @@ type OptimizerSpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	Shares []Share `json:"shares,omitempty"`
-	// SharesFrom names what further shares are read from: Kueue, of whose ClusterQueues with LocalQueues each is the share of the namespaces of these.
+	// Cohorts bound what several shares may take together.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Cohorts []Cohort `json:"cohorts,omitempty"`
+	// SharesFrom names what further shares are read from: Kueue, of whose ClusterQueues with LocalQueues each is the share of the namespaces of these, bound by
+	// its cohorts.
 	// None is the default.
 	// +kubebuilder:validation:Enum="";None;Kueue
 	// +optional

@@ -73,6 +73,36 @@ type Share struct {
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 }
 
+// Cohort bounds what the servers of several shares may take together. What is due to them counts as taken.
+type Cohort struct {
+	// Name of the cohort.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// Shares that are its members, by name. A share may be of several cohorts, such as of one within another.
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	Shares []string `json:"shares"`
+	// Cards by type. Types that are not named have no bound.
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Cards []CohortCards `json:"cards,omitempty"`
+}
+
+// CohortCards is a bound on cards of one type.
+type CohortCards struct {
+	// Type of card, as capacity counts it: an Accelerator's type, or its name where it has none.
+	// +kubebuilder:validation:MinLength=1
+	Type string `json:"type"`
+	// Most is the largest number of cards.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	Most int `json:"most"`
+}
+
 // ShareStatus is what a plan gives a share.
 type ShareStatus struct {
 	// Name of the share.

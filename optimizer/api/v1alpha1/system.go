@@ -226,6 +226,8 @@ type OptimizerEntry struct {
 	MILPSolver bool `json:"milpSolver,omitempty"`
 	// Shares bound what servers that name them take together.
 	Shares []ShareBounds `json:"shares,omitempty"`
+	// Cohorts bound what several shares take together.
+	Cohorts []Cohort `json:"cohorts,omitempty"`
 	// UseCplex is read for compatibility. There is no CPLEX here; true is refused.
 	UseCplex bool `json:"useCplex,omitempty"`
 }

@@ -125,30 +125,52 @@ func inside(p *solver.Problem, kind, scope, other string) bool {
 	})
 }
 
-// owed is what each share is due of each row: what its servers take in the plan of what they are due, and of all cards what is kept for it, as far as that
-// is there.
-func owed(p *solver.Problem, due []solver.Choice) map[row]map[string]int {
-	all := map[row]map[string]int{}
-	for r, places := range rows(p, nil) {
-		all[r] = map[string]int{}
-		left := places
+// dues are what shares are due: of each row, and of the cards of a type that a cohort has.
+type dues struct {
+	of     map[row]map[string]int
+	within map[string]map[string]map[string]int // by cohort, type and share
+}
+
+// owed is what each share is due: what its servers take in the plan of what they are due, and of all cards what is kept for it, as far as that is there.
+func owed(p *solver.Problem, due []solver.Choice) dues {
+	all := dues{of: map[row]map[string]int{}, within: map[string]map[string]map[string]int{}}
+	keep := func(kind string, owed map[string]int, places int) {
+		for _, n := range owed {
+			places -= n
+		}
 		for _, s := range p.Shares {
-			all[r][s.Name] = takes(p, r, s.Name, due)
-			left -= all[r][s.Name]
+			if n, member := owed[s.Name]; member {
+				more := max(0, min(s.Kept[kind]-n, places))
+				owed[s.Name] += more
+				places -= more
+			}
+		}
+	}
+	for r, places := range rows(p, nil) {
+		all.of[r] = map[string]int{}
+		for _, s := range p.Shares {
+			all.of[r][s.Name] = takes(p, r, s.Name, due)
 		}
 		if r.cards == 1 && r.scope == "" {
-			for _, s := range p.Shares {
-				more := max(0, min(s.Kept[r.kind]-all[r][s.Name], left))
-				all[r][s.Name] += more
-				left -= more
+			keep(r.kind, all.of[r], places)
+		}
+	}
+	cards := taken(p, due)
+	for _, c := range p.Cohorts {
+		all.within[c.Name] = map[string]map[string]int{}
+		for t, most := range c.Most {
+			all.within[c.Name][t] = map[string]int{}
+			for _, name := range c.Shares {
+				all.within[c.Name][t][name] = cards[name].cards[t]
 			}
+			keep(t, all.within[c.Name][t], most)
 		}
 	}
 	return all
 }
 
 // faults of shares in a plan, where they are owed so much.
-func faults(p *solver.Problem, choices []solver.Choice, bought []int, owed map[row]map[string]int) []error {
+func faults(p *solver.Problem, choices []solver.Choice, bought []int, owed dues) []error {
 	var faults []error
 	used := taken(p, choices)
 	for _, s := range p.Shares {
@@ -161,13 +183,24 @@ func faults(p *solver.Problem, choices []solver.Choice, bought []int, owed map[r
 			faults = append(faults, fmt.Errorf("share %s costs %v, may cost %v", s.Name, used[s.Name].cost, *s.MostCost))
 		}
 	}
+	for _, c := range p.Cohorts {
+		for t, most := range c.Most {
+			n := 0
+			for _, name := range c.Shares {
+				n += max(used[name].cards[t], owed.within[c.Name][t][name])
+			}
+			if n > most {
+				faults = append(faults, fmt.Errorf("cohort %s has %d × %s or they are due to its shares, may have %d", c.Name, n, t, most))
+			}
+		}
+	}
 	if p.Unlimited {
 		return faults
 	}
 	for r, places := range rows(p, bought) {
 		left := places - takes(p, r, "", choices)
 		for _, s := range p.Shares {
-			left -= max(takes(p, r, s.Name, choices), owed[r][s.Name])
+			left -= max(takes(p, r, s.Name, choices), owed.of[r][s.Name])
 		}
 		if left < 0 {
 			faults = append(faults, fmt.Errorf("%d places for %d × %s of scope %q are missing of what shares are due", -left, r.cards, r.kind, r.scope))
@@ -223,12 +256,17 @@ func Alone(p *solver.Problem, share int) *solver.Problem {
 		if most, bounded := s.Most[t]; bounded {
 			n = min(n, most)
 		}
+		for _, c := range p.Cohorts {
+			if most, bounded := c.Most[t]; bounded && slices.Contains(c.Shares, s.Name) {
+				n = min(n, most)
+			}
+		}
 		own.Most[t] = n
 	}
 	if g := s.GuaranteedCost; g != nil && (own.MostCost == nil || *g < *own.MostCost) {
 		own.MostCost = g
 	}
-	alone.Shares = []solver.Share{own}
+	alone.Shares, alone.Cohorts = []solver.Share{own}, nil
 	return &alone
 }
 

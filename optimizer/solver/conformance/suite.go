@@ -108,8 +108,11 @@ func plansHold(t *testing.T, s solver.Solver, n int) {
 			}
 		}
 	}
-	for seed := range uint64(n / 4) {
+	for seed := range uint64(n / 2) {
 		p := instances.Shared(seed)
+		if seed%2 == 1 {
+			p = instances.Cohorts(seed)
+		}
 		p.SaturationPolicy = policies[seed%uint64(len(policies))]
 		p.Unlimited = seed%10 == 9
 		got := solveAndCheck(t, s, p)
@@ -205,6 +208,9 @@ func badInput(t *testing.T, s solver.Solver) {
 		{"nameless", func(p *solver.Problem) { p.Servers[1].Name = "" }, []string{"servers[1].name: empty"}},
 		{"capacity", func(p *solver.Problem) { p.Capacity["A"] = -1 }, []string{"capacity[A]: -1"}},
 		{"share", func(p *solver.Problem) { p.Servers[0].Share = "nobody" }, []string{`servers[one].share: "nobody"`}},
+		{"cohort", func(p *solver.Problem) {
+			p.Cohorts = []solver.Cohort{{Name: "c", Shares: []string{"nobody"}, Most: map[string]int{"A": -1}}}
+		}, []string{`cohorts[c].shares: "nobody"`, "cohorts[c].most[A]: -1"}},
 		{"guarantee", func(p *solver.Problem) { p.Shares = []solver.Share{{Name: "t", Guaranteed: map[string]int{"A": -1}}} }, []string{"shares[t].guaranteed[A]: -1"}},
 		{"policy", func(p *solver.Problem) { p.SaturationPolicy = "All" }, []string{`saturationPolicy: "All"`}},
 		{"all at once", func(p *solver.Problem) { p.SaturationPolicy = "All"; p.Capacity["A"] = -1 }, []string{`"All"`, "capacity[A]"}},
@@ -270,7 +276,7 @@ func (c *Countdown) Err() error {
 func replayed(t *testing.T, s solver.Solver, n int) {
 	struck := 0
 	for seed := range uint64(n) {
-		for _, p := range []*solver.Problem{instances.Small(seed), instances.Placed(seed), instances.Scoped(seed), instances.Bundled(seed), instances.Summed(seed), instances.Shared(seed), instances.Fleet(seed, 12, 4, .6)} {
+		for _, p := range []*solver.Problem{instances.Small(seed), instances.Placed(seed), instances.Scoped(seed), instances.Bundled(seed), instances.Summed(seed), instances.Shared(seed), instances.Cohorts(seed), instances.Fleet(seed, 12, 4, .6)} {
 			p.SaturationPolicy = policies[seed%uint64(len(policies))]
 			whole := solve(t, s, p)
 			for questions := range 5 {

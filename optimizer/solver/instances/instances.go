@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/llm-inferno/inferno/optimizer/solver"
 )
@@ -356,6 +357,38 @@ func SharedScoped(seed uint64) *solver.Problem {
 		if n := r.IntN(len(p.Shares) + 1); n < len(p.Shares) {
 			p.Servers[i].Share = p.Shares[n].Name
 		}
+	}
+	return p
+}
+
+// Cohorts is a problem whose shares are of cohorts, the second of all shares, others of some: of every other seed one as Shared has them, else as SharedScoped.
+// Of one in four there is more of everything than is asked for, so that only shares and cohorts bind.
+func Cohorts(seed uint64) *solver.Problem {
+	p := Shared(seed)
+	if seed%2 == 1 {
+		p = SharedScoped(seed)
+	}
+	r := source(seed + 9<<32)
+	p.Unlimited = r.IntN(4) == 0
+	for n := range 1 + r.IntN(3) {
+		c := solver.Cohort{Name: fmt.Sprintf("c%d", n), Most: map[string]int{}}
+		for i := range p.Shares {
+			if n == 1 || r.IntN(3) > 0 {
+				c.Shares = append(c.Shares, p.Shares[i].Name)
+			}
+		}
+		for _, t := range []string{"A", "B"} {
+			if r.IntN(4) == 0 {
+				continue
+			}
+			for i := range p.Shares {
+				if slices.Contains(c.Shares, p.Shares[i].Name) {
+					c.Most[t] += p.Shares[i].Guaranteed[t]
+				}
+			}
+			c.Most[t] = max(0, c.Most[t]+r.IntN(5)-1)
+		}
+		p.Cohorts = append(p.Cohorts, c)
 	}
 	return p
 }
