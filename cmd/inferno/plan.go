@@ -51,7 +51,7 @@ server-data.json, capacity-data.json and optimizer-data.json) and prints what ev
 	f.StringVar(&o.candidates, "candidates", "", "file to write every (server, accelerator) that was considered to, as JSON")
 	f.StringArrayVar(&o.explain, "explain", nil, "server to explain the plan of: its candidates, what each costs, why it was taken or not; may be repeated")
 	f.StringArrayVar(&o.whatIf, "what-if", nil, `change to show the difference of, as KIND.NAME=CHANGE; may be repeated. KIND: `+strings.Join(whatif.Kinds(), ", ")+
-		` (of an accelerator type, a server in requests per minute, an accelerator in cents per hour, a service class in ms); CHANGE: +N, -N, *F or a number`)
+		` (of an accelerator type, a server or * for all in requests per minute, an accelerator in cents per hour, a service class in ms); CHANGE: +N, -N, *F or a number`)
 	return cmd
 }
 
@@ -100,9 +100,9 @@ func (o *planOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	if err != nil {
 		return badInput{err}
 	}
-	changed, changes, err := ask(system, o.whatIf)
+	changed, changes, err := whatif.Ask(system, o.whatIf)
 	if err != nil {
-		return badInput{err}
+		return badInput{besideFlag(err)}
 	}
 	d, err := decide(ctx, stages, system)
 	if err != nil {
@@ -127,16 +127,15 @@ func (o *planOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	return printPlan(out, o.output, system, plan)
 }
 
-// ask makes the changes of --what-if in a copy of the system. The error joins the faults of all, each beside the flag.
-func ask(system *v1alpha1.System, texts []string) (*v1alpha1.System, []string, error) {
-	changed, said, err := whatif.Ask(system, texts)
+// besideFlag joins the faults of all changes of --what-if, each beside the flag.
+func besideFlag(err error) error {
 	var faults []error
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, fault := range joined.Unwrap() {
 			faults = append(faults, fmt.Errorf("--what-if %w", fault))
 		}
 	}
-	return changed, said, errors.Join(faults...)
+	return errors.Join(faults...)
 }
 
 // decided is a decision, and what is written down of it.

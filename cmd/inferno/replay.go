@@ -25,8 +25,8 @@ import (
 )
 
 type replayOptions struct {
-	solver, queueModel, forecaster, stability, output string
-	whatIf                                            []string
+	whatif.Question
+	output string
 }
 
 func newReplayCommand() *cobra.Command {
@@ -46,37 +46,19 @@ from the recorded snapshot and state. Exit status 1 where an unchanged configura
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0], cmd.OutOrStdout()) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.solver, "solver", "", "solver instead of the recorded one: "+strings.Join(solver.Solvers().Names(), ", "))
-	f.StringVar(&o.queueModel, "queue-model", "", "queueing model instead of the recorded one: "+strings.Join(queueing.Models().Names(), ", "))
-	f.StringVar(&o.forecaster, "forecaster", "", "forecaster instead of the recorded one")
-	f.StringVar(&o.stability, "stability", "", "stabiliser instead of the recorded one")
-	f.StringArrayVar(&o.whatIf, "what-if", nil, `change to make in every cycle, as KIND.NAME=CHANGE, like that of inferno plan: `+strings.Join(whatif.Kinds(), ", ")+`; may be repeated`)
+	f.StringVar(&o.Solver, "solver", "", "solver instead of the recorded one: "+strings.Join(solver.Solvers().Names(), ", "))
+	f.StringVar(&o.QueueModel, "queue-model", "", "queueing model instead of the recorded one: "+strings.Join(queueing.Models().Names(), ", "))
+	f.StringVar(&o.Forecaster, "forecaster", "", "forecaster instead of the recorded one")
+	f.StringVar(&o.Stability, "stability", "", "stabiliser instead of the recorded one")
+	f.StringArrayVar(&o.Changes, "what-if", nil, `change to make in every cycle, as KIND.NAME=CHANGE, like that of inferno plan: `+strings.Join(whatif.Kinds(), ", ")+`; may be repeated`)
 	f.StringVarP(&o.output, "output", "o", "table", "output format: table, json (a line for each cycle)")
 	return cmd
 }
 
-// changed tells whether anything is asked that the record did not have.
-func (o *replayOptions) changed() bool {
-	return o.solver != "" || o.queueModel != "" || o.forecaster != "" || o.stability != "" || len(o.whatIf) > 0
-}
-
 // apply the changes to a recorded system.
 func (o *replayOptions) apply(s *v1alpha1.System) (*v1alpha1.System, []string, error) {
-	changed, changes, err := ask(s, o.whatIf)
-	if err != nil {
-		return nil, nil, err
-	}
-	p := &changed.Optimizer.Spec.Plugs
-	for _, c := range []struct {
-		name string
-		plug **v1alpha1.Plug
-	}{{o.solver, &p.Solver}, {o.queueModel, &p.QueueModel}, {o.forecaster, &p.Forecaster}, {o.stability, &p.Stability}} {
-		if c.name != "" {
-			*c.plug = &v1alpha1.Plug{Name: c.name}
-			changes = append(changes, c.name)
-		}
-	}
-	return changed, changes, nil
+	changed, changes, err := o.Apply(s)
+	return changed, changes, besideFlag(err)
 }
 
 // replayed is what came of one cycle.
@@ -151,7 +133,7 @@ func (o *replayOptions) run(ctx context.Context, path string, out io.Writer) err
 	if err := o.sum(out, &count); err != nil {
 		return err
 	}
-	if count.differ > 0 && !o.changed() {
+	if count.differ > 0 && o.Empty() {
 		return errors.New("the recorded configuration decides differently now")
 	}
 	return nil
@@ -172,7 +154,7 @@ func (o *replayOptions) replay(ctx context.Context, record *loop.Record) (*repla
 	written := record.Snapshot
 	written.System = *system
 	snapshot := written.Core()
-	if !o.changed() {
+	if o.Empty() {
 		snapshot.StopAt = control.StopAt(&record.Plan.Solver)
 	}
 	d, err := stages.Decide(ctx, snapshot, record.State, nil)

@@ -33,7 +33,7 @@ func Kinds() []string { return []string{OfCapacity, OfLoad, OfPrice, OfTTFT, OfI
 
 // Change is one change of a system.
 type Change struct {
-	// Kind is one of [Kinds], Name what of that kind changes.
+	// Kind is one of [Kinds], Name what of that kind changes; that of a load may be [All].
 	Kind, Name string
 	// Op is '+' or '-' to add or take away the amount, '*' to multiply by it, '=' to set it.
 	Op     byte
@@ -211,7 +211,13 @@ func (c *Change) takeCards(nodes []v1alpha1.NodeCapacity, cards int) {
 	}
 }
 
+// All is the name that stands for all servers, in a change of load: of those whose load is not known nothing changes.
+const All = "*"
+
 func (c *Change) applyLoad(s *v1alpha1.System) (string, error) {
+	if c.Name == All {
+		return c.applyLoads(s)
+	}
 	e, err := find("server", c.Name, s.Servers.Spec, func(e *v1alpha1.ServerEntry) string { return e.Name })
 	if err != nil {
 		return "", err
@@ -220,6 +226,23 @@ func (c *Change) applyLoad(s *v1alpha1.System) (string, error) {
 		return "", errors.New("the load of the server is not known, there is nothing to change")
 	}
 	return c.set(&e.CurrentAlloc.Load.ArrivalRate)
+}
+
+func (c *Change) applyLoads(s *v1alpha1.System) (string, error) {
+	before, after := 0.0, 0.0
+	for i := range s.Servers.Spec {
+		e := &s.Servers.Spec[i]
+		if e.CurrentAlloc == nil || e.CurrentAlloc.Load == nil {
+			continue
+		}
+		rate := &e.CurrentAlloc.Load.ArrivalRate
+		before += *rate
+		if _, err := c.set(rate); err != nil {
+			return "", fmt.Errorf("%s: %w", e.Name, err)
+		}
+		after += *rate
+	}
+	return c.said(before, after), nil
 }
 
 func (c *Change) applyPrice(s *v1alpha1.System) (string, error) {
