@@ -3,7 +3,6 @@ package observe
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -111,21 +110,27 @@ func decode(body io.Reader, take func(Series)) (Answer, error) {
 	var a Answer
 	var status string
 	var refused refusedError
-	d := json.NewDecoder(body)
-	err := members(d, func(name string) error {
+	r := newReader(body)
+	err := r.members(func(name string) (err error) {
 		switch name {
 		case "status":
-			return d.Decode(&status)
+			status, err = r.word()
 		case "errorType":
-			return d.Decode(&refused.kind)
+			refused.kind, err = r.word()
 		case "error":
-			return d.Decode(&refused.message)
+			refused.message, err = r.word()
 		case "warnings":
-			return d.Decode(&a.Warnings)
+			err = r.list(func() error {
+				warning, err := r.word()
+				a.Warnings = append(a.Warnings, warning)
+				return err
+			})
 		case "data":
-			return a.decodeData(d, take)
+			err = a.decodeData(r, take)
+		default:
+			_, err = r.raw()
 		}
-		return d.Decode(&json.RawMessage{})
+		return err
 	})
 	switch {
 	case err != nil:
@@ -136,103 +141,51 @@ func decode(body io.Reader, take func(Series)) (Answer, error) {
 		return a, fmt.Errorf("bad_response: the status is %q, neither success nor error", status)
 	}
 	// What follows is a line feed: read, so that the connection can be used again.
-	_, err = io.Copy(io.Discard, io.LimitReader(body, 1024))
+	_, err = io.Copy(io.Discard, io.LimitReader(r.in, 1024))
 	return a, err
 }
 
-// members calls for each member of an object with its name, to decode its value; null has none.
-func members(d *json.Decoder, value func(name string) error) error {
-	switch token, err := d.Token(); {
-	case err != nil:
-		return err
-	case token == nil:
-		return nil
-	case token != json.Delim('{'):
-		return fmt.Errorf("%v is no object", token)
-	}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return err
-		}
-		if err := value(name.(string)); err != nil { // names are strings, or the decoder complains
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	_, err := d.Token()
-	return err
-}
-
-func (a *Answer) decodeData(d *json.Decoder, take func(Series)) error {
-	var early json.RawMessage // a result that comes before its type
-	err := members(d, func(name string) error {
+func (a *Answer) decodeData(r *reader, take func(Series)) error {
+	var early []byte // a result that comes before its type
+	err := r.members(func(name string) (err error) {
 		switch {
 		case name == "resultType":
-			return d.Decode(&a.Type)
+			var kind string
+			kind, err = r.word()
+			err = errors.Join(err, a.Type.UnmarshalJSON([]byte(strconv.Quote(kind))))
 		case name == "result" && a.Type == model.ValNone:
-			return d.Decode(&early)
+			early, err = r.raw()
 		case name == "result":
-			return decodeResult(d, a.Type, take)
+			err = decodeResult(r, a.Type, take)
+		default:
+			_, err = r.raw()
 		}
-		return d.Decode(&json.RawMessage{})
+		return err
 	})
 	if err != nil || early == nil {
 		return err
 	}
-	return decodeResult(json.NewDecoder(bytes.NewReader(early)), a.Type, take)
+	return decodeResult(newReader(bytes.NewReader(early)), a.Type, take)
 }
 
 // decodeResult of a type. Native histograms are no values: no question of ours asks for them.
-func decodeResult(d *json.Decoder, t model.ValueType, take func(Series)) error {
+func decodeResult(r *reader, t model.ValueType, take func(Series)) error {
 	if t == model.ValScalar {
-		var p pair
-		if err := d.Decode(&p); err != nil {
-			return err
+		var s Series
+		err := r.sample(&s)
+		if err == nil {
+			take(s)
 		}
-		take(Series{Values: []model.SamplePair{p.SamplePair}})
-		return nil
+		return err
 	}
-	if token, err := d.Token(); err != nil || token != json.Delim('[') {
-		return errors.Join(err, fmt.Errorf("%v is no list", token))
-	}
-	s := struct {
-		Metric model.Metric
-		Value  pair
-		Values []pair
-	}{Metric: model.Metric{}}
-	var values []model.SamplePair
-	for d.More() {
+	s := Series{Metric: model.Metric{}}
+	return r.list(func() error {
 		clear(s.Metric)
-		s.Value, s.Values, values = pair{}, s.Values[:0], values[:0]
-		if err := d.Decode(&s); err != nil {
-			return err
+		s.Values = s.Values[:0]
+		err := r.series(&s)
+		if err == nil && len(s.Values) > 0 {
+			take(s)
 		}
-		if s.Value.given {
-			values = append(values, s.Value.SamplePair)
-		}
-		for _, v := range s.Values {
-			values = append(values, v.SamplePair)
-		}
-		if len(values) > 0 {
-			take(Series{s.Metric, values})
-		}
-	}
-	_, err := d.Token()
-	return err
-}
-
-// pair is a value with its time, as in [1435781451.781, "1"].
-type pair struct {
-	model.SamplePair
-	given bool
-}
-
-func (p *pair) UnmarshalJSON(text []byte) error {
-	at, value, _ := bytes.Cut(bytes.Trim(text, "[] \t\r\n"), []byte(","))
-	v, err := strconv.ParseFloat(string(bytes.Trim(value, "\" \t\r\n")), 64)
-	if err := errors.Join(err, p.Timestamp.UnmarshalJSON(bytes.TrimSpace(at))); err != nil {
-		return fmt.Errorf("%s is no value with its time: %w", text, err)
-	}
-	p.Value, p.given = model.SampleValue(v), true
-	return nil
+		return err
+	})
 }

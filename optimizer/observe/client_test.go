@@ -185,7 +185,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// BenchmarkDecode reads the buckets of 1,000 pods. Prometheus' own client takes three times as long, and eighteen times the memory.
+// BenchmarkDecode reads the buckets of 1,000 pods: in 16 ms of processor time, where a decoder for all JSON takes 51.
 func BenchmarkDecode(b *testing.B) {
 	var text bytes.Buffer
 	text.WriteString(`{"status":"success","data":{"resultType":"vector","result":[`)

@@ -166,7 +166,7 @@ func least(pods []*PodMetrics, q Quantity) float64 {
 func together(pods []*PodMetrics, d Distribution) histogram {
 	all := make([]histogram, len(pods))
 	for i, p := range pods {
-		all[i] = p.histograms[d].histogram()
+		all[i] = p.histograms[d].Histogram()
 	}
 	return merged(all)
 }

@@ -8,28 +8,45 @@ import (
 // histogram maps upper bounds of buckets to how much lies at or below them, per second. Buckets may be missing and +Inf is one of them.
 type histogram map[float64]float64
 
-// bucketList are the buckets of a histogram in no order, each with what lies at or below its bound. Every pod has five of them, and maps take more.
-type bucketList []struct{ bound, below float64 }
-
-// with a bucket, in the place of one of the same bound.
-func (b bucketList) with(bound, below float64) bucketList {
-	for i := range b {
-		if b[i].bound == bound {
-			b[i].below = below
-			return b
-		}
-	}
-	return append(b, struct{ bound, below float64 }{bound, below})
+// bucketList are the buckets of a histogram: how much lies at or below each of its bounds, NaN where that is not known. Pods may share their bounds: each
+// has five histograms, and bounds of its own would be half of all that is kept of it.
+type bucketList struct {
+	bounds *[]float64
+	below  []float64
 }
 
-// histogram of the buckets; nil where there are none.
-func (b bucketList) histogram() histogram {
-	if len(b) == 0 {
+// set how much lies at or below a bound.
+func (b *bucketList) set(bound, below float64) {
+	if math.IsNaN(bound) {
+		return
+	}
+	if b.bounds == nil {
+		b.bounds = new([]float64)
+	}
+	i := slices.Index(*b.bounds, bound)
+	if i < 0 {
+		i = len(*b.bounds)
+		*b.bounds = append(*b.bounds, bound)
+	}
+	if len(b.below) <= i {
+		b.below = slices.Grow(b.below, len(*b.bounds)-len(b.below))
+		for len(b.below) <= i {
+			b.below = append(b.below, math.NaN())
+		}
+	}
+	b.below[i] = below
+}
+
+// Histogram is how much lies at or below each bound, as far as it is known; nil where there are no buckets.
+func (b bucketList) Histogram() map[float64]float64 {
+	if len(b.below) == 0 {
 		return nil
 	}
-	h := make(histogram, len(b))
-	for _, x := range b {
-		h[x.bound] = x.below
+	h := make(map[float64]float64, len(b.below))
+	for i, below := range b.below {
+		if !math.IsNaN(below) {
+			h[(*b.bounds)[i]] = below
+		}
 	}
 	return h
 }

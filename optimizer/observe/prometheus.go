@@ -22,7 +22,10 @@ const concurrentQueries = 4
 // ReadMetrics asks Prometheus for the measurements of all pods over the window that ends at now.
 func ReadMetrics(ctx context.Context, s *Source, now time.Time, window time.Duration) (Metrics, error) {
 	values, histograms, arrivals := expressions(s.engines, window)
-	m := Metrics{}
+	m := reading{metrics: Metrics{}}
+	for d := range m.bounds {
+		m.bounds[d] = new([]float64)
+	}
 	var mu sync.Mutex // guards m
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(concurrentQueries)
@@ -55,7 +58,7 @@ func ReadMetrics(ctx context.Context, s *Source, now time.Time, window time.Dura
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return m, nil
+	return m.metrics, nil
 }
 
 // Skew is how far the clock of Prometheus is ahead of ours, to within the time that the answer takes. Samples carry its time: who asks by
@@ -89,12 +92,21 @@ func number64(q Quantity, s Series) float64 {
 	return float64(s.Values[0].Value)
 }
 
-func (m Metrics) pod(labels model.Metric) *PodMetrics {
+// reading is what was read so far of the pods, and the bounds of histograms that they have together.
+type reading struct {
+	metrics Metrics
+	bounds  [distributions]*[]float64
+}
+
+func (r *reading) pod(labels model.Metric) *PodMetrics {
 	key := types.NamespacedName{Namespace: string(labels["namespace"]), Name: string(labels["pod"])}
-	p, ok := m[key]
+	p, ok := r.metrics[key]
 	if !ok {
 		p = NewPodMetrics()
-		m[key] = p
+		for d := range p.histograms {
+			p.histograms[d].bounds = r.bounds[d]
+		}
+		r.metrics[key] = p
 	}
 	return p
 }

@@ -86,7 +86,7 @@ func (p *PodMetrics) SetArrived(step int, n float64) {
 
 // SetBucket of a histogram: how much lies at or below an upper bound, +Inf for all, per second.
 func (p *PodMetrics) SetBucket(d Distribution, bound, rate float64) {
-	p.histograms[d] = p.histograms[d].with(bound, rate)
+	p.histograms[d].set(bound, rate)
 }
 
 // value of a quantity; NaN where it is not known or infinite.
