@@ -195,7 +195,7 @@ func (o *options) run() error {
 func cacheOptions() cache.Options {
 	unfinished := fields.AndSelectors(
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded)), fields.OneTermNotEqualSelector("status.phase", string(corev1.PodFailed)))
-	return cache.Options{DefaultTransform: observe.Trim, ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: {Field: unfinished}}}
+	return cache.Options{DefaultTransform: new(observe.Trimmer).Trim, ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: {Field: unfinished}}}
 }
 
 func (o *options) setLogger() {

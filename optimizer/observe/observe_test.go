@@ -417,7 +417,7 @@ func readings(change func(*Readings)) *Readings {
 }
 
 func trim(object any) {
-	if _, err := Trim(object); err != nil {
+	if _, err := new(Trimmer).Trim(object); err != nil {
 		panic(err) // it gives none
 	}
 }
