@@ -169,13 +169,13 @@ func (o *options) run() error {
 		return err
 	}
 	reconciler := &loop.Reconciler{
-		Client: manager.GetClient(), Direct: manager.GetAPIReader(), Events: manager.GetEventRecorder("inferno-optimizer"), Clock: clock.RealClock{}, Log: decisions,
+		Client: manager.GetClient(), Direct: manager.GetAPIReader(), Events: brief{manager.GetEventRecorder("inferno-optimizer")}, Clock: clock.RealClock{}, Log: decisions,
 		Querier: o.queriers(), QueryTimeout: o.queryTimeout, Registry: ctrlmetrics.Registry,
 		Namespace: o.namespace(),
 	}
 	if o.gates {
 		lifts := &gates.Reconciler{
-			Client: manager.GetClient(), Events: manager.GetEventRecorder("inferno-gates"), Clock: clock.RealClock{}, Registry: ctrlmetrics.Registry,
+			Client: manager.GetClient(), Events: brief{manager.GetEventRecorder("inferno-gates")}, Clock: clock.RealClock{}, Registry: ctrlmetrics.Registry,
 		}
 		if err := lifts.SetupWithManager(manager); err != nil {
 			return err
