@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -255,6 +256,15 @@ func TestLocal(t *testing.T) {
 	for _, port := range []int{-1, 0, 65536} {
 		if _, err := Local(port, ca); err == nil {
 			t.Errorf("port %d is accepted", port)
+		}
+	}
+}
+
+// Programs that run beside a cluster are told of their memory what their containers would be.
+func TestEnvironment(t *testing.T) {
+	for name, want := range map[string]int64{"inferno-optimizer": 256 << 20, "inferno-adapter": 256 << 20, "inferno-scheduler": 512 << 20} {
+		if got := Environment(name); !slices.Equal(got, []string{fmt.Sprintf("GOMEMLIMIT=%d", want)}) {
+			t.Errorf("%s: %v, want %d", name, got, want)
 		}
 	}
 }

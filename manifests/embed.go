@@ -11,6 +11,8 @@ import (
 	"path"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -122,6 +124,25 @@ func MetricsAPI(kind string, service ServiceReference, caBundle []byte) ([]byte,
 		return nil, fmt.Errorf("metrics API %q is not allowed, must be external or custom", kind)
 	}
 	return Join(services...), nil
+}
+
+// Environment returns what a program is told of its memory where it runs in a container with the chart's requests and limits, as "GOMEMLIMIT=…"; name is
+// that of its Deployment.
+func Environment(name string) []string {
+	for _, document := range bytes.Split(mustKinds("Deployment"), []byte("\n---\n")) {
+		var d appsv1.Deployment
+		if err := yaml.Unmarshal(document, &d); err != nil || d.Name != name {
+			continue
+		}
+		c := d.Spec.Template.Spec.Containers[0]
+		for _, v := range c.Env {
+			if v.Name == "GOMEMLIMIT" {
+				list := map[string]corev1.ResourceList{"requests.memory": c.Resources.Requests, "limits.memory": c.Resources.Limits}[v.ValueFrom.ResourceFieldRef.Resource]
+				return []string{fmt.Sprintf("GOMEMLIMIT=%d", list.Memory().Value())}
+			}
+		}
+	}
+	panic(fmt.Sprintf("manifests: %s has no Deployment %s with GOMEMLIMIT", installed, name))
 }
 
 // Join makes one stream of several.

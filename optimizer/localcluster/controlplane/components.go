@@ -200,7 +200,7 @@ func (p *Plane) StartScheduler(ctx context.Context, o SchedulerOptions) error {
 		"--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig)
 	args = append(append(args, o.Args...), p.options.ExtraArgs[Scheduler]...)
 	return p.Run(ctx, &Process{
-		Name: string(Scheduler), Path: path, Args: args, Ready: ready, StopTimeout: componentStopTimeout,
+		Name: string(Scheduler), Path: path, Args: args, Env: o.Env, Ready: ready, StopTimeout: componentStopTimeout,
 	})
 }
 

@@ -61,6 +61,7 @@ type SchedulerOptions struct {
 	User   string   // its identity; system:kube-scheduler if empty
 	Groups []string // of that user
 	Args   []string // appended to its arguments
+	Env    []string // added to its environment
 }
 
 // PrometheusOptions say what Prometheus scrapes.

@@ -180,7 +180,7 @@ func Clients(config *rest.Config) (client.Client, kubernetes.Interface, error) {
 func (s *Stack) startScheduler(ctx context.Context, path string) error {
 	account := serviceAccount(manifests.SchedulerAccount)
 	return s.StartScheduler(ctx, controlplane.SchedulerOptions{
-		Path: path, Config: manifests.SchedulerConfig(), User: account.user, Groups: account.groups,
+		Path: path, Config: manifests.SchedulerConfig(), User: account.user, Groups: account.groups, Env: manifests.Environment(string(Scheduler)),
 	})
 }
 
@@ -210,7 +210,7 @@ func (s *Stack) startAdapter(ctx context.Context, path string, port int) error {
 		return err
 	}
 	if err := s.Run(ctx, &controlplane.Process{
-		Name: string(Adapter), Path: path,
+		Name: string(Adapter), Path: path, Env: manifests.Environment(string(Adapter)),
 		Args: []string{
 			"--kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
 			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port), "--tls-cert-file=" + cert, "--tls-private-key-file=" + key,
@@ -245,7 +245,7 @@ func (s *Stack) startOptimizer(ctx context.Context, path string) error {
 		return err
 	}
 	return s.Run(ctx, &controlplane.Process{
-		Name: string(Optimizer), Path: path,
+		Name: string(Optimizer), Path: path, Env: manifests.Environment(string(Optimizer)),
 		Args: []string{
 			"--kubeconfig=" + kubeconfig, "--prometheus-url=" + s.PrometheusURL(), "--prometheus-timeout=" + cmp.Or(s.Options.PrometheusTimeout, 2*time.Second).String(), "--decision-log=" + s.DecisionLog,
 			fmt.Sprintf("--health-bind-address=127.0.0.1:%d", health), fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", metrics),
