@@ -42,11 +42,16 @@ help: ## Say what there is
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: ## Install system packages that are missing (lp_solve), where that is possible
+deps: ## Install system packages that are missing (lp_solve, Chromium), where that is possible
+	@bash .ci/lpsolve
+	@bash .ci/chromium
+
+.PHONY: lpsolve
+lpsolve:
 	@bash .ci/lpsolve
 
 .PHONY: build
-build: deps ## Build the programs into bin/
+build: lpsolve ## Build the programs into bin/
 	@$(MAKE) build-now
 
 .PHONY: build-now
@@ -79,10 +84,11 @@ test-now: prepare
 	$(GO) test $(GOTAGS) -race -shuffle=on $(RACED)
 	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -shuffle=on -timeout=40m -p 1 $(UNRACED)
 	cd test/promql && $(GO) test -mod=mod -shuffle=on ./...
+	cd test/browser && INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test -mod=mod -shuffle=on ./...
 	cd release && $(GO) test -shuffle=on ./...
 
 .PHONY: test-tenants
-test-tenants: deps ## Attack one tenant by another, and happen to both what may, on a local control plane with a real Prometheus: 3 to 8 minutes
+test-tenants: lpsolve ## Attack one tenant by another, and happen to both what may, on a local control plane with a real Prometheus: 3 to 8 minutes
 	@$(MAKE) prepare
 	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -v -count=1 -timeout=40m ./test/e2e -run=TestTenantsStayApart -attacks
 
@@ -114,7 +120,7 @@ release: ## Make a whole release in out/VERSION, offline: make release VERSION=v
 		-architectures $(or $(IMAGES_ARCHITECTURES),amd64$(comma)arm64) -only "$(IMAGES)" $(if $(RELEASE_PLATFORMS),-platforms $(RELEASE_PLATFORMS))
 
 .PHONY: bench
-bench: deps ## Run the benchmarks: ratios against a reference in the same run
+bench: lpsolve ## Run the benchmarks: ratios against a reference in the same run
 	@$(MAKE) bench-now
 
 .PHONY: bench-now
@@ -127,6 +133,10 @@ bench-now: prepare
 	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -run=TestWithstands/kills -kill-rounds=50 -timeout=60m ./test/e2e
 	@echo "measuring the solvers (some minutes)"
 	$(GO) run $(GOTAGS) ./test/plans
+
+.PHONY: screenshots
+screenshots: deps ## Make the pictures of the console in docs/ again
+	cd test/browser && $(GO) test -mod=mod -count=1 -run=TestScreenshots ./... -screenshots $(CURDIR)/docs
 
 .PHONY: accuracy
 accuracy: ## Measure the accuracy of laws and queueing models again, and write the tables of docs/models.md
@@ -162,7 +172,7 @@ generate-keda: ## Write the Go code of KEDA's protocol again (needs protoc)
 	cd metricsadapter/keda/externalscaler && PATH=$(CURDIR)/$(BIN)/tools:$$PATH protoc --go_out=paths=source_relative:. --go-grpc_out=paths=source_relative:. externalscaler.proto
 
 .PHONY: verify
-verify: deps ## Check that generated code is current, everything is formatted and linted, and nothing is untracked
+verify: lpsolve ## Check that generated code is current, everything is formatted and linted, and nothing is untracked
 	@$(MAKE) verify-now
 
 .PHONY: verify-now

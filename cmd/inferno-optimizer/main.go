@@ -53,6 +53,7 @@ type options struct {
 	metricsAddress, healthAddress, profileAddress string
 	metricsSecure, leaderElect, gates             bool
 	leaderNamespace, leaderID                     string
+	consoleAddress                                string
 }
 
 func main() {
@@ -99,6 +100,7 @@ func newCommand() *cobra.Command {
 	f.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve /metrics over TLS to clients that the API server authenticates and authorizes")
 	f.StringVar(&o.healthAddress, "health-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
 	f.StringVar(&o.profileAddress, "pprof-bind-address", "0", "address of /debug/pprof, such as localhost:6060: it asks nobody who they are; 0 for none")
+	f.StringVar(&o.consoleAddress, "console-bind-address", "0", "address of this pod alone, such as localhost:7411, of a web page of the plans, for whom the API server knows by a bearer token; 0 for none")
 	f.BoolVar(&o.gates, "gates", false, "lift the scheduling gates "+v1alpha1.PlacementGate+" of pods as plans have seats for them, and delete pods without a node whose seat a plan took back")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the lease; needed where several replicas run")
 	f.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease; default the pod's own")
@@ -182,6 +184,7 @@ func (o *options) run() error {
 		}
 	}
 	if err := errors.Join(
+		o.addConsole(manager, config, decisions),
 		reconciler.SetupWithManager(manager),
 		manager.AddHealthzCheck("cycles", func(*http.Request) error { return reconciler.Alive() }),
 		manager.AddReadyzCheck("ping", healthz.Ping),

@@ -5,13 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/llm-inferno/inferno/docs/evaluation"
 	"github.com/llm-inferno/inferno/optimizer/console"
+	"github.com/llm-inferno/inferno/optimizer/console/live"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
 type consoleOptions struct {
@@ -32,19 +37,38 @@ writes nothing, and asks nobody else.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.log, "log", "", "decision log to look at instead of a cluster")
+	f.StringVar(&o.log, "log", "", "decision log to look at instead of a cluster; what is added to it is shown too")
+	f.StringVar(&o.scenario, "scenario", "", "scenario to play instead: a file, YAML or JSON, or one that is built in: "+strings.Join(scenario.BuiltIn(), ", "))
+	f.Float64Var(&o.speedUp, "speed-up", 60, "seconds of the scenario that pass in a second")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; default $KUBECONFIG, then ~/.kube/config")
+	f.StringVar(&o.context, "context", "", "context of the kubeconfig; default its current one")
+	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the Servers to show; default all")
 	f.StringVar(&o.listen, "listen", "localhost:7411", "address of this machine to serve on; port 0 takes a free one")
 	return cmd
 }
 
+func (o *consoleOptions) validate() error {
+	var faults []error
+	if o.log != "" && o.scenario != "" {
+		faults = append(faults, errors.New("--log, --scenario: both are given, give one"))
+	}
+	if !(o.speedUp > 0) || math.IsInf(o.speedUp, 0) {
+		faults = append(faults, fmt.Errorf("--speed-up: %v is not allowed, must be a finite number above 0", o.speedUp))
+	}
+	return errors.Join(faults...)
+}
+
 func (o *consoleOptions) run(ctx context.Context, out io.Writer) error {
-	l, err := console.Listen(o.listen)
-	if err != nil {
-		return badInput{fmt.Errorf("--listen: %w", err)}
+	if err := o.validate(); err != nil {
+		return badInput{err}
 	}
 	store, read, err := o.source()
 	if err != nil {
-		return errors.Join(err, l.Close())
+		return err
+	}
+	l, err := console.Listen(o.listen)
+	if err != nil {
+		return badInput{fmt.Errorf("--listen: %w", err)}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -54,11 +78,26 @@ func (o *consoleOptions) run(ctx context.Context, out io.Writer) error {
 
 // source that was asked for, and what reads it until the context ends.
 func (o *consoleOptions) source() (*console.Store, func(context.Context), error) {
-	log, store, err := console.OpenLog(o.log)
-	if err != nil {
-		return nil, nil, badInput{fmt.Errorf("--log: %w", err)}
+	switch {
+	case o.log != "":
+		log, store, err := console.OpenLog(o.log)
+		if err != nil {
+			return nil, nil, badInput{fmt.Errorf("--log: %w", err)}
+		}
+		return store, log.Read, nil
+	case o.scenario != "":
+		return playScenario(o.scenario, o.speedUp)
 	}
-	return store, log.Read, nil
+	config, err := clusterConfig(o.kubeconfig, o.context)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, _, err := stack.Clients(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	cluster := live.New(client, config.Host, o.namespace)
+	return cluster.Store, cluster.Read, nil
 }
 
 // serveConsole until the context ends, and say where.

@@ -99,7 +99,7 @@ func (c *cycle) run(ctx context.Context) error {
 	}
 	o.Snapshot.StartUpSeconds, o.Snapshot.WindowSeconds = observe.StartUp(c.optimizer, readings.Pods), readings.Window.Seconds()
 	o.Snapshot.HorizonSeconds = interval(c.optimizer).Seconds() + o.Snapshot.StartUpSeconds
-	c.state.Learned = latest(c.state.Learned, learnedOf(readings.Resources.Models))
+	c.state.Learned = latest(c.state.Learned, LearnedOf(readings.Resources.Models))
 	if last := c.optimizer.Status.LastCycle; c.state.Pools == nil && last != nil {
 		c.state.Pools = control.PoolsOf(last)
 	}
@@ -455,8 +455,8 @@ func acceleratorStatus(a *v1alpha1.Accelerator, t observe.TypeCapacity, allocate
 	return next
 }
 
-// learnedOf is what the statuses of models say was learned, by model and key: what a new leader, or a restart, begins with.
-func learnedOf(models []v1alpha1.Model) map[string]map[string]*v1alpha1.PairStatus {
+// LearnedOf is what the statuses of models say was learned, by model and key: what a new leader, or a restart, begins with.
+func LearnedOf(models []v1alpha1.Model) map[string]map[string]*v1alpha1.PairStatus {
 	all := map[string]map[string]*v1alpha1.PairStatus{}
 	for i := range models {
 		m := &models[i]

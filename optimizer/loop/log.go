@@ -106,15 +106,22 @@ func (s short) MarshalJSON() ([]byte, error) {
 
 // DecisionLog writes records as JSON lines. It is safe for concurrent use.
 type DecisionLog struct {
-	mu  sync.Mutex
-	out io.Writer
+	mu   sync.Mutex
+	out  io.Writer
+	told func(*Record)
 }
 
 // NewDecisionLog writes to out; nil writes nowhere.
 func NewDecisionLog(out io.Writer) *DecisionLog { return &DecisionLog{out: out} }
 
+// Tell a function of each record, too. It may keep the record, and must not change it. To be called before the first is written.
+func (l *DecisionLog) Tell(f func(*Record)) { l.told = f }
+
 // Write appends a record as one line, in one write, so that lines of a log that several processes share stay whole.
 func (l *DecisionLog) Write(r *Record) error {
+	if l.told != nil {
+		l.told(r)
+	}
 	if l.out == nil {
 		return nil
 	}

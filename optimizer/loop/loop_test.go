@@ -169,7 +169,7 @@ func TestLearnedSurvivesARestart(t *testing.T) {
 	}
 	m := v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "m"}}
 	m.Status = modelStatus(&m, nil, learned, nil, nil, now)
-	if diff := cmp.Diff(map[string]map[string]*v1alpha1.PairStatus{"m": learned}, learnedOf([]v1alpha1.Model{m})); diff != "" {
+	if diff := cmp.Diff(map[string]map[string]*v1alpha1.PairStatus{"m": learned}, LearnedOf([]v1alpha1.Model{m})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -182,7 +182,7 @@ func TestOldestOptimizerDrives(t *testing.T) {
 		"b": {o("a", now), o("b", earlier), o("c", now)},
 		"a": {o("c", now), o("a", now), o("b", now)},
 	} {
-		if got := oldest(list).Name; got != want {
+		if got := Oldest(list).Name; got != want {
 			t.Errorf("%s drives, want %s", got, want)
 		}
 	}

@@ -147,7 +147,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, nil
 	}
 	o := &list.Items[i]
-	if first := oldest(list.Items); first.Name != o.Name {
+	if first := Oldest(list.Items); first.Name != o.Name {
 		return reconcile.Result{}, r.setReady(ctx, o, nil, metav1.ConditionFalse, "Superseded", fmt.Sprintf("the optimizer %q is older and drives the loop; delete one of them", first.Name))
 	}
 	if o.Spec.Suspend {
@@ -238,8 +238,8 @@ func stageWords(stages []v1alpha1.StageTime) string {
 	return strings.Join(words, ", ")
 }
 
-// oldest of several Optimizers, ties by name: the one that drives.
-func oldest(list []v1alpha1.Optimizer) *v1alpha1.Optimizer {
+// Oldest of several Optimizers, ties by name: the one that drives.
+func Oldest(list []v1alpha1.Optimizer) *v1alpha1.Optimizer {
 	first := &list[0]
 	for i := range list {
 		o := &list[i]

@@ -24,9 +24,14 @@ type Cycle struct {
 	Decision *specification.Decision
 	// Conditions of servers by name; absent where there are no resources.
 	Conditions map[string][]metav1.Condition
+	// OnNodes says where replicas run; nil where only the plan is known, which packs them.
+	OnNodes []OnNode
 	// Unread says what could not be read.
 	Unread []string
 }
+
+// OnNode is a replica of a server on a node.
+type OnNode struct{ Node, Server, Accelerator string }
 
 // Milliseconds since the Unix epoch; 0 where there is no clock.
 func (c *Cycle) Milliseconds() int64 {
@@ -49,6 +54,7 @@ func (c *Cycle) Only(allowed func(namespace string) bool) *Cycle {
 			hidden[e.Name] = true
 		}
 	}
+	out.OnNodes = slices.DeleteFunc(slices.Clone(c.OnNodes), func(r OnNode) bool { return hidden[r.Server] })
 	decision.Plan.Unserved = slices.DeleteFunc(slices.Clone(c.Decision.Plan.Unserved), func(u v1alpha1.Unserved) bool { return hidden[u.Server] })
 	decision.Candidates, decision.Learning, decision.Probes = nil, nil, nil
 	decision.Plan.Allocations, decision.Verdicts = map[string]v1alpha1.Allocation{}, map[string]fleet.Verdict{}

@@ -18,8 +18,9 @@ type Fleet struct {
 	Classes []Class `json:"classes"`
 	// Servers, those that need attention first.
 	Servers []Row `json:"servers"`
-	// Nodes with what the plan puts on them. The scheduler may find another packing.
-	Nodes []Node `json:"nodes"`
+	// Nodes with what runs on them where Running, else with what the plan puts on them. The scheduler may find another packing.
+	Nodes   []Node `json:"nodes"`
+	Running bool   `json:"running"`
 	// Unread says what could not be read.
 	Unread []string `json:"unread,omitempty"`
 }
@@ -119,7 +120,7 @@ func (l *Latency) missed() bool {
 // NewFleet looks at a cycle.
 func NewFleet(c *Cycle) *Fleet {
 	s := systemOf(&c.Snapshot.System)
-	f := &Fleet{Summary: Summary{ID: c.ID, Time: c.Milliseconds(), Cost: c.Decision.Plan.TotalCost, Solver: c.Decision.Plan.Solver.Name}, Classes: []Class{}, Servers: []Row{}, Unread: c.Unread}
+	f := &Fleet{Summary: Summary{ID: c.ID, Time: c.Milliseconds(), Cost: c.Decision.Plan.TotalCost, Solver: c.Decision.Plan.Solver.Name}, Classes: []Class{}, Servers: []Row{}, Unread: c.Unread, Running: c.OnNodes != nil}
 	for i := range c.Snapshot.System.Servers.Spec {
 		f.Servers = append(f.Servers, c.row(s, &c.Snapshot.System.Servers.Spec[i]))
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
 // Node with cards of one type.
@@ -38,19 +40,10 @@ type waiting struct {
 	left int
 }
 
-// nodes with the servers that the plan has on them. A plan packs sizes of replicas: whose they are is filled in by name. Where capacity is a number
-// of cards alone, each type is one node.
+// nodes with the servers that run on them, or, where that is not known, that the plan has on them. A plan packs sizes of replicas: whose they are is
+// filled in by name. Where capacity is a number of cards alone, each type is one node.
 func (c *Cycle) nodes(s *system) []Node {
-	by := map[size][]*waiting{}
-	for i := range s.Servers.Spec {
-		e := &s.Servers.Spec[i]
-		a := c.Decision.Plan.Allocations[e.Name]
-		for _, p := range partsOf(&a) {
-			kind, cards := s.cards(e.Model, p.Accelerator)
-			k := size{kind, cards, e.Scopes[p.Accelerator]}
-			by[k] = append(by[k], &waiting{Holding{Server: e.Name, Class: e.Class, Cards: cards}, p.Replicas})
-		}
-	}
+	placement, sizes := c.Decision.Plan.Placement, c.sizes(s)
 	nodes, index := []Node{}, map[[2]string]int{}
 	at := func(name, kind string) *Node {
 		i, known := index[[2]string{name, kind}]
@@ -64,8 +57,20 @@ func (c *Cycle) nodes(s *system) []Node {
 	for _, n := range s.Capacity.Nodes {
 		at(n.Name, n.Type).Cards += n.Free
 	}
-	for _, p := range c.Decision.Plan.Placement {
-		at(p.Node, p.Type).take(by[size{p.Type, p.CardsPerReplica, p.Scope}], p.Replicas)
+	entries := map[string]*v1alpha1.ServerEntry{}
+	for i := range s.Servers.Spec {
+		entries[s.Servers.Spec[i].Name] = &s.Servers.Spec[i]
+	}
+	for _, r := range c.OnNodes {
+		e := entries[r.Server]
+		kind, cards := s.cards(e.Model, r.Accelerator)
+		at(r.Node, kind).take([]*waiting{{Holding{Server: e.Name, Class: e.Class, Cards: cards}, 1}}, 1)
+	}
+	if c.OnNodes != nil {
+		placement = nil
+	}
+	for _, p := range placement {
+		at(p.Node, p.Type).take(sizes[size{p.Type, p.CardsPerReplica, p.Scope}], p.Replicas)
 	}
 	counted := map[string]bool{}
 	for _, n := range s.Capacity.Nodes {
@@ -76,8 +81,8 @@ func (c *Cycle) nodes(s *system) []Node {
 			at("all", t.Type).Cards = t.Count
 		}
 	}
-	for k, list := range by {
-		if !counted[k.kind] {
+	for k, list := range sizes {
+		if !counted[k.kind] && c.OnNodes == nil {
 			at("all", k.kind).take(list, total(list))
 		}
 	}
@@ -86,6 +91,21 @@ func (c *Cycle) nodes(s *system) []Node {
 	}
 	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Or(strings.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name)) })
 	return nodes
+}
+
+// sizes of replicas that the plan has, and whose they are.
+func (c *Cycle) sizes(s *system) map[size][]*waiting {
+	by := map[size][]*waiting{}
+	for i := range s.Servers.Spec {
+		e := &s.Servers.Spec[i]
+		a := c.Decision.Plan.Allocations[e.Name]
+		for _, p := range partsOf(&a) {
+			kind, cards := s.cards(e.Model, p.Accelerator)
+			k := size{kind, cards, e.Scopes[p.Accelerator]}
+			by[k] = append(by[k], &waiting{Holding{Server: e.Name, Class: e.Class, Cards: cards}, p.Replicas})
+		}
+	}
+	return by
 }
 
 func total(list []*waiting) int {
@@ -105,6 +125,11 @@ func (n *Node) take(list []*waiting, replicas int) {
 		}
 		w.left -= k
 		replicas -= k
+		if last := len(n.Held) - 1; last >= 0 && n.Held[last].Server == w.Server {
+			n.Held[last].Replicas += k
+			n.Held[last].Cards += k * w.Cards
+			continue
+		}
 		n.Held = append(n.Held, Holding{Server: w.Server, Class: w.Class, Replicas: k, Cards: k * w.Cards})
 	}
 }

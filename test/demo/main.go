@@ -18,6 +18,9 @@ import (
 	"github.com/go-logr/logr"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/llm-inferno/inferno/docs/evaluation"
+	"github.com/llm-inferno/inferno/optimizer/console"
+	"github.com/llm-inferno/inferno/optimizer/console/live"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
@@ -27,6 +30,7 @@ type options struct {
 	speedUp, scale       float64
 	seed                 uint64
 	keep                 bool
+	console              string
 }
 
 func main() {
@@ -39,6 +43,7 @@ func main() {
 	flag.Float64Var(&o.scale, "scale", 1, "requests for each request of the trace")
 	flag.Uint64Var(&o.seed, "seed", 1, "of noise and of the split of the trace over the servers")
 	flag.BoolVar(&o.keep, "keep", false, "keep the instance directory with the logs of all components")
+	flag.StringVar(&o.console, "console", "localhost:0", "address of this machine for the console; port 0 takes a free one")
 	flag.Parse()
 	ctrllog.SetLogger(logr.Discard()) // nothing of the client library is of interest here, and it complains where nobody says so
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -67,6 +72,11 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		err = errors.Join(err, s.Stop())
 	}()
 	fmt.Fprintf(out, "\nlook inside with\n  export KUBECONFIG=%s\n  kubectl get servers,hpa,pods -A\n\n", s.AdminKubeconfig())
+	hide, err := showConsole(ctx, o.console, s, out)
+	if err != nil {
+		return err
+	}
+	defer hide()
 	if err := scenario.deploy(ctx, s); err != nil {
 		return err
 	}
@@ -89,6 +99,27 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	return followed
+}
+
+// showConsole over the cluster, and say where, until what is returned is called.
+func showConsole(ctx context.Context, address string, s *stack.Stack, out io.Writer) (func(), error) {
+	l, err := console.Listen(address)
+	if err != nil {
+		return nil, fmt.Errorf("-console: %w", err)
+	}
+	cluster := live.New(s.Client, "demo", "")
+	ctx, cancel := context.WithCancel(ctx)
+	go cluster.Read(ctx)
+	go func() {
+		if err := console.Serve(l, console.Options{Store: cluster.Store, Evaluation: evaluation.Results}); err != nil {
+			fmt.Fprintf(out, "the console: %v\n", err)
+		}
+	}()
+	fmt.Fprintf(out, "see it in a browser, while it runs:\n  http://%s\n\n", l.Addr())
+	return func() {
+		cancel()
+		l.Close()
+	}, nil
 }
 
 func copyFile(from, to string) error {

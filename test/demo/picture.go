@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"image/color"
 	"maps"
@@ -34,20 +36,21 @@ func chipNames() []string { return slices.Sorted(maps.Keys(chips)) }
 // smoothing of the latencies in the picture, in windows of the record.
 const smoothing = 5
 
-// drawPlots makes a column for every server: load, ready replicas by accelerator, TTFT and ITL against their targets, over time.
+// drawPlots makes a column for every server: load, ready replicas by accelerator, cost, TTFT and ITL against their targets, over time.
 func drawPlots(w *watcher, report fleet.Report) ([][]*plot.Plot, error) {
-	rows := make([][]*plot.Plot, 4)
+	rows := make([][]*plot.Plot, 5)
 	for _, s := range w.scenario.servers {
 		r := report.Servers[namespace+"/"+s.Name]
 		goal := w.scenario.targets[s.Name]
 		columns := []func() (*plot.Plot, error){
 			func() (*plot.Plot, error) { return w.loadPlot(s.Name, r) },
 			func() (*plot.Plot, error) { return w.replicasPlot(s.Name) },
+			func() (*plot.Plot, error) { return w.costPlot(s.Name) },
 			func() (*plot.Plot, error) {
-				return latencyPlot("TTFT, ms", r, 1e3*goal.TTFT, func(x serving.Window) serving.Summary { return x.TTFT })
+				return latencyPlot("TTFT, ms", r, 1e3*goal.TTFT, w.scenario.percentiles[s.Name], func(x serving.Window) serving.Summary { return x.TTFT })
 			},
 			func() (*plot.Plot, error) {
-				return latencyPlot("ITL, ms", r, 1e3*goal.ITL, func(x serving.Window) serving.Summary { return x.ITL })
+				return latencyPlot("ITL, ms", r, 1e3*goal.ITL, w.scenario.percentiles[s.Name], func(x serving.Window) serving.Summary { return x.ITL })
 			},
 		}
 		for i, make := range columns {
@@ -55,6 +58,7 @@ func drawPlots(w *watcher, report fleet.Report) ([][]*plot.Plot, error) {
 			if err != nil {
 				return nil, err
 			}
+			leaveRoom(p)
 			rows[i] = append(rows[i], p)
 		}
 		rows[0][len(rows[0])-1].Title.Text = s.Name
@@ -68,7 +72,7 @@ func drawPicture(w *watcher, report fleet.Report, file string) error {
 	if err != nil {
 		return err
 	}
-	const width, height = 36 * vg.Centimeter, 26 * vg.Centimeter
+	const width, height = 36 * vg.Centimeter, 33 * vg.Centimeter
 	img := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(110))
 	canvas := draw.New(img)
 	tiles := draw.Tiles{Rows: len(rows), Cols: len(rows[0]), PadX: vg.Points(12), PadY: vg.Points(10), PadTop: vg.Points(8), PadBottom: vg.Points(8), PadLeft: vg.Points(8), PadRight: vg.Points(12)}
@@ -88,8 +92,16 @@ func drawPicture(w *watcher, report fleet.Report, file string) error {
 	return f.Close()
 }
 
+// leaveRoom above the lines for the legend, which is at the top.
+func leaveRoom(p *plot.Plot) {
+	const lines, share = 3, 0.11 // the most lines that a legend has, and the share of the height that each takes
+	p.Y.Max /= 1 - share*lines
+}
+
 func newPlot(label string) *plot.Plot {
 	p := plot.New()
+	p.Legend.Top = true
+	p.Legend.TextStyle.Font.Size = vg.Points(9)
 	p.Y.Label.Text = label
 	p.Y.Min = 0
 	p.X.Min = 0
@@ -133,7 +145,6 @@ func (w *watcher) loadPlot(server string, r serving.Report) (*plot.Plot, error) 
 			observed = append(observed, plotter.XY{X: s.seconds, Y: l.ArrivalRate / 60})
 		}
 	}
-	p.Legend.Top = true
 	if err := addLine(p, "arrived", arrived, faint, false); err != nil {
 		return nil, err
 	}
@@ -143,7 +154,6 @@ func (w *watcher) loadPlot(server string, r serving.Report) (*plot.Plot, error) 
 // replicasPlot shows ready replicas by accelerator, and the total of the plan.
 func (w *watcher) replicasPlot(server string) (*plot.Plot, error) {
 	p := newPlot("ready replicas")
-	p.Legend.Top, p.Legend.Left = true, true
 	for _, a := range chipNames() {
 		var points plotter.XYs
 		used := false
@@ -168,30 +178,52 @@ func (w *watcher) replicasPlot(server string) (*plot.Plot, error) {
 	return p, addLine(p, "plan, all", plan, ink, true)
 }
 
-// latencyPlot shows the mean latency of the requests that completed, and its target. The axis ends at four times the target, so that a start
-// without replicas does not hide the rest.
-func latencyPlot(label string, r serving.Report, goal float64, of func(serving.Window) serving.Summary) (*plot.Plot, error) {
+// costPlot shows what the ready replicas cost, and what the plan does.
+func (w *watcher) costPlot(server string) (*plot.Plot, error) {
+	p := newPlot("cost, ¢/h")
+	var ready, plan plotter.XYs
+	for _, s := range w.samples {
+		one := s.servers[server]
+		ready = append(ready, plotter.XY{X: s.seconds, Y: one.cost})
+		if d := one.status.Desired; d != nil {
+			plan = append(plan, plotter.XY{X: s.seconds, Y: d.CostPerHour})
+		}
+	}
+	if err := addLine(p, "ready replicas", ready, faint, false); err != nil {
+		return nil, err
+	}
+	return p, addLine(p, "plan", plan, ink, true)
+}
+
+// besideMeans is the percentile that is shown where targets are for the mean.
+const besideMeans = 99
+
+// latencyPlot shows the latency of the requests that completed, mean and at the percentile that the target is for, and the target. The axis ends at
+// four times the target, so that a start without replicas does not hide the rest.
+func latencyPlot(label string, r serving.Report, goal, percentile float64, of func(serving.Window) serving.Summary) (*plot.Plot, error) {
 	p := newPlot(label)
 	const most = 4
-	var points plotter.XYs
+	percentile = cmp.Or(percentile, besideMeans)
+	var means, tails plotter.XYs
+	p.Y.Max = 1.2 * goal
 	for i := range r.Windows {
-		sum, n := 0.0, 0
+		sum, tail, n := 0.0, 0.0, 0
 		for _, x := range r.Windows[max(i-smoothing+1, 0) : i+1] {
 			if s := of(x); s.Count > 0 {
-				sum, n = sum+s.Mean*float64(s.Count), n+s.Count
+				sum, tail, n = sum+s.Mean*float64(s.Count), tail+s.At(percentile)*float64(s.Count), n+s.Count
 			}
 		}
 		if n > 0 {
-			points = append(points, plotter.XY{X: r.Windows[i].Start, Y: math.Min(1e3*sum/float64(n), most*goal)})
+			at := func(total float64) plotter.XY {
+				y := math.Min(1e3*total/float64(n), most*goal)
+				p.Y.Max = math.Max(p.Y.Max, y)
+				return plotter.XY{X: r.Windows[i].Start, Y: y}
+			}
+			means, tails = append(means, at(sum)), append(tails, at(tail))
 		}
 	}
-	p.Legend.Top = true
-	p.Y.Max = 1.2 * goal
-	for _, q := range points {
-		p.Y.Max = math.Max(p.Y.Max, q.Y)
-	}
 	p.X.Label.Text = "seconds"
-	if err := addLine(p, fmt.Sprintf("mean of %d s", smoothing), points, ink, false); err != nil {
+	if err := errors.Join(addLine(p, fmt.Sprintf("P%g of a second, over %d s", percentile, smoothing), tails, faint, false), addLine(p, fmt.Sprintf("mean of %d s", smoothing), means, ink, false)); err != nil {
 		return nil, err
 	}
 	if len(r.Windows) == 0 {

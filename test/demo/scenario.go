@@ -35,8 +35,10 @@ type scenario struct {
 	nodes   []controlplane.NodePool
 	servers []v1alpha1.Server
 	targets map[string]serving.Targets
-	costs   map[string]float64 // cents per hour by accelerator
-	fleet   fleet.Config
+	// percentiles that targets are for, by server; 0 is the mean.
+	percentiles map[string]float64
+	costs       map[string]float64 // cents per hour by accelerator
+	fleet       fleet.Config
 }
 
 // accelerators by the product that nodes announce.
@@ -57,7 +59,7 @@ func newScenario(o options) (*scenario, error) {
 			{Name: "a100", Count: 3, GPU: controlplane.A100, GPUsPerNode: 4},
 			{Name: "l40s", Count: 5, GPU: controlplane.L40S, GPUsPerNode: 4},
 		},
-		targets: map[string]serving.Targets{}, costs: map[string]float64{},
+		targets: map[string]serving.Targets{}, percentiles: map[string]float64{}, costs: map[string]float64{},
 	}
 	if err := s.readCluster(); err != nil {
 		return nil, err
@@ -137,7 +139,7 @@ func (s *scenario) readCluster() error {
 				continue
 			}
 			targets := serving.Targets{TTFT: v1alpha1.Seconds(t.TTFT), ITL: v1alpha1.Seconds(t.ITL)}
-			s.targets[server.Name] = targets
+			s.targets[server.Name], s.percentiles[server.Name] = targets, t.Percentile
 			s.fleet.Servers = append(s.fleet.Servers, fleet.Server{Namespace: server.Namespace, Name: server.Name, Model: served[server.Spec.Model], Targets: targets})
 		}
 	}

@@ -14,7 +14,7 @@ export function fleet(root, context) {
   const classes = h("div", {});
   const picture = nodesPicture();
   const links = h("div", { class: "right" });
-  const nodesLink = h("span", {});
+  const nodesLink = h("span", {}), how = h("p", { class: "quiet sep" });
   const search = h("input", { type: "search", id: "filter", placeholder: "name, class, model, state", "aria-label": "Filter the servers by words", oninput: () => { context.go({ filter: search.value || undefined }, true); apply(); } });
   const rows = virtual("Servers, those that need attention first", [
     { title: "State", kind: "states", cell: (r) => state(r.state) },
@@ -31,7 +31,7 @@ export function fleet(root, context) {
   root.append(
     h("div", { class: "head" }, h("h1", {}, "Fleet")), top,
     h("div", { class: "wide-left" },
-      card("Nodes and cards, as the plan packs them", nodesLink, picture.element),
+      card("Nodes and cards", nodesLink, picture.element, how),
       card("Classes", null, classes)),
     card("Servers", [search, links], rows.element));
 
@@ -55,6 +55,7 @@ export function fleet(root, context) {
           s.style.background = colour(i);
           return h("tr", {}, h("td", {}, s, h("a", { href: context.to("fleet", undefined, { filter: c.name }), onclick: () => { search.value = c.name; apply(); } }, c.name), h("span", { class: "unit" }, ` priority ${c.priority || "?"}`)), h("td", { class: "num" }, number(c.servers)), h("td", { class: "num" + (c.needy ? " over" : "") }, number(c.needy)), h("td", { class: "num wide" }, number(c.load)), h("td", { class: "num" }, number(c.cost)));
         }))));
+      how.textContent = f.running ? "What runs, as the pods' nodes say." : "As the plan packs them; the scheduler may find another packing.";
       picture.set(f.nodes, f.classes.map((c) => c.name));
       nodesLink.replaceChildren(csvLink("nodes", context.at(), "nodes and cards"));
       links.replaceChildren(csvLink("fleet", context.at(), "the servers"));

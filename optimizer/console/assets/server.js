@@ -66,13 +66,13 @@ export function server(root, context) {
       observed.replaceChildren(facts([
         ["Load", s.load ? `${unit(s.load.arrivalRate, "req/min")}, ${unit(s.load.avgInTokens, "tokens")} in, ${unit(s.load.avgOutTokens, "tokens")} out` : `not known${o?.fault ? `: ${o.fault}, ${o.detail}` : ""}`],
         ["Ready", s.runs.length ? s.runs.map((p) => `${p.ready} on ${p.accelerator || "no node"}${p.starting ? `, ${p.starting} starting` : ""}${p.failing ? `, ${p.failing} failing` : ""}`).join("; ") : "none"],
-        ["TTFT", measured(s.ttft)], ["ITL", measured(s.itl)], ["Within both targets", percent(s.attainment)],
-        ["Running, waiting", o ? `${number(o.running)}, ${number(o.waiting)} requests a replica` : "–"], ["KV cache used", percent(o?.kvUsage)], ["CV of arrivals", number(o?.arrivalCV)]]));
+        ["TTFT", measured(s.ttft)], ["ITL", measured(s.itl)], ...known("Within both targets", s.attainment, percent),
+        ...known("Running", o?.running, (x) => unit(x, "requests a replica")), ...known("Waiting", o?.waiting, (x) => unit(x, "requests a replica")), ...known("KV cache used", o?.kvUsage, percent), ...known("CV of arrivals", o?.arrivalCV, number)]));
       charts(s, past);
-      const known = s.curves.map((c) => c.accelerator);
+      const names = s.curves.map((c) => c.accelerator);
       const wanted = context.query.accelerator ?? choose.value;
-      choose.replaceChildren(...known.map((a) => h("option", { value: a }, a)));
-      choose.value = known.includes(wanted) ? wanted : s.curves.find((c) => c.rate !== undefined)?.accelerator ?? known[0] ?? "";
+      choose.replaceChildren(...names.map((a) => h("option", { value: a }, a)));
+      choose.value = names.includes(wanted) ? wanted : s.curves.find((c) => c.rate !== undefined)?.accelerator ?? names[0] ?? "";
       curve();
       ways.replaceChildren(waysOf(s));
       conditions.replaceChildren(...(s.conditions?.length ? [card("Conditions that are not as they should be", null, table("Conditions", [["Type", (c) => c.type], ["Status", (c) => c.status], ["Reason", (c) => c.reason], ["Message", (c) => c.message]], s.conditions))] : []));
@@ -104,6 +104,8 @@ export function server(root, context) {
   }
 }
 
+// known is a fact where there is one.
+const known = (name, x, words) => x === undefined || x === null ? [] : [[name, words(x)]];
 const targets = (s) => [["TTFT", s.ttft.target], ["ITL", s.itl.target]].filter(([, t]) => t !== undefined).map(([n, t]) => `${n} ${unit(t, "ms")}`).join(", ") + (s.percentile ? ` for ${number(s.percentile)} % of requests` : " for the mean");
 const limits = (parts) => parts.length && parts[0].maxBatchSize ? ` · batch ${parts[0].maxBatchSize}${parts[0].maxBatchedTokens ? `, ${number(parts[0].maxBatchedTokens)} tokens an iteration` : ""}` : "";
 const measured = (l) => l.measured === undefined ? "not measured" : `${unit(l.measured, "ms")} mean${l.p90 === undefined ? "" : `, ${unit(l.p90, "ms")} P90`}${l.p99 === undefined ? "" : `, ${unit(l.p99, "ms")} P99`}${l.predicted === undefined ? "" : `; ${unit(l.predicted, "ms")} mean predicted`}`;

@@ -152,7 +152,7 @@ func score(f *policy.Fleet, c *cluster.Cluster) *Outcome {
 			windows++
 			ttft, itl := f.Scenario.Targets(name).TTFT, f.Scenario.Targets(name).ITL
 			p := f.Scenario.Percentile(name)
-			late, slow := at(w.TTFT, p) > ttft, at(w.ITL, p) > itl
+			late, slow := w.TTFT.At(p) > ttft, w.ITL.At(p) > itl
 			if !late && !slow {
 				good++
 			}
@@ -187,19 +187,6 @@ func score(f *policy.Fleet, c *cluster.Cluster) *Outcome {
 }
 
 func quantiles(s serving.Summary) Quantiles { return Quantiles{s.P50, s.P90, s.P99} }
-
-// at is the percentile nearest to what targets are for, the mean for 0.
-func at(s serving.Summary, percentile float64) float64 {
-	switch {
-	case percentile == 0:
-		return s.Mean
-	case percentile <= 70:
-		return s.P50
-	case percentile <= 95:
-		return s.P90
-	}
-	return s.P99
-}
 
 func peakReplicas(reports map[string]serving.Report) int {
 	most := 0

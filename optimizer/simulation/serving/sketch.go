@@ -11,6 +11,19 @@ type Summary struct {
 	Max           float64 // s
 }
 
+// At is the known percentile nearest to one in (0, 100), the mean for 0; in seconds.
+func (s *Summary) At(percentile float64) float64 {
+	switch {
+	case percentile == 0:
+		return s.Mean
+	case percentile <= 70:
+		return s.P50
+	case percentile <= 95:
+		return s.P90
+	}
+	return s.P99
+}
+
 // A sketch counts latencies in buckets whose bounds grow by 1 %, from a
 // microsecond to eleven days; what is beyond counts as the nearest. A quantile
 // is the geometric middle of its bucket, hence within 0.5 %, and never outside
