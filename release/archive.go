@@ -62,8 +62,8 @@ func zipped(members []member, modified time.Time) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// commandLine packs the program for the command line, with its licence, under the names that its users type: inferno, and kubectl-inferno by krew.
-func (r revision) commandLine(binary string, on platform) ([]byte, string, error) {
+// commandLine packs the program for the command line, with its licence and those of others, under the names that its users type: inferno, and kubectl-inferno by krew.
+func (r revision) commandLine(binary string, others []byte, on platform) ([]byte, string, error) {
 	program, errProgram := os.ReadFile(binary)
 	terms, errTerms := os.ReadFile(filepath.Join(r.root, "LICENSE"))
 	if err := errors.Join(errProgram, errTerms); err != nil {
@@ -74,6 +74,6 @@ func (r revision) commandLine(binary string, on platform) ([]byte, string, error
 	if on.os == "windows" {
 		extension, executable = ".zip", "inferno.exe"
 	}
-	data, err := archive(on.os == "windows", []member{{executable, program, 0o755}, {"LICENSE", terms, 0o644}}, r.time)
+	data, err := archive(on.os == "windows", []member{{executable, program, 0o755}, {"LICENSE", terms, 0o644}, {"THIRD-PARTY-LICENSES", others, 0o644}}, r.time)
 	return data, name + extension, err
 }

@@ -91,6 +91,9 @@ func checkParts(t *testing.T, file string) {
 			t.Errorf("%s is there twice", p.SPDXID)
 		}
 		ids[p.SPDXID] = true
+		if p.LicenseDeclared == "" || p.LicenseDeclared == "NOASSERTION" {
+			t.Errorf("%s has the licence %q", p.Name, p.LicenseDeclared)
+		}
 		names = append(names, p.Name)
 	}
 	for _, want := range []string{"engine", "stdlib", "github.com/prometheus/client_golang", "github.com/spf13/cobra"} {

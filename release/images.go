@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/llm-inferno/inferno/release/licences"
 	"github.com/llm-inferno/inferno/release/oci"
 	"github.com/llm-inferno/inferno/release/sbom"
 )
@@ -108,10 +109,11 @@ func (o *imageOptions) one(ctx context.Context, r revision, base v1.Layer, p pro
 		if err != nil {
 			return nil, err
 		}
-		if err := r.list(file, filepath.Join(o.out, "sbom"), p, on); err != nil {
+		terms, err := r.list(ctx, file, filepath.Join(o.out, "sbom"), p, on)
+		if err != nil {
 			return nil, err
 		}
-		programs = append(programs, oci.Program{Name: p.name, Architecture: architecture, File: file})
+		programs = append(programs, oci.Program{Name: p.name, Architecture: architecture, File: file, Licences: terms})
 	}
 	index, err := oci.Index(base, programs, oci.Labels{
 		Title: p.name, Description: p.description, Source: source, Revision: r.commit, Version: r.version, Licence: licence, Created: r.time,
@@ -128,17 +130,26 @@ func (o *imageOptions) one(ctx context.Context, r revision, base v1.Layer, p pro
 	return index, oci.Push(o.registry+"/"+p.name+":"+r.version, o.insecure, index)
 }
 
-// list the parts of a program into dir.
-func (r revision) list(file, dir string, p program, on platform) error {
-	document, err := sbom.Of(file, r.version, licence, r.time)
+// list the parts of a program into dir, and return the texts of their licences.
+func (r revision) list(ctx context.Context, file, dir string, p program, on platform) ([]byte, error) {
+	modules, errModules := output(ctx, r.root, "go", "env", "GOMODCACHE")
+	goRoot, errGo := output(ctx, r.root, "go", "env", "GOROOT")
+	if err := errors.Join(errModules, errGo); err != nil {
+		return nil, err
+	}
+	parts, err := licences.Of(file, licences.Where{Modules: modules, Go: goRoot})
 	if err != nil {
-		return err
+		return nil, err
+	}
+	document, err := sbom.Of(file, r.version, licence, parts, r.time)
+	if err != nil {
+		return nil, err
 	}
 	data, err := document.JSON()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return writeFile(filepath.Join(dir, p.name+"-"+on.String()+".spdx.json"), data)
+	return licences.File(parts), writeFile(filepath.Join(dir, p.name+"-"+on.String()+".spdx.json"), data)
 }
 
 func writeFile(name string, data []byte) error {

@@ -47,7 +47,7 @@ func krew(version string, archives []archived) ([]byte, error) {
 		platforms = append(platforms, map[string]any{
 			"selector": map[string]any{"matchLabels": map[string]string{"os": a.on.os, "arch": a.on.arch}},
 			"uri":      source + "/releases/download/" + version + "/" + a.name, "sha256": a.sha256, "bin": executable,
-			"files": []map[string]string{{"from": executable, "to": "."}, {"from": "LICENSE", "to": "."}},
+			"files": []map[string]string{{"from": executable, "to": "."}, {"from": "LICENSE", "to": "."}, {"from": "THIRD-PARTY-LICENSES", "to": "."}},
 		})
 	}
 	return yaml.Marshal(map[string]any{

@@ -189,11 +189,15 @@ func (o *releaseOptions) commandLines(ctx context.Context, r revision) error {
 		if err != nil {
 			return err
 		}
-		data, name, err := r.commandLine(binary, on)
+		terms, err := r.list(ctx, binary, filepath.Join(o.out, "sbom"), cli, on)
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(writeFile(filepath.Join(o.out, name), data), r.list(binary, filepath.Join(o.out, "sbom"), cli, on)); err != nil {
+		data, name, err := r.commandLine(binary, terms, on)
+		if err != nil {
+			return err
+		}
+		if err := writeFile(filepath.Join(o.out, name), data); err != nil {
 			return err
 		}
 		archives = append(archives, archived{name, sum(data), on})

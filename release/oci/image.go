@@ -48,6 +48,8 @@ type Program struct {
 	Architecture string
 	// File of the binary.
 	File string
+	// Licences of others that must go with it.
+	Licences []byte
 }
 
 // Base is the layer under every program: a user, certificates to trust (PEM), the licence, and a directory to write to where a volume is
@@ -87,7 +89,7 @@ func image(base v1.Layer, p Program, labels Labels) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := layer([]entry{{name: p.Name, data: binary, mode: 0o755}})
+	program, err := layer([]entry{{name: p.Name, data: binary, mode: 0o755}, {name: "THIRD-PARTY-LICENSES", data: p.Licences}})
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func built(t *testing.T, amd64, arm64 string) v1.ImageIndex {
 		if err := os.WriteFile(file, []byte(content), 0o700); err != nil { // another mode and time than in the image
 			t.Fatal(err)
 		}
-		programs = append(programs, Program{Name: "inferno-x", Architecture: architecture, File: file})
+		programs = append(programs, Program{Name: "inferno-x", Architecture: architecture, File: file, Licences: []byte("terms of others")})
 	}
 	slices.SortFunc(programs, func(a, b Program) int { return strings.Compare(a.Architecture, b.Architecture) })
 	base, err := Base(Certificates(), []byte("terms"))
@@ -115,7 +115,7 @@ func files(t *testing.T, image v1.Image) {
 	}
 	want := map[string]int64{
 		"inferno-x": 0o755, "etc": 0o755, "etc/passwd": 0o644, "etc/group": 0o644, "etc/ssl": 0o755, "etc/ssl/certs": 0o755,
-		"etc/ssl/certs/ca-certificates.crt": 0o644, "LICENSE": 0o644, "home": 0o755, "home/nonroot": 0o700, "tmp": 0o1777,
+		"etc/ssl/certs/ca-certificates.crt": 0o644, "LICENSE": 0o644, "THIRD-PARTY-LICENSES": 0o644, "home": 0o755, "home/nonroot": 0o700, "tmp": 0o1777,
 	}
 	for name, mode := range modes {
 		if want[name] != mode {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/llm-inferno/inferno/release/licences"
 )
 
 // Document of SPDX.
@@ -64,8 +66,8 @@ type Relationship struct {
 	Related string `json:"relatedSpdxElement"`
 }
 
-// Of a program in a file: the program with its version and licence, and every module that it was linked from. created is the time of the commit.
-func Of(file, version, licence string, created time.Time) (*Document, error) {
+// Of a program in a file: the program with its version and licence, and every part that it was linked from. created is the time of the commit.
+func Of(file, version, licence string, parts []licences.Part, created time.Time) (*Document, error) {
 	info, err := buildinfo.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -85,13 +87,8 @@ func Of(file, version, licence string, created time.Time) (*Document, error) {
 	program.Name, program.SPDXID = name, "SPDXRef-program"
 	program.Checksums = []Checksum{{"SHA256", hex.EncodeToString(sum[:])}}
 	d.add(program, Relationship{d.SPDXID, "DESCRIBES", program.SPDXID})
-	stdlib := module("stdlib", strings.TrimPrefix(info.GoVersion, "go"), "BSD-3-Clause")
-	d.add(stdlib, Relationship{program.SPDXID, "DEPENDS_ON", stdlib.SPDXID})
-	for _, m := range info.Deps {
-		if m.Replace != nil {
-			m = m.Replace
-		}
-		p := module(m.Path, m.Version, "NOASSERTION")
+	for _, part := range parts {
+		p := module(part.Path, part.Version, part.Licence)
 		d.add(p, Relationship{program.SPDXID, "DEPENDS_ON", p.SPDXID})
 	}
 	return d, nil
