@@ -150,7 +150,7 @@ func (o *options) run() error {
 	if err != nil {
 		return err
 	}
-	// A cycle writes one status after the other. How many a second is for the API server to say, which shares itself out (priority and fairness): a limit
+	// A cycle writes a few statuses at a time. How many a second is for the API server to say, which shares itself out (priority and fairness): a limit
 	// here, by default 20, would make the cycle of 1,000 servers last most of a minute.
 	config.QPS = -1
 	scheme := runtime.NewScheme()

@@ -32,10 +32,17 @@ func overQuota(plan []v1alpha1.AllocationPart, pods []*corev1.Pod, acceleratorOf
 	return over
 }
 
-// deletionCost is the annotation a pod should carry; empty for none.
-func deletionCost(over bool) string {
-	if over {
-		return overQuotaCost
+// deletionCosts are those that pods of one server should have, of the pods that have another; empty for none. A cost that is not ours to remove stays.
+func deletionCosts(plan []v1alpha1.AllocationPart, pods []*corev1.Pod, acceleratorOf func(*corev1.Pod) string) map[*corev1.Pod]string {
+	over, costs := overQuota(plan, pods, acceleratorOf), map[*corev1.Pod]string{}
+	for _, p := range pods {
+		cost := ""
+		if over[p] {
+			cost = overQuotaCost
+		}
+		if has := p.Annotations[deletionCostAnnotation]; has != cost && (cost != "" || has == overQuotaCost) {
+			costs[p] = cost
+		}
 	}
-	return ""
+	return costs
 }

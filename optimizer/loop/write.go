@@ -34,11 +34,8 @@ func applyStatus(ctx context.Context, c client.Client, kind string, o client.Obj
 	return nil
 }
 
-// setDeletionCost writes or removes the deletion cost of a pod where it differs. A cost that is not ours to remove stays.
+// setDeletionCost writes the deletion cost of a pod, or removes it where that is empty.
 func setDeletionCost(ctx context.Context, c client.Client, p *corev1.Pod, cost string) error {
-	if has := p.Annotations[deletionCostAnnotation]; has == cost || (cost == "" && has != overQuotaCost) {
-		return nil
-	}
 	value := "null"
 	if cost != "" {
 		value = fmt.Sprintf("%q", cost)
