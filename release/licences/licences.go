@@ -60,10 +60,10 @@ func Of(file string, where Where) ([]Part, error) {
 }
 
 var (
-	terms   = regexp.MustCompile(`(?i)^(un)?licen[cs]es?($|[.-])|^copying|^copyright`)
+	terms   = regexp.MustCompile(`(?i)^(un)?licen[cs]es?($|[.-])|^copying|^copyright|^ftl\.txt$`)
 	notices = regexp.MustCompile(`(?i)^(notice|patents)($|\.)`)
-	// others are folders of what a module has of others, with their terms.
-	others = regexp.MustCompile(`(?i)^third_party`)
+	// others are folders of what a module has of others, or of its own, with terms.
+	others = regexp.MustCompile(`^(third_party|THIRD_PARTY|licenses$)`)
 )
 
 func read(path, version, dir string) (Part, error) {
@@ -124,6 +124,8 @@ var signs = []struct {
 	{"MIT", []string{"Permission is hereby granted, free of charge, to any person obtaining a copy"}},
 	{"BSD-3-Clause", []string{"Redistribution and use in source and binary forms", "endorse or promote products"}},
 	{"BSD-2-Clause", []string{"Redistribution and use in source and binary forms"}},
+	{"CC-BY-4.0", []string{"Creative Commons Attribution 4.0 International"}},
+	{"FTL", []string{"The FreeType", "License"}}, // FreeType's other choice, the GPL, is not taken
 	{"ISC", []string{"Permission to use, copy, modify, and", "distribute this software for any purpose with or without fee"}},
 }
 

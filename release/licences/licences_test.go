@@ -84,7 +84,10 @@ func TestTermsThatAreRefused(t *testing.T) {
 		"unknown":              {map[string]string{"LICENSE": "do as you like"}, "", "terms are not known"},
 		"one":                  {map[string]string{"LICENSE.md": mit}, "MIT", ""},
 		"with what others had": {map[string]string{"LICENSE": mit, "third_party/x/COPYING": "Apache License\nVersion 2.0", "vendor/y/LICENSE": gnu}, "Apache-2.0 AND MIT", ""},
-		"that ask for more":    {map[string]string{"LICENSE": gnu}, "GPL-or-LGPL", "under GPL-or-LGPL"},
+		"a choice": {
+			map[string]string{"LICENSE": "your choice: The FreeType License, or the GNU General Public License", "licenses/ftl.txt": "The FreeType Project LICENSE", "licenses/gpl.txt": gnu}, "FTL", "",
+		},
+		"that ask for more": {map[string]string{"LICENSE": gnu}, "GPL-or-LGPL", "under GPL-or-LGPL"},
 		"that ask for more of others": {
 			map[string]string{"LICENSE": mit, "third_party/x/LICENSE": gnu}, "GPL-or-LGPL AND MIT", "under GPL-or-LGPL AND MIT",
 		},
