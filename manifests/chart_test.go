@@ -83,6 +83,7 @@ func TestWhatOthersHold(t *testing.T) {
 		{"another release plans", othersOptimizer, "", nil, 0, "", "the Optimizer default is of release a/first, whose optimizer plans for the whole cluster: set optimizer.enabled to false"},
 		{"another release plans and this does not", othersOptimizer, "optimizer: {enabled: false}", optimizers, 0, "", ""},
 		{"two authorities of Prometheus", "", "prometheus: {caSecret: a, caConfigMap: b}", nil, 0, "", "prometheus.caSecret and prometheus.caConfigMap are both set"},
+		{"gates without what lifts them", "", "gates: {add: true}", nil, 0, "", "gates.add: true, but gates.enabled: false"},
 		{"two tokens for Prometheus", "", "prometheus: {bearerTokenSecret: a, serviceAccountToken: true}", nil, 0, "", "prometheus.bearerTokenSecret and prometheus.serviceAccountToken are both set"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

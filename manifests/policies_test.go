@@ -2,7 +2,9 @@ package manifests
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,23 +14,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 )
 
 // policies of an installation.
 func policies(t *testing.T, values string) []byte {
 	t.Helper()
-	all, err := installation{release: "inferno", namespace: Namespace, values: values}.render(t)
+	all, err := installation{release: "inferno", namespace: Namespace, values: values, kubernetes: "v1.37.0"}.render(t)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var found [][]byte
 	for _, document := range bytes.Split(all, []byte("\n---\n")) {
-		if bytes.Contains(document, []byte("kind: ValidatingAdmissionPolicy")) {
+		if bytes.Contains(document, []byte("AdmissionPolicy")) {
 			found = append(found, append(document, '\n'))
 		}
 	}
@@ -349,5 +353,76 @@ subjects:
 	}
 	if err := users["tenant"].Delete(t.Context(), waiting); err != nil {
 		t.Errorf("a tenant deletes a pod: %v", err)
+	}
+}
+
+// Pods of Servers that gates place get their gate at admission: the Server says so, or the Optimizer by the Server's status; one gate is enough, and others keep
+// theirs.
+func TestPoliciesAddGates(t *testing.T) {
+	values := "gates: {enabled: true, add: true}"
+	api := serving(t, policies(t, values))("")
+	server := func(name, placement string) *v1alpha1.Server {
+		return &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: name}, Spec: v1alpha1.ServerSpec{Model: "m", ServiceClass: "premium", Placement: placement}}
+	}
+	create := func(o client.Object) error {
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := &unstructured.Unstructured{Object: content}
+		if s, is := o.(*v1alpha1.Server); is {
+			u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Server"))
+			delete(u.Object, "status")
+			if err := api.Create(t.Context(), u); err != nil || s.Status.PlacedBy == "" {
+				return err
+			}
+			return errors.Join(unstructured.SetNestedField(u.Object, s.Status.PlacedBy, "status", "placedBy"), unstructured.SetNestedField(u.Object, int64(0), "status", "readyReplicas"), api.Status().Update(t.Context(), u))
+		}
+		return api.Create(t.Context(), o)
+	}
+	told := server("told", "")
+	told.Status.PlacedBy = v1alpha1.PlaceByGates
+	against := server("against", v1alpha1.PlaceByScheduler)
+	against.Status.PlacedBy = v1alpha1.PlaceByGates
+	for _, s := range []*v1alpha1.Server{server("says", v1alpha1.PlaceByGates), server("silent", ""), told, against} {
+		if err := create(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pod := func(server string, gates ...string) []string {
+		p := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "llm", GenerateName: "p-", Labels: map[string]string{"inferno.platform.ai/server": server}},
+			Spec:       corev1.PodSpec{SchedulerName: "inferno-scheduler", Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+		}
+		for _, g := range gates {
+			p.Spec.SchedulingGates = append(p.Spec.SchedulingGates, corev1.PodSchedulingGate{Name: g})
+		}
+		if err := api.Create(t.Context(), p); err != nil {
+			t.Fatalf("a pod of %s: %v", server, err)
+		}
+		var has []string
+		for _, g := range p.Spec.SchedulingGates {
+			has = append(has, g.Name)
+		}
+		slices.Sort(has)
+		return has
+	}
+	const gate, other = "inferno.platform.ai/placement", "example.com/quota"
+	for began := time.Now(); len(pod("says")) == 0; time.Sleep(100 * time.Millisecond) { // policies come into force a moment after they are stored
+		if time.Since(began) > 5*time.Minute {
+			t.Fatal("the policy is not in force")
+		}
+	}
+	for _, c := range []struct {
+		server string
+		gates  []string
+		want   []string
+	}{
+		{"says", nil, []string{gate}}, {"says", []string{gate}, []string{gate}}, {"says", []string{other}, []string{other, gate}},
+		{"silent", nil, nil}, {"told", nil, []string{gate}}, {"against", nil, nil}, {"nobody", nil, nil},
+	} {
+		if got := pod(c.server, c.gates...); !slices.Equal(got, c.want) {
+			t.Errorf("a pod of %s with gates %v has %v, want %v", c.server, c.gates, got, c.want)
+		}
 	}
 }

@@ -142,6 +142,7 @@ func TestAccountsHaveTheirRightsAndNoOthers(t *testing.T) {
 		{"optimizer", decode(t, RBAC()), OptimizerAccount, optimizerRights},
 		{"optimizer that lifts gates", lifts, OptimizerAccount, append(slices.Clone(optimizerRights), "cluster: delete /pods")},
 		{"adapter", decode(t, RBAC()), AdapterAccount, adapterRights},
+		{"adapter that watches gates", lifts, AdapterAccount, append(slices.Clone(adapterRights), "cluster: patch inferno.platform.ai/servers/status", "cluster: list /pods", "cluster: create,patch events.k8s.io/events")},
 		{"adapter that answers KEDA", answersKEDA, AdapterAccount, append(slices.Clone(adapterRights), "keda: get,update /secrets=inferno-keda-client")},
 		{"scheduler", decode(t, RBAC()), SchedulerAccount, schedulerRights},
 	} {

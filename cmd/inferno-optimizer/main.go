@@ -173,7 +173,7 @@ func (o *options) run() error {
 	reconciler := &loop.Reconciler{
 		Client: manager.GetClient(), Direct: manager.GetAPIReader(), Events: brief{manager.GetEventRecorder("inferno-optimizer")}, Clock: clock.RealClock{}, Log: decisions,
 		Querier: o.queriers(), QueryTimeout: o.queryTimeout, Registry: ctrlmetrics.Registry,
-		Namespace: o.namespace(),
+		Namespace: o.namespace(), Gates: o.gates,
 	}
 	if o.gates {
 		lifts := &gates.Reconciler{

@@ -120,8 +120,10 @@ func toServer(item any) (any, error) {
 			Current: server.Status.Current, ReadyReplicas: server.Status.ReadyReplicas, Desired: server.Status.Desired,
 		},
 	}
-	if planned := meta.FindStatusCondition(server.Status.Conditions, v1alpha1.ConditionPlanned); planned != nil {
-		trimmed.Status.Conditions = []metav1.Condition{*planned}
+	for _, kind := range []string{v1alpha1.ConditionPlanned, v1alpha1.ConditionGatesLifted} {
+		if c := meta.FindStatusCondition(server.Status.Conditions, kind); c != nil {
+			trimmed.Status.Conditions = append(trimmed.Status.Conditions, *c)
+		}
 	}
 	return trimmed, nil
 }

@@ -9,6 +9,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	cliflag "k8s.io/component-base/cli/flag"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/cmd/options"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
 // DefaultPort is where the adapter serves: one that a process without privileges may open.
@@ -21,6 +23,8 @@ type Options struct {
 	Kubeconfig string
 	// ShutdownDelay is how long the adapter keeps answering, not ready, after it was told to stop: time for endpoints to forget it.
 	ShutdownDelay time.Duration
+	// GatesOverdueAfter is how long pods may wait behind the gate of placement until their Server says so; 0 is for ever.
+	GatesOverdueAfter time.Duration
 	// KEDA says whether and how KEDA is answered.
 	KEDA KEDAOptions
 	// Library holds the options of the API server library.
@@ -48,6 +52,8 @@ func (o *Options) AddFlags(groups *cliflag.NamedFlagSets) {
 		"Kubeconfig of the API server to watch Servers at and to delegate authentication and authorization to. Empty: the cluster's own.")
 	adapter.DurationVar(&o.ShutdownDelay, "shutdown-delay", o.ShutdownDelay,
 		"How long to keep answering, not ready, after a signal to stop, so that clients turn to another replica first.")
+	adapter.DurationVar(&o.GatesOverdueAfter, "gates-overdue-after", o.GatesOverdueAfter,
+		"How long pods may wait behind the gate "+v1alpha1.PlacementGate+" until a condition and an event of their Server and a metric say so. 0 for never.")
 	o.KEDA.addFlags(groups.FlagSet("keda"))
 	o.Library.SecureServing.AddFlags(groups.FlagSet("secure serving"))
 	o.Library.Authentication.AddFlags(groups.FlagSet("authentication"))
@@ -64,6 +70,9 @@ func (o *Options) Validate() error {
 	faults := o.Library.Validate()
 	if version := o.Library.SecureServing.MinTLSVersion; weakTLS[version] {
 		faults = append(faults, fmt.Errorf("--tls-min-version: %q; must be VersionTLS12 or VersionTLS13", version))
+	}
+	if o.GatesOverdueAfter < 0 {
+		faults = append(faults, fmt.Errorf("--gates-overdue-after: %s; must be at least 0s", o.GatesOverdueAfter))
 	}
 	if o.ShutdownDelay < 0 {
 		faults = append(faults, fmt.Errorf("--shutdown-delay: %s; must be at least 0s", o.ShutdownDelay))

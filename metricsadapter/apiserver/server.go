@@ -82,6 +82,18 @@ func New(o *Options, registry prometheus.Registerer) (*Server, error) {
 	); err != nil {
 		return nil, fmt.Errorf("prepare the watch on Servers: %w", err)
 	}
+	watch, err := watchGates(clientConfig, client, servers, o.GatesOverdueAfter, registry)
+	if err != nil {
+		return nil, err
+	}
+	if watch != nil {
+		if err := generic.AddPostStartHook("watch-gates", func(hook genericapiserver.PostStartHookContext) error {
+			go watch(hook)
+			return nil
+		}); err != nil {
+			return nil, fmt.Errorf("prepare the watch on gates: %w", err)
+		}
+	}
 	answerKEDA, err := o.KEDA.prepare(provider, config.SecureServing, clientConfig)
 	if err != nil {
 		return nil, err

@@ -362,6 +362,7 @@ func (c *cycle) write(
 func (c *cycle) writeServer(
 	ctx context.Context, s *v1alpha1.Server, next v1alpha1.ServerStatus, costs map[*corev1.Pod]string, o *observe.Observation, name string,
 ) {
+	next.PlacedBy = placedBy(c.optimizer, s)
 	var faults []string
 	for _, p := range o.Pods[name] {
 		cost, differs := costs[p]
@@ -375,6 +376,7 @@ func (c *cycle) writeServer(
 	}
 	for _, condition := range []metav1.Condition{
 		accepted(o.NotAllowed[name]), podsStart(o.Failing[name]), limitsHold(o.Exceeding[name]), podsAdmitted(o.Refused[name]), podsWritten(faults),
+		gated(next.PlacedBy, c.Gates, o.Pods[name]),
 	} {
 		setOnceFalse(&next, condition, s.Generation, c.report.Time)
 	}

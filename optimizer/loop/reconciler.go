@@ -55,6 +55,8 @@ type Reconciler struct {
 	QueryTimeout time.Duration
 	// Namespace that the loop runs in, whose series of its own it reads back; empty where it is not known.
 	Namespace string
+	// Gates says that gates of pods are lifted beside the loop.
+	Gates bool
 	// Registry takes the loop's metrics.
 	Registry prometheus.Registerer
 

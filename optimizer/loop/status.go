@@ -1,11 +1,13 @@
 package loop
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +15,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 	"github.com/llm-inferno/inferno/optimizer/realise"
 )
 
@@ -34,7 +37,7 @@ type planned struct {
 func serverStatus(s *v1alpha1.Server, observed v1alpha1.ServerStatus, observation *v1alpha1.Observation, p planned) v1alpha1.ServerStatus {
 	next := observed
 	next.ObservedGeneration = s.Generation
-	next.Conditions = slices.Clone(s.Status.Conditions)
+	next.Conditions = slices.DeleteFunc(slices.Clone(s.Status.Conditions), func(c metav1.Condition) bool { return c.Type == v1alpha1.ConditionGatesLifted }) // the adapter's
 	next.Desired, next.Explanation = s.Status.Desired, p.explanation
 	if !p.dryRun {
 		next.Desired = desired(s.Status.Desired, p)
@@ -143,6 +146,37 @@ func limitsHold(exceeding string) metav1.Condition {
 func podsAdmitted(refused []string) metav1.Condition {
 	return sound(v1alpha1.ConditionPodsAdmitted, v1alpha1.ReasonPodsAdmitted, "the LimitRanges of its namespace allow its pods",
 		v1alpha1.ReasonPodsRefused, listed("pods of it are refused, and no more are planned where all are: ", refused))
+}
+
+// placedBy says how the pods of a Server get their seats.
+func placedBy(o *v1alpha1.Optimizer, s *v1alpha1.Server) string {
+	return cmp.Or(s.Spec.Placement, o.Spec.Placement, v1alpha1.PlaceByScheduler)
+}
+
+// gated says of a Server which of its pods are out of the plan's hands although gates are to place them.
+func gated(by string, lifted bool, pods []*corev1.Pod) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionGated, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonGated, Message: "its pods have the seats of its plan"}
+	if by != v1alpha1.PlaceByGates {
+		c.Message = "its pods need no gates"
+		return c
+	}
+	if !lifted {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonGatesOff, "nothing lifts gates: the optimizer runs without --gates (gates.enabled of the chart)"
+		return c
+	}
+	var without []string
+	for _, p := range pods {
+		if !seats.Leaving(p) && !seats.Gated(p) && p.Annotations[v1alpha1.PlacementAnnotation] == "" {
+			without = append(without, p.Name)
+		}
+	}
+	if len(without) > 0 {
+		slices.Sort(without)
+		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonUngated
+		c.Message = fmt.Sprintf("%d pods came without the gate %s, or it was lifted without a seat, and may be anywhere: put it into their template, or install the chart with gates.add: %s",
+			len(without), v1alpha1.PlacementGate, first(shown, without))
+	}
+	return c
 }
 
 // setOnceFalse sets a condition of a Server that is only there once it was False.

@@ -266,3 +266,13 @@ rules:
 {{- if eq $release "/" }}kubectl{{ else if ne $release (printf "%s/%s" $.Release.Namespace $.Release.Name) }}{{ $release }}{{ end }}
 {{- end }}
 {{- end }}
+
+{{- /* What gates.add needs. */}}
+{{- define "inferno.gates.check" }}
+{{- if not .Values.gates.enabled }}
+{{- fail "gates.add: true, but gates.enabled: false: nothing would lift the gates that it adds; set gates.enabled" }}
+{{- end }}
+{{- if semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version }}
+{{- fail (printf "gates.add: true needs MutatingAdmissionPolicies (Kubernetes 1.36), this is %s: set it to false, and put the gate inferno.platform.ai/placement into pod templates" .Capabilities.KubeVersion.Version) }}
+{{- end }}
+{{- end }}

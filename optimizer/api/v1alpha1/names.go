@@ -14,6 +14,9 @@ const (
 	MaxNumBatchedTokensAnnotation = Group + "/max-num-batched-tokens"
 	// PlacementGate on a pod keeps it from every scheduler until the plan has a seat for it.
 	PlacementGate = Group + "/placement"
+	// PlaceByScheduler and PlaceByGates are the ways in which the pods of a Server get their seats: spec.placement.
+	PlaceByScheduler = "Scheduler"
+	PlaceByGates     = "Gates"
 	// PlacementAnnotation on a pod says that its seat came with the lifting of its gate (PlacementGates), and not from the scheduler plugin.
 	PlacementAnnotation = Group + "/placement"
 	// PlacementGates is the value of PlacementAnnotation.
@@ -50,6 +53,10 @@ const (
 	ConditionLimitsHold = "LimitsHold"
 	// ConditionPodsAdmitted of a Server is False while a LimitRange of its namespace refuses pods of its.
 	ConditionPodsAdmitted = "PodsAdmitted"
+	// ConditionGated of a Server that is placed by gates is False while pods of it came without a gate, or no controller lifts gates.
+	ConditionGated = "Gated"
+	// ConditionGatesLifted of a Server is False while pods of it wait behind their gate for longer than a replica takes to start. The metrics adapter writes it.
+	ConditionGatesLifted = "GatesLifted"
 	// ConditionWritten is True while all that cycles decide can be written: of an Optimizer to all objects and the decision log, of a Server to its pods.
 	ConditionWritten = "Written"
 )
@@ -96,6 +103,10 @@ const (
 	ReasonUncountedPods         = "UncountedPods"
 	ReasonPlanChanged           = "PlanChanged"
 	ReasonGated                 = "Gated"
+	ReasonUngated               = "Ungated"
+	ReasonGateNotLifted         = "GateNotLifted"
+	ReasonNoSeat                = "NoSeat"
+	ReasonGatesOff              = "GatesOff"
 	ReasonSeated                = "Seated"
 	ReasonSeatTakenBack         = "SeatTakenBack"
 	ReasonLearned               = "Learned"

@@ -498,6 +498,12 @@ type ServerSpec struct {
 	// +optional
 	MaxReplicas *int `json:"maxReplicas,omitempty"`
 
+	// Placement says how its pods get their seats: Scheduler (the scheduler plugin picks their nodes) or Gates (their gates are lifted as the plan has seats for
+	// them, and any scheduler picks the node). Absent: what the Optimizer says.
+	// +kubebuilder:validation:Enum=Scheduler;Gates
+	// +optional
+	Placement string `json:"placement,omitempty"`
+
 	ServerPolicy  `json:",inline"`
 	ServerBinding `json:",inline"`
 }
@@ -646,6 +652,9 @@ type ServerStatus struct {
 	// Placement of ready pods for people, such as "H100:3 A100:2".
 	// +optional
 	Placement string `json:"placement,omitempty"`
+	// PlacedBy is how its pods get their seats: Scheduler or Gates.
+	// +optional
+	PlacedBy string `json:"placedBy,omitempty"`
 	// Desired is the plan.
 	// +optional
 	Desired *DesiredState `json:"desired,omitempty"`
@@ -655,7 +664,7 @@ type ServerStatus struct {
 	// MaxPodPriority is the highest priority that its pods may have, the value of its class's PriorityClass; absent where the class names none.
 	// +optional
 	MaxPodPriority *int32 `json:"maxPodPriority,omitempty"`
-	// Conditions of the server: Observed, Planned, Realised, Accepted once it asked for what its class does not allow, PodsStart once one of its pods failed,
+	// Conditions of the server: Observed, Planned, Realised, Gated once a pod came without a gate that should have one, Accepted once it asked for what its class does not allow, PodsStart once one of its pods failed,
 	// PodsAdmitted once a LimitRange refused one, LimitsHold once an engine ran more than its limits, Written once one could not be written to.
 	// +listType=map
 	// +listMapKey=type
@@ -849,6 +858,11 @@ type OptimizerSpec struct {
 	// Prometheus that measurements are read from.
 	// +optional
 	Prometheus PrometheusSource `json:"prometheus,omitempty"`
+
+	// Placement says how the pods get their seats of Servers that do not say it: Scheduler or Gates. Defaults to Scheduler.
+	// +kubebuilder:validation:Enum=Scheduler;Gates
+	// +optional
+	Placement string `json:"placement,omitempty"`
 
 	// Elastic are node pools that can grow: what plans may count on before it is there.
 	// +listType=map
