@@ -257,7 +257,7 @@ func BenchmarkRelease(b *testing.B) {
 			}
 		}
 		plain += time.Since(began).Seconds()
-		w, err := typed.CoreV1().Pods("llm").Watch(b.Context(), metav1.ListOptions{SendInitialEvents: new(false), ResourceVersion: list[0].ResourceVersion})
+		w, err := typed.CoreV1().Pods("llm").Watch(b.Context(), metav1.ListOptions{ResourceVersion: list[0].ResourceVersion})
 		if err != nil {
 			b.Fatal(err)
 		}
