@@ -211,9 +211,12 @@ const shown = `performance.getEntriesByName("inferno-shown").length > 0 && !docu
 // goTo a page and wait for it.
 func (b *tab) goTo(hash string) {
 	b.Helper()
-	if eval[string](b, "location.origin") != b.base {
+	switch {
+	case eval[string](b, "location.origin") == b.base && eval[string](b, "decodeURI(location.hash)") == hash:
+		return
+	case eval[string](b, "location.origin") != b.base:
 		b.run(chromedp.Navigate(b.base + "/" + hash))
-	} else {
+	default:
 		eval[bool](b, `performance.clearMarks("inferno-shown"); location.hash = `+quoted(hash)+`; true`)
 	}
 	b.until(hash+" is shown", shown)

@@ -46,11 +46,14 @@ export function ask(root, context) {
   async function put() {
     const mine = ++asked, q = question();
     if (!q.changes.length) return answer.wait("Move a slider.");
+    const slow = setTimeout(() => answer.busy(), 300);
     try {
       const d = await api("ask", {}, q);
       if (mine === asked) answer.set(d);
     } catch (e) {
       if (mine === asked) answer.fail(e.message);
+    } finally {
+      clearTimeout(slow);
     }
   }
   const soon = later(put, 150);

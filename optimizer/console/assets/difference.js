@@ -22,6 +22,7 @@ export function difference(context, title) {
       rows.set(d.changed);
     },
     fail(text) { sum.replaceChildren(h("p", { class: "over" }, text)); rows.set([]); },
+    busy() { sum.prepend(h("p", { class: "quiet" }, "Deciding …")); },
     wait(text) { sum.replaceChildren(h("p", { class: "quiet" }, text)); },
   };
 }

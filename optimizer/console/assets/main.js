@@ -69,8 +69,9 @@ async function load() {
   const mine = ++loading;
   main.setAttribute("aria-busy", "true");
   try {
-    await current.load(() => mine === loading);
-    document.querySelector(".fault")?.remove();
+    if (context.about.cycles || context.page === "evaluation") await current.load(() => mine === loading);
+    else fault(new Error("No cycle has been read yet."));
+    if (context.about.cycles) document.querySelector(".fault")?.remove();
   } catch (e) {
     if (mine === loading) fault(e);
   }
@@ -80,7 +81,7 @@ async function load() {
 function fault(e) {
   if (e instanceof Refused) return login(e.message);
   document.querySelector(".fault")?.remove();
-  main.prepend(h("div", { class: "card fault", role: "alert" }, h("h2", {}, "This cannot be shown"), h("p", {}, e.message)));
+  main.prepend(h("div", { class: "card fault", role: "alert" }, h("h2", {}, context.about?.cycles === 0 ? "There is nothing to show yet" : "This cannot be shown"), h("p", {}, e.message)));
 }
 
 // login asks for a token; it is held in this page's memory alone.

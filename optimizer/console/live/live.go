@@ -118,12 +118,13 @@ func (c *Cluster) read(ctx context.Context) (*observe.Readings, []string) {
 		devices      resourcev1.DeviceClassList
 	)
 	in := client.InNamespace(c.Namespace)
+	// An Optimizer names a cycle when all of it is written: read first, it is never ahead of what is read of the Servers.
 	for _, l := range []struct {
 		what, lacks string
 		into        client.ObjectList
 		options     []client.ListOption
 	}{
-		{"Servers", "there is nothing to show", &servers, []client.ListOption{in}}, {"Optimizers", "the cycle, what was bought and the solver's settings are not known", &optimizers, nil},
+		{"Optimizers", "the cycle, what was bought and the solver's settings are not known", &optimizers, nil}, {"Servers", "there is nothing to show", &servers, []client.ListOption{in}},
 		{"Accelerators", "costs and candidates are not known", &accelerators, nil}, {"Models", "candidates are not known", &models, nil}, {"ServiceClasses", "targets and priorities are not known", &classes, nil},
 		{"nodes", "capacity is what Accelerators say of it", &nodes, nil}, {"pods", "what runs is what Servers say of it", &pods, []client.ListOption{in, client.HasLabels{v1alpha1.ServerLabel}}},
 		{"resource quotas", "their bounds are not counted", &quotas, []client.ListOption{in}}, {"limit ranges", "their bounds are not counted", &limits, []client.ListOption{in}},
@@ -261,18 +262,25 @@ func inForce(cycle *view.Cycle, r *observe.Readings, o *observe.Observation) {
 	}
 }
 
-// fingerprint of what there is to show: it changes with each cycle, and where pods come and go in between.
+// fingerprint of what there is to show: it changes with each cycle, and where pods or conditions change in between.
 func fingerprint(c *view.Cycle, r *observe.Readings) string {
 	var b strings.Builder
-	if r.Resources.Optimizer != nil && r.Resources.Optimizer.Status.LastCycle != nil {
+	cycles := r.Resources.Optimizer != nil && r.Resources.Optimizer.Status.LastCycle != nil
+	if cycles {
 		b.WriteString(c.ID)
 	}
-	for i := range c.Snapshot.System.Servers.Spec {
-		e := &c.Snapshot.System.Servers.Spec[i]
-		fmt.Fprintf(&b, " %s %v", e.Name, e.Observation.Parts)
-		if d := r.Resources.Servers; len(d) > i && d[i].Status.Desired != nil {
-			fmt.Fprint(&b, d[i].Status.Desired.ConfirmedAt.Unix())
+	for i := range r.Resources.Servers {
+		s := &r.Resources.Servers[i]
+		fmt.Fprint(&b, " ", s.Namespace, "/", s.Name, s.Status.Current)
+		for _, k := range s.Status.Conditions {
+			fmt.Fprint(&b, k.Type, k.Status, k.Reason)
 		}
+		if d := s.Status.Desired; d != nil && !cycles {
+			fmt.Fprint(&b, d.ConfirmedAt.Unix())
+		}
+	}
+	for i := range c.Snapshot.System.Servers.Spec {
+		fmt.Fprint(&b, c.Snapshot.System.Servers.Spec[i].Observation.Parts)
 	}
 	return b.String()
 }
