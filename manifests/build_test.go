@@ -262,7 +262,7 @@ func TestLocal(t *testing.T) {
 
 // Programs that run beside a cluster are told of their memory what their containers would be.
 func TestEnvironment(t *testing.T) {
-	for name, want := range map[string]int64{"inferno-optimizer": 256 << 20, "inferno-adapter": 256 << 20, "inferno-scheduler": 512 << 20} {
+	for name, want := range map[string]int64{"inferno-optimizer": 224 << 20, "inferno-adapter": 256 << 20, "inferno-scheduler": 512 << 20} {
 		if got := Environment(name); !slices.Equal(got, []string{fmt.Sprintf("GOMEMLIMIT=%d", want)}) {
 			t.Errorf("%s: %v, want %d", name, got, want)
 		}

@@ -142,6 +142,7 @@ func (o *options) run() error {
 		return badFlags{err}
 	}
 	o.setLogger()
+	reserve()
 	decisions, err := o.openDecisionLog()
 	if err != nil {
 		return err
