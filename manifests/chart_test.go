@@ -82,9 +82,6 @@ func TestWhatOthersHold(t *testing.T) {
 		{"an Optimizer by hand", ownOptimizer, "", optimizers, 0, "", ""},
 		{"another release plans", othersOptimizer, "", nil, 0, "", "the Optimizer default is of release a/first, whose optimizer plans for the whole cluster: set optimizer.enabled to false"},
 		{"another release plans and this does not", othersOptimizer, "optimizer: {enabled: false}", optimizers, 0, "", ""},
-		{"two authorities of Prometheus", "", "prometheus: {caSecret: a, caConfigMap: b}", nil, 0, "", "prometheus.caSecret and prometheus.caConfigMap are both set"},
-		{"gates without what lifts them", "", "gates: {add: true}", nil, 0, "", "gates.add: true, but gates.enabled: false"},
-		{"two tokens for Prometheus", "", "prometheus: {bearerTokenSecret: a, serviceAccountToken: true}", nil, 0, "", "prometheus.bearerTokenSecret and prometheus.serviceAccountToken are both set"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			i := installation{existing: c.existing, values: c.values}
@@ -224,6 +221,37 @@ func TestSchedulerConfiguration(t *testing.T) {
 	}
 	if len(sums) != 4 {
 		t.Errorf("%d checksums of 4 configurations: %v", len(sums), slices.Collect(maps.Keys(sums)))
+	}
+}
+
+// Values that are right one by one, and contradict each other, are said with what to set, all at once.
+func TestContradictions(t *testing.T) {
+	for values, want := range map[string][]string{
+		"prometheus: {caSecret: a, caConfigMap: b, bearerTokenSecret: a, serviceAccountToken: true}": {
+			"prometheus.caSecret and prometheus.caConfigMap are both set: set one", "prometheus.bearerTokenSecret and prometheus.serviceAccountToken are both set: set one",
+		},
+		"{optimizer: {enabled: false}, gates: {enabled: true}, console: {enabled: true}}": {
+			"gates.enabled is true, but optimizer.enabled is false", "console.enabled is true, but optimizer.enabled, which serves the page, is false",
+		},
+		"{adapter: {enabled: false}, keda: {enabled: true}, metrics: {external: true, custom: true}}": {
+			"keda.enabled is true, but adapter.enabled is false", "metrics.external is true, but adapter.enabled is false", "set metrics.custom to auto or false",
+		},
+		"gates: {add: true}": {"gates.add is true, but gates.enabled is false"},
+		"{adapter: {enabled: false}, optimizer: {enabled: false}}": nil, // a release of the scheduler alone
+		"{gates: {enabled: true}, scheduler: {enabled: false}}":    nil,
+	} {
+		_, err := installation{values: values}.render(t)
+		if want == nil {
+			if err != nil {
+				t.Errorf("%s: %v", values, err)
+			}
+			continue
+		}
+		for _, words := range append(want, "values contradict each other: ") {
+			if err == nil || !strings.Contains(err.Error(), words) {
+				t.Errorf("%s: %v, want %q", values, err, words)
+			}
+		}
 	}
 }
 

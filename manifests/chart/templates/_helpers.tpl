@@ -118,7 +118,7 @@ resources:
   {{- toYaml $c.resources | nindent 2 }}
 env:
   {{- if and (eq (index . 1) "optimizer") (dig "requests" "memory" "" $c.resources) }}
-  # The collector of garbage keeps to what is requested, as far as that holds what is in use; the limit is for peaks.
+  # The process keeps to what is requested, as far as that holds what is in use; the limit is for peaks.
   - name: GOMEMLIMIT
     valueFrom:
       resourceFieldRef: {resource: requests.memory}
@@ -222,9 +222,6 @@ rules:
 
 {{/* Whether the authority of Prometheus' certificate is given, and by what. */}}
 {{- define "inferno.prometheusCA" -}}
-{{- if and .Values.prometheus.caSecret .Values.prometheus.caConfigMap }}
-{{- fail "prometheus.caSecret and prometheus.caConfigMap are both set: set one" }}
-{{- end }}
 {{- if .Values.prometheus.caSecret }}secret{{ else if .Values.prometheus.caConfigMap }}configMap{{ end }}
 {{- end }}
 
@@ -269,9 +266,6 @@ rules:
 
 {{- /* What gates.add needs. */}}
 {{- define "inferno.gates.check" }}
-{{- if not .Values.gates.enabled }}
-{{- fail "gates.add: true, but gates.enabled: false: nothing would lift the gates that it adds; set gates.enabled" }}
-{{- end }}
 {{- if semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version }}
 {{- fail (printf "gates.add: true needs MutatingAdmissionPolicies (Kubernetes 1.36), this is %s: set it to false, and put the gate inferno.platform.ai/placement into pod templates" .Capabilities.KubeVersion.Version) }}
 {{- end }}
