@@ -280,3 +280,14 @@ adapter: {resources: {limits: {memory: lots}}}
 		}
 	}
 }
+
+// The console is of the optimizer's pod alone: no port and no Service lead to it, and it is there only where it is asked for.
+func TestConsoleIsOfItsPodAlone(t *testing.T) {
+	const flag = "--console-bind-address=localhost:7411"
+	if strings.Contains(string(installation{}.mustRender(t)), "console-bind-address") {
+		t.Error("there is a console that nobody asked for")
+	}
+	if out := string(installation{values: "console: {enabled: true}"}.mustRender(t)); strings.Count(out, "7411") != 1 || !strings.Contains(out, flag) {
+		t.Errorf("7411 is in it %d times, %s: %v", strings.Count(out, "7411"), flag, strings.Contains(out, flag))
+	}
+}

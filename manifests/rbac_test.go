@@ -132,6 +132,7 @@ var (
 
 func TestAccountsHaveTheirRightsAndNoOthers(t *testing.T) {
 	lifts := decode(t, installation{values: "gates: {enabled: true}"}.mustRender(t))
+	shows := decode(t, installation{values: "console: {enabled: true}"}.mustRender(t))
 	answersKEDA := decode(t, installation{values: "keda: {enabled: true}"}.mustRender(t))
 	for _, test := range []struct {
 		name    string
@@ -140,6 +141,7 @@ func TestAccountsHaveTheirRightsAndNoOthers(t *testing.T) {
 		want    []string
 	}{
 		{"optimizer", decode(t, RBAC()), OptimizerAccount, optimizerRights},
+		{"optimizer with a console", shows, OptimizerAccount, optimizerRights},
 		{"optimizer that lifts gates", lifts, OptimizerAccount, append(slices.Clone(optimizerRights), "cluster: delete /pods")},
 		{"adapter", decode(t, RBAC()), AdapterAccount, adapterRights},
 		{"adapter that watches gates", lifts, AdapterAccount, append(slices.Clone(adapterRights), "cluster: patch inferno.platform.ai/servers/status", "cluster: list /pods", "cluster: create,patch events.k8s.io/events")},

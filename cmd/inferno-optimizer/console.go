@@ -39,7 +39,7 @@ func (o *options) addConsole(m manager.Manager, config *rest.Config, decisions *
 	}
 	l, err := console.Listen(o.consoleAddress)
 	if err != nil {
-		return badFlags{fmt.Errorf("--console-bind-address: %w", err)}
+		return fmt.Errorf("--console-bind-address: %w", err)
 	}
 	store := console.NewStore(console.Source{Kind: console.KindCluster, Name: "optimizer", Live: true}, consoleServers)
 	decisions.Tell(func(r *loop.Record) { store.Add(console.FromRecord(r)) })

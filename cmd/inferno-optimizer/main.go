@@ -37,6 +37,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/console"
 	"github.com/llm-inferno/inferno/optimizer/gates"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/observe"
@@ -133,6 +134,9 @@ func (o *options) validate() error {
 	}
 	if o.decisionLogFiles < 1 {
 		faults = append(faults, fmt.Errorf("--decision-log-files: %d is not allowed, must be at least 1", o.decisionLogFiles))
+	}
+	if err := console.CheckAddress(o.consoleAddress); o.consoleAddress != "0" && err != nil {
+		faults = append(faults, fmt.Errorf("--console-bind-address: %w", err))
 	}
 	return errors.Join(faults...)
 }

@@ -46,6 +46,7 @@ func TestFlagsAreChecked(t *testing.T) {
 			"--decision-log-size: 0 is not allowed, must be at least 1 (MB)", "--decision-log-files: -1 is not allowed, must be at least 1",
 		}},
 		{[]string{"--log-level=loud"}, []string{"--log-level"}},
+		{[]string{"--console-bind-address=:7411"}, []string{`--console-bind-address: ":7411" is not allowed, must be HOST:PORT with localhost or a loopback address`}},
 		{[]string{"--prometheus-timeout=soon"}, []string{"prometheus-timeout"}},
 		{[]string{"--no-such-flag"}, []string{"--no-such-flag"}},
 		{[]string{"extra"}, []string{`"extra"`}},

@@ -346,11 +346,19 @@ func Serve(l net.Listener, o Options) error {
 // Tuned: s; guard against connections that say nothing
 const headerTimeout = 10 * time.Second
 
-// Listen on an address of this machine alone. The error says what is allowed.
-func Listen(address string) (net.Listener, error) {
+// CheckAddress says what is wrong with an address to listen on: it must be of this machine alone.
+func CheckAddress(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil || !loopback(host) {
-		return nil, fmt.Errorf("%q is not allowed, must be HOST:PORT with localhost or a loopback address: the console shows a cluster to whoever reaches it", address)
+		return fmt.Errorf("%q is not allowed, must be HOST:PORT with localhost or a loopback address: the console shows a cluster to whoever reaches it", address)
+	}
+	return nil
+}
+
+// Listen on an address of this machine alone.
+func Listen(address string) (net.Listener, error) {
+	if err := CheckAddress(address); err != nil {
+		return nil, err
 	}
 	return net.Listen("tcp", address)
 }
