@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
 
-	"k8s.io/client-go/kubernetes"
+	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	authorizationclient "k8s.io/client-go/kubernetes/typed/authorization/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -33,8 +35,9 @@ func (o *options) addConsole(m manager.Manager, config *rest.Config, decisions *
 	if o.consoleAddress == "0" {
 		return nil
 	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
+	tokens, errTokens := authenticationclient.NewForConfig(config)
+	reviews, errReviews := authorizationclient.NewForConfig(config)
+	if err := errors.Join(errTokens, errReviews); err != nil {
 		return err
 	}
 	l, err := console.Listen(o.consoleAddress)
@@ -43,7 +46,7 @@ func (o *options) addConsole(m manager.Manager, config *rest.Config, decisions *
 	}
 	store := console.NewStore(console.Source{Kind: console.KindCluster, Name: "optimizer", Live: true}, consoleServers)
 	decisions.Tell(func(r *loop.Record) { store.Add(console.FromRecord(r)) })
-	return m.Add(&page{l, console.Options{Store: store, Rights: &access.Reviewer{Client: client, Now: time.Now}}})
+	return m.Add(&page{l, console.Options{Store: store, Rights: &access.Reviewer{Tokens: tokens, Reviews: reviews, Now: time.Now}}})
 }
 
 // Start serves until the context ends.

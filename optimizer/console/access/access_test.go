@@ -38,7 +38,7 @@ func reviewer(away *bool, asked *int) *Reviewer {
 		review.Status.Allowed = review.Spec.User == "jane" && at.Verb == "list" && at.Resource == "servers" && at.Group == "inferno.platform.ai" && at.Namespace == "own"
 		return true, review, nil
 	})
-	return &Reviewer{Client: client, Now: time.Now}
+	return &Reviewer{Tokens: client.AuthenticationV1(), Reviews: client.AuthorizationV1(), Now: time.Now}
 }
 
 func asking(authorization string) *http.Request {
