@@ -55,7 +55,11 @@ type entry struct {
 
 // NewStore for a source. Of cycles that cannot be read again it holds so many servers in all, the newest; 0 for all.
 func NewStore(s Source, keep int) *Store {
-	return &Store{source: s, index: map[string]int{}, history: history{servers: map[string][]sample{}, names: map[string]uint32{}, most: mostSamples}, keep: keep}
+	most := mostSamples
+	if keep > 0 {
+		most = min(most, samplesEach*keep)
+	}
+	return &Store{source: s, index: map[string]int{}, history: history{servers: map[string][]sample{}, names: map[string]uint32{}, most: most}, keep: keep}
 }
 
 // FromRecord is the cycle of a record of the loop.
@@ -161,6 +165,11 @@ func (s *Store) cycle(id string) (*view.Cycle, error) {
 //
 // Tuned: samples; guard against a history that fills the memory: at 48 bytes some 100 MB
 const mostSamples = 2 << 20
+
+// samplesEach is how many samples are held for each server of a cycle that is.
+//
+// Tuned: samples; guard against a history that takes more memory than the cycles: it takes a fifth of theirs
+const samplesEach = 40
 
 // recent samples of a server stay when older ones are thinned out.
 //

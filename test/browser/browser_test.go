@@ -478,6 +478,9 @@ func TestManyServers(t *testing.T) {
 			b.until("the last row is reached", fmt.Sprintf(`document.querySelector('.virtual tr[aria-rowindex="%d"]') !== null`, n+1))
 			frame := eval[float64](b, `new Promise((done) => { const s = document.querySelector(".virtual"); let worst = 0, last = performance.now(), k = 0; const step = (now) => { worst = Math.max(worst, now - last); last = now; s.scrollTop = (s.scrollHeight / 60) * k; if (k++ < 60) requestAnimationFrame(step); else done(worst); }; requestAnimationFrame(step); })`)
 			t.Logf("%d servers: the longest frame while scrolling through all took %.0f ms", n, frame)
+			if n > 1000 {
+				return // a large fleet is decided on as long as its cycle takes
+			}
 			b.goTo("#/ask?set=load%3D0.25")
 			b.says("decided in")
 			t.Logf("%d servers: what if: %s", n, eval[string](b, `document.body.innerText.match(/Decided in [^.]*\.?[^.]*/)[0]`))
