@@ -25,6 +25,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -53,6 +54,7 @@ type options struct {
 	level                                         *slog.LevelVar
 	metricsAddress, healthAddress, profileAddress string
 	metricsSecure, leaderElect, gates             bool
+	watchNamespaces                               []string
 	leaderNamespace, leaderID                     string
 	consoleAddress                                string
 }
@@ -102,6 +104,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.healthAddress, "health-bind-address", ":8081", "address of /healthz and /readyz; 0 for none")
 	f.StringVar(&o.profileAddress, "pprof-bind-address", "0", "address of /debug/pprof, such as localhost:6060: it asks nobody who they are; 0 for none")
 	f.StringVar(&o.consoleAddress, "console-bind-address", "0", "address of this pod alone, such as localhost:7411, of a web page of the plans, for whom the API server knows by a bearer token; 0 for none")
+	f.StringSliceVar(&o.watchNamespaces, "watch-namespaces", nil, "namespaces whose Servers are planned for; empty for all. Cards that pods of others hold are not there for plans")
 	f.BoolVar(&o.gates, "gates", false, "lift the scheduling gates "+v1alpha1.PlacementGate+" of pods as plans have seats for them, and delete pods without a node whose seat a plan took back")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the lease; needed where several replicas run")
 	f.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease; default the pod's own")
@@ -122,6 +125,11 @@ func (o *options) validate() error {
 	var faults []error
 	if u, err := url.Parse(o.prometheusURL); o.prometheusURL != "" && (err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "") {
 		faults = append(faults, fmt.Errorf("--prometheus-url: %q is not allowed, must be an http or https URL", o.prometheusURL))
+	}
+	for _, n := range o.watchNamespaces {
+		if wrong := validation.IsDNS1123Label(n); len(wrong) > 0 {
+			faults = append(faults, fmt.Errorf("--watch-namespaces: %q is not allowed, must be the name of a namespace: %s", n, wrong[0]))
+		}
 	}
 	if o.queryTimeout <= 0 {
 		faults = append(faults, fmt.Errorf("--prometheus-timeout: %s is not allowed, must be above 0", o.queryTimeout))
@@ -167,7 +175,7 @@ func (o *options) run() error {
 		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	manager, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme: scheme, Cache: cacheOptions(), Metrics: metricsOptions,
+		Scheme: scheme, Cache: cacheOptions(o.watchNamespaces), Metrics: metricsOptions,
 		HealthProbeBindAddress: o.healthAddress, PprofBindAddress: o.profileAddress,
 		LeaderElection: o.leaderElect, LeaderElectionID: o.leaderID, LeaderElectionNamespace: o.leaderNamespace,
 		LeaderElectionReleaseOnCancel: true,
@@ -199,11 +207,20 @@ func (o *options) run() error {
 	return manager.Start(ctrl.SetupSignalHandler())
 }
 
-// cacheOptions keep in memory what is read: of objects, and of pods those that still hold something.
-func cacheOptions() cache.Options {
+// cacheOptions keep in memory what is read: of objects, and of pods those that still hold something, whoever's they are. Servers are those of some namespaces
+// where any are named.
+func cacheOptions(namespaces []string) cache.Options {
 	unfinished := fields.AndSelectors(
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded)), fields.OneTermNotEqualSelector("status.phase", string(corev1.PodFailed)))
-	return cache.Options{DefaultTransform: new(observe.Trimmer).Trim, ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: {Field: unfinished}}}
+	byObject := map[client.Object]cache.ByObject{&corev1.Pod{}: {Field: unfinished}}
+	if len(namespaces) > 0 {
+		of := map[string]cache.Config{}
+		for _, n := range namespaces {
+			of[n] = cache.Config{}
+		}
+		byObject[&v1alpha1.Server{}] = cache.ByObject{Namespaces: of}
+	}
+	return cache.Options{DefaultTransform: new(observe.Trimmer).Trim, ByObject: byObject}
 }
 
 func (o *options) setLogger() {

@@ -36,7 +36,8 @@ func TestFlagsAreChecked(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{"--prometheus-url=prometheus:9090", "--prometheus-timeout=0s", "--log-format=xml"}, []string{
+		{[]string{"--prometheus-url=prometheus:9090", "--prometheus-timeout=0s", "--log-format=xml", "--watch-namespaces=a,B_"}, []string{
+			`--watch-namespaces: "B_" is not allowed, must be the name of a namespace`,
 			`--prometheus-url: "prometheus:9090" is not allowed, must be an http or https URL`, "--prometheus-timeout: 0s is not allowed, must be above 0",
 			`--log-format: "xml" is not allowed, must be text or json`,
 		}},
