@@ -46,7 +46,7 @@ func readKueue(ctx context.Context, reader client.Reader) (k observe.Kueue, err 
 		}
 		if err == nil {
 			if err = listAs(ctx, reader, version, "Cohort", &k.Cohorts); meta.IsNoMatchError(err) {
-				err = nil // before Kueue 0.14 cohorts have names alone
+				err = nil // an older Kueue has cohorts by name alone
 			}
 		}
 		if err == nil {

@@ -40,7 +40,7 @@ type ClusterQueue struct {
 type QueueCohort struct {
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              struct {
-		// ParentName is the name since Kueue 0.11, Parent that before.
+		// ParentName is what newer releases of Kueue call it, Parent what older ones do.
 		ParentName     string          `json:"parentName"`
 		Parent         string          `json:"parent"`
 		ResourceGroups []ResourceGroup `json:"resourceGroups"`

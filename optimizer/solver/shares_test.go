@@ -49,6 +49,31 @@ func TestSharesAreKept(t *testing.T) {
 	}
 }
 
+// judged solves a problem, and fails where a plan breaks a share, is better than the best or says falsely that it is, or has a bound above it. want is the best of all
+// plans where shares are due what the solution says; owes tells that all guarantees are due in full.
+func judged(t *testing.T, x solver.Solver, seed uint64, p *solver.Problem) (s *solver.Solution, want conformance.Standing, isBest, owes bool) {
+	t.Helper()
+	s, err := x.Solve(context.Background(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conformance.Check(p, s); err != nil {
+		t.Fatalf("seed %d: %v\nof %+v\nby %+v", seed, err, p, s)
+	}
+	got := conformance.Of(p, s)
+	want = conformance.BruteForce(p, s.Due...)
+	switch isBest = got.Compare(want) == 0; {
+	case got.Compare(want) < 0:
+		t.Fatalf("seed %d: better than the best %+v: %+v\nof %+v\nby %+v", seed, want, got, p, s)
+	case !isBest && s.Ended == solver.EndedOptimal:
+		t.Fatalf("seed %d: said to be the best: %+v, which is %+v\nof %+v\nby %+v", seed, got, want, p, s)
+	}
+	if slices.Equal(got.Served, want.Served) && s.LowerBound > want.Value+1e-6 {
+		t.Fatalf("seed %d: a bound of %v, where the best has %v\nof %+v", seed, s.LowerBound, want.Value, p)
+	}
+	return s, want, isBest, len(s.Due) == 0 || conformance.DueIsBest(p, s)
+}
+
 // On nodes of several cards, with taints, bundles and purchases, shares are kept row by row, and plans are the best that keep them: all plans, packings and
 // purchases are tried, by code that shares nothing with the solver. Where scopes overlap rows are not all that a packing needs: a few plans are not the
 // best, and none of those says that it is.
@@ -58,26 +83,11 @@ func TestSharesAreKeptOnNodes(t *testing.T) {
 	best, due, bought, binding := 0, 0, 0, 0
 	for seed := range uint64(problems) {
 		p := instances.SharedScoped(seed)
-		s, err := x.Solve(context.Background(), p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := conformance.Check(p, s); err != nil {
-			t.Fatalf("seed %d: %v\nof %+v\nby %+v", seed, err, p, s)
-		}
-		got, want := conformance.Of(p, s), conformance.BruteForce(p, s.Due...)
-		switch {
-		case got.Compare(want) < 0:
-			t.Fatalf("seed %d: better than the best %+v: %+v\nof %+v\nby %+v", seed, want, got, p, s)
-		case got.Compare(want) == 0:
+		s, want, isBest, owes := judged(t, x, seed, p)
+		if isBest {
 			best++
-		case s.Ended == solver.EndedOptimal:
-			t.Fatalf("seed %d: said to be the best: %+v, which is %+v\nof %+v\nby %+v", seed, got, want, p, s)
 		}
-		if slices.Equal(got.Served, want.Served) && s.LowerBound > want.Value+1e-6 {
-			t.Fatalf("seed %d: a bound of %v, where the best has %v\nof %+v", seed, s.LowerBound, want.Value, p)
-		}
-		if len(s.Due) == 0 || conformance.DueIsBest(p, s) {
+		if owes {
 			due++
 		}
 		if slices.Max(append(s.Bought, 0)) > 0 {
@@ -106,26 +116,11 @@ func TestCohortsAreKept(t *testing.T) {
 	best, due, binding := 0, 0, 0
 	for seed := range uint64(problems) {
 		p := instances.Cohorts(seed)
-		s, err := x.Solve(context.Background(), p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := conformance.Check(p, s); err != nil {
-			t.Fatalf("seed %d: %v\nof %+v\nby %+v", seed, err, p, s)
-		}
-		got, want := conformance.Of(p, s), conformance.BruteForce(p, s.Due...)
-		switch {
-		case got.Compare(want) < 0:
-			t.Fatalf("seed %d: better than the best %+v: %+v\nof %+v\nby %+v", seed, want, got, p, s)
-		case got.Compare(want) == 0:
+		s, want, isBest, owes := judged(t, x, seed, p)
+		if isBest {
 			best++
-		case s.Ended == solver.EndedOptimal:
-			t.Fatalf("seed %d: said to be the best: %+v, which is %+v\nof %+v\nby %+v", seed, got, want, p, s)
 		}
-		if slices.Equal(got.Served, want.Served) && s.LowerBound > want.Value+1e-6 {
-			t.Fatalf("seed %d: a bound of %v, where the best has %v\nof %+v", seed, s.LowerBound, want.Value, p)
-		}
-		if len(s.Due) == 0 || conformance.DueIsBest(p, s) {
+		if owes {
 			due++
 		}
 		free := *p
