@@ -302,21 +302,51 @@ func TestRightsOfWhoAsks(t *testing.T) {
 	}
 }
 
+// thousand servers, no two of which have the same load, with percentiles and the queueing model that sees budgets: what takes longest to decide.
+func thousand(s *v1alpha1.System) {
+	few := s.Servers.Spec
+	s.Servers.Spec = nil
+	for i := range 1000 {
+		e := few[i%len(few)]
+		e.Name = fmt.Sprintf("server-%d", i)
+		load := *e.CurrentAlloc.Load
+		vary := 1 + float64(i)/2000
+		load.ArrivalRate, load.AvgInTokens, load.AvgOutTokens = load.ArrivalRate*vary, load.AvgInTokens*vary, load.AvgOutTokens*vary
+		current := *e.CurrentAlloc
+		current.Load = &load
+		e.CurrentAlloc = &current
+		s.Servers.Spec = append(s.Servers.Spec, e)
+	}
+	for i := range s.Capacity.Count {
+		s.Capacity.Count[i].Count *= 1000 / len(few)
+	}
+	for i := range s.ServiceClasses.Spec {
+		for j := range s.ServiceClasses.Spec[i].ModelTargets {
+			s.ServiceClasses.Spec[i].ModelTargets[j].Percentile = 95
+		}
+	}
+	s.Optimizer.Spec.QueueModel = &v1alpha1.Plug{Name: "continuous-batching"}
+}
+
+// settled is the state after a decision: what it remembers, such as token budgets, stands.
+func settled(t testing.TB, r *loop.Record) control.State {
+	t.Helper()
+	stages, err := control.NewStages(&r.System.Optimizer.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := stages.Decide(context.Background(), r.Snapshot.Core(), control.State{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.State
+}
+
 // BenchmarkPages of a thousand servers: what the server does for the pages, and what if.
 func BenchmarkPages(b *testing.B) {
-	r := record(b, "one", func(s *v1alpha1.System) {
-		few := s.Servers.Spec
-		s.Servers.Spec = nil
-		for i := range 1000 {
-			e := few[i%len(few)]
-			e.Name = fmt.Sprintf("server-%d", i)
-			s.Servers.Spec = append(s.Servers.Spec, e)
-		}
-		for i := range s.Capacity.Count {
-			s.Capacity.Count[i].Count *= 1000 / len(few)
-		}
-	})
 	store := NewStore(Source{}, 0)
+	r := record(b, "one", thousand)
+	r.State = settled(b, r)
 	store.Add(FromRecord(r))
 	h := Handler(Options{Store: store})
 	serve := func(method, path, body string) func(*testing.B) {
@@ -332,5 +362,7 @@ func BenchmarkPages(b *testing.B) {
 	}
 	b.Run("fleet", serve(http.MethodGet, "/api/fleet", ""))
 	b.Run("server", serve(http.MethodGet, "/api/server?name=server-7", ""))
-	b.Run("ask", serve(http.MethodPost, "/api/ask", `{"changes":["load.*=*1.5"]}`))
+	for _, change := range []string{"price.A100=*1.5", "capacity.A100=*0.5", "load.*=*1.5", "slo-itl.Premium=*1.5"} {
+		b.Run("ask/"+change, serve(http.MethodPost, "/api/ask", fmt.Sprintf(`{"changes":[%q]}`, change)))
+	}
 }

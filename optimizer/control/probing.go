@@ -177,7 +177,7 @@ func (r *prober) option(b Probing, s *sizing.Server, other *option) option {
 
 // point at which a replica runs that gets so many requests per second.
 func point(s *sizing.Server, one *sizing.Sized, rate float64) (estimation.Point, bool) {
-	there, known := one.Predict(rate)
+	there, known := one.Means(rate)
 	return estimation.Point{Running: there.InService, InputTokens: s.Demand.InputTokens, OutputTokens: s.Demand.OutputTokens}, known
 }
 

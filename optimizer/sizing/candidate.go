@@ -174,6 +174,16 @@ func (s *Sized) Predict(rate float64) (queueing.Prediction, bool) {
 	return p, err == nil
 }
 
+// Means are what [Sized.Predict] says, of latencies the means alone, which is several times faster.
+func (s *Sized) Means(rate float64) (queueing.Prediction, bool) {
+	m, ok := s.replica.(queueing.Means)
+	if !ok || rate == 0 {
+		return s.Predict(rate)
+	}
+	p, err := m.Means(rate)
+	return p, err == nil
+}
+
 // Latencies are the mean TTFT and ITL in seconds, over all requests, of parts that share the demand; missing where there is nothing to predict.
 func (c *Candidate) Latencies(parts []Part) (ttft, itl fleet.Maybe) {
 	var t, l, known float64
@@ -181,7 +191,7 @@ func (c *Candidate) Latencies(parts []Part) (ttft, itl fleet.Maybe) {
 		if p.Replicas == 0 {
 			continue
 		}
-		if q, ok := p.Predict(p.Share * c.Demand / float64(p.Replicas)); ok {
+		if q, ok := p.Means(p.Share * c.Demand / float64(p.Replicas)); ok {
 			t, l, known = t+p.Share*q.TTFT.Mean, l+p.Share*q.ITL.Mean, known+p.Share
 		}
 	}

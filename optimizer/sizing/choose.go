@@ -144,12 +144,12 @@ func (c *chooser) miss(l queueing.Limits, share float64) float64 {
 	if c.best.Rate > 0 {
 		rate = c.best.Prediction.Rate * share
 	}
-	p, err := s.ask(rate)
+	missed, throughput, err := s.missed(rate, c.best.Rate > 0)
 	if err != nil {
 		c.err = errors.Join(c.err, err)
 		return math.Inf(1)
 	}
-	missed, short := s.excess(&p), c.best.Rate*share*(1-rateTolerance)/p.Throughput-1
+	short := c.best.Rate*share*(1-rateTolerance)/throughput - 1
 	if missed <= 0 && short > 0 && rate < s.high { // more must arrive than at the best, because more are turned away
 		if reached, _, err := highest(replica, c.targets, rate); err == nil {
 			short = c.best.Rate*share*(1-rateTolerance)/reached - 1
@@ -158,7 +158,6 @@ func (c *chooser) miss(l queueing.Limits, share float64) float64 {
 	if rate > s.high { // what cannot be sustained is missed however fast the few that are served
 		short = max(short, 1-s.high/rate)
 	}
-	c.err = errors.Join(c.err, s.err)
 	return max(missed, short)
 }
 

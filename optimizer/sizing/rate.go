@@ -1,6 +1,7 @@
 package sizing
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -144,6 +145,19 @@ func (s *search) overShare(rate float64) float64 {
 		}
 	}
 	return worst
+}
+
+// missed is above zero where a rate misses the targets, and grows with how much, beside the throughput. By shares it is quick, but says nothing where all
+// requests miss a target, as they may where no rate is known that meets it.
+func (s *search) missed(rate float64, shares bool) (missed, throughput float64, err error) {
+	var p queueing.Prediction
+	if m, ok := s.replica.(queueing.Means); ok && shares && s.shares != nil {
+		missed = s.overShare(rate)
+		p, err = m.Means(rate)
+	} else if p, err = s.ask(rate); err == nil {
+		missed = s.excess(&p)
+	}
+	return missed, p.Throughput, errors.Join(err, s.err)
 }
 
 func (s *search) ask(rate float64) (queueing.Prediction, error) {

@@ -292,7 +292,7 @@ const assumedConfidence = 0.8
 // Safe says whether replicas of a sized pair meet the targets at a rate even if the pair is slower, by what is not known of it with the given
 // probability, than it is likely to be.
 func (st *Stage) Safe(one *Sized, s *Server, rate, probability float64) bool {
-	there, known := one.Predict(rate)
+	there, known := one.Means(rate)
 	if !known || !(there.InService > 0) {
 		return false
 	}
