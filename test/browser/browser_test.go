@@ -32,8 +32,14 @@ import (
 
 var screenshots = flag.String("screenshots", "", "folder to write pictures of pages to; without it none are made")
 
-// program is the inferno that is looked at, browserPath the browser.
-var program, browserPath string
+// programs is where those are that are looked at, browserPath the browser.
+var programs, browserPath string
+
+// Programs that show a page.
+const (
+	commandLine = "inferno"
+	optimizer   = "inferno-optimizer"
+)
 
 // patience with anything that happens at last, also on a busy machine.
 const patience = 2 * time.Minute
@@ -55,10 +61,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	program = filepath.Join(os.Getenv("INFERNO_PROGRAMS"), "inferno")
-	if os.Getenv("INFERNO_PROGRAMS") == "" {
-		program = filepath.Join(dir, "inferno")
-		build := exec.Command("go", "build", "-o", program, "./cmd/inferno")
+	if programs = os.Getenv("INFERNO_PROGRAMS"); programs == "" {
+		programs = dir
+		build := exec.Command("go", "build", "-o", dir+"/", "./cmd/"+commandLine, "./cmd/"+optimizer)
 		build.Dir, build.Stderr = "../..", os.Stderr
 		if err := build.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, "building inferno:", err)
@@ -73,7 +78,7 @@ func TestMain(m *testing.M) {
 // serve a console with the given flags, and return where it is.
 func serve(t testing.TB, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(program, append([]string{"console", "--listen", "127.0.0.1:0"}, args...)...)
+	cmd := exec.Command(filepath.Join(programs, commandLine), append([]string{"console", "--listen", "127.0.0.1:0"}, args...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -103,6 +108,7 @@ type tab struct {
 	base string
 
 	mu       sync.Mutex
+	expected string
 	faults   []string
 	requests int
 }
@@ -150,7 +156,7 @@ func (b *tab) note(event any) {
 			fault = "the page complains: " + describe(e.Args...)
 		}
 	case *cdplog.EventEntryAdded:
-		if e.Entry.Level == cdplog.EntryLevelError {
+		if e.Entry.Level == cdplog.EntryLevelError && !b.expects(e.Entry.Text) {
 			fault = fmt.Sprintf("the browser complains: %s %s", e.Entry.Text, e.Entry.URL)
 		}
 	case *page.EventJavascriptDialogOpening:
@@ -168,6 +174,19 @@ func (b *tab) note(event any) {
 		b.faults = append(b.faults, fault)
 		b.mu.Unlock()
 	}
+}
+
+// expect that the browser complains of something, where that is how a page learns of it.
+func (b *tab) expect(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.expected = text
+}
+
+func (b *tab) expects(text string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.expected != "" && strings.Contains(text, b.expected)
 }
 
 // describe objects of the page.
@@ -269,7 +288,7 @@ var recorded = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "decisions.jsonl")
-	if out, err := exec.Command(program, "simulate", "--scenario", "rush-hour", "--log", path).CombinedOutput(); err != nil {
+	if out, err := exec.Command(filepath.Join(programs, commandLine), "simulate", "--scenario", "rush-hour", "--log", path).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
 	return os.ReadFile(path)

@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -170,4 +174,105 @@ func TestLiveCluster(t *testing.T) {
 		b.goTo("#/server/agent-bulk")
 		b.says("agent-bulk", "load and forecast")
 	})
+}
+
+// The optimizer's own page, over its own cycles: it asks who looks, and shows the Servers that a real API server lets the owner of the token list.
+func TestOptimizersConsole(t *testing.T) {
+	plane, c, _ := cluster(t)
+	elsewhere := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Name: "someone-elses", Namespace: "elsewhere"}}
+	var one v1alpha1.Server
+	err := errors.Join(
+		c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "elsewhere"}}),
+		c.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "chat-premium"}, &one),
+		plane.Apply(t.Context(), manifests.RBAC()),
+	)
+	elsewhere.Spec = one.Spec
+	if err := errors.Join(err, c.Create(t.Context(), elsewhere)); err != nil {
+		t.Fatal(err)
+	}
+	base := optimizersConsole(t, plane)
+
+	b := open(t, base, 1280, 900)
+	b.expect("401") // is how the page learns that it has to ask
+	b.run(chromedp.Navigate(b.base))
+	b.says("who asks?", "a bearer token of the cluster is needed")
+	b.usable("the question who asks")
+	look := func(token string) {
+		b.run(chromedp.SetValue("#token", token), chromedp.Click("form button"))
+	}
+	look("made up")
+	b.says("the API server does not know the token")
+
+	look(tokenOf(t, c, "sees-all", &rbacv1.ClusterRoleBinding{}))
+	b.until("the optimizer has decided, and the fleet is shown", `document.body.innerText.includes("someone-elses")`)
+	b.says("chat-premium", "not observed", "/ 16 cards")
+	b.goTo("#/server/elsewhere%2Fsomeone-elses")
+	b.says("ways to serve it", "its decisions")
+	b.goTo("#/ask")
+	b.says("move a slider")
+
+	tenant := open(t, base, 390, 844)
+	tenant.expect("401")
+	tenant.run(chromedp.Navigate(b.base))
+	tenant.says("who asks?")
+	b = tenant
+	look(tokenOf(t, c, "tenant", &rbacv1.RoleBinding{}))
+	b.says("chat-premium")
+	if eval[bool](b, `document.body.innerText.includes("someone-elses")`) {
+		t.Error("a tenant sees the Server of another")
+	}
+	for _, page := range []string{"#/ask", "#/timeline"} {
+		if eval[bool](b, `document.querySelector('nav a[href^="`+page+`"]') !== null`) {
+			t.Errorf("a tenant is offered %s, which is of the whole fleet", page)
+		}
+	}
+	b.usable("what a tenant sees")
+}
+
+// optimizersConsole is where an optimizer with the rights of its account serves its page.
+func optimizersConsole(t *testing.T, plane *controlplane.Plane) string {
+	t.Helper()
+	kubeconfig, err := plane.ServiceAccountKubeconfig(manifests.Namespace, manifests.OptimizerAccount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ports [3]int
+	for i := range ports {
+		if ports[i], err = plane.FreePort(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = plane.Run(t.Context(), &controlplane.Process{
+		Name: optimizer, Path: filepath.Join(programs, optimizer), Env: manifests.Environment(optimizer),
+		Args: []string{
+			"--kubeconfig=" + kubeconfig, "--prometheus-url=http://127.0.0.1:1", "--metrics-bind-address=127.0.0.1:" + fmt.Sprint(ports[0]),
+			"--health-bind-address=127.0.0.1:" + fmt.Sprint(ports[1]), "--console-bind-address=127.0.0.1:" + fmt.Sprint(ports[2]),
+		},
+		Ready: controlplane.HTTPReady(fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[1]), nil),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "http://127.0.0.1:" + fmt.Sprint(ports[2])
+}
+
+// tokenOf a service account that may list Servers wherever the binding holds: in one namespace, or in all.
+func tokenOf(t *testing.T, c client.Client, name string, binding client.Object) string {
+	t.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"servers"}, Verbs: []string{"list"}}}}
+	subjects := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: name}}
+	ref := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}
+	switch b := binding.(type) {
+	case *rbacv1.ClusterRoleBinding:
+		b.Name, b.Subjects, b.RoleRef = name, subjects, ref
+	case *rbacv1.RoleBinding:
+		b.Name, b.Namespace, b.Subjects, b.RoleRef = name, namespace, subjects, ref
+	}
+	request := new(authenticationv1.TokenRequest)
+	err := errors.Join(c.Create(t.Context(), account), c.Create(t.Context(), role), c.Create(t.Context(), binding), c.SubResource("token").Create(t.Context(), account, request))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return request.Status.Token
 }
