@@ -5,7 +5,6 @@ package oci
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/zstd"
 )
 
 // User that the programs run as, by number, so that a kubelet can see that it is not root.
@@ -121,7 +121,8 @@ type entry struct {
 	owner int
 }
 
-// layer of the entries, with all times at zero.
+// layer of the entries, with all times at zero. It is packed with zstd, which is a tenth smaller than gzip at its best: containerd reads it from 1.5 on, CRI-O and
+// podman do, and Docker from 23 on.
 func layer(entries []entry) (v1.Layer, error) {
 	var archive bytes.Buffer
 	out := tar.NewWriter(&archive)
@@ -137,8 +138,19 @@ func layer(entries []entry) (v1.Layer, error) {
 	if err := out.Close(); err != nil {
 		return nil, err
 	}
-	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil }
-	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithCompressedCaching)
+	var packed bytes.Buffer
+	compressor, err := zstd.NewWriter(&packed, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := archive.WriteTo(compressor); err != nil {
+		return nil, err
+	}
+	if err := compressor.Close(); err != nil {
+		return nil, err
+	}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(packed.Bytes())), nil }
+	return tarball.LayerFromOpener(open, tarball.WithMediaType(types.OCILayerZStd))
 }
 
 func parents(out *tar.Writer, made map[string]bool, dir string) error {
