@@ -63,6 +63,7 @@ var rows = []row{
 		{"Pods placed", "Unplanned: there was no plan. Fallback: the plan had no room for too long.", "ops", []query{
 			{`sum by (accelerator, outcome) (rate(inferno_scheduler_placements_total[$__rate_interval]))`, "{{accelerator}}: {{outcome}}"},
 		}},
+		{"Pods without a seat", "The plan has none for them. They are not tried, and nobody buys nodes for them.", "none", []query{{`sum(inferno_scheduler_held_pods)`, "held"}}},
 		{"Pods that wait", "Attempts that the plugin ended, and pods that it woke.", "ops", []query{
 			{`sum by (reason) (rate(inferno_scheduler_rejections_total[$__rate_interval]))`, "refused: {{reason}}"},
 			{`sum by (cause) (rate(inferno_scheduler_wakeups_total[$__rate_interval]))`, "woken: {{cause}}"},

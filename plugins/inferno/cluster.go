@@ -27,6 +27,8 @@ import (
 type cluster struct {
 	fleet   *fleet
 	ledger  *seats.Ledger
+	held    *heldPods
+	pods    cache.Store
 	plans   *plans
 	queue   fwk.PodActivator
 	metrics *pluginMetrics
@@ -46,12 +48,13 @@ const readyPoll = 50 * time.Millisecond
 
 // newCluster watches pods and nodes through the scheduler's informers, and the custom resources through those of plans, which it starts.
 func newCluster(ctx context.Context, shared informers.SharedInformerFactory, p *plans, queue fwk.PodActivator, m *pluginMetrics, c clock.PassiveClock) (*cluster, error) {
-	cl := &cluster{fleet: newFleet(), plans: p, queue: queue, metrics: m, logger: klog.FromContext(ctx).WithName(Name), clock: c, started: c.Now()}
+	cl := &cluster{fleet: newFleet(), held: newHeldPods(m), plans: p, queue: queue, metrics: m, logger: klog.FromContext(ctx).WithName(Name), clock: c, started: c.Now()}
 	cl.ledger = seats.NewLedger(cl.fleet.locate)
 
 	var faults []error
 	pods := shared.Core().V1().Pods().Informer()
 	faults = append(faults, pods.SetTransform(trim))
+	cl.pods = pods.GetStore()
 	watch := func(i cache.SharedIndexInformer, h cache.ResourceEventHandler) cache.InformerSynced {
 		registration, err := i.AddEventHandler(h)
 		if err != nil {
@@ -139,7 +142,7 @@ func (c *cluster) wakeWhenReady(ctx context.Context, patience time.Duration) {
 	}
 	c.open.Store(true)
 	for _, key := range c.ledger.ServersWaiting() {
-		c.wake(key, causeReady)
+		c.activate(slices.DeleteFunc(c.ledger.Waiting(key), func(pod *v1.Pod) bool { return !c.ours(pod) }), causeReady)
 	}
 }
 
@@ -168,22 +171,40 @@ func (c *cluster) decide(key types.NamespacedName, pod *v1.Pod, has patience) se
 	return seats.Decide(s)
 }
 
-func (c *cluster) podChanged(_, pod *v1.Pod) {
+func (c *cluster) podChanged(before, pod *v1.Pod) {
 	for _, e := range c.ledger.Observe(pod) {
 		c.follow(e)
 	}
+	if pod.Spec.NodeName != "" || seats.Leaving(pod) {
+		c.held.remove(pod.UID)
+	}
+	if before != nil && len(before.Spec.SchedulingGates) > 0 {
+		c.arrived(pod)
+	}
 }
 
-func (c *cluster) podDeleted(pod *v1.Pod) { c.follow(c.ledger.Forget(pod.UID)) }
+func (c *cluster) podDeleted(pod *v1.Pod) {
+	c.follow(c.ledger.Forget(pod.UID))
+	c.held.remove(pod.UID)
+}
 
-// follow up on a change of the ledger. A pod that just arrived is woken too if there is room for it: the scheduler may have tried it
-// before the ledger heard of the seat that was freed for it.
+// follow up on a change of the ledger.
 func (c *cluster) follow(e seats.Effect) {
-	if e.Freed {
+	switch {
+	case e.Freed:
 		c.wake(e.Server, causeSeatFreed)
+	case e.Withdrew:
+		c.passTurn(e.Server)
+	case e.Arrived != nil:
+		c.arrived(e.Arrived)
 	}
-	if e.Arrived != nil && c.open.Load() && c.ours(e.Arrived) && c.decide(e.Server, e.Arrived, patient).Room() > 0 {
-		c.activate([]*v1.Pod{e.Arrived}, causeArrived)
+}
+
+// arrived follows up on a pod that is new to the ledger, or whose gate is. The scheduler may have looked at it before, and held it until it is counted, or
+// before the ledger heard of the seat that was freed for it.
+func (c *cluster) arrived(pod *v1.Pod) {
+	if c.open.Load() && c.ours(pod) && c.held.has(pod.UID) {
+		c.activate([]*v1.Pod{pod}, causeArrived)
 	}
 }
 

@@ -15,7 +15,10 @@ const (
 	ReasonPlacedBeyondPlan = "PlacedBeyondPlan"
 )
 
-const actionBinding = "Binding"
+const (
+	actionBinding    = "Binding"
+	actionScheduling = "Scheduling"
+)
 
 // report a placement that the plan does not account for.
 func report(recorder events.EventRecorder, pod *v1.Pod, p seating) {

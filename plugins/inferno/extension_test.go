@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"k8s.io/client-go/tools/cache"
 	fcache "k8s.io/client-go/tools/cache/testing"
 	"k8s.io/component-base/metrics"
 
@@ -32,7 +33,7 @@ func standing(t testing.TB, args config.InfernoArgs, c clock.WithTicker, objects
 		servers: source(fcache.NewFakeControllerSource(), &v1alpha1.Server{}), accelerators: source(fcache.NewFakeControllerSource(), &v1alpha1.Accelerator{}),
 		models: source(fcache.NewFakeControllerSource(), &v1alpha1.Model{}),
 	}
-	cl := &cluster{fleet: newFleet(), plans: p, metrics: m, clock: c, started: c.Now()}
+	cl := &cluster{fleet: newFleet(), held: newHeldPods(m), pods: cache.NewStore(cache.MetaNamespaceKeyFunc), plans: p, metrics: m, clock: c, started: c.Now()}
 	cl.ledger = seats.NewLedger(cl.fleet.locate)
 	cl.profiles.Store("inferno-scheduler", true)
 	var accelerators []*v1alpha1.Accelerator
@@ -48,6 +49,7 @@ func standing(t testing.TB, args config.InfernoArgs, c clock.WithTicker, objects
 			cl.fleet.setNode(o)
 		case *v1.Pod:
 			cl.ledger.Observe(o)
+			err = cl.pods.Add(o)
 		default:
 			t.Fatalf("unexpected %T", o)
 		}
@@ -57,7 +59,9 @@ func standing(t testing.TB, args config.InfernoArgs, c clock.WithTicker, objects
 	}
 	cl.fleet.setAccelerators(accelerators)
 	cl.ledger.Relocate("")
-	return &Plugin{args: &args, cluster: cl, clock: c, bindsFirst: func() bool { return true }}
+	plugin := &Plugin{args: &args, cluster: cl, clock: c, bindsFirst: func() bool { return true }}
+	plugin.notices = newNotices(plugin, nil)
+	return plugin
 }
 
 func TestSignPod(t *testing.T) {
@@ -254,18 +258,27 @@ func TestWakesOverdueOnce(t *testing.T) {
 	}
 }
 
-func TestArrivingPodIsWokenIfThereIsRoom(t *testing.T) {
-	// The scheduler may have tried the pod before the ledger heard of the seat that was freed for it.
-	for parts, want := range map[int]int{1: 0, 2: 1} {
-		p := standing(t, config.InfernoArgs{}, clock.RealClock{}, server(part("h100", parts)), accelerator("h100", "", 1), node("h100-1", "h100", 8), on(pod("seated", "r1"), "h100-1"))
-		queue := &activations{}
-		p.cluster.queue = queue
-		p.cluster.open.Store(true)
-		p.cluster.podChanged(nil, pod("new", "r1"))
-		p.cluster.podChanged(nil, pod("new", "r1"))
-		if len(queue.woken) != want {
-			t.Errorf("%d planned, one seated: woke %v, want %d", parts, queue.woken, want)
-		}
+// What PreEnqueue held because the ledger had not heard of it is looked at again when it has, once.
+func TestArrivingPodIsLookedAtAgain(t *testing.T) {
+	p := standing(t, config.InfernoArgs{}, clock.RealClock{}, server(part("h100", 2)), accelerator("h100", "", 1), node("h100-1", "h100", 8), on(pod("seated", "r1"), "h100-1"))
+	queue := &activations{}
+	p.cluster.queue = queue
+	p.cluster.open.Store(true)
+	unseen := pod("unseen", "r1")
+	p.cluster.podChanged(nil, unseen)
+	if len(queue.woken) != 0 {
+		t.Errorf("woke %v, which the scheduler has not looked at", queue.woken)
+	}
+	early := pod("early", "r1")
+	if err := p.cluster.pods.Add(early); err != nil {
+		t.Fatal(err)
+	}
+	if s := p.PreEnqueue(t.Context(), early); s.IsSuccess() {
+		t.Error("a pod passes that is not counted")
+	}
+	p.cluster.podChanged(nil, early)
+	if len(queue.woken) != 1 || queue.woken[0] != "llm/early" {
+		t.Errorf("woke %v, want the one that was held", queue.woken)
 	}
 }
 

@@ -167,12 +167,12 @@ func (w *world) addPods(pods ...*v1.Pod) {
 	}
 }
 
-// store a pod under a new resource version and tell the watchers.
+// store a pod under a new resource version, which the source gives it, and tell the watchers.
 func (w *world) store(p *v1.Pod, tell func(runtime.Object)) {
-	w.serial++
-	p.ResourceVersion = fmt.Sprint(w.serial)
+	told := p.DeepCopy()
+	tell(told)
+	p.ResourceVersion = told.ResourceVersion
 	w.pods[p.Name] = p
-	tell(p.DeepCopy())
 }
 
 func (w *world) deletePod(name string) {
@@ -258,13 +258,13 @@ func apply(p *v1.Pod, a clienttesting.PatchAction) error {
 	if err != nil {
 		return err
 	}
-	uid := p.UID
+	uid, version := p.UID, p.ResourceVersion
 	*p = v1.Pod{}
 	if err := json.Unmarshal(after, p); err != nil {
 		return err
 	}
-	if p.UID != uid {
-		return apierrors.NewConflict(v1.Resource("pods"), p.Name, fmt.Errorf("uid mismatch"))
+	if p.UID != uid || p.ResourceVersion != version {
+		return apierrors.NewConflict(v1.Resource("pods"), p.Name, fmt.Errorf("not the pod that was looked at"))
 	}
 	return nil
 }
@@ -406,7 +406,7 @@ func (w *world) awaitTried() {
 	w.t.Helper()
 	w.await("every pending pod to be tried", func(pods map[string]*v1.Pod) bool {
 		return !slices.ContainsFunc(slices.Collect(maps.Values(pods)), func(p *v1.Pod) bool {
-			_, tried := unschedulableSince(p)
+			_, tried := waitsSince(p)
 			return p.Spec.NodeName == "" && !tried
 		})
 	})
@@ -425,7 +425,7 @@ func (w *world) metric(name string, labels map[string]string) float64 {
 		}
 		for _, m := range f.GetMetric() {
 			if testutil.LabelsMatch(m, labels) {
-				sum += m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 			}
 		}
 	}

@@ -14,6 +14,7 @@ type pluginMetrics struct {
 	rejections *metrics.CounterVec
 	wakeups    *metrics.CounterVec
 	annotating *metrics.HistogramVec
+	held       *metrics.Gauge
 }
 
 const (
@@ -30,19 +31,23 @@ func newMetrics(register func(metrics.Registerable) error) (*pluginMetrics, erro
 		}, []string{"accelerator", "outcome"}),
 		rejections: metrics.NewCounterVec(&metrics.CounterOpts{
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "rejections_total", StabilityLevel: metrics.ALPHA,
-			Help: "Scheduling attempts of pods of servers that the plugin ended, by reason: quota (the plan has no room), node (no node carries a planned accelerator), raced (the quota was used up during the attempt) or unready (the plugin had not read the cluster yet).",
+			Help: "Scheduling attempts of pods of servers that the plugin ended, by reason: quota (the plan's room was used up since the pod passed), node (no node carries a planned accelerator), raced (the quota was used up during the attempt) or unready (the plugin had not read the cluster yet).",
 		}, []string{"reason"}),
 		wakeups: metrics.NewCounterVec(&metrics.CounterOpts{
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "wakeups_total", StabilityLevel: metrics.ALPHA,
-			Help: "Waiting pods of servers that the plugin put back into the scheduling queue, by cause: plan, seat, fleet, arrival, overdue or ready.",
+			Help: "Waiting pods of servers that the plugin put back into the scheduling queue, by cause: plan, seat, turn (one that came before is gone), fleet, arrival, overdue or ready.",
 		}, []string{"cause"}),
+		held: metrics.NewGauge(&metrics.GaugeOpts{
+			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "held_pods", StabilityLevel: metrics.ALPHA,
+			Help: "Pods of servers that wait for a seat of their plan. The scheduler does not try them, and does not count them as unschedulable.",
+		}),
 		annotating: metrics.NewHistogramVec(&metrics.HistogramOpts{
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "annotate_duration_seconds", StabilityLevel: metrics.ALPHA,
 			Help:    "Time to annotate a pod before it is bound, in seconds, by result: success or error.",
 			Buckets: metrics.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"result"}),
 	}
-	for _, r := range []metrics.Registerable{m.placements, m.rejections, m.wakeups, m.annotating} {
+	for _, r := range []metrics.Registerable{m.placements, m.rejections, m.wakeups, m.annotating, m.held} {
 		if err := register(r); err != nil {
 			return nil, err
 		}

@@ -32,9 +32,11 @@ type Plugin struct {
 	// bindsFirst tells whether the plugin binds its pods itself.
 	bindsFirst func() bool
 	clock      clock.WithTicker
+	notices    *notices
 }
 
 var (
+	_ fwk.PreEnqueuePlugin  = &Plugin{}
 	_ fwk.PreFilterPlugin   = &Plugin{}
 	_ fwk.FilterPlugin      = &Plugin{}
 	_ fwk.PostFilterPlugin  = &Plugin{}
@@ -88,6 +90,8 @@ func (f *Factory) New(ctx context.Context, obj runtime.Object, handle fwk.Handle
 		return nil, fmt.Errorf("plugin %s: %w", Name, err)
 	}
 	p := &Plugin{args: args, handle: handle, cluster: f.cluster, annotate: patchWith(client), bindsFirst: bindsFirst(handle), clock: f.Clock}
+	p.notices = newNotices(p, client)
+	go p.notices.run(ctx)
 	p.cluster.profiles.Store(handle.ProfileName(), true)
 	go p.cluster.wakeWhenReady(ctx, args.SyncTimeout.Duration)
 	go p.watchOverdue(ctx, time.Second)
@@ -132,9 +136,9 @@ func (p *Plugin) watchOverdue(ctx context.Context, period time.Duration) {
 
 // patience that a pod has left.
 func (p *Plugin) patience(pod *v1.Pod) patience {
-	since, waits := unschedulableSince(pod)
+	since, waiting := waitsSince(pod)
 	switch {
-	case !waits || p.clock.Since(since) < p.args.FallbackAfter.Duration:
+	case !waiting || p.clock.Since(since) < p.args.FallbackAfter.Duration:
 		return patient
 	case p.args.Fallback != config.FallbackAnyFeasible:
 		return impatient

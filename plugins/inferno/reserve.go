@@ -33,6 +33,9 @@ func (p *Plugin) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 		p.cluster.metrics.rejected(rejectedRaced)
 		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("the plan's room for Server %s on %s was used up meanwhile", c.server, o.Label))
 	}
+	if s := p.cluster.plans.server(c.server); s != nil && len(s.Spec.Variants) > 0 {
+		p.cluster.passTurn(c.server) // another variant may have waited for what this pod could have taken and did not
+	}
 	state.Write(placementKey, &seating{label: o.Label, outcome: o.Outcome, reason: c.decision.Reason, annotations: o.Annotations()})
 	klog.FromContext(ctx).V(4).Info("Seated", "pod", klog.KObj(pod), "server", c.server, "node", nodeName, "accelerator", o.Accelerator, "outcome", o.Outcome)
 	return nil

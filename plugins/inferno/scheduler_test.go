@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -401,6 +402,113 @@ func TestBurstNeverOvershoots(t *testing.T) {
 	w.start(secondScheduler)
 	w.addPods(several(1000, "r1")...)
 	w.awaitPlaced("exactly the plan", map[string]int{"h100": 200, "a100": 150, "l40s": 7, "": 643})
+	w.awaitHeld(643)
+}
+
+// awaitHeld waits until so many pods are told that they have no seat. None of them may have been tried.
+func (w *world) awaitHeld(n int) {
+	w.t.Helper()
+	w.await(fmt.Sprintf("%d pods to be told that they have no seat", n), func(pods map[string]*v1.Pod) bool {
+		told := 0
+		for _, p := range pods {
+			for _, c := range p.Status.Conditions {
+				if c.Type == v1.PodScheduled && c.Status == v1.ConditionFalse && c.Reason == v1alpha1.ReasonNoSeat {
+					told++
+				}
+			}
+		}
+		return told == n && len(w.events.find(v1alpha1.ReasonNoSeat)) >= n
+	})
+	if tried := w.events.find("FailedScheduling"); len(tried) > 0 {
+		w.t.Errorf("%d attempts failed, such as: %s", len(tried), tried[0])
+	}
+	if got := w.metric("inferno_scheduler_held_pods", nil); got != float64(n) {
+		w.t.Errorf("%v pods are held by the metric, want %d", got, n)
+	}
+}
+
+// Pods that the plan has no seat for are not tried, so that nobody buys nodes for them. They are told why, once.
+func TestPodsWithoutASeatAreHeld(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 8), node("a100-1", "a100", 8))
+	w.addAccelerators("h100", "a100")
+	w.setPlan(part("h100", 2), part("a100", 1))
+	w.start(defaultScheduler, withArgs(`{}`))
+	pods := several(10, "r1")
+	for _, p := range pods {
+		p.Spec.SchedulerName = v1.DefaultSchedulerName
+	}
+	w.addPods(pods...)
+	w.awaitPlaced("the plan", map[string]int{"h100": 2, "a100": 1, "": 7})
+	w.awaitHeld(7)
+	for _, e := range w.events.find(v1alpha1.ReasonNoSeat) {
+		if !strings.Contains(e, "all replicas planned for it have their place (") && !strings.Contains(e, "have waited longer") {
+			t.Errorf("the event does not say why: %s", e)
+		}
+	}
+	w.setPlan(part("h100", 3), part("a100", 3))
+	w.awaitPlaced("the new plan", map[string]int{"h100": 3, "a100": 3, "": 4})
+	w.awaitHeld(4)
+	w.deletePod("chat-r1-0009") // one that waits
+	w.deletePod("chat-r1-0000") // one that has a seat
+	w.awaitPlaced("the next in turn", map[string]int{"h100": 3, "a100": 3, "": 2})
+	w.awaitHeld(2)
+	if got := w.metric("inferno_scheduler_rejections_total", nil); got != 0 {
+		t.Errorf("%v attempts were rejected, want none", got)
+	}
+	again := map[string]int{}
+	for _, e := range w.events.find(v1alpha1.ReasonNoSeat) {
+		name, _, _ := strings.Cut(e, " ")
+		if again[name]++; again[name] > 3 { // the reason may have changed with the plan
+			t.Errorf("%s was told %d times", name, again[name])
+		}
+	}
+}
+
+// As many pods are tried as the plan has room for, although no node is there: a node autoscaler buys for those and no more. When one of them goes it is
+// the turn of the next.
+func TestTheNextInTurnIsTried(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("a100-1", "a100", 8))
+	w.addAccelerators("h100", "a100")
+	w.setPlan(part("h100", 2))
+	w.start(secondScheduler)
+	w.addPods(several(5, "r1")...)
+	tried := func(names ...string) func(map[string]*v1.Pod) bool {
+		return func(pods map[string]*v1.Pod) bool {
+			var unschedulable []string
+			for name, p := range pods {
+				for _, c := range p.Status.Conditions {
+					if c.Type == v1.PodScheduled && c.Reason == v1.PodReasonUnschedulable {
+						unschedulable = append(unschedulable, name)
+					}
+				}
+			}
+			slices.Sort(unschedulable)
+			return slices.Equal(unschedulable, names)
+		}
+	}
+	w.awaitTried()
+	w.await("the first two to be tried", tried("chat-r1-0000", "chat-r1-0001"))
+	w.deletePod("chat-r1-0000")
+	w.await("the third to be tried", tried("chat-r1-0001", "chat-r1-0002"))
+	w.addNodes(node("h100-1", "h100", 8))
+	w.awaitPlaced("both", map[string]int{"h100": 2, "": 2})
+}
+
+// A pod of one variant that could take what another waits for is in its way until it has taken something else.
+func TestVariantsWaitForEachOther(t *testing.T) {
+	w := newWorld(t)
+	w.addNodes(node("h100-1", "h100", 8), node("a100-1", "a100", 8))
+	w.addAccelerators("h100", "a100")
+	s := server(part("h100", 1), part("a100", 3))
+	s.Spec.Variants = []v1alpha1.Variant{{Name: "any", Accelerators: []string{"h100", "a100"}}, {Name: "large", Accelerators: []string{"h100"}}}
+	w.setServer(s)
+	w.start(secondScheduler)
+	first, second := pod("any", "r1"), pod("large", "r1")
+	first.Labels[v1alpha1.VariantLabel], second.Labels[v1alpha1.VariantLabel] = "any", "large"
+	w.addPods(first, second)
+	w.awaitPlaced("both", map[string]int{"h100": 1, "a100": 1})
 }
 
 // disorderRuns is few for every day and a hundred in make bench.

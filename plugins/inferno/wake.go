@@ -8,6 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
@@ -21,6 +22,7 @@ const (
 	causeArrived      cause = "arrival"
 	causeOverdue      cause = "overdue"
 	causeReady        cause = "ready"
+	causeTurn         cause = "turn"
 )
 
 // wake as many of a server's waiting pods as the plan has room for, the longest waiting first, and all of them where no plan limits them.
@@ -40,6 +42,13 @@ func (c *cluster) wakeFor(accelerators []string) {
 			_, ok := d.Best(accelerators)
 			return ok || d.Anywhere
 		})
+	}
+}
+
+// passTurn wakes the pods that are held and whose turn has come: one that came before them is gone, or took what they could not have.
+func (c *cluster) passTurn(key types.NamespacedName) {
+	if c.held.of(key) > 0 {
+		c.wake(key, causeTurn)
 	}
 }
 
@@ -70,7 +79,9 @@ func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(seat
 		case room == seats.Unlimited:
 			woken = append(woken, pod)
 		case room > 0:
-			woken = append(woken, pod)
+			if why != causeTurn || c.held.has(pod.UID) {
+				woken = append(woken, pod)
+			}
 			room--
 		}
 		rooms[t] = room
@@ -104,8 +115,8 @@ func (c *cluster) wakeOverdue(profile string, d time.Duration, from, to time.Tim
 	var due []*v1.Pod
 	for _, key := range c.ledger.ServersWaiting() {
 		for _, pod := range c.ledger.Waiting(key) {
-			since, waits := unschedulableSince(pod)
-			if deadline := since.Add(d); waits && c.ours(pod) && pod.Spec.SchedulerName == profile && deadline.After(from) && !deadline.After(to) {
+			since, waiting := waitsSince(pod)
+			if deadline := since.Add(d); waiting && c.ours(pod) && pod.Spec.SchedulerName == profile && deadline.After(from) && !deadline.After(to) {
 				due = append(due, pod)
 			}
 		}
@@ -114,12 +125,17 @@ func (c *cluster) wakeOverdue(profile string, d time.Duration, from, to time.Tim
 	c.activate(due, causeOverdue)
 }
 
-// unschedulableSince is when the scheduler first found no place for a pod; false where it found one or has not tried.
-func unschedulableSince(pod *v1.Pod) (time.Time, bool) {
+// waitsSince is when the scheduler first found no place for a pod, or no seat; false where it found one or has not looked.
+func waitsSince(pod *v1.Pod) (time.Time, bool) {
 	for _, cond := range pod.Status.Conditions {
-		if cond.Type == v1.PodScheduled && cond.Status == v1.ConditionFalse && cond.Reason == v1.PodReasonUnschedulable {
+		if cond.Type == v1.PodScheduled && waits(cond) {
 			return cond.LastTransitionTime.Time, true
 		}
 	}
 	return time.Time{}, false
+}
+
+// waits tells whether a condition says of a pod that there is no place for it yet.
+func waits(c v1.PodCondition) bool {
+	return c.Status == v1.ConditionFalse && (c.Reason == v1.PodReasonUnschedulable || c.Reason == v1alpha1.ReasonNoSeat)
 }

@@ -281,6 +281,17 @@ func (s Situation) inVariant(kind catalogue.Kind) bool {
 	return true
 }
 
+// Contends tells whether a pod of another variant of the server could take one of the options.
+func (d Decision) Contends(server *v1alpha1.Server, variant string) bool {
+	other := Situation{Server: server, Variant: variant}
+	for _, o := range d.Options {
+		if other.inVariant(o.Kind) {
+			return true
+		}
+	}
+	return false
+}
+
 // fits tells whether the pod's request makes up whole accelerators of a kind.
 func (s Situation) fits(kind catalogue.Kind) bool { return placement.Fits(s.Kinds, s.Requests, kind) }
 

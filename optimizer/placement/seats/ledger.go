@@ -44,6 +44,8 @@ type Effect struct {
 	Server types.NamespacedName
 	// Freed is set when a seat became free.
 	Freed bool
+	// Withdrew is set when a pod that waited without a seat is gone: it is the turn of others.
+	Withdrew bool
 	// Arrived is the pod when it is new among those that wait.
 	Arrived *v1.Pod
 }
@@ -166,6 +168,30 @@ func (l *Ledger) Waiting(key types.NamespacedName) []*v1.Pod {
 	return pods
 }
 
+// Ahead counts the waiting pods of a server that come before a pod in turn and contend with it, and tells whether the pod itself waits. Pods of a
+// revision that the pod's own replaces, or that replaces it, do not contend: they have a quota of their own. Beyond limit it counts no further.
+func (l *Ledger) Ahead(key types.NamespacedName, pod *v1.Pod, limit int, contends func(other *v1.Pod) bool) (ahead int, waits bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.rosters[key]
+	if !ok {
+		return 0, false
+	}
+	if _, waits = r.waiting[pod.UID]; !waits || len(r.waiting) <= limit {
+		return 0, waits
+	}
+	rev := RevisionOf(pod)
+	for uid, other := range r.waiting {
+		if _, seated := r.seats[uid]; seated || uid == pod.UID || compareTurns(other, pod) > 0 || rev.supersedes(RevisionOf(other)) || !contends(other) {
+			continue
+		}
+		if ahead++; ahead >= limit {
+			break
+		}
+	}
+	return ahead, waits
+}
+
 // ServersWaiting are the servers with pods that wait.
 func (l *Ledger) ServersWaiting() []types.NamespacedName {
 	l.mu.Lock()
@@ -250,7 +276,9 @@ func (l *Ledger) remove(uid types.UID) Effect {
 		return Effect{}
 	}
 	r := l.rosters[key]
+	_, waited := r.waiting[uid]
 	e := Effect{Server: key, Freed: l.unseat(r, uid)}
+	e.Withdrew = waited && !e.Freed
 	delete(r.waiting, uid)
 	l.tidy(key, uid)
 	return e

@@ -152,6 +152,47 @@ func TestLedgerForgetsEverythingInTheEnd(t *testing.T) {
 	}
 }
 
+// Pods pass in turn, those of a workload's other revisions left out, and each tells the others when it goes.
+func TestLedgerTurns(t *testing.T) {
+	l, at := NewLedger(byNodeName), func(name, revision string, second int64) *v1.Pod {
+		p := pod(name, revision)
+		p.CreationTimestamp = metav1.Unix(second, 0)
+		return p
+	}
+	first, second, other, third := at("z", "r1", 1), at("b", "r1", 2), at("a", "r2", 2), at("c", "r1", 2)
+	for _, p := range []*v1.Pod{third, other, second, first} {
+		l.Observe(p)
+	}
+	everybody := func(*v1.Pod) bool { return true }
+	for _, tt := range []struct {
+		name  string
+		pod   *v1.Pod
+		limit int
+		count func(*v1.Pod) bool
+		want  int
+	}{
+		{"the oldest", first, 1, everybody, 0}, {"the next", second, 1, everybody, 1}, {"by name", third, 3, everybody, 2}, {"no further than asked", third, 1, everybody, 1},
+		{"another revision", other, 1, everybody, 0}, {"room for all", third, 4, everybody, 0}, {"nobody contends", third, 1, func(*v1.Pod) bool { return false }, 0},
+	} {
+		if ahead, waits := l.Ahead(chat, tt.pod, tt.limit, tt.count); ahead != tt.want || !waits {
+			t.Errorf("%s: %d ahead (waits: %v), want %d", tt.name, ahead, waits, tt.want)
+		}
+	}
+	if _, waits := l.Ahead(chat, at("unseen", "r1", 0), 1, everybody); waits {
+		t.Error("a pod waits that was never seen")
+	}
+	l.Take(chat, first, "h100-1", "h100", 1)
+	if ahead, _ := l.Ahead(chat, second, 1, everybody); ahead != 0 {
+		t.Errorf("%d ahead of the next when the oldest has a seat, want none", ahead)
+	}
+	if e := l.Forget(second.UID); !e.Withdrew || e.Freed {
+		t.Errorf("a waiting pod is gone: %+v", e)
+	}
+	if e := l.Forget(first.UID); e.Withdrew || !e.Freed {
+		t.Errorf("a seated pod is gone: %+v", e)
+	}
+}
+
 func TestLedgerRelocates(t *testing.T) {
 	typ := "h100"
 	l := NewLedger(func(*v1.Pod, string) string { return typ })

@@ -54,10 +54,10 @@ func Leaving(pod *v1.Pod) bool {
 }
 
 // inTurn sorts pods by age, then by name: the order in which they are woken.
-func inTurn(pods []*v1.Pod) {
-	slices.SortFunc(pods, func(a, b *v1.Pod) int {
-		return cmp.Or(a.CreationTimestamp.Time.Compare(b.CreationTimestamp.Time), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
-	})
+func inTurn(pods []*v1.Pod) { slices.SortFunc(pods, compareTurns) }
+
+func compareTurns(a, b *v1.Pod) int {
+	return cmp.Or(a.CreationTimestamp.Time.Compare(b.CreationTimestamp.Time), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
 // VariantOf its Server that a pod belongs to, empty for none.
