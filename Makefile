@@ -100,6 +100,13 @@ test-node: ## Install inferno by its chart on a real node, this machine, and tes
 	@$(GO) run ./cmd/inferno up --node --prepare
 	INFERNO_IMAGES=$(CURDIR)/out/images $(GO) test $(GOTAGS) -v -count=1 -timeout=90m ./test/node
 
+# Neighbours are built as the control plane is, once.
+.PHONY: test-neighbours
+test-neighbours: lpsolve ## Test inferno beside Karpenter, for real, with a pretended cloud: half an hour once all is built
+	@$(MAKE) prepare
+	@$(BIN)/inferno up --with karpenter --prepare
+	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -v -count=1 -timeout=120m ./test/neighbours -neighbours
+
 # A release is installed from what make release wrote: its chart's package, and its images as they lie there.
 .PHONY: test-release
 test-release: ## Install a release from what make release wrote, as make test-node does: make test-release VERSION=v0.2.0

@@ -25,6 +25,7 @@ type upOptions struct {
 	prepare    bool
 	keep       bool
 
+	with          []string
 	node          bool
 	images, chart string
 }
@@ -44,9 +45,17 @@ built from Go modules and cached, and inferno's own scheduler, metrics adapter a
 Ctrl-C, which leaves nothing behind. Several run side by side.
 
 With --node this machine is a node of it too: containerd and runc, which must be installed, run real pods, kube-proxy and DNS lead to them, and
-inferno is installed by its Helm chart, in pods of the images that make images builds. That needs Linux and root, and only one runs at a time.`,
+inferno is installed by its Helm chart, in pods of the images that make images builds. That needs Linux and root, and only one runs at a time.
+
+With --with karpenter there are no nodes at first. Karpenter buys them, from a cloud that is pretended, for pods that inferno lets go by their gates
+(spec.placement: Gates); NodePools for H100, A100 and L40S, on demand and as spot, are there. The stock scheduler's profile places these pods, and the chart's policies are left out.`,
 		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(o.with) > 0 && !cmd.Flags().Changed("nodes") {
+				o.nodes = nil
+			}
+			return o.run(cmd.Context(), cmd.OutOrStdout())
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.programs, "programs", "", "directory of inferno's programs; default beside this one, then the PATH")
@@ -54,6 +63,7 @@ inferno is installed by its Helm chart, in pods of the images that make images b
 	f.DurationVar(&o.podStartup, "pod-startup", 5*time.Second, "time from the start of a pod until it is ready")
 	f.BoolVar(&o.planeOnly, "control-plane-only", false, "leave inferno's programs out and run the stock scheduler")
 	f.BoolVar(&o.prepare, "prepare", false, "only build the programs of the control plane that are not cached yet, and start nothing")
+	f.StringSliceVar(&o.with, "with", nil, "neighbours to run beside it: karpenter")
 	f.BoolVar(&o.node, "node", false, "make this machine a real node beside the simulated ones, and install inferno's chart")
 	f.StringVar(&o.images, "images", "out/images", "with --node, folder of the images as OCI layouts")
 	f.StringVar(&o.chart, "chart", "manifests/chart", "with --node, inferno's chart")
@@ -79,6 +89,14 @@ func (o *upOptions) pools() ([]controlplane.NodePool, error) {
 		seen[name] = true
 		pools = append(pools, controlplane.NodePool{Name: name, Count: n, GPU: gpu, GPUsPerNode: g})
 	}
+	for _, name := range o.with {
+		if name != string(controlplane.Karpenter) {
+			faults = append(faults, fmt.Errorf("--with: %q is not allowed, must be %s", name, controlplane.Karpenter))
+		}
+	}
+	if len(o.with) > 0 && o.node {
+		faults = append(faults, fmt.Errorf("--with: %s is not allowed with --node", strings.Join(o.with, ",")))
+	}
 	if o.podStartup < 0 {
 		faults = append(faults, fmt.Errorf("--pod-startup: %s is not allowed, must be at least 0", o.podStartup))
 	}
@@ -87,7 +105,10 @@ func (o *upOptions) pools() ([]controlplane.NodePool, error) {
 
 func (o *upOptions) start(ctx context.Context, pools []controlplane.NodePool, out io.Writer) (*stack.Stack, error) {
 	options := stack.Options{
-		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, WithoutInferno: o.planeOnly, Policies: true,
+		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, WithoutInferno: o.planeOnly, Policies: len(o.with) == 0, // those without gates would refuse what gates do
+	}
+	if len(o.with) > 0 {
+		options.Karpenter = stack.CloudMarket
 	}
 	if !o.node {
 		return stack.Start(ctx, options)
@@ -106,6 +127,9 @@ func (o *upOptions) run(ctx context.Context, out io.Writer) (err error) {
 	}
 	if o.prepare {
 		_, err := controlplane.Binaries(ctx, "", out)
+		if len(o.with) > 0 && err == nil {
+			_, err = controlplane.Binaries(ctx, "", out, controlplane.Karpenter)
+		}
 		if o.node && err == nil {
 			_, err = controlplane.Binaries(ctx, "", out, append(slices.Clone(node.Binaries), controlplane.Helm)...)
 		}
@@ -126,12 +150,20 @@ func (o *upOptions) run(ctx context.Context, out io.Writer) (err error) {
 	fmt.Fprintf(out, `
 the control plane is ready:
   export KUBECONFIG=%s
-  kubectl get nodes -L nvidia.com/gpu.product
+  kubectl get nodes -L nvidia.com/gpu.product%s
   kubectl get accelerators,models,serviceclasses,servers,optimizers -A
 Prometheus: %s   (targets: file_sd in %s)
 logs and the decision log: %s
 Ctrl-C ends it and leaves nothing behind
-`, s.AdminKubeconfig(), s.PrometheusURL(), s.TargetsDir(), s.Dir())
+`, s.AdminKubeconfig(), o.hint(), s.PrometheusURL(), s.TargetsDir(), s.Dir())
 	<-ctx.Done()
 	return nil
+}
+
+// hint at what a neighbour has.
+func (o *upOptions) hint() string {
+	if len(o.with) == 0 {
+		return ""
+	}
+	return "\n  kubectl get nodepools,nodeclaims   (docs/operations.md, With Karpenter, says what the Optimizer and pods need)"
 }

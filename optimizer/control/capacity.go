@@ -23,12 +23,43 @@ func capacity(p *solver.Problem, snap *fleet.Snapshot, pools elastic) {
 	}
 	longest := snap.Policy.MaxDelaySeconds
 	for _, e := range c.Elastic {
+		none := p.Capacity[e.Type] == 0 && !slices.ContainsFunc(p.Nodes, func(n solver.Node) bool { return n.Type == e.Type })
+		if none { // what is bought comes as nodes: replicas must fit on one, and on those of their scope
+			p.Nodes = append(p.Nodes, solver.Node{Name: "none (" + e.Type + ")", Type: e.Type})
+		}
 		if (longest == 0 || e.DelaySeconds <= longest) && !pools.withheld(e.Name) {
 			p.Elastic = append(p.Elastic, solver.Elastic{
 				Name: e.Name, Type: e.Type, Cards: e.Cards, Limit: max(0, e.Limit-e.Arrived), Price: e.Price, Scopes: e.Scopes,
 			})
 		}
 	}
+}
+
+// bound the purchases of each pool by what all servers can use of its type, where no two replicas share a node: each purchase is a decision of the solver.
+func bound(p *solver.Problem) {
+	for i := range p.Elastic {
+		e := &p.Elastic[i]
+		most := 0
+		for k := range p.Servers {
+			most = min(most+uses(&p.Servers[k], e), e.Limit)
+		}
+		e.Limit = most
+	}
+}
+
+// uses of purchases by a server: those that the candidate with the most replicas of the type would take, alone.
+func uses(s *solver.Server, e *solver.Elastic) int {
+	most := 0
+	for _, c := range s.Candidates {
+		n := 0
+		for _, part := range c.Parts {
+			if part.Type == e.Type && part.UnitsPerReplica > 0 && part.UnitsPerReplica <= e.Cards {
+				n += part.Replicas
+			}
+		}
+		most = max(most, n)
+	}
+	return most
 }
 
 // nodeName is the solver's name of a node, to which nodes of several types are several nodes.

@@ -111,6 +111,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 		problem.Servers = append(problem.Servers, server)
 		solved, loads = append(solved, i), append(loads, demands[i].Rate)
 	}
+	bound(problem)
 	policy.weigh(problem, loads)
 	solution, err := st.Solver.Solve(ctx, problem)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
@@ -122,5 +123,40 @@ func TestZones(t *testing.T) {
 	s.Capacity.Count[1].Count = 1
 	if a := only(t, s, decide(t, s, control.State{})); a.Accelerator != "G2@a" {
 		t.Errorf("zone b is full: %+v, want G2@a", a)
+	}
+}
+
+// Where there is no capacity to buy, plans move to the next pool at once and come back when the time is over; a restart knows as much.
+func TestInsufficientCapacityMovesThePlan(t *testing.T) {
+	s := rented(t)
+	first := decideAfter(t, s, control.State{}, 0)
+	until := metav1.Unix(1000+200, 0)
+	s.Capacity.Elastic[1].InsufficientUntil = &until
+	without := decideAfter(t, s, first.State, 20)
+	if len(without.Plan.Bought) != 1 || without.Plan.Bought[0].Pool != "cloud-a100" {
+		t.Errorf("bought %+v, want from cloud-a100", without.Plan.Bought)
+	}
+	if taken := without.Plan.TakenBack; len(taken) != 1 || taken[0].Pool != "cloud-g2" || taken[0].Count != first.Plan.Bought[0].Count || !taken[0].Until.Equal(&until) || !strings.Contains(taken[0].Reason, "there is no capacity") {
+		t.Errorf("taken back %+v", taken)
+	}
+	restarted := without.State
+	restarted.Pools = control.PoolsOf(&v1alpha1.CycleReport{Bought: without.Plan.Bought, TakenBack: without.Plan.TakenBack})
+	for name, state := range map[string]control.State{"as it was": without.State, "after a restart": restarted} {
+		if next := decideAfter(t, s, state, 199); len(next.Plan.Bought) != 1 || next.Plan.Bought[0].Pool != "cloud-a100" {
+			t.Errorf("%s, before the time is over: bought %+v", name, next.Plan.Bought)
+		}
+		if next := decideAfter(t, s, state, 200); len(next.Plan.TakenBack) != 0 || len(next.Plan.Bought) != 1 || next.Plan.Bought[0].Pool != "cloud-g2" {
+			t.Errorf("%s, when the time is over: bought %+v, taken back %+v", name, next.Plan.Bought, next.Plan.TakenBack)
+		}
+	}
+}
+
+// A pool without a limit is no burden to the solver: more is not counted on than servers can use.
+func TestPoolsWithoutALimit(t *testing.T) {
+	s := rented(t)
+	limited := decideAfter(t, s, control.State{}, 0)
+	s.Capacity.Elastic[1].Limit = 10_000
+	if diff := cmp.Diff(limited.Plan.Bought, decideAfter(t, s, control.State{}, 0).Plan.Bought); diff != "" {
+		t.Error(diff)
 	}
 }

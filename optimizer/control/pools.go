@@ -29,6 +29,8 @@ type PoolState struct {
 	Missing int `json:"missing,omitempty"`
 	// WithheldUntil is the time, in seconds since 1970, before which no plan counts on the pool.
 	WithheldUntil float64 `json:"withheldUntil,omitempty"`
+	// Insufficient says that it is withheld because there was no capacity to buy.
+	Insufficient bool `json:"insufficient,omitempty"`
 }
 
 // open is the number of purchases that plans count on.
@@ -44,7 +46,7 @@ func (p PoolState) open() int {
 type elastic map[string]PoolState
 
 // elasticAt brings what is remembered of the pools up to date: what has come is no longer open, and where something has not come by its
-// deadline, all that is open is given up and the pool is withheld. Without a clock, at time 0, nothing is late.
+// deadline, or there is no capacity to buy, all that is open is given up and the pool is withheld. Without a clock, at time 0, nothing is late.
 func elasticAt(before map[string]PoolState, pools []v1alpha1.ElasticCapacity, now float64) elastic {
 	after := elastic{}
 	for i := range pools {
@@ -53,15 +55,17 @@ func elasticAt(before map[string]PoolState, pools []v1alpha1.ElasticCapacity, no
 		p.Orders = slices.Clone(p.Orders)
 		if p.Arrived != nil && e.Arrived > *p.Arrived {
 			p.receive(e.Arrived - *p.Arrived)
-			p.Missing, p.WithheldUntil = 0, 0
+			p.Missing, p.WithheldUntil, p.Insufficient = 0, 0, false
 		}
 		p.Arrived = &e.Arrived
 		deadline := e.Deadline()
 		switch {
+		case e.InsufficientUntil != nil && now < secondsOf(e.InsufficientUntil):
+			p = PoolState{Arrived: p.Arrived, Missing: p.Missing + p.open(), WithheldUntil: secondsOf(e.InsufficientUntil), Insufficient: true}
 		case now > 0 && len(p.Orders) > 0 && now-p.Orders[0].Since >= deadline:
 			p = PoolState{Arrived: p.Arrived, Missing: p.open(), WithheldUntil: now + deadline}
 		case now >= p.WithheldUntil:
-			p.Missing, p.WithheldUntil = 0, 0
+			p.Missing, p.WithheldUntil, p.Insufficient = 0, 0, false
 		}
 		after[e.Name] = p
 	}
@@ -109,10 +113,13 @@ func (e elastic) takenBack(pools []v1alpha1.ElasticCapacity) []v1alpha1.TakenBac
 			continue
 		}
 		until := timeOf(p.WithheldUntil)
+		why := fmt.Sprintf("did not come within %g s", pool.Deadline())
+		if p.Insufficient {
+			why = "are not to be had, for there is no capacity"
+		}
 		list = append(list, v1alpha1.TakenBack{
 			Pool: pool.Name, Type: pool.Type, Count: p.Missing, Cards: p.Missing * pool.Cards, Until: until,
-			Reason: fmt.Sprintf("%d × %d %s of pool %s did not come within %g s; the pool is not counted on until %s",
-				p.Missing, pool.Cards, pool.Type, pool.Name, pool.Deadline(), until.UTC().Format(time.RFC3339)),
+			Reason: fmt.Sprintf("%d × %d %s of pool %s %s; the pool is not counted on until %s", p.Missing, pool.Cards, pool.Type, pool.Name, why, until.UTC().Format(time.RFC3339)),
 		})
 	}
 	slices.SortFunc(list, func(a, b v1alpha1.TakenBack) int { return strings.Compare(a.Pool, b.Pool) })

@@ -43,7 +43,7 @@ func gated(name, revision string) *corev1.Pod {
 // letTo is a pod whose gate was lifted for an accelerator.
 func letTo(name, revision, accelerator string) *corev1.Pod {
 	p := seatstest.Pod(name, revision)
-	p.Annotations = letGo(map[string]string{v1alpha1.AcceleratorAnnotation: accelerator})
+	p.Annotations = letGo(map[string]string{v1alpha1.AcceleratorAnnotation: accelerator}, 0)
 	return p
 }
 
@@ -256,7 +256,7 @@ func (c *disorder) reconcile() {
 			c.t.Fatalf("%s is let go twice", p.Name)
 		}
 		p.Spec.SchedulingGates = nil
-		p.Annotations = letGo(l.option.Annotations())
+		p.Annotations = letGo(l.option.Annotations(), 0)
 		c.put(p)
 		c.desk.note(p)
 	}
@@ -351,5 +351,41 @@ func TestRequirements(t *testing.T) {
 		if got := strings.Join(words, " "); got != tt.want {
 			t.Errorf("%s needs %q, want %q", tt.name, got, tt.want)
 		}
+	}
+}
+
+// What is put behind the requirements of a pod comes off again, whatever it asked for: other pods of its template may go elsewhere.
+func TestRequirementsComeOff(t *testing.T) {
+	expressions := func(rng *rand.Rand, key string) (list []corev1.NodeSelectorRequirement) {
+		for i := range rng.IntN(3) {
+			list = append(list, corev1.NodeSelectorRequirement{Key: fmt.Sprint(key, i), Operator: corev1.NodeSelectorOpExists})
+		}
+		return list
+	}
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		p := seatstest.Pod("a", "r1")
+		if n := rng.IntN(3); n > 0 {
+			terms := make([]corev1.NodeSelectorTerm, n)
+			for i := range terms {
+				terms[i] = corev1.NodeSelectorTerm{MatchExpressions: append(expressions(rng, "own"), corev1.NodeSelectorRequirement{Key: "zone", Operator: corev1.NodeSelectorOpExists})}
+			}
+			p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms}}}
+		}
+		more := append(expressions(rng, "more"), corev1.NodeSelectorRequirement{Key: "product", Operator: corev1.NodeSelectorOpIn, Values: []string{"h100"}})
+		let := p.DeepCopy()
+		let.Annotations = letGo(map[string]string{}, len(more))
+		let.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: affinity(p, more)}}
+		placement.Unseat(&let.Spec, let.Annotations)
+		required := func(p *corev1.Pod) *corev1.NodeSelector {
+			if p.Spec.Affinity == nil {
+				return nil
+			}
+			return p.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+		}
+		if diff := cmp.Diff(required(p), required(let)); diff != "" {
+			t.Fatalf("seed %d: %s", seed, diff)
+		}
+		placement.Unseat(&p.Spec, p.Annotations) // of a pod that was never gated nothing comes off
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -27,10 +28,11 @@ func liftPatch(pod *corev1.Pod, annotations map[string]string, required *corev1.
 	return json.Marshal(map[string]any{"metadata": metadata, "spec": spec})
 }
 
-// letGo are the annotations of a pod that gets a seat.
-func letGo(seat map[string]string) map[string]string {
+// letGo are the annotations of a pod that gets a seat, and so many requirements of its node.
+func letGo(seat map[string]string, requirements int) map[string]string {
 	all := maps.Clone(seat)
 	all[v1alpha1.PlacementAnnotation] = v1alpha1.PlacementGates
+	all[v1alpha1.PlacementRequirementsAnnotation] = strconv.Itoa(requirements)
 	return all
 }
 

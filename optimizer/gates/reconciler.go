@@ -167,7 +167,8 @@ type view struct {
 
 // lift the gate of a pod for its seat.
 func (r *Reconciler) lift(ctx context.Context, v *view, l lift) error {
-	patch, err := liftPatch(l.pod, letGo(l.option.Annotations()), affinity(l.pod, requirements(v.kinds, l.option.Kind, v.seen)))
+	more := requirements(v.kinds, l.option.Kind, v.seen)
+	patch, err := liftPatch(l.pod, letGo(l.option.Annotations(), len(more)), affinity(l.pod, more))
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,8 @@ type cycle struct {
 	conditions []metav1.Condition
 	// shareFaults are what could not be read of shares.
 	shareFaults []string
+	// elasticFaults are what could not be read of elastic capacity.
+	elasticFaults []string
 	// mu guards what writes of servers, several at a time, have in common: what was refused, the report and the metrics.
 	mu sync.Mutex
 	// refused is what could not be written, and why.
@@ -98,6 +100,11 @@ func (c *cycle) run(ctx context.Context) error {
 	o := observe.Observe(readings)
 	readings.Metrics = nil // the observation has what they say, in a hundredth of the memory
 	c.conditions = append(c.conditions, podsCounted(o.Uncounted), sharesKept(append(c.shareFaults, o.ShareFaults...)))
+	if c.optimizer.Spec.ElasticFrom == v1alpha1.ElasticFromKarpenter {
+		c.conditions = append(c.conditions, elasticCounted(o.Snapshot.System.Capacity.Elastic, append(c.elasticFaults, o.ElasticFaults...)))
+	} else {
+		meta.RemoveStatusCondition(&c.optimizer.Status.Conditions, v1alpha1.ConditionElasticCounted)
+	}
 	if o.Devices {
 		c.conditions = append(c.conditions, devicesCounted(o.Fewer))
 	}
@@ -252,6 +259,7 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		return nil, err
 	}
 	c.readShares(ctx, r)
+	c.readElastic(ctx, r)
 	c.readTemplates(ctx, r)
 	r.Departed = c.seen.Departed(r)
 	c.measure(ctx, r)

@@ -62,6 +62,8 @@ type Reconciler struct {
 
 	metrics *metrics
 	state   control.State
+	// karpenter is what was last read of Karpenter's resources; nil where they are not asked for.
+	karpenter *observe.Karpenter
 	// recalled are the servers whose histories were read back.
 	recalled map[string]bool
 	seen     observe.Sightings

@@ -20,13 +20,9 @@ func (c *cycle) readShares(ctx context.Context, r *observe.Readings) {
 	if c.optimizer.Spec.SharesFrom != v1alpha1.SharesFromKueue {
 		return
 	}
-	var reader client.Reader = c.Client
-	if c.Direct != nil {
-		reader = c.Direct
-	}
 	ctx, cancel := context.WithTimeout(ctx, c.QueryTimeout)
 	defer cancel()
-	k, err := readKueue(ctx, reader)
+	k, err := readKueue(ctx, c.direct())
 	if err != nil {
 		c.shareFaults = append(c.shareFaults, fmt.Sprintf("spec.sharesFrom: %s: %v", v1alpha1.SharesFromKueue, err))
 		return
@@ -36,41 +32,52 @@ func (c *cycle) readShares(ctx context.Context, r *observe.Readings) {
 	c.shareFaults = append(c.shareFaults, faults...)
 }
 
+// direct reads what no cache is kept of.
+func (c *cycle) direct() client.Reader {
+	if c.Direct != nil {
+		return c.Direct
+	}
+	return c.Client
+}
+
 // readKueue reads Kueue's resources in the newest version that the API server has.
 func readKueue(ctx context.Context, reader client.Reader) (k observe.Kueue, err error) {
 	for _, version := range []string{"v1beta2", "v1beta1"} {
 		k = observe.Kueue{}
-		err = listAs(ctx, reader, version, "ClusterQueue", &k.ClusterQueues)
+		of := func(kind string) schema.GroupVersionKind {
+			return schema.GroupVersionKind{Group: "kueue.x-k8s.io", Version: version, Kind: kind}
+		}
+		err = listAs(ctx, reader, of("ClusterQueue"), &k.ClusterQueues)
 		if meta.IsNoMatchError(err) {
 			continue
 		}
 		if err == nil {
-			if err = listAs(ctx, reader, version, "Cohort", &k.Cohorts); meta.IsNoMatchError(err) {
+			if err = listAs(ctx, reader, of("Cohort"), &k.Cohorts); meta.IsNoMatchError(err) {
 				err = nil // an older Kueue has cohorts by name alone
 			}
 		}
 		if err == nil {
-			err = listAs(ctx, reader, version, "LocalQueue", &k.LocalQueues)
+			err = listAs(ctx, reader, of("LocalQueue"), &k.LocalQueues)
 		}
 		if err == nil {
-			err = listAs(ctx, reader, version, "ResourceFlavor", &k.ResourceFlavors)
+			err = listAs(ctx, reader, of("ResourceFlavor"), &k.ResourceFlavors)
 		}
 		return k, err
 	}
 	return k, fmt.Errorf("its resources are not installed: %w", err)
 }
 
-// listAs lists resources of Kueue as far as a type knows them.
-func listAs[T any](ctx context.Context, reader client.Reader, version, kind string, into *[]T) error {
+// listAs lists resources of others as far as a type knows them.
+func listAs[T any](ctx context.Context, reader client.Reader, kind schema.GroupVersionKind, into *[]T) error {
 	var list unstructured.UnstructuredList
-	list.SetGroupVersionKind(schema.GroupVersionKind{Group: "kueue.x-k8s.io", Version: version, Kind: kind + "List"})
+	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 	if err := reader.List(ctx, &list); err != nil {
 		return err
 	}
 	for i := range list.Items {
 		var x T
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(list.Items[i].Object, &x); err != nil {
-			return fmt.Errorf("%s %s: %w", kind, list.Items[i].GetName(), err)
+			return fmt.Errorf("%s %s: %w", kind.Kind, list.Items[i].GetName(), err)
 		}
 		*into = append(*into, x)
 	}

@@ -210,6 +210,19 @@ func sharesKept(faults []string) metav1.Condition {
 	return sound(v1alpha1.ConditionSharesKept, v1alpha1.ReasonSharesKept, "every share is as it is asked for", v1alpha1.ReasonInvalidShares, listed("", faults))
 }
 
+// elasticCounted is the condition of the Optimizer that says which pools plans may count on, and what of those that are read they may not.
+func elasticCounted(pools []v1alpha1.ElasticCapacity, faults []string) metav1.Condition {
+	names := make([]string, len(pools))
+	for i, e := range pools {
+		names[i] = e.Name
+	}
+	all := "no NodePool allows an instance type that is known and carries an accelerator: name them in spec.karpenter.instanceTypes"
+	if len(names) > 0 {
+		all = listed("plans may count on nodes of ", names)
+	}
+	return sound(v1alpha1.ConditionElasticCounted, v1alpha1.ReasonElasticCounted, all, v1alpha1.ReasonElasticUnread, listed("", faults))
+}
+
 func observedCondition(load *v1alpha1.ObservedLoad, o *v1alpha1.Observation) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionObserved, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonObserved}
 	if o != nil && o.Fault != "" {

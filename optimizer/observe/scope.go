@@ -45,6 +45,7 @@ func (v *view) newTemplate(spec *corev1.PodSpec, of limits, pod *corev1.Pod) *te
 	t := &template{}
 	if pod != nil {
 		t.spec, t.refused = of.admitted(&pod.Spec, pod.Annotations)
+		placement.Unseat(t.spec, pod.Annotations)
 	} else {
 		t.spec, t.refused = of.admitted(spec, nil)
 		t.shut = len(t.refused) > 0
@@ -99,13 +100,13 @@ func (t *template) bars(node *corev1.Node, free corev1.ResourceList) string {
 }
 
 // cardsThat pods like it can hold on a node, if there were no others: as many as their other requests leave. Negative where they do not say how many
-// cards each has.
+// cards each has, or it is not known what is free.
 func (t *template) cardsThat(kind catalogue.Kind, free corev1.ResourceList) int {
 	each := 0
 	if t != nil {
 		each = placement.Cards(t.requests, kind)
 	}
-	if each == 0 {
+	if each == 0 || free == nil {
 		return -1
 	}
 	most := int64(-1)
@@ -209,7 +210,8 @@ type scope struct {
 	barred map[string]int
 }
 
-func newScopes(v *view, read map[Workload]*corev1.PodSpec, ranges map[string]limits) *scopes {
+// newScopes of nodes that are there, and of those that offers would bring.
+func newScopes(v *view, read map[Workload]*corev1.PodSpec, ranges map[string]limits, offers ...offer) *scopes {
 	s := &scopes{
 		view: v, templates: v.templates(read, ranges), nodes: map[string][]*corev1.Node{}, free: map[string]corev1.ResourceList{}, found: map[string]*scope{},
 		names: map[string]string{}, of: map[[2]string][]string{}, cards: map[[2]string]int{},
@@ -229,6 +231,13 @@ func newScopes(v *view, read map[Workload]*corev1.PodSpec, ranges map[string]lim
 		s.free[n.Name] = free
 		for _, kind := range v.kindsByType(n) {
 			s.nodes[kind.Type] = append(s.nodes[kind.Type], n)
+		}
+	}
+	for i := range offers {
+		o := &offers[i]
+		s.nodes[o.Type] = append(s.nodes[o.Type], o.node)
+		if len(o.node.Status.Allocatable) > 1 { // more is known of it than its cards
+			s.free[o.node.Name] = o.node.Status.Allocatable
 		}
 	}
 	return s
@@ -324,6 +333,9 @@ func (s *scopes) tighten() {
 	for t, nodes := range s.nodes {
 		for _, n := range nodes {
 			at := [2]string{t, n.Name}
+			if s.free[n.Name] == nil {
+				continue
+			}
 			cards := 0
 			for _, kind := range s.view.kindsByType(n) {
 				if kind.Type == t {

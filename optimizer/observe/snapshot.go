@@ -36,6 +36,8 @@ type Readings struct {
 	Classes []resourcev1.DeviceClass
 	Quotas  []corev1.ResourceQuota
 	Limits  []corev1.LimitRange
+	// Karpenter is what was read of Karpenter's resources; nil where they are not asked for, or were never read.
+	Karpenter *Karpenter
 	// PriorityClasses that pods may name.
 	PriorityClasses []schedulingv1.PriorityClass
 	// Templates of pods of workloads that may have none; absent where they are not known.
@@ -71,6 +73,8 @@ type Observation struct {
 	Fewer   []string
 	// ShareFaults are what is wrong with shares.
 	ShareFaults []string
+	// ElasticFaults say which elastic capacity that is read does not count, and why.
+	ElasticFaults []string
 	// ClassFaults are what is wrong with service classes, by their names, beside their targets; absent where nothing is.
 	ClassFaults map[string][]string
 	// Failing says, by server, which of its pods will not become ready and why; absent where none.
@@ -131,7 +135,9 @@ func Observe(r *Readings) *Observation {
 		cards[t.Type] = t.Count
 	}
 	o.ShareFaults = specification.ShareFaults(&r.Resources, cards)
-	nodes, rules := newScopes(v, r.Templates, limitsOf(r.Limits)), r.rules()
+	offers, faults := v.offers(r)
+	o.ElasticFaults = faults
+	nodes, rules := newScopes(v, r.Templates, limitsOf(r.Limits), offers...), r.rules()
 	for name, class := range rules.classes {
 		if faults := rules.faults(class); len(faults) > 0 {
 			o.ClassFaults[name] = faults
@@ -164,6 +170,11 @@ func Observe(r *Readings) *Observation {
 	for i := range o.Snapshot.System.Capacity.Elastic {
 		e := &o.Snapshot.System.Capacity.Elastic[i]
 		e.Arrived, e.Scopes = v.arrived(e), nodes.ofPool(e)
+	}
+	for i := range offers {
+		e := offers[i].ElasticCapacity
+		e.Cards, e.Scopes = max(nodes.most(e.Cards, e.Type, e.Name), 1), nodes.of[[2]string{e.Type, e.Name}]
+		o.Snapshot.System.Capacity.Elastic = append(o.Snapshot.System.Capacity.Elastic, e)
 	}
 	pods := v.podsByServer()
 	for i := range o.Snapshot.System.Servers.Spec {

@@ -160,6 +160,7 @@ func (d *draft) served(server int) bool {
 
 // solution closes the draft: reasons are given, the value is summed. bound is NaN where none was proven.
 func (d *draft) solution(name string, bound float64) *Solution {
+	d.trim()
 	s := &Solution{Choices: d.choices, LowerBound: bound, Solver: name, Bought: d.bought, Prices: d.prices, Placement: d.placement(), Shares: d.shares.uses()}
 	if d.shares != nil {
 		s.Due = d.shares.due
@@ -187,32 +188,82 @@ func (d *draft) solution(name string, bound float64) *Solution {
 	return s
 }
 
-// placement packs the replicas onto the nodes that are given; bought nodes have the names of their pools with a number.
-func (d *draft) placement() []Placement {
-	if len(d.p.Nodes) == 0 || d.p.Unlimited {
-		return nil
+// trim gives back what was bought and nothing needs that was chosen, the dearest first. What is bought is a share's due too: where there are shares, all stays.
+func (d *draft) trim() {
+	if d.shares != nil || d.p.Unlimited || len(d.p.Elastic) == 0 {
+		return
 	}
-	names := map[string][]Node{}
+	order := make([]int, len(d.bought))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int {
+		return cmp.Or(cmp.Compare(d.p.Elastic[j].Price, d.p.Elastic[i].Price), d.p.Elastic[j].Cards-d.p.Elastic[i].Cards)
+	})
+	all := slices.Clone(d.bought)
+	for _, i := range order {
+		for d.bought[i] > 0 && d.without(i, all) {
+			d.bought[i]--
+		}
+	}
+	if !slices.Equal(all, d.bought) {
+		d.stock = d.p.after(&Solution{Choices: d.choices, Bought: d.bought}).stock
+	}
+}
+
+// without says whether what was chosen has room with one purchase less from a pool; all is what the stock counts on.
+func (d *draft) without(pool int, all []int) bool {
+	kind := d.p.Elastic[pool].Type
+	d.bought[pool]--
+	defer func() { d.bought[pool]++ }()
+	if d.stock[kind].OnNodes() {
+		return d.stock[kind].Pack(free(d.nodes()[kind]), nil)
+	}
+	left := d.left(kind)
+	for i, n := range d.bought {
+		if d.p.Elastic[i].Type == kind {
+			left -= (all[i] - n) * d.p.Elastic[i].Cards
+		}
+	}
+	return left >= 0
+}
+
+// nodes by type: those that are given, and those that were bought, which have the names of their pools with a number.
+func (d *draft) nodes() map[string][]Node {
+	by := map[string][]Node{}
 	for _, n := range d.p.Nodes {
-		names[n.Type] = append(names[n.Type], n)
+		by[n.Type] = append(by[n.Type], n)
 	}
 	for i, n := range d.bought {
 		e := &d.p.Elastic[i]
 		for k := range n {
-			names[e.Type] = append(names[e.Type], Node{Name: fmt.Sprintf("%s/%d", e.Name, k), Type: e.Type, Free: e.Cards, Scopes: e.Scopes})
+			by[e.Type] = append(by[e.Type], Node{Name: fmt.Sprintf("%s/%d", e.Name, k), Type: e.Type, Free: e.Cards, Scopes: e.Scopes})
 		}
 	}
+	return by
+}
+
+// free cards of nodes, as stocks pack them.
+func free(nodes []Node) []placement.Node {
+	list := make([]placement.Node, len(nodes))
+	for i, n := range nodes {
+		list[i] = placement.Node{Free: n.Free, Scopes: n.Scopes, Portions: n.Portions}
+	}
+	return list
+}
+
+// placement packs the replicas onto the nodes.
+func (d *draft) placement() []Placement {
+	if len(d.p.Nodes) == 0 || d.p.Unlimited {
+		return nil
+	}
 	var all []Placement
-	for kind, nodes := range names {
+	for kind, nodes := range d.nodes() {
 		if !d.stock[kind].OnNodes() {
 			continue
 		}
 		slices.SortFunc(nodes, func(a, b Node) int { return cmp.Or(cmp.Compare(b.Free, a.Free), cmp.Compare(a.Name, b.Name)) })
-		free := make([]placement.Node, len(nodes))
-		for i, n := range nodes {
-			free[i] = placement.Node{Free: n.Free, Scopes: n.Scopes, Portions: n.Portions}
-		}
-		d.stock[kind].Pack(free, func(node, cards int, scope string, replicas int) {
+		d.stock[kind].Pack(free(nodes), func(node, cards int, scope string, replicas int) {
 			all = append(all, Placement{nodes[node].Name, cards, replicas, scope})
 		})
 	}

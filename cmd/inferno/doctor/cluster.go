@@ -101,6 +101,7 @@ type remedy struct{ condition, remedy string }
 var optimizerRemedies = []remedy{
 	{v1alpha1.ConditionPodsCounted, "delete these pods, or correct their label " + v1alpha1.ServerLabel + " or schedulerName"},
 	{v1alpha1.ConditionDevicesCounted, "let drivers publish each card in one way, whole or cut, and for one node; take taints off devices that are to serve"},
+	{v1alpha1.ConditionElasticCounted, "install the chart with karpenter.enabled, and see that Karpenter's NodePools are ready; or leave spec.elasticFrom out"},
 	{v1alpha1.ConditionSharesKept, "correct spec.shares, or the ClusterQueues that spec.sharesFrom reads; see that there are as many cards as are guaranteed"},
 	{v1alpha1.ConditionWritten, "see which policy or webhook refuses inferno-optimizer, whether the API server answers, and whether the volume of the decision log is full"},
 }

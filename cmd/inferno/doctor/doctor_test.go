@@ -132,7 +132,7 @@ func TestSamplesAreHealthy(t *testing.T) {
 
 // What an Optimizer or a Server says of itself is warned of, with what to do, though plans are made and followed.
 func TestConditionsAreWarnings(t *testing.T) {
-	for _, kind := range []string{v1alpha1.ConditionPodsCounted, v1alpha1.ConditionDevicesCounted, v1alpha1.ConditionSharesKept, v1alpha1.ConditionWritten} {
+	for _, kind := range []string{v1alpha1.ConditionPodsCounted, v1alpha1.ConditionDevicesCounted, v1alpha1.ConditionSharesKept, v1alpha1.ConditionElasticCounted, v1alpha1.ConditionWritten} {
 		c := healthy(t)
 		c.Optimizers[0].Status.Conditions = []metav1.Condition{{Type: kind, Status: "False", Reason: "Why", Message: "8 of them"}}
 		warns(t, Examine(c, stock), "optimizer/default", kind+" is False (Why): 8 of them")

@@ -21,6 +21,9 @@ const (
 	PlacementAnnotation = Group + "/placement"
 	// PlacementGates is the value of PlacementAnnotation.
 	PlacementGates = "gates"
+	// PlacementRequirementsAnnotation on such a pod is how many requirements the lifting of its gate has put behind its own, in each term of its required
+	// node affinity: what others like it ask of nodes is without them.
+	PlacementRequirementsAnnotation = Group + "/placement-requirements"
 	// NameAnnotation on a resource keeps the name it has in the JSON specification where Kubernetes does not allow that name.
 	NameAnnotation = Group + "/name"
 	// ReconcileAnnotation on an Optimizer requests a cycle at once: any new value triggers one.
@@ -47,6 +50,8 @@ const (
 	ConditionDevicesCounted = "DevicesCounted"
 	// ConditionSharesKept of an Optimizer is True while its shares are as they are asked for; where it is False, plans keep what of them can be kept.
 	ConditionSharesKept = "SharesKept"
+	// ConditionElasticCounted of an Optimizer is True while plans may count on what spec.elasticFrom names; where it is False, on what was last read of it.
+	ConditionElasticCounted = "ElasticCounted"
 	// ConditionPodsStart of a Server is False while pods of it crash again and again, or their image or configuration is refused.
 	ConditionPodsStart = "PodsStart"
 	// ConditionLimitsHold of a Server is False while engines of it run more requests at a time than their pods say that they were started for.
@@ -100,6 +105,8 @@ const (
 	ReasonFewerDevices          = "FewerDevices"
 	ReasonSharesKept            = "SharesKept"
 	ReasonInvalidShares         = "InvalidShares"
+	ReasonElasticCounted        = "ElasticCounted"
+	ReasonElasticUnread         = "ElasticUnread"
 	ReasonUncountedPods         = "UncountedPods"
 	ReasonPlanChanged           = "PlanChanged"
 	ReasonGated                 = "Gated"

@@ -869,6 +869,14 @@ type OptimizerSpec struct {
 	// +listMapKey=name
 	// +optional
 	Elastic []ElasticCapacity `json:"elastic,omitempty"`
+	// ElasticFrom names what further elastic capacity is read from: Karpenter, whose NodePools buy nodes of the instance types that are known, which are
+	// those of spec.karpenter and of nodes that are there. An entry of spec.elastic with the name of a NodePool takes its place. None is the default.
+	// +kubebuilder:validation:Enum="";None;Karpenter
+	// +optional
+	ElasticFrom string `json:"elasticFrom,omitempty"`
+	// Karpenter says what Karpenter's resources leave open.
+	// +optional
+	Karpenter KarpenterCapacity `json:"karpenter,omitempty"`
 
 	// Shares are what the Servers of namespaces or teams may take together, and what others leave to them.
 	// +listType=map

@@ -295,6 +295,9 @@ type ElasticCapacity struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	DeadlineSeconds float64 `json:"deadlineSeconds,omitempty"`
+	// InsufficientUntil is the time before which no plan counts on the pool, for whom it buys from had no capacity. In a cluster it is seen.
+	// +optional
+	InsufficientUntil *metav1.Time `json:"insufficientUntil,omitempty"`
 }
 
 // Deadline in seconds, with its default.

@@ -47,6 +47,7 @@ const (
 	CoreDNS   Binary = "coredns"
 	Pause     Binary = "pause" // holds the namespaces of a pod
 	Helm      Binary = "helm"
+	Karpenter Binary = "karpenter" // with a pretended cloud
 )
 
 // recipe says how a binary is built.
@@ -79,6 +80,7 @@ var recipes = []recipe{
 	{binary: CoreDNS, module: "coredns", pkg: ".", extra: true, what: "names of Services", usual: 2 * time.Minute},
 	{binary: Pause, module: "pause", pkg: ".", static: true, extra: true, what: "what pods begin with", usual: 10 * time.Second},
 	{binary: Helm, module: "helm", pkg: "helm.sh/helm/v4/cmd/helm", extra: true, what: "what installs charts", usual: 4 * time.Minute},
+	{binary: Karpenter, module: "karpenter", pkg: ".", extra: true, what: "what buys nodes", usual: 5 * time.Minute},
 }
 
 const (

@@ -22,6 +22,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/yaml"
 
 	"github.com/llm-inferno/inferno/manifests"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -52,6 +53,8 @@ type Options struct {
 	KeepDir bool
 	// Policies keep tenants from writing what plans rely on, as the chart's do.
 	Policies bool
+	// Karpenter buys nodes of this market as pods need them, and gates place the pods of Servers that ask for it; nil for neither.
+	Karpenter Market
 	// WithoutInferno leaves inferno's programs out.
 	WithoutInferno bool
 }
@@ -119,6 +122,11 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	if err := plane.AddNodes(ctx, o.Nodes...); err != nil {
 		return nil, err
 	}
+	if o.Karpenter != nil {
+		if err := s.startKarpenter(ctx, o.Karpenter); err != nil {
+			return nil, err
+		}
+	}
 	if o.WithoutInferno {
 		return s, plane.StartScheduler(ctx, controlplane.SchedulerOptions{})
 	}
@@ -178,10 +186,27 @@ func Clients(config *rest.Config) (client.Client, kubernetes.Interface, error) {
 }
 
 func (s *Stack) startScheduler(ctx context.Context, path string) error {
-	account := serviceAccount(manifests.SchedulerAccount)
+	account, config := serviceAccount(manifests.SchedulerAccount), manifests.SchedulerConfig()
+	if s.Options.Karpenter != nil {
+		var err error
+		if config, err = withStockProfile(config); err != nil {
+			return err
+		}
+	}
 	return s.StartScheduler(ctx, controlplane.SchedulerOptions{
-		Path: path, Config: manifests.SchedulerConfig(), User: account.user, Groups: account.groups, Env: manifests.Environment(string(Scheduler)),
+		Path: path, Config: config, User: account.user, Groups: account.groups, Env: manifests.Environment(string(Scheduler)),
 	})
+}
+
+// withStockProfile is the configuration of a scheduler that also places pods which ask for none, as the stock one does: those that gates let go.
+func withStockProfile(config []byte) ([]byte, error) {
+	var c map[string]any
+	if err := yaml.Unmarshal(config, &c); err != nil {
+		return nil, err
+	}
+	profiles, _ := c["profiles"].([]any)
+	c["profiles"] = append(profiles, map[string]any{"schedulerName": corev1.DefaultSchedulerName})
+	return yaml.Marshal(c)
 }
 
 type identity struct {
@@ -249,6 +274,7 @@ func (s *Stack) startOptimizer(ctx context.Context, path string) error {
 		Args: []string{
 			"--kubeconfig=" + kubeconfig, "--prometheus-url=" + s.PrometheusURL(), "--prometheus-timeout=" + cmp.Or(s.Options.PrometheusTimeout, 2*time.Second).String(), "--decision-log=" + s.DecisionLog,
 			fmt.Sprintf("--health-bind-address=127.0.0.1:%d", health), fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", metrics),
+			fmt.Sprintf("--gates=%t", s.Options.Karpenter != nil),
 		},
 		Ready: controlplane.HTTPReady(fmt.Sprintf("http://127.0.0.1:%d/readyz", health), nil),
 	})
