@@ -353,12 +353,13 @@ func (c *cycle) write(
 		s := &r.Resources.Servers[o.Index[e.Name]]
 		p := planned{plan: plans[e.Name], verdict: d.Verdicts[e.Name], leaving: o.Leaving(e.Name), dryRun: c.optimizer.Spec.DryRun, staleAfter: metav1.Duration{Duration: staleAfter(c.optimizer)}, now: metav1.NewTime(r.Now),
 			explanation: cmp.Or(explanations[e.Name], s.Status.Explanation)}
-		next, costs := serverStatus(s, o.Statuses[e.Name], e.Observation, p), map[*corev1.Pod]string{}
+		next := serverStatus(s, o.Statuses[e.Name], e.Observation, p)
+		var over map[*corev1.Pod]bool
 		if next.Desired != nil && !c.optimizer.Spec.DryRun {
-			costs = deletionCosts(next.Desired.Parts, o.Pods[e.Name], o.AcceleratorOf)
+			over = overQuota(next.Desired.Parts, o.Pods[e.Name], looks{o.AcceleratorOf, o.InHand})
 		}
 		servers.Go(func() error {
-			c.writeServer(ctx, s, next, costs, o, e.Name)
+			c.writeServer(ctx, s, next, over, o, e.Name)
 			return nil // what is refused is noted
 		})
 	}
@@ -366,11 +367,15 @@ func (c *cycle) write(
 	c.writeOthers(ctx, r, o, d)
 }
 
-// writeServer writes the deletion costs of pods, so that a falling number of replicas removes the right ones, then the status.
+// writeServer writes the deletion costs of pods, so that a falling number of replicas removes those over quota, then the status.
 func (c *cycle) writeServer(
-	ctx context.Context, s *v1alpha1.Server, next v1alpha1.ServerStatus, costs map[*corev1.Pod]string, o *observe.Observation, name string,
+	ctx context.Context, s *v1alpha1.Server, next v1alpha1.ServerStatus, over map[*corev1.Pod]bool, o *observe.Observation, name string,
 ) {
 	next.PlacedBy = placedBy(c.optimizer, s)
+	costs := map[*corev1.Pod]string{}
+	if over != nil {
+		costs = deletionCosts(over, o.Pods[name])
+	}
 	var faults []string
 	for _, p := range o.Pods[name] {
 		cost, differs := costs[p]
@@ -384,6 +389,7 @@ func (c *cycle) writeServer(
 	}
 	for _, condition := range []metav1.Condition{
 		accepted(o.NotAllowed[name]), podsStart(o.Failing[name]), limitsHold(o.Exceeding[name]), podsAdmitted(o.Refused[name]), podsWritten(faults),
+		inOrder(wrongOrder(over, o.Pods[name])),
 		gated(next.PlacedBy, c.Gates, o.Pods[name]),
 	} {
 		setOnceFalse(&next, condition, s.Generation, c.report.Time)

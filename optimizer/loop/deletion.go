@@ -1,7 +1,14 @@
 package loop
 
 import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
@@ -14,16 +21,33 @@ const deletionCostAnnotation = corev1.PodDeletionCost
 // overQuotaCost is the cost of a pod that the plan has no place for. Any number below 0, the default, would do.
 const overQuotaCost = "-100"
 
-// overQuota are the pods, of one server, that the plan has no place for. Pods that wait for a node are in nobody's way.
-func overQuota(plan []v1alpha1.AllocationPart, pods []*corev1.Pod, acceleratorOf func(*corev1.Pod) string) map[*corev1.Pod]bool {
+// looks says of a pod on which accelerator it runs, and what it would lose: NaN where that is not known.
+type looks struct {
+	acceleratorOf func(*corev1.Pod) string
+	inHand        func(*corev1.Pod) (requests, warmth float64)
+}
+
+// overQuota are the pods, of one server, that the plan has no place for. Pods that wait for a node are in nobody's way. Of pods that are not measured
+// it is not known that they are idle: they are taken to have as much in hand as the mean of the others.
+func overQuota(plan []v1alpha1.AllocationPart, pods []*corev1.Pod, at looks) map[*corev1.Pod]bool {
 	var bound []*corev1.Pod
 	var list []realise.Pod
+	var requests, warmth mean
 	for _, p := range pods {
 		if p.Spec.NodeName != "" {
 			started := observe.StartedWith(p)
-			started.Accelerator = acceleratorOf(p)
-			bound, list = append(bound, p), append(list, realise.Pod{Name: p.Name, Created: float64(p.CreationTimestamp.Unix()), Started: started})
+			started.Accelerator = at.acceleratorOf(p)
+			r := realise.Pod{
+				Name: p.Name, Created: float64(p.CreationTimestamp.Unix()), Started: started, Going: p.Annotations[deletionCostAnnotation] == overQuotaCost,
+			}
+			r.Requests, r.Warmth = at.inHand(p)
+			requests.add(r.Requests)
+			warmth.add(r.Warmth)
+			bound, list = append(bound, p), append(list, r)
 		}
+	}
+	for i := range list {
+		list[i].Requests, list[i].Warmth = requests.unless(list[i].Requests), warmth.unless(list[i].Warmth)
 	}
 	over := map[*corev1.Pod]bool{}
 	for _, i := range realise.OverQuota(plan, list) {
@@ -32,12 +56,32 @@ func overQuota(plan []v1alpha1.AllocationPart, pods []*corev1.Pod, acceleratorOf
 	return over
 }
 
+// mean of what is known.
+type mean struct{ sum, count float64 }
+
+func (m *mean) add(v float64) {
+	if !math.IsNaN(v) {
+		m.sum, m.count = m.sum+v, m.count+1
+	}
+}
+
+// unless v is known, the mean of the others, or 0 where nothing is.
+func (m *mean) unless(v float64) float64 {
+	switch {
+	case !math.IsNaN(v):
+		return v
+	case m.count == 0:
+		return 0
+	}
+	return m.sum / m.count
+}
+
 // deletionCosts are those that pods of one server should have, of the pods that have another; empty for none. A cost that is not ours to remove stays.
-func deletionCosts(plan []v1alpha1.AllocationPart, pods []*corev1.Pod, acceleratorOf func(*corev1.Pod) string) map[*corev1.Pod]string {
-	over, costs := overQuota(plan, pods, acceleratorOf), map[*corev1.Pod]string{}
+func deletionCosts(over map[*corev1.Pod]bool, pods []*corev1.Pod) map[*corev1.Pod]string {
+	costs := map[*corev1.Pod]string{}
 	for _, p := range pods {
 		cost := ""
-		if over[p] {
+		if _, _, numbered := ordinal(p); over[p] && !numbered {
 			cost = overQuotaCost
 		}
 		if has := p.Annotations[deletionCostAnnotation]; has != cost && (cost != "" || has == overQuotaCost) {
@@ -45,4 +89,53 @@ func deletionCosts(plan []v1alpha1.AllocationPart, pods []*corev1.Pod, accelerat
 		}
 	}
 	return costs
+}
+
+// Labels of the pods of a LeaderWorkerSet (leaderworkerset.x-k8s.io/v1): its name, and the number of the group.
+const (
+	groupsName  = "leaderworkerset.sigs.k8s.io/name"
+	groupNumber = "leaderworkerset.sigs.k8s.io/group-index"
+)
+
+// ordinal is the number of a pod whose workload removes the one with the highest number, whatever a pod costs: of a StatefulSet, or of the group in a
+// LeaderWorkerSet; false where the workload numbers none.
+func ordinal(p *corev1.Pod) (workload string, number int, numbered bool) {
+	digits := ""
+	switch owner := metav1.GetControllerOfNoCopy(p); {
+	case p.Labels[groupsName] != "":
+		workload, digits = "LeaderWorkerSet "+p.Labels[groupsName], p.Labels[groupNumber]
+	case owner != nil && owner.Kind == "StatefulSet":
+		workload, digits = "StatefulSet "+owner.Name, p.Name[strings.LastIndex(p.Name, "-")+1:]
+	}
+	number, err := strconv.Atoi(digits)
+	return workload, number, err == nil
+}
+
+// wrongOrder says which pods go although others are to go, because their workload removes the highest number first; empty where the right ones go.
+func wrongOrder(over map[*corev1.Pod]bool, pods []*corev1.Pod) []string {
+	type numbered struct {
+		pod    *corev1.Pod
+		number int
+	}
+	lowest, highest := map[string]numbered{}, map[string]numbered{} // of those that are to go, and of those that are to stay
+	for _, p := range pods {
+		workload, n, is := ordinal(p)
+		if !is || p.DeletionTimestamp != nil {
+			continue
+		}
+		if low, known := lowest[workload]; over[p] && (!known || n < low.number) {
+			lowest[workload] = numbered{p, n}
+		}
+		if high, known := highest[workload]; !over[p] && (!known || n > high.number) {
+			highest[workload] = numbered{p, n}
+		}
+	}
+	var words []string
+	for workload, low := range lowest {
+		if high, any := highest[workload]; any && high.number > low.number {
+			words = append(words, fmt.Sprintf("%s removes %s before %s", workload, high.pod.Name, low.pod.Name))
+		}
+	}
+	slices.Sort(words)
+	return words
 }

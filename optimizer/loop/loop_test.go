@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,7 +47,7 @@ func pod(name, on string, age time.Duration) *corev1.Pod {
 // On each accelerator the oldest pods keep their place; those that wait for a node are in nobody's way.
 func TestOverQuota(t *testing.T) {
 	pods := []*corev1.Pod{pod("a-young", "A", 1), pod("a-old", "A", 3), pod("a-mid", "A", 2), pod("b", "B", 9), pod("waiting", "", 9), pod("c", "C", 1)}
-	over := overQuota([]v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 2}, {Accelerator: "C", Replicas: 5}}, pods, func(p *corev1.Pod) string { return p.Labels["acc"] })
+	over := overQuota([]v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 2}, {Accelerator: "C", Replicas: 5}}, pods, looks{func(p *corev1.Pod) string { return p.Labels["acc"] }, func(*corev1.Pod) (float64, float64) { return math.NaN(), math.NaN() }})
 	var names []string
 	for _, p := range pods {
 		if over[p] {
@@ -54,6 +56,64 @@ func TestOverQuota(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"a-young", "b"}, names); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A pod that is not measured is not taken for idle, nor for the busiest.
+func TestUnmeasuredPodsAreNotIdle(t *testing.T) {
+	requests := map[string]float64{"idle": 0, "busy": 9, "unknown": math.NaN()}
+	pods := []*corev1.Pod{pod("unknown", "A", 1), pod("idle", "A", 3), pod("busy", "A", 2)}
+	at := looks{func(*corev1.Pod) string { return "A" }, func(p *corev1.Pod) (float64, float64) { return requests[p.Name], math.NaN() }}
+	for replicas, want := range map[int][]string{2: {"idle"}, 1: {"idle", "unknown"}} {
+		over := overQuota(plan("A", replicas), pods, at)
+		if len(over) != len(want) {
+			t.Errorf("of %d replicas %d go, want %v", replicas, len(over), want)
+		}
+		for _, p := range pods {
+			if over[p] != slices.Contains(want, p.Name) {
+				t.Errorf("of %d replicas %s goes: %v, want %v", replicas, p.Name, over[p], want)
+			}
+		}
+	}
+}
+
+// What a workload numbers goes by its number. Costs are not written there, and where others should go it is said.
+func TestNumberedPodsGoByNumber(t *testing.T) {
+	yes := true
+	numbered := func(name string, labels map[string]string) *corev1.Pod {
+		p := pod(name, "A", 1)
+		p.Labels = labels
+		p.OwnerReferences = []metav1.OwnerReference{{Kind: "StatefulSet", Name: "chat", Controller: &yes}}
+		return p
+	}
+	group := func(n string) map[string]string {
+		return map[string]string{groupsName: "chat", groupNumber: n}
+	}
+	first, last, leader, worker := numbered("chat-0", nil), numbered("chat-10", nil), numbered("chat-1", group("1")), numbered("chat-0-1", group("0"))
+	free := pod("chat-5d4-x7", "A", 1)
+	all := []*corev1.Pod{first, last, leader, worker, free}
+	for name, tt := range map[string]struct {
+		over  []*corev1.Pod
+		words []string
+		costs int
+	}{
+		"the highest":          {[]*corev1.Pod{last, leader}, nil, 0},
+		"none":                 {nil, nil, 0},
+		"all":                  {all, nil, 1},
+		"another":              {[]*corev1.Pod{first, free}, []string{"StatefulSet chat removes chat-10 before chat-0"}, 1},
+		"a group":              {[]*corev1.Pod{worker}, []string{"LeaderWorkerSet chat removes chat-1 before chat-0-1"}, 0},
+		"of one without order": {[]*corev1.Pod{free}, nil, 1},
+	} {
+		over := map[*corev1.Pod]bool{}
+		for _, p := range tt.over {
+			over[p] = true
+		}
+		if diff := cmp.Diff(tt.words, wrongOrder(over, all)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if costs := deletionCosts(over, all); len(costs) != tt.costs {
+			t.Errorf("%s: %d costs are written, want %d", name, len(costs), tt.costs)
+		}
 	}
 }
 

@@ -121,6 +121,12 @@ func podsWritten(faults []string) metav1.Condition {
 		v1alpha1.ReasonRefused, listed("a scale-in may remove the wrong pods, for these are not told whether they go first: ", faults))
 }
 
+// inOrder says that a scale-in removes other pods than it should.
+func inOrder(wrong []string) metav1.Condition {
+	return sound(v1alpha1.ConditionScaleInOrder, v1alpha1.ReasonLeastLost, "a scale-in removes the pods that have the least to lose",
+		v1alpha1.ReasonHighestFirst, listed("its workload removes the highest number first, whatever a pod has in hand; a Deployment would remove the right ones: ", wrong))
+}
+
 // accepted says what a Server, or the template of its pods, asks for that its class does not allow.
 func accepted(faults []string) metav1.Condition {
 	return sound(v1alpha1.ConditionAccepted, v1alpha1.ReasonAccepted, "its service class allows what it asks for", v1alpha1.ReasonNotAllowed, strings.Join(faults, "; "))

@@ -89,6 +89,8 @@ type Observation struct {
 	Barred map[string]map[string]string
 
 	view *view
+	// hands are what pods have in hand, by their UIDs; absent where that is not known.
+	hands map[types.UID]inHand
 }
 
 // CapacityOf the nodes that carry an accelerator, by its name in the specification.
@@ -122,7 +124,7 @@ func Observe(r *Readings) *Observation {
 	v := newView(&Cluster{Nodes: r.Nodes, Pods: r.Pods, Accelerators: r.Resources.Accelerators, Servers: knownServers(r.Resources.Servers, system, index), Slices: r.Slices, Claims: r.Claims, Classes: r.Classes})
 	o := &Observation{
 		Snapshot: specification.Snapshot{Time: metav1.NewMicroTime(r.Now), System: *system},
-		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Failing: map[string]string{}, Exceeding: map[string]string{}, Refused: map[string][]string{}, NotAllowed: map[string][]string{}, ClassFaults: map[string][]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v,
+		Index:    index, Statuses: map[string]v1alpha1.ServerStatus{}, Pods: map[string][]*corev1.Pod{}, Barred: map[string]map[string]string{}, Failing: map[string]string{}, Exceeding: map[string]string{}, Refused: map[string][]string{}, NotAllowed: map[string][]string{}, ClassFaults: map[string][]string{}, Capacity: v.capacity(), Uncounted: v.uncountedPods(), view: v, hands: map[types.UID]inHand{},
 	}
 	for _, a := range system.Accelerators.Spec {
 		t := a.CardType(a.Name)
@@ -181,6 +183,7 @@ func Observe(r *Readings) *Observation {
 		e := &o.Snapshot.System.Servers.Spec[i]
 		s := &r.Resources.Servers[index[e.Name]]
 		o.Pods[e.Name] = pods[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}]
+		r.inHand(o.Pods[e.Name], o.hands)
 		r.capByQuota(v, s, o.Pods[e.Name], system, e)
 		if words, all := nodes.refused(s); len(words) > 0 {
 			o.Refused[e.Name] = words

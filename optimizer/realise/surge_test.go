@@ -216,8 +216,9 @@ func TestOverQuota(t *testing.T) {
 		return v1alpha1.ObservedPart{Accelerator: accelerator, MaxBatchSize: batch}
 	}
 	pods := []Pod{
-		{"old", 2, started("A", 32)}, {"new", 9, started("A", 64)}, {"older", 1, started("A", 32)}, {"unknown", 5, started("A", 0)}, {"elsewhere", 1, started("B", 64)},
-		{"twin-b", 3, started("C", 1)}, {"twin-a", 3, started("C", 1)},
+		{Name: "old", Created: 2, Started: started("A", 32)}, {Name: "new", Created: 9, Started: started("A", 64)},
+		{Name: "older", Created: 1, Started: started("A", 32)}, {Name: "unknown", Created: 5, Started: started("A", 0)},
+		{Name: "elsewhere", Created: 1, Started: started("B", 64)}, {Name: "twin-b", Created: 3, Started: started("C", 1)}, {Name: "twin-a", Created: 3, Started: started("C", 1)},
 	}
 	var names []string
 	for _, i := range OverQuota([]v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 2, Surge: 1, MaxBatchSize: 64}, {Accelerator: "C", Replicas: 1}}, pods) {
@@ -226,6 +227,45 @@ func TestOverQuota(t *testing.T) {
 	slices.Sort(names)
 	if diff := cmp.Diff([]string{"elsewhere", "old", "older", "twin-b"}, names); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Of pods with the plan's limits those go that lose the least, and stay those that go until another would lose much less.
+func TestTheIdleGoFirst(t *testing.T) {
+	pods := func() []Pod {
+		return []Pod{
+			{Name: "busy", Created: 9, Requests: 8}, {Name: "idle", Created: 1, Warmth: 0.2}, {Name: "idle, and warm", Created: 1, Warmth: 0.6}, {Name: "busier", Created: 9, Requests: 20},
+		}
+	}
+	outdated := Pod{Name: "outdated", Requests: 50, Started: v1alpha1.ObservedPart{MaxBatchSize: 8}}
+	for _, tt := range []struct {
+		name   string
+		plan   int
+		change func([]Pod) []Pod
+		want   []string
+	}{
+		{"one", 3, nil, []string{"idle"}},
+		{"two", 2, nil, []string{"idle", "idle, and warm"}},
+		{"three", 1, nil, []string{"busy", "idle", "idle, and warm"}},
+		{"other limits before all", 4, func(p []Pod) []Pod { return append(p, outdated) }, []string{"outdated"}},
+		{"it got a few requests, and stays the one that goes", 3, func(p []Pod) []Pod {
+			p[3].Going, p[0].Requests, p[1].Requests, p[2].Requests, p[3].Requests = true, 8, 5, 5, 8
+			return p
+		}, []string{"busier"}},
+		{"it got many more", 3, func(p []Pod) []Pod { p[1].Going, p[1].Requests = true, 3; return p }, []string{"idle, and warm"}},
+	} {
+		list := pods()
+		if tt.change != nil {
+			list = tt.change(list)
+		}
+		var names []string
+		for _, i := range OverQuota([]v1alpha1.AllocationPart{{Replicas: tt.plan, MaxBatchSize: 64}}, list) {
+			names = append(names, list[i].Name)
+		}
+		slices.Sort(names)
+		if diff := cmp.Diff(tt.want, names); diff != "" {
+			t.Errorf("%s: %s", tt.name, diff)
+		}
 	}
 }
 

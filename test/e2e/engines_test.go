@@ -37,6 +37,8 @@ type play struct {
 	rate map[string]float64
 	// slow is a factor on the latencies of a server; 1 where absent.
 	slow map[string]float64
+	// idle pods, by namespace/pod, get no requests: the others of their server get them.
+	idle map[string]bool
 	// cluster that samples are labelled with.
 	cluster string
 	// twice has every pod scraped by two jobs.
@@ -135,6 +137,17 @@ func (e *engines) discover(ctx context.Context) error {
 	return errors.Join(os.WriteFile(part, data, 0o600), os.Rename(part, e.file))
 }
 
+// idleOf counts the idle pods of a server.
+func (e *engines) idleOf(server string) int {
+	n := 0
+	for pod, of := range e.pods {
+		if of.server == server && e.play.idle[pod] {
+			n++
+		}
+	}
+	return n
+}
+
 // page of one pod.
 func (e *engines) page(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
@@ -144,7 +157,10 @@ func (e *engines) page(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	rate := e.play.rate[pod.server] / float64(e.ready[pod.server])
+	rate := e.play.rate[pod.server] / float64(e.ready[pod.server]-e.idleOf(pod.server))
+	if e.play.idle[r.PathValue("namespace")+"/"+r.PathValue("pod")] {
+		rate = 0
+	}
 	if r.PathValue("cluster") == e.play.elsewhere {
 		rate *= 10
 	}

@@ -62,6 +62,9 @@ const (
 	ConditionGated = "Gated"
 	// ConditionGatesLifted of a Server is False while pods of it wait behind their gate for longer than a replica takes to start. The metrics adapter writes it.
 	ConditionGatesLifted = "GatesLifted"
+	// ConditionScaleInOrder of a Server is False while a scale-in is planned, and the kind of its workload (a StatefulSet, a LeaderWorkerSet) removes other pods
+	// than those with the least work in hand.
+	ConditionScaleInOrder = "ScaleInOrder"
 	// ConditionWritten is True while all that cycles decide can be written: of an Optimizer to all objects and the decision log, of a Server to its pods.
 	ConditionWritten = "Written"
 )
@@ -101,6 +104,8 @@ const (
 	ReasonPodsRefused           = "PodsRefused"
 	ReasonAllWritten            = "AllWritten"
 	ReasonRefused               = "Refused"
+	ReasonLeastLost             = "LeastLost"
+	ReasonHighestFirst          = "HighestFirst"
 	ReasonAllCounted            = "AllCounted"
 	ReasonFewerDevices          = "FewerDevices"
 	ReasonSharesKept            = "SharesKept"
