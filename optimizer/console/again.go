@@ -36,6 +36,8 @@ type decided struct {
 type decider struct {
 	mu   sync.Mutex
 	last []*decided
+	// turn is whose question is decided: sliders ask faster than questions are answered.
+	turn sync.Mutex
 }
 
 // of a cycle; it waits for whoever decides the same.
@@ -89,7 +91,8 @@ type Answer struct {
 	Drift int `json:"drift"`
 }
 
-// ask a question about a cycle: what is decided with it, against what is without. An error is the question's.
+// ask a question about a cycle: what is decided with it, against what is without. A question that changes nothing has the cycle decided for the next one. An error
+// is the question's.
 func (d *decider) ask(ctx context.Context, c *view.Cycle, q *whatif.Question) (*Answer, error) {
 	changed, said, err := q.Apply(&c.Snapshot.System)
 	if err != nil {
@@ -99,10 +102,16 @@ func (d *decider) ask(ctx context.Context, c *view.Cycle, q *whatif.Question) (*
 	if base.err != nil {
 		return nil, base.err
 	}
-	began := time.Now()
-	_, _, plan, err := again(ctx, c, changed, 0)
-	if err != nil {
-		return nil, err
+	began, plan := time.Now(), base.plan
+	if !q.Empty() {
+		d.turn.Lock()
+		defer d.turn.Unlock()
+		if err := ctx.Err(); err != nil {
+			return nil, err // nobody waits for it any more
+		}
+		if _, _, plan, err = again(ctx, c, changed, 0); err != nil {
+			return nil, err
+		}
 	}
 	if said == nil {
 		said = []string{}

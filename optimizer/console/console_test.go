@@ -210,6 +210,13 @@ func TestWhatIf(t *testing.T) {
 	if code, _, text := ask(`{"solver":"greedy"}`); code != 200 {
 		t.Errorf("another solver: status %d: %s", code, text)
 	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(gone, http.MethodPost, "http://localhost/api/ask", strings.NewReader(`{"changes":["load.*=*3"]}`)))
+	if !strings.Contains(w.Body.String(), context.Canceled.Error()) {
+		t.Errorf("a question that nobody waits for is decided: %s", w.Body)
+	}
 	for body, want := range map[string]string{
 		`{"changes":["load.nobody=*2","price.H1=*0"]}`: `server \"nobody\" does not exist`, `{"solver":"none such"}`: "none such", `{"cycle":"never"}`: `cycle \"never\" does not exist`,
 		`{"bogus":1}`: "bogus", `[]`: "no question", `{"changes":["load.*=-1e300"]}`: "at least 0",

@@ -9,7 +9,7 @@ export function ask(root, context) {
   const answer = difference(context, "Difference");
   root.append(h("div", { class: "head" }, h("h1", {}, "What if")), h("p", { class: "lead quiet" }, "The cycle is decided again with the changes, and compared with the same cycle without them. Nothing is written anywhere."),
     h("div", { class: "wide-left" }, answer.element, card("Changes", reset, groups, h("p", { class: "group" }, h("label", { for: "own" }, "Further changes")), own)));
-  let sliders = [], built = "", asked = 0;
+  let sliders = [], built = "", asking = new AbortController();
 
   // slider of one change: of a factor on a logarithmic scale, or of a number of cards.
   function slider(key, label, { most, whole, of }) {
@@ -44,14 +44,18 @@ export function ask(root, context) {
   }
   const question = () => ({ ...context.at(), changes: [...sliders.flatMap((s) => s.changes()), ...own.value.split(/\s+/).filter(Boolean)] });
   async function put() {
-    const mine = ++asked, q = question();
-    if (!q.changes.length) return answer.wait("Move a slider.");
-    const slow = setTimeout(() => answer.busy(), 300);
+    asking.abort();
+    const mine = asking = new AbortController(), q = question();
+    if (!q.changes.length) {
+      api("ask", {}, q).catch(() => {}); // decides the cycle without changes, which the first question is compared with
+      return answer.wait("Move a slider.");
+    }
+    const slow = setTimeout(() => mine === asking && answer.busy(), 300);
     try {
-      const d = await api("ask", {}, q);
-      if (mine === asked) answer.set(d);
+      const d = await api("ask", {}, q, mine.signal);
+      if (mine === asking) answer.set(d);
     } catch (e) {
-      if (mine === asked) answer.fail(e.message);
+      if (mine === asking) answer.fail(e.message);
     } finally {
       clearTimeout(slow);
     }

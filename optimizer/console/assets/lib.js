@@ -17,14 +17,15 @@ export class Refused extends Error {}
 let token = "";
 export const setToken = (t) => { token = t; };
 
-export async function api(path, query = {}, body) {
+export async function api(path, query = {}, body, signal) {
   const url = "/api/" + path + search(query);
-  const options = { headers: token ? { Authorization: "Bearer " + token } : {} };
+  const options = { headers: token ? { Authorization: "Bearer " + token } : {}, signal };
   if (body) Object.assign(options, { method: "POST", body: JSON.stringify(body) });
   let answer;
   try {
     answer = await fetch(url, options);
-  } catch {
+  } catch (e) {
+    if (signal?.aborted) throw e;
     throw new Error("The console does not answer: it has ended, or this machine's network is down.");
   }
   const value = await answer.json();
