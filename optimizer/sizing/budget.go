@@ -73,7 +73,7 @@ func (st *Stage) chooseBudget(s *Server, p *Pair, last int) int {
 		kept := l
 		kept.MaxBatchedTokens = last
 		kept.MaxBatch = min(kept.MaxBatch, last)
-		if rate, _, err := RatePerReplica(st.Model, p.Law, r, kept, s.Targets); err == nil && best.Rate <= rate*(1+budgetGain) {
+		if rate, _, err := st.highest(p.Law, r, kept, s.Targets); err == nil && best.Rate <= rate*(1+budgetGain) {
 			return last
 		}
 	}

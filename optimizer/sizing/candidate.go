@@ -176,11 +176,10 @@ func (s *Sized) Predict(rate float64) (queueing.Prediction, bool) {
 
 // Means are what [Sized.Predict] says, of latencies the means alone, which is several times faster.
 func (s *Sized) Means(rate float64) (queueing.Prediction, bool) {
-	m, ok := s.replica.(queueing.Means)
-	if !ok || rate == 0 {
-		return s.Predict(rate)
+	if s.replica == nil || rate == 0 {
+		return queueing.Prediction{}, false
 	}
-	p, err := m.Means(rate)
+	p, err := means(s.replica, rate)
 	return p, err == nil
 }
 

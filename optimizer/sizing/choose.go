@@ -89,6 +89,13 @@ func (s *Sizer) Choose(law queueing.Law, req queueing.Requests, lim queueing.Lim
 	if c.err == nil && c.best.Rate == 0 {
 		return Choice{}, given
 	}
+	if c.err == nil && t.Percentile > 0 { // not asked for while it was searched
+		replica, err := c.replica(c.best.Limits)
+		if err != nil {
+			return Choice{}, err
+		}
+		c.best.Prediction, c.err = replica.Open(c.best.Prediction.Rate)
+	}
 	return c.best, c.err
 }
 

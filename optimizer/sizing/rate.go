@@ -40,6 +40,16 @@ type Sizer struct {
 
 // RatePerReplica is the function of that name.
 func (s *Sizer) RatePerReplica(law queueing.Law, req queueing.Requests, lim queueing.Limits, t Targets) (float64, queueing.Prediction, error) {
+	rate, means, err := s.Rate(law, req, lim, t)
+	if err != nil || t.Percentile == 0 {
+		return rate, means, err
+	}
+	p, err := s.replica.Open(means.Rate)
+	return rate, p, err
+}
+
+// Rate is what [Sizer.RatePerReplica] says; of the prediction there the percentiles may be missing, which take longest.
+func (s *Sizer) Rate(law queueing.Law, req queueing.Requests, lim queueing.Limits, t Targets) (float64, queueing.Prediction, error) {
 	if err := t.Validate(); err != nil {
 		return 0, queueing.Prediction{}, err
 	}
@@ -50,18 +60,18 @@ func (s *Sizer) RatePerReplica(law queueing.Law, req queueing.Requests, lim queu
 	return highest(replica, t, 0)
 }
 
-func (s *Sizer) prepare(law queueing.Law, req queueing.Requests, lim queueing.Limits) (queueing.Replica, error) {
-	m, ok := s.Model.(queueing.Reuser)
-	if !ok {
-		return s.Model.Replica(law, req, lim)
+func (s *Sizer) prepare(law queueing.Law, req queueing.Requests, lim queueing.Limits) (replica queueing.Replica, err error) {
+	if m, ok := s.Model.(queueing.Reuser); ok {
+		replica, err = m.Reuse(s.replica, law, req, lim)
+	} else {
+		replica, err = s.Model.Replica(law, req, lim)
 	}
-	replica, err := m.Reuse(s.replica, law, req, lim)
 	s.replica = replica
 	return replica, err
 }
 
-// highest is the throughput and the prediction at the highest arrival rate that meets the targets; near is a rate to begin the search at, 0
-// for none.
+// highest is the throughput and the prediction, of which percentiles may be missing, at the highest arrival rate that meets the targets; near is a rate
+// to begin the search at, 0 for none.
 func highest(replica queueing.Replica, t Targets, near float64) (float64, queueing.Prediction, error) {
 	s := newSearch(replica, t)
 	s.near = near
@@ -74,7 +84,7 @@ func highest(replica queueing.Replica, t Targets, near float64) (float64, queuei
 	}
 	best, err := s.met, error(nil)
 	if s.shares != nil {
-		if best, err = replica.Open(best.Rate); err != nil {
+		if best, err = means(replica, best.Rate); err != nil {
 			return 0, best, err
 		}
 	}
@@ -82,6 +92,14 @@ func highest(replica queueing.Replica, t Targets, near float64) (float64, queuei
 		best, err = s.ask(most)
 	}
 	return best.Throughput, best, err
+}
+
+// means are what a replica predicts at a rate, without percentiles where those take longer.
+func means(replica queueing.Replica, rate float64) (queueing.Prediction, error) {
+	if m, ok := replica.(queueing.Means); ok {
+		return m.Means(rate)
+	}
+	return replica.Open(rate)
 }
 
 // search is for the highest rate between low and high at which all targets are met.
@@ -151,9 +169,9 @@ func (s *search) overShare(rate float64) float64 {
 // requests miss a target, as they may where no rate is known that meets it.
 func (s *search) missed(rate float64, shares bool) (missed, throughput float64, err error) {
 	var p queueing.Prediction
-	if m, ok := s.replica.(queueing.Means); ok && shares && s.shares != nil {
+	if shares && s.shares != nil {
 		missed = s.overShare(rate)
-		p, err = m.Means(rate)
+		p, err = means(s.replica, rate)
 	} else if p, err = s.ask(rate); err == nil {
 		missed = s.excess(&p)
 	}

@@ -248,7 +248,7 @@ func (st *Stage) rate(one *Sized, t Targets, d *demand.Demand) (law queueing.Law
 
 // sustained is the rate that a replica sustains, under the law to size it by.
 func (st *Stage) sustained(one *Sized, t Targets, r queueing.Requests) (float64, queueing.Law, error) {
-	rate, likeliest, err := RatePerReplica(st.Model, one.Law, r, one.Limits, t)
+	rate, likeliest, err := st.highest(one.Law, r, one.Limits, t)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -256,11 +256,17 @@ func (st *Stage) sustained(one *Sized, t Targets, r queueing.Requests) (float64,
 	if err != nil || careful == one.Law {
 		return rate, one.Law, err
 	}
-	rate, _, err = RatePerReplica(st.Model, careful, r, one.Limits, t)
+	rate, _, err = st.highest(careful, r, one.Limits, t)
 	if err != nil {
 		return 0, nil, fmt.Errorf("with a confidence of %g: %w", st.Confidence, err)
 	}
 	return rate, careful, nil
+}
+
+// highest rate that a replica sustains, and the means there.
+func (st *Stage) highest(law queueing.Law, r queueing.Requests, l queueing.Limits, t Targets) (float64, queueing.Prediction, error) {
+	s := Sizer{Model: st.Model}
+	return s.Rate(law, r, l, t)
 }
 
 // careful is the law to size a pair by, at the operating point that the likeliest leads to: the likeliest, or, where confidence is asked for, one
@@ -305,7 +311,7 @@ func (st *Stage) Safe(one *Sized, s *Server, rate, probability float64) bool {
 	if err != nil {
 		return false
 	}
-	sustained, _, err := RatePerReplica(st.Model, law, s.Demand.Requests(s.Demand.Replicas), one.Limits, s.Targets)
+	sustained, _, err := st.highest(law, s.Demand.Requests(s.Demand.Replicas), one.Limits, s.Targets)
 	return err == nil && one.trimmed(sustained) >= rate
 }
 
