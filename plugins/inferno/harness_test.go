@@ -1,6 +1,7 @@
 package inferno
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -68,6 +69,8 @@ type world struct {
 	// onBound is called under the lock when a pod is bound.
 	onBound func(*v1.Pod)
 	serial  int
+	// parallelism of the scheduler, its default where zero.
+	parallelism int32
 
 	podSource, nodeSource, serverSource, acceleratorSource, modelSource *fcache.FakeControllerSource
 
@@ -332,7 +335,7 @@ func (w *world) start(sample string, setups ...setup) (stop func()) {
 		openClient: func(fwk.Handle) (kubernetes.Interface, error) { return client, nil },
 	}
 	sched, err := scheduler.New(ctx, client, factory, nil, func(string) events.EventRecorderLogger { return &w.events },
-		scheduler.WithProfiles(config.Profiles...),
+		scheduler.WithProfiles(config.Profiles...), scheduler.WithParallelism(cmp.Or(w.parallelism, config.Parallelism)),
 		scheduler.WithFrameworkOutOfTreeRegistry(frameworkruntime.Registry{Name: plugin.New}),
 	)
 	if err != nil {
