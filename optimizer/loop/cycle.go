@@ -356,7 +356,7 @@ func (c *cycle) write(
 		next := serverStatus(s, o.Statuses[e.Name], e.Observation, p)
 		var over map[*corev1.Pod]bool
 		if next.Desired != nil && !c.optimizer.Spec.DryRun {
-			over = overQuota(next.Desired.Parts, o.Pods[e.Name], looks{o.AcceleratorOf, o.InHand})
+			over = overQuota(next.Desired.Parts, o.Pods[e.Name], looks{o.AcceleratorOf, o.InHand, o.Leaves})
 		}
 		servers.Go(func() error {
 			c.writeServer(ctx, s, next, over, o, e.Name)

@@ -21,10 +21,11 @@ const deletionCostAnnotation = corev1.PodDeletionCost
 // overQuotaCost is the cost of a pod that the plan has no place for. Any number below 0, the default, would do.
 const overQuotaCost = "-100"
 
-// looks says of a pod on which accelerator it runs, and what it would lose: NaN where that is not known.
+// looks says of a pod on which accelerator it runs, what it would lose, NaN where that is not known, and whether its node goes.
 type looks struct {
 	acceleratorOf func(*corev1.Pod) string
 	inHand        func(*corev1.Pod) (requests, warmth float64)
+	leaves        func(*corev1.Pod) bool
 }
 
 // overQuota are the pods, of one server, that the plan has no place for. Pods that wait for a node are in nobody's way. Of pods that are not measured
@@ -39,6 +40,7 @@ func overQuota(plan []v1alpha1.AllocationPart, pods []*corev1.Pod, at looks) map
 			started.Accelerator = at.acceleratorOf(p)
 			r := realise.Pod{
 				Name: p.Name, Created: float64(p.CreationTimestamp.Unix()), Started: started, Going: p.Annotations[deletionCostAnnotation] == overQuotaCost,
+				Leaving: at.leaves(p),
 			}
 			r.Requests, r.Warmth = at.inHand(p)
 			requests.add(r.Requests)

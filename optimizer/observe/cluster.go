@@ -235,6 +235,12 @@ func readySince(p *corev1.Pod) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// leaves says whether the node of a pod is cordoned, as for a drain, or goes away. One that is not ready may come back.
+func (v *view) leaves(p *corev1.Pod) bool {
+	node := v.nodes[p.Spec.NodeName]
+	return node != nil && (node.Spec.Unschedulable || node.DeletionTimestamp != nil)
+}
+
 // parts counts pods that plans count by accelerator and by the limits they were started with.
 func (v *view) parts(pods []*corev1.Pod) []v1alpha1.ObservedPart {
 	var parts []v1alpha1.ObservedPart
@@ -253,6 +259,9 @@ func (v *view) parts(pods []*corev1.Pod) []v1alpha1.ObservedPart {
 		}
 		if _, ready := readySince(p); ready {
 			parts[i].Ready++
+			if v.leaves(p) {
+				parts[i].Leaving++
+			}
 		} else {
 			parts[i].Starting++
 			if failure(p) != "" {

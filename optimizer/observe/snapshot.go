@@ -105,6 +105,9 @@ func (o *Observation) CapacityOf(accelerator string) TypeCapacity {
 // AcceleratorOf says which accelerator a pod runs on, by its name in the specification; empty where it runs on none that is known.
 func (o *Observation) AcceleratorOf(p *corev1.Pod) string { return o.view.accelerator(p) }
 
+// Leaves says whether the node of a pod is cordoned or goes away.
+func (o *Observation) Leaves(p *corev1.Pod) bool { return o.view.leaves(p) }
+
 // Leaving is the number of pods of a server that serve on nodes which take no others: cordoned, as for a drain.
 func (o *Observation) Leaving(server string) int {
 	n := 0

@@ -18,6 +18,15 @@ func ReadyBy(parts []v1alpha1.ObservedPart) Count {
 	return c
 }
 
+// leavingBy accelerator are the pods that are ready on nodes which go.
+func leavingBy(parts []v1alpha1.ObservedPart) Count {
+	c := Count{}
+	for _, p := range parts {
+		c[p.Accelerator] += p.Leaving
+	}
+	return c
+}
+
 // failingBy accelerator are the pods that will not become ready.
 func failingBy(parts []v1alpha1.ObservedPart) Count {
 	c := Count{}

@@ -17,6 +17,8 @@ type Pod struct {
 	Started v1alpha1.ObservedPart
 	// Requests that it has in hand, running and waiting, and Warmth of its cache: the share of prompt tokens found in it, 0 to 1.
 	Requests, Warmth float64
+	// Leaving says that its node goes.
+	Leaving bool
 	// Going is set where it was told before that it goes first.
 	Going bool
 }
@@ -31,7 +33,7 @@ func (p *Pod) loss() float64 {
 }
 
 // OverQuota are the pods, of one server, that the plan has no place for, as indices: on each accelerator those beyond its replicas, first those
-// with other limits than the plan's, then those that have the fewest requests in hand, the coldest cache, and the youngest. They are to go first when
+// on nodes that go, then those with other limits than the plan's, then those that have the fewest requests in hand, the coldest cache, and the youngest. They are to go first when
 // the number of pods falls.
 func OverQuota(plan []v1alpha1.AllocationPart, pods []Pod) []int {
 	quota, parts := PlanBy(plan), map[string]v1alpha1.AllocationPart{}
@@ -39,6 +41,9 @@ func OverQuota(plan []v1alpha1.AllocationPart, pods []Pod) []int {
 		parts[p.Accelerator] = p
 	}
 	outdated := func(p *Pod) int {
+		if p.Leaving {
+			return 2
+		}
 		if Differs(p.Started, parts[p.Started.Accelerator]) {
 			return 1
 		}

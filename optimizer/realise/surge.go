@@ -60,16 +60,22 @@ type claim struct {
 	priority, cards int
 }
 
-// surges are, by accelerator, the pods to have beyond the plan. While the plan lacks ready pods on its accelerators, ready pods elsewhere
-// stay, but for those, given in number too, whose cards a more important server waits for. When the last of the new ones is ready the plan's number is all there is
+// surges are, by accelerator, the pods to have beyond the plan. While the plan lacks ready pods on its accelerators, on nodes that stay, ready pods elsewhere
+// stay, and so do those on nodes that go, but for those, given in number too, whose cards a more important server waits for. When the last of the new ones is ready the plan's number is all there is
 // to be, and the pods over quota, which then have the lowest deletion cost, are those that go. A server that is where the plan wants it renews
 // pods whose limits are not the plan's.
 func (f *fleet) surges(server string, plan []v1alpha1.AllocationPart, current []v1alpha1.ObservedPart) (surge Count, given int) {
-	want, have, failing := PlanBy(plan), ReadyBy(current), failingBy(current)
-	surge = Count{}
-	if want.Beyond(have) > 0 {
+	want, have, failing, leaving := PlanBy(plan), ReadyBy(current), failingBy(current), leavingBy(current)
+	stay, surge := Count{}, Count{}
+	for a, n := range have {
+		stay[a] = n - leaving[a]
+	}
+	if want.Beyond(stay) > 0 {
 		for _, a := range slices.Sorted(maps.Keys(have)) {
 			n := have[a] - want[a]
+			if want[a] > stay[a] {
+				n = leaving[a] // what is planned is made beside them, on nodes that stay
+			}
 			if want[a] == 0 {
 				n += failing[a] // a ReplicaSet would take them for those that are to come elsewhere
 			}

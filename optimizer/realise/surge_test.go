@@ -395,3 +395,30 @@ func TestNext(t *testing.T) {
 		t.Errorf("with three that serve on a cordoned node the plan is %+v", got)
 	}
 }
+
+// Pods on nodes that go stay until others are ready on nodes that stay, are the first to go then, and are replaced by no more than is planned.
+func TestPodsOnNodesThatGoAreReplaced(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		plan    []v1alpha1.AllocationPart
+		current []v1alpha1.ObservedPart
+		surge   map[string]int
+	}{
+		{"one of three goes", plan("A", 3), []v1alpha1.ObservedPart{{Accelerator: "A", Ready: 3, Leaving: 1}}, map[string]int{"A": 1}},
+		{"its replacement starts", plan("A", 3), []v1alpha1.ObservedPart{{Accelerator: "A", Ready: 3, Leaving: 1, Starting: 1}}, map[string]int{"A": 1}},
+		{"its replacement is ready", plan("A", 3), []v1alpha1.ObservedPart{{Accelerator: "A", Ready: 4, Leaving: 1}}, map[string]int{}},
+		{"all go", plan("A", 2), []v1alpha1.ObservedPart{{Accelerator: "A", Ready: 2, Leaving: 2}}, map[string]int{"A": 2}},
+		{"some of more than is planned go", plan("A", 3), []v1alpha1.ObservedPart{{Accelerator: "A", Ready: 4, Leaving: 2}}, map[string]int{"A": 2}},
+		{"the plan has left", plan("B", 1), []v1alpha1.ObservedPart{{Accelerator: "A", Ready: 1, Leaving: 1}}, map[string]int{"A": 1}},
+		{"they are beyond the plan", plan("A", 1), []v1alpha1.ObservedPart{{Accelerator: "A", Ready: 2, Leaving: 1}}, map[string]int{}},
+	} {
+		surge, _ := roomy(9).surges("s", c.plan, c.current)
+		if diff := cmp.Diff(Count(c.surge), surge); diff != "" {
+			t.Errorf("%s: %s", c.name, diff)
+		}
+	}
+	pods := []Pod{{Name: "old", Created: 1, Started: v1alpha1.ObservedPart{Accelerator: "A"}, Leaving: true}, {Name: "new", Created: 2, Started: v1alpha1.ObservedPart{Accelerator: "A"}}}
+	if diff := cmp.Diff([]int{0}, OverQuota(plan("A", 1), pods)); diff != "" {
+		t.Error(diff)
+	}
+}

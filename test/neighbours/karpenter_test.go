@@ -575,7 +575,7 @@ func (s *site) interrupt() {
 	}
 }
 
-// cyclesUntilTakenBack counts the cycles that began after Karpenter first said that there is no capacity, up to the first whose plan counts on it no more.
+// cyclesUntilTakenBack counts the cycles that began in the second in which Karpenter first said that there is no capacity, or later, up to the first whose plan counts on it no more.
 func (s *site) cyclesUntilTakenBack() int {
 	s.t.Helper()
 	var events corev1.EventList
@@ -598,7 +598,7 @@ func (s *site) cyclesUntilTakenBack() int {
 			Plan v1alpha1.Solution
 		}
 		s.must(json.Unmarshal(line, &record))
-		if !record.Time.After(said) {
+		if record.Time.Time.Before(said) { // both are in whole seconds
 			continue
 		}
 		cycles++

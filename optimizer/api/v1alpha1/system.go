@@ -177,6 +177,9 @@ type ObservedPart struct {
 	Accelerator string `json:"accelerator,omitempty"`
 	// Ready pods.
 	Ready int `json:"ready"`
+	// Leaving are those of the ready whose node is cordoned or goes away: others are to be ready before they go.
+	// +optional
+	Leaving int `json:"leaving,omitempty"`
 	// Starting pods: created, not yet ready.
 	// +optional
 	Starting int `json:"starting,omitempty"`
