@@ -53,7 +53,8 @@ func strangersPlaced(t *testing.T, seed uint64, setups ...setup) map[string]stri
 		if i == 0 {
 			p.Spec.NodeSelector = map[string]string{v1.LabelHostname: "n-23"} // the last: when it has a pod, all are known
 		}
-		rand.Seed(int64(i)) //nolint:staticcheck // what kube-scheduler draws from
+		//lint:ignore SA1019 kube-scheduler draws from this source
+		rand.Seed(int64(i))
 		w.addPods(p)
 		w.await(p.Name+" to be placed", func(pods map[string]*v1.Pod) bool { return pods[p.Name].Spec.NodeName != "" })
 	}
