@@ -100,6 +100,11 @@ test-node: ## Install inferno by its chart on a real node, this machine, and tes
 	@$(GO) run ./cmd/inferno up --node --prepare
 	INFERNO_IMAGES=$(CURDIR)/out/images $(GO) test $(GOTAGS) -v -count=1 -timeout=90m ./test/node
 
+.PHONY: test-matrix
+test-matrix: lpsolve ## Test inferno on every minor version of Kubernetes that it is for, as the local control plane behaves: some 2 minutes each
+	@$(MAKE) prepare
+	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -v -count=1 -timeout=60m ./test/e2e -run=TestVersions -versions=1.34,1.35,1.36,1.37
+
 # Neighbours are built as the control plane is, once.
 .PHONY: test-neighbours
 test-neighbours: lpsolve ## Test inferno beside Karpenter, for real, with a pretended cloud: half an hour once all is built

@@ -134,7 +134,7 @@ func builds(t *testing.T) map[string][]runtime.Object {
 		return rendered
 	}
 	all := map[string][]runtime.Object{}
-	for _, dir := range []string{"overlays/default", "overlays/own-certificate", "samples", "samples/keda", "samples/karpenter"} {
+	for _, dir := range []string{"overlays/default", "overlays/own-certificate", "samples", "samples-before-1.37", "samples/keda", "samples/karpenter"} {
 		all[dir] = decode(t, build(t, dir))
 	}
 	for name, i := range installations {

@@ -92,13 +92,13 @@ func (o *doctorOptions) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client, _, err := stack.Clients(config)
+	client, kube, err := stack.Clients(config)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	source := doctor.Source{Client: client, Now: time.Now(), Namespace: o.namespace, Installed: o.installed, Window: o.window}
+	source := doctor.Source{Client: client, Version: kube.Discovery(), Now: time.Now(), Namespace: o.namespace, Installed: o.installed, Window: o.window}
 	if o.prometheus != "" {
 		c, err := observe.NewPrometheus(o.prometheus, http.DefaultTransport)
 		if err != nil {

@@ -24,6 +24,7 @@ type upOptions struct {
 	planeOnly  bool
 	prepare    bool
 	keep       bool
+	kubernetes string
 
 	with          []string
 	node          bool
@@ -63,6 +64,7 @@ With --with karpenter there are no nodes at first. Karpenter buys them, from a c
 	f.DurationVar(&o.podStartup, "pod-startup", 5*time.Second, "time from the start of a pod until it is ready")
 	f.BoolVar(&o.planeOnly, "control-plane-only", false, "leave inferno's programs out and run the stock scheduler")
 	f.BoolVar(&o.prepare, "prepare", false, "only build the programs of the control plane that are not cached yet, and start nothing")
+	f.StringVar(&o.kubernetes, "kubernetes", "", "version of Kubernetes that the control plane behaves as: "+strings.Join(controlplane.Versions(), ", ")+"; default its own")
 	f.StringSliceVar(&o.with, "with", nil, "neighbours to run beside it: karpenter")
 	f.BoolVar(&o.node, "node", false, "make this machine a real node beside the simulated ones, and install inferno's chart")
 	f.StringVar(&o.images, "images", "out/images", "with --node, folder of the images as OCI layouts")
@@ -97,6 +99,12 @@ func (o *upOptions) pools() ([]controlplane.NodePool, error) {
 	if len(o.with) > 0 && o.node {
 		faults = append(faults, fmt.Errorf("--with: %s is not allowed with --node", strings.Join(o.with, ",")))
 	}
+	if o.kubernetes != "" && !slices.Contains(controlplane.Versions(), o.kubernetes) {
+		faults = append(faults, fmt.Errorf("--kubernetes: %q is not allowed, must be one of %s", o.kubernetes, strings.Join(controlplane.Versions(), ", ")))
+	}
+	if o.kubernetes != "" && o.node {
+		faults = append(faults, errors.New("--kubernetes: is not allowed with --node, whose kubelet is of one version"))
+	}
 	if o.podStartup < 0 {
 		faults = append(faults, fmt.Errorf("--pod-startup: %s is not allowed, must be at least 0", o.podStartup))
 	}
@@ -105,7 +113,7 @@ func (o *upOptions) pools() ([]controlplane.NodePool, error) {
 
 func (o *upOptions) start(ctx context.Context, pools []controlplane.NodePool, out io.Writer) (*stack.Stack, error) {
 	options := stack.Options{
-		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, WithoutInferno: o.planeOnly, Policies: len(o.with) == 0, // those without gates would refuse what gates do
+		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, Kubernetes: o.kubernetes, WithoutInferno: o.planeOnly, Policies: len(o.with) == 0, // those without gates would refuse what gates do
 	}
 	if len(o.with) > 0 {
 		options.Karpenter = stack.CloudMarket

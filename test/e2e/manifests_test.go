@@ -22,11 +22,9 @@ var foreignGroups = map[string]bool{"cert-manager.io": true, "monitoring.coreos.
 // manifestsAreAccepted has the API server look at all that an installation applies, without keeping it but for the PriorityClass: defaults,
 // validation, admission. Pods of the Deployments are tried as well, in a namespace that enforces the pod security standard restricted, for
 // Deployments are not held to it.
-func manifestsAreAccepted(t *testing.T, s *system) {
+func manifestsAreAccepted(t *testing.T, s *system, samples string) {
 	ctx := t.Context()
-	for _, dir := range []string{
-		"overlays/default", "overlays/own-certificate", "samples",
-	} {
+	for _, dir := range []string{"overlays/default", "overlays/own-certificate", samples} {
 		t.Run(dir, func(t *testing.T) {
 			tried, pods := 0, 0
 			for _, o := range kustomized(t, s, dir) {

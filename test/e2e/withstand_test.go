@@ -29,7 +29,7 @@ func TestWithstands(t *testing.T) {
 	s.load("chat", 30)
 	s.settled("chat", 2, 6)
 
-	t.Run("manifests are accepted by the API server", func(t *testing.T) { s.t = t; manifestsAreAccepted(t, s) })
+	t.Run("manifests are accepted by the API server", func(t *testing.T) { s.t = t; manifestsAreAccepted(t, s, "samples") })
 	t.Run("strangers are refused on every port", func(t *testing.T) { s.t = t; refusesStrangers(s) })
 	t.Run("accounts may do what they must and no more", func(t *testing.T) { s.t = t; rightsHold(s) })
 	t.Run("two adapters agree", func(t *testing.T) { s.t = t; twoAdaptersAgree(s) })

@@ -68,11 +68,11 @@ func (r *report) autoscaling(c *Cluster, t target) {
 		r.fault(t.object(), fmt.Sprintf("%d HorizontalPodAutoscalers scale it and undo each other's work", len(scalers)), "delete all but one")
 	}
 	for _, h := range scalers {
-		r.autoscaler(t, h)
+		r.autoscaler(c, t, h)
 	}
 }
 
-func (r *report) autoscaler(t target, h *autoscalingv2.HorizontalPodAutoscaler) {
+func (r *report) autoscaler(c *Cluster, t target, h *autoscalingv2.HorizontalPodAutoscaler) {
 	object := "hpa/" + h.Namespace + "/" + h.Name
 	follows := false
 	for i := range h.Spec.Metrics {
@@ -91,8 +91,8 @@ func (r *report) autoscaler(t target, h *autoscalingv2.HorizontalPodAutoscaler) 
 	if len(h.Spec.Metrics) > 1 {
 		r.warn(object, fmt.Sprintf("spec.metrics has %d entries, and the largest answer wins", len(h.Spec.Metrics)), "leave the plan's alone")
 	}
-	r.bounds(t, object, h)
-	r.behavior(t, object, h)
+	r.bounds(c, t, object, h)
+	r.behavior(c, t, object, h)
 	for _, condition := range h.Status.Conditions {
 		if condition.Status == corev1.ConditionFalse && (condition.Type == autoscalingv2.ScalingActive || condition.Type == autoscalingv2.AbleToScale) {
 			r.fault(object, fmt.Sprintf("%s is False (%s): %s", condition.Type, condition.Reason, condition.Message), "the message is the answer that it got")
@@ -139,8 +139,14 @@ func (r *report) selector(t target, object string, s *metav1.LabelSelector) {
 	}
 }
 
+// Minor versions of Kubernetes from which autoscalers of the default feature gates can what plans ask of them.
+const (
+	hasTolerance = 35 // HPAConfigurableTolerance, beta
+	scalesToZero = 37 // HPAScaleToZero, beta
+)
+
 // bounds tells where the autoscaler's own are narrower than the plan's.
-func (r *report) bounds(t target, object string, h *autoscalingv2.HorizontalPodAutoscaler) {
+func (r *report) bounds(c *Cluster, t target, object string, h *autoscalingv2.HorizontalPodAutoscaler) {
 	least := int32(1)
 	if h.Spec.MinReplicas != nil {
 		least = *h.Spec.MinReplicas
@@ -152,7 +158,10 @@ func (r *report) bounds(t target, object string, h *autoscalingv2.HorizontalPodA
 	if t.variant != "" {
 		wanted = 0 // a plan may leave out any variant
 	}
-	if least > wanted {
+	switch {
+	case least == 1 && wanted == 0 && c.before(scalesToZero):
+		r.warn(object, fmt.Sprintf("the plan may ask for 0, and autoscalers of Kubernetes %s go no lower than 1", c.Kubernetes), "have KEDA scale it (manifests/samples/keda), or bear with one replica")
+	case least > wanted:
 		r.warn(object, fmt.Sprintf("spec.minReplicas is %d, the plan may ask for %d", least, wanted), fmt.Sprintf("set it to %d", wanted))
 	}
 	if d := t.server.Status.Desired; d != nil && t.variant == "" && int64(d.Replicas) > int64(h.Spec.MaxReplicas) {
@@ -163,7 +172,7 @@ func (r *report) bounds(t target, object string, h *autoscalingv2.HorizontalPodA
 }
 
 // behavior tells what makes the autoscaler follow late or in part. Each default is one of these.
-func (r *report) behavior(t target, object string, h *autoscalingv2.HorizontalPodAutoscaler) {
+func (r *report) behavior(c *Cluster, t target, object string, h *autoscalingv2.HorizontalPodAutoscaler) {
 	var up, down *autoscalingv2.HPAScalingRules
 	if h.Spec.Behavior != nil {
 		up, down = h.Spec.Behavior.ScaleUp, h.Spec.Behavior.ScaleDown
@@ -173,13 +182,13 @@ func (r *report) behavior(t target, object string, h *autoscalingv2.HorizontalPo
 	if d := t.server.Status.Desired; d != nil {
 		step = d.Replicas
 	}
-	r.scaling(object, "scaleUp", up, 0, step)
-	r.scaling(object, "scaleDown", down, 300, step)
+	r.scaling(c, object, "scaleUp", up, 0, step)
+	r.scaling(c, object, "scaleDown", down, 300, step)
 }
 
 // scaling examines the rules of one direction. Kubernetes' defaults: a tolerance of 10 %, no stabilisation up and 300 s down, up the larger
 // of doubling and four pods in 15 s, down everything at once.
-func (r *report) scaling(object, direction string, rules *autoscalingv2.HPAScalingRules, defaultWindow int32, step int) {
+func (r *report) scaling(c *Cluster, object, direction string, rules *autoscalingv2.HPAScalingRules, defaultWindow int32, step int) {
 	field := "behavior." + direction
 	if rules == nil {
 		rules = &autoscalingv2.HPAScalingRules{}
@@ -187,9 +196,13 @@ func (r *report) scaling(object, direction string, rules *autoscalingv2.HPAScali
 	if rules.SelectPolicy != nil && *rules.SelectPolicy == autoscalingv2.DisabledPolicySelect {
 		r.fault(object, field+".selectPolicy is Disabled: it never scales that way", "set it to Max")
 	}
-	if rules.Tolerance == nil {
+	switch {
+	case rules.Tolerance == nil && c.before(hasTolerance):
+		r.warn(object, fmt.Sprintf("Kubernetes %s drops %s.tolerance: above ten replicas the default of 10 %% swallows a change by one", c.Kubernetes, field),
+			"upgrade to 1.35, or start kube-controller-manager with --horizontal-pod-autoscaler-tolerance=0")
+	case rules.Tolerance == nil:
 		r.warn(object, field+".tolerance is absent: above ten replicas the default of 10 % swallows a change by one", `set it to "0"`)
-	} else if !rules.Tolerance.IsZero() {
+	case !rules.Tolerance.IsZero():
 		r.warn(object, fmt.Sprintf("%s.tolerance is %s: it swallows small changes", field, rules.Tolerance), `set it to "0"`)
 	}
 	window := defaultWindow

@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/version"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -217,6 +218,12 @@ func TestFindings(t *testing.T) {
 		{"maximum below the server's", func(p parts) { p.server.Spec.MaxReplicas = new(500) }, Warning, "hpa/llm/chat-premium", "spec.maxReplicas is 100, that of the Server 500"},
 		{"high minimum", func(p parts) { p.hpa.Spec.MinReplicas = new(int32(3)) }, Warning, "hpa/llm/chat-premium", "spec.minReplicas is 3"},
 		{"scale to zero", func(p parts) { p.server.Spec.MinReplicas = new(0) }, Warning, "hpa/llm/chat-premium", "spec.minReplicas is 1, the plan may ask for 0"},
+		{"scale to zero before 1.37", func(p parts) {
+			p.server.Spec.MinReplicas, p.Kubernetes = new(0), version.MustParse("1.36")
+		}, Warning, "hpa/llm/chat-premium", "autoscalers of Kubernetes 1.36 go no lower than 1"},
+		{"tolerance before 1.35", func(p parts) {
+			p.hpa.Spec.Behavior.ScaleUp.Tolerance, p.Kubernetes = nil, version.MustParse("1.34")
+		}, Warning, "hpa/llm/chat-premium", "Kubernetes 1.34 drops behavior.scaleUp.tolerance"},
 		{"default tolerance", func(p parts) { p.hpa.Spec.Behavior.ScaleUp.Tolerance = nil }, Warning, "hpa/llm/chat-premium", "scaleUp.tolerance is absent"},
 		{"tolerance", func(p parts) { p.hpa.Spec.Behavior.ScaleDown.Tolerance = quantity("50m") }, Warning, "hpa/llm/chat-premium", "scaleDown.tolerance is 50m"},
 		{"stabilisation", func(p parts) { p.hpa.Spec.Behavior.ScaleDown.StabilizationWindowSeconds = nil }, Warning, "hpa/llm/chat-premium", "stabilizationWindowSeconds is 300"},

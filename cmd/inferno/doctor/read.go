@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -23,6 +25,8 @@ import (
 // Cluster is what was read.
 type Cluster struct {
 	Now time.Time
+	// Kubernetes is the version that the API server behaves as; nil where that is not known.
+	Kubernetes *version.Version
 	// Missing are the kinds whose definitions are not installed; nothing else is read then.
 	Missing []string
 	// Unseen says of kinds why they were not looked at: whoever asks has no right to.
@@ -72,7 +76,9 @@ type Right struct {
 // Source says what to read and with what.
 type Source struct {
 	Client client.Client
-	Now    time.Time
+	// Version says which Kubernetes it is; nil where nobody is asked.
+	Version discovery.ServerVersionInterface
+	Now     time.Time
 	// Namespace whose Servers are examined; empty for all.
 	Namespace string
 	// Installed is the namespace that inferno is installed in.
@@ -85,9 +91,34 @@ type Source struct {
 // kindAPIService is what is not found by listing.
 const kindAPIService = "APIService"
 
+// kubernetes is the version that a server behaves as. One that emulates another has that of its binary in gitVersion.
+func kubernetes(server discovery.ServerVersionInterface) *version.Version {
+	if server == nil {
+		return nil
+	}
+	info, err := server.ServerVersion()
+	if err != nil {
+		return nil
+	}
+	text := info.GitVersion
+	if info.EmulationMajor != "" && info.EmulationMinor != "" {
+		text = info.EmulationMajor + "." + info.EmulationMinor
+	}
+	v, err := version.ParseGeneric(text)
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+// before tells whether the cluster is known to be of a version before that.
+func (c *Cluster) before(minor uint) bool {
+	return c.Kubernetes != nil && c.Kubernetes.LessThan(version.MajorMinor(1, minor))
+}
+
 // Read the state of the cluster. It lists and gets, and asks the API server who may do what. What whoever asks may not see is left out, and named.
 func Read(ctx context.Context, s Source) (*Cluster, error) {
-	c := &Cluster{Now: s.Now, Unseen: map[string]error{}}
+	c := &Cluster{Now: s.Now, Unseen: map[string]error{}, Kubernetes: kubernetes(s.Version)}
 	var (
 		optimizers   v1alpha1.OptimizerList
 		servers      v1alpha1.ServerList

@@ -16,10 +16,21 @@ const componentStopTimeout = 2 * time.Second
 
 // runComponent runs a component of the plane, with the arguments that the options add.
 func (p *Plane) runComponent(ctx context.Context, b Binary, ready func(context.Context) error, args ...string) error {
+	if b == APIServer || b == ControllerManager {
+		args = append(args, p.emulation()...)
+	}
 	return p.Run(ctx, &Process{
 		Name: string(b), Path: p.paths[b], Args: append(args, p.options.ExtraArgs[b]...),
 		Ready: ready, StopTimeout: componentStopTimeout,
 	})
+}
+
+// emulation is the flag of Kubernetes' own programs by which they behave as another version.
+func (p *Plane) emulation() []string {
+	if p.options.Kubernetes == "" {
+		return nil
+	}
+	return []string{"--emulated-version=" + p.options.Kubernetes}
 }
 
 // startEtcd starts etcd and returns its URL. Only holders of a certificate of its own authority may talk to it.
@@ -172,8 +183,8 @@ func (p *Plane) StartScheduler(ctx context.Context, o SchedulerOptions) error {
 	if p.Process(string(Scheduler)) != nil {
 		return fmt.Errorf("%s: the control plane has a scheduler already", Scheduler)
 	}
-	path := o.Path
-	if path == "" {
+	path, own := o.Path, o.Path == ""
+	if own {
 		paths, err := Binaries(ctx, p.options.CacheDir, p.options.Progress, Scheduler)
 		if err != nil {
 			return err
@@ -198,6 +209,9 @@ func (p *Plane) StartScheduler(ctx context.Context, o SchedulerOptions) error {
 	args = append(args,
 		"--config="+p.path("scheduler.yaml"),
 		"--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig)
+	if own {
+		args = append(args, p.emulation()...)
+	}
 	args = append(append(args, o.Args...), p.options.ExtraArgs[Scheduler]...)
 	return p.Run(ctx, &Process{
 		Name: string(Scheduler), Path: path, Args: args, Env: o.Env, Ready: ready, StopTimeout: componentStopTimeout,

@@ -27,6 +27,9 @@ type Options struct {
 	// plane serves on the loopback address.
 	Address string
 
+	// Kubernetes is the minor version, one of [Versions], that API server and controller manager behave as, and the stock scheduler; their own where it is empty.
+	Kubernetes string
+
 	// Progress receives a line for every step and for everything that happens to a process. It may be nil.
 	Progress io.Writer
 	// Report receives every event of every process, one at a time. It must not call Stop.
@@ -49,6 +52,10 @@ type Options struct {
 	// ExtraArgs are appended to the arguments of a component.
 	ExtraArgs map[Binary][]string
 }
+
+// Versions of Kubernetes that a plane can behave as, the oldest first. What the newest programs have beyond a version they leave out, by the feature gates and
+// the APIs of that version (--emulated-version).
+func Versions() []string { return []string{"1.34", "1.35", "1.36", "1.37"} }
 
 // SchedulerOptions say which scheduler runs and how.
 type SchedulerOptions struct {

@@ -51,6 +51,8 @@ type Options struct {
 	Progress io.Writer
 	// KeepDir leaves the instance directory with its logs behind.
 	KeepDir bool
+	// Kubernetes is the minor version that the control plane behaves as, one of controlplane.Versions; its own where it is empty.
+	Kubernetes string
 	// Policies keep tenants from writing what plans rely on, as the chart's do.
 	Policies bool
 	// Karpenter buys nodes of this market as pods need them, and gates place the pods of Servers that ask for it; nil for neither.
@@ -94,7 +96,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	plane, err := controlplane.Start(ctx, controlplane.Options{
 		Progress: o.Progress, KeepDir: o.KeepDir, HPASyncPeriod: o.HPASync, HPADownscaleStabilization: time.Second, PodStartup: o.PodStartup, PodShutdown: o.PodShutdown,
 		Scheduler:  controlplane.SchedulerOptions{Disabled: true},
-		Prometheus: &controlplane.PrometheusOptions{ScrapeInterval: o.ScrapeInterval},
+		Prometheus: &controlplane.PrometheusOptions{ScrapeInterval: o.ScrapeInterval}, Kubernetes: o.Kubernetes,
 	})
 	if err != nil {
 		return nil, err
@@ -193,8 +195,12 @@ func (s *Stack) startScheduler(ctx context.Context, path string) error {
 			return err
 		}
 	}
+	var args []string
+	if versions := controlplane.Versions(); s.Options.Kubernetes != "" && s.Options.Kubernetes != versions[len(versions)-1] {
+		args = []string{"--feature-gates=DRADeviceTaintRules=false"} // as the chart has it: it waits for an API that older servers do not have
+	}
 	return s.StartScheduler(ctx, controlplane.SchedulerOptions{
-		Path: path, Config: config, User: account.user, Groups: account.groups, Env: manifests.Environment(string(Scheduler)),
+		Path: path, Config: config, Args: args, User: account.user, Groups: account.groups, Env: manifests.Environment(string(Scheduler)),
 	})
 }
 
