@@ -39,7 +39,9 @@ func TestReferencesResolve(t *testing.T) {
 		"PriorityClass /system-cluster-critical":       true,
 		"Secret llm/huggingface":                       true, // optional
 		"Namespace /kube-system":                       true,
-		"Namespace /llm":                               true, // from the samples, where those for KEDA are built alone
+		"Namespace /llm":                               true, // from the samples, where those of neighbours are built alone
+		"Model /llama-3.1-8b":                          true,
+		"ServiceClass /premium":                        true,
 		"ServiceAccount llm/default":                   true,
 		"Secret inferno-system/prometheus-ca":          true, // values of the installations
 		"Secret inferno-system/prometheus-token":       true,
