@@ -548,18 +548,22 @@ func (s *site) leastReady() func() int {
 	return func() int { stop(); return least }
 }
 
-// interrupt a node as Karpenter does when a cloud says that it takes it back, and hold that its replica has another before the two minutes are over.
+// interrupt the node of a replica as Karpenter does when a cloud says that it takes it back, and hold that its replica has another before the two minutes are over.
 func (s *site) interrupt() {
 	s.t.Helper()
 	claims := &unstructured.UnstructuredList{}
 	claims.SetGroupVersionKind(nodeClaim)
-	s.must(s.Client.List(s.t.Context(), claims))
-	if len(claims.Items) == 0 {
-		s.t.Fatal("there is no NodeClaim")
+	pods, err := s.pods(s.t.Context(), "chat")
+	s.must(errors.Join(err, s.Client.List(s.t.Context(), claims)))
+	node := pods[0].Spec.NodeName
+	i := slices.IndexFunc(claims.Items, func(c unstructured.Unstructured) bool {
+		of, _, _ := unstructured.NestedString(c.Object, "status", "nodeName")
+		return of == node
+	})
+	if i < 0 {
+		s.t.Fatalf("no NodeClaim has the node %s", node)
 	}
-	claim := &claims.Items[0]
-	node, _, _ := unstructured.NestedString(claim.Object, "status", "nodeName")
-	s.must(s.Client.Delete(s.t.Context(), claim))
+	s.must(s.Client.Delete(s.t.Context(), &claims.Items[i]))
 	began := time.Now()
 	s.eventually("the interrupted node goes", func(ctx context.Context) error {
 		err := s.Client.Get(ctx, client.ObjectKey{Name: node}, &corev1.Node{})
