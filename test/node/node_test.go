@@ -588,12 +588,14 @@ func (s *system) desired(ctx context.Context) (string, error) {
 	return list.Items[0].Value, nil
 }
 
-// restarts of the containers of one of inferno's programs, by pod.
+// restarts of the containers of one of inferno's programs, by pod. Those that go are left out: an evicted pod may be on its way still.
 func (s *system) restarts(name string) map[string]int32 {
 	all := map[string]int32{}
 	for _, p := range s.pods(manifests.Namespace, client.MatchingLabels{"app.kubernetes.io/name": name}) {
 		for _, c := range p.Status.ContainerStatuses {
-			all[p.Name] += c.RestartCount
+			if p.DeletionTimestamp == nil {
+				all[p.Name] += c.RestartCount
+			}
 		}
 	}
 	return all
