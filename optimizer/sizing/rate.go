@@ -105,7 +105,6 @@ func means(replica queueing.Replica, rate float64) (queueing.Prediction, error) 
 // search is for the highest rate between low and high at which all targets are met.
 type search struct {
 	replica         queueing.Replica
-	means           queueing.Means  // nil where percentiles are asked for, or the replica knows no cheaper way
 	shares          queueing.Shares // nil where means are asked for, or the replica knows no cheaper way
 	targets         Targets
 	low, high, near float64
@@ -117,8 +116,6 @@ func newSearch(replica queueing.Replica, t Targets) search {
 	high := replica.MaxRate()
 	s := search{replica: replica, targets: t, low: high * lowestShare, high: high}
 	switch t.Percentile {
-	case 0:
-		s.means, _ = replica.(queueing.Means)
 	case 50, 90, 95, 99: // which predictions hold: between them they interpolate, which shares do not
 		s.shares, _ = replica.(queueing.Shares)
 	}
@@ -179,8 +176,8 @@ func (s *search) missed(rate float64, shares bool) (missed, throughput float64, 
 }
 
 func (s *search) ask(rate float64) (queueing.Prediction, error) {
-	if s.means != nil {
-		return s.means.Means(rate)
+	if s.targets.Percentile == 0 {
+		return means(s.replica, rate)
 	}
 	return s.replica.Open(rate)
 }
