@@ -411,6 +411,27 @@ func TestDeepLinks(t *testing.T) {
 	b.until("the filter of the link is applied", `[...document.querySelectorAll(".virtual tbody tr")].length === 2`)
 }
 
+// A chart that is given data and, before it has drawn them, none: what it draws late is its own, not what came since.
+func TestChartsOutliveTheirData(t *testing.T) {
+	b := open(t, serve(t, "--log", logOf(t, nil)), 1280, 900)
+	b.goTo("#/fleet")
+	drawn := eval[int](b, `(async () => {
+		const { chart } = await import("/chart.js");
+		let drawn = 0;
+		const c = chart({ title: "t", unit: "ms", x: "req/min", series: [{ label: "mean" }], ceiling: (d) => { drawn++; return Math.max(...d[1].filter((v) => v !== null)); } });
+		document.querySelector("#main").append(c.element);
+		c.set([[1, 2], [3, 4]]);
+		await new Promise((done) => setTimeout(done));
+		c.set([[1, 2], [5, 6]]);
+		c.set([[]]);
+		await new Promise((done) => setTimeout(done));
+		return drawn;
+	})()`)
+	if drawn < 2 {
+		t.Errorf("the axis was asked for %d times, so that nothing was drawn late", drawn)
+	}
+}
+
 // Everything is reached without a mouse, and where one is can be seen.
 func TestKeyboard(t *testing.T) {
 	b := open(t, serve(t, "--log", logOf(t, nil)), 1280, 900)

@@ -18,6 +18,7 @@ export function chart(o) {
   const self = { element, draw };
   charts.add(self);
 
+  // uPlot draws in a microtask: a plot reads u.data, its own, as the chart may have been given other data since.
   function draw() {
     if (!data || !box.clientWidth) return;
     plot?.destroy();
@@ -26,7 +27,7 @@ export function chart(o) {
     plot = new uPlot({
       width, height,
       cursor: { y: false, points: { size: 6 }, drag: { x: true, y: false } },
-      scales: { x: { time: o.x === "time", distr: o.log ? 3 : 1 }, y: o.log ? { distr: 3 } : { range: (u, least, most) => [o.floor ?? 0, o.ceiling?.(data) ?? (most > 0 ? most * 1.08 : 1)] } },
+      scales: { x: { time: o.x === "time", distr: o.log ? 3 : 1 }, y: o.log ? { distr: 3 } : { range: (u, least, most) => [o.floor ?? 0, o.ceiling?.(u.data) ?? (most > 0 ? most * 1.08 : 1)] } },
       axes: [{ ...axis, values: o.x === "time" ? (u, v) => clock(v) : (u, v) => v.map((x) => (x === null ? "" : number(x))) }, { ...axis, size: 58, values: (u, v) => v.map((x) => (x === null ? "" : number(x))) }],
       series: [o.x === "time" ? { value: (u, v) => v == null ? "–" : new Date(v * 1000).toLocaleTimeString("en-GB") } : { label: o.x, value: (u, v) => number(v) },
         ...o.series.map((s, i) => ({
