@@ -29,7 +29,7 @@ import (
 )
 
 // foreign are the groups of resources whose types belong to other projects; they are checked for their shape alone.
-var foreign = map[string]bool{"cert-manager.io": true, "monitoring.coreos.com": true, "keda.sh": true}
+var foreign = map[string]bool{"cert-manager.io": true, "monitoring.coreos.com": true, "keda.sh": true, "gateway.networking.k8s.io": true}
 
 // strictDecoder decodes every type that the manifests use, and refuses unknown and duplicate fields.
 func strictDecoder(t *testing.T) runtime.Decoder {
@@ -134,7 +134,7 @@ func builds(t *testing.T) map[string][]runtime.Object {
 		return rendered
 	}
 	all := map[string][]runtime.Object{}
-	for _, dir := range []string{"overlays/default", "overlays/own-certificate", "samples", "samples-before-1.37", "samples/keda", "samples/karpenter"} {
+	for _, dir := range []string{"overlays/default", "overlays/own-certificate", "samples", "samples-before-1.37", "samples/keda", "samples/karpenter", "samples-gateway"} {
 		all[dir] = decode(t, build(t, dir))
 	}
 	for name, i := range installations {

@@ -18,7 +18,7 @@ import (
 
 // Files are what is applied as it is: definitions, rendered overlays, samples.
 //
-//go:embed chart/files overlays samples samples-before-1.37
+//go:embed chart/files overlays samples samples-before-1.37 samples-gateway
 var Files embed.FS
 
 // Names that the manifests and the programs agree on, where the release is called inferno.

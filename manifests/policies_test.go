@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -11,10 +12,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbac "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -263,6 +266,88 @@ func TestPolicies(t *testing.T) {
 	before := stranger.DeepCopy()
 	stranger.Labels = map[string]string{"inferno.platform.ai/server": "chat"}
 	refused("label added", as(tenant).Patch(t.Context(), stranger, client.MergeFrom(before)), "labels[inferno.platform.ai/server]")
+}
+
+// The account of the optimizer changes weights of HTTPRoutes, where routes.enabled gives it the right to them, and nothing else.
+func TestPoliciesOfRoutes(t *testing.T) {
+	const account = "system:serviceaccount:" + Namespace + ":" + OptimizerAccount
+	const rights = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: routes}
+rules: [{apiGroups: [gateway.networking.k8s.io], resources: [httproutes], verbs: [get, patch]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: routes}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: routes}
+subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: "` + account + `"}]
+`
+	const route = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {namespace: llm, name: chat, labels: {team: a}}
+spec:
+  hostnames: [chat.example.com]
+  rules:
+  - matches: [{path: {type: PathPrefix, value: /v1}}]
+    backendRefs: [{name: large, port: 8000}, {name: small, port: 8000, weight: 3}]
+  - timeouts: {request: 60s}
+`
+	definition, err := os.ReadFile("../test/data/gateway-api/httproutes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := serving(t, []byte(rights), definition, policies(t, "routes: {enabled: true}"), []byte(route), build(t, "samples-gateway"))
+	patched := func(user, patch string) error {
+		o := &unstructured.Unstructured{}
+		o.SetAPIVersion("gateway.networking.k8s.io/v1")
+		o.SetKind("HTTPRoute")
+		o.SetNamespace("llm")
+		o.SetName("chat")
+		return as(user).Patch(t.Context(), o, client.RawPatch(types.JSONPatchType, []byte("["+patch+"]")))
+	}
+	const foreign = `{"op": "add", "path": "/metadata/annotations", "value": {"a": "b"}}`
+	for began := time.Now(); patched(account, foreign) == nil; time.Sleep(100 * time.Millisecond) { // policies come into force a moment after they are stored
+		if time.Since(began) > 5*time.Minute {
+			t.Fatal("the policies are not in force")
+		}
+		if err := patched("", `{"op": "remove", "path": "/metadata/annotations"}`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, weights := range []string{
+		`{"op": "add", "path": "/spec/rules/0/backendRefs/0/weight", "value": 700}, {"op": "replace", "path": "/spec/rules/0/backendRefs/1/weight", "value": 300}`,
+		`{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 0}`,
+	} {
+		if err := patched(account, weights); err != nil {
+			t.Errorf("weights: %v", err)
+		}
+	}
+	for name, patch := range map[string]string{
+		"an annotation":                   foreign,
+		"a label":                         `{"op": "replace", "path": "/metadata/labels/team", "value": "b"}`,
+		"a host":                          `{"op": "replace", "path": "/spec/hostnames/0", "value": "evil.example.com"}`,
+		"hosts are removed":               `{"op": "remove", "path": "/spec/hostnames"}`,
+		"parents are added":               `{"op": "add", "path": "/spec/parentRefs", "value": [{"name": "gateway"}]}`,
+		"a match":                         `{"op": "replace", "path": "/spec/rules/0/matches/0/path/value", "value": "/"}`,
+		"a timeout is removed":            `{"op": "remove", "path": "/spec/rules/1/timeouts"}`,
+		"a filter is added":               `{"op": "add", "path": "/spec/rules/0/filters", "value": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x"]}}]}`,
+		"another backend":                 `{"op": "replace", "path": "/spec/rules/0/backendRefs/0/name", "value": "evil"}`,
+		"another namespace":               `{"op": "add", "path": "/spec/rules/0/backendRefs/0/namespace", "value": "evil"}`,
+		"a backend more":                  `{"op": "add", "path": "/spec/rules/0/backendRefs/-", "value": {"name": "evil", "port": 1}}`,
+		"a backend less":                  `{"op": "remove", "path": "/spec/rules/0/backendRefs/1"}`,
+		"a rule without backends has one": `{"op": "add", "path": "/spec/rules/1/backendRefs", "value": [{"name": "evil", "port": 1}]}`,
+		"a rule more":                     `{"op": "add", "path": "/spec/rules/-", "value": {"backendRefs": [{"name": "evil", "port": 1}]}}`,
+		"a rule less":                     `{"op": "remove", "path": "/spec/rules/1"}`,
+	} {
+		if err := patched(account, patch); !apierrors.IsForbidden(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := patched("", foreign); err != nil {
+		t.Errorf("an annotation, by an administrator: %v", err)
+	}
 }
 
 // Where gates are lifted, pods behind one may ask any scheduler; the optimizer's account, and whoever may update Optimizers, lift them, and it deletes no pods but

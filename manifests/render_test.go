@@ -96,6 +96,7 @@ createNamespace: true
 certificates: {provider: cert-manager}
 metrics: {external: "true", custom: "true"}
 keda: {enabled: true}
+routes: {enabled: true}
 serviceMonitors: {enabled: true, labels: {release: prometheus}, interval: 15s}
 alerts: {enabled: true, labels: {release: prometheus}}
 dashboard: {enabled: true}

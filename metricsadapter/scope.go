@@ -56,17 +56,7 @@ func (s scope) covers(server *v1alpha1.Server, accelerator string) bool {
 	if s.accelerator != "" && s.accelerator != accelerator {
 		return false
 	}
-	return s.variant == "" || s.variant == variantOf(server, accelerator)
-}
-
-// variantOf returns the variant that runs the accelerator: the first that lists it, so that variants never count a part twice.
-func variantOf(server *v1alpha1.Server, accelerator string) string {
-	for _, variant := range server.Spec.Variants {
-		if slices.Contains(variant.Accelerators, accelerator) {
-			return variant.Name
-		}
-	}
-	return ""
+	return s.variant == "" || s.variant == server.Spec.VariantOf(accelerator)
 }
 
 // A level is the detail that is asked for.
@@ -84,7 +74,7 @@ func (l level) scopes(server *v1alpha1.Server) []scope {
 		for _, accelerator := range accelerators(server) {
 			s := scope{accelerator: accelerator}
 			if l.byVariant {
-				if s.variant = variantOf(server, accelerator); s.variant == "" {
+				if s.variant = server.Spec.VariantOf(accelerator); s.variant == "" {
 					continue
 				}
 			}

@@ -359,7 +359,7 @@ func (c *cycle) write(
 			over = overQuota(next.Desired.Parts, o.Pods[e.Name], looks{o.AcceleratorOf, o.InHand, o.Leaves})
 		}
 		servers.Go(func() error {
-			c.writeServer(ctx, s, next, over, o, e.Name)
+			c.writeServer(ctx, s, next, over, o, e.Name, r.Resources.Servers)
 			return nil // what is refused is noted
 		})
 	}
@@ -367,9 +367,10 @@ func (c *cycle) write(
 	c.writeOthers(ctx, r, o, d)
 }
 
-// writeServer writes the deletion costs of pods, so that a falling number of replicas removes those over quota, then the status.
+// writeServer writes the deletion costs of pods, so that a falling number of replicas removes those over quota, and the weights of its route, so that
+// requests leave who is to go, then the status.
 func (c *cycle) writeServer(
-	ctx context.Context, s *v1alpha1.Server, next v1alpha1.ServerStatus, over map[*corev1.Pod]bool, o *observe.Observation, name string,
+	ctx context.Context, s *v1alpha1.Server, next v1alpha1.ServerStatus, over map[*corev1.Pod]bool, o *observe.Observation, name string, servers []v1alpha1.Server,
 ) {
 	next.PlacedBy = placedBy(c.optimizer, s)
 	costs := map[*corev1.Pod]string{}
@@ -394,6 +395,7 @@ func (c *cycle) writeServer(
 	} {
 		setOnceFalse(&next, condition, s.Generation, c.report.Time)
 	}
+	c.route(ctx, s, &next, servers)
 	c.note(s, &next)
 	if equality.Semantic.DeepEqual(s.Status, next) {
 		return

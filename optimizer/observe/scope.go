@@ -165,13 +165,7 @@ func workloadsOf(s *v1alpha1.Server) []Workload {
 
 // workloadFor an accelerator of a server.
 func workloadFor(s *v1alpha1.Server, accelerator string) Workload {
-	w := Workload{Server: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}}
-	for _, variant := range s.Spec.Variants {
-		if slices.Contains(variant.Accelerators, accelerator) {
-			w.Variant = variant.Name
-		}
-	}
-	return w
+	return Workload{Server: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, Variant: s.Spec.VariantOf(accelerator)}
 }
 
 // scopes finds out on which nodes the pods of each server can be.

@@ -65,6 +65,8 @@ const (
 	// ConditionScaleInOrder of a Server is False while a scale-in is planned, and the kind of its workload (a StatefulSet, a LeaderWorkerSet) removes other pods
 	// than those with the least work in hand.
 	ConditionScaleInOrder = "ScaleInOrder"
+	// ConditionTrafficWeights of a Server with spec.routeRef is True while that route splits requests over the variants as the plan does, as far as they are ready.
+	ConditionTrafficWeights = "TrafficWeights"
 	// ConditionWritten is True while all that cycles decide can be written: of an Optimizer to all objects and the decision log, of a Server to its pods.
 	ConditionWritten = "Written"
 )
@@ -106,6 +108,12 @@ const (
 	ReasonRefused               = "Refused"
 	ReasonLeastLost             = "LeastLost"
 	ReasonHighestFirst          = "HighestFirst"
+	ReasonWeightsInPlace        = "WeightsInPlace"
+	ReasonWeightsHeld           = "WeightsHeld"
+	ReasonWeightsChanged        = "WeightsChanged"
+	ReasonRouteNotFound         = "RouteNotFound"
+	ReasonRouteInvalid          = "RouteInvalid"
+	ReasonRouteShared           = "RouteShared"
 	ReasonAllCounted            = "AllCounted"
 	ReasonFewerDevices          = "FewerDevices"
 	ReasonSharesKept            = "SharesKept"

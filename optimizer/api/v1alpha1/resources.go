@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -399,8 +400,13 @@ type ServerBinding struct {
 	// Variants are workloads of the server for accelerators that need a pod template of their own.
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Variants []Variant `json:"variants,omitempty"`
+	// RouteRef names the HTTPRoute whose weights follow the plan: in each of its rules that splits requests over backends of the variants, the weights of
+	// these are written, and nothing else of it. Absent: no route is read or written.
+	// +optional
+	RouteRef *RouteRef `json:"routeRef,omitempty"`
 	// Arrivals is the counter by which a gateway counts the requests that come to the server. Absent: what the endpoint picker of the Gateway
 	// API inference extension counts for the model alone, or else what the engines see.
 	// +optional
@@ -466,6 +472,51 @@ type ScaleTargetRef struct {
 	Name string `json:"name"`
 }
 
+// VariantOf returns the variant that runs the accelerator: the first that lists it, so that variants never count a part of a plan twice; empty where none
+// does.
+func (b *ServerBinding) VariantOf(accelerator string) string {
+	for i := range b.Variants {
+		if slices.Contains(b.Variants[i].Accelerators, accelerator) {
+			return b.Variants[i].Name
+		}
+	}
+	return ""
+}
+
+// RouteRef names an HTTPRoute (gateway.networking.k8s.io/v1) in the server's namespace.
+type RouteRef struct {
+	// Name of the HTTPRoute.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// Kinds of backends.
+const (
+	KindService       = "Service"
+	KindInferencePool = "InferencePool"
+)
+
+// BackendRef names what a route sends the requests of a variant to, in the server's namespace, as backendRefs of an HTTPRoute do.
+// +kubebuilder:validation:XValidation:rule="self.kind != 'Service' || self.group.size() == 0",message="the group of a Service must be empty"
+// +kubebuilder:validation:XValidation:rule="self.kind != 'InferencePool' || self.group in ['inference.networking.k8s.io', 'inference.networking.x-k8s.io']",message="the group of an InferencePool must be inference.networking.k8s.io, or inference.networking.x-k8s.io"
+type BackendRef struct {
+	// Group of the kind; empty for a Service.
+	// +kubebuilder:default=""
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Group string `json:"group"`
+	// Kind of the backend: Service or InferencePool. Defaults to Service.
+	// +kubebuilder:default=Service
+	// +kubebuilder:validation:Enum=Service;InferencePool
+	// +optional
+	Kind string `json:"kind,omitempty"`
+	// Name of the backend.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
 // Variant is a workload of a server for accelerators that need a pod template of their own.
 type Variant struct {
 	// Name of the variant; pods carry it as the label inferno.platform.ai/variant.
@@ -477,10 +528,16 @@ type Variant struct {
 	Accelerators []string `json:"accelerators"`
 	// ScaleTargetRef of the variant.
 	ScaleTargetRef ScaleTargetRef `json:"scaleTargetRef"`
+	// BackendRef is what the HTTPRoute of spec.routeRef sends the variant's requests to: a Service or an InferencePool of its pods, and of no others.
+	// +optional
+	BackendRef *BackendRef `json:"backendRef,omitempty"`
 }
 
 // ServerSpec says whom a workload serves and how it may be run.
 // +kubebuilder:validation:XValidation:rule="!has(self.maxReplicas) || !has(self.minReplicas) || self.maxReplicas >= self.minReplicas",message="maxReplicas must be at least minReplicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.routeRef) || (has(self.variants) && self.variants.size() > 1)",message="routeRef needs two variants or more"
+// +kubebuilder:validation:XValidation:rule="!has(self.routeRef) || !has(self.variants) || self.variants.all(v, has(v.backendRef))",message="routeRef needs a backendRef of each variant"
+// +kubebuilder:validation:XValidation:rule="!has(self.variants) || self.variants.all(v, !has(v.backendRef) || self.variants.exists_one(o, has(o.backendRef) && o.backendRef == v.backendRef))",message="each backendRef must be of one variant"
 type ServerSpec struct {
 	// Model that is served: the name of a Model.
 	// +kubebuilder:validation:MinLength=1
@@ -613,6 +670,16 @@ type ServerExplanation struct {
 	Barred []string `json:"barred,omitempty"`
 }
 
+// VariantWeight is what a variant gets of the requests that a route splits over the variants of a server.
+type VariantWeight struct {
+	// Variant by its name.
+	Variant string `json:"variant"`
+	// Weight in thousandths of these requests.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	Weight int `json:"weight"`
+}
+
 // Way to serve a server.
 type Way struct {
 	// RunsOn says it for people, such as "3 × A100 + 2 × L4".
@@ -658,6 +725,11 @@ type ServerStatus struct {
 	// Desired is the plan.
 	// +optional
 	Desired *DesiredState `json:"desired,omitempty"`
+	// Weights of the variants in the route of spec.routeRef, as last written, or found there and near enough.
+	// +listType=map
+	// +listMapKey=variant
+	// +optional
+	Weights []VariantWeight `json:"weights,omitempty"`
 	// Explanation of the plan.
 	// +optional
 	Explanation *ServerExplanation `json:"explanation,omitempty"`
@@ -665,7 +737,7 @@ type ServerStatus struct {
 	// +optional
 	MaxPodPriority *int32 `json:"maxPodPriority,omitempty"`
 	// Conditions of the server: Observed, Planned, Realised, Gated once a pod came without a gate that should have one, Accepted once it asked for what its class does not allow, PodsStart once one of its pods failed,
-	// PodsAdmitted once a LimitRange refused one, LimitsHold once an engine ran more than its limits, ScaleInOrder once its workload was to remove other pods than those with the least work, Written once one could not be written to.
+	// PodsAdmitted once a LimitRange refused one, LimitsHold once an engine ran more than its limits, ScaleInOrder once its workload was to remove other pods than those with the least work, TrafficWeights where spec.routeRef is set, Written once one could not be written to.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
