@@ -163,9 +163,8 @@ func (s *system) apply(manifest string) {
 	}
 }
 
-// serve creates a server with its workload and autoscaler.
-func (s *system) serve(name string, change func(*v1alpha1.Server)) *v1alpha1.Server {
-	s.t.Helper()
+// newServer that is yet to be created.
+func newServer(name string, change func(*v1alpha1.Server)) *v1alpha1.Server {
 	server := &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
@@ -176,6 +175,13 @@ func (s *system) serve(name string, change func(*v1alpha1.Server)) *v1alpha1.Ser
 	if change != nil {
 		change(server)
 	}
+	return server
+}
+
+// serve creates a server with its workload and autoscaler.
+func (s *system) serve(name string, change func(*v1alpha1.Server)) *v1alpha1.Server {
+	s.t.Helper()
+	server := newServer(name, change)
 	if err := errors.Join(s.Client.Create(s.t.Context(), server), s.Deploy(s.t.Context(), server, 1)); err != nil {
 		s.t.Fatal(err)
 	}

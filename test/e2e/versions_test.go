@@ -20,7 +20,8 @@ import (
 
 var versions = flag.String("versions", controlplane.Versions()[0], "minor versions of Kubernetes to test on, with commas between; all other tests run on the newest")
 
-// On each version what is installed and the samples are accepted, pods follow the plan, and the doctor says what the version lacks.
+// On each version what is installed and the samples are accepted, pods follow the plan, by device plugin and by claims of dynamic resource
+// allocation, and the doctor says what the version lacks.
 func TestVersions(t *testing.T) {
 	for _, version := range strings.Split(*versions, ",") {
 		t.Run(version, func(t *testing.T) {
@@ -31,7 +32,7 @@ func TestVersions(t *testing.T) {
 			}
 			t.Run("manifests are accepted", func(t *testing.T) { manifestsAreAccepted(t, s, samples) })
 			s.serve("chat", nil)
-			s.play("chat")
+			s.play("chat", "claims")
 			s.load("chat", 4)
 			s.settled("chat", 1, 2)
 			s.load("chat", 70)
@@ -39,6 +40,7 @@ func TestVersions(t *testing.T) {
 			s.load("chat", 25)
 			s.settled("chat", 2, 4)
 			whatIsLacking(t, s, version)
+			t.Run("devices by claims", func(t *testing.T) { followsByClaims(t, s) })
 		})
 	}
 }
