@@ -101,9 +101,11 @@ test-node: ## Install inferno by its chart on a real node, this machine, and tes
 	INFERNO_IMAGES=$(CURDIR)/out/images $(GO) test $(GOTAGS) -v -count=1 -timeout=90m ./test/node
 
 .PHONY: test-matrix
-test-matrix: lpsolve ## Test inferno on every minor version of Kubernetes that it is for, as the local control plane behaves: some 2 minutes each
+test-matrix: lpsolve ## Test inferno, and the demo in short, on every minor version of Kubernetes that it is for, as the local control plane behaves: a quarter of an hour, once all is built
 	@$(MAKE) prepare
-	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -v -count=1 -timeout=60m ./test/e2e -run=TestVersions -versions=1.34,1.35,1.36,1.37
+	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -v -count=1 -timeout=90m ./test/e2e -run=TestVersions -versions=1.34,1.35,1.36,1.37 -own-controller-manager
+	@$(GO) build $(GOTAGS) -o $(BIN)/demo ./test/demo
+	for version in 1.34 1.35 1.36 1.37; do $(BIN)/demo -programs $(BIN) -out out/demo-$$version -duration 90s -kubernetes $$version || exit 1; done
 
 # Neighbours are built as the control plane is, once.
 .PHONY: test-neighbours

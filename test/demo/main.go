@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/llm-inferno/inferno/docs/evaluation"
 	"github.com/llm-inferno/inferno/optimizer/console"
 	"github.com/llm-inferno/inferno/optimizer/console/live"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
@@ -30,7 +32,7 @@ type options struct {
 	speedUp, scale       float64
 	seed                 uint64
 	keep                 bool
-	console              string
+	console, kubernetes  string
 }
 
 func main() {
@@ -44,6 +46,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", 1, "of noise and of the split of the trace over the servers")
 	flag.BoolVar(&o.keep, "keep", false, "keep the instance directory with the logs of all components")
 	flag.StringVar(&o.console, "console", "localhost:0", "address of this machine for the console; port 0 takes a free one")
+	flag.StringVar(&o.kubernetes, "kubernetes", "", "version of Kubernetes that the control plane behaves as: "+strings.Join(controlplane.Versions(), ", ")+"; default its own")
 	flag.Parse()
 	ctrllog.SetLogger(logr.Discard()) // nothing of the client library is of interest here, and it complains where nobody says so
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -63,7 +66,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	s, err := stack.Start(ctx, stack.Options{Programs: o.programs, Nodes: scenario.nodes, PodStartup: 5 * time.Second, PodShutdown: 15 * time.Second, Progress: out, KeepDir: o.keep})
+	s, err := stack.Start(ctx, stack.Options{Programs: o.programs, Nodes: scenario.nodes, PodStartup: 5 * time.Second, PodShutdown: 15 * time.Second, Progress: out, KeepDir: o.keep, Kubernetes: o.kubernetes})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -18,14 +19,21 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
-var versions = flag.String("versions", controlplane.Versions()[0], "minor versions of Kubernetes to test on, with commas between; all other tests run on the newest")
+var (
+	versions = flag.String("versions", controlplane.Versions()[0], "minor versions of Kubernetes to test on, with commas between; all other tests run on the newest")
+	own      = flag.Bool("own-controller-manager", false, "on the oldest version, run the controller manager that is built from its source, in place of the newest that behaves as it")
+)
 
 // On each version what is installed and the samples are accepted, pods follow the plan, by device plugin and by claims of dynamic resource
 // allocation, and the doctor says what the version lacks.
 func TestVersions(t *testing.T) {
 	for _, version := range strings.Split(*versions, ",") {
 		t.Run(version, func(t *testing.T) {
-			s := start(t, func(o *stack.Options) { o.Kubernetes, o.Policies = version, true })
+			fromSource := *own && version == controlplane.Versions()[0]
+			s := start(t, func(o *stack.Options) { o.Kubernetes, o.OwnControllerManager, o.Policies = version, fromSource, true })
+			if said, err := exec.Command(s.Process(string(controlplane.ControllerManager)).Path, "--version").Output(); err != nil || strings.HasPrefix(string(said), "Kubernetes v"+version) != (fromSource || has(version, "1.37")) {
+				t.Errorf("the controller manager is of %s (%v)", said, err)
+			}
 			samples := "samples"
 			if !has(version, "1.37") {
 				samples = "samples-before-1.37"

@@ -48,6 +48,8 @@ const (
 	Pause     Binary = "pause" // holds the namespaces of a pod
 	Helm      Binary = "helm"
 	Karpenter Binary = "karpenter" // with a pretended cloud
+	// OldestControllerManager is of the oldest of [Versions].
+	OldestControllerManager Binary = "kube-controller-manager-oldest"
 )
 
 // recipe says how a binary is built.
@@ -80,6 +82,8 @@ var recipes = []recipe{
 	{binary: CoreDNS, module: "coredns", pkg: ".", extra: true, what: "names of Services", usual: 2 * time.Minute},
 	{binary: Pause, module: "pause", pkg: ".", static: true, extra: true, what: "what pods begin with", usual: 10 * time.Second},
 	{binary: Helm, module: "helm", pkg: "helm.sh/helm/v4/cmd/helm", extra: true, what: "what installs charts", usual: 4 * time.Minute},
+	{binary: OldestControllerManager, module: "oldest", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", stamped: true, extra: true,
+		what: "Deployments and their autoscaler, of the oldest Kubernetes", usual: 10 * time.Minute},
 	{binary: Karpenter, module: "karpenter", pkg: ".", extra: true, what: "what buys nodes", usual: 5 * time.Minute},
 }
 

@@ -117,6 +117,26 @@ func TestKubernetesOfBinariesIsThatOfTheProject(t *testing.T) {
 	}
 }
 
+// The oldest controller manager is of the oldest version, and of no other is one asked for.
+func TestOldestControllerManagerIsOfTheOldestVersion(t *testing.T) {
+	mod, err := modules.ReadFile("binaries/oldest.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	oldest := Versions()[0]
+	if got := moduleVersion(mod, "k8s.io/kubernetes"); !strings.HasPrefix(got, "v"+oldest+".") {
+		t.Errorf("binaries/oldest.mod has Kubernetes %s, the oldest version is %s", got, oldest)
+	}
+	for _, version := range append(Versions()[1:], "") {
+		if _, err := Start(t.Context(), Options{Kubernetes: version, OwnControllerManager: true, CacheDir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "must be with "+oldest) {
+			t.Errorf("of Kubernetes %q: %v", version, err)
+		}
+	}
+	if got := (Options{Kubernetes: oldest, OwnControllerManager: true}).binaries(); !slices.Contains(got, OldestControllerManager) || slices.Contains(got, ControllerManager) {
+		t.Errorf("it runs %v", got)
+	}
+}
+
 func TestLinkerStampsTheKubernetesVersion(t *testing.T) {
 	mod := []byte("module m\nrequire (\n\tk8s.io/kubernetes v1.37.2 // indirect\n)\n")
 	got := recipe{stamped: true}.ldflags(mod)

@@ -16,7 +16,7 @@ const componentStopTimeout = 2 * time.Second
 
 // runComponent runs a component of the plane, with the arguments that the options add.
 func (p *Plane) runComponent(ctx context.Context, b Binary, ready func(context.Context) error, args ...string) error {
-	if b == APIServer || b == ControllerManager {
+	if b == APIServer || b == ControllerManager && !p.options.OwnControllerManager {
 		args = append(args, p.emulation()...)
 	}
 	return p.Run(ctx, &Process{

@@ -29,6 +29,8 @@ type Options struct {
 
 	// Kubernetes is the minor version, one of [Versions], that API server and controller manager behave as, and the stock scheduler; their own where it is empty.
 	Kubernetes string
+	// OwnControllerManager is built from the source of that version, in place of the newest that behaves as it. There is one for the oldest of [Versions].
+	OwnControllerManager bool
 
 	// Progress receives a line for every step and for everything that happens to a process. It may be nil.
 	Progress io.Writer
@@ -108,10 +110,14 @@ const usualStart = 5 * time.Second
 // takes minutes once. The context bounds the start alone: the plane runs until [Plane.Stop]. When Start fails, nothing
 // is left running.
 func Start(ctx context.Context, options Options) (*Plane, error) {
+	if oldest := Versions()[0]; options.OwnControllerManager && options.Kubernetes != oldest {
+		return nil, fmt.Errorf("control plane: OwnControllerManager is not allowed with Kubernetes %q, must be with %s", options.Kubernetes, oldest)
+	}
 	paths, err := Binaries(ctx, options.CacheDir, options.Progress, options.binaries()...)
 	if err != nil {
 		return nil, fmt.Errorf("control plane: %w", err)
 	}
+	paths[ControllerManager] = paths[options.controllerManager()]
 	p := &Plane{options: options, paths: paths}
 	p.progress("starting the control plane: usually %v on two idle cores", usualStart)
 	if p.dir, p.unlock, err = newInstanceDir(); err != nil {
@@ -125,7 +131,7 @@ func Start(ctx context.Context, options Options) (*Plane, error) {
 
 // binaries returns what a plane with these options runs.
 func (o Options) binaries() []Binary {
-	names := []Binary{Etcd, APIServer, ControllerManager, Kwok}
+	names := []Binary{Etcd, APIServer, o.controllerManager(), Kwok}
 	if !o.Scheduler.Disabled && o.Scheduler.Path == "" {
 		names = append(names, Scheduler)
 	}
@@ -133,6 +139,14 @@ func (o Options) binaries() []Binary {
 		names = append(names, Prometheus)
 	}
 	return names
+}
+
+// controllerManager that a plane with these options runs.
+func (o Options) controllerManager() Binary {
+	if o.OwnControllerManager {
+		return OldestControllerManager
+	}
+	return ControllerManager
 }
 
 func (p *Plane) start(ctx context.Context) error {

@@ -53,6 +53,8 @@ type Options struct {
 	KeepDir bool
 	// Kubernetes is the minor version that the control plane behaves as, one of controlplane.Versions; its own where it is empty.
 	Kubernetes string
+	// OwnControllerManager is built from the source of that version: see [controlplane.Options].
+	OwnControllerManager bool
 	// Policies keep tenants from writing what plans rely on, as the chart's do.
 	Policies bool
 	// Karpenter buys nodes of this market as pods need them, and gates place the pods of Servers that ask for it; nil for neither.
@@ -96,7 +98,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	plane, err := controlplane.Start(ctx, controlplane.Options{
 		Progress: o.Progress, KeepDir: o.KeepDir, HPASyncPeriod: o.HPASync, HPADownscaleStabilization: time.Second, PodStartup: o.PodStartup, PodShutdown: o.PodShutdown,
 		Scheduler:  controlplane.SchedulerOptions{Disabled: true},
-		Prometheus: &controlplane.PrometheusOptions{ScrapeInterval: o.ScrapeInterval}, Kubernetes: o.Kubernetes,
+		Prometheus: &controlplane.PrometheusOptions{ScrapeInterval: o.ScrapeInterval}, Kubernetes: o.Kubernetes, OwnControllerManager: o.OwnControllerManager,
 	})
 	if err != nil {
 		return nil, err
