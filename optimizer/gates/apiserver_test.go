@@ -193,6 +193,19 @@ func TestGatesOnARealCluster(t *testing.T) {
 	s.create(gpu("next"))
 	s.await("the next has its seat", map[string]int{"h100": 3, "a100": 7})
 
+	// A replica of several pods has one seat, and waits for all of them.
+	s.create(seatstest.Member(gpu("g-0"), "g", 2))
+	s.plan(seatstest.Part("h100", 3), seatstest.Part("a100", 8))
+	s.await("half a replica waits", map[string]int{"h100": 3, "a100": 7, "gated": 1})
+	s.create(seatstest.Member(gpu("g-1"), "g", 2))
+	s.await("both of its pods have a node", map[string]int{"h100": 3, "a100": 9})
+	for _, name := range []string{"g-0", "g-1"} {
+		if err := s.api.Delete(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: name}}, client.GracePeriodSeconds(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.plan(seatstest.Part("h100", 3), seatstest.Part("a100", 7))
+
 	// Seats where no node can take a pod are taken back with the plan, and nothing else goes.
 	huge := gpu("huge")
 	huge.Spec.Containers[0].Resources.Requests[corev1.ResourceCPU] = resource.MustParse("100000")

@@ -53,7 +53,7 @@ type wait struct {
 	reason string
 }
 
-// decide which pods get a seat, the oldest first, and which lose theirs. The same snapshot gives the same actions.
+// decide which pods get a seat, the oldest first, and which lose theirs; those of a group all together. The same snapshot gives the same actions.
 func decide(s snapshot) actions {
 	locate := func(pod *corev1.Pod, node string) string {
 		kind, _ := placement.Holds(s.kinds, s.kinds.Names(s.labels(node)), pod)
@@ -72,16 +72,25 @@ func decide(s snapshot) actions {
 			a.waiting = append(a.waiting, wait{p, reason})
 			continue
 		}
+		together := ledger.Together(s.key, p)
+		held, seated := ledger.Held(s.key, p)
+		if missing := placement.GroupOf(p).Missing(len(together)); missing != "" && !seated {
+			a.waiting = append(a.waiting, wait{p, missing})
+			continue
+		}
 		d := seats.Decide(seats.Situation{
-			Key: s.key, Server: s.server, Kinds: s.kinds, Seated: ledger.Seated(s.key, seats.RevisionOf(p)),
-			Variant: seats.VariantOf(p), Requests: placement.Requests(p),
+			Key: s.key, Server: s.server, Kinds: s.kinds, Seated: ledger.Seated(s.key, seats.RevisionOf(p)), Held: held,
+			Variant: seats.VariantOf(p), Requests: placement.Requests(p), Others: seats.RequestsOf(together, p),
 		})
 		o, ok := d.First()
 		if !ok {
 			a.waiting = append(a.waiting, wait{p, d.Reason})
 			continue
 		}
-		ledger.Take(s.key, p, "", o.Accelerator, o.Quota)
+		if !ledger.Take(s.key, p, "", o.Accelerator, o.Quota) {
+			a.waiting = append(a.waiting, wait{p, fmt.Sprintf("its replica %s has its seat on %q, which no Accelerator describes", placement.GroupOf(p).Name, held)})
+			continue
+		}
 		a.lift = append(a.lift, lift{p, o})
 	}
 	return a
@@ -117,9 +126,21 @@ func (s *snapshot) takenBack(ledger *seats.Ledger, locate func(*corev1.Pod, stri
 	var back []*corev1.Pod
 	for _, p := range pending {
 		accelerator := locate(p, "")
-		if ledger.Seated(s.key, seats.RevisionOf(p))[accelerator] > quota[accelerator] {
-			ledger.Forget(p.UID)
-			back = append(back, p)
+		if !ledger.HasSeat(s.key, p.UID) || ledger.Seated(s.key, seats.RevisionOf(p))[accelerator] <= quota[accelerator] {
+			continue
+		}
+		together := ledger.Together(s.key, p)
+		switch {
+		case len(together) == 0:
+			together = []*corev1.Pod{p}
+		case ledger.OnNodes(s.key, p) > 0:
+			continue // its group runs, or begins to
+		}
+		for _, p := range together {
+			if seats.Let(p) {
+				ledger.Forget(p.UID)
+				back = append(back, p)
+			}
 		}
 	}
 	return back

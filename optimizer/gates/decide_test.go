@@ -1,6 +1,7 @@
 package gates
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -9,8 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
@@ -24,7 +26,7 @@ var products = map[string]string{"h100": "NVIDIA-H100-80GB-HBM3", "a100": "NVIDI
 
 func kinds() *catalogue.Classifier {
 	return catalogue.NewClassifier([]*v1alpha1.Accelerator{
-		seatstest.Accelerator("h100", "", 1), seatstest.Accelerator("a100", "", 1), seatstest.Accelerator("l40s", "", 1),
+		seatstest.Accelerator("h100", "", 1), seatstest.Accelerator("a100", "", 1), seatstest.Accelerator("l40s", "", 1), seatstest.Accelerator("mi300x", "MI300X", 1),
 	})
 }
 
@@ -53,6 +55,9 @@ func TestDecide(t *testing.T) {
 	young.CreationTimestamp = metav1.NewTime(time.Unix(100, 0))
 	twice := gated("a", "r1")
 	twice.Spec.SchedulingGates = append(twice.Spec.SchedulingGates, corev1.PodSchedulingGate{Name: "example.com/quota"})
+	of := seatstest.Member
+	amd := gated("b", "r1")
+	amd.Spec.Containers[0].Resources.Requests = corev1.ResourceList{"amd.com/gpu": resource.MustParse("1")}
 	for name, tt := range map[string]struct {
 		server  *v1alpha1.Server
 		pods    []*corev1.Pod
@@ -88,7 +93,34 @@ func TestDecide(t *testing.T) {
 		"pods that have a node stay, whatever the plan": {
 			server: seatstest.Server(part("a100", 1)), pods: []*corev1.Pod{seatstest.On(letTo("a", "r1", "h100"), "h100-1")},
 		},
-		"no plan yet":      {server: seatstest.UnplannedServer(), pods: []*corev1.Pod{gated("a", "r1"), letTo("b", "r1", "h100")}, waiting: map[string]string{"a": "has no plan yet"}},
+		"no plan yet": {server: seatstest.UnplannedServer(), pods: []*corev1.Pod{gated("a", "r1"), letTo("b", "r1", "h100")}, waiting: map[string]string{"a": "has no plan yet"}},
+		"a group has one seat, and all of it is let go at once": {
+			server: seatstest.Server(part("h100", 1), part("a100", 1)),
+			pods:   []*corev1.Pod{of(gated("a", "r1"), "g", 2), of(gated("b", "r1"), "h", 3), of(gated("c", "r1"), "g", 2), of(gated("d", "r1"), "h", 3), of(gated("e", "r1"), "h", 3), gated("f", "r1")},
+			lift:   map[string]string{"a": "a100", "c": "a100", "b": "h100", "d": "h100", "e": "h100"}, waiting: map[string]string{"f": "all replicas planned for it have their place"},
+		},
+		"a group waits for all of its pods, and nobody for it": {
+			server: seatstest.Server(part("h100", 1)), pods: []*corev1.Pod{of(gated("a", "r1"), "g", 2), gated("b", "r1")},
+			lift: map[string]string{"b": "h100"}, waiting: map[string]string{"a": "its replica g has 1 of its 2 pods"},
+		},
+		"the rest of a group that has its seat, one that came anew among them": {
+			server: seatstest.Server(part("a100", 1), part("h100", 1)),
+			pods:   []*corev1.Pod{seatstest.On(of(seatstest.Pod("a", "r1"), "g", 3), "h100-1"), of(letTo("b", "r1", "h100"), "g", 3), of(gated("c", "r1"), "g", 3)}, lift: map[string]string{"c": "h100"},
+		},
+		"a group of which a pod fits no planned accelerator": {
+			server: seatstest.Server(part("h100", 1)), pods: []*corev1.Pod{of(gated("a", "r1"), "g", 2), of(amd, "g", 2)},
+			waiting: map[string]string{"a": "does not make up", "b": "does not make up"},
+		},
+		"the seat of a group is taken back whole": {
+			server: seatstest.Server(part("h100", 1)),
+			pods:   []*corev1.Pod{of(letTo("a", "r1", "h100"), "g", 2), of(letTo("b", "r1", "h100"), "g", 2), of(letTo("c", "r1", "h100"), "h", 2), of(letTo("d", "r1", "h100"), "h", 2)},
+			remove: []string{"c", "d"},
+		},
+		"or not at all, when one has a node": {
+			server: seatstest.Server(part("h100", 1)),
+			pods:   []*corev1.Pod{of(letTo("a", "r1", "h100"), "g", 2), of(letTo("b", "r1", "h100"), "g", 2), of(letTo("c", "r1", "h100"), "h", 2), seatstest.On(of(letTo("d", "r1", "h100"), "h", 2), "h100-1")},
+			remove: []string{"a", "b"},
+		},
 		"no such Server":   {pods: []*corev1.Pod{gated("a", "r1")}, waiting: map[string]string{"a": "does not exist"}},
 		"nothing to place": {server: seatstest.Server(part("h100", 1))},
 	} {
@@ -105,13 +137,13 @@ func TestDecide(t *testing.T) {
 					t.Errorf("%s waits because %q, want %q", w.pod.Name, w.reason, tt.waiting[w.pod.Name])
 				}
 			}
-			if diff := cmp.Diff(tt.lift, lifted); diff != "" && len(tt.lift)+len(lifted) > 0 {
+			if diff := gocmp.Diff(tt.lift, lifted); diff != "" && len(tt.lift)+len(lifted) > 0 {
 				t.Errorf("lifted (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(slices.Sorted(maps.Keys(tt.waiting)), slices.Sorted(maps.Keys(waiting))); diff != "" {
+			if diff := gocmp.Diff(slices.Sorted(maps.Keys(tt.waiting)), slices.Sorted(maps.Keys(waiting))); diff != "" {
 				t.Errorf("waiting (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(tt.remove, names(a.remove)); diff != "" {
+			if diff := gocmp.Diff(tt.remove, names(a.remove)); diff != "" {
 				t.Errorf("removed (-want +got):\n%s", diff)
 			}
 			slices.Reverse(s.pods)
@@ -185,8 +217,11 @@ func (c *disorder) step() {
 		c.serial++
 		name := fmt.Sprintf("p%04d", c.serial)
 		p := gated(name, "r1")
-		if c.r.IntN(3) == 0 {
+		switch c.r.IntN(3) {
+		case 0:
 			p.Spec.SchedulingGates = nil // for the scheduler plugin
+		case 1:
+			p = seatstest.Member(p, fmt.Sprintf("g%d", c.serial/3), 2) // the third of a number fills no group, and others come alone
 		}
 		p.CreationTimestamp = metav1.NewTime(time.Unix(int64(c.serial), 0))
 		c.put(p)
@@ -268,10 +303,13 @@ func (c *disorder) reconcile() {
 }
 
 func (c *disorder) count() map[string]int {
-	n := map[string]int{}
+	n, counted := map[string]int{}, map[string]bool{}
 	for _, p := range c.pods {
-		if p.Spec.NodeName != "" || seats.Let(p) {
-			n[locate(p, p.Spec.NodeName)]++
+		at := locate(p, p.Spec.NodeName)
+		replica := cmp.Or(placement.GroupOf(p).Name, p.Name) + " on " + at
+		if (p.Spec.NodeName != "" || seats.Let(p)) && !counted[replica] {
+			n[at]++
+			counted[replica] = true
 		}
 	}
 	return n
@@ -301,8 +339,17 @@ func (c *disorder) settle() {
 		c.reconcile()
 	}
 	n, waiting := c.count(), 0
+	groups, seated := map[string]int{}, map[string]bool{}
 	for _, p := range c.pods {
-		if seats.Gated(p) {
+		groups[placement.GroupOf(p).Name]++
+		seated[placement.GroupOf(p).Name] = seated[placement.GroupOf(p).Name] || !seats.Gated(p)
+	}
+	for _, p := range c.pods {
+		switch g := placement.GroupOf(p); {
+		case !seats.Gated(p):
+		case g.Name != "" && seated[g.Name]:
+			c.t.Errorf("%s waits, and another of its group has a seat", p.Name)
+		case g.Missing(groups[g.Name]) == "":
 			waiting++
 		}
 	}
@@ -383,7 +430,7 @@ func TestRequirementsComeOff(t *testing.T) {
 			}
 			return p.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 		}
-		if diff := cmp.Diff(required(p), required(let)); diff != "" {
+		if diff := gocmp.Diff(required(p), required(let)); diff != "" {
 			t.Fatalf("seed %d: %s", seed, diff)
 		}
 		placement.Unseat(&p.Spec, p.Annotations) // of a pod that was never gated nothing comes off

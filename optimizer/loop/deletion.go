@@ -12,6 +12,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/realise"
 )
 
@@ -93,19 +94,13 @@ func deletionCosts(over map[*corev1.Pod]bool, pods []*corev1.Pod) map[*corev1.Po
 	return costs
 }
 
-// Labels of the pods of a LeaderWorkerSet (leaderworkerset.x-k8s.io/v1): its name, and the number of the group.
-const (
-	groupsName  = "leaderworkerset.sigs.k8s.io/name"
-	groupNumber = "leaderworkerset.sigs.k8s.io/group-index"
-)
-
 // ordinal is the number of a pod whose workload removes the one with the highest number, whatever a pod costs: of a StatefulSet, or of the group in a
 // LeaderWorkerSet; false where the workload numbers none.
 func ordinal(p *corev1.Pod) (workload string, number int, numbered bool) {
 	digits := ""
 	switch owner := metav1.GetControllerOfNoCopy(p); {
-	case p.Labels[groupsName] != "":
-		workload, digits = "LeaderWorkerSet "+p.Labels[groupsName], p.Labels[groupNumber]
+	case p.Labels[placement.LWSName] != "":
+		workload, digits = "LeaderWorkerSet "+p.Labels[placement.LWSName], p.Labels[placement.LWSGroup]
 	case owner != nil && owner.Kind == "StatefulSet":
 		workload, digits = "StatefulSet "+owner.Name, p.Name[strings.LastIndex(p.Name, "-")+1:]
 	}

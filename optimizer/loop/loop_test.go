@@ -21,6 +21,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -90,7 +91,7 @@ func TestNumberedPodsGoByNumber(t *testing.T) {
 		return p
 	}
 	group := func(n string) map[string]string {
-		return map[string]string{groupsName: "chat", groupNumber: n}
+		return map[string]string{placement.LWSName: "chat", placement.LWSGroup: n}
 	}
 	first, last, leader, worker := numbered("chat-0", nil), numbered("chat-10", nil), numbered("chat-1", group("1")), numbered("chat-0-1", group("0"))
 	free := pod("chat-5d4-x7", "A", 1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -444,6 +445,27 @@ func TestObserve(t *testing.T) {
 	}
 	if diff := cmp.Diff([]v1alpha1.NodeCapacity{{Name: "a", Type: "H100", Free: 8}}, o.Snapshot.System.Capacity.Nodes); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A replica of several pods is one, ready as its leader is, and measured by it alone; the cards of all of its pods are a replica's.
+func TestObserveGroups(t *testing.T) {
+	want := Observe(readings(nil))
+	got := Observe(readings(func(r *Readings) {
+		worker := pod("chat-1-1", "a", 2, ours, nil)
+		r.Pods = append(r.Pods, worker)
+		for _, i := range []int{0, len(r.Pods) - 1} {
+			p := &r.Pods[i]
+			p.Labels = maps.Clone(p.Labels)
+			p.Labels[v1alpha1.GroupLabel] = "g"
+			if p.Annotations == nil {
+				p.Annotations = map[string]string{}
+			}
+			p.Annotations[v1alpha1.GroupSizeAnnotation] = "2"
+		}
+	}))
+	if diff := cmp.Diff(want.Statuses, got.Statuses) + cmp.Diff(want.Snapshot, got.Snapshot); diff != "" {
+		t.Errorf("with a worker (-without +with):\n%s", diff)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fitting"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -185,7 +186,8 @@ func Observe(r *Readings) *Observation {
 	for i := range o.Snapshot.System.Servers.Spec {
 		e := &o.Snapshot.System.Servers.Spec[i]
 		s := &r.Resources.Servers[index[e.Name]]
-		o.Pods[e.Name] = pods[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}]
+		own := pods[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}]
+		o.Pods[e.Name] = placement.Leaders(own)
 		r.inHand(o.Pods[e.Name], o.hands)
 		r.capByQuota(v, s, o.Pods[e.Name], system, e)
 		if words, all := nodes.refused(s); len(words) > 0 {
@@ -194,7 +196,7 @@ func Observe(r *Readings) *Observation {
 				capAt(e, n) // those that are there stay, and there will be no others
 			}
 		}
-		if words := v.failing(o.Pods[e.Name]); words != "" {
+		if words := v.failing(own); words != "" {
 			o.Failing[e.Name] = words
 		}
 		if words := r.exceeding(o.Pods[e.Name]); words != "" {

@@ -161,6 +161,8 @@ func (c *cluster) decide(key types.NamespacedName, pod *v1.Pod, has patience) se
 		Key: key, Server: c.plans.server(key), Kinds: c.fleet.kinds(), Carried: c.fleet.carried, Seated: c.ledger.Seated(key, seats.RevisionOf(pod)),
 		Variant: seats.VariantOf(pod), Requests: placement.Requests(pod), Overdue: has == overdue,
 	}
+	s.Held, _ = c.ledger.Held(key, pod)
+	s.Others = seats.RequestsOf(c.ledger.Together(key, pod), pod)
 	if seats.Let(pod) {
 		s.Held = pod.Annotations[v1alpha1.AcceleratorAnnotation]
 	}
@@ -203,9 +205,14 @@ func (c *cluster) follow(e seats.Effect) {
 // arrived follows up on a pod that is new to the ledger, or whose gate is. The scheduler may have looked at it before, and held it until it is counted, or
 // before the ledger heard of the seat that was freed for it.
 func (c *cluster) arrived(pod *v1.Pod) {
-	if c.open.Load() && c.ours(pod) && c.held.has(pod.UID) {
-		c.activate([]*v1.Pod{pod}, causeArrived)
+	if !c.open.Load() {
+		return
 	}
+	waited := []*v1.Pod{pod}
+	if key, _ := seats.ServerOf(pod); placement.GroupOf(pod).Name != "" {
+		waited = c.ledger.Together(key, pod) // it may be whom the others wait for
+	}
+	c.activate(slices.DeleteFunc(waited, func(pod *v1.Pod) bool { return !c.ours(pod) || !c.held.has(pod.UID) }), causeArrived)
 }
 
 func (c *cluster) nodeChanged(_, node *v1.Node) {

@@ -17,6 +17,7 @@ func (p *Plugin) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	if c == nil || c.decision.Anywhere {
 		return nil, fwk.NewStatus(fwk.Unschedulable)
 	}
+	p.giveUp(pod, "no node has room for a pod of its replica")
 	nominated, err := p.nominated(c, pod)
 	if err != nil {
 		return nil, fwk.AsStatus(err)

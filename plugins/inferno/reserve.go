@@ -8,6 +8,7 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
@@ -48,7 +49,8 @@ func (p *Plugin) Unreserve(_ context.Context, state fwk.CycleState, pod *v1.Pod,
 		return
 	}
 	state.Delete(placementKey)
+	p.giveUp(pod, "a pod of its replica lost its node")
 	if p.cluster.ledger.Release(c.server, pod.UID) {
-		p.cluster.wake(c.server, causeSeatFreed)
+		p.cluster.wakeOthers(c.server, placement.GroupOf(pod).Name)
 	}
 }

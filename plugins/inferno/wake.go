@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
@@ -23,14 +24,22 @@ const (
 	causeOverdue      cause = "overdue"
 	causeReady        cause = "ready"
 	causeTurn         cause = "turn"
+	causeGroup        cause = "group"
 )
 
 // wake as many of a server's waiting pods as the plan has room for, the longest waiting first, and all of them where no plan limits them.
 // A pod that is woken and cannot be placed leaves its room, and the next event wakes one more. Where no quota limits a server, a seat that
 // becomes free changes nothing but the node's free resources, for which the scheduler has events of its own.
 func (c *cluster) wake(key types.NamespacedName, why cause) {
-	c.wakeIf(key, why, func(seats.Decision) bool { return true })
+	c.wakeIf(key, why, "", anyDecision)
 }
+
+// wakeOthers wakes those who may have the seat that a group gave back. The group itself would take its nodes again before anybody else could have them.
+func (c *cluster) wakeOthers(key types.NamespacedName, group string) {
+	c.wakeIf(key, causeSeatFreed, group, anyDecision)
+}
+
+func anyDecision(seats.Decision) bool { return true }
 
 // wakeFor wakes pods of servers that may go to one of the accelerators.
 func (c *cluster) wakeFor(accelerators []string) {
@@ -38,7 +47,7 @@ func (c *cluster) wakeFor(accelerators []string) {
 		return
 	}
 	for _, key := range c.ledger.ServersWaiting() {
-		c.wakeIf(key, causeFleetChanged, func(d seats.Decision) bool {
+		c.wakeIf(key, causeFleetChanged, "", func(d seats.Decision) bool {
 			_, ok := d.Best(accelerators)
 			return ok || d.Anywhere
 		})
@@ -52,7 +61,8 @@ func (c *cluster) passTurn(key types.NamespacedName) {
 	}
 }
 
-func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(seats.Decision) bool) {
+// wakeIf wakes those whose decision concerns it, and none of the group but, if any.
+func (c *cluster) wakeIf(key types.NamespacedName, why cause, but string, concerns func(seats.Decision) bool) {
 	if !c.open.Load() {
 		return
 	}
@@ -62,10 +72,24 @@ func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(seat
 		variant  string
 	}
 	rooms := map[template]int{}
+	seated := map[string]bool{} // groups that are woken for a seat
 	var woken []*v1.Pod
 	for _, pod := range c.ledger.Waiting(key) {
 		if !c.ours(pod) {
 			continue
+		}
+		group := placement.GroupOf(pod).Name
+		if group != "" {
+			if group == but {
+				continue
+			}
+			if _, has := c.ledger.Held(key, pod); has {
+				woken = append(woken, pod) // its seat is taken
+				continue
+			}
+			if placement.GroupOf(pod).Missing(len(c.ledger.Together(key, pod))) != "" {
+				continue
+			}
 		}
 		t := template{seats.RevisionOf(pod), seats.VariantOf(pod)}
 		room, known := rooms[t]
@@ -78,11 +102,14 @@ func (c *cluster) wakeIf(key types.NamespacedName, why cause, concerns func(seat
 		case room == seats.Unlimited && why == causeSeatFreed:
 		case room == seats.Unlimited:
 			woken = append(woken, pod)
-		case room > 0:
+		case room > 0 || seated[group]:
 			if why != causeTurn || c.held.has(pod.UID) {
 				woken = append(woken, pod)
 			}
-			room--
+			if !seated[group] {
+				room--
+			}
+			seated[group] = group != ""
 		}
 		rooms[t] = room
 	}

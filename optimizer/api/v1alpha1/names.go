@@ -24,6 +24,10 @@ const (
 	// PlacementRequirementsAnnotation on such a pod is how many requirements the lifting of its gate has put behind its own, in each term of its required
 	// node affinity: what others like it ask of nodes is without them.
 	PlacementRequirementsAnnotation = Group + "/placement-requirements"
+	// GroupLabel on a pod names the replica that it makes up together with others of its namespace, on several nodes. Pods of a LeaderWorkerSet need none.
+	GroupLabel = Group + "/group"
+	// GroupSizeAnnotation on such a pod is how many pods make up the replica, from 1 on.
+	GroupSizeAnnotation = Group + "/group-size"
 	// NameAnnotation on a resource keeps the name it has in the JSON specification where Kubernetes does not allow that name.
 	NameAnnotation = Group + "/name"
 	// ReconcileAnnotation on an Optimizer requests a cycle at once: any new value triggers one.

@@ -66,9 +66,10 @@ type Situation struct {
 	Seated map[string]int
 	// Variant of the server that the pod belongs to, or empty.
 	Variant string
-	// Requests of the pod.
+	// Requests of the pod, and of the others of its group.
 	Requests v1.ResourceList
-	// Held is the accelerator of the seat that the pod has already, for which its gate was lifted; empty for none.
+	Others   []v1.ResourceList
+	// Held is the accelerator of the seat that the pod, or its group, has already; empty for none.
 	Held string
 	// Overdue is set when the fallback applies.
 	Overdue bool
@@ -292,8 +293,21 @@ func (d Decision) Contends(server *v1alpha1.Server, variant string) bool {
 	return false
 }
 
-// fits tells whether the pod's request makes up whole accelerators of a kind.
-func (s Situation) fits(kind catalogue.Kind) bool { return placement.Fits(s.Kinds, s.Requests, kind) }
+// fits tells whether what the pod, and each of its group, requests makes up whole accelerators of a kind.
+func (s Situation) fits(kind catalogue.Kind) bool {
+	return placement.Fits(s.Kinds, s.Requests, kind) && !slices.ContainsFunc(s.Others, func(requests v1.ResourceList) bool { return !placement.Fits(s.Kinds, requests, kind) })
+}
+
+// RequestsOf the other pods of a pod's group.
+func RequestsOf(together []*v1.Pod, but *v1.Pod) []v1.ResourceList {
+	var others []v1.ResourceList
+	for _, p := range together {
+		if p.UID != but.UID {
+			others = append(others, placement.Requests(p))
+		}
+	}
+	return others
+}
 
 func index(options []Option) map[string]Option {
 	m := make(map[string]Option, len(options))

@@ -1,15 +1,20 @@
 package seats
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // Ledger counts the seats of every Server by accelerator: pods that are bound or whose gate was lifted (learnt from the API server), and pods that are reserved
-// or assumed (learnt from Take). After a restart the first kind is all there is, and it is recounted from the informer's first list.
+// or assumed (learnt from Take). After a restart the first kind is all there is, and it is recounted from the informer's first list. The pods of a group have
+// one seat together.
 //
 // What the API server says wins: a pod seen bound stays seated whatever the scheduler thinks became of its binding.
 type Ledger struct {
@@ -19,8 +24,14 @@ type Ledger struct {
 
 	mu      sync.Mutex
 	rosters map[types.NamespacedName]*roster
-	home    map[types.UID]types.NamespacedName
+	home    map[types.UID]home
 	byNode  map[string]sets.Set[types.UID]
+}
+
+// home of a pod: its server, and the name of its group or empty.
+type home struct {
+	server types.NamespacedName
+	group  string
 }
 
 // roster are the pods of one server.
@@ -28,15 +39,29 @@ type roster struct {
 	seats   map[types.UID]seat
 	waiting map[types.UID]*v1.Pod
 	counts  map[Revision]map[string]int
+	groups  map[string]*group
+}
+
+// group are the pods of one replica, and how many of them have a seat where.
+type group struct {
+	pods  map[types.UID]*v1.Pod
+	seats map[place]int
+}
+
+// place is what seats are counted by.
+type place struct {
+	revision    Revision
+	accelerator string
 }
 
 // seat is a pod's place.
 type seat struct {
-	pod         *v1.Pod
-	node        string
-	accelerator string
-	revision    Revision
-	bound       bool
+	pod *v1.Pod
+	place
+	node  string
+	group string
+	// bound says that the API server has it so; reserved, that a scheduler has reserved a node for a pod whose gate was lifted.
+	bound, reserved bool
 }
 
 // Effect of an entry on a server's pods.
@@ -52,7 +77,7 @@ type Effect struct {
 
 func NewLedger(locate func(pod *v1.Pod, node string) string) *Ledger {
 	return &Ledger{
-		locate: locate, rosters: map[types.NamespacedName]*roster{}, home: map[types.UID]types.NamespacedName{}, byNode: map[string]sets.Set[types.UID]{},
+		locate: locate, rosters: map[types.NamespacedName]*roster{}, home: map[types.UID]home{}, byNode: map[string]sets.Set[types.UID]{},
 	}
 }
 
@@ -62,7 +87,7 @@ func (l *Ledger) Observe(pod *v1.Pod) []Effect {
 	defer l.mu.Unlock()
 	var effects []Effect
 	key, ours := ServerOf(pod)
-	if old, known := l.home[pod.UID]; known && (!ours || old != key) {
+	if old, known := l.home[pod.UID]; known && (!ours || old != home{key, placement.GroupOf(pod).Name}) {
 		effects = append(effects, l.remove(pod.UID))
 	}
 	switch {
@@ -70,7 +95,8 @@ func (l *Ledger) Observe(pod *v1.Pod) []Effect {
 	case Leaving(pod):
 		effects = append(effects, l.remove(pod.UID))
 	case pod.Spec.NodeName != "", Let(pod):
-		l.seat(key, seat{pod: pod, node: pod.Spec.NodeName, accelerator: l.locate(pod, pod.Spec.NodeName), revision: RevisionOf(pod), bound: true})
+		at := place{RevisionOf(pod), l.locate(pod, pod.Spec.NodeName)}
+		l.seat(key, seat{pod: pod, place: at, node: pod.Spec.NodeName, bound: true, reserved: l.roster(key).seats[pod.UID].reserved})
 	default:
 		r := l.roster(key)
 		e := Effect{Server: key}
@@ -78,7 +104,7 @@ func (l *Ledger) Observe(pod *v1.Pod) []Effect {
 			e.Arrived = pod
 		}
 		r.waiting[pod.UID] = pod
-		l.home[pod.UID] = key
+		l.join(key, pod)
 		effects = append(effects, e)
 	}
 	return effects
@@ -91,22 +117,27 @@ func (l *Ledger) Forget(uid types.UID) Effect {
 	return l.remove(uid)
 }
 
-// Take a seat for a pod that the scheduler reserves a node for, unless the quota is used up.
+// Take a seat for a pod that the scheduler reserves a node for, unless the quota is used up. A pod whose group has a seat takes part in that one, and gets no
+// other.
 func (l *Ledger) Take(key types.NamespacedName, pod *v1.Pod, node, accelerator string, quota int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.roster(key)
 	if old, ok := r.seats[pod.UID]; ok {
 		if old.bound {
+			old.reserved = true
+			r.seats[pod.UID] = old
 			return true
 		}
 		l.unseat(r, pod.UID)
 	}
 	rev := RevisionOf(pod)
-	if quota != Unlimited && r.count(rev)[accelerator] >= quota {
+	switch held, seated := r.held(placement.GroupOf(pod).Name); {
+	case seated && !slices.Contains(held, accelerator), !seated && quota != Unlimited && r.count(rev)[accelerator] >= quota:
+		l.tidy(key, pod.UID)
 		return false
 	}
-	l.seat(key, seat{pod: pod, node: node, accelerator: accelerator, revision: rev})
+	l.seat(key, seat{pod: pod, place: place{rev, accelerator}, node: node})
 	return true
 }
 
@@ -119,12 +150,65 @@ func (l *Ledger) Release(key types.NamespacedName, uid types.UID) bool {
 		return false
 	}
 	s, ok := r.seats[uid]
-	if !ok || s.bound {
+	switch {
+	case !ok:
+		return false
+	case s.bound:
+		s.reserved = false
+		r.seats[uid] = s
 		return false
 	}
 	l.unseat(r, uid)
 	l.tidy(key, uid)
 	return true
+}
+
+// Held is the accelerator of the seat that the group of a pod has; false where it has none, or the pod is of no group.
+func (l *Ledger) Held(key types.NamespacedName, pod *v1.Pod) (accelerator string, seated bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.rosters[key]
+	if !ok {
+		return "", false
+	}
+	held, seated := r.held(placement.GroupOf(pod).Name)
+	if !seated {
+		return "", false
+	}
+	return held[0], true
+}
+
+// Together are the pods of a server that are known to make up a replica with a pod, itself among them, in turn; none where the pod is of no group.
+func (l *Ledger) Together(key types.NamespacedName, pod *v1.Pod) []*v1.Pod {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.rosters[key]
+	if !ok || r.groups[placement.GroupOf(pod).Name] == nil {
+		return nil
+	}
+	var pods []*v1.Pod
+	for _, p := range r.groups[placement.GroupOf(pod).Name].pods {
+		pods = append(pods, p)
+	}
+	slices.SortFunc(pods, compareTurns)
+	return pods
+}
+
+// OnNodes counts the pods of a pod's group that have a node, or one reserved for them.
+func (l *Ledger) OnNodes(key types.NamespacedName, pod *v1.Pod) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r, ok := l.rosters[key]
+	if !ok || r.groups[placement.GroupOf(pod).Name] == nil {
+		return 0
+	}
+	n := 0
+	for uid := range r.groups[placement.GroupOf(pod).Name].pods {
+		if s, seated := r.seats[uid]; seated && (s.node != "" || s.reserved) {
+			n++
+		}
+	}
+	return n
 }
 
 // Seated counts the seats of a server by accelerator that count for a pod of a revision.
@@ -150,7 +234,7 @@ func (l *Ledger) HasSeat(key types.NamespacedName, uid types.UID) bool {
 	return seated
 }
 
-// Waiting pods of a server that have no seat, in turn.
+// Waiting pods of a server that have no seat, in turn, those of a group together when it is the turn of its first.
 func (l *Ledger) Waiting(key types.NamespacedName) []*v1.Pod {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,12 +248,18 @@ func (l *Ledger) Waiting(key types.NamespacedName) []*v1.Pod {
 			pods = append(pods, pod)
 		}
 	}
-	inTurn(pods)
+	turns := make(map[types.UID]*v1.Pod, len(pods))
+	for _, pod := range pods {
+		turns[pod.UID] = r.turn(pod)
+	}
+	slices.SortFunc(pods, func(a, b *v1.Pod) int {
+		return cmp.Or(compareTurns(turns[a.UID], turns[b.UID]), compareTurns(a, b))
+	})
 	return pods
 }
 
-// Ahead counts the waiting pods of a server that come before a pod in turn and contend with it, and tells whether the pod itself waits. Pods of a
-// revision that the pod's own replaces, or that replaces it, do not contend: they have a quota of their own. Beyond limit it counts no further.
+// Ahead counts the waiting pods of a server that come before a pod in turn and contend with it, a group as one, and tells whether the pod itself waits. Pods
+// of a revision that the pod's own replaces, or that replaces it, do not contend: they have a quota of their own. Beyond limit it counts no further.
 func (l *Ledger) Ahead(key types.NamespacedName, pod *v1.Pod, limit int, contends func(other *v1.Pod) bool) (ahead int, waits bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -180,9 +270,14 @@ func (l *Ledger) Ahead(key types.NamespacedName, pod *v1.Pod, limit int, contend
 	if _, waits = r.waiting[pod.UID]; !waits || len(r.waiting) <= limit {
 		return 0, waits
 	}
-	rev := RevisionOf(pod)
+	rev, turn := RevisionOf(pod), r.turn(pod)
 	for uid, other := range r.waiting {
-		if _, seated := r.seats[uid]; seated || uid == pod.UID || compareTurns(other, pod) > 0 || rev.supersedes(RevisionOf(other)) || !contends(other) {
+		_, seated := r.seats[uid]
+		if name := placement.GroupOf(other).Name; !seated && name != "" {
+			_, seated = r.held(name)
+			seated = seated || r.turn(other) != other || placement.GroupOf(other).Missing(len(r.groups[name].pods)) != "" // its first counts, once all are there
+		}
+		if seated || uid == turn.UID || uid == pod.UID || compareTurns(other, turn) > 0 || rev.supersedes(RevisionOf(other)) || !contends(other) {
 			continue
 		}
 		if ahead++; ahead >= limit {
@@ -220,7 +315,7 @@ func (l *Ledger) Relocate(node string) {
 
 func (l *Ledger) relocateOn(node string) {
 	for uid := range l.byNode[node] {
-		r := l.rosters[l.home[uid]]
+		r := l.rosters[l.home[uid].server]
 		s := r.seats[uid]
 		if !s.bound {
 			continue
@@ -235,7 +330,7 @@ func (l *Ledger) relocateOn(node string) {
 func (l *Ledger) roster(key types.NamespacedName) *roster {
 	r, ok := l.rosters[key]
 	if !ok {
-		r = &roster{seats: map[types.UID]seat{}, waiting: map[types.UID]*v1.Pod{}, counts: map[Revision]map[string]int{}}
+		r = &roster{seats: map[types.UID]seat{}, waiting: map[types.UID]*v1.Pod{}, counts: map[Revision]map[string]int{}, groups: map[string]*group{}}
 		l.rosters[key] = r
 	}
 	return r
@@ -244,16 +339,30 @@ func (l *Ledger) roster(key types.NamespacedName) *roster {
 func (l *Ledger) seat(key types.NamespacedName, s seat) {
 	r, uid := l.roster(key), s.pod.UID
 	l.unseat(r, uid)
+	s.group = placement.GroupOf(s.pod).Name
+	l.join(key, s.pod)
 	r.seats[uid] = s
 	r.add(s, 1)
 	if s.bound {
 		delete(r.waiting, uid)
 	}
-	l.home[uid] = key
 	if l.byNode[s.node] == nil {
 		l.byNode[s.node] = sets.New[types.UID]()
 	}
 	l.byNode[s.node].Insert(uid)
+}
+
+// join notes of which server and which group a pod is.
+func (l *Ledger) join(key types.NamespacedName, pod *v1.Pod) {
+	r, name := l.roster(key), placement.GroupOf(pod).Name
+	l.home[pod.UID] = home{key, name}
+	if name == "" {
+		return
+	}
+	if r.groups[name] == nil {
+		r.groups[name] = &group{pods: map[types.UID]*v1.Pod{}, seats: map[place]int{}}
+	}
+	r.groups[name].pods[pod.UID] = pod
 }
 
 func (l *Ledger) unseat(r *roster, uid types.UID) bool {
@@ -271,11 +380,11 @@ func (l *Ledger) unseat(r *roster, uid types.UID) bool {
 }
 
 func (l *Ledger) remove(uid types.UID) Effect {
-	key, ok := l.home[uid]
+	at, ok := l.home[uid]
 	if !ok {
 		return Effect{}
 	}
-	r := l.rosters[key]
+	key, r := at.server, l.rosters[at.server]
 	_, waited := r.waiting[uid]
 	e := Effect{Server: key, Freed: l.unseat(r, uid)}
 	e.Withdrew = waited && !e.Freed
@@ -289,6 +398,11 @@ func (l *Ledger) tidy(key types.NamespacedName, uid types.UID) {
 	r := l.rosters[key]
 	_, seated := r.seats[uid]
 	if _, waits := r.waiting[uid]; !seated && !waits {
+		if g := r.groups[l.home[uid].group]; g != nil {
+			if delete(g.pods, uid); len(g.pods) == 0 {
+				delete(r.groups, l.home[uid].group)
+			}
+		}
 		delete(l.home, uid)
 	}
 	if len(r.seats) == 0 && len(r.waiting) == 0 {
@@ -296,7 +410,41 @@ func (l *Ledger) tidy(key types.NamespacedName, uid types.UID) {
 	}
 }
 
+// turn of a pod is that of the first of its group.
+func (r *roster) turn(pod *v1.Pod) *v1.Pod {
+	if g := r.groups[placement.GroupOf(pod).Name]; g != nil {
+		for _, other := range g.pods {
+			if compareTurns(other, pod) < 0 {
+				pod = other
+			}
+		}
+	}
+	return pod
+}
+
+// held are the accelerators on which pods of a group have their seat, sorted: more than one where nodes changed under it.
+func (r *roster) held(name string) (accelerators []string, seated bool) {
+	g := r.groups[name]
+	if g == nil {
+		return nil, false
+	}
+	for at := range g.seats {
+		accelerators = append(accelerators, at.accelerator)
+	}
+	slices.Sort(accelerators)
+	return accelerators, len(accelerators) > 0
+}
+
 func (r *roster) add(s seat, n int) {
+	if g := r.groups[s.group]; g != nil {
+		before := g.seats[s.place]
+		if g.seats[s.place] = before + n; before+n == 0 {
+			delete(g.seats, s.place)
+		}
+		if before > 0 && before+n > 0 {
+			return // one seat, whoever of the group has it
+		}
+	}
 	c := r.counts[s.revision]
 	if c == nil {
 		c = map[string]int{}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // ServerOf is the Server a pod belongs to.
@@ -29,6 +30,9 @@ var templateHashes = []string{"pod-template-hash", "rollouts-pod-template-hash"}
 
 // RevisionOf a pod. Pods without a controller are all of one revision.
 func RevisionOf(pod *v1.Pod) Revision {
+	if set := pod.Labels[placement.LWSName]; set != "" {
+		return Revision{workload: "LeaderWorkerSet/" + set, hash: pod.Labels[placement.LWSRevision]}
+	}
 	owner := metav1.GetControllerOfNoCopy(pod)
 	if owner == nil {
 		return Revision{}
@@ -53,9 +57,7 @@ func Leaving(pod *v1.Pod) bool {
 	return pod.DeletionTimestamp != nil || pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
 }
 
-// inTurn sorts pods by age, then by name: the order in which they are woken.
-func inTurn(pods []*v1.Pod) { slices.SortFunc(pods, compareTurns) }
-
+// compareTurns orders pods by age, then by name: the order in which they are woken.
 func compareTurns(a, b *v1.Pod) int {
 	return cmp.Or(a.CreationTimestamp.Time.Compare(b.CreationTimestamp.Time), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }

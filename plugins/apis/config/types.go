@@ -37,6 +37,8 @@ type InfernoArgs struct {
 	// SyncTimeout bounds how long after its start the plugin holds pods back because it could not read the plans yet; after that they
 	// count as having no plan. Not negative.
 	SyncTimeout metav1.Duration
+	// GroupTimeout is how long a pod of a replica of several pods keeps a node reserved while others of the replica have none. More than zero.
+	GroupTimeout metav1.Duration
 }
 
 // DeepCopyObject makes InfernoArgs a runtime.Object.

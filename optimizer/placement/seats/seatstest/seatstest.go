@@ -2,6 +2,8 @@
 package seatstest
 
 import (
+	"strconv"
+
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -57,6 +59,17 @@ func Pod(name, rev string) *v1.Pod {
 			Containers:    []v1.Container{{Name: "engine", Image: "engine", Resources: v1.ResourceRequirements{Requests: GPUs("1"), Limits: GPUs("1")}}},
 		},
 	}
+}
+
+// Member of a group of so many pods.
+func Member(p *v1.Pod, group string, size int) *v1.Pod {
+	p = p.DeepCopy()
+	p.Labels[v1alpha1.GroupLabel] = group
+	if p.Annotations == nil {
+		p.Annotations = map[string]string{}
+	}
+	p.Annotations[v1alpha1.GroupSizeAnnotation] = strconv.Itoa(size)
+	return p
 }
 
 // On a node.

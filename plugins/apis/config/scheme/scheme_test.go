@@ -19,12 +19,13 @@ func defaults() *config.InfernoArgs {
 		Fallback:      config.FallbackWait,
 		FallbackAfter: metav1.Duration{Duration: 5 * time.Minute},
 		SyncTimeout:   metav1.Duration{Duration: 30 * time.Second},
+		GroupTimeout:  metav1.Duration{Duration: time.Minute},
 	}
 }
 
 func TestDecode(t *testing.T) {
 	all := defaults()
-	all.Fallback, all.FallbackAfter.Duration, all.SyncTimeout.Duration = config.FallbackAnyFeasible, 90*time.Second, 0
+	all.Fallback, all.FallbackAfter.Duration, all.SyncTimeout.Duration, all.GroupTimeout.Duration = config.FallbackAnyFeasible, 90*time.Second, 0, 2*time.Minute
 	tests := []struct {
 		name, yaml string
 		want       *config.InfernoArgs
@@ -32,8 +33,8 @@ func TestDecode(t *testing.T) {
 		{"nothing", "", defaults()},
 		{"empty", "{}", defaults()},
 		{"version given", "apiVersion: config.inferno.platform.ai/v1\nkind: InfernoArgs\n", defaults()},
-		{"everything; zero is not absent", "fallback: AnyFeasible\nfallbackAfter: 90s\nsyncTimeout: 0s\n", all},
-		{"JSON", `{"fallback":"AnyFeasible","fallbackAfter":"90s","syncTimeout":"0s"}`, all},
+		{"everything; zero is not absent", "fallback: AnyFeasible\nfallbackAfter: 90s\nsyncTimeout: 0s\ngroupTimeout: 2m\n", all},
+		{"JSON", `{"fallback":"AnyFeasible","fallbackAfter":"90s","syncTimeout":"0s","groupTimeout":"2m"}`, all},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -53,10 +54,11 @@ func TestDecodeRefuses(t *testing.T) {
 		name, yaml string
 		want       []string
 	}{
-		{"every fault, by path", "fallback: Never\nfallbackAfter: 0s\nsyncTimeout: -1s\n", []string{
+		{"every fault, by path", "fallback: Never\nfallbackAfter: 0s\nsyncTimeout: -1s\ngroupTimeout: 0s\n", []string{
 			`fallback: Unsupported value: "Never": supported values: "AnyFeasible", "Wait"`,
 			`fallbackAfter: Invalid value: "0s": must be more than zero`,
 			`syncTimeout: Invalid value: "-1s": must not be negative`,
+			`groupTimeout: Invalid value: "0s": must be more than zero`,
 		}},
 		{"unknown fields", "fallbak: Wait\nfallbackafter: 1s\n", []string{`unknown field "fallbak"`, `unknown field "fallbackafter"`}},
 		{"repeated field", "fallback: Wait\nfallback: AnyFeasible\n", []string{`"fallback" already set`}},
@@ -87,7 +89,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	codec := serializer.NewCodecFactory(s, serializer.EnableStrict).LegacyCodec(configv1.SchemeGroupVersion)
 	want := &config.InfernoArgs{
-		Fallback: config.FallbackAnyFeasible, FallbackAfter: metav1.Duration{Duration: time.Hour}, SyncTimeout: metav1.Duration{Duration: time.Second},
+		Fallback: config.FallbackAnyFeasible, FallbackAfter: metav1.Duration{Duration: time.Hour}, SyncTimeout: metav1.Duration{Duration: time.Second}, GroupTimeout: metav1.Duration{Duration: time.Second},
 	}
 	raw, err := runtime.Encode(codec, want)
 	if err != nil {

@@ -36,6 +36,9 @@ type InfernoArgs struct {
 	// SyncTimeout bounds how long after its start the plugin holds pods of servers back because it could not read the plans yet, such as
 	// 1m; after that they count as having no plan. Defaults to 30s.
 	SyncTimeout *metav1.Duration `json:"syncTimeout,omitempty"`
+	// GroupTimeout is how long a pod of a replica of several pods keeps a node reserved while others of the replica have none, such as 2m. Defaults
+	// to 1m, as the plugin Coscheduling of kubernetes-sigs/scheduler-plugins does.
+	GroupTimeout *metav1.Duration `json:"groupTimeout,omitempty"`
 }
 
 // DeepCopyObject makes InfernoArgs a runtime.Object.
@@ -44,7 +47,7 @@ func (a *InfernoArgs) DeepCopyObject() runtime.Object {
 		return nil
 	}
 	return &InfernoArgs{
-		TypeMeta: a.TypeMeta, Fallback: clone(a.Fallback), FallbackAfter: clone(a.FallbackAfter), SyncTimeout: clone(a.SyncTimeout),
+		TypeMeta: a.TypeMeta, Fallback: clone(a.Fallback), FallbackAfter: clone(a.FallbackAfter), SyncTimeout: clone(a.SyncTimeout), GroupTimeout: clone(a.GroupTimeout),
 	}
 }
 
@@ -68,6 +71,9 @@ func SetDefaults(a *InfernoArgs) {
 	if a.SyncTimeout == nil {
 		a.SyncTimeout = &metav1.Duration{Duration: 30 * time.Second}
 	}
+	if a.GroupTimeout == nil {
+		a.GroupTimeout = &metav1.Duration{Duration: time.Minute}
+	}
 }
 
 // AddToScheme registers the arguments as people write them, their defaults and their conversion.
@@ -77,14 +83,14 @@ func AddToScheme(s *runtime.Scheme) error {
 	if err := s.AddConversionFunc((*InfernoArgs)(nil), (*config.InfernoArgs)(nil), func(a, b any, _ conversion.Scope) error {
 		in, out := *a.(*InfernoArgs), b.(*config.InfernoArgs)
 		SetDefaults(&in)
-		out.Fallback, out.FallbackAfter, out.SyncTimeout = *in.Fallback, *in.FallbackAfter, *in.SyncTimeout
+		out.Fallback, out.FallbackAfter, out.SyncTimeout, out.GroupTimeout = *in.Fallback, *in.FallbackAfter, *in.SyncTimeout, *in.GroupTimeout
 		return nil
 	}); err != nil {
 		return err
 	}
 	return s.AddConversionFunc((*config.InfernoArgs)(nil), (*InfernoArgs)(nil), func(a, b any, _ conversion.Scope) error {
 		in, out := a.(*config.InfernoArgs), b.(*InfernoArgs)
-		out.Fallback, out.FallbackAfter, out.SyncTimeout = clone(&in.Fallback), clone(&in.FallbackAfter), clone(&in.SyncTimeout)
+		out.Fallback, out.FallbackAfter, out.SyncTimeout, out.GroupTimeout = clone(&in.Fallback), clone(&in.FallbackAfter), clone(&in.SyncTimeout), clone(&in.GroupTimeout)
 		return nil
 	})
 }

@@ -18,6 +18,9 @@ func InfernoArgs(path *field.Path, a *config.InfernoArgs) field.ErrorList {
 	if a.FallbackAfter.Duration <= 0 {
 		faults = append(faults, field.Invalid(path.Child("fallbackAfter"), a.FallbackAfter.Duration.String(), "must be more than zero"))
 	}
+	if a.GroupTimeout.Duration <= 0 {
+		faults = append(faults, field.Invalid(path.Child("groupTimeout"), a.GroupTimeout.Duration.String(), "must be more than zero"))
+	}
 	if a.SyncTimeout.Duration < 0 {
 		faults = append(faults, field.Invalid(path.Child("syncTimeout"), a.SyncTimeout.Duration.String(), "must not be negative"))
 	}
