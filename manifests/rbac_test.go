@@ -106,7 +106,7 @@ var (
 		"cluster: get,list,watch scheduling.k8s.io/priorityclasses",
 		"cluster: get apps/deployments,statefulsets",
 		"cluster: get,list,watch resource.k8s.io/deviceclasses,resourceclaims,resourceslices",
-		"cluster: list kueue.x-k8s.io/clusterqueues,cohorts,localqueues,resourceflavors",
+		"cluster: list kueue.x-k8s.io/clusterqueues,cohorts,localqueues,resourceflavors,workloads",
 		"cluster: patch /pods",
 		"cluster: create,patch /events",
 		"cluster: create,patch events.k8s.io/events",

@@ -391,7 +391,7 @@ func (c *cycle) writeServer(
 	for _, condition := range []metav1.Condition{
 		accepted(o.NotAllowed[name]), podsStart(o.Failing[name]), limitsHold(o.Exceeding[name]), podsAdmitted(o.Refused[name]), podsWritten(faults),
 		inOrder(wrongOrder(over, o.Pods[name])),
-		gated(next.PlacedBy, c.Gates, o.Pods[name]),
+		gated(next.PlacedBy, c.Gates, o.Pods[name]), c.evicted.queueAdmits(client.ObjectKeyFromObject(s), o.Pods[name]),
 	} {
 		setOnceFalse(&next, condition, s.Generation, c.report.Time)
 	}

@@ -23,7 +23,7 @@ func eventsOf(before, after *v1alpha1.ServerStatus) []event {
 			fmt.Sprintf("%s → %s: %s", describe(before.Desired), describe(d), d.Reason)})
 	}
 	for _, t := range []string{
-		v1alpha1.ConditionObserved, v1alpha1.ConditionPlanned, v1alpha1.ConditionPodsStart, v1alpha1.ConditionPodsAdmitted, v1alpha1.ConditionLimitsHold, v1alpha1.ConditionScaleInOrder,
+		v1alpha1.ConditionObserved, v1alpha1.ConditionPlanned, v1alpha1.ConditionPodsStart, v1alpha1.ConditionPodsAdmitted, v1alpha1.ConditionQueueAdmits, v1alpha1.ConditionLimitsHold, v1alpha1.ConditionScaleInOrder,
 		v1alpha1.ConditionTrafficWeights,
 	} {
 		old, now := meta.FindStatusCondition(before.Conditions, t), meta.FindStatusCondition(after.Conditions, t)

@@ -64,6 +64,8 @@ type Reconciler struct {
 	state   control.State
 	// karpenter is what was last read of Karpenter's resources; nil where they are not asked for.
 	karpenter *observe.Karpenter
+	// evicted are pods that Kueue takes back.
+	evicted evictions
 	// recalled are the servers whose histories were read back.
 	recalled map[string]bool
 	seen     observe.Sightings
@@ -102,6 +104,7 @@ func (r *Reconciler) SetupWithManager(m ctrl.Manager) error {
 		Watches(&v1alpha1.Model{}, handler.EnqueueRequestsFromMapFunc(r.optimizers), asked).
 		Watches(&v1alpha1.ServiceClass{}, handler.EnqueueRequestsFromMapFunc(r.optimizers), asked).
 		Watches(&v1alpha1.Accelerator{}, handler.EnqueueRequestsFromMapFunc(r.optimizers), asked).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.optimizers), builder.WithPredicates(r.evicted.seen())).
 		Complete(r)
 }
 

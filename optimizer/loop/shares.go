@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,13 +23,13 @@ func (c *cycle) readShares(ctx context.Context, r *observe.Readings) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.QueryTimeout)
 	defer cancel()
-	k, err := readKueue(ctx, c.direct())
+	k, err := readKueue(ctx, c.direct(), r.Pods)
 	if err != nil {
 		c.shareFaults = append(c.shareFaults, fmt.Sprintf("spec.sharesFrom: %s: %v", v1alpha1.SharesFromKueue, err))
 		return
 	}
 	var faults []string
-	r.Resources.Shares, r.Resources.Cohorts, faults = k.Shares(r.Resources.Accelerators, r.Nodes)
+	r.Resources.Shares, r.Resources.Cohorts, faults = k.Shares(r.Resources.Accelerators, r.Nodes, r.Pods)
 	c.shareFaults = append(c.shareFaults, faults...)
 }
 
@@ -40,8 +41,9 @@ func (c *cycle) direct() client.Reader {
 	return c.Client
 }
 
-// readKueue reads Kueue's resources in the newest version that the API server has.
-func readKueue(ctx context.Context, reader client.Reader) (k observe.Kueue, err error) {
+// readKueue reads Kueue's resources in the newest version that the API server has. Of Workloads there may be many: they are read where others than the pods of
+// Servers have some of a quota.
+func readKueue(ctx context.Context, reader client.Reader, pods []corev1.Pod) (k observe.Kueue, err error) {
 	for _, version := range []string{"v1beta2", "v1beta1"} {
 		k = observe.Kueue{}
 		of := func(kind string) schema.GroupVersionKind {
@@ -61,6 +63,9 @@ func readKueue(ctx context.Context, reader client.Reader) (k observe.Kueue, err 
 		}
 		if err == nil {
 			err = listAs(ctx, reader, of("ResourceFlavor"), &k.ResourceFlavors)
+		}
+		if err == nil && k.HasOthers(pods) {
+			err = listAs(ctx, reader, of("Workload"), &k.Workloads)
 		}
 		return k, err
 	}

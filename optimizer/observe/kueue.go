@@ -23,6 +23,8 @@ type Kueue struct {
 	Cohorts         []QueueCohort
 	LocalQueues     []LocalQueue
 	ResourceFlavors []ResourceFlavor
+	// Workloads that Kueue has admitted, and those that wait: read where others than the pods of Servers have some of a quota.
+	Workloads []QueuedWorkload
 }
 
 // ClusterQueue has quotas of resources by flavor.
@@ -33,7 +35,15 @@ type ClusterQueue struct {
 		CohortName     string          `json:"cohortName"`
 		Cohort         string          `json:"cohort"`
 		ResourceGroups []ResourceGroup `json:"resourceGroups"`
+		Preemption     struct {
+			// WithinClusterQueue says whether pods of a higher priority take the place of others; Never where it is empty.
+			WithinClusterQueue string `json:"withinClusterQueue"`
+		} `json:"preemption"`
 	} `json:"spec"`
+	Status struct {
+		// ReservingWorkloads have some of its quotas.
+		ReservingWorkloads int `json:"reservingWorkloads"`
+	} `json:"status"`
 }
 
 // QueueCohort has quotas of its own, which any queue below it may borrow, and may be of another cohort.
@@ -74,6 +84,25 @@ type ResourceFlavor struct {
 	Spec              struct {
 		NodeLabels map[string]string `json:"nodeLabels"`
 	} `json:"spec"`
+}
+
+// QueuedWorkload is what Kueue admits at a time: a pod, several that go together, or a job.
+type QueuedWorkload struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		QueueName string `json:"queueName"`
+		Priority  int32  `json:"priority"`
+	} `json:"spec"`
+	Status struct {
+		Conditions []metav1.Condition `json:"conditions"`
+		Admission  *struct {
+			ClusterQueue      string `json:"clusterQueue"`
+			PodSetAssignments []struct {
+				Flavors       map[string]string            `json:"flavors"`
+				ResourceUsage map[string]resource.Quantity `json:"resourceUsage"`
+			} `json:"podSetAssignments"`
+		} `json:"admission"`
+	} `json:"status"`
 }
 
 // quota of a ClusterQueue or cohort on one type of card; borrow and lend are nil where they have no limit.
@@ -150,9 +179,10 @@ func (q *queue) shares() []string {
 // Shares reads each ClusterQueue that a LocalQueue leads to as the share of the namespaces of these. What it has nominally is guaranteed; with others of its
 // cohort it may have as much more as it may borrow, without a limit all that the tree of cohorts has, and keeps what it may not lend. Without a cohort nothing
 // is borrowed or lent. Of types that it has no quota of it may have none. Each cohort bounds what its queues have together: a root by all that is below it, one
-// within another by what it may borrow besides; and what a cohort may not lend is beyond all others of its tree. The last result are faults: quotas on cards of
+// within another by what it may borrow besides; and what a cohort may not lend is beyond all others of its tree. What workloads that are no pods of Servers have of a
+// quota is not there, unless they give way to these; what they borrow beyond it counts as given back. The last result are faults: quotas on cards of
 // flavors whose type cannot be told, which bound nothing, and cohorts that are within themselves, which are taken for roots.
-func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node) ([]v1alpha1.Share, []v1alpha1.Cohort, []string) {
+func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node, pods []corev1.Pod) ([]v1alpha1.Share, []v1alpha1.Cohort, []string) {
 	c := catalogue.ClassifierOf(accelerators)
 	var types []string
 	for _, kind := range c.Kinds() {
@@ -187,10 +217,18 @@ func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node)
 		q.parent, parent.children = parent, append(parent.children, q)
 	}
 	var queues []*queue
+	held := k.held(pods, c, nodes)
 	for i := range k.ClusterQueues {
 		x := &k.ClusterQueues[i]
 		of, wrong := k.quotas("ClusterQueue "+x.Name, x.Spec.ResourceGroups, c, nodes)
 		faults = append(faults, wrong...)
+		for t, q := range of {
+			q.nominal = max(q.nominal-held[x.Name][t], 0)
+			if q.lend != nil {
+				q.lend = new(min(*q.lend, q.nominal))
+			}
+			of[t] = q
+		}
 		q := &queue{name: x.Name, quotas: of}
 		q.whole = len(wrong) == 0
 		for _, l := range k.LocalQueues {

@@ -1,6 +1,7 @@
 package observe_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -67,7 +68,7 @@ func TestKueueIsReadAsShares(t *testing.T) {
 	}
 	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"pool": "big", "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}}}
 	h100 := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "h100"}, Spec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: "H100"}}}
-	got, cohorts, faults := k.Shares([]v1alpha1.Accelerator{h100}, []corev1.Node{node})
+	got, cohorts, faults := k.Shares([]v1alpha1.Accelerator{h100}, []corev1.Node{node}, nil)
 	number := func(n int) *int { return &n }
 	share := func(name string, cards v1alpha1.ShareCards, namespaces ...string) v1alpha1.Share {
 		cards.Type = "H100"
@@ -142,7 +143,7 @@ func TestCohortsWithinCohorts(t *testing.T) {
 	accelerator := func(name, kind string) v1alpha1.Accelerator {
 		return v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: kind}}}
 	}
-	got, cohorts, faults := k.Shares([]v1alpha1.Accelerator{accelerator("h100", "H100"), accelerator("l40s", "L40S")}, nodes)
+	got, cohorts, faults := k.Shares([]v1alpha1.Accelerator{accelerator("h100", "H100"), accelerator("l40s", "L40S")}, nodes, nil)
 	share := func(name string, guaranteed, kept, most int) v1alpha1.Share {
 		return v1alpha1.Share{Namespaces: []string{name}, ShareBounds: v1alpha1.ShareBounds{Name: name, Cards: []v1alpha1.ShareCards{
 			{Type: "H100", Guaranteed: guaranteed, Kept: kept, Most: &most}, {Type: "L40S", Most: new(int)},
@@ -165,5 +166,65 @@ func TestCohortsWithinCohorts(t *testing.T) {
 	}
 	if len(faults) != 1 || !strings.Contains(faults[0], "Cohort loop-b: spec.parentName: loop-a is below it, it must not be") {
 		t.Errorf("faults %q", faults)
+	}
+}
+
+// What others have of a quota is not there for plans, unless it gives way to pods of Servers; what these have themselves is.
+func TestWhatOthersHaveOfAQuota(t *testing.T) {
+	const admitted = `
+clusterQueues:
+- metadata: {name: gpus}
+  spec:
+    preemption: {withinClusterQueue: %s}
+    cohortName: all
+    resourceGroups:
+    - flavors: [{name: h100, resources: [{name: nvidia.com/gpu, nominalQuota: 8}]}]
+  status: {reservingWorkloads: 3}
+- metadata: {name: batch}
+  spec:
+    cohortName: all
+    resourceGroups:
+    - flavors: [{name: h100, resources: [{name: nvidia.com/gpu, nominalQuota: 4}]}]
+localQueues:
+- {metadata: {name: serving, namespace: llm}, spec: {clusterQueue: gpus}}
+resourceFlavors:
+- {metadata: {name: h100}, spec: {nodeLabels: {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}}}
+workloads:
+- metadata: {name: ours, namespace: llm, ownerReferences: [{apiVersion: v1, kind: Pod, name: chat-1, uid: "1"}]}
+  spec: {queueName: serving, priority: 10}
+  status: &one
+    admission: {clusterQueue: gpus, podSetAssignments: [{flavors: {nvidia.com/gpu: h100, cpu: h100}, resourceUsage: {nvidia.com/gpu: "1", cpu: "9"}}]}
+- {metadata: {name: group, namespace: llm}, spec: {queueName: serving}, status: *one}
+- {metadata: {name: lower, namespace: llm}, spec: {priority: 9}, status: *one}
+- {metadata: {name: equal, namespace: llm}, spec: {priority: 10}, status: *one}
+- {metadata: {name: waits, namespace: llm}, spec: {priority: 99}}
+- {metadata: {name: finished, namespace: llm}, spec: {priority: 99}, status: {<<: *one, conditions: [{type: Finished, status: "True"}]}}
+- metadata: {name: borrows, namespace: train}
+  status: {admission: {clusterQueue: batch, podSetAssignments: [{flavors: {nvidia.com/gpu: h100}, resourceUsage: {nvidia.com/gpu: "6"}}]}}
+`
+	pods := []corev1.Pod{
+		{ObjectMeta: metav1.ObjectMeta{Name: "chat-1", Namespace: "llm", UID: "1", Labels: map[string]string{v1alpha1.ServerLabel: "chat", "kueue.x-k8s.io/managed": "true"}}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "chat-2", Namespace: "llm", UID: "2", Labels: map[string]string{v1alpha1.ServerLabel: "chat", "kueue.x-k8s.io/managed": "true", "kueue.x-k8s.io/prebuilt-workload-name": "group"}}},
+	}
+	h100 := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "h100"}, Spec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: "H100"}}}
+	for policy, want := range map[string]int{"LowerPriority": 7, "Never": 6, "": 6} {
+		var k observe.Kueue
+		if err := yaml.Unmarshal(fmt.Appendf(nil, admitted, policy), &k); err != nil {
+			t.Fatal(err)
+		}
+		if !k.HasOthers(pods) {
+			t.Errorf("%s: three workloads have some of the quota, two are ours, and there are no others", policy)
+		}
+		shares, cohorts, faults := k.Shares([]v1alpha1.Accelerator{h100}, nil, pods)
+		if len(shares) != 1 || len(shares[0].Cards) != 1 || shares[0].Cards[0].Guaranteed != want || *shares[0].Cards[0].Most != want || len(faults) > 0 {
+			t.Errorf("%s: the shares are %+v (%v), want %d", policy, shares, faults, want)
+		}
+		if len(cohorts) != 1 || cohorts[0].Cards[0].Most != want {
+			t.Errorf("%s: the cohorts are %+v, want %d: nothing of batch's own quota is left, and what it borrows is given back", policy, cohorts, want)
+		}
+		k.ClusterQueues[0].Status.ReservingWorkloads = 2
+		if k.HasOthers(pods) {
+			t.Errorf("%s: there are others than our two", policy)
+		}
 	}
 }

@@ -110,6 +110,7 @@ var serverRemedies = []remedy{
 	{v1alpha1.ConditionAccepted, "change the field to what is allowed, or what its ServiceClass allows"},
 	{v1alpha1.ConditionPodsStart, "see the logs and events of these pods"},
 	{v1alpha1.ConditionPodsAdmitted, "change the pod template or the LimitRange"},
+	{v1alpha1.ConditionQueueAdmits, "see kubectl get workloads in its namespace; with spec.sharesFrom: Kueue plans do with what the queue has left"},
 	{v1alpha1.ConditionLimitsHold, "let command and args of the pod template follow the annotations"},
 	{v1alpha1.ConditionScaleInOrder, "use a Deployment, or drain the pod that will be removed before the number of replicas falls"},
 	{v1alpha1.ConditionWritten, "see which policy or webhook refuses inferno-optimizer to annotate these pods"},

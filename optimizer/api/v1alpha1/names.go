@@ -62,6 +62,8 @@ const (
 	ConditionLimitsHold = "LimitsHold"
 	// ConditionPodsAdmitted of a Server is False while a LimitRange of its namespace refuses pods of its.
 	ConditionPodsAdmitted = "PodsAdmitted"
+	// ConditionQueueAdmits of a Server is False while Kueue holds pods of it back, or takes some back for others.
+	ConditionQueueAdmits = "QueueAdmits"
 	// ConditionGated of a Server that is placed by gates is False while pods of it came without a gate, or no controller lifts gates.
 	ConditionGated = "Gated"
 	// ConditionGatesLifted of a Server is False while pods of it wait behind their gate for longer than a replica takes to start. The metrics adapter writes it.
@@ -108,6 +110,9 @@ const (
 	ReasonPodsFail              = "PodsFail"
 	ReasonPodsAdmitted          = "PodsAdmitted"
 	ReasonPodsRefused           = "PodsRefused"
+	ReasonQueueAdmits           = "QueueAdmits"
+	ReasonQueueHolds            = "QueueHolds"
+	ReasonQueueEvicted          = "QueueEvicted"
 	ReasonAllWritten            = "AllWritten"
 	ReasonRefused               = "Refused"
 	ReasonLeastLost             = "LeastLost"

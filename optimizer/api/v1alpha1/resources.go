@@ -737,7 +737,7 @@ type ServerStatus struct {
 	// +optional
 	MaxPodPriority *int32 `json:"maxPodPriority,omitempty"`
 	// Conditions of the server: Observed, Planned, Realised, Gated once a pod came without a gate that should have one, Accepted once it asked for what its class does not allow, PodsStart once one of its pods failed,
-	// PodsAdmitted once a LimitRange refused one, LimitsHold once an engine ran more than its limits, ScaleInOrder once its workload was to remove other pods than those with the least work, TrafficWeights where spec.routeRef is set, Written once one could not be written to.
+	// PodsAdmitted once a LimitRange refused one, QueueAdmits once Kueue held one back or took it back, LimitsHold once an engine ran more than its limits, ScaleInOrder once its workload was to remove other pods than those with the least work, TrafficWeights where spec.routeRef is set, Written once one could not be written to.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
