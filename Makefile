@@ -109,9 +109,9 @@ test-matrix: lpsolve ## Test inferno, and the demo in short, on every minor vers
 
 # Neighbours are built as the control plane is, once.
 .PHONY: test-neighbours
-test-neighbours: lpsolve ## Test inferno beside Karpenter, for real, with a pretended cloud: half an hour once all is built
+test-neighbours: lpsolve ## Test inferno beside Karpenter, with a pretended cloud, Kueue and KEDA, for real: half an hour once all is built, which takes an hour
 	@$(MAKE) prepare
-	@$(BIN)/inferno up --with karpenter --prepare
+	@$(BIN)/inferno up --with karpenter,kueue,keda --prepare
 	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -v -count=1 -timeout=120m ./test/neighbours -neighbours
 
 # A release is installed from what make release wrote: its chart's package, and its images as they lie there.

@@ -232,7 +232,7 @@ func TestStreams(t *testing.T) {
 
 func TestLocal(t *testing.T) {
 	ca := []byte("-----BEGIN CERTIFICATE-----\n")
-	stream, err := Local(12345, ca)
+	stream, err := Local(12345, ca, "external", "custom")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestLocal(t *testing.T) {
 		t.Errorf("%d APIServices, want 3", services)
 	}
 	for _, port := range []int{-1, 0, 65536} {
-		if _, err := Local(port, ca); err == nil {
+		if _, err := Local(port, ca, "external"); err == nil {
 			t.Errorf("port %d is accepted", port)
 		}
 	}

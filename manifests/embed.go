@@ -64,9 +64,9 @@ func SchedulerConfig() []byte {
 	return []byte(found.Data["config.yaml"])
 }
 
-// Local returns all that a control plane needs whose programs run beside its API server and not in pods: [CRDs], [RBAC], and APIServices
-// that lead to an adapter at the port of localhost. The adapter's certificate is for [AdapterHost], issued by an authority in caBundle (PEM).
-func Local(port int, caBundle []byte) ([]byte, error) {
+// Local returns all that a control plane needs whose programs run beside its API server and not in pods: [CRDs], [RBAC], and APIServices of these APIs of metrics,
+// external or custom, that lead to an adapter at the port of localhost. The adapter's certificate is for [AdapterHost], issued by an authority in caBundle (PEM).
+func Local(port int, caBundle []byte, apis ...string) ([]byte, error) {
 	if port < 1 || port > 65535 {
 		return nil, fmt.Errorf("port of the adapter: %d; must be from 1 to 65535", port)
 	}
@@ -78,12 +78,15 @@ func Local(port int, caBundle []byte) ([]byte, error) {
 		return nil, err
 	}
 	at := ServiceReference{Name: AdapterService, Namespace: Namespace, Port: port}
-	external, err := MetricsAPI("external", at, caBundle)
-	if err != nil {
-		return nil, err
+	objects := [][]byte{CRDs(), RBAC(), service}
+	for _, api := range apis {
+		services, err := MetricsAPI(api, at, caBundle)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, services)
 	}
-	custom, err := MetricsAPI("custom", at, caBundle)
-	return Join(CRDs(), RBAC(), service, external, custom), err
+	return Join(objects...), nil
 }
 
 // ServiceReference names the service that answers for an API.

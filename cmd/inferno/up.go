@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,10 +50,13 @@ With --node this machine is a node of it too: containerd and runc, which must be
 inferno is installed by its Helm chart, in pods of the images that make images builds. That needs Linux and root, and only one runs at a time.
 
 With --with karpenter there are no nodes at first. Karpenter buys them, from a cloud that is pretended, for pods that inferno lets go by their gates
-(spec.placement: Gates); NodePools for H100, A100 and L40S, on demand and as spot, are there. The stock scheduler's profile places these pods, and the chart's policies are left out.`,
+(spec.placement: Gates); NodePools for H100, A100 and L40S, on demand and as spot, are there. The stock scheduler's profile places these pods, and the chart's policies are left out.
+
+With --with kueue, Kueue admits pods to quotas, as its release does: its CRDs, webhooks and rights are there. With --with keda, KEDA's operator and adapter run, KEDA holds
+external.metrics.k8s.io, and inferno's adapter answers it as an external scaler. Neighbours are built where they are asked for first, KEDA takes long.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if len(o.with) > 0 && !cmd.Flags().Changed("nodes") {
+			if o.has(controlplane.Karpenter) && !cmd.Flags().Changed("nodes") {
 				o.nodes = nil
 			}
 			return o.run(cmd.Context(), cmd.OutOrStdout())
@@ -65,7 +69,7 @@ With --with karpenter there are no nodes at first. Karpenter buys them, from a c
 	f.BoolVar(&o.planeOnly, "control-plane-only", false, "leave inferno's programs out and run the stock scheduler")
 	f.BoolVar(&o.prepare, "prepare", false, "only build the programs of the control plane that are not cached yet, and start nothing")
 	f.StringVar(&o.kubernetes, "kubernetes", "", "version of Kubernetes that the control plane behaves as: "+strings.Join(controlplane.Versions(), ", ")+"; default its own")
-	f.StringSliceVar(&o.with, "with", nil, "neighbours to run beside it: karpenter")
+	f.StringSliceVar(&o.with, "with", nil, "neighbours to run beside it: karpenter, kueue, keda")
 	f.BoolVar(&o.node, "node", false, "make this machine a real node beside the simulated ones, and install inferno's chart")
 	f.StringVar(&o.images, "images", "out/images", "with --node, folder of the images as OCI layouts")
 	f.StringVar(&o.chart, "chart", "manifests/chart", "with --node, inferno's chart")
@@ -92,8 +96,8 @@ func (o *upOptions) pools() ([]controlplane.NodePool, error) {
 		pools = append(pools, controlplane.NodePool{Name: name, Count: n, GPU: gpu, GPUsPerNode: g})
 	}
 	for _, name := range o.with {
-		if name != string(controlplane.Karpenter) {
-			faults = append(faults, fmt.Errorf("--with: %q is not allowed, must be %s", name, controlplane.Karpenter))
+		if neighbours[name] == nil {
+			faults = append(faults, fmt.Errorf("--with: %q is not allowed, must be one of %s", name, strings.Join(slices.Sorted(maps.Keys(neighbours)), ", ")))
 		}
 	}
 	if len(o.with) > 0 && o.node {
@@ -113,9 +117,11 @@ func (o *upOptions) pools() ([]controlplane.NodePool, error) {
 
 func (o *upOptions) start(ctx context.Context, pools []controlplane.NodePool, out io.Writer) (*stack.Stack, error) {
 	options := stack.Options{
-		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, Kubernetes: o.kubernetes, WithoutInferno: o.planeOnly, Policies: len(o.with) == 0, // those without gates would refuse what gates do
+		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, Kubernetes: o.kubernetes, WithoutInferno: o.planeOnly,
+		Policies: !o.has(controlplane.Karpenter), // those without gates would refuse what gates do
+		Kueue:    o.has(controlplane.Kueue), KEDA: o.has(keda),
 	}
-	if len(o.with) > 0 {
+	if o.has(controlplane.Karpenter) {
 		options.Karpenter = stack.CloudMarket
 	}
 	if !o.node {
@@ -135,8 +141,10 @@ func (o *upOptions) run(ctx context.Context, out io.Writer) (err error) {
 	}
 	if o.prepare {
 		_, err := controlplane.Binaries(ctx, "", out)
-		if len(o.with) > 0 && err == nil {
-			_, err = controlplane.Binaries(ctx, "", out, controlplane.Karpenter)
+		for _, name := range o.with {
+			if err == nil {
+				_, err = controlplane.Binaries(ctx, "", out, neighbours[name]...)
+			}
 		}
 		if o.node && err == nil {
 			_, err = controlplane.Binaries(ctx, "", out, append(slices.Clone(node.Binaries), controlplane.Helm)...)
@@ -163,15 +171,33 @@ the control plane is ready:
 Prometheus: %s   (targets: file_sd in %s)
 logs and the decision log: %s
 Ctrl-C ends it and leaves nothing behind
-`, s.AdminKubeconfig(), o.hint(), s.PrometheusURL(), s.TargetsDir(), s.Dir())
+`, s.AdminKubeconfig(), o.hint(s), s.PrometheusURL(), s.TargetsDir(), s.Dir())
 	<-ctx.Done()
 	return nil
 }
 
-// hint at what a neighbour has.
-func (o *upOptions) hint() string {
-	if len(o.with) == 0 {
-		return ""
+// keda as --with has it.
+const keda = "keda"
+
+// neighbours that inferno runs beside, by their names, and their programs.
+var neighbours = map[string][]controlplane.Binary{
+	string(controlplane.Karpenter): {controlplane.Karpenter}, string(controlplane.Kueue): {controlplane.Kueue}, keda: {controlplane.KEDAOperator, controlplane.KEDAAdapter},
+}
+
+// has says whether a neighbour is asked for.
+func (o *upOptions) has(name controlplane.Binary) bool { return slices.Contains(o.with, string(name)) }
+
+// hint at what the neighbours have.
+func (o *upOptions) hint(s *stack.Stack) string {
+	hint := ""
+	if o.has(controlplane.Karpenter) {
+		hint += "\n  kubectl get nodepools,nodeclaims   (docs/operations.md, With Karpenter, says what the Optimizer and pods need)"
 	}
-	return "\n  kubectl get nodepools,nodeclaims   (docs/operations.md, With Karpenter, says what the Optimizer and pods need)"
+	if o.has(controlplane.Kueue) {
+		hint += "\n  kubectl get clusterqueues,resourceflavors,workloads -A   (docs/operations.md, With Kueue, says what the Optimizer and pods need)"
+	}
+	if o.has(keda) {
+		hint += "\n  kubectl get scaledobjects -A   (docs/operations.md, With KEDA, says how; the scalerAddress of triggers is " + s.ScalerAddress() + ")"
+	}
+	return hint
 }

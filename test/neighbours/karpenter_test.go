@@ -1,5 +1,3 @@
-// Package neighbours tests inferno beside what it shares clusters with, for real: Karpenter buys the nodes, from a cloud that is pretended. make
-// test-neighbours runs it.
 package neighbours
 
 import (
@@ -12,10 +10,8 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -31,29 +27,21 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
-	"github.com/llm-inferno/inferno/optimizer/localcluster/fleet"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats"
-	"github.com/llm-inferno/inferno/optimizer/simulation"
-	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
-	"github.com/llm-inferno/inferno/optimizer/simulation/trace"
 )
 
 var (
-	neighbours = flag.Bool("neighbours", false, "test with real neighbours, which takes long")
-	plans      = flag.Int("plans", 50, "random plans that Karpenter buys nodes for, each from zero nodes")
-	seed       = flag.Uint64("seed", 1, "seed of the random plans")
+	plans = flag.Int("plans", 50, "random plans that Karpenter buys nodes for, each from zero nodes")
+	seed  = flag.Uint64("seed", 1, "seed of the random plans")
 )
 
 const (
-	namespace    = "llm"
 	instanceType = "node.kubernetes.io/instance-type"
 	capacityType = "karpenter.sh/capacity-type"
 	doNotDisrupt = "karpenter.sh/do-not-disrupt"
-	// soon is when a test stops waiting for what normally takes seconds: late enough for any machine, since only a test that fails waits so long.
-	soon = 10 * time.Minute
-	// interval of the optimizer, and how long it does without what had no capacity.
-	interval, insufficient = 2 * time.Second, 20 * time.Second
+	// insufficient is how long the optimizer does without what had no capacity.
+	insufficient = 20 * time.Second
 )
 
 // market has machines of three GPU types. Each Accelerator of the cluster below is one of them, had in one way.
@@ -63,96 +51,16 @@ var market = stack.Market{
 }
 
 // accelerators of the cluster, and the machine and the way of each.
-var accelerators = map[string]struct{ machine, way, kind string }{
+var accelerators = map[string]carried{
 	"h100": {"h100x1", stack.OnDemand, "H100"}, "h100-spot": {"h100x1", stack.Spot, "H100"},
 	"a100": {"a100x1", stack.OnDemand, "A100"}, "a100-spot": {"a100x1", stack.Spot, "A100"},
 	"l40s": {"l40sx1", stack.OnDemand, "L40S"}, "l40s-spot": {"l40sx1", stack.Spot, "L40S"},
 }
 
-// laws of a step of the engine, by type of card: seconds, and seconds for each token and each token of context.
-var laws = map[string]simulation.Linear{
-	"H100": {Base: 0.007, PerToken: 0.0325e-3, PerContext: 0.049e-6}, "A100": {Base: 0.0121, PerToken: 0.05e-3, PerContext: 0.09e-6},
-	"L40S": {Base: 0.0242, PerToken: 0.0887e-3, PerContext: 0.19e-6},
-}
-
-// cluster is what every test begins with.
-func cluster(optimizer string) string {
-	var b strings.Builder
-	b.WriteString("apiVersion: v1\nkind: Namespace\nmetadata: {name: llm}\n")
-	const accelerator = "---\napiVersion: inferno.platform.ai/v1alpha1\nkind: Accelerator\nmetadata: {name: %s}\nspec: {type: %s, cost: 1000, nodeSelector: {karpenter.sh/capacity-type: %s}}\n"
-	const model = "---\napiVersion: inferno.platform.ai/v1alpha1\nkind: Model\nmetadata: {name: llama}\nspec:\n  perfData:\n"
-	const class = "---\napiVersion: inferno.platform.ai/v1alpha1\nkind: ServiceClass\nmetadata: {name: premium}\nspec: {priority: 1, modelTargets: [{model: llama, slo-itl: 60, slo-ttft: 2000}]}\n"
-	names := slices.Sorted(maps.Keys(accelerators))
-	for _, name := range names {
-		fmt.Fprintf(&b, accelerator, name, accelerators[name].kind, accelerators[name].way)
-	}
-	b.WriteString(class + model)
-	for _, name := range names {
-		law := laws[accelerators[name].kind]
-		fmt.Fprintf(&b, "    - {acc: %s, maxBatchSize: 64, atTokens: 100, perfParms: {alpha: %g, beta: %g, gamma: %g}}\n", name, law.Base*1e3, law.PerToken*1e3, law.PerContext*1e3)
-	}
-	b.WriteString("---\napiVersion: inferno.platform.ai/v1alpha1\nkind: Optimizer\nmetadata: {name: default}\nspec:\n  placement: Gates\n" + optimizer)
-	return b.String()
-}
-
-// site is a running stack with helpers that fail the test.
-type site struct {
-	*stack.Stack
-	t testing.TB
-}
-
-func start(t testing.TB, optimizer string) *site {
+// startKarpenter starts a stack whose nodes Karpenter buys from the market.
+func startKarpenter(t testing.TB, optimizer string) *site {
 	t.Helper()
-	if !*neighbours {
-		t.Skip("make test-neighbours runs this")
-	}
-	programs := os.Getenv("INFERNO_PROGRAMS")
-	if programs == "" {
-		programs = t.TempDir()
-		if err := stack.Build(t.Context(), programs, os.Stderr); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s, err := stack.Start(t.Context(), stack.Options{Programs: programs, PodStartup: 2 * time.Second, Karpenter: market, Progress: os.Stderr})
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := &site{s, t}
-	t.Cleanup(func() {
-		if t.Failed() {
-			at.showLogs()
-		}
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := s.Apply(t.Context(), []byte(cluster(optimizer))); err != nil {
-		t.Fatal(err)
-	}
-	return at
-}
-
-func (s *site) showLogs() {
-	for _, name := range []string{"inferno-optimizer", "karpenter"} {
-		data, err := os.ReadFile(filepath.Join(s.Dir(), name+".log"))
-		if err != nil {
-			s.t.Log(err)
-		}
-		lines := bytes.Split(bytes.TrimSpace(data), []byte("\n"))
-		s.t.Logf("%s:\n%s", name, bytes.Join(lines[max(len(lines)-40, 0):], []byte("\n")))
-	}
-}
-
-func (s *site) must(err error) {
-	s.t.Helper()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *site) eventually(what string, condition func(context.Context) error) {
-	s.t.Helper()
-	s.must(stack.Eventually(s.t.Context(), what, soon, condition))
+	return start(t, stack.Options{Karpenter: market}, cluster(accelerators, "  placement: Gates\n"+optimizer))
 }
 
 // serve creates a Server with a Deployment whose pods are made behind the gate, ask for no scheduler of inferno's, and are not to be disrupted by Karpenter.
@@ -202,18 +110,6 @@ func (s *site) plan(name string, parts map[string]int) {
 	})
 }
 
-func (s *site) nodes(ctx context.Context) ([]corev1.Node, error) {
-	var list corev1.NodeList
-	err := s.Client.List(ctx, &list)
-	return list.Items, err
-}
-
-func (s *site) pods(ctx context.Context, server string) ([]corev1.Pod, error) {
-	var list corev1.PodList
-	err := s.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.ServerLabel: server})
-	return list.Items, err
-}
-
 // accelerator that a node carries.
 func accelerator(n *corev1.Node) string {
 	for name, a := range accelerators {
@@ -233,12 +129,6 @@ func counted(nodes []corev1.Node) map[string]int {
 	return n
 }
 
-func ready(p *corev1.Pod) bool {
-	return p.DeletionTimestamp == nil && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
-}
-
 // where the ready pods of a server are, by what their nodes carry; those that wait behind their gate are under "gated", all others under "".
 func (s *site) where(ctx context.Context, server string) (map[string]int, error) {
 	pods, errPods := s.pods(ctx, server)
@@ -255,22 +145,6 @@ func (s *site) where(ctx context.Context, server string) (map[string]int, error)
 		n[at]++
 	}
 	return n, errors.Join(errPods, errNodes)
-}
-
-// watch looks again and again until the returned function is called.
-func (s *site) watch(look func(context.Context)) (stop func()) {
-	ctx, cancel := context.WithCancel(s.t.Context())
-	var done sync.WaitGroup
-	done.Go(func() {
-		for ctx.Err() == nil {
-			look(ctx)
-			select {
-			case <-time.After(100 * time.Millisecond):
-			case <-ctx.Done():
-			}
-		}
-	})
-	return func() { cancel(); done.Wait() }
 }
 
 // clear lets all nodes go: their instances are given back.
@@ -293,7 +167,7 @@ var nodeClaim = schema.GroupVersionKind{Group: "karpenter.sh", Version: "v1", Ki
 // Of random plans, each from zero nodes, Karpenter buys what was planned and nothing else, at no time more than two nodes beyond it; pods that the plan has no
 // seat for wait, and nobody buys for them.
 func TestKarpenterBuysWhatIsPlanned(t *testing.T) {
-	s := start(t, "  suspend: true\n")
+	s := startKarpenter(t, "  suspend: true\n")
 	s.serve("chat", 0)
 	rng := rand.New(rand.NewPCG(*seed, 18))
 	names := slices.Sorted(maps.Keys(accelerators))
@@ -357,7 +231,7 @@ func TestKarpenterBuysWhatIsPlanned(t *testing.T) {
 
 // Karpenter would move a replica to a smaller node, but what its pod says, or a PodDisruptionBudget, keeps it; without either it is moved.
 func TestConsolidationLeavesReplicasAlone(t *testing.T) {
-	s := start(t, "  suspend: true\n")
+	s := startKarpenter(t, "  suspend: true\n")
 	small := &unstructured.Unstructured{}
 	small.SetGroupVersionKind(schema.GroupVersionKind{Group: "karpenter.sh", Version: "v1", Kind: "NodePool"})
 	small.SetName(market[0].NodePool(stack.OnDemand))
@@ -435,7 +309,7 @@ func TestKarpenterFollowsTheLoop(t *testing.T) {
 	for _, m := range market {
 		types = append(types, fmt.Sprintf("{name: %s, type: %s, cards: %d}", m.Name, strings.ToUpper(strings.Split(m.Name, "x")[0]), m.Cards))
 	}
-	s := start(t, fmt.Sprintf(`  interval: %s
+	s := startKarpenter(t, fmt.Sprintf(`  interval: %s
   staleAfter: 5m
   prometheus: {window: 8s}
   elasticFrom: Karpenter
@@ -443,20 +317,14 @@ func TestKarpenterFollowsTheLoop(t *testing.T) {
   stability: {name: damped, options: {scaleInHoldDownSeconds: 5, minimalGain: 0.1}}
 `, interval, insufficient.Seconds(), strings.Join(types, ", ")))
 	s.price("l40s", 10)
-	config := fleet.Config{Accelerators: map[string]string{}, Seed: 1, Servers: []fleet.Server{{Namespace: namespace, Name: "chat", Model: "llama", Targets: serving.Targets{TTFT: 2, ITL: 0.06}}}}
+	kinds := map[string]string{}
 	for _, m := range market {
-		kind := strings.ToUpper(strings.Split(m.Name, "x")[0])
-		if _, known := config.Accelerators[m.GPU.Product]; !known {
-			config.Accelerators[m.GPU.Product] = kind
-			config.Truths = append(config.Truths, fleet.Truth{Model: "llama", Accelerator: kind, StepTime: laws[kind], Cache: simulation.Cache{BlockSize: 16, Blocks: 10000}})
-		}
+		kinds[m.GPU.Product] = strings.ToUpper(strings.Split(m.Name, "x")[0])
 	}
-	s.must(s.StartFleet(t.Context(), config))
+	s.play(kinds)
 	server := s.serve("chat", 1)
 	s.must(s.Client.Create(t.Context(), stack.Autoscaler(server)))
-	s.must(s.Fleet.SetTraffic([]fleet.Traffic{{
-		Trace: trace.Constant(20, 200, 100, 1), Options: trace.Options{Seed: 1}, Shares: []trace.Share{{Server: namespace + "/chat", Weight: 1}},
-	}}))
+	s.traffic(20)
 
 	s.settled("from zero nodes", "l40s")
 

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -48,6 +49,10 @@ const (
 	Pause     Binary = "pause" // holds the namespaces of a pod
 	Helm      Binary = "helm"
 	Karpenter Binary = "karpenter" // with a pretended cloud
+	Kueue     Binary = "kueue"     // its controller and webhooks
+	// KEDAOperator follows ScaledObjects, and KEDAAdapter serves external metrics from what it knows.
+	KEDAOperator Binary = "keda-operator"
+	KEDAAdapter  Binary = "keda-adapter"
 	// OldestControllerManager is of the oldest of [Versions].
 	OldestControllerManager Binary = "kube-controller-manager-oldest"
 )
@@ -85,6 +90,9 @@ var recipes = []recipe{
 	{binary: OldestControllerManager, module: "oldest", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", stamped: true, extra: true,
 		what: "Deployments and their autoscaler, of the oldest Kubernetes", usual: 10 * time.Minute},
 	{binary: Karpenter, module: "karpenter", pkg: ".", extra: true, what: "what buys nodes", usual: 5 * time.Minute},
+	{binary: Kueue, module: "kueue", pkg: "sigs.k8s.io/kueue/cmd/kueue", extra: true, what: "what admits workloads to quotas", usual: 8 * time.Minute},
+	{binary: KEDAOperator, module: "keda", pkg: "github.com/kedacore/keda/v2/cmd/operator", extra: true, what: "what scales by events", usual: 20 * time.Minute},
+	{binary: KEDAAdapter, module: "keda", pkg: "github.com/kedacore/keda/v2/cmd/adapter", extra: true, what: "what serves its metrics", usual: 2 * time.Minute},
 }
 
 const (
@@ -125,6 +133,30 @@ func Binaries(ctx context.Context, cacheDir string, progress io.Writer, names ..
 		paths[r.binary] = path
 	}
 	return paths, nil
+}
+
+// Source returns the folder with the source of a module, and its manifests, in the version that the binary at a path of [Binaries] was built from. Go keeps
+// it, and downloads it again where it is gone.
+func Source(ctx context.Context, path, module string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
+	cmd.Dir = filepath.Dir(path)
+	cmd.Env = environment()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var found struct{ Dir string }
+	if err == nil {
+		err = json.Unmarshal(out, &found)
+	}
+	if err != nil || found.Dir == "" {
+		return "", fmt.Errorf("source of %s: go mod download: %w: %s%s", module, err, bytes.TrimSpace(out), bytes.TrimSpace(stderr.Bytes()))
+	}
+	return found.Dir, nil
+}
+
+// environment of the go command in a module of a binary.
+func environment() []string {
+	return append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GO111MODULE=on", "GOOS=", "GOARCH=")
 }
 
 func checkNames(names []Binary) error {
@@ -240,7 +272,7 @@ func (r recipe) build(ctx context.Context, dir, path, ldflags string, progress i
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, r.pkg)...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GO111MODULE=on", "GOOS=", "GOARCH=")
+	cmd.Env = environment()
 	if r.static {
 		cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
 	}

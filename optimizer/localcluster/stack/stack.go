@@ -14,7 +14,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -59,6 +58,10 @@ type Options struct {
 	Policies bool
 	// Karpenter buys nodes of this market as pods need them, and gates place the pods of Servers that ask for it; nil for neither.
 	Karpenter Market
+	// Kueue admits pods to quotas.
+	Kueue bool
+	// KEDA holds external.metrics.k8s.io, and the adapter answers it as an external scaler.
+	KEDA bool
 	// WithoutInferno leaves inferno's programs out.
 	WithoutInferno bool
 }
@@ -77,6 +80,9 @@ type Stack struct {
 	// machine is the real node, and stopTargets ends what tells Prometheus of its pods; nil where all nodes are simulated.
 	machine     *node.Machine
 	stopTargets context.CancelFunc
+
+	// kedaPort is the adapter's for KEDA.
+	kedaPort int
 
 	fleetDone chan error
 	stopFleet context.CancelFunc
@@ -116,7 +122,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, err := manifests.Local(port, plane.CA())
+	objects, err := manifests.Local(port, plane.CA(), o.metricsAPIs()...)
 	if err != nil {
 		return nil, err
 	}
@@ -126,10 +132,8 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	if err := plane.AddNodes(ctx, o.Nodes...); err != nil {
 		return nil, err
 	}
-	if o.Karpenter != nil {
-		if err := s.startKarpenter(ctx, o.Karpenter); err != nil {
-			return nil, err
-		}
+	if err := s.startNeighbours(ctx); err != nil {
+		return nil, err
 	}
 	if o.WithoutInferno {
 		return s, plane.StartScheduler(ctx, controlplane.SchedulerOptions{})
@@ -147,6 +151,32 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 		return s, s.enforcePolicies(ctx)
 	}
 	return s, nil
+}
+
+// metricsAPIs that are the adapter's: KEDA holds that of external metrics.
+func (o *Options) metricsAPIs() []string {
+	if o.KEDA {
+		return []string{"custom"}
+	}
+	return []string{"external", "custom"}
+}
+
+// startNeighbours that are asked for.
+func (s *Stack) startNeighbours(ctx context.Context) error {
+	if s.Options.Karpenter != nil {
+		if err := s.startKarpenter(ctx, s.Options.Karpenter); err != nil {
+			return err
+		}
+	}
+	if s.Options.Kueue {
+		if err := s.startKueue(ctx); err != nil {
+			return err
+		}
+	}
+	if s.Options.KEDA {
+		return s.startKEDA(ctx)
+	}
+	return nil
 }
 
 // enforcePolicies of the chart. The API server enforces them a moment after they are stored, and until then refuses what they would let through, too.
@@ -191,7 +221,7 @@ func Clients(config *rest.Config) (client.Client, kubernetes.Interface, error) {
 
 func (s *Stack) startScheduler(ctx context.Context, path string) error {
 	account, config := serviceAccount(manifests.SchedulerAccount), manifests.SchedulerConfig()
-	if s.Options.Karpenter != nil {
+	if s.Options.Karpenter != nil || s.Options.Kueue {
 		var err error
 		if config, err = withStockProfile(config); err != nil {
 			return err
@@ -206,7 +236,7 @@ func (s *Stack) startScheduler(ctx context.Context, path string) error {
 	})
 }
 
-// withStockProfile is the configuration of a scheduler that also places pods which ask for none, as the stock one does: those that gates let go.
+// withStockProfile is the configuration of a scheduler that also places pods which ask for none, as the stock one does: those that gates let go, and jobs.
 func withStockProfile(config []byte) ([]byte, error) {
 	var c map[string]any
 	if err := yaml.Unmarshal(config, &c); err != nil {
@@ -242,24 +272,24 @@ func (s *Stack) startAdapter(ctx context.Context, path string, port int) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Run(ctx, &controlplane.Process{
-		Name: string(Adapter), Path: path, Env: manifests.Environment(string(Adapter)),
-		Args: []string{
-			"--kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
-			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port), "--tls-cert-file=" + cert, "--tls-private-key-file=" + key,
-		},
-		Ready: func(ctx context.Context) error { return s.externalMetricsServed(ctx) },
-	}); err != nil {
+	forKEDA, err := s.kedaFlags()
+	if err != nil {
 		return err
 	}
-	return nil
+	return s.Run(ctx, &controlplane.Process{
+		Name: string(Adapter), Path: path, Env: manifests.Environment(string(Adapter)),
+		Args: append([]string{
+			"--kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
+			"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port), "--tls-cert-file=" + cert, "--tls-private-key-file=" + key,
+		}, forKEDA...),
+		Ready: func(ctx context.Context) error { return s.metricsServed(ctx, s.Options.metricsAPIs()[0]) },
+	})
 }
 
-// externalMetricsServed asks the API server, which asks the adapter.
-func (s *Stack) externalMetricsServed(ctx context.Context) error {
-	err := s.Kube.Discovery().RESTClient().Get().AbsPath("/apis/external.metrics.k8s.io/v1beta1").Do(ctx).Error()
-	if apierrors.IsServiceUnavailable(err) || err != nil {
-		return fmt.Errorf("external metrics are not served: %w", err)
+// metricsServed asks the API server, which asks the adapter that holds the API of metrics: external or custom.
+func (s *Stack) metricsServed(ctx context.Context, api string) error {
+	if err := s.Kube.Discovery().RESTClient().Get().AbsPath("/apis/" + api + ".metrics.k8s.io/v1beta1").Do(ctx).Error(); err != nil {
+		return fmt.Errorf("%s metrics are not served: %w", api, err)
 	}
 	return nil
 }
