@@ -224,7 +224,7 @@ func weightsOf(s *v1alpha1.Server) ([]int, bool) {
 func writersOf(r *httpRoute) string {
 	var names []string
 	for _, m := range r.ManagedFields {
-		if m.Manager != FieldOwner && m.FieldsV1 != nil && strings.Contains(string(m.FieldsV1.Raw), `"f:rules"`) {
+		if m.Manager != FieldOwner && m.FieldsV1 != nil && strings.Contains(m.FieldsV1.GetRawString(), `"f:rules"`) {
 			names = append(names, m.Manager)
 		}
 	}
