@@ -19,7 +19,7 @@ import (
 // What Kueue says of a pod that it takes back, before it deletes it: the reason goes on with why, such as DueToPreempted.
 const (
 	stoppedCondition corev1.PodConditionType = "TerminationTarget"
-	evictedReason                            = "WorkloadEvicted"
+	evictedReason    string                  = "WorkloadEvicted"
 )
 
 // evictedFor is why Kueue takes a pod back, in its words; empty where it does not.

@@ -82,12 +82,12 @@ func kueueConfig(objects []*unstructured.Unstructured, values map[string]any) ([
 		return o.GetKind() == "ConfigMap" && o.GetName() == kueueConfigMap
 	})
 	if i < 0 {
-		return nil, fmt.Errorf("Kueue's manifests have no ConfigMap %s", kueueConfigMap)
+		return nil, fmt.Errorf("the manifests of Kueue have no ConfigMap %s", kueueConfigMap)
 	}
 	text, _, err := unstructured.NestedString(objects[i].Object, "data", kueueConfigKey)
 	config := map[string]any{}
 	if err := errors.Join(err, yaml.Unmarshal([]byte(text), &config)); err != nil {
-		return nil, fmt.Errorf("Kueue's configuration: %w", err)
+		return nil, fmt.Errorf("the configuration of Kueue: %w", err)
 	}
 	for key, value := range values {
 		config[key] = value
