@@ -73,14 +73,13 @@ func decide(s snapshot) actions {
 			continue
 		}
 		together := ledger.Together(s.key, p)
-		held, seated := ledger.Held(s.key, p)
-		if missing := placement.GroupOf(p).Missing(len(together)); missing != "" && !seated {
-			a.waiting = append(a.waiting, wait{p, missing})
+		if together.Missing != "" {
+			a.waiting = append(a.waiting, wait{p, together.Missing})
 			continue
 		}
 		d := seats.Decide(seats.Situation{
-			Key: s.key, Server: s.server, Kinds: s.kinds, Seated: ledger.Seated(s.key, seats.RevisionOf(p)), Held: held,
-			Variant: seats.VariantOf(p), Requests: placement.Requests(p), Others: seats.RequestsOf(together, p),
+			Key: s.key, Server: s.server, Kinds: s.kinds, Seated: ledger.Seated(s.key, seats.RevisionOf(p)), Held: together.Held,
+			Variant: seats.VariantOf(p), Requests: placement.Requests(p), Others: together.Others(p),
 		})
 		o, ok := d.First()
 		if !ok {
@@ -88,7 +87,7 @@ func decide(s snapshot) actions {
 			continue
 		}
 		if !ledger.Take(s.key, p, "", o.Accelerator, o.Quota) {
-			a.waiting = append(a.waiting, wait{p, fmt.Sprintf("its replica %s has its seat on %q, which no Accelerator describes", placement.GroupOf(p).Name, held)})
+			a.waiting = append(a.waiting, wait{p, fmt.Sprintf("its replica %s has its seat on %q, which no Accelerator describes", placement.GroupOf(p).Name, together.Held)})
 			continue
 		}
 		a.lift = append(a.lift, lift{p, o})
@@ -129,14 +128,14 @@ func (s *snapshot) takenBack(ledger *seats.Ledger, locate func(*corev1.Pod, stri
 		if !ledger.HasSeat(s.key, p.UID) || ledger.Seated(s.key, seats.RevisionOf(p))[accelerator] <= quota[accelerator] {
 			continue
 		}
-		together := ledger.Together(s.key, p)
+		together, replica := ledger.Together(s.key, p), []*corev1.Pod{p}
 		switch {
-		case len(together) == 0:
-			together = []*corev1.Pod{p}
-		case ledger.OnNodes(s.key, p) > 0:
+		case together.OnNodes > 0:
 			continue // its group runs, or begins to
+		case len(together.Pods) > 0:
+			replica = together.Pods
 		}
-		for _, p := range together {
+		for _, p := range replica {
 			if seats.Let(p) {
 				ledger.Forget(p.UID)
 				back = append(back, p)

@@ -161,8 +161,8 @@ func (c *cluster) decide(key types.NamespacedName, pod *v1.Pod, has patience) se
 		Key: key, Server: c.plans.server(key), Kinds: c.fleet.kinds(), Carried: c.fleet.carried, Seated: c.ledger.Seated(key, seats.RevisionOf(pod)),
 		Variant: seats.VariantOf(pod), Requests: placement.Requests(pod), Overdue: has == overdue,
 	}
-	s.Held, _ = c.ledger.Held(key, pod)
-	s.Others = seats.RequestsOf(c.ledger.Together(key, pod), pod)
+	together := c.ledger.Together(key, pod)
+	s.Held, s.Others = together.Held, together.Others(pod)
 	if seats.Let(pod) {
 		s.Held = pod.Annotations[v1alpha1.AcceleratorAnnotation]
 	}
@@ -210,7 +210,7 @@ func (c *cluster) arrived(pod *v1.Pod) {
 	}
 	waited := []*v1.Pod{pod}
 	if key, _ := seats.ServerOf(pod); placement.GroupOf(pod).Name != "" {
-		waited = c.ledger.Together(key, pod) // it may be whom the others wait for
+		waited = c.ledger.Together(key, pod).Pods // it may be whom the others wait for
 	}
 	c.activate(slices.DeleteFunc(waited, func(pod *v1.Pod) bool { return !c.ours(pod) || !c.held.has(pod.UID) }), causeArrived)
 }

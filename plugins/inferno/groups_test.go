@@ -1,11 +1,8 @@
 package inferno
 
 import (
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -46,7 +43,6 @@ func TestGroupsThatCompeteForTheLastNodes(t *testing.T) {
 	w.addNodes(node("h100-1", "h100", 8), node("h100-2", "h100", 8), node("h100-3", "h100", 8))
 	w.addAccelerators("h100")
 	w.setPlan(part("h100", 2))
-	w.onBound = func(*v1.Pod) {}
 	w.start(secondScheduler)
 	first, second := replica(1, 2), replica(2, 2)
 	w.addPods(first[0], second[0], second[1], first[1])
@@ -102,70 +98,53 @@ func TestAGroupGivesItsNodesBack(t *testing.T) {
 // No replica ends half seated: bindings fail, nodes go and come, replicas go and others come, and the scheduler starts anew. One of which a binding failed when
 // the others were bound has its seat, and waits for a node as any pod does: that may be for as long as others have all of them.
 func TestGroupsThroughDisorder(t *testing.T) {
-	for seed := range *disorderRuns {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Parallel()
-			r := rand.New(rand.NewPCG(seed, 13))
-			var rmu sync.Mutex
-			intn := func(n int) int {
-				rmu.Lock()
-				defer rmu.Unlock()
-				return r.IntN(n)
+	inDisorder(t, 13, func(t *testing.T, intn func(int) int) {
+		w := newWorld(t)
+		nodes, quota := 5+intn(4), 2+intn(2)
+		for i := range nodes {
+			w.addNodes(node(fmt.Sprintf("h100-%d", i), "h100", 8))
+		}
+		w.addAccelerators("h100")
+		w.setPlan(part("h100", quota))
+		goodDays := w.badDays(intn, 6)
+		stop := w.start(secondScheduler)
+		made := 0
+		make2 := func() {
+			w.addPods(replica(made, 2)...)
+			made++
+		}
+		remove := func(group int) {
+			for i := range 2 {
+				w.deletePod(fmt.Sprintf("g%d-%d", group, i))
 			}
-			w := newWorld(t)
-			nodes, quota := 5+intn(4), 2+intn(2)
-			for i := range nodes {
-				w.addNodes(node(fmt.Sprintf("h100-%d", i), "h100", 8))
-			}
-			w.addAccelerators("h100")
-			w.setPlan(part("h100", quota))
-			w.failBinding = func(*v1.Pod) error {
-				if intn(6) == 0 {
-					return errors.New("the API server has a bad day")
-				}
-				return nil
-			}
-			stop := w.start(secondScheduler)
-			made := 0
-			make2 := func() {
-				w.addPods(replica(made, 2)...)
-				made++
-			}
-			remove := func(group int) {
-				for i := range 2 {
-					w.deletePod(fmt.Sprintf("g%d-%d", group, i))
-				}
-			}
-			for range 25 {
-				switch intn(6) {
-				case 0, 1, 2:
-					make2()
-				case 3:
-					remove(intn(made + 1))
-				case 4:
-					w.nodeSource.Delete(node("h100-0", "h100", 8))
-					time.Sleep(time.Millisecond)
-					w.addNodes(node("h100-0", "h100", 8))
-				case 5:
-					stop()
-					stop = w.start(secondScheduler)
-				}
-				time.Sleep(time.Duration(intn(5)) * time.Millisecond)
-			}
-			w.mu.Lock()
-			w.failBinding = nil
-			w.mu.Unlock()
-			for range quota {
+		}
+		for range 25 {
+			switch intn(6) {
+			case 0, 1, 2:
 				make2()
+			case 3:
+				remove(intn(made + 1))
+			case 4:
+				w.nodeSource.Delete(node("h100-0", "h100", 8))
+				time.Sleep(time.Millisecond)
+				w.addNodes(node("h100-0", "h100", 8))
+			case 5:
+				stop()
+				stop = w.start(secondScheduler)
 			}
-			want := min(quota, nodes/2)
-			w.await("as many replicas to be bound whole as are planned and have nodes, and no other", func(pods map[string]*v1.Pod) bool {
-				whole, half := 0, 0
-				for _, n := range bound(pods) {
-					whole, half = whole+n/2, half+n%2
-				}
-				return whole == want && half == 0 || half > 0 && 2*whole+half == nodes
-			})
+			time.Sleep(time.Duration(intn(5)) * time.Millisecond)
+		}
+		goodDays()
+		for range quota {
+			make2()
+		}
+		want := min(quota, nodes/2)
+		w.await("as many replicas to be bound whole as are planned and have nodes, and no other", func(pods map[string]*v1.Pod) bool {
+			whole, half := 0, 0
+			for _, n := range bound(pods) {
+				whole, half = whole+n/2, half+n%2
+			}
+			return whole == want && half == 0 || half > 0 && 2*whole+half == nodes
 		})
-	}
+	})
 }

@@ -21,7 +21,7 @@ func (p *Plugin) Permit(_ context.Context, state fwk.CycleState, pod *v1.Pod, _ 
 	if c == nil || c.decision.Anywhere || group.Name == "" {
 		return nil, 0
 	}
-	have := p.cluster.ledger.OnNodes(c.server, pod)
+	have := p.cluster.ledger.Together(c.server, pod).OnNodes
 	if have >= group.Size {
 		p.ofGroup(pod, func(other fwk.WaitingPod) { other.Allow(Name) })
 		return nil, 0
@@ -51,7 +51,7 @@ func (p *Plugin) ofGroup(pod *v1.Pod, do func(fwk.WaitingPod)) {
 
 // wakeGroup wakes those of a pod's group that have no node yet: what it waits for.
 func (c *cluster) wakeGroup(key types.NamespacedName, pod *v1.Pod) {
-	c.activate(slices.DeleteFunc(c.ledger.Together(key, pod), func(other *v1.Pod) bool {
+	c.activate(slices.DeleteFunc(c.ledger.Together(key, pod).Pods, func(other *v1.Pod) bool {
 		return other.UID == pod.UID || other.Spec.NodeName != "" || !c.ours(other) || c.ledger.HasSeat(key, other.UID)
 	}), causeGroup)
 }

@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 
-	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
@@ -57,7 +56,8 @@ func (p *Plugin) holds(key types.NamespacedName, pod *v1.Pod) (reason string, w 
 	if err := c.ready(p.args.SyncTimeout.Duration); err != nil {
 		return err.Error(), waitStart
 	}
-	if _, seated := c.ledger.Held(key, pod); seated || c.ledger.HasSeat(key, pod.UID) {
+	together := c.ledger.Together(key, pod)
+	if together.Seated || c.ledger.HasSeat(key, pod.UID) {
 		return "", waitNot
 	}
 	d := c.decide(key, pod, p.patience(pod))
@@ -69,12 +69,11 @@ func (p *Plugin) holds(key types.NamespacedName, pod *v1.Pod) (reason string, w 
 	ahead, counted := c.ledger.Ahead(key, pod, room, func(other *v1.Pod) bool {
 		return c.ours(other) && (seats.VariantOf(other) == seats.VariantOf(pod) || d.Contends(server, seats.VariantOf(other)))
 	})
-	missing := placement.GroupOf(pod).Missing(len(c.ledger.Together(key, pod)))
 	switch {
 	case !counted:
 		return "the pod is not counted yet", waitCount
-	case missing != "":
-		return missing, waitSeat
+	case together.Missing != "":
+		return together.Missing, waitSeat
 	case room == 0:
 		return d.Reason, waitSeat
 	case ahead >= room:

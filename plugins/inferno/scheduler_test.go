@@ -514,59 +514,73 @@ func TestVariantsWaitForEachOther(t *testing.T) {
 // disorderRuns is few for every day and a hundred in make bench.
 var disorderRuns = flag.Uint64("disorder-runs", 8, "random runs of the test that quotas hold through concurrent binds, failures of nodes and restarts")
 
-func TestQuotaHoldsThroughDisorder(t *testing.T) {
+// inDisorder runs a test beside itself, each time by other random numbers, which many may draw at once.
+func inDisorder(t *testing.T, stream uint64, test func(t *testing.T, intn func(int) int)) {
 	for seed := range *disorderRuns {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			r := rand.New(rand.NewPCG(seed, 7))
-			var rmu sync.Mutex
-			intn := func(n int) int {
-				rmu.Lock()
-				defer rmu.Unlock()
+			r := rand.New(rand.NewPCG(seed, stream))
+			var mu sync.Mutex
+			test(t, func(n int) int {
+				mu.Lock()
+				defer mu.Unlock()
 				return r.IntN(n)
-			}
-			quota := map[string]int{"h100": 5 + intn(10), "a100": 1 + intn(10)}
-			w := newWorld(t)
-			w.addNodes(node("h100-1", "h100", 8), node("h100-2", "h100", 8), node("a100-1", "a100", 4), node("a100-2", "a100", 8))
-			w.addAccelerators("h100", "a100")
-			w.setPlan(part("h100", quota["h100"]), part("a100", quota["a100"]))
-			w.watchOvershoot(quota)
-			w.failBinding = func(*v1.Pod) error {
-				if intn(4) == 0 {
-					return errors.New("the API server has a bad day")
-				}
-				return nil
-			}
-			stop := w.start(secondScheduler)
-			next := 0
-			for range 40 {
-				switch intn(8) {
-				case 0, 1, 2, 3:
-					n := 1 + intn(8)
-					for range n {
-						w.addPods(pod(fmt.Sprintf("chat-%04d", next), "r1"))
-						next++
-					}
-				case 4, 5:
-					w.deletePod(fmt.Sprintf("chat-%04d", intn(next+1)))
-				case 6:
-					w.nodeSource.Delete(node("h100-2", "h100", 8))
-					time.Sleep(time.Millisecond)
-					w.addNodes(node("h100-2", "h100", 8))
-				case 7:
-					stop()
-					stop = w.start(secondScheduler)
-				}
-				time.Sleep(time.Duration(intn(5)) * time.Millisecond)
-			}
-			w.mu.Lock()
-			w.failBinding = nil
-			w.mu.Unlock()
-			w.addPods(several(30, "r1")...)
-			w.await("the plan to be filled in the end", func(pods map[string]*v1.Pod) bool {
-				got := placed(pods)
-				return got["h100"] == quota["h100"] && got["a100"] == quota["a100"]
 			})
 		})
 	}
+}
+
+// badDays of the API server, on which it refuses one binding of so many, until good days come.
+func (w *world) badDays(intn func(int) int, oneOf int) (goodDays func()) {
+	w.failBinding = func(*v1.Pod) error {
+		if intn(oneOf) == 0 {
+			return errors.New("the API server has a bad day")
+		}
+		return nil
+	}
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.failBinding = nil
+	}
+}
+
+func TestQuotaHoldsThroughDisorder(t *testing.T) {
+	inDisorder(t, 7, func(t *testing.T, intn func(int) int) {
+		quota := map[string]int{"h100": 5 + intn(10), "a100": 1 + intn(10)}
+		w := newWorld(t)
+		w.addNodes(node("h100-1", "h100", 8), node("h100-2", "h100", 8), node("a100-1", "a100", 4), node("a100-2", "a100", 8))
+		w.addAccelerators("h100", "a100")
+		w.setPlan(part("h100", quota["h100"]), part("a100", quota["a100"]))
+		w.watchOvershoot(quota)
+		goodDays := w.badDays(intn, 4)
+		stop := w.start(secondScheduler)
+		next := 0
+		for range 40 {
+			switch intn(8) {
+			case 0, 1, 2, 3:
+				n := 1 + intn(8)
+				for range n {
+					w.addPods(pod(fmt.Sprintf("chat-%04d", next), "r1"))
+					next++
+				}
+			case 4, 5:
+				w.deletePod(fmt.Sprintf("chat-%04d", intn(next+1)))
+			case 6:
+				w.nodeSource.Delete(node("h100-2", "h100", 8))
+				time.Sleep(time.Millisecond)
+				w.addNodes(node("h100-2", "h100", 8))
+			case 7:
+				stop()
+				stop = w.start(secondScheduler)
+			}
+			time.Sleep(time.Duration(intn(5)) * time.Millisecond)
+		}
+		goodDays()
+		w.addPods(several(30, "r1")...)
+		w.await("the plan to be filled in the end", func(pods map[string]*v1.Pod) bool {
+			got := placed(pods)
+			return got["h100"] == quota["h100"] && got["a100"] == quota["a100"]
+		})
+	})
 }

@@ -83,11 +83,11 @@ func (c *cluster) wakeIf(key types.NamespacedName, why cause, but string, concer
 			if group == but {
 				continue
 			}
-			if _, has := c.ledger.Held(key, pod); has {
-				woken = append(woken, pod) // its seat is taken
+			switch together := c.ledger.Together(key, pod); {
+			case together.Seated:
+				woken = append(woken, pod)
 				continue
-			}
-			if placement.GroupOf(pod).Missing(len(c.ledger.Together(key, pod))) != "" {
+			case together.Missing != "":
 				continue
 			}
 		}

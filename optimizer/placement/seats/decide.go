@@ -298,17 +298,6 @@ func (s Situation) fits(kind catalogue.Kind) bool {
 	return placement.Fits(s.Kinds, s.Requests, kind) && !slices.ContainsFunc(s.Others, func(requests v1.ResourceList) bool { return !placement.Fits(s.Kinds, requests, kind) })
 }
 
-// RequestsOf the other pods of a pod's group.
-func RequestsOf(together []*v1.Pod, but *v1.Pod) []v1.ResourceList {
-	var others []v1.ResourceList
-	for _, p := range together {
-		if p.UID != but.UID {
-			others = append(others, placement.Requests(p))
-		}
-	}
-	return others
-}
-
 func index(options []Option) map[string]Option {
 	m := make(map[string]Option, len(options))
 	for _, o := range options {

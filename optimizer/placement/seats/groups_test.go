@@ -51,7 +51,7 @@ func TestAGroupHasOneSeat(t *testing.T) {
 			t.Errorf("%s takes a seat on %s: %v, want %v", p.Name, node, got, want)
 		}
 	}
-	if _, held := l.Held(chat, a); held {
+	if l.Together(chat, a).Seated {
 		t.Error("a group holds a seat that none took")
 	}
 	take(a, "h100-1", 1, true)
@@ -61,10 +61,10 @@ func TestAGroupHasOneSeat(t *testing.T) {
 	take(b, "a100-1", 5, false) // the seat of the group is elsewhere
 	take(b, "h100-2", 1, true)  // no further seat
 	seated(1)
-	if at, held := l.Held(chat, b); at != "h100" || !held {
-		t.Errorf("the group holds a seat on %q: %v", at, held)
+	if b := l.Together(chat, b); b.Held != "h100" || !b.Seated {
+		t.Errorf("the group holds a seat on %q: %v", b.Held, b.Seated)
 	}
-	if got := l.OnNodes(chat, a); got != 2 {
+	if got := l.Together(chat, a).OnNodes; got != 2 {
 		t.Errorf("%d of the group have a node, want 2", got)
 	}
 	l.Observe(on(a, "h100-1"))

@@ -132,8 +132,8 @@ func (l *Ledger) Take(key types.NamespacedName, pod *v1.Pod, node, accelerator s
 		l.unseat(r, pod.UID)
 	}
 	rev := RevisionOf(pod)
-	switch held, seated := r.held(placement.GroupOf(pod).Name); {
-	case seated && !slices.Contains(held, accelerator), !seated && quota != Unlimited && r.count(rev)[accelerator] >= quota:
+	switch held := r.held(placement.GroupOf(pod).Name); {
+	case len(held) > 0 && !slices.Contains(held, accelerator), len(held) == 0 && quota != Unlimited && r.count(rev)[accelerator] >= quota:
 		l.tidy(key, pod.UID)
 		return false
 	}
@@ -163,52 +163,54 @@ func (l *Ledger) Release(key types.NamespacedName, uid types.UID) bool {
 	return true
 }
 
-// Held is the accelerator of the seat that the group of a pod has; false where it has none, or the pod is of no group.
-func (l *Ledger) Held(key types.NamespacedName, pod *v1.Pod) (accelerator string, seated bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	r, ok := l.rosters[key]
-	if !ok {
-		return "", false
-	}
-	held, seated := r.held(placement.GroupOf(pod).Name)
-	if !seated {
-		return "", false
-	}
-	return held[0], true
+// Together is what is known of the group that a pod is of; nothing where it is of none.
+type Together struct {
+	// Pods of it, in turn.
+	Pods []*v1.Pod
+	// Seated tells whether they have their seat, and Held is its accelerator.
+	Seated bool
+	Held   string
+	// OnNodes counts those that have a node, or one reserved for them.
+	OnNodes int
+	// Missing says what they wait for before they can have a seat; empty where they have one, or can.
+	Missing string
 }
 
-// Together are the pods of a server that are known to make up a replica with a pod, itself among them, in turn; none where the pod is of no group.
-func (l *Ledger) Together(key types.NamespacedName, pod *v1.Pod) []*v1.Pod {
+// Together with a pod of a server.
+func (l *Ledger) Together(key types.NamespacedName, pod *v1.Pod) (t Together) {
+	of := placement.GroupOf(pod)
+	if of.Name == "" {
+		return t
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r, ok := l.rosters[key]
-	if !ok || r.groups[placement.GroupOf(pod).Name] == nil {
-		return nil
-	}
-	var pods []*v1.Pod
-	for _, p := range r.groups[placement.GroupOf(pod).Name].pods {
-		pods = append(pods, p)
-	}
-	slices.SortFunc(pods, compareTurns)
-	return pods
-}
-
-// OnNodes counts the pods of a pod's group that have a node, or one reserved for them.
-func (l *Ledger) OnNodes(key types.NamespacedName, pod *v1.Pod) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	r, ok := l.rosters[key]
-	if !ok || r.groups[placement.GroupOf(pod).Name] == nil {
-		return 0
-	}
-	n := 0
-	for uid := range r.groups[placement.GroupOf(pod).Name].pods {
-		if s, seated := r.seats[uid]; seated && (s.node != "" || s.reserved) {
-			n++
+	if r, ok := l.rosters[key]; ok && r.groups[of.Name] != nil {
+		for uid, p := range r.groups[of.Name].pods {
+			t.Pods = append(t.Pods, p)
+			if s, seated := r.seats[uid]; seated && (s.node != "" || s.reserved) {
+				t.OnNodes++
+			}
+		}
+		slices.SortFunc(t.Pods, compareTurns)
+		if held := r.held(of.Name); len(held) > 0 {
+			t.Seated, t.Held = true, held[0]
 		}
 	}
-	return n
+	if !t.Seated {
+		t.Missing = of.Missing(len(t.Pods))
+	}
+	return t
+}
+
+// Others are the requests of those together with a pod.
+func (t Together) Others(pod *v1.Pod) []v1.ResourceList {
+	var requests []v1.ResourceList
+	for _, p := range t.Pods {
+		if p.UID != pod.UID {
+			requests = append(requests, placement.Requests(p))
+		}
+	}
+	return requests
 }
 
 // Seated counts the seats of a server by accelerator that count for a pod of a revision.
@@ -272,12 +274,7 @@ func (l *Ledger) Ahead(key types.NamespacedName, pod *v1.Pod, limit int, contend
 	}
 	rev, turn := RevisionOf(pod), r.turn(pod)
 	for uid, other := range r.waiting {
-		_, seated := r.seats[uid]
-		if name := placement.GroupOf(other).Name; !seated && name != "" {
-			_, seated = r.held(name)
-			seated = seated || r.turn(other) != other || placement.GroupOf(other).Missing(len(r.groups[name].pods)) != "" // its first counts, once all are there
-		}
-		if seated || uid == turn.UID || uid == pod.UID || compareTurns(other, turn) > 0 || rev.supersedes(RevisionOf(other)) || !contends(other) {
+		if uid == turn.UID || uid == pod.UID || !r.queues(other) || compareTurns(other, turn) > 0 || rev.supersedes(RevisionOf(other)) || !contends(other) {
 			continue
 		}
 		if ahead++; ahead >= limit {
@@ -410,6 +407,15 @@ func (l *Ledger) tidy(key types.NamespacedName, uid types.UID) {
 	}
 }
 
+// queues tells whether a waiting pod stands for a seat that is to be given: it has none, and is the first of its group, which is whole and has none either.
+func (r *roster) queues(pod *v1.Pod) bool {
+	if _, seated := r.seats[pod.UID]; seated {
+		return false
+	}
+	g := placement.GroupOf(pod)
+	return g.Name == "" || len(r.held(g.Name)) == 0 && r.turn(pod) == pod && g.Missing(len(r.groups[g.Name].pods)) == ""
+}
+
 // turn of a pod is that of the first of its group.
 func (r *roster) turn(pod *v1.Pod) *v1.Pod {
 	if g := r.groups[placement.GroupOf(pod).Name]; g != nil {
@@ -423,16 +429,14 @@ func (r *roster) turn(pod *v1.Pod) *v1.Pod {
 }
 
 // held are the accelerators on which pods of a group have their seat, sorted: more than one where nodes changed under it.
-func (r *roster) held(name string) (accelerators []string, seated bool) {
-	g := r.groups[name]
-	if g == nil {
-		return nil, false
+func (r *roster) held(name string) (accelerators []string) {
+	if g := r.groups[name]; g != nil {
+		for at := range g.seats {
+			accelerators = append(accelerators, at.accelerator)
+		}
+		slices.Sort(accelerators)
 	}
-	for at := range g.seats {
-		accelerators = append(accelerators, at.accelerator)
-	}
-	slices.Sort(accelerators)
-	return accelerators, len(accelerators) > 0
+	return accelerators
 }
 
 func (r *roster) add(s seat, n int) {
