@@ -173,7 +173,7 @@ fuzz: ## Fuzz every decoder and parser for a while
 
 .PHONY: generate
 generate: ## Write generated code and manifests
-	$(TOOL) controller-gen object crd:allowDangerousTypes=true output:crd:dir=manifests/chart/files/crds paths=./optimizer/api/v1alpha1
+	$(TOOL) controller-gen object crd:allowDangerousTypes=true output:crd:dir=manifests/chart/files/crds paths=./optimizer/api/...
 	$(GO) run ./manifests/dashboard >manifests/chart/files/dashboard.json
 	@$(RELEASE) generate
 	$(GO) run ./docs/reference

@@ -10,6 +10,7 @@ import (
 	"k8s.io/metrics/pkg/apis/custom_metrics"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -162,12 +163,12 @@ func (p *Provider) resolve(o object, q *query) (*v1alpha1.Server, custom_metrics
 }
 
 // narrow restricts the query to the variant that the workload is of, where it is not the server's own scale target.
-func narrow(server *v1alpha1.Server, o object, q *query) (v1alpha1.ScaleTargetRef, *fault) {
-	is := func(ref v1alpha1.ScaleTargetRef) bool { return ref.Name == o.name && Workload(ref) == o.resource }
+func narrow(server *v1alpha1.Server, o object, q *query) (jsonspec.ScaleTargetRef, *fault) {
+	is := func(ref jsonspec.ScaleTargetRef) bool { return ref.Name == o.name && Workload(ref) == o.resource }
 	if own := server.Spec.ScaleTargetRef; own != nil && is(*own) {
 		return *own, nil
 	}
-	var of []v1alpha1.Variant
+	var of []jsonspec.Variant
 	for _, variant := range server.Spec.Variants {
 		if is(variant.ScaleTargetRef) {
 			of = append(of, variant)
@@ -175,14 +176,14 @@ func narrow(server *v1alpha1.Server, o object, q *query) (v1alpha1.ScaleTargetRe
 	}
 	switch len(of) {
 	case 0:
-		return v1alpha1.ScaleTargetRef{}, &fault{OutcomeNoServer, fmt.Sprintf("server %s no longer scales %s", describe(server, scope{}), o)}
+		return jsonspec.ScaleTargetRef{}, &fault{OutcomeNoServer, fmt.Sprintf("server %s no longer scales %s", describe(server, scope{}), o)}
 	case 1:
 		requirements, _ := labels.Set{labelVariant: of[0].Name}.AsSelector().Requirements()
 		q.selector = q.selector.Add(requirements...)
 		q.level.byVariant = true
 		return of[0].ScaleTargetRef, nil
 	default:
-		return v1alpha1.ScaleTargetRef{}, &fault{OutcomeNoValue, fmt.Sprintf("%s is the scale target of the variants %s and %s of server %s; it must be that of one",
+		return jsonspec.ScaleTargetRef{}, &fault{OutcomeNoValue, fmt.Sprintf("%s is the scale target of the variants %s and %s of server %s; it must be that of one",
 			o, of[0].Name, of[1].Name, describe(server, scope{}))}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/metrics/pkg/apis/custom_metrics"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -165,7 +166,7 @@ func TestListAllMetricsNamesServersAndDeployments(t *testing.T) {
 }
 
 func TestWorkload(t *testing.T) {
-	for ref, want := range map[v1alpha1.ScaleTargetRef]string{
+	for ref, want := range map[jsonspec.ScaleTargetRef]string{
 		{APIVersion: "apps/v1", Kind: "Deployment"}:                          "deployments.apps",
 		{APIVersion: "apps/v1", Kind: "StatefulSet"}:                         "statefulsets.apps",
 		{APIVersion: "leaderworkerset.x-k8s.io/v1", Kind: "LeaderWorkerSet"}: "leaderworkersets.leaderworkerset.x-k8s.io",

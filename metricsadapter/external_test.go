@@ -12,6 +12,7 @@ import (
 	"k8s.io/metrics/pkg/apis/external_metrics"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -211,7 +212,7 @@ func TestSurgeBelongsToItsVariant(t *testing.T) {
 	before := s.Status.Desired
 	s.Status.Desired = &v1alpha1.DesiredState{
 		ConfirmedAt: before.ConfirmedAt, Replicas: 7, Surge: 3,
-		Parts: []v1alpha1.AllocationPart{part("H100", 4, 96, 1024), {Accelerator: "A100", Surge: 3}},
+		Parts: []jsonspec.AllocationPart{part("H100", 4, 96, 1024), {Accelerator: "A100", Surge: 3}},
 	}
 	for selector, want := range map[string]string{"server=variants": "variants 7", "server=variants,variant=hopper": "variants/hopper 4", "server=variants,variant=ampere": "variants/ampere 3"} {
 		got, err := answer(t, &fakeServers{servers: []*v1alpha1.Server{s}}, now, "llm", DesiredReplicas, selector)

@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -55,12 +56,12 @@ func (f *fakeServers) ScaledBy(namespace string, workload schema.GroupResource, 
 	return found
 }
 
-func deployment(name string) v1alpha1.ScaleTargetRef {
-	return v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}
+func deployment(name string) jsonspec.ScaleTargetRef {
+	return jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}
 }
 
 // server whose Deployment has its name, planned on the parts.
-func server(namespace, name string, parts ...v1alpha1.AllocationPart) *v1alpha1.Server {
+func server(namespace, name string, parts ...jsonspec.AllocationPart) *v1alpha1.Server {
 	target := deployment(name)
 	total := 0
 	for _, part := range parts {
@@ -68,10 +69,10 @@ func server(namespace, name string, parts ...v1alpha1.AllocationPart) *v1alpha1.
 	}
 	return &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: "uid-of-it", Labels: map[string]string{"team": namespace}},
-		Spec:       v1alpha1.ServerSpec{ServerBinding: v1alpha1.ServerBinding{ScaleTargetRef: &target}},
+		Spec:       v1alpha1.ServerSpec{ServerBinding: jsonspec.ServerBinding{ScaleTargetRef: &target}},
 		Status: v1alpha1.ServerStatus{
 			ReadyReplicas: 3,
-			Current:       []v1alpha1.ObservedPart{{Accelerator: "H100", Ready: 2}, {Accelerator: "A100", Ready: 1, Starting: 4}},
+			Current:       []jsonspec.ObservedPart{{Accelerator: "H100", Ready: 2}, {Accelerator: "A100", Ready: 1, Starting: 4}},
 			Desired: &v1alpha1.DesiredState{
 				DecidedAt:         metav1.NewTime(confirmed.Add(-time.Hour)),
 				ConfirmedAt:       metav1.NewTime(confirmed),
@@ -84,8 +85,8 @@ func server(namespace, name string, parts ...v1alpha1.AllocationPart) *v1alpha1.
 	}
 }
 
-func part(accelerator string, replicas, batch, tokens int) v1alpha1.AllocationPart {
-	return v1alpha1.AllocationPart{Accelerator: accelerator, Replicas: replicas, MaxBatchSize: batch, MaxBatchedTokens: tokens}
+func part(accelerator string, replicas, batch, tokens int) jsonspec.AllocationPart {
+	return jsonspec.AllocationPart{Accelerator: accelerator, Replicas: replicas, MaxBatchSize: batch, MaxBatchedTokens: tokens}
 }
 
 // split is a server over two accelerators; variants one whose accelerators have Deployments of their own, one of them planned empty.
@@ -96,7 +97,7 @@ func split() *v1alpha1.Server {
 func variants() *v1alpha1.Server {
 	s := server("llm", "variants", part("H100", 3, 96, 1024), part("A100", 2, 48, 2048), part("H200", 1, 128, 0))
 	s.Spec.ScaleTargetRef = nil
-	s.Spec.Variants = []v1alpha1.Variant{
+	s.Spec.Variants = []jsonspec.Variant{
 		{Name: "hopper", Accelerators: []string{"H100", "H200"}, ScaleTargetRef: deployment("variants-hopper")},
 		{Name: "ampere", Accelerators: []string{"A100", "H200"}, ScaleTargetRef: deployment("variants-ampere")},
 		{Name: "ada", Accelerators: []string{"L40S"}, ScaleTargetRef: deployment("variants-ada")},

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -38,8 +39,8 @@ type metric struct {
 var metrics = []metric{
 	{DesiredRatio, desiredRatio},
 	{DesiredReplicas, desiredReplicas},
-	{MaxBatchSize, limit("max batch size", func(part v1alpha1.AllocationPart) int { return part.MaxBatchSize })},
-	{MaxBatchedTokens, limit("token budget", func(part v1alpha1.AllocationPart) int { return part.MaxBatchedTokens })},
+	{MaxBatchSize, limit("max batch size", func(part jsonspec.AllocationPart) int { return part.MaxBatchSize })},
+	{MaxBatchedTokens, limit("token budget", func(part jsonspec.AllocationPart) int { return part.MaxBatchedTokens })},
 	{PredictedITL, predicted(func(l *v1alpha1.Latencies) *float64 { return l.ITL })},
 	{PredictedTTFT, predicted(func(l *v1alpha1.Latencies) *float64 { return l.TTFT })},
 }
@@ -116,7 +117,7 @@ func readyReplicas(server *v1alpha1.Server, s scope) int {
 }
 
 // limit is a metric of what engines are started with: the smallest over the parts of the scope that set it.
-func limit(what string, of func(v1alpha1.AllocationPart) int) func(*v1alpha1.Server, scope) (resource.Quantity, error) {
+func limit(what string, of func(jsonspec.AllocationPart) int) func(*v1alpha1.Server, scope) (resource.Quantity, error) {
 	return func(server *v1alpha1.Server, s scope) (resource.Quantity, error) {
 		smallest := 0
 		for _, part := range server.Status.Desired.Parts {

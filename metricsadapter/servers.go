@@ -4,6 +4,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -24,14 +25,14 @@ var ServersResource = schema.GroupResource{Group: v1alpha1.Group, Resource: "ser
 
 // Workload returns the resource that a scale target is of. The plural is guessed from the kind by the rules of English, as Kubernetes' own
 // kinds and nearly all others are formed: a discovery client would make an answer depend on a second connection.
-func Workload(ref v1alpha1.ScaleTargetRef) schema.GroupResource {
+func Workload(ref jsonspec.ScaleTargetRef) schema.GroupResource {
 	plural, _ := meta.UnsafeGuessKindToResource(schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind))
 	return plural.GroupResource()
 }
 
 // ScaleTargets returns every scale target of a server: its own, then those of its variants.
-func ScaleTargets(server *v1alpha1.Server) []v1alpha1.ScaleTargetRef {
-	var refs []v1alpha1.ScaleTargetRef
+func ScaleTargets(server *v1alpha1.Server) []jsonspec.ScaleTargetRef {
+	var refs []jsonspec.ScaleTargetRef
 	if own := server.Spec.ScaleTargetRef; own != nil {
 		refs = append(refs, *own)
 	}

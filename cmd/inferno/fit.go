@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
@@ -100,7 +100,7 @@ say, and writes it as model data. Rows with a request_rate are measurements of o
 }
 
 func writeModels(name string, fits []*fitting.Fit) error {
-	var models v1alpha1.ModelData
+	var models jsonspec.ModelData
 	for _, f := range fits {
 		models.Spec = append(models.Spec, f.Performance())
 	}

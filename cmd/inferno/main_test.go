@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 const systems = "../../test/data/systems/"
@@ -97,7 +97,7 @@ func scarce(t *testing.T) string {
 // The table names every server that is not served, with what it lacks.
 func TestPlanSaysWhoIsNotServed(t *testing.T) {
 	stdout, _, _ := execute(t, "plan", "--system", scarce(t), "-o", "json")
-	var plan v1alpha1.Solution
+	var plan jsonspec.Solution
 	if err := json.Unmarshal([]byte(stdout), &plan); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
@@ -91,10 +91,10 @@ func (o *planOptions) run(ctx context.Context, out, errOut io.Writer) error {
 		return badInput{err}
 	}
 	if o.solver != "" {
-		system.Optimizer.Spec.Solver = &v1alpha1.Plug{Name: o.solver}
+		system.Optimizer.Spec.Solver = &jsonspec.Plug{Name: o.solver}
 	}
 	if o.queueModel != "" {
-		system.Optimizer.Spec.QueueModel = &v1alpha1.Plug{Name: o.queueModel}
+		system.Optimizer.Spec.QueueModel = &jsonspec.Plug{Name: o.queueModel}
 	}
 	stages, err := control.NewStages(&system.Optimizer.Spec)
 	if err != nil {
@@ -145,7 +145,7 @@ type decided struct {
 }
 
 // decide makes the plan and times the solver, whose deadline and clock are the caller's.
-func decide(ctx context.Context, stages *control.Stages, system *v1alpha1.System) (*decided, error) {
+func decide(ctx context.Context, stages *control.Stages, system *jsonspec.System) (*decided, error) {
 	began := map[string]time.Time{}
 	d, err := stages.Decide(ctx, (&specification.Snapshot{System: *system}).Core(), control.State{}, func(stage string) { began[stage] = time.Now() })
 	if err != nil {
@@ -163,7 +163,7 @@ func writeJSON(file string, v any) error {
 	return os.WriteFile(file, append(data, '\n'), 0o644)
 }
 
-func printPlan(out io.Writer, format string, system *v1alpha1.System, plan *v1alpha1.Solution) error {
+func printPlan(out io.Writer, format string, system *jsonspec.System, plan *jsonspec.Solution) error {
 	if format == "table" {
 		return printTable(out, system, plan)
 	}
@@ -186,13 +186,13 @@ func writeAs(out io.Writer, format string, v any) error {
 }
 
 // printTable writes a plan for people: a line for every server by priority, class and name, then the servers that are not served and why.
-func printTable(out io.Writer, system *v1alpha1.System, plan *v1alpha1.Solution) error {
+func printTable(out io.Writer, system *jsonspec.System, plan *jsonspec.Solution) error {
 	priority := map[string]int{}
 	for _, c := range system.ServiceClasses.Spec {
 		priority[c.Name] = c.Priority
 	}
 	servers := slices.Clone(system.Servers.Spec)
-	slices.SortFunc(servers, func(a, b v1alpha1.ServerEntry) int {
+	slices.SortFunc(servers, func(a, b jsonspec.ServerEntry) int {
 		if p := priority[a.Class] - priority[b.Class]; p != 0 {
 			return p
 		}
@@ -253,7 +253,7 @@ func printTable(out io.Writer, system *v1alpha1.System, plan *v1alpha1.Solution)
 }
 
 // partsOf a split, such as "A100:3 L4:2".
-func partsOf(parts []v1alpha1.AllocationPart) string {
+func partsOf(parts []jsonspec.AllocationPart) string {
 	words := make([]string, len(parts))
 	for i, p := range parts {
 		words[i] = fmt.Sprintf("%s:%d", p.Accelerator, p.Replicas)
@@ -261,7 +261,7 @@ func partsOf(parts []v1alpha1.AllocationPart) string {
 	return strings.Join(words, " ")
 }
 
-func rate(a *v1alpha1.Allocation) string {
+func rate(a *jsonspec.Allocation) string {
 	if a == nil || a.Load == nil {
 		return "unknown"
 	}

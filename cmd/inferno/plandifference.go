@@ -6,10 +6,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
-func printDifference(out io.Writer, d *v1alpha1.PlanDifference) error {
+func printDifference(out io.Writer, d *jsonspec.PlanDifference) error {
 	if d == nil {
 		return nil
 	}
@@ -33,7 +33,7 @@ func printDifference(out io.Writer, d *v1alpha1.PlanDifference) error {
 	return w.Flush()
 }
 
-func cost(a *v1alpha1.Allocation) float64 {
+func cost(a *jsonspec.Allocation) float64 {
 	if a == nil {
 		return 0
 	}
@@ -41,7 +41,7 @@ func cost(a *v1alpha1.Allocation) float64 {
 }
 
 // placed says what an allocation runs on, such as "3 × A100 + 2 × L4".
-func placed(a *v1alpha1.Allocation) string {
+func placed(a *jsonspec.Allocation) string {
 	if a == nil || a.NumReplicas == 0 {
 		return "-"
 	}

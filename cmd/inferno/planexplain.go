@@ -9,13 +9,13 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
 // explainAll explains the servers in the order of the names; names that no server has are the error.
-func explainAll(d *control.Decision, names []string) ([]v1alpha1.Explanation, error) {
-	var all []v1alpha1.Explanation
+func explainAll(d *control.Decision, names []string) ([]jsonspec.Explanation, error) {
+	var all []jsonspec.Explanation
 	var faults []error
 	for _, name := range names {
 		e, err := d.Explain(name)
@@ -28,7 +28,7 @@ func explainAll(d *control.Decision, names []string) ([]v1alpha1.Explanation, er
 	return all, errors.Join(faults...)
 }
 
-func printExplanations(out io.Writer, plan *v1alpha1.Solution) error {
+func printExplanations(out io.Writer, plan *jsonspec.Solution) error {
 	for i := range plan.Explanations {
 		if err := printExplanation(out, &plan.Explanations[i], plan.Solver.Prices); err != nil {
 			return err
@@ -37,7 +37,7 @@ func printExplanations(out io.Writer, plan *v1alpha1.Solution) error {
 	return nil
 }
 
-func printExplanation(out io.Writer, e *v1alpha1.Explanation, prices map[string]float64) error {
+func printExplanation(out io.Writer, e *jsonspec.Explanation, prices map[string]float64) error {
 	fmt.Fprintf(out, "\n%s: %s\n", e.Server, e.Summary)
 	if len(e.Binding) > 0 {
 		shown := make([]string, len(e.Binding))
@@ -62,7 +62,7 @@ func printExplanation(out io.Writer, e *v1alpha1.Explanation, prices map[string]
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	served := slices.ContainsFunc(e.Candidates, func(c v1alpha1.ExplainedCandidate) bool { return c.Chosen && len(c.Lacks) == 0 })
+	served := slices.ContainsFunc(e.Candidates, func(c jsonspec.ExplainedCandidate) bool { return c.Chosen && len(c.Lacks) == 0 })
 	for _, c := range e.Candidates {
 		for _, p := range c.Penalties {
 			fmt.Fprintf(out, "  %s: %+.2f ¢/h, %s; lifted by %s\n", c.RunsOn, p.Cents, p.Reason, p.Lifted)

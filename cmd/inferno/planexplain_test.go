@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 func TestPlanExplain(t *testing.T) {
@@ -15,7 +15,7 @@ func TestPlanExplain(t *testing.T) {
 	if status != 0 {
 		t.Fatal(stderr)
 	}
-	var plan v1alpha1.Solution
+	var plan jsonspec.Solution
 	if err := json.Unmarshal([]byte(stdout), &plan); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 func TestPlanWhatIf(t *testing.T) {
@@ -17,7 +17,7 @@ func TestPlanWhatIf(t *testing.T) {
 	if status != 0 {
 		t.Fatal(stderr)
 	}
-	var plan, alone v1alpha1.Solution
+	var plan, alone jsonspec.Solution
 	if err := json.Unmarshal([]byte(stdout), &plan); err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestPlanWhatIf(t *testing.T) {
 	if !slices.Contains(d.Served, "Premium-llama_70b") || slices.Contains(d.Lost, "Premium-granite_13b") || d.CostChange != d.TotalCost-plan.TotalCost || d.CostChange <= 0 {
 		t.Errorf("served %v, lost %v, cost %v (%+v)", d.Served, d.Lost, d.TotalCost, d.CostChange)
 	}
-	at := slices.IndexFunc(d.Changed, func(c v1alpha1.AllocationChange) bool { return c.Server == "Premium-granite_13b" })
+	at := slices.IndexFunc(d.Changed, func(c jsonspec.AllocationChange) bool { return c.Server == "Premium-granite_13b" })
 	if at < 0 || d.Changed[at].Before == nil || d.Changed[at].After.NumReplicas <= d.Changed[at].Before.NumReplicas {
 		t.Errorf("three times the load changes nothing: %+v", d.Changed)
 	}

@@ -15,7 +15,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
@@ -55,7 +55,7 @@ file. Patterns in it are what the law misses. Without --fit the prior is drawn.`
 			if err != nil {
 				return err
 			}
-			var models v1alpha1.ModelData
+			var models jsonspec.ModelData
 			if fit != "" {
 				if models, err = readFile(fit, readModels); err != nil {
 					return err

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/json"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
@@ -42,7 +42,7 @@ func newPredictCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var models v1alpha1.ModelData
+			var models jsonspec.ModelData
 			if fit != "" {
 				if models, err = readFile(fit, readModels); err != nil {
 					return err
@@ -74,8 +74,8 @@ func newPredictCommand() *cobra.Command {
 	return cmd
 }
 
-func readModels(r io.Reader) (v1alpha1.ModelData, error) {
-	var models v1alpha1.ModelData
+func readModels(r io.Reader) (jsonspec.ModelData, error) {
+	var models jsonspec.ModelData
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return models, err

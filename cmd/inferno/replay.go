@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/llminferno"
 	"github.com/llm-inferno/inferno/optimizer/loop"
@@ -56,7 +56,7 @@ from the recorded snapshot and state. Exit status 1 where an unchanged configura
 }
 
 // apply the changes to a recorded system.
-func (o *replayOptions) apply(s *v1alpha1.System) (*v1alpha1.System, []string, error) {
+func (o *replayOptions) apply(s *jsonspec.System) (*jsonspec.System, []string, error) {
 	changed, changes, err := o.Apply(s)
 	return changed, changes, besideFlag(err)
 }
@@ -65,7 +65,7 @@ func (o *replayOptions) apply(s *v1alpha1.System) (*v1alpha1.System, []string, e
 type replayed struct {
 	ID string `json:"id"`
 	// Difference of the plan now to the recorded one.
-	Difference *v1alpha1.PlanDifference `json:"difference"`
+	Difference *jsonspec.PlanDifference `json:"difference"`
 }
 
 func (r *replayed) same() bool { return len(r.Difference.Changed) == 0 }

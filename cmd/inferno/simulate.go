@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/contest"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
@@ -152,7 +152,7 @@ func printLatencies(out io.Writer, outcomes []*contest.Outcome) error {
 			fmt.Fprintf(w, "%s\t%s\t%s", o.Policy, orDash(o.Settings), server)
 			for _, q := range []contest.Quantiles{o.Latencies[server].TTFT, o.Latencies[server].ITL} {
 				for _, seconds := range []float64{q.P50, q.P90, q.P99} {
-					fmt.Fprintf(w, "\t%.1f", v1alpha1.Milliseconds(seconds))
+					fmt.Fprintf(w, "\t%.1f", jsonspec.Milliseconds(seconds))
 				}
 			}
 			fmt.Fprintln(w)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/estimation/recording"
@@ -104,16 +105,16 @@ func (o *tuneOptions) run(out io.Writer) error {
 type pair struct{ model, accelerator string }
 
 // readPairs reads model data.
-func readPairs(name string) (map[pair]v1alpha1.Performance, error) {
+func readPairs(name string) (map[pair]jsonspec.Performance, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	var data v1alpha1.ModelData
+	var data jsonspec.ModelData
 	if err := specification.Decode(filepath.Base(name), text, &data); err != nil {
 		return nil, err
 	}
-	pairs := map[pair]v1alpha1.Performance{}
+	pairs := map[pair]jsonspec.Performance{}
 	var faults []error
 	for i, m := range data.Spec {
 		key := pair{m.Name, m.Acc}
@@ -150,7 +151,7 @@ type tuneStep struct {
 }
 
 // tune feeds the records to the estimator in their order.
-func tune(estimator estimation.Estimator, pairs map[pair]v1alpha1.Performance, records []recording.Record) ([]tuneStep, error) {
+func tune(estimator estimation.Estimator, pairs map[pair]jsonspec.Performance, records []recording.Record) ([]tuneStep, error) {
 	learned := map[pair]*v1alpha1.PairStatus{}
 	steps := make([]tuneStep, 0, len(records))
 	for _, r := range records {

@@ -9,7 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
@@ -21,16 +21,16 @@ func TestTuneReadsDecisionLogs(t *testing.T) {
 	log := loop.NewDecisionLog(&out)
 	for i := range 3 {
 		at := time.Unix(1_700_000_000+60*int64(i), 0)
-		group := func(accelerator string, itl float64) v1alpha1.ObservedGroup {
-			return v1alpha1.ObservedGroup{
-				Accelerator: accelerator, Replicas: 2, WindowSeconds: 60, Running: n(20 + float64(i)), InputTokens: n(1000), OutputTokens: n(200), ITL: &v1alpha1.ObservedLatency{Mean: itl + float64(i)},
+		group := func(accelerator string, itl float64) jsonspec.ObservedGroup {
+			return jsonspec.ObservedGroup{
+				Accelerator: accelerator, Replicas: 2, WindowSeconds: 60, Running: n(20 + float64(i)), InputTokens: n(1000), OutputTokens: n(200), ITL: &jsonspec.ObservedLatency{Mean: itl + float64(i)},
 			}
 		}
-		server := v1alpha1.ServerEntry{Name: "llm/chat", Model: "qwen_2_5_14b", Observation: &v1alpha1.Observation{
-			Time: metav1.NewTime(at), Groups: []v1alpha1.ObservedGroup{group("A100", 40), group("H100", 20)},
+		server := jsonspec.ServerEntry{Name: "llm/chat", Model: "qwen_2_5_14b", Observation: &jsonspec.Observation{
+			Time: metav1.NewTime(at), Groups: []jsonspec.ObservedGroup{group("A100", 40), group("H100", 20)},
 		}}
 		record := &loop.Record{ID: fmt.Sprint("cycle-", i), Snapshot: specification.Snapshot{
-			Time: metav1.NewMicroTime(at), System: v1alpha1.System{Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{server}}},
+			Time: metav1.NewMicroTime(at), System: jsonspec.System{Servers: jsonspec.ServerData{Spec: []jsonspec.ServerEntry{server}}},
 		}, Decision: &specification.Decision{}}
 		if err := log.Write(record); err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package contributing_test
 import (
 	"testing"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/estimation/conformance"
@@ -20,7 +21,7 @@ func NewRecent(keep int) (Recent, error) {
 }
 
 // Estimate implements estimation.Estimator.
-func (r Recent) Estimate(given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen []estimation.Observation) (estimation.Estimate, error) {
+func (r Recent) Estimate(given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []estimation.Observation) (estimation.Estimate, error) {
 	return r.within.Estimate(given, learned, seen)
 }
 

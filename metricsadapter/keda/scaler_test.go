@@ -20,6 +20,7 @@ import (
 
 	"github.com/llm-inferno/inferno/metricsadapter"
 	"github.com/llm-inferno/inferno/metricsadapter/keda/externalscaler"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -62,9 +63,9 @@ func (s *servers) set(list ...*v1alpha1.Server) {
 	s.list = list
 }
 
-func server(name string, age time.Duration, parts ...v1alpha1.AllocationPart) *v1alpha1.Server {
+func server(name string, age time.Duration, parts ...jsonspec.AllocationPart) *v1alpha1.Server {
 	s := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: name}}
-	s.Spec.Variants = []v1alpha1.Variant{{Name: "big", Accelerators: []string{"H100"}}, {Name: "small", Accelerators: []string{"L40S"}}}
+	s.Spec.Variants = []jsonspec.Variant{{Name: "big", Accelerators: []string{"H100"}}, {Name: "small", Accelerators: []string{"L40S"}}}
 	s.Status.Desired = &v1alpha1.DesiredState{ConfirmedAt: metav1.NewTime(now.Add(-age)), StaleAfterSeconds: 60, Parts: parts}
 	for _, p := range parts {
 		s.Status.Desired.Replicas += p.Replicas
@@ -72,8 +73,8 @@ func server(name string, age time.Duration, parts ...v1alpha1.AllocationPart) *v
 	return s
 }
 
-func on(accelerator string, replicas int) v1alpha1.AllocationPart {
-	return v1alpha1.AllocationPart{Accelerator: accelerator, Replicas: replicas}
+func on(accelerator string, replicas int) jsonspec.AllocationPart {
+	return jsonspec.AllocationPart{Accelerator: accelerator, Replicas: replicas}
 }
 
 // dial serves a scaler in memory.

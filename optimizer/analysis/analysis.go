@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
 )
@@ -35,14 +35,14 @@ func NewProblem(inputTokens, outputTokens float64) Problem {
 func (p *Problem) Validate() error {
 	var faults []error
 	if !(p.Law.Alpha > 0) || math.IsInf(p.Law.Alpha, 0) {
-		faults = append(faults, fmt.Errorf("alpha: %v ms is not allowed, must be above 0", v1alpha1.Milliseconds(p.Law.Alpha)))
+		faults = append(faults, fmt.Errorf("alpha: %v ms is not allowed, must be above 0", jsonspec.Milliseconds(p.Law.Alpha)))
 	}
 	for _, f := range []struct {
 		name  string
 		value float64
 	}{{"beta", p.Law.Beta}, {"gamma", p.Law.Gamma}} {
 		if !(f.value >= 0) || math.IsInf(f.value, 0) {
-			faults = append(faults, fmt.Errorf("%s: %v ms is not allowed, must be at least 0", f.name, v1alpha1.Milliseconds(f.value)))
+			faults = append(faults, fmt.Errorf("%s: %v ms is not allowed, must be at least 0", f.name, jsonspec.Milliseconds(f.value)))
 		}
 	}
 	return errors.Join(faults...)

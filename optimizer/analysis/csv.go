@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
 )
@@ -124,7 +124,7 @@ func (t *table) problem(row []string) (Problem, error) {
 		}
 		return v
 	}
-	seconds := func(name string) float64 { return v1alpha1.Seconds(get(name)) }
+	seconds := func(name string) float64 { return jsonspec.Seconds(get(name)) }
 	law := queueing.Work{Alpha: seconds("alpha_ms"), Beta: seconds("beta_ms"), Gamma: seconds("gamma_ms")}
 	p := NewProblem(get("input_tokens"), get("output_tokens"))
 	p.Law = law
@@ -144,7 +144,7 @@ func (t *table) answer(m queueing.Model, row []string) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	ms := v1alpha1.Milliseconds
+	ms := jsonspec.Milliseconds
 	answer := []float64{q.Throughput, ms(q.Response), ms(q.Wait), q.InService, ms(q.Prefill), ms(q.ITL.Mean), ms(q.TTFT.Mean), q.MaxRate}
 	if !t.sized {
 		return answer, nil

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
 )
@@ -91,13 +91,13 @@ func (q *Question) Answer(m queueing.Model, operation string) (*Answer, error) {
 
 func (q *Question) problem() Problem {
 	p := NewProblem(q.AvgInputTokens, q.AvgOutputTokens)
-	p.Law = queueing.Work{Alpha: v1alpha1.Seconds(q.Alpha), Beta: v1alpha1.Seconds(q.Beta), Gamma: v1alpha1.Seconds(q.Gamma)}
+	p.Law = queueing.Work{Alpha: jsonspec.Seconds(q.Alpha), Beta: jsonspec.Seconds(q.Beta), Gamma: jsonspec.Seconds(q.Gamma)}
 	p.Limits = queueing.Limits{MaxBatch: q.MaxBatchSize, MaxQueue: q.MaxQueueSize, MaxBatchedTokens: q.MaxBatchedTokens}
 	if q.MaxBatchedTokens == 0 {
 		p.Limits.MaxBatchedTokens = queueing.DefaultMaxBatchedTokens
 	}
 	p.Rate = q.RPS
-	p.Targets = sizing.Targets{TTFT: v1alpha1.Seconds(q.TargetTTFT), ITL: v1alpha1.Seconds(q.TargetITL)}
+	p.Targets = sizing.Targets{TTFT: jsonspec.Seconds(q.TargetTTFT), ITL: jsonspec.Seconds(q.TargetITL)}
 	return p
 }
 
@@ -128,7 +128,7 @@ func (p *Problem) optimize(m queueing.Model) (*Answer, error) {
 
 func newAnswer(q queueing.Prediction) *Answer {
 	return &Answer{
-		Throughput: q.Throughput, AvgRespTime: v1alpha1.Milliseconds(q.Response), AvgWaitTime: v1alpha1.Milliseconds(q.Wait),
-		AvgNumInServ: q.InService, AvgTTFT: v1alpha1.Milliseconds(q.TTFT.Mean), AvgITL: v1alpha1.Milliseconds(q.ITL.Mean), MaxRPS: q.MaxRate,
+		Throughput: q.Throughput, AvgRespTime: jsonspec.Milliseconds(q.Response), AvgWaitTime: jsonspec.Milliseconds(q.Wait),
+		AvgNumInServ: q.InService, AvgTTFT: jsonspec.Milliseconds(q.TTFT.Mean), AvgITL: jsonspec.Milliseconds(q.ITL.Mean), MaxRPS: q.MaxRate,
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 	"github.com/llm-inferno/inferno/optimizer/view"
@@ -28,7 +28,7 @@ type decided struct {
 	ready    chan struct{}
 	stages   *control.Stages
 	decision *control.Decision
-	plan     v1alpha1.Solution
+	plan     jsonspec.Solution
 	err      error
 }
 
@@ -61,10 +61,10 @@ func (d *decider) of(ctx context.Context, c *view.Cycle) *decided {
 }
 
 // again decides a cycle with a system, from the state that it was decided from.
-func again(ctx context.Context, c *view.Cycle, s *v1alpha1.System, stopAt int64) (*control.Stages, *control.Decision, v1alpha1.Solution, error) {
+func again(ctx context.Context, c *view.Cycle, s *jsonspec.System, stopAt int64) (*control.Stages, *control.Decision, jsonspec.Solution, error) {
 	stages, err := control.NewStages(&s.Optimizer.Spec)
 	if err != nil {
-		return nil, nil, v1alpha1.Solution{}, err
+		return nil, nil, jsonspec.Solution{}, err
 	}
 	written := *c.Snapshot
 	written.System = *s
@@ -74,14 +74,14 @@ func again(ctx context.Context, c *view.Cycle, s *v1alpha1.System, stopAt int64)
 	defer cancel()
 	d, err := stages.Decide(ctx, snapshot, c.State, nil)
 	if err != nil {
-		return nil, nil, v1alpha1.Solution{}, err
+		return nil, nil, jsonspec.Solution{}, err
 	}
 	return stages, d, specification.Solution(s, &d.Plan), nil
 }
 
 // Answer to a question about a cycle.
 type Answer struct {
-	*v1alpha1.PlanDifference
+	*jsonspec.PlanDifference
 	// Before is the cost of the plan without the changes, in cents per hour.
 	Before float64 `json:"before"`
 	// Seconds that it took to decide.

@@ -16,7 +16,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/specification"
@@ -26,7 +26,7 @@ import (
 const hostile = `<script>alert(1)</script>`
 
 // record of a cycle of a small system.
-func record(t testing.TB, id string, change func(*v1alpha1.System)) *loop.Record {
+func record(t testing.TB, id string, change func(*jsonspec.System)) *loop.Record {
 	t.Helper()
 	s, err := specification.Load("../../test/data/systems/small")
 	if err != nil {
@@ -169,7 +169,7 @@ func TestWhoIsAnswered(t *testing.T) {
 
 // Each table is CSV with as many columns in every row, and no cell of text is a formula.
 func TestTables(t *testing.T) {
-	_, store, _ := opened(t, line(t, record(t, "one", func(s *v1alpha1.System) {
+	_, store, _ := opened(t, line(t, record(t, "one", func(s *jsonspec.System) {
 		s.Servers.Spec[0].Name, s.Servers.Spec[1].Name, s.Servers.Spec[2].Name = "=cmd|' /C calc'!A0", "@SUM(A1)", hostile
 	})))
 	evaluation := os.DirFS("../../docs/evaluation")
@@ -274,7 +274,7 @@ func (rights) Of(r *http.Request) (Allowed, error) {
 
 // Whoever may see one namespace finds no word of a server of another in any answer, and is nobody without a token.
 func TestRightsOfWhoAsks(t *testing.T) {
-	_, store, _ := opened(t, line(t, record(t, "one", func(s *v1alpha1.System) {
+	_, store, _ := opened(t, line(t, record(t, "one", func(s *jsonspec.System) {
 		for i := range s.Servers.Spec {
 			e := &s.Servers.Spec[i]
 			e.Namespace, e.Name = "mine", fmt.Sprintf("own-%d", i)
@@ -310,7 +310,7 @@ func TestRightsOfWhoAsks(t *testing.T) {
 }
 
 // thousand servers, no two of which have the same load, with percentiles and the queueing model that sees budgets: what takes longest to decide.
-func thousand(s *v1alpha1.System) {
+func thousand(s *jsonspec.System) {
 	few := s.Servers.Spec
 	s.Servers.Spec = nil
 	for i := range 1000 {
@@ -332,7 +332,7 @@ func thousand(s *v1alpha1.System) {
 			s.ServiceClasses.Spec[i].ModelTargets[j].Percentile = 95
 		}
 	}
-	s.Optimizer.Spec.QueueModel = &v1alpha1.Plug{Name: "continuous-batching"}
+	s.Optimizer.Spec.QueueModel = &jsonspec.Plug{Name: "continuous-batching"}
 }
 
 // settled is the state after a decision: what it remembers, such as token budgets, stands.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/view"
@@ -247,7 +247,7 @@ func (h *history) thin() {
 }
 
 // words for parts of a plan, such as "3 × A100 + 2 × L4".
-func words(parts []v1alpha1.AllocationPart) string {
+func words(parts []jsonspec.AllocationPart) string {
 	var list []string
 	for _, p := range parts {
 		if p.Replicas > 0 {
@@ -274,7 +274,7 @@ func (s *Store) loads(server, until string) []forecast.Sample {
 	var list []forecast.Sample
 	for _, x := range s.samplesOf(server, until) {
 		if !math.IsNaN(float64(x.load)) {
-			list = append(list, forecast.Sample{Time: v1alpha1.Seconds(float64(s.entries[x.entry].Time)), Rate: v1alpha1.PerSecond(float64(x.load))})
+			list = append(list, forecast.Sample{Time: jsonspec.Seconds(float64(s.entries[x.entry].Time)), Rate: jsonspec.PerSecond(float64(x.load))})
 		}
 	}
 	return list

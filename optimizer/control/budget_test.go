@@ -3,26 +3,26 @@ package control_test
 import (
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
 // long prompts between which decodes must be fast: a budget of 8192 tokens would let a prompt hold up everybody's decodes.
-func chat(tokens float64) *v1alpha1.System {
-	perf := v1alpha1.Performance{Acc: "H100", MaxBatchSize: 128, KVTokens: 400000, Law: &v1alpha1.LawParms{Name: "roofline", Version: 1, Parameters: map[string]float64{
+func chat(tokens float64) *jsonspec.System {
+	perf := jsonspec.Performance{Acc: "H100", MaxBatchSize: 128, KVTokens: 400000, Law: &jsonspec.LawParms{Name: "roofline", Version: 1, Parameters: map[string]float64{
 		"overhead": 2, "weights": 7, "compute": 0.03, "attention": 1e-6, "kv": 4e-5, "sequence": 0.02,
 	}}}
-	return &v1alpha1.System{
-		Accelerators:   v1alpha1.AcceleratorData{Spec: []v1alpha1.AcceleratorEntry{{Name: "H100", AcceleratorSpec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Cost: 400}}}}},
-		Models:         v1alpha1.ModelData{Spec: []v1alpha1.PerformanceEntry{{Name: "m", Performance: perf}}},
-		ServiceClasses: v1alpha1.ServiceClassData{Spec: []v1alpha1.ServiceClassEntry{{Name: "c", ServiceClassSpec: v1alpha1.ServiceClassSpec{Priority: 1, ModelTargets: []v1alpha1.ModelTarget{{Model: "m", ITL: 20, TTFT: 1500, Percentile: 99}}}}}},
-		Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{{Name: "s", Class: "c", Model: "m", MinNumReplicas: 1, ServerPolicy: v1alpha1.ServerPolicy{MaxQueueSize: 256},
-			CurrentAlloc: &v1alpha1.Allocation{Load: &v1alpha1.Load{ArrivalRate: 900, AvgInTokens: tokens, AvgOutTokens: 300}}}}},
-		Optimizer: v1alpha1.OptimizerData{Spec: v1alpha1.OptimizerEntry{Plugs: v1alpha1.Plugs{QueueModel: &v1alpha1.Plug{Name: "continuous-batching"}}, SolverPolicy: v1alpha1.SolverPolicy{Unlimited: true}}},
+	return &jsonspec.System{
+		Accelerators:   jsonspec.AcceleratorData{Spec: []jsonspec.AcceleratorEntry{{Name: "H100", AcceleratorSpec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Cost: 400}}}}},
+		Models:         jsonspec.ModelData{Spec: []jsonspec.PerformanceEntry{{Name: "m", Performance: perf}}},
+		ServiceClasses: jsonspec.ServiceClassData{Spec: []jsonspec.ServiceClassEntry{{Name: "c", ServiceClassSpec: jsonspec.ServiceClassSpec{Priority: 1, ModelTargets: []jsonspec.ModelTarget{{Model: "m", ITL: 20, TTFT: 1500, Percentile: 99}}}}}},
+		Servers: jsonspec.ServerData{Spec: []jsonspec.ServerEntry{{Name: "s", Class: "c", Model: "m", MinNumReplicas: 1, ServerPolicy: jsonspec.ServerPolicy{MaxQueueSize: 256},
+			CurrentAlloc: &jsonspec.Allocation{Load: &jsonspec.Load{ArrivalRate: 900, AvgInTokens: tokens, AvgOutTokens: 300}}}}},
+		Optimizer: jsonspec.OptimizerData{Spec: jsonspec.OptimizerEntry{Plugs: jsonspec.Plugs{QueueModel: &jsonspec.Plug{Name: "continuous-batching"}}, SolverPolicy: jsonspec.SolverPolicy{Unlimited: true}}},
 	}
 }
 
-func decideAt(t *testing.T, s *v1alpha1.System, state control.State, seconds int64) *decided {
+func decideAt(t *testing.T, s *jsonspec.System, state control.State, seconds int64) *decided {
 	t.Helper()
 	return decideOn(t, at(s, 1e6+seconds), state)
 }

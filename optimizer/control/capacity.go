@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/solver"
@@ -63,7 +63,7 @@ func uses(s *solver.Server, e *solver.Elastic) int {
 }
 
 // nodeName is the solver's name of a node, to which nodes of several types are several nodes.
-func nodeName(n v1alpha1.NodeCapacity) string { return n.Name + " (" + n.Type + ")" }
+func nodeName(n jsonspec.NodeCapacity) string { return n.Name + " (" + n.Type + ")" }
 
 // boughtNode is the solver's name of the k-th purchase from a pool.
 func boughtNode(pool string, k int) string { return fmt.Sprintf("%s/%d", pool, k) }
@@ -126,7 +126,7 @@ func nodeTypes(p *solver.Problem, s *solver.Solution) map[string]string {
 }
 
 // placements writes the solver's packing.
-func placements(c *v1alpha1.CapacityData, p *solver.Problem, s *solver.Solution) []v1alpha1.NodePlacement {
+func placements(c *jsonspec.CapacityData, p *solver.Problem, s *solver.Solution) []jsonspec.NodePlacement {
 	if len(s.Placement) == 0 {
 		return nil
 	}
@@ -135,37 +135,37 @@ func placements(c *v1alpha1.CapacityData, p *solver.Problem, s *solver.Solution)
 		names[nodeName(n)] = n.Name
 	}
 	types := nodeTypes(p, s)
-	list := make([]v1alpha1.NodePlacement, len(s.Placement))
+	list := make([]jsonspec.NodePlacement, len(s.Placement))
 	for i, at := range s.Placement {
 		name, given := names[at.Node]
 		if !given {
 			name = at.Node
 		}
-		list[i] = v1alpha1.NodePlacement{Node: name, Type: types[at.Node], CardsPerReplica: at.UnitsPerReplica, Replicas: at.Replicas, Scope: at.Scope}
+		list[i] = jsonspec.NodePlacement{Node: name, Type: types[at.Node], CardsPerReplica: at.UnitsPerReplica, Replicas: at.Replicas, Scope: at.Scope}
 	}
 	return list
 }
 
 // purchases writes what the solver bought, in the order of the pools, and remembers since when plans count on it.
-func purchases(c *v1alpha1.CapacityData, p *solver.Problem, s *solver.Solution, pools elastic, now float64) []v1alpha1.Purchase {
-	given := make(map[string]*v1alpha1.ElasticCapacity, len(c.Elastic))
+func purchases(c *jsonspec.CapacityData, p *solver.Problem, s *solver.Solution, pools elastic, now float64) []jsonspec.Purchase {
+	given := make(map[string]*jsonspec.ElasticCapacity, len(c.Elastic))
 	for i := range c.Elastic {
 		given[c.Elastic[i].Name] = &c.Elastic[i]
 	}
-	var list []v1alpha1.Purchase
+	var list []jsonspec.Purchase
 	for i, n := range s.Bought {
 		e := p.Elastic[i]
 		pools.order(e.Name, n, now)
 		if n == 0 {
 			continue
 		}
-		b := v1alpha1.Purchase{Pool: e.Name, Type: e.Type, Count: n, Cards: n * e.Cards, Cost: float64(n) * e.Price, DelaySeconds: given[e.Name].DelaySeconds}
+		b := jsonspec.Purchase{Pool: e.Name, Type: e.Type, Count: n, Cards: n * e.Cards, Cost: float64(n) * e.Price, DelaySeconds: given[e.Name].DelaySeconds}
 		if now > 0 {
 			first := pools[e.Name].Orders[0].Since
 			b.Since, b.Deadline = timeOf(first), timeOf(first+given[e.Name].Deadline())
 		}
 		list = append(list, b)
 	}
-	slices.SortFunc(list, func(a, b v1alpha1.Purchase) int { return strings.Compare(a.Pool, b.Pool) })
+	slices.SortFunc(list, func(a, b jsonspec.Purchase) int { return strings.Compare(a.Pool, b.Pool) })
 	return list
 }

@@ -9,21 +9,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
 // nodesOf are so many nodes of a type with so many free cards each.
-func nodesOf(kind string, nodes, free int) []v1alpha1.NodeCapacity {
-	var list []v1alpha1.NodeCapacity
+func nodesOf(kind string, nodes, free int) []jsonspec.NodeCapacity {
+	var list []jsonspec.NodeCapacity
 	for i := range nodes {
-		list = append(list, v1alpha1.NodeCapacity{Name: fmt.Sprintf("%s-%d", strings.ToLower(kind), i), Type: kind, Free: free})
+		list = append(list, jsonspec.NodeCapacity{Name: fmt.Sprintf("%s-%d", strings.ToLower(kind), i), Type: kind, Free: free})
 	}
 	return list
 }
 
 // placed checks that the placement fits on the nodes and on what is bought, and that it holds all that the plan gives on types with nodes.
-func placed(t *testing.T, s *v1alpha1.System, d *decided) {
+func placed(t *testing.T, s *jsonspec.System, d *decided) {
 	t.Helper()
 	left, onNodes := map[[2]string]int{}, map[string]bool{}
 	for _, n := range s.Capacity.Nodes {
@@ -64,8 +65,8 @@ func TestFragmentsAreNotCapacity(t *testing.T) {
 	ask := func(free int) *decided {
 		// llama_70b takes four cards of A100 a replica.
 		s := load(t, "small")
-		s.Servers.Spec = slices.DeleteFunc(s.Servers.Spec, func(e v1alpha1.ServerEntry) bool { return e.Name != "Premium-llama_70b" })
-		s.Capacity = v1alpha1.CapacityData{Count: []v1alpha1.AcceleratorCount{{Type: "A100", Count: 1000}}, Nodes: nodesOf("A100", 40, free)}
+		s.Servers.Spec = slices.DeleteFunc(s.Servers.Spec, func(e jsonspec.ServerEntry) bool { return e.Name != "Premium-llama_70b" })
+		s.Capacity = jsonspec.CapacityData{Count: []jsonspec.AcceleratorCount{{Type: "A100", Count: 1000}}, Nodes: nodesOf("A100", 40, free)}
 		d := decide(t, s, control.State{})
 		placed(t, s, d)
 		return d
@@ -91,7 +92,7 @@ func TestPlacementOnMixedNodes(t *testing.T) {
 			s.Optimizer.Spec.Heterogeneous = heterogeneous
 			s.Capacity.Nodes = append(nodesOf("A100", 200/size, size), nodesOf("G2", 150/size, size)...)
 			// A node with two types counts for each.
-			s.Capacity.Nodes = append(s.Capacity.Nodes, v1alpha1.NodeCapacity{Name: "both", Type: "A100", Free: 8}, v1alpha1.NodeCapacity{Name: "both", Type: "G2", Free: 8})
+			s.Capacity.Nodes = append(s.Capacity.Nodes, jsonspec.NodeCapacity{Name: "both", Type: "A100", Free: 8}, jsonspec.NodeCapacity{Name: "both", Type: "G2", Free: 8})
 			d := decide(t, s, control.State{})
 			if !heterogeneous {
 				placed(t, s, d)
@@ -107,10 +108,10 @@ func TestPlacementOnMixedNodes(t *testing.T) {
 func TestHeldPlansKeepTheirNodes(t *testing.T) {
 	s := load(t, "small")
 	s.Servers.Spec = s.Servers.Spec[:2]
-	s.Optimizer.Spec.SaturationPolicy = v1alpha1.SaturationNone
+	s.Optimizer.Spec.SaturationPolicy = jsonspec.SaturationNone
 	s.Servers.Spec[1].CurrentAlloc = nil
-	s.Servers.Spec[1].DesiredAlloc = &v1alpha1.Allocation{Accelerator: "4xA100", NumReplicas: 2, Cost: 320}
-	s.Capacity = v1alpha1.CapacityData{Nodes: append(nodesOf("A100", 2, 4), v1alpha1.NodeCapacity{Name: "z", Type: "A100", Free: 1})}
+	s.Servers.Spec[1].DesiredAlloc = &jsonspec.Allocation{Accelerator: "4xA100", NumReplicas: 2, Cost: 320}
+	s.Capacity = jsonspec.CapacityData{Nodes: append(nodesOf("A100", 2, 4), jsonspec.NodeCapacity{Name: "z", Type: "A100", Free: 1})}
 	d := decide(t, s, control.State{})
 	placed(t, s, d)
 	if a, ok := d.Plan.Allocations[s.Servers.Spec[0].Name]; ok && a.NumReplicas > 1 {
@@ -120,8 +121,8 @@ func TestHeldPlansKeepTheirNodes(t *testing.T) {
 
 // Cards are bought where they serve, not from pools that take too long, and cost what they cost.
 func TestElasticCapacity(t *testing.T) {
-	s := one(t, func(s *v1alpha1.System, _ *v1alpha1.ServerEntry) {
-		s.Capacity = v1alpha1.CapacityData{Elastic: []v1alpha1.ElasticCapacity{
+	s := one(t, func(s *jsonspec.System, _ *jsonspec.ServerEntry) {
+		s.Capacity = jsonspec.CapacityData{Elastic: []jsonspec.ElasticCapacity{
 			{Name: "fast", Type: "A100", Cards: 2, Limit: 5, Price: 7, DelaySeconds: 60},
 			{Name: "slow", Type: "G2", Cards: 2, Limit: 5, Price: 1, DelaySeconds: 3600},
 		}}
@@ -129,8 +130,8 @@ func TestElasticCapacity(t *testing.T) {
 	server := s.Servers.Spec[0].Name
 	d := decide(t, s, control.State{})
 	// Three replicas of one G2 each: two purchases.
-	want := []v1alpha1.Purchase{{Pool: "slow", Type: "G2", Count: 2, Cards: 4, Cost: 2, DelaySeconds: 3600}}
-	if diff := cmp.Diff(want, d.Plan.Bought, cmpopts.IgnoreFields(v1alpha1.Purchase{}, "Since", "Deadline")); diff != "" {
+	want := []jsonspec.Purchase{{Pool: "slow", Type: "G2", Count: 2, Cards: 4, Cost: 2, DelaySeconds: 3600}}
+	if diff := cmp.Diff(want, d.Plan.Bought, cmpopts.IgnoreFields(jsonspec.Purchase{}, "Since", "Deadline")); diff != "" {
 		t.Error(diff)
 	}
 	if a := d.Plan.Allocations[server]; d.Plan.TotalCost != a.Cost+2 {

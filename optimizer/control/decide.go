@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/demand"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
@@ -140,7 +141,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 }
 
 // StopAt is the work after which a deadline ended the solver, for the snapshot of the decision to be made again; 0 where none did.
-func StopAt(r *v1alpha1.SolverReport) int64 {
+func StopAt(r *jsonspec.SolverReport) int64 {
 	if r.Ended != string(solver.EndedDeadline) {
 		return 0
 	}

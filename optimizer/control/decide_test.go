@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/specification"
@@ -17,7 +18,7 @@ import (
 
 const systems = "../../test/data/systems"
 
-func load(t testing.TB, name string) *v1alpha1.System {
+func load(t testing.TB, name string) *jsonspec.System {
 	t.Helper()
 	s, err := specification.Load(filepath.Join(systems, name))
 	if err != nil {
@@ -44,9 +45,9 @@ func TestGoldenTotals(t *testing.T) {
 
 // sound checks what holds for every decision: costs add up, capacity is not exceeded, targets are met where the plan says so, every server is
 // allocated or unserved with a reason.
-func sound(t *testing.T, s *v1alpha1.System, d *decided) {
+func sound(t *testing.T, s *jsonspec.System, d *decided) {
 	t.Helper()
-	accelerators := map[string]v1alpha1.AcceleratorEntry{}
+	accelerators := map[string]jsonspec.AcceleratorEntry{}
 	for _, a := range s.Accelerators.Spec {
 		accelerators[a.Name] = a
 	}
@@ -83,7 +84,7 @@ func sound(t *testing.T, s *v1alpha1.System, d *decided) {
 		}
 		parts := a.Parts
 		if len(parts) == 0 {
-			parts = []v1alpha1.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, Share: 1}}
+			parts = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, Share: 1}}
 		}
 		cost, replicas, share := 0.0, 0, 0.0
 		for _, p := range parts {
@@ -113,7 +114,7 @@ func sound(t *testing.T, s *v1alpha1.System, d *decided) {
 	}
 }
 
-func targetOf(s *v1alpha1.System, e v1alpha1.ServerEntry) v1alpha1.ModelTarget {
+func targetOf(s *jsonspec.System, e jsonspec.ServerEntry) jsonspec.ModelTarget {
 	for _, c := range s.ServiceClasses.Spec {
 		for _, m := range c.ModelTargets {
 			if c.Name == e.Class && m.Model == e.Model {
@@ -121,11 +122,11 @@ func targetOf(s *v1alpha1.System, e v1alpha1.ServerEntry) v1alpha1.ModelTarget {
 			}
 		}
 	}
-	return v1alpha1.ModelTarget{}
+	return jsonspec.ModelTarget{}
 }
 
 func TestLimitedCapacityIsNeverExceeded(t *testing.T) {
-	policies := []string{v1alpha1.SaturationNone, v1alpha1.SaturationPriorityExhaustive, v1alpha1.SaturationPriorityRoundRobin, v1alpha1.SaturationRoundRobin}
+	policies := []string{jsonspec.SaturationNone, jsonspec.SaturationPriorityExhaustive, jsonspec.SaturationPriorityRoundRobin, jsonspec.SaturationRoundRobin}
 	for _, name := range []string{"small", "large"} {
 		for _, factor := range []float64{1, 0.3, 0} {
 			for _, policy := range policies {
@@ -168,7 +169,7 @@ func reverse[T any](list []T) {
 
 func TestInputIsUnchanged(t *testing.T) {
 	s := load(t, "small")
-	s.Servers.Spec[0].DesiredAlloc = &v1alpha1.Allocation{Accelerator: "G2", NumReplicas: 7, MaxBatch: 38}
+	s.Servers.Spec[0].DesiredAlloc = &jsonspec.Allocation{Accelerator: "G2", NumReplicas: 7, MaxBatch: 38}
 	before := s.DeepCopy()
 	decide(t, s, control.State{})
 	if diff := cmp.Diff(before, s); diff != "" {
@@ -177,7 +178,7 @@ func TestInputIsUnchanged(t *testing.T) {
 }
 
 // one is a system of one server with the given changes.
-func one(t *testing.T, change func(*v1alpha1.System, *v1alpha1.ServerEntry)) *v1alpha1.System {
+func one(t *testing.T, change func(*jsonspec.System, *jsonspec.ServerEntry)) *jsonspec.System {
 	s := load(t, "small")
 	s.Servers.Spec = s.Servers.Spec[:1]
 	change(s, &s.Servers.Spec[0])
@@ -186,48 +187,48 @@ func one(t *testing.T, change func(*v1alpha1.System, *v1alpha1.ServerEntry)) *v1
 
 // A server's own trouble is told as its reason and harms no other.
 func TestVerdicts(t *testing.T) {
-	inForce := &v1alpha1.Allocation{Accelerator: "G2", NumReplicas: 7, MaxBatch: 38, Cost: 161}
+	inForce := &jsonspec.Allocation{Accelerator: "G2", NumReplicas: 7, MaxBatch: 38, Cost: 161}
 	for _, c := range []struct {
 		name     string
-		change   func(*v1alpha1.System, *v1alpha1.ServerEntry)
+		change   func(*jsonspec.System, *jsonspec.ServerEntry)
 		reason   string
 		message  string
 		planned  bool
 		replicas int // -1 for no allocation
 	}{
-		{"planned", func(*v1alpha1.System, *v1alpha1.ServerEntry) {}, v1alpha1.ReasonPlanned, "is the cheapest of", true, 3},
-		{"unknown model", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) { e.Model = "gpt-9" }, v1alpha1.ReasonUnknownModel, `model "gpt-9" does not exist, known are granite_13b,`, false, -1},
-		{"unknown class", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) { e.Class = "Gold" }, v1alpha1.ReasonUnknownServiceClass, `"Gold" does not exist, known are Bronze, Free, Premium`, false, -1},
-		{"no target", func(s *v1alpha1.System, e *v1alpha1.ServerEntry) { s.ServiceClasses.Spec[0].ModelTargets = nil }, v1alpha1.ReasonNoTarget, "has no targets for model", false, -1},
-		{"no performance data", func(s *v1alpha1.System, e *v1alpha1.ServerEntry) {
-			s.Models.Spec, s.Models.Info = nil, []v1alpha1.ModelInfo{{Name: e.Model}}
+		{"planned", func(*jsonspec.System, *jsonspec.ServerEntry) {}, v1alpha1.ReasonPlanned, "is the cheapest of", true, 3},
+		{"unknown model", func(_ *jsonspec.System, e *jsonspec.ServerEntry) { e.Model = "gpt-9" }, v1alpha1.ReasonUnknownModel, `model "gpt-9" does not exist, known are granite_13b,`, false, -1},
+		{"unknown class", func(_ *jsonspec.System, e *jsonspec.ServerEntry) { e.Class = "Gold" }, v1alpha1.ReasonUnknownServiceClass, `"Gold" does not exist, known are Bronze, Free, Premium`, false, -1},
+		{"no target", func(s *jsonspec.System, e *jsonspec.ServerEntry) { s.ServiceClasses.Spec[0].ModelTargets = nil }, v1alpha1.ReasonNoTarget, "has no targets for model", false, -1},
+		{"no performance data", func(s *jsonspec.System, e *jsonspec.ServerEntry) {
+			s.Models.Spec, s.Models.Info = nil, []jsonspec.ModelInfo{{Name: e.Model}}
 		}, v1alpha1.ReasonInfeasible, "has no performance data", false, -1},
-		{"targets that nothing meets", func(s *v1alpha1.System, _ *v1alpha1.ServerEntry) { s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 0.5 }, v1alpha1.ReasonInfeasible, "ITL: target 0.5 ms", false, -1},
-		{"targets that nothing meets, plan in force", func(s *v1alpha1.System, e *v1alpha1.ServerEntry) {
+		{"targets that nothing meets", func(s *jsonspec.System, _ *jsonspec.ServerEntry) { s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 0.5 }, v1alpha1.ReasonInfeasible, "ITL: target 0.5 ms", false, -1},
+		{"targets that nothing meets, plan in force", func(s *jsonspec.System, e *jsonspec.ServerEntry) {
 			s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 0.5
 			e.DesiredAlloc = inForce
 		}, v1alpha1.ReasonInfeasible, "the last plan stands", false, 7},
-		{"pinned to a type that cannot serve", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
-			e.KeepAccelerator, e.DesiredAlloc = true, &v1alpha1.Allocation{Accelerator: "abacus", NumReplicas: 1}
+		{"pinned to a type that cannot serve", func(_ *jsonspec.System, e *jsonspec.ServerEntry) {
+			e.KeepAccelerator, e.DesiredAlloc = true, &jsonspec.Allocation{Accelerator: "abacus", NumReplicas: 1}
 		}, v1alpha1.ReasonInfeasible, "keepAccelerator holds the server on abacus", false, 1},
-		{"no capacity", func(s *v1alpha1.System, _ *v1alpha1.ServerEntry) { s.Capacity.Count = nil }, v1alpha1.ReasonNoCapacity, "needs", false, -1},
-		{"too many replicas needed", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) { e.MaxNumReplicas = 1 }, v1alpha1.ReasonBestEffort, "maxNumReplicas is 1", false, 1},
-		{"load unknown, plan in force", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) { e.CurrentAlloc, e.DesiredAlloc = nil, inForce }, v1alpha1.ReasonNoMetrics, "the last plan stands", false, 7},
-		{"load unknown, no plan", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) { e.CurrentAlloc = nil }, v1alpha1.ReasonPlanned, "no load observed yet", true, 1},
-		{"Prometheus away", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
-			e.DesiredAlloc, e.Observation = inForce, &v1alpha1.Observation{Fault: v1alpha1.ReasonPrometheusUnreachable, Detail: "connection refused"}
+		{"no capacity", func(s *jsonspec.System, _ *jsonspec.ServerEntry) { s.Capacity.Count = nil }, v1alpha1.ReasonNoCapacity, "needs", false, -1},
+		{"too many replicas needed", func(_ *jsonspec.System, e *jsonspec.ServerEntry) { e.MaxNumReplicas = 1 }, v1alpha1.ReasonBestEffort, "maxNumReplicas is 1", false, 1},
+		{"load unknown, plan in force", func(_ *jsonspec.System, e *jsonspec.ServerEntry) { e.CurrentAlloc, e.DesiredAlloc = nil, inForce }, v1alpha1.ReasonNoMetrics, "the last plan stands", false, 7},
+		{"load unknown, no plan", func(_ *jsonspec.System, e *jsonspec.ServerEntry) { e.CurrentAlloc = nil }, v1alpha1.ReasonPlanned, "no load observed yet", true, 1},
+		{"Prometheus away", func(_ *jsonspec.System, e *jsonspec.ServerEntry) {
+			e.DesiredAlloc, e.Observation = inForce, &jsonspec.Observation{Fault: v1alpha1.ReasonPrometheusUnreachable, Detail: "connection refused"}
 		}, v1alpha1.ReasonPrometheusUnreachable, "connection refused", false, 7},
-		{"lengths unknown", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
+		{"lengths unknown", func(_ *jsonspec.System, e *jsonspec.ServerEntry) {
 			e.DesiredAlloc, e.CurrentAlloc.Load.AvgOutTokens = inForce, 0
 		}, v1alpha1.ReasonNoMetrics, "their length is not known", false, 7},
-		{"a load that cannot be", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
+		{"a load that cannot be", func(_ *jsonspec.System, e *jsonspec.ServerEntry) {
 			e.DesiredAlloc, e.CurrentAlloc.Load.ArrivalRate = inForce, 1e20
 		}, v1alpha1.ReasonNoMetrics, "1e+20 requests per minute are no arrival rate", false, 7},
-		{"a load that cannot be, no plan", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
+		{"a load that cannot be, no plan", func(_ *jsonspec.System, e *jsonspec.ServerEntry) {
 			e.CurrentAlloc.Load.ArrivalRate = math.NaN()
 		}, v1alpha1.ReasonPlanned, "no load observed yet", true, 1},
-		{"no load, may be scaled to zero", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = 0 }, v1alpha1.ReasonPlanned, "scaled to zero", true, 0},
-		{"no load, at least two", func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
+		{"no load, may be scaled to zero", func(_ *jsonspec.System, e *jsonspec.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = 0 }, v1alpha1.ReasonPlanned, "scaled to zero", true, 0},
+		{"no load, at least two", func(_ *jsonspec.System, e *jsonspec.ServerEntry) {
 			e.CurrentAlloc.Load.ArrivalRate, e.MinNumReplicas = 0, 2
 		}, v1alpha1.ReasonPlanned, "2 ×", true, 2},
 	} {
@@ -262,9 +263,9 @@ func TestHeldPlansKeepTheirCapacity(t *testing.T) {
 	s := load(t, "small")
 	s.Servers.Spec = s.Servers.Spec[:2]
 	s.Servers.Spec[1].CurrentAlloc = nil
-	s.Servers.Spec[1].DesiredAlloc = &v1alpha1.Allocation{Accelerator: "4xA100", NumReplicas: 2, Cost: 320}
-	s.Optimizer.Spec.SaturationPolicy = v1alpha1.SaturationNone
-	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A100", Count: 9}}
+	s.Servers.Spec[1].DesiredAlloc = &jsonspec.Allocation{Accelerator: "4xA100", NumReplicas: 2, Cost: 320}
+	s.Optimizer.Spec.SaturationPolicy = jsonspec.SaturationNone
+	s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "A100", Count: 9}}
 	d := decide(t, s, control.State{})
 	if a, ok := d.Plan.Allocations[s.Servers.Spec[0].Name]; ok && a.NumReplicas > 1 {
 		t.Errorf("%+v uses cards that the held plan has", a)
@@ -275,9 +276,9 @@ func TestHeldPlansKeepTheirCapacity(t *testing.T) {
 }
 
 func TestKeepAccelerator(t *testing.T) {
-	s := one(t, func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
+	s := one(t, func(_ *jsonspec.System, e *jsonspec.ServerEntry) {
 		e.KeepAccelerator = true
-		e.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 1}
+		e.DesiredAlloc = &jsonspec.Allocation{Accelerator: "A100", NumReplicas: 1}
 	})
 	d := decide(t, s, control.State{})
 	if a := d.Plan.Allocations[s.Servers.Spec[0].Name]; a.Accelerator != "A100" {
@@ -292,15 +293,15 @@ func TestKeepAccelerator(t *testing.T) {
 
 // An engine refuses a batch above its token budget, so none is ever planned; and a batch close to the one in force stays.
 func TestBatchSize(t *testing.T) {
-	s := one(t, func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) { e.MaxBatchedTokens = 16 })
+	s := one(t, func(_ *jsonspec.System, e *jsonspec.ServerEntry) { e.MaxBatchedTokens = 16 })
 	for _, c := range decide(t, s, control.State{}).Candidates {
 		if c.MaxBatch > 16 {
 			t.Errorf("batch %d on %s above the token budget 16", c.MaxBatch, c.Accelerator)
 		}
 	}
 	for last, want := range map[int]int{30: 30, 45: 45, 20: 38, 60: 38} {
-		s := one(t, func(_ *v1alpha1.System, e *v1alpha1.ServerEntry) {
-			e.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "G2", NumReplicas: 3, MaxBatch: last}
+		s := one(t, func(_ *jsonspec.System, e *jsonspec.ServerEntry) {
+			e.DesiredAlloc = &jsonspec.Allocation{Accelerator: "G2", NumReplicas: 3, MaxBatch: last}
 		})
 		for _, c := range decide(t, s, control.State{}).Candidates {
 			if c.Accelerator == "G2" && c.MaxBatch != want {
@@ -312,8 +313,8 @@ func TestBatchSize(t *testing.T) {
 
 func TestPlugsAreChecked(t *testing.T) {
 	s := load(t, "small")
-	s.Optimizer.Spec.Solver = &v1alpha1.Plug{Name: "oracle"}
-	s.Optimizer.Spec.Forecaster = &v1alpha1.Plug{Name: "crystal-ball"}
+	s.Optimizer.Spec.Solver = &jsonspec.Plug{Name: "oracle"}
+	s.Optimizer.Spec.Forecaster = &jsonspec.Plug{Name: "crystal-ball"}
 	_, err := control.NewStages(&s.Optimizer.Spec)
 	for _, want := range []string{`solver: unknown name "oracle", allowed are`, `forecaster: unknown name "crystal-ball"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {

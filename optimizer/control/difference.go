@@ -4,14 +4,14 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Difference is what changes from one plan to another, where changes say what was asked differently.
-func Difference(changes []string, before, after *v1alpha1.Solution) *v1alpha1.PlanDifference {
-	d := &v1alpha1.PlanDifference{
+func Difference(changes []string, before, after *jsonspec.Solution) *jsonspec.PlanDifference {
+	d := &jsonspec.PlanDifference{
 		Changes: changes, TotalCost: after.TotalCost, CostChange: after.TotalCost - before.TotalCost, Solver: after.Solver,
-		Served: without(before.Unserved, after.Unserved), Lost: without(after.Unserved, before.Unserved), Changed: []v1alpha1.AllocationChange{},
+		Served: without(before.Unserved, after.Unserved), Lost: without(after.Unserved, before.Unserved), Changed: []jsonspec.AllocationChange{},
 	}
 	all := maps.Clone(before.Allocations)
 	maps.Copy(all, after.Allocations)
@@ -21,7 +21,7 @@ func Difference(changes []string, before, after *v1alpha1.Solution) *v1alpha1.Pl
 		if had && has && sameAllocation(&old, &now) {
 			continue
 		}
-		c := v1alpha1.AllocationChange{Server: name}
+		c := jsonspec.AllocationChange{Server: name}
 		if had {
 			c.Before = &old
 		}
@@ -34,7 +34,7 @@ func Difference(changes []string, before, after *v1alpha1.Solution) *v1alpha1.Pl
 }
 
 // without lists the servers of a that are not in b, in the order of a.
-func without(a, b []v1alpha1.Unserved) []string {
+func without(a, b []jsonspec.Unserved) []string {
 	in := make(map[string]bool, len(b))
 	for _, u := range b {
 		in[u.Server] = true
@@ -49,9 +49,9 @@ func without(a, b []v1alpha1.Unserved) []string {
 }
 
 // sameAllocation says whether two allocations ask for the same pods; what they cost and are predicted to do may differ.
-func sameAllocation(a, b *v1alpha1.Allocation) bool {
+func sameAllocation(a, b *jsonspec.Allocation) bool {
 	return a.Accelerator == b.Accelerator && a.NumReplicas == b.NumReplicas && a.MaxBatch == b.MaxBatch && a.MaxBatchedTokens == b.MaxBatchedTokens &&
-		a.BestEffort == b.BestEffort && slices.EqualFunc(a.Parts, b.Parts, func(x, y v1alpha1.AllocationPart) bool {
+		a.BestEffort == b.BestEffort && slices.EqualFunc(a.Parts, b.Parts, func(x, y jsonspec.AllocationPart) bool {
 		x.Share, y.Share = 0, 0
 		return x == y
 	})

@@ -5,28 +5,28 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
 func TestDifference(t *testing.T) {
-	on := func(accelerator string, n int, cost float64) v1alpha1.Allocation {
-		return v1alpha1.Allocation{Accelerator: accelerator, NumReplicas: n, Cost: cost}
+	on := func(accelerator string, n int, cost float64) jsonspec.Allocation {
+		return jsonspec.Allocation{Accelerator: accelerator, NumReplicas: n, Cost: cost}
 	}
-	before := &v1alpha1.Solution{
+	before := &jsonspec.Solution{
 		TotalCost:   30,
-		Allocations: map[string]v1alpha1.Allocation{"gone": on("A", 1, 10), "moved": on("A", 1, 10), "same": on("A", 1, 10)},
-		Unserved:    []v1alpha1.Unserved{{Server: "new"}, {Server: "never"}},
+		Allocations: map[string]jsonspec.Allocation{"gone": on("A", 1, 10), "moved": on("A", 1, 10), "same": on("A", 1, 10)},
+		Unserved:    []jsonspec.Unserved{{Server: "new"}, {Server: "never"}},
 	}
-	after := &v1alpha1.Solution{
+	after := &jsonspec.Solution{
 		TotalCost:   45,
-		Allocations: map[string]v1alpha1.Allocation{"moved": on("B", 2, 20), "new": on("A", 1, 10), "same": on("A", 1, 15)},
-		Unserved:    []v1alpha1.Unserved{{Server: "gone"}, {Server: "never"}},
+		Allocations: map[string]jsonspec.Allocation{"moved": on("B", 2, 20), "new": on("A", 1, 10), "same": on("A", 1, 15)},
+		Unserved:    []jsonspec.Unserved{{Server: "gone"}, {Server: "never"}},
 	}
 	a, b, c, d := on("A", 1, 10), on("A", 1, 10), on("B", 2, 20), on("A", 1, 10)
-	want := &v1alpha1.PlanDifference{
+	want := &jsonspec.PlanDifference{
 		Changes: []string{"x"}, TotalCost: 45, CostChange: 15, Served: []string{"new"}, Lost: []string{"gone"},
-		Changed: []v1alpha1.AllocationChange{{Server: "gone", Before: &a}, {Server: "moved", Before: &b, After: &c}, {Server: "new", After: &d}},
+		Changed: []jsonspec.AllocationChange{{Server: "gone", Before: &a}, {Server: "moved", Before: &b, After: &c}, {Server: "new", After: &d}},
 	}
 	if diff := cmp.Diff(want, control.Difference([]string{"x"}, before, after)); diff != "" {
 		t.Error(diff)

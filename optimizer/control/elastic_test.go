@@ -7,21 +7,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
 // rented is a system of one server whose cards are all to be bought: G2 is cheaper and late, A100 dearer.
-func rented(t *testing.T) *v1alpha1.System {
-	return one(t, func(s *v1alpha1.System, _ *v1alpha1.ServerEntry) {
-		s.Capacity = v1alpha1.CapacityData{Elastic: []v1alpha1.ElasticCapacity{
+func rented(t *testing.T) *jsonspec.System {
+	return one(t, func(s *jsonspec.System, _ *jsonspec.ServerEntry) {
+		s.Capacity = jsonspec.CapacityData{Elastic: []jsonspec.ElasticCapacity{
 			{Name: "cloud-a100", Type: "A100", Cards: 2, Limit: 8, Price: 500, DelaySeconds: 60, DeadlineSeconds: 1000},
 			{Name: "cloud-g2", Type: "G2", Cards: 2, Limit: 8, Price: 1, DelaySeconds: 100, DeadlineSeconds: 300},
 		}}
 	})
 }
 
-func decideAfter(t *testing.T, s *v1alpha1.System, state control.State, seconds int64) *decided {
+func decideAfter(t *testing.T, s *jsonspec.System, state control.State, seconds int64) *decided {
 	t.Helper()
 	return decideOn(t, at(s, 1000+seconds), state)
 }
@@ -65,7 +66,7 @@ func TestElasticCapacityArrives(t *testing.T) {
 	first := decideAfter(t, s, control.State{}, 0)
 	cards := first.Plan.Bought[0].Cards
 	s.Capacity.Elastic[1].Arrived = first.Plan.Bought[0].Count
-	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "G2", Count: cards}}
+	s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "G2", Count: cards}}
 	there := decideAfter(t, s, first.State, 200)
 	if len(there.Plan.Bought) != 0 || len(there.Plan.TakenBack) != 0 || len(there.Plan.Unserved) != 0 {
 		t.Errorf("all has come: %+v", there.Plan)
@@ -98,7 +99,7 @@ func TestPoolsOfAReport(t *testing.T) {
 // Pools in several zones: capacity of a place is a type of its own, and a server takes what is cheapest where there is some.
 func TestZones(t *testing.T) {
 	s := rented(t)
-	var near, far v1alpha1.AcceleratorEntry
+	var near, far jsonspec.AcceleratorEntry
 	for _, a := range s.Accelerators.Spec {
 		if a.Name == "G2" {
 			near, far = a, a
@@ -116,7 +117,7 @@ func TestZones(t *testing.T) {
 			}
 		}
 	}
-	s.Capacity = v1alpha1.CapacityData{Count: []v1alpha1.AcceleratorCount{{Type: "G2@zone-a", Count: 100}, {Type: "G2@zone-b", Count: 100}}}
+	s.Capacity = jsonspec.CapacityData{Count: []jsonspec.AcceleratorCount{{Type: "G2@zone-a", Count: 100}, {Type: "G2@zone-b", Count: 100}}}
 	if a := only(t, s, decide(t, s, control.State{})); a.Accelerator != "G2@b" {
 		t.Errorf("both zones have cards: %+v, want the cheaper G2@b", a)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
@@ -55,7 +56,7 @@ func pairsOf(m *fleet.Model, accelerators []fleet.Accelerator) []*sizing.Pair {
 
 // assume completes a pair of which no law was given by what physics and experience say, and returns the tokens that its cache probably holds. A pair
 // that cannot be for want of memory, but runs, is: then it is what was said of it that is wrong.
-func (st *Stages) assume(p *sizing.Pair, m v1alpha1.ModelProperties, runs bool) (kvTokens int) {
+func (st *Stages) assume(p *sizing.Pair, m jsonspec.ModelProperties, runs bool) (kvTokens int) {
 	if _, err := queueing.ParmsIn(p.Performance); !errors.Is(err, queueing.ErrNoParameters) {
 		return 0
 	}

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 )
@@ -90,14 +90,14 @@ func words(cards map[string]int) string {
 
 // Explain says why a server got what it got. A name that no server has is an error that lists the known ones. A decision that was read from
 // a record knows no server.
-func (d *Decision) Explain(server string) (*v1alpha1.Explanation, error) {
+func (d *Decision) Explain(server string) (*jsonspec.Explanation, error) {
 	b := &d.basis
 	i, known := b.index[server]
 	if !known {
 		return nil, fmt.Errorf("server %q does not exist, known are %s", server, names(b.index))
 	}
 	w := &b.servers[i]
-	e := &v1alpha1.Explanation{Server: server, Summary: d.Verdicts[server].Message, Candidates: []v1alpha1.ExplainedCandidate{}}
+	e := &jsonspec.Explanation{Server: server, Summary: d.Verdicts[server].Message, Candidates: []jsonspec.ExplainedCandidate{}}
 	if w.choice >= 0 {
 		if err := b.explainOptions(e, w); err != nil {
 			return nil, err
@@ -117,7 +117,7 @@ func (d *Decision) Explain(server string) (*v1alpha1.Explanation, error) {
 }
 
 // explainOptions adds what the solver had to choose from, in the order of its worth under scarcity.
-func (b *basis) explainOptions(e *v1alpha1.Explanation, w *considered) error {
+func (b *basis) explainOptions(e *jsonspec.Explanation, w *considered) error {
 	why, err := solver.Explain(b.problem, b.solution, w.choice)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func (b *basis) explainOptions(e *v1alpha1.Explanation, w *considered) error {
 		x := explained(o.candidate.ID(), o.parts, o.cost)
 		x.Feasible, x.Chosen, x.Scarcity, x.Why, x.Value = true, s.Chosen, s.Scarcity, s.Why, o.value()
 		for _, p := range o.penalties {
-			x.Penalties = append(x.Penalties, v1alpha1.Penalty{Cents: p.Cents, Reason: p.Reason, Lifted: p.Lifted})
+			x.Penalties = append(x.Penalties, jsonspec.Penalty{Cents: p.Cents, Reason: p.Reason, Lifted: p.Lifted})
 		}
 		if o.short {
 			x.Feasible = false
@@ -148,8 +148,8 @@ func (b *basis) explainOptions(e *v1alpha1.Explanation, w *considered) error {
 	return nil
 }
 
-func explained(id string, parts []sizing.Part, cost float64) v1alpha1.ExplainedCandidate {
-	return v1alpha1.ExplainedCandidate{Accelerator: id, RunsOn: sizing.Describe(parts), Replicas: sizing.Count(parts), Cost: cost, Cards: cards(parts)}
+func explained(id string, parts []sizing.Part, cost float64) jsonspec.ExplainedCandidate {
+	return jsonspec.ExplainedCandidate{Accelerator: id, RunsOn: sizing.Describe(parts), Replicas: sizing.Count(parts), Cost: cost, Cards: cards(parts)}
 }
 
 // shownLacks is the number of ways to serve it that an unserved server is told.
@@ -159,8 +159,8 @@ const shownLacks = 3
 
 // lacks are the ways to serve a server that miss the fewest cards of what the others leave. Those whose cards would go to others first, those
 // that its share may not have, and those that are worth less than leaving it out, serve it with no number of them.
-func (b *basis) lacks(w *considered, first map[int]map[string]bool) []v1alpha1.Lack {
-	var list []v1alpha1.Lack
+func (b *basis) lacks(w *considered, first map[int]map[string]bool) []jsonspec.Lack {
+	var list []jsonspec.Lack
 	for i := range w.options {
 		o := &w.options[i]
 		if o.candidate.Fault != nil || o.short || b.problem.WeightedSum && o.value() > b.problem.Servers[w.choice].Penalty {
@@ -177,13 +177,13 @@ func (b *basis) lacks(w *considered, first map[int]map[string]bool) []v1alpha1.L
 			}
 		}
 		if missing != nil && !taken {
-			list = append(list, v1alpha1.Lack{Accelerator: o.candidate.ID(), Cards: missing})
+			list = append(list, jsonspec.Lack{Accelerator: o.candidate.ID(), Cards: missing})
 		}
 	}
-	slices.SortStableFunc(list, func(a, b v1alpha1.Lack) int {
+	slices.SortStableFunc(list, func(a, b jsonspec.Lack) int {
 		return cmp.Or(cmp.Compare(total(a.Cards), total(b.Cards)), strings.Compare(a.Accelerator, b.Accelerator))
 	})
-	list = slices.CompactFunc(list, func(a, b v1alpha1.Lack) bool { return a.Accelerator == b.Accelerator })
+	list = slices.CompactFunc(list, func(a, b jsonspec.Lack) bool { return a.Accelerator == b.Accelerator })
 	return list[:min(len(list), shownLacks)]
 }
 
@@ -193,7 +193,7 @@ func (b *basis) lacks(w *considered, first map[int]map[string]bool) []v1alpha1.L
 func (b *basis) first() map[int]map[string]bool {
 	p := b.problem
 	by := map[int]map[string]bool{}
-	if p.WeightedSum || p.DelayedBestEffort || p.SaturationPolicy == "" || p.SaturationPolicy == v1alpha1.SaturationNone {
+	if p.WeightedSum || p.DelayedBestEffort || p.SaturationPolicy == "" || p.SaturationPolicy == jsonspec.SaturationNone {
 		return by
 	}
 	for i := range b.servers {
@@ -226,7 +226,7 @@ func total(cards map[string]int) int {
 }
 
 // explainUnserved says for every unserved server what capacity would serve it.
-func (b *basis) explainUnserved(list []v1alpha1.Unserved) {
+func (b *basis) explainUnserved(list []jsonspec.Unserved) {
 	first := b.first()
 	for i := range list {
 		if w := &b.servers[b.index[list[i].Server]]; w.choice >= 0 {

@@ -6,19 +6,19 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
 // tight is the small system with too little of everything and no best effort.
-func tight(t *testing.T) *v1alpha1.System {
+func tight(t *testing.T) *jsonspec.System {
 	s := load(t, "small")
-	s.Optimizer.Spec.SaturationPolicy = v1alpha1.SaturationNone
-	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "G2", Count: 40}, {Type: "A100", Count: 60}, {Type: "L4", Count: 300}}
+	s.Optimizer.Spec.SaturationPolicy = jsonspec.SaturationNone
+	s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "G2", Count: 40}, {Type: "A100", Count: 60}, {Type: "L4", Count: 300}}
 	return s
 }
 
-func explain(t *testing.T, d *core, server string) *v1alpha1.Explanation {
+func explain(t *testing.T, d *core, server string) *jsonspec.Explanation {
 	t.Helper()
 	e, err := d.Explain(server)
 	if err != nil {
@@ -34,7 +34,7 @@ func TestWhatUnservedServersLack(t *testing.T) {
 		if nodes {
 			for _, c := range s.Capacity.Count {
 				for k := range c.Count / 4 {
-					s.Capacity.Nodes = append(s.Capacity.Nodes, v1alpha1.NodeCapacity{Name: fmt.Sprintf("%s-%d", c.Type, k), Type: c.Type, Free: 4})
+					s.Capacity.Nodes = append(s.Capacity.Nodes, jsonspec.NodeCapacity{Name: fmt.Sprintf("%s-%d", c.Type, k), Type: c.Type, Free: 4})
 				}
 			}
 			s.Capacity.Count = nil
@@ -57,7 +57,7 @@ func TestWhatUnservedServersLack(t *testing.T) {
 						}
 					}
 					if nodes {
-						more.Capacity.Nodes = append(more.Capacity.Nodes, v1alpha1.NodeCapacity{Name: "more", Type: kind, Free: n})
+						more.Capacity.Nodes = append(more.Capacity.Nodes, jsonspec.NodeCapacity{Name: "more", Type: kind, Free: n})
 					}
 				}
 				if after := decide(t, &more, control.State{}); len(after.Plan.Unserved) >= len(before.Plan.Unserved) {
@@ -103,7 +103,7 @@ func TestExplainTellsEveryCandidate(t *testing.T) {
 }
 
 // servedBy counts the servers whose targets are met, by priority.
-func servedBy(s *v1alpha1.System, d *decided) []int {
+func servedBy(s *jsonspec.System, d *decided) []int {
 	n := make([]int, 101)
 	for _, e := range s.Servers.Spec {
 		for _, c := range s.ServiceClasses.Spec {
@@ -133,7 +133,7 @@ func TestWhatIsLackingServes(t *testing.T) {
 			}
 			more := s.DeepCopy()
 			for kind, n := range c.Lacks {
-				more.Capacity.Count = append(more.Capacity.Count, v1alpha1.AcceleratorCount{Type: kind, Count: n})
+				more.Capacity.Count = append(more.Capacity.Count, jsonspec.AcceleratorCount{Type: kind, Count: n})
 			}
 			if after := servedBy(more, decide(t, more, control.State{})); slices.Compare(after, before) <= 0 {
 				t.Errorf("%s: %v more serve nobody more", u.Server, c.Lacks)
@@ -144,7 +144,7 @@ func TestWhatIsLackingServes(t *testing.T) {
 
 // Servers that never came to the solver are explained too.
 func TestExplainHeldAndUnknown(t *testing.T) {
-	s := one(t, func(s *v1alpha1.System, e *v1alpha1.ServerEntry) { s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 0.5 })
+	s := one(t, func(s *jsonspec.System, e *jsonspec.ServerEntry) { s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 0.5 })
 	d := decide(t, s, control.State{})
 	e := explain(t, d.core, s.Servers.Spec[0].Name)
 	if len(e.Candidates) != 6 || !strings.Contains(e.Candidates[0].Why, "ITL: target 0.5 ms") {

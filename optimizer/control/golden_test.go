@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 	"github.com/llm-inferno/inferno/optimizer/solver/conformance"
@@ -23,12 +23,12 @@ type golden struct {
 	unlimited bool
 	policy    string // empty where unlimited
 	delayed   bool
-	answer    *v1alpha1.Solution
+	answer    *jsonspec.Solution
 }
 
 var goldenPolicies = map[string]string{
-	"greedy-none": v1alpha1.SaturationNone, "greedy-priority-exhaustive": v1alpha1.SaturationPriorityExhaustive,
-	"greedy-round-robin": v1alpha1.SaturationRoundRobin, "greedy-delayed-priority-round-robin": v1alpha1.SaturationPriorityRoundRobin,
+	"greedy-none": jsonspec.SaturationNone, "greedy-priority-exhaustive": jsonspec.SaturationPriorityExhaustive,
+	"greedy-round-robin": jsonspec.SaturationRoundRobin, "greedy-delayed-priority-round-robin": jsonspec.SaturationPriorityRoundRobin,
 }
 
 func goldens(t *testing.T) map[string]golden {
@@ -42,7 +42,7 @@ func goldens(t *testing.T) map[string]golden {
 		name := strings.TrimSuffix(filepath.Base(file), ".json")
 		system, rest, _ := strings.Cut(name, "-capacity")
 		factor, policy, _ := strings.Cut(rest, "-")
-		g := golden{system: system, policy: goldenPolicies[policy], unlimited: policy == "unlimited", answer: new(v1alpha1.Solution), delayed: strings.Contains(policy, "delayed")}
+		g := golden{system: system, policy: goldenPolicies[policy], unlimited: policy == "unlimited", answer: new(jsonspec.Solution), delayed: strings.Contains(policy, "delayed")}
 		if g.capacity, err = strconv.ParseFloat(factor, 64); err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
@@ -22,11 +22,11 @@ type decided struct {
 }
 
 // at is a snapshot of a system at so many seconds.
-func at(s *v1alpha1.System, seconds int64) *specification.Snapshot {
+func at(s *jsonspec.System, seconds int64) *specification.Snapshot {
 	return &specification.Snapshot{Time: metav1.NewMicroTime(time.Unix(seconds, 0)), System: *s}
 }
 
-func stages(t testing.TB, s *v1alpha1.System) *control.Stages {
+func stages(t testing.TB, s *jsonspec.System) *control.Stages {
 	t.Helper()
 	st, err := control.NewStages(&s.Optimizer.Spec)
 	if err != nil {
@@ -45,11 +45,11 @@ func decideOn(t testing.TB, snap *specification.Snapshot, state control.State) *
 	return report(&snap.System, d)
 }
 
-func report(s *v1alpha1.System, d *core) *decided {
+func report(s *jsonspec.System, d *core) *decided {
 	return &decided{d, *specification.Report(s, &d.Decision)}
 }
 
-func decide(t testing.TB, s *v1alpha1.System, state control.State) *decided {
+func decide(t testing.TB, s *jsonspec.System, state control.State) *decided {
 	t.Helper()
 	return decideOn(t, at(s, 1000), state)
 }

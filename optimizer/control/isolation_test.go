@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
@@ -15,22 +16,22 @@ import (
 func TestOneServersFaultIsItsOwn(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		spoil  func(*v1alpha1.ServerEntry)
+		spoil  func(*jsonspec.ServerEntry)
 		reason string
 	}{
-		{"replicas beyond all bounds", func(e *v1alpha1.ServerEntry) { e.MinNumReplicas = math.MaxInt64 / 2 }, v1alpha1.ReasonInfeasible},
-		{"a class without a rank", func(e *v1alpha1.ServerEntry) { e.Class = "rankless" }, v1alpha1.ReasonInvalidSpec},
-		{"an unknown model", func(e *v1alpha1.ServerEntry) { e.Model = "unheard of" }, v1alpha1.ReasonUnknownModel},
-		{"a class that it may not use", func(e *v1alpha1.ServerEntry) { e.Refused = "spec.serviceClass: it is not allowed" }, v1alpha1.ReasonClassNotAllowed},
-		{"an unknown class", func(e *v1alpha1.ServerEntry) { e.Class = "unheard of" }, v1alpha1.ReasonUnknownServiceClass},
+		{"replicas beyond all bounds", func(e *jsonspec.ServerEntry) { e.MinNumReplicas = math.MaxInt64 / 2 }, v1alpha1.ReasonInfeasible},
+		{"a class without a rank", func(e *jsonspec.ServerEntry) { e.Class = "rankless" }, v1alpha1.ReasonInvalidSpec},
+		{"an unknown model", func(e *jsonspec.ServerEntry) { e.Model = "unheard of" }, v1alpha1.ReasonUnknownModel},
+		{"a class that it may not use", func(e *jsonspec.ServerEntry) { e.Refused = "spec.serviceClass: it is not allowed" }, v1alpha1.ReasonClassNotAllowed},
+		{"an unknown class", func(e *jsonspec.ServerEntry) { e.Class = "unheard of" }, v1alpha1.ReasonUnknownServiceClass},
 		// Without a plan such a server begins small.
-		{"no number", func(e *v1alpha1.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = math.NaN() }, v1alpha1.ReasonPlanned},
-		{"a load beyond all bounds", func(e *v1alpha1.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = math.MaxFloat64 }, v1alpha1.ReasonPlanned},
-		{"lengths beyond all bounds", func(e *v1alpha1.ServerEntry) { e.CurrentAlloc.Load.AvgOutTokens = math.MaxFloat64 }, v1alpha1.ReasonInfeasible},
+		{"no number", func(e *jsonspec.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = math.NaN() }, v1alpha1.ReasonPlanned},
+		{"a load beyond all bounds", func(e *jsonspec.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = math.MaxFloat64 }, v1alpha1.ReasonPlanned},
+		{"lengths beyond all bounds", func(e *jsonspec.ServerEntry) { e.CurrentAlloc.Load.AvgOutTokens = math.MaxFloat64 }, v1alpha1.ReasonInfeasible},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			whole, rest := load(t, "large"), load(t, "large")
-			for _, s := range []*v1alpha1.System{whole, rest} {
+			for _, s := range []*jsonspec.System{whole, rest} {
 				s.Optimizer.Spec.Unlimited = true
 			}
 			rankless := whole.ServiceClasses.Spec[0]
@@ -66,9 +67,9 @@ func TestPodsThatCrashAreNotDoubled(t *testing.T) {
 	e.DesiredAlloc = &had
 	crash := func() {
 		e.CurrentAlloc = nil
-		e.Observation = &v1alpha1.Observation{
+		e.Observation = &jsonspec.Observation{
 			Fault: v1alpha1.ReasonNoMetrics, Detail: "no pod is ready",
-			Parts: []v1alpha1.ObservedPart{{Accelerator: had.Accelerator, Starting: had.NumReplicas, Failing: had.NumReplicas}},
+			Parts: []jsonspec.ObservedPart{{Accelerator: had.Accelerator, Starting: had.NumReplicas, Failing: had.NumReplicas}},
 		}
 	}
 	crash()

@@ -7,43 +7,43 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
 // observed is a system of one server on one accelerator, in which so many replicas measured an ITL, in ms, at a time.
-func observed(seconds int64, ready int, itl, waiting float64) *v1alpha1.System {
+func observed(seconds int64, ready int, itl, waiting float64) *jsonspec.System {
 	value := func(v float64) *float64 { return &v }
-	load := &v1alpha1.Load{ArrivalRate: 3000, AvgInTokens: 1000, AvgOutTokens: 200}
-	s := &v1alpha1.System{
-		Accelerators: v1alpha1.AcceleratorData{Spec: []v1alpha1.AcceleratorEntry{{Name: "A"}}},
-		Models: v1alpha1.ModelData{Spec: []v1alpha1.PerformanceEntry{{Name: "m", Performance: v1alpha1.Performance{
-			Acc: "A", MaxBatchSize: 64, PerfParms: &v1alpha1.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5},
+	load := &jsonspec.Load{ArrivalRate: 3000, AvgInTokens: 1000, AvgOutTokens: 200}
+	s := &jsonspec.System{
+		Accelerators: jsonspec.AcceleratorData{Spec: []jsonspec.AcceleratorEntry{{Name: "A"}}},
+		Models: jsonspec.ModelData{Spec: []jsonspec.PerformanceEntry{{Name: "m", Performance: jsonspec.Performance{
+			Acc: "A", MaxBatchSize: 64, PerfParms: &jsonspec.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5},
 		}}}},
-		ServiceClasses: v1alpha1.ServiceClassData{Spec: []v1alpha1.ServiceClassEntry{{Name: "c", ServiceClassSpec: v1alpha1.ServiceClassSpec{
-			Priority: 1, ModelTargets: []v1alpha1.ModelTarget{{Model: "m", ITL: 35, TTFT: 4000}},
+		ServiceClasses: jsonspec.ServiceClassData{Spec: []jsonspec.ServiceClassEntry{{Name: "c", ServiceClassSpec: jsonspec.ServiceClassSpec{
+			Priority: 1, ModelTargets: []jsonspec.ModelTarget{{Model: "m", ITL: 35, TTFT: 4000}},
 		}}}},
-		Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{{
+		Servers: jsonspec.ServerData{Spec: []jsonspec.ServerEntry{{
 			Name: "s", Model: "m", Class: "c",
-			CurrentAlloc: &v1alpha1.Allocation{Accelerator: "A", NumReplicas: ready, MaxBatch: 64, Load: load},
-			Observation: &v1alpha1.Observation{
+			CurrentAlloc: &jsonspec.Allocation{Accelerator: "A", NumReplicas: ready, MaxBatch: 64, Load: load},
+			Observation: &jsonspec.Observation{
 				Time: metav1.NewTime(time.Unix(seconds, 0)), Running: value(20), Waiting: value(waiting), KVUsage: value(0.5),
-				Parts: []v1alpha1.ObservedPart{{Accelerator: "A", Ready: ready, MaxBatchSize: 64}},
-				Groups: []v1alpha1.ObservedGroup{{
+				Parts: []jsonspec.ObservedPart{{Accelerator: "A", Ready: ready, MaxBatchSize: 64}},
+				Groups: []jsonspec.ObservedGroup{{
 					Accelerator: "A", MaxBatchSize: 64, Replicas: ready, WindowSeconds: 60, Running: value(20 + float64(seconds%7)), Waiting: value(waiting),
-					InputTokens: value(1000), OutputTokens: value(200), ITL: &v1alpha1.ObservedLatency{Mean: itl},
+					InputTokens: value(1000), OutputTokens: value(200), ITL: &jsonspec.ObservedLatency{Mean: itl},
 				}},
 			},
 		}}},
-		Optimizer: v1alpha1.OptimizerData{Spec: v1alpha1.OptimizerEntry{SolverPolicy: v1alpha1.SolverPolicy{Unlimited: true}}},
+		Optimizer: jsonspec.OptimizerData{Spec: jsonspec.OptimizerEntry{SolverPolicy: jsonspec.SolverPolicy{Unlimited: true}}},
 	}
 	s.Accelerators.Spec[0].Cost = 100
-	s.Optimizer.Spec.Stability = &v1alpha1.Plug{Name: "none"}
+	s.Optimizer.Spec.Stability = &jsonspec.Plug{Name: "none"}
 	return s
 }
 
 // cycles decides again and again, with what was remembered, and returns the last decision.
-func cycles(t *testing.T, n int, system func(i int) *v1alpha1.System) *decided {
+func cycles(t *testing.T, n int, system func(i int) *jsonspec.System) *decided {
 	t.Helper()
 	var d *decided
 	var state control.State
@@ -56,8 +56,8 @@ func cycles(t *testing.T, n int, system func(i int) *v1alpha1.System) *decided {
 
 // Every observation is judged, and the plan is made with what was learned of it.
 func TestPlansFollowWhatIsLearned(t *testing.T) {
-	given := cycles(t, 1, func(int) *v1alpha1.System { return observed(1000, 2, 22, 0) })
-	slower := cycles(t, 30, func(i int) *v1alpha1.System { return observed(1000+60*int64(i), 2, 30, 0) })
+	given := cycles(t, 1, func(int) *jsonspec.System { return observed(1000, 2, 22, 0) })
+	slower := cycles(t, 30, func(i int) *jsonspec.System { return observed(1000+60*int64(i), 2, 30, 0) })
 	if a, b := given.Plan.Allocations["s"].NumReplicas, slower.Plan.Allocations["s"].NumReplicas; b <= a {
 		t.Errorf("%d replicas as given, %d after the model was seen to be slower", a, b)
 	}
@@ -69,26 +69,26 @@ func TestPlansFollowWhatIsLearned(t *testing.T) {
 
 // While predictions keep failing, as many replicas stay as there are, and more where requests wait.
 func TestSaturationFloor(t *testing.T) {
-	fixed := func(i int, itl, waiting float64) *v1alpha1.System {
+	fixed := func(i int, itl, waiting float64) *jsonspec.System {
 		s := observed(1000+60*int64(i), 12, itl, waiting)
-		s.Optimizer.Spec.Estimator = &v1alpha1.Plug{Name: "fixed"}
+		s.Optimizer.Spec.Estimator = &jsonspec.Plug{Name: "fixed"}
 		return s
 	}
 	const predicted = 22.0
-	trusted := cycles(t, 6, func(i int) *v1alpha1.System { return fixed(i, predicted, 0) })
+	trusted := cycles(t, 6, func(i int) *jsonspec.System { return fixed(i, predicted, 0) })
 	need := trusted.Plan.Allocations["s"].NumReplicas
 	if need >= 12 || need < 1 {
 		t.Fatalf("%d replicas are needed, want fewer than there are", need)
 	}
-	failing := cycles(t, 6, func(i int) *v1alpha1.System { return fixed(i, 4*predicted, 0) })
+	failing := cycles(t, 6, func(i int) *jsonspec.System { return fixed(i, 4*predicted, 0) })
 	if a := failing.Plan.Allocations["s"]; a.NumReplicas != 12 || !strings.Contains(a.Reason, "do not hold") {
 		t.Errorf("%d replicas while predictions fail, want the 12 there are: %s", a.NumReplicas, a.Reason)
 	}
-	queued := cycles(t, 6, func(i int) *v1alpha1.System { return fixed(i, 4*predicted, 10) })
+	queued := cycles(t, 6, func(i int) *jsonspec.System { return fixed(i, 4*predicted, 10) })
 	if n := queued.Plan.Allocations["s"].NumReplicas; n != 18 {
 		t.Errorf("%d replicas while half as many wait as run, want half as many more", n)
 	}
-	again := cycles(t, 16, func(i int) *v1alpha1.System {
+	again := cycles(t, 16, func(i int) *jsonspec.System {
 		if i < 6 {
 			return fixed(i, 4*predicted, 0)
 		}
@@ -102,7 +102,7 @@ func TestSaturationFloor(t *testing.T) {
 // A fresh pair is served carefully and a well-known one nearly as tightly as without caution.
 func TestConfidence(t *testing.T) {
 	replicas := func(confidence float64, n int) int {
-		return cycles(t, n, func(i int) *v1alpha1.System {
+		return cycles(t, n, func(i int) *jsonspec.System {
 			s := observed(1000+60*int64(i), 2, 22, 0)
 			s.Servers.Spec[0].CurrentAlloc.Load.ArrivalRate = 60000
 			s.Servers.Spec[0].Observation.Groups[0].ITL.Mean = 22 + 0.2*(*s.Servers.Spec[0].Observation.Groups[0].Running-20)
@@ -120,14 +120,14 @@ func TestConfidence(t *testing.T) {
 // Probes are suggested where that is asked for, and nothing else changes.
 func TestProbing(t *testing.T) {
 	run := func(probing string) *decided {
-		return cycles(t, 12, func(i int) *v1alpha1.System {
+		return cycles(t, 12, func(i int) *jsonspec.System {
 			s := observed(1000+60*int64(i), 2, 13, 0)
 			*s.Servers.Spec[0].Observation.Groups[0].Running = 1
 			s.Optimizer.Spec.Probing = probing
 			return s
 		})
 	}
-	silent, asked := run(""), run(v1alpha1.ProbingSuggest)
+	silent, asked := run(""), run(jsonspec.ProbingSuggest)
 	if len(silent.Probes) != 0 || len(asked.Probes) != 1 {
 		t.Fatalf("probes: %v without asking, %v with", silent.Probes, asked.Probes)
 	}
@@ -143,7 +143,7 @@ func TestProbing(t *testing.T) {
 // sees another.
 func TestObservedCacheBoundsTheBatch(t *testing.T) {
 	batch := func(given int, seen ...float64) int {
-		return cycles(t, len(seen), func(i int) *v1alpha1.System {
+		return cycles(t, len(seen), func(i int) *jsonspec.System {
 			s := observed(1000+60*int64(i), 2, 22, 0)
 			s.Models.Spec[0].KVTokens = given
 			s.Servers.Spec[0].Observation.Parts[0].MaxBatchSize = 0 // what pods run with would be kept
@@ -167,17 +167,17 @@ func TestObservedCacheBoundsTheBatch(t *testing.T) {
 // performance data say goes before.
 func TestPlansKnowTheCache(t *testing.T) {
 	for _, estimator := range []string{"fixed", "ekf"} {
-		system := func(cache float64, given int) *v1alpha1.System {
+		system := func(cache float64, given int) *jsonspec.System {
 			s := observed(1000, 2, 22, 0)
-			s.Optimizer.Spec.Estimator = &v1alpha1.Plug{Name: estimator}
+			s.Optimizer.Spec.Estimator = &jsonspec.Plug{Name: estimator}
 			s.Models.Spec[0].KVTokens = given
 			if cache > 0 {
 				s.Servers.Spec[0].Observation.Groups[0].KVTokens, s.Servers.Spec[0].Observation.Groups[0].Engines = &cache, 2
 			}
 			return s
 		}
-		plan := func(systems ...*v1alpha1.System) int {
-			return cycles(t, len(systems), func(i int) *v1alpha1.System { return systems[i] }).Plan.Allocations["s"].NumReplicas
+		plan := func(systems ...*jsonspec.System) int {
+			return cycles(t, len(systems), func(i int) *jsonspec.System { return systems[i] }).Plan.Allocations["s"].NumReplicas
 		}
 		free, told := plan(system(0, 0)), plan(system(6000, 0))
 		if told <= free {
@@ -194,7 +194,7 @@ func TestPlansKnowTheCache(t *testing.T) {
 
 // Hardware that becomes twice as slow, unannounced: no cycle takes a replica away meanwhile, and after ten the plan is that of the slower one.
 func TestSlowerHardwareIsFollowed(t *testing.T) {
-	system := func(i int, factor float64) *v1alpha1.System {
+	system := func(i int, factor float64) *jsonspec.System {
 		s := observed(1000+60*int64(i), 4, 0, 0)
 		g := &s.Servers.Spec[0].Observation.Groups[0]
 		s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 80

@@ -5,21 +5,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
 // scarce is the small system with a share of its capacity and no best effort.
-func scarce(t *testing.T, share float64) *v1alpha1.System {
+func scarce(t *testing.T, share float64) *jsonspec.System {
 	s := load(t, "small")
-	s.Optimizer.Spec.SaturationPolicy = v1alpha1.SaturationNone
+	s.Optimizer.Spec.SaturationPolicy = jsonspec.SaturationNone
 	for i := range s.Capacity.Count {
 		s.Capacity.Count[i].Count = int(share * float64(s.Capacity.Count[i].Count))
 	}
 	return s
 }
 
-func loadServed(s *v1alpha1.System, d *decided) float64 {
+func loadServed(s *jsonspec.System, d *decided) float64 {
 	sum := 0.0
 	for _, e := range s.Servers.Spec {
 		if _, ok := d.Plan.Allocations[e.Name]; ok {
@@ -38,7 +38,7 @@ func TestCountingLoad(t *testing.T) {
 			s.ServiceClasses.Spec[i].Priority = 1
 		}
 		servers := decide(t, s, control.State{})
-		s.Optimizer.Spec.Counting = v1alpha1.CountingLoad
+		s.Optimizer.Spec.Counting = jsonspec.CountingLoad
 		byLoad := decide(t, s, control.State{})
 		sound(t, s, byLoad)
 		a, b := loadServed(s, servers), loadServed(s, byLoad)
@@ -57,7 +57,7 @@ func TestCountingLoad(t *testing.T) {
 // A weighted sum leaves out what costs more than leaving it out, whatever its priority, and serves all where that is dear.
 func TestWeightedSum(t *testing.T) {
 	s := scarce(t, 1)
-	s.Optimizer.Spec.Objective = v1alpha1.ObjectiveWeightedSum
+	s.Optimizer.Spec.Objective = jsonspec.ObjectiveWeightedSum
 	s.Optimizer.Spec.UnservedCost = 1e6
 	all := decide(t, s, control.State{})
 	sound(t, s, all)
@@ -85,13 +85,13 @@ func TestWeightedSum(t *testing.T) {
 }
 
 func TestObjectiveFaults(t *testing.T) {
-	for want, spoil := range map[string]func(*v1alpha1.OptimizerEntry){
-		"objective":      func(o *v1alpha1.OptimizerEntry) { o.Objective = "Best" },
-		"counting":       func(o *v1alpha1.OptimizerEntry) { o.Counting = "Tokens" },
-		"unservedCost":   func(o *v1alpha1.OptimizerEntry) { o.Objective = v1alpha1.ObjectiveWeightedSum },
-		"priorityFactor": func(o *v1alpha1.OptimizerEntry) { o.PriorityFactor = .5 },
+	for want, spoil := range map[string]func(*jsonspec.OptimizerEntry){
+		"objective":      func(o *jsonspec.OptimizerEntry) { o.Objective = "Best" },
+		"counting":       func(o *jsonspec.OptimizerEntry) { o.Counting = "Tokens" },
+		"unservedCost":   func(o *jsonspec.OptimizerEntry) { o.Objective = jsonspec.ObjectiveWeightedSum },
+		"priorityFactor": func(o *jsonspec.OptimizerEntry) { o.PriorityFactor = .5 },
 	} {
-		var o v1alpha1.OptimizerEntry
+		var o jsonspec.OptimizerEntry
 		spoil(&o)
 		if _, err := control.NewStages(&o); err == nil || !strings.Contains(err.Error(), want+":") {
 			t.Errorf("error %v does not name %s", err, want)

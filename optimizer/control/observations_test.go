@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/specification"
@@ -16,18 +16,18 @@ import (
 
 // Replicas that differ are told apart, a pair learns from all servers that run it, and what was not measured stays unknown.
 func TestObservations(t *testing.T) {
-	group := func(accelerator string, batch int) v1alpha1.ObservedGroup {
-		return v1alpha1.ObservedGroup{Accelerator: accelerator, MaxBatchSize: batch, Replicas: 2, WindowSeconds: 60, AgeSeconds: 5}
+	group := func(accelerator string, batch int) jsonspec.ObservedGroup {
+		return jsonspec.ObservedGroup{Accelerator: accelerator, MaxBatchSize: batch, Replicas: 2, WindowSeconds: 60, AgeSeconds: 5}
 	}
 	known := func(v float64) *float64 { return &v }
 	full := group("A", 8)
 	full.Running, full.RunningSD, full.Waiting, full.Admissions, full.Throughput, full.Preemptions = known(10), known(3), known(0), known(120), known(60), known(6)
 	full.InputTokens, full.AdmittedTokens, full.OutputTokens, full.PrefixHitRate, full.Requests = known(900), known(1000), known(500), known(0.25), known(240)
-	full.ITL, full.TTFT = &v1alpha1.ObservedLatency{Mean: 20, P90: known(30)}, &v1alpha1.ObservedLatency{Mean: 80}
-	server := func(namespace, name string, groups ...v1alpha1.ObservedGroup) v1alpha1.ServerEntry {
-		return v1alpha1.ServerEntry{Name: name, Namespace: namespace, Model: "m", Observation: &v1alpha1.Observation{Time: metav1.NewTime(time.Unix(1000, 0)), Groups: groups}}
+	full.ITL, full.TTFT = &jsonspec.ObservedLatency{Mean: 20, P90: known(30)}, &jsonspec.ObservedLatency{Mean: 80}
+	server := func(namespace, name string, groups ...jsonspec.ObservedGroup) jsonspec.ServerEntry {
+		return jsonspec.ServerEntry{Name: name, Namespace: namespace, Model: "m", Observation: &jsonspec.Observation{Time: metav1.NewTime(time.Unix(1000, 0)), Groups: groups}}
 	}
-	snap := &specification.Snapshot{System: v1alpha1.System{Servers: v1alpha1.ServerData{Spec: []v1alpha1.ServerEntry{
+	snap := &specification.Snapshot{System: jsonspec.System{Servers: jsonspec.ServerData{Spec: []jsonspec.ServerEntry{
 		server("ns", "a", full, group("A", 16), group("B", 8)), server("other", "b", group("A", 8)), server("ns", "none"), {Name: "unobserved", Model: "m"},
 	}}}}
 

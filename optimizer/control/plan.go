@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
@@ -66,7 +67,7 @@ func (b *basis) chosen() []*option {
 
 // decision writes the plan and its reasons.
 func (b *basis) decision(solverName string, pools elastic) fleet.Decision {
-	d := fleet.Decision{Plan: fleet.Plan{Allocations: map[string]fleet.Allocation{}, Unserved: []v1alpha1.Unserved{}}, Verdicts: map[string]fleet.Verdict{}}
+	d := fleet.Decision{Plan: fleet.Plan{Allocations: map[string]fleet.Allocation{}, Unserved: []jsonspec.Unserved{}}, Verdicts: map[string]fleet.Verdict{}}
 	taken := pools.takenBack(b.snap.Capacity.Elastic)
 	for i := range b.servers {
 		w := &b.servers[i]
@@ -79,13 +80,13 @@ func (b *basis) decision(solverName string, pools elastic) fleet.Decision {
 			d.Plan.Allocations[w.Name] = *a
 		}
 		if !verdict.Planned {
-			d.Plan.Unserved = append(d.Plan.Unserved, v1alpha1.Unserved{Server: w.Name, Reason: verdict.Message})
+			d.Plan.Unserved = append(d.Plan.Unserved, jsonspec.Unserved{Server: w.Name, Reason: verdict.Message})
 		}
 		for _, c := range w.sizing.Candidates {
 			d.Candidates = append(d.Candidates, w.report(c))
 		}
 	}
-	slices.SortFunc(d.Plan.Unserved, func(a, b v1alpha1.Unserved) int { return strings.Compare(a.Server, b.Server) })
+	slices.SortFunc(d.Plan.Unserved, func(a, b jsonspec.Unserved) int { return strings.Compare(a.Server, b.Server) })
 	slices.SortStableFunc(d.Candidates, func(a, b fleet.Candidate) int {
 		return cmp.Or(strings.Compare(a.Server, b.Server), strings.Compare(a.ID, b.ID))
 	})
@@ -102,7 +103,7 @@ func (b *basis) decision(solverName string, pools elastic) fleet.Decision {
 		d.Plan.TotalCost += p.Cost
 	}
 	s := b.solution
-	d.Plan.Solver = v1alpha1.SolverReport{
+	d.Plan.Solver = jsonspec.SolverReport{
 		Name: cmp.Or(s.Solver, solverName), Why: s.Why, LowerBound: fleet.Measured(s.LowerBound).Pointer(), Gap: fleet.Measured(s.Gap).Pointer(), Prices: s.Prices,
 		Served: servedCounts(b.problem, s), Ended: string(s.Ended), Work: s.Work,
 	}
@@ -145,7 +146,7 @@ func (b *basis) settle(w *considered) (*fleet.Allocation, fleet.Verdict) {
 }
 
 // missed says what was taken back of the cards that a server could use.
-func (w *considered) missed(taken []v1alpha1.TakenBack) string {
+func (w *considered) missed(taken []jsonspec.TakenBack) string {
 	text := ""
 	for _, t := range taken {
 		if slices.ContainsFunc(w.options, func(o option) bool { return cards(o.parts)[t.Type] > 0 }) {
@@ -186,16 +187,16 @@ func (w *considered) report(c *sizing.Candidate) fleet.Candidate {
 }
 
 // servedCounts are what the solver says of the numbers it serves.
-func servedCounts(p *solver.Problem, s *solver.Solution) []v1alpha1.ServedCount {
+func servedCounts(p *solver.Problem, s *solver.Solution) []jsonspec.ServedCount {
 	served := map[int]int{}
 	for i, c := range s.Choices {
 		if c.Candidate >= 0 && !c.BestEffort {
 			served[p.Servers[i].Priority] += max(1, p.Servers[i].Weight)
 		}
 	}
-	var list []v1alpha1.ServedCount
+	var list []jsonspec.ServedCount
 	for _, priority := range slices.Sorted(maps.Keys(s.AtMost)) {
-		list = append(list, v1alpha1.ServedCount{Priority: priority, Served: served[priority], AtMost: s.AtMost[priority]})
+		list = append(list, jsonspec.ServedCount{Priority: priority, Served: served[priority], AtMost: s.AtMost[priority]})
 	}
 	return list
 }

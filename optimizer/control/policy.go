@@ -7,7 +7,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
 	"github.com/llm-inferno/inferno/optimizer/solver"
@@ -15,7 +15,7 @@ import (
 
 // policy is what is asked of plans beside the targets.
 type policy struct {
-	*v1alpha1.SolverPolicy
+	*jsonspec.SolverPolicy
 	weightedSum, byLoad bool
 	// factor is how many times less it costs to leave a server of the next lower priority unserved.
 	factor float64
@@ -27,12 +27,12 @@ type policy struct {
 }
 
 // policyOf reads a policy. The error joins every fault.
-func policyOf(o *v1alpha1.SolverPolicy) (policy, error) {
+func policyOf(o *jsonspec.SolverPolicy) (policy, error) {
 	p := policy{
-		SolverPolicy: o, weightedSum: o.Objective == v1alpha1.ObjectiveWeightedSum, byLoad: o.Counting == v1alpha1.CountingLoad,
-		factor: cmp.Or(o.PriorityFactor, v1alpha1.DefaultPriorityFactor), probing: o.Probing != "",
+		SolverPolicy: o, weightedSum: o.Objective == jsonspec.ObjectiveWeightedSum, byLoad: o.Counting == jsonspec.CountingLoad,
+		factor: cmp.Or(o.PriorityFactor, jsonspec.DefaultPriorityFactor), probing: o.Probing != "",
 	}
-	if o.Probing == v1alpha1.ProbingAct {
+	if o.Probing == jsonspec.ProbingAct {
 		p.probeEvery = cmp.Or(o.ProbingCooldownSeconds, probeEvery)
 	}
 	var faults []error
@@ -49,12 +49,12 @@ func policyOf(o *v1alpha1.SolverPolicy) (policy, error) {
 	fault(!(o.EnergyShare >= 0 && o.EnergyShare <= 1), "energyShare: %v is not allowed, must be from 0 to 1", o.EnergyShare)
 	fault(!(o.CentsPerKWh >= 0) || math.IsInf(o.CentsPerKWh, 0), "centsPerKWh: %v is not allowed, must be a number of at least 0", o.CentsPerKWh)
 	fault(o.EnergyShare > 0 && o.CentsPerKWh == 0, "centsPerKWh: 0 is not allowed where energyShare is %v, must be above 0", o.EnergyShare)
-	fault(o.Objective != "" && o.Objective != v1alpha1.ObjectiveLexicographic && !p.weightedSum,
-		"objective: %q is not allowed, must be one of %s, %s", o.Objective, v1alpha1.ObjectiveLexicographic, v1alpha1.ObjectiveWeightedSum)
-	fault(o.Counting != "" && o.Counting != v1alpha1.CountingServers && !p.byLoad,
-		"counting: %q is not allowed, must be one of %s, %s", o.Counting, v1alpha1.CountingServers, v1alpha1.CountingLoad)
+	fault(o.Objective != "" && o.Objective != jsonspec.ObjectiveLexicographic && !p.weightedSum,
+		"objective: %q is not allowed, must be one of %s, %s", o.Objective, jsonspec.ObjectiveLexicographic, jsonspec.ObjectiveWeightedSum)
+	fault(o.Counting != "" && o.Counting != jsonspec.CountingServers && !p.byLoad,
+		"counting: %q is not allowed, must be one of %s, %s", o.Counting, jsonspec.CountingServers, jsonspec.CountingLoad)
 	fault(!(o.UnservedCost >= 0) || math.IsInf(o.UnservedCost, 0) || p.weightedSum && o.UnservedCost == 0,
-		"unservedCost: %v is not allowed, must be a number of at least 0, and above 0 for the objective %s", o.UnservedCost, v1alpha1.ObjectiveWeightedSum)
+		"unservedCost: %v is not allowed, must be a number of at least 0, and above 0 for the objective %s", o.UnservedCost, jsonspec.ObjectiveWeightedSum)
 	fault(!(p.factor >= 1) || math.IsInf(p.factor, 0), "priorityFactor: %v is not allowed, must be a number of at least 1", p.factor)
 	if q := o.ForecastQuantile; q != nil {
 		p.quantile = *q
@@ -79,7 +79,7 @@ func (b *policy) weigh(p *solver.Problem, load []float64) {
 		s := &p.Servers[i]
 		count := 1.0
 		if b.byLoad {
-			count = max(1, math.Ceil(v1alpha1.PerMinute(load[i])-1e-9))
+			count = max(1, math.Ceil(jsonspec.PerMinute(load[i])-1e-9))
 			s.Weight = int(min(count, 1<<30))
 		}
 		if b.weightedSum {

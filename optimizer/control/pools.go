@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -47,7 +48,7 @@ type elastic map[string]PoolState
 
 // elasticAt brings what is remembered of the pools up to date: what has come is no longer open, and where something has not come by its
 // deadline, or there is no capacity to buy, all that is open is given up and the pool is withheld. Without a clock, at time 0, nothing is late.
-func elasticAt(before map[string]PoolState, pools []v1alpha1.ElasticCapacity, now float64) elastic {
+func elasticAt(before map[string]PoolState, pools []jsonspec.ElasticCapacity, now float64) elastic {
 	after := elastic{}
 	for i := range pools {
 		e := &pools[i]
@@ -104,8 +105,8 @@ func (e elastic) order(pool string, n int, now float64) {
 }
 
 // takenBack is what plans no longer count on, in the order of the pools.
-func (e elastic) takenBack(pools []v1alpha1.ElasticCapacity) []v1alpha1.TakenBack {
-	var list []v1alpha1.TakenBack
+func (e elastic) takenBack(pools []jsonspec.ElasticCapacity) []jsonspec.TakenBack {
+	var list []jsonspec.TakenBack
 	for i := range pools {
 		pool := &pools[i]
 		p := e[pool.Name]
@@ -117,12 +118,12 @@ func (e elastic) takenBack(pools []v1alpha1.ElasticCapacity) []v1alpha1.TakenBac
 		if p.Insufficient {
 			why = "are not to be had, for there is no capacity"
 		}
-		list = append(list, v1alpha1.TakenBack{
+		list = append(list, jsonspec.TakenBack{
 			Pool: pool.Name, Type: pool.Type, Count: p.Missing, Cards: p.Missing * pool.Cards, Until: until,
 			Reason: fmt.Sprintf("%d × %d %s of pool %s %s; the pool is not counted on until %s", p.Missing, pool.Cards, pool.Type, pool.Name, why, until.UTC().Format(time.RFC3339)),
 		})
 	}
-	slices.SortFunc(list, func(a, b v1alpha1.TakenBack) int { return strings.Compare(a.Pool, b.Pool) })
+	slices.SortFunc(list, func(a, b jsonspec.TakenBack) int { return strings.Compare(a.Pool, b.Pool) })
 	return list
 }
 

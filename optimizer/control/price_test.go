@@ -5,16 +5,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
 // settled is one server on three A100 for 120 cents/h, where three G2 for 69 would do, without a stabiliser.
-func settled(t *testing.T, c *v1alpha1.ChangePolicy) *v1alpha1.System {
-	return one(t, func(s *v1alpha1.System, e *v1alpha1.ServerEntry) {
-		s.Optimizer.Spec.Stability = &v1alpha1.Plug{Name: "none"}
+func settled(t *testing.T, c *jsonspec.ChangePolicy) *jsonspec.System {
+	return one(t, func(s *jsonspec.System, e *jsonspec.ServerEntry) {
+		s.Optimizer.Spec.Stability = &jsonspec.Plug{Name: "none"}
 		s.Optimizer.Spec.Change = c
-		e.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 3, Cost: 120}
+		e.DesiredAlloc = &jsonspec.Allocation{Accelerator: "A100", NumReplicas: 3, Cost: 120}
 	})
 }
 
@@ -22,16 +22,16 @@ func settled(t *testing.T, c *v1alpha1.ChangePolicy) *v1alpha1.System {
 func TestPriceOfChange(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change *v1alpha1.ChangePolicy
+		change *jsonspec.ChangePolicy
 		want   string
 		price  float64 // of three G2, in cents/h
 	}{
 		{"change is free", nil, "G2", 0},
-		{"a switch that does not pay back in an hour", &v1alpha1.ChangePolicy{Switch: 60, HorizonSeconds: 3600}, "A100", 60},
-		{"but does in two", &v1alpha1.ChangePolicy{Switch: 60, HorizonSeconds: 7200}, "G2", 30},
-		{"three starts at 20 cents", &v1alpha1.ChangePolicy{Start: 20, HorizonSeconds: 3600}, "A100", 60},
-		{"three replicas that start for 20 minutes, spread over 15", &v1alpha1.ChangePolicy{StartupSeconds: 1200, HorizonSeconds: 900}, "A100", 92},
-		{"over two hours", &v1alpha1.ChangePolicy{StartupSeconds: 1200, HorizonSeconds: 7200}, "G2", 11.5},
+		{"a switch that does not pay back in an hour", &jsonspec.ChangePolicy{Switch: 60, HorizonSeconds: 3600}, "A100", 60},
+		{"but does in two", &jsonspec.ChangePolicy{Switch: 60, HorizonSeconds: 7200}, "G2", 30},
+		{"three starts at 20 cents", &jsonspec.ChangePolicy{Start: 20, HorizonSeconds: 3600}, "A100", 60},
+		{"three replicas that start for 20 minutes, spread over 15", &jsonspec.ChangePolicy{StartupSeconds: 1200, HorizonSeconds: 900}, "A100", 92},
+		{"over two hours", &jsonspec.ChangePolicy{StartupSeconds: 1200, HorizonSeconds: 7200}, "G2", 11.5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := settled(t, c.change)
@@ -58,12 +58,12 @@ func TestPriceOfChange(t *testing.T) {
 
 // A split in force costs nothing to keep; moving from it to an accelerator it has is no switch.
 func TestPriceOfChangingASplit(t *testing.T) {
-	s := torn(t, func(*v1alpha1.ServerEntry) {})
+	s := torn(t, func(*jsonspec.ServerEntry) {})
 	first := decide(t, s, control.State{})
 	plan := only(t, s, first)
 	s.Servers.Spec[0].DesiredAlloc = &plan
-	s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{Switch: 1000, HorizonSeconds: 3600}
-	s.Optimizer.Spec.Stability = &v1alpha1.Plug{Name: "none"}
+	s.Optimizer.Spec.Change = &jsonspec.ChangePolicy{Switch: 1000, HorizonSeconds: 3600}
+	s.Optimizer.Spec.Stability = &jsonspec.Plug{Name: "none"}
 	kept := false
 	for _, c := range decide(t, s, first.State).Candidates {
 		if !c.Feasible {
@@ -87,13 +87,13 @@ func TestPriceOfChangingASplit(t *testing.T) {
 
 // With energy alone, the value is what the cards draw, between idle and full; shares mix linearly with the cost.
 func TestEnergy(t *testing.T) {
-	values := func(share float64) map[string]v1alpha1.Candidate {
+	values := func(share float64) map[string]jsonspec.Candidate {
 		s := load(t, "small")
 		s.Optimizer.Spec.Heterogeneous = true
 		s.Optimizer.Spec.EnergyShare, s.Optimizer.Spec.CentsPerKWh = share, 20
 		d := decide(t, s, control.State{})
 		sound(t, s, d)
-		all := map[string]v1alpha1.Candidate{}
+		all := map[string]jsonspec.Candidate{}
 		for _, c := range d.Candidates {
 			if c.Feasible && len(c.Parts) == 0 {
 				all[c.Server+" on "+c.Accelerator] = c
@@ -101,7 +101,7 @@ func TestEnergy(t *testing.T) {
 		}
 		return all
 	}
-	power := map[string]v1alpha1.PowerCurve{}
+	power := map[string]jsonspec.PowerCurve{}
 	cards := map[string]int{}
 	for _, a := range load(t, "small").Accelerators.Spec {
 		power[a.Name], cards[a.Name] = a.Power, a.Cards()
@@ -125,12 +125,12 @@ func TestEnergy(t *testing.T) {
 // Capacity that is interrupted is worth as much less as its interruptions cost: cheap spot is taken, unless what is late meanwhile is dearer.
 func TestInterruptions(t *testing.T) {
 	const startUp, start = 120.0, 1.0
-	plan := func(often, violation float64) (*decided, v1alpha1.Candidate) {
+	plan := func(often, violation float64) (*decided, jsonspec.Candidate) {
 		s := shared(0, nil, tenant{namespace: "x", accelerator: "A", itl: 22})
 		s.Models.Spec[1].PerfParms = s.Models.Spec[0].PerfParms // B is the same card in a spot pool
 		s.Servers.Spec[0].CurrentAlloc.Accelerator = ""
 		s.Accelerators.Spec[1].InterruptionsPerHour = often
-		s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{StartupSeconds: startUp, Start: start, HorizonSeconds: 3600}
+		s.Optimizer.Spec.Change = &jsonspec.ChangePolicy{StartupSeconds: startUp, Start: start, HorizonSeconds: 3600}
 		if violation > 0 {
 			s.ServiceClasses.Spec[0].ViolationCost = &violation
 		}
@@ -141,7 +141,7 @@ func TestInterruptions(t *testing.T) {
 			}
 		}
 		t.Fatal("no candidate on B")
-		return nil, v1alpha1.Candidate{}
+		return nil, jsonspec.Candidate{}
 	}
 	never, without := plan(0, 0.01)
 	often, with := plan(2, 0.01)
@@ -162,7 +162,7 @@ func TestInterruptions(t *testing.T) {
 func TestPricesAreChecked(t *testing.T) {
 	s := load(t, "small")
 	s.Optimizer.Spec.EnergyShare = 0.5
-	s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{Start: math.NaN()}
+	s.Optimizer.Spec.Change = &jsonspec.ChangePolicy{Start: math.NaN()}
 	_, err := control.NewStages(&s.Optimizer.Spec)
 	for _, want := range []string{"centsPerKWh: 0 is not allowed where energyShare is 0.5", "change: start: NaN"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

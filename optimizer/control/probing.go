@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
@@ -160,7 +160,7 @@ func (r *prober) fits(b *Probing, s *sizing.Server, one *sizing.Sized, c *sizing
 	if c.Replicas() >= b.Replicas || s.MaxReplicas > 0 && b.Replicas > s.MaxReplicas {
 		return false
 	}
-	if slices.ContainsFunc(r.snap.Capacity.Elastic, func(e v1alpha1.ElasticCapacity) bool { return e.Type == one.Accelerator.Type }) {
+	if slices.ContainsFunc(r.snap.Capacity.Elastic, func(e jsonspec.ElasticCapacity) bool { return e.Type == one.Accelerator.Type }) {
 		return false
 	}
 	return r.stage.Safe(one, s, c.Demand/float64(b.Replicas), pessimism)
@@ -183,12 +183,12 @@ func point(s *sizing.Server, one *sizing.Sized, rate float64) (estimation.Point,
 
 // settle says what came of the choices: which probes are suggested, which are acted on, and what to remember. chosen are the options of the
 // servers, nil where one has none or is not served in full.
-func (r *prober) settle(servers []*sizing.Server, chosen []*option) ([]v1alpha1.Probe, []Probing) {
+func (r *prober) settle(servers []*sizing.Server, chosen []*option) ([]jsonspec.Probe, []Probing) {
 	if !r.policy.probing {
 		return nil, nil
 	}
 	after := slices.Clone(r.remembered)
-	var list []v1alpha1.Probe
+	var list []jsonspec.Probe
 	acted := map[string]bool{}
 	for i, s := range servers {
 		o := chosen[i]
@@ -220,9 +220,9 @@ func (r *prober) settle(servers []*sizing.Server, chosen []*option) ([]v1alpha1.
 }
 
 // suggest a probe of what the plan counts on: ITL at the highest rate that a replica is taken to sustain.
-func suggest(s *sizing.Server, one *sizing.Sized) (v1alpha1.Probe, bool) {
+func suggest(s *sizing.Server, one *sizing.Sized) (jsonspec.Probe, bool) {
 	at, known := point(s, one, one.Rate)
-	suggestion := v1alpha1.Probe{Server: s.Name, Model: s.Model, Accelerator: one.Accelerator.Name, PlannedRunning: at.Running}
+	suggestion := jsonspec.Probe{Server: s.Name, Model: s.Model, Accelerator: one.Accelerator.Name, PlannedRunning: at.Running}
 	if !known {
 		return suggestion, false
 	}

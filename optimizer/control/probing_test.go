@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
@@ -33,7 +33,7 @@ const (
 )
 
 // step observes a minute and decides.
-func (c *closed) step(t *testing.T, change func(*v1alpha1.System)) *decided {
+func (c *closed) step(t *testing.T, change func(*jsonspec.System)) *decided {
 	t.Helper()
 	perReplica := closedRate / float64(c.ready)
 	running, itl := 1.0, 0.0
@@ -48,9 +48,9 @@ func (c *closed) step(t *testing.T, change func(*v1alpha1.System)) *decided {
 	*s.Servers.Spec[0].Observation.Running = running
 	s.Servers.Spec[0].CurrentAlloc.Load.ArrivalRate = 60 * closedRate
 	s.Optimizer.Spec.Unlimited = false
-	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A", Count: 100}}
+	s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "A", Count: 100}}
 	s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 60
-	s.Optimizer.Spec.Probing = v1alpha1.ProbingAct
+	s.Optimizer.Spec.Probing = jsonspec.ProbingAct
 	if change != nil {
 		change(s)
 	}
@@ -66,7 +66,7 @@ func (c *closed) step(t *testing.T, change func(*v1alpha1.System)) *decided {
 // unknown is how badly ITL is known at an operating point.
 func (c *closed) unknown(t *testing.T, running float64) float64 {
 	t.Helper()
-	given := v1alpha1.Performance{Acc: "A", MaxBatchSize: 64, PerfParms: &v1alpha1.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5}}
+	given := jsonspec.Performance{Acc: "A", MaxBatchSize: 64, PerfParms: &jsonspec.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5}}
 	e, err := estimation.Estimators().New(estimation.Default, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -88,17 +88,17 @@ func TestProbingShowsWhatOnePointDoesNot(t *testing.T) {
 	run := func(probing string) (c *closed, extra int, reasons []string) {
 		c = newClosed()
 		for range 40 {
-			d := c.step(t, func(s *v1alpha1.System) { s.Optimizer.Spec.Probing = probing })
+			d := c.step(t, func(s *jsonspec.System) { s.Optimizer.Spec.Probing = probing })
 			extra += c.ready - 1
 			reasons = append(reasons, d.Plan.Allocations["s"].Reason)
-			if probing != v1alpha1.ProbingAct && len(d.State.Probing) > 0 {
+			if probing != jsonspec.ProbingAct && len(d.State.Probing) > 0 {
 				t.Errorf("%s: %+v", probing, d.State.Probing)
 			}
 		}
 		return c, extra, reasons
 	}
-	still, _, _ := run(v1alpha1.ProbingSuggest)
-	probed, extra, reasons := run(v1alpha1.ProbingAct)
+	still, _, _ := run(jsonspec.ProbingSuggest)
+	probed, extra, reasons := run(jsonspec.ProbingAct)
 	before, after := still.unknown(t, limit), probed.unknown(t, limit)
 	if before < 0.15 || after > 0.7*before {
 		t.Errorf("ITL of %d running is known to %.3f without a probe and to %.3f after one", limit, before, after)
@@ -116,21 +116,21 @@ func TestProbingShowsWhatOnePointDoesNot(t *testing.T) {
 func TestProbingIsSafe(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(*v1alpha1.System)
+		change func(*jsonspec.System)
 		begins bool
 	}{
-		{"nothing against it", func(*v1alpha1.System) {}, true},
-		{"only suggested", func(s *v1alpha1.System) { s.Optimizer.Spec.Probing = v1alpha1.ProbingSuggest }, false},
-		{"no card to spare", func(s *v1alpha1.System) { s.Capacity.Count[0].Count = 1 }, false},
-		{"a card on a node", func(s *v1alpha1.System) {
-			s.Capacity.Count, s.Capacity.Nodes = nil, []v1alpha1.NodeCapacity{{Name: "a", Type: "A", Free: 1}, {Name: "b", Type: "A", Free: 1}}
+		{"nothing against it", func(*jsonspec.System) {}, true},
+		{"only suggested", func(s *jsonspec.System) { s.Optimizer.Spec.Probing = jsonspec.ProbingSuggest }, false},
+		{"no card to spare", func(s *jsonspec.System) { s.Capacity.Count[0].Count = 1 }, false},
+		{"a card on a node", func(s *jsonspec.System) {
+			s.Capacity.Count, s.Capacity.Nodes = nil, []jsonspec.NodeCapacity{{Name: "a", Type: "A", Free: 1}, {Name: "b", Type: "A", Free: 1}}
 		}, true},
-		{"cards, but not on one node", func(s *v1alpha1.System) {
+		{"cards, but not on one node", func(s *jsonspec.System) {
 			s.Models.Spec[0].AccCount = 2
-			s.Capacity.Count, s.Capacity.Nodes = nil, []v1alpha1.NodeCapacity{{Name: "a", Type: "A", Free: 3}, {Name: "b", Type: "A", Free: 1}}
+			s.Capacity.Count, s.Capacity.Nodes = nil, []jsonspec.NodeCapacity{{Name: "a", Type: "A", Free: 3}, {Name: "b", Type: "A", Free: 1}}
 		}, false},
-		{"no more replicas allowed", func(s *v1alpha1.System) { s.Servers.Spec[0].MaxNumReplicas = 1 }, false},
-		{"targets that the pessimistic view misses", func(s *v1alpha1.System) { s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 12 }, false},
+		{"no more replicas allowed", func(s *jsonspec.System) { s.Servers.Spec[0].MaxNumReplicas = 1 }, false},
+		{"targets that the pessimistic view misses", func(s *jsonspec.System) { s.ServiceClasses.Spec[0].ModelTargets[0].ITL = 12 }, false},
 	} {
 		d := newClosed().step(t, c.change)
 		n := d.Plan.Allocations["s"].NumReplicas
@@ -146,7 +146,7 @@ func TestProbingIsSafe(t *testing.T) {
 	}
 	c := newClosed()
 	c.step(t, nil)
-	full := c.step(t, func(s *v1alpha1.System) { s.Capacity.Count[0].Count = 1 })
+	full := c.step(t, func(s *jsonspec.System) { s.Capacity.Count[0].Count = 1 })
 	if n := full.Plan.Allocations["s"].NumReplicas; n != 1 {
 		t.Errorf("%d replicas where the card that was probed with is gone", n)
 	}
@@ -158,7 +158,7 @@ func TestProbingIsSafe(t *testing.T) {
 // Of two servers of a pair one is probed at a time, and none again before its time.
 func TestProbingTakesTurns(t *testing.T) {
 	c := newClosed()
-	two := func(s *v1alpha1.System) {
+	two := func(s *jsonspec.System) {
 		other := s.Servers.Spec[0]
 		other.Name = "other"
 		s.Servers.Spec = append(s.Servers.Spec, other)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/demand"
@@ -21,12 +22,12 @@ func restless(until float64) []forecast.Sample {
 }
 
 // replicasFor are what the only server of the system of one pair gets, after two decisions: the first learns the price of capacity.
-func replicasFor(t *testing.T, forecaster string, change func(*v1alpha1.System)) (int, control.State) {
+func replicasFor(t *testing.T, forecaster string, change func(*jsonspec.System)) (int, control.State) {
 	t.Helper()
 	const now = 14 * 86400
 	s := observed(now, 4, 20, 0)
 	s.Accelerators.Spec[0].Cost = 400
-	s.Optimizer.Spec.Forecaster = &v1alpha1.Plug{Name: forecaster}
+	s.Optimizer.Spec.Forecaster = &jsonspec.Plug{Name: forecaster}
 	if change != nil {
 		change(s)
 	}
@@ -58,16 +59,16 @@ func replicasFor(t *testing.T, forecaster string, change func(*v1alpha1.System))
 
 // The quantile decides the margin: by the policy, by the class, which goes first, and by the price of a violation.
 func TestForecastQuantile(t *testing.T) {
-	policy := func(q float64) func(*v1alpha1.System) {
-		return func(s *v1alpha1.System) { s.Optimizer.Spec.ForecastQuantile = &q }
+	policy := func(q float64) func(*jsonspec.System) {
+		return func(s *jsonspec.System) { s.Optimizer.Spec.ForecastQuantile = &q }
 	}
-	class := func(q float64) func(*v1alpha1.System) {
-		return func(s *v1alpha1.System) { policy(0.5)(s); s.ServiceClasses.Spec[0].ForecastQuantile = &q }
+	class := func(q float64) func(*jsonspec.System) {
+		return func(s *jsonspec.System) { policy(0.5)(s); s.ServiceClasses.Spec[0].ForecastQuantile = &q }
 	}
-	priced := func(cents float64) func(*v1alpha1.System) {
-		return func(s *v1alpha1.System) { s.ServiceClasses.Spec[0].ViolationCost = &cents }
+	priced := func(cents float64) func(*jsonspec.System) {
+		return func(s *jsonspec.System) { s.ServiceClasses.Spec[0].ViolationCost = &cents }
 	}
-	at := func(forecaster string, change func(*v1alpha1.System)) int {
+	at := func(forecaster string, change func(*jsonspec.System)) int {
 		n, _ := replicasFor(t, forecaster, change)
 		return n
 	}
@@ -106,7 +107,7 @@ func TestQuantilesAreChecked(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	negative := -1.0
-	for want, class := range map[string]v1alpha1.ServiceClassSpec{
+	for want, class := range map[string]jsonspec.ServiceClassSpec{
 		"forecastQuantile: 2, want above 0 and below 1": {ForecastQuantile: &two},
 		"violationCost: -1 is not allowed":              {ViolationCost: &negative},
 	} {

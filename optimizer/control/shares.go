@@ -4,13 +4,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 )
 
 // sharesOf writes the shares of a snapshot for the solver. What an API server would refuse counts as nothing.
-func sharesOf(list []v1alpha1.ShareBounds) []solver.Share {
+func sharesOf(list []jsonspec.ShareBounds) []solver.Share {
 	var shares []solver.Share
 	for _, b := range list {
 		if b.Name == "" || slices.ContainsFunc(shares, func(s solver.Share) bool { return s.Name == b.Name }) {
@@ -32,7 +32,7 @@ func sharesOf(list []v1alpha1.ShareBounds) []solver.Share {
 }
 
 // cohortsOf a snapshot for the solver, of shares that are known.
-func cohortsOf(list []v1alpha1.Cohort, shares []solver.Share) []solver.Cohort {
+func cohortsOf(list []jsonspec.Cohort, shares []solver.Share) []solver.Cohort {
 	var cohorts []solver.Cohort
 	for _, b := range list {
 		if b.Name == "" || slices.ContainsFunc(cohorts, func(c solver.Cohort) bool { return c.Name == b.Name }) {
@@ -93,16 +93,16 @@ func reserveShare(p *solver.Problem, held map[string]holding, share, kind string
 }
 
 // shareStatuses are what a plan gives the shares, held plans included.
-func (b *basis) shareStatuses() []v1alpha1.ShareStatus {
-	var list []v1alpha1.ShareStatus
+func (b *basis) shareStatuses() []jsonspec.ShareStatus {
+	var list []jsonspec.ShareStatus
 	for _, use := range b.solution.Shares {
-		i := slices.IndexFunc(b.snap.Shares, func(s v1alpha1.ShareBounds) bool { return s.Name == use.Name })
-		st := v1alpha1.ShareStatus{Name: use.Name, Cost: use.Cost}
-		at := func(kind string) *v1alpha1.ShareCardsStatus {
-			i := slices.IndexFunc(st.Cards, func(c v1alpha1.ShareCardsStatus) bool { return c.Type == kind })
+		i := slices.IndexFunc(b.snap.Shares, func(s jsonspec.ShareBounds) bool { return s.Name == use.Name })
+		st := jsonspec.ShareStatus{Name: use.Name, Cost: use.Cost}
+		at := func(kind string) *jsonspec.ShareCardsStatus {
+			i := slices.IndexFunc(st.Cards, func(c jsonspec.ShareCardsStatus) bool { return c.Type == kind })
 			if i < 0 {
 				i = len(st.Cards)
-				st.Cards = append(st.Cards, v1alpha1.ShareCardsStatus{Type: kind})
+				st.Cards = append(st.Cards, jsonspec.ShareCardsStatus{Type: kind})
 			}
 			return &st.Cards[i]
 		}
@@ -120,12 +120,12 @@ func (b *basis) shareStatuses() []v1alpha1.ShareStatus {
 		for kind, n := range held.cards {
 			at(kind).Used += n
 		}
-		st.Cost = v1alpha1.Digits(st.Cost + held.cost)
+		st.Cost = jsonspec.Digits(st.Cost + held.cost)
 		for n := range st.Cards {
 			c := &st.Cards[n]
 			c.Lent = max(0, c.Guaranteed-max(c.Used, c.Due))
 		}
-		slices.SortFunc(st.Cards, func(a, b v1alpha1.ShareCardsStatus) int { return strings.Compare(a.Type, b.Type) })
+		slices.SortFunc(st.Cards, func(a, b jsonspec.ShareCardsStatus) int { return strings.Compare(a.Type, b.Type) })
 		list = append(list, st)
 	}
 	return list

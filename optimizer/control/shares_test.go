@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
@@ -16,7 +16,7 @@ type asks struct {
 }
 
 // teams is a system of ten H100 whose servers are of the shares a, b and c: six are guaranteed to a, two to b, which may have nine, and two to c.
-func teams(servers ...asks) *v1alpha1.System {
+func teams(servers ...asks) *jsonspec.System {
 	s := chat(1500)
 	class, server := s.ServiceClasses.Spec[0], s.Servers.Spec[0]
 	s.ServiceClasses.Spec, s.Servers.Spec = nil, nil
@@ -28,16 +28,16 @@ func teams(servers ...asks) *v1alpha1.System {
 	for _, x := range servers {
 		e := server
 		e.Name, e.Share, e.Class, e.MinNumReplicas, e.MaxNumReplicas = x.name, x.share, fmt.Sprint("c", x.priority), x.cards, x.cards
-		e.CurrentAlloc = &v1alpha1.Allocation{Load: &v1alpha1.Load{ArrivalRate: 10, AvgInTokens: 1500, AvgOutTokens: 300}}
+		e.CurrentAlloc = &jsonspec.Allocation{Load: &jsonspec.Load{ArrivalRate: 10, AvgInTokens: 1500, AvgOutTokens: 300}}
 		s.Servers.Spec = append(s.Servers.Spec, e)
 	}
 	nine := 9
-	h100 := func(guaranteed int, most *int) []v1alpha1.ShareCards {
-		return []v1alpha1.ShareCards{{Type: "H100", Guaranteed: guaranteed, Most: most}}
+	h100 := func(guaranteed int, most *int) []jsonspec.ShareCards {
+		return []jsonspec.ShareCards{{Type: "H100", Guaranteed: guaranteed, Most: most}}
 	}
 	s.Optimizer.Spec.Unlimited = false
-	s.Optimizer.Spec.Shares = []v1alpha1.ShareBounds{{Name: "a", Cards: h100(6, nil)}, {Name: "b", Cards: h100(2, &nine)}, {Name: "c", Cards: h100(2, nil)}}
-	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "H100", Count: 10}}
+	s.Optimizer.Spec.Shares = []jsonspec.ShareBounds{{Name: "a", Cards: h100(6, nil)}, {Name: "b", Cards: h100(2, &nine)}, {Name: "c", Cards: h100(2, nil)}}
+	s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "H100", Count: 10}}
 	return s
 }
 
@@ -105,7 +105,7 @@ func TestHeldPlansCountForShares(t *testing.T) {
 	s := teams(asks{"a", "a", 3, 1}, asks{"b1", "b", 1, 5}, asks{"b2", "b", 2, 4}, asks{"c", "c", 3, 1})
 	s.Capacity.Count[0].Count = 30
 	held := &s.Servers.Spec[1]
-	held.CurrentAlloc, held.DesiredAlloc = nil, &v1alpha1.Allocation{Accelerator: "H100", NumReplicas: 6}
+	held.CurrentAlloc, held.DesiredAlloc = nil, &jsonspec.Allocation{Accelerator: "H100", NumReplicas: 6}
 	d := decide(t, s, control.State{})
 	if got := replicas(d); got != "a 1, b1 6, b2 0, c 1" {
 		t.Errorf("the plan is %s: with six of nine held, b may have three more, not four", got)
@@ -128,7 +128,7 @@ func TestCohortsBindTogether(t *testing.T) {
 		{4, 7, "a 4, b1 0, b2 3, c 2"},
 	} {
 		s := teams(asks{"a", "a", 3, c.a}, asks{"b1", "b", 1, 4}, asks{"b2", "b", 2, 3}, asks{"c", "c", 2, 2})
-		s.Optimizer.Spec.Cohorts = []v1alpha1.Cohort{{Name: "ab", Shares: []string{"a", "b"}, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: c.most}}}}
+		s.Optimizer.Spec.Cohorts = []jsonspec.Cohort{{Name: "ab", Shares: []string{"a", "b"}, Cards: []jsonspec.CohortCards{{Type: "H100", Most: c.most}}}}
 		d := decide(t, s, control.State{})
 		if got := replicas(d); got != c.want {
 			t.Errorf("a asks for %d, the cohort may have %d: %s, want %s", c.a, c.most, got, c.want)

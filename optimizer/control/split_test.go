@@ -7,16 +7,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/stability"
 )
 
 // spread is the small system where servers may be split, by the given routing, with a share of its capacity.
-func spread(t *testing.T, routing string, factor float64) *v1alpha1.System {
+func spread(t *testing.T, routing string, factor float64) *jsonspec.System {
 	s := load(t, "small")
 	s.Optimizer.Spec.Heterogeneous = true
-	s.Optimizer.Spec.SaturationPolicy = v1alpha1.SaturationNone
+	s.Optimizer.Spec.SaturationPolicy = jsonspec.SaturationNone
 	for i := range s.Capacity.Count {
 		s.Capacity.Count[i].Count = int(factor * float64(s.Capacity.Count[i].Count))
 	}
@@ -29,7 +29,7 @@ func spread(t *testing.T, routing string, factor float64) *v1alpha1.System {
 // Splits are only more ways to serve: plans with them are sound and no worse, and where cards are scarce they are taken.
 func TestSplitsAreSoundAndNoWorse(t *testing.T) {
 	taken := 0
-	for _, routing := range []string{v1alpha1.RoutingRoundRobin, v1alpha1.RoutingWeighted} {
+	for _, routing := range []string{jsonspec.RoutingRoundRobin, jsonspec.RoutingWeighted} {
 		for _, factor := range []float64{0.5, 0.2, 0.1} {
 			s := spread(t, routing, factor)
 			with := decide(t, s, control.State{})
@@ -53,17 +53,17 @@ func TestSplitsAreSoundAndNoWorse(t *testing.T) {
 }
 
 // torn is a system of one server whose cheapest accelerator has too few cards, so that it is split.
-func torn(t *testing.T, change func(*v1alpha1.ServerEntry)) *v1alpha1.System {
-	s := one(t, func(s *v1alpha1.System, e *v1alpha1.ServerEntry) {
+func torn(t *testing.T, change func(*jsonspec.ServerEntry)) *jsonspec.System {
+	s := one(t, func(s *jsonspec.System, e *jsonspec.ServerEntry) {
 		s.Optimizer.Spec.Heterogeneous = true
-		s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "G2", Count: 5}, {Type: "A100", Count: 9}}
+		s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "G2", Count: 5}, {Type: "A100", Count: 9}}
 		e.CurrentAlloc.Load.ArrivalRate = 240
 		change(e)
 	})
 	return s
 }
 
-func only(t *testing.T, s *v1alpha1.System, d *decided) v1alpha1.Allocation {
+func only(t *testing.T, s *jsonspec.System, d *decided) jsonspec.Allocation {
 	t.Helper()
 	sound(t, s, d)
 	a, ok := d.Plan.Allocations[s.Servers.Spec[0].Name]
@@ -75,8 +75,8 @@ func only(t *testing.T, s *v1alpha1.System, d *decided) v1alpha1.Allocation {
 
 // The parts say what runs where, with limits and the share of the load that the routing gives them.
 func TestPartsOfASplit(t *testing.T) {
-	for _, routing := range []string{v1alpha1.RoutingRoundRobin, v1alpha1.RoutingLeastRequest} {
-		s := torn(t, func(e *v1alpha1.ServerEntry) { e.Routing = routing })
+	for _, routing := range []string{jsonspec.RoutingRoundRobin, jsonspec.RoutingLeastRequest} {
+		s := torn(t, func(e *jsonspec.ServerEntry) { e.Routing = routing })
 		d := decide(t, s, control.State{})
 		a := only(t, s, d)
 		if len(a.Parts) != 2 || !d.Verdicts[s.Servers.Spec[0].Name].Planned {
@@ -92,7 +92,7 @@ func TestPartsOfASplit(t *testing.T) {
 		}
 		for _, p := range a.Parts {
 			want := float64(p.Replicas) * rates[p.Accelerator] / capacity
-			if routing == v1alpha1.RoutingRoundRobin {
+			if routing == jsonspec.RoutingRoundRobin {
 				want = float64(p.Replicas) / float64(a.NumReplicas)
 			}
 			if math.Abs(p.Share-want) > 1e-5 || p.MaxBatchSize == 0 || p.MaxBatchedTokens == 0 {
@@ -112,7 +112,7 @@ func TestPartsOfASplit(t *testing.T) {
 // A split in force stays while the load does, also where it is pinned to its accelerators, and is held when the load falls.
 func TestSplitInForceStays(t *testing.T) {
 	for _, keep := range []bool{false, true} {
-		s := torn(t, func(e *v1alpha1.ServerEntry) { e.KeepAccelerator = keep })
+		s := torn(t, func(e *jsonspec.ServerEntry) { e.KeepAccelerator = keep })
 		first := decide(t, s, control.State{})
 		plan := only(t, s, first)
 		s.Servers.Spec[0].DesiredAlloc = &plan
@@ -131,8 +131,8 @@ func TestSplitInForceStays(t *testing.T) {
 
 // A split in force that needs more than a cycle may add grows by what it may add, on both its accelerators.
 func TestSplitInForceGrowsByWhatACycleMayAdd(t *testing.T) {
-	s := torn(t, func(e *v1alpha1.ServerEntry) {
-		e.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 2, Parts: []v1alpha1.AllocationPart{
+	s := torn(t, func(e *jsonspec.ServerEntry) {
+		e.DesiredAlloc = &jsonspec.Allocation{Accelerator: "A100", NumReplicas: 2, Parts: []jsonspec.AllocationPart{
 			{Accelerator: "A100", Replicas: 1, Share: 0.5}, {Accelerator: "G2", Replicas: 1, Share: 0.5},
 		}}
 	})
@@ -150,9 +150,9 @@ func TestSplitInForceGrowsByWhatACycleMayAdd(t *testing.T) {
 
 // A plan in force that names fewer replicas than its parts neither brings a cycle down nor keeps a plan from being made.
 func TestPlanThatSaysLessThanItsParts(t *testing.T) {
-	s := torn(t, func(e *v1alpha1.ServerEntry) {
+	s := torn(t, func(e *jsonspec.ServerEntry) {
 		e.CurrentAlloc.Load.ArrivalRate = 40
-		e.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 1, Parts: []v1alpha1.AllocationPart{
+		e.DesiredAlloc = &jsonspec.Allocation{Accelerator: "A100", NumReplicas: 1, Parts: []jsonspec.AllocationPart{
 			{Accelerator: "A100", Replicas: 1, Share: 0.5}, {Accelerator: "G2", Replicas: 1, Share: 0.5},
 		}}
 	})
@@ -164,21 +164,21 @@ func TestPlanThatSaysLessThanItsParts(t *testing.T) {
 func TestHeldSplitKeepsItsCapacity(t *testing.T) {
 	s := load(t, "small")
 	s.Servers.Spec = s.Servers.Spec[:2]
-	s.Optimizer.Spec.SaturationPolicy = v1alpha1.SaturationNone
+	s.Optimizer.Spec.SaturationPolicy = jsonspec.SaturationNone
 	held := &s.Servers.Spec[1]
 	held.CurrentAlloc = nil
-	held.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 5, Cost: 3*160 + 2*92, Parts: []v1alpha1.AllocationPart{
+	held.DesiredAlloc = &jsonspec.Allocation{Accelerator: "A100", NumReplicas: 5, Cost: 3*160 + 2*92, Parts: []jsonspec.AllocationPart{
 		{Accelerator: "A100", Replicas: 3, Share: 0.5}, {Accelerator: "G2", Replicas: 2, Share: 0.5},
 	}}
-	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A100", Count: 14}, {Type: "G2", Count: 9}}
+	s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "A100", Count: 14}, {Type: "G2", Count: 9}}
 	sound(t, s, decide(t, s, control.State{}))
 }
 
 // A server that only one type serves has nothing to be split over.
 func TestNoSplitOverOneType(t *testing.T) {
-	s := one(t, func(s *v1alpha1.System, e *v1alpha1.ServerEntry) {
+	s := one(t, func(s *jsonspec.System, e *jsonspec.ServerEntry) {
 		s.Optimizer.Spec.Heterogeneous = true
-		s.Models.Spec = slices.DeleteFunc(s.Models.Spec, func(p v1alpha1.PerformanceEntry) bool { return p.Acc != "A100" && p.Acc != "4xA100" })
+		s.Models.Spec = slices.DeleteFunc(s.Models.Spec, func(p jsonspec.PerformanceEntry) bool { return p.Acc != "A100" && p.Acc != "4xA100" })
 	})
 	for _, c := range decide(t, s, control.State{}).Candidates {
 		if len(c.Parts) > 0 {
@@ -189,9 +189,9 @@ func TestNoSplitOverOneType(t *testing.T) {
 
 // What is held stays where capacity binds, unless it lets another server be served.
 func TestHoldsWhereCapacityBinds(t *testing.T) {
-	s := one(t, func(s *v1alpha1.System, e *v1alpha1.ServerEntry) {
-		s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "G2", Count: 2}, {Type: "A100", Count: 6}}
-		e.DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 6}
+	s := one(t, func(s *jsonspec.System, e *jsonspec.ServerEntry) {
+		s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "G2", Count: 2}, {Type: "A100", Count: 6}}
+		e.DesiredAlloc = &jsonspec.Allocation{Accelerator: "A100", NumReplicas: 6}
 	})
 	if a := only(t, s, decide(t, s, control.State{})); a.Accelerator != "A100" || a.NumReplicas != 6 {
 		t.Errorf("%+v is not held", a)

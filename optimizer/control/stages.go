@@ -10,7 +10,7 @@ import (
 	"cmp"
 	"errors"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
@@ -36,7 +36,7 @@ type Stages struct {
 const DefaultQueueModel = "mm1k-state-dependent"
 
 // defaultSolver is the solver used where none is named.
-func defaultSolver(o *v1alpha1.OptimizerEntry) string {
+func defaultSolver(o *jsonspec.OptimizerEntry) string {
 	if o.MILPSolver {
 		return solver.MILPName
 	}
@@ -45,10 +45,10 @@ func defaultSolver(o *v1alpha1.OptimizerEntry) string {
 
 // NewStages builds the stages that the options name, with defaults for those they do not name. The error joins the faults of all stages, and
 // those of the policy that goes with them.
-func NewStages(o *v1alpha1.OptimizerEntry) (*Stages, error) {
+func NewStages(o *jsonspec.OptimizerEntry) (*Stages, error) {
 	s := &Stages{Names: map[string]string{}, Knowledge: fitting.BuiltIn()}
 	var faults []error
-	stage := func(kind string, p *v1alpha1.Plug, fallback string, build func(name string, options []byte) error) {
+	stage := func(kind string, p *jsonspec.Plug, fallback string, build func(name string, options []byte) error) {
 		var options []byte
 		name := fallback
 		if p != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -21,16 +22,16 @@ type tenant struct {
 }
 
 // shared is a system of tenants on two accelerators of one price.
-func shared(i int, trusted []string, tenants ...tenant) *v1alpha1.System {
+func shared(i int, trusted []string, tenants ...tenant) *jsonspec.System {
 	seconds := 1000 + 60*int64(i)
 	s := observed(seconds, 4, 22, 0)
-	s.Accelerators.Spec = append(s.Accelerators.Spec, v1alpha1.AcceleratorEntry{Name: "B", AcceleratorSpec: s.Accelerators.Spec[0].AcceleratorSpec})
+	s.Accelerators.Spec = append(s.Accelerators.Spec, jsonspec.AcceleratorEntry{Name: "B", AcceleratorSpec: s.Accelerators.Spec[0].AcceleratorSpec})
 	s.Accelerators.Spec[1].Cost = 90
 	slower := s.Models.Spec[0]
 	slower.Acc = "B"
-	slower.PerfParms = &v1alpha1.PerfParms{Alpha: 16, Beta: 0.05, Gamma: 6e-5}
+	slower.PerfParms = &jsonspec.PerfParms{Alpha: 16, Beta: 0.05, Gamma: 6e-5}
 	s.Models.Spec = append(s.Models.Spec, slower)
-	s.Models.Info = []v1alpha1.ModelInfo{{Name: "m", ModelProperties: v1alpha1.ModelProperties{TrustedNamespaces: trusted}}}
+	s.Models.Info = []jsonspec.ModelInfo{{Name: "m", ModelProperties: jsonspec.ModelProperties{TrustedNamespaces: trusted}}}
 	s.Servers.Spec = nil
 	for _, t := range tenants {
 		e := observed(seconds, 4, t.itl, 0).Servers.Spec[0]
@@ -41,7 +42,7 @@ func shared(i int, trusted []string, tenants ...tenant) *v1alpha1.System {
 			o.Groups[0].KVTokens = &t.cache
 		}
 		if t.startUp > 0 {
-			o.Starts = []v1alpha1.ObservedStart{{Accelerator: t.accelerator, ReadyAt: metav1.NewTime(time.Unix(seconds, 0)), Seconds: t.startUp}}
+			o.Starts = []jsonspec.ObservedStart{{Accelerator: t.accelerator, ReadyAt: metav1.NewTime(time.Unix(seconds, 0)), Seconds: t.startUp}}
 		}
 		s.Servers.Spec = append(s.Servers.Spec, e)
 	}
@@ -49,9 +50,9 @@ func shared(i int, trusted []string, tenants ...tenant) *v1alpha1.System {
 }
 
 // planOf the server of a namespace after half an hour of what tenants show.
-func planOf(t *testing.T, namespace string, trusted []string, tenants ...tenant) v1alpha1.Allocation {
+func planOf(t *testing.T, namespace string, trusted []string, tenants ...tenant) jsonspec.Allocation {
 	t.Helper()
-	d := cycles(t, 30, func(i int) *v1alpha1.System { return shared(i, trusted, tenants...) })
+	d := cycles(t, 30, func(i int) *jsonspec.System { return shared(i, trusted, tenants...) })
 	a := d.Plan.Allocations[namespace+"/s"]
 	a.Load = nil
 	return a
@@ -106,7 +107,7 @@ func TestTeachersAreBounded(t *testing.T) {
 		}
 		return list
 	}
-	d := cycles(t, 6, func(i int) *v1alpha1.System {
+	d := cycles(t, 6, func(i int) *jsonspec.System {
 		if i < 3 {
 			return shared(i, nil, many("gone", 12)...)
 		}
@@ -125,10 +126,10 @@ func TestTeachersAreBounded(t *testing.T) {
 
 // Start-up times are those of a pair, and those that others took are believed as long as it showed none.
 func TestStartUpsAreLearned(t *testing.T) {
-	at := func(i int, startUp float64) *v1alpha1.System {
+	at := func(i int, startUp float64) *jsonspec.System {
 		return shared(i, nil, tenant{namespace: "x", accelerator: "A", itl: 22, startUp: startUp})
 	}
-	d := cycles(t, 5, func(i int) *v1alpha1.System { return at(i, 300) })
+	d := cycles(t, 5, func(i int) *jsonspec.System { return at(i, 300) })
 	m := d.State.Learned["m"]["x/A"]
 	if m == nil || m.StartUp == nil || m.StartUp.Count != 5 || m.StartUp.Seconds != 300 {
 		t.Fatalf("learned %+v", m)

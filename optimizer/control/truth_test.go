@@ -10,27 +10,28 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 )
 
 // randomSystem is a few servers of the small sample under all that an explanation may have to tell: plans in force, prices of change, energy, bounds,
 // routings, priorities, little capacity on nodes and off.
-func randomSystem(t *testing.T, r *rand.Rand) *v1alpha1.System {
+func randomSystem(t *testing.T, r *rand.Rand) *jsonspec.System {
 	s := load(t, "small")
 	chance := func(p float64) bool { return r.Float64() < p }
 	r.Shuffle(len(s.Servers.Spec), func(i, j int) { s.Servers.Spec[i], s.Servers.Spec[j] = s.Servers.Spec[j], s.Servers.Spec[i] })
 	s.Servers.Spec = s.Servers.Spec[:1+r.IntN(5)]
 	o := &s.Optimizer.Spec
-	o.Unlimited, o.Heterogeneous, o.SaturationPolicy = chance(0.1), chance(0.3), []string{"", v1alpha1.SaturationPriorityExhaustive, v1alpha1.SaturationRoundRobin}[r.IntN(3)]
+	o.Unlimited, o.Heterogeneous, o.SaturationPolicy = chance(0.1), chance(0.3), []string{"", jsonspec.SaturationPriorityExhaustive, jsonspec.SaturationRoundRobin}[r.IntN(3)]
 	if chance(0.3) {
-		o.Change = &v1alpha1.ChangePolicy{StartupSeconds: 300 * r.Float64(), Start: 10 * r.Float64(), Switch: 50 * r.Float64(), HorizonSeconds: 600 + 3600*r.Float64()}
+		o.Change = &jsonspec.ChangePolicy{StartupSeconds: 300 * r.Float64(), Start: 10 * r.Float64(), Switch: 50 * r.Float64(), HorizonSeconds: 600 + 3600*r.Float64()}
 	}
 	if chance(0.3) {
 		o.EnergyShare, o.CentsPerKWh = r.Float64(), 30*r.Float64()+1
 	}
 	if chance(0.2) {
-		o.Stability = &v1alpha1.Plug{Name: "none"}
+		o.Stability = &jsonspec.Plug{Name: "none"}
 	}
 	for i := range s.ServiceClasses.Spec {
 		s.ServiceClasses.Spec[i].Priority = 1 + r.IntN(3)
@@ -40,20 +41,20 @@ func randomSystem(t *testing.T, r *rand.Rand) *v1alpha1.System {
 		c.Count = int(float64(c.Count) * math.Exp(-8*r.Float64()))
 		if chance(0.2) {
 			for n := 0; n*8 < c.Count; n++ {
-				s.Capacity.Nodes = append(s.Capacity.Nodes, v1alpha1.NodeCapacity{Name: fmt.Sprint(c.Type, "-", n), Type: c.Type, Free: r.IntN(9)})
+				s.Capacity.Nodes = append(s.Capacity.Nodes, jsonspec.NodeCapacity{Name: fmt.Sprint(c.Type, "-", n), Type: c.Type, Free: r.IntN(9)})
 			}
 		}
 	}
 	for i := range s.Servers.Spec {
 		e := &s.Servers.Spec[i]
 		e.CurrentAlloc.Load.ArrivalRate *= math.Exp(2 * r.NormFloat64())
-		e.Routing = []string{"", v1alpha1.RoutingRoundRobin, v1alpha1.RoutingLeastRequest}[r.IntN(3)]
+		e.Routing = []string{"", jsonspec.RoutingRoundRobin, jsonspec.RoutingLeastRequest}[r.IntN(3)]
 		e.KeepAccelerator = chance(0.1)
 		if chance(0.2) {
 			e.MaxNumReplicas = 1 + r.IntN(20)
 		}
 		if chance(0.7) {
-			e.DesiredAlloc = &v1alpha1.Allocation{
+			e.DesiredAlloc = &jsonspec.Allocation{
 				Accelerator: s.Accelerators.Spec[r.IntN(len(s.Accelerators.Spec))].Name, NumReplicas: 1 + r.IntN(15), MaxBatch: 32, BestEffort: chance(0.1),
 			}
 		}
@@ -65,7 +66,7 @@ func randomSystem(t *testing.T, r *rand.Rand) *v1alpha1.System {
 type teller struct {
 	t      *testing.T
 	seed   uint64
-	system *v1alpha1.System
+	system *jsonspec.System
 	plan   *decided
 	told   map[string]int // sentences that were checked, by kind
 }
@@ -96,7 +97,7 @@ func near(x float64, text string) bool { return math.Abs(x-number(text)) <= 0.00
 func (k *teller) server(name string) {
 	e := explain(k.t, k.plan.core, name)
 	verdict, a := k.plan.Verdicts[name], k.plan.Plan.Allocations[name]
-	var chosen *v1alpha1.ExplainedCandidate
+	var chosen *jsonspec.ExplainedCandidate
 	for i := range e.Candidates {
 		c := &e.Candidates[i]
 		value := c.Cost
@@ -142,7 +143,7 @@ func (k *teller) server(name string) {
 		}
 		return
 	}
-	i := slices.IndexFunc(e.Candidates, func(c v1alpha1.ExplainedCandidate) bool { return c.RunsOn == m[3] && near(c.Cost, m[4]) })
+	i := slices.IndexFunc(e.Candidates, func(c jsonspec.ExplainedCandidate) bool { return c.RunsOn == m[3] && near(c.Cost, m[4]) })
 	if i < 0 || m[1] != chosen.RunsOn || !near(chosen.Cost, m[2]) {
 		k.errorf("%s: %q names what is not there", name, a.Reason)
 		return
@@ -180,7 +181,7 @@ func (k *teller) server(name string) {
 }
 
 // need is what the chosen accelerators cost at the least of their options.
-func (k *teller) need(e *v1alpha1.Explanation, chosen *v1alpha1.ExplainedCandidate) float64 {
+func (k *teller) need(e *jsonspec.Explanation, chosen *jsonspec.ExplainedCandidate) float64 {
 	least := chosen.Cost
 	for _, c := range e.Candidates {
 		if c.Accelerator == chosen.Accelerator && c.Feasible {
@@ -191,7 +192,7 @@ func (k *teller) need(e *v1alpha1.Explanation, chosen *v1alpha1.ExplainedCandida
 }
 
 // fits checks, where cards are not on nodes, that a candidate fits with what it is said to lack, beside all others, and not without.
-func (k *teller) fits(name string, c *v1alpha1.ExplainedCandidate) {
+func (k *teller) fits(name string, c *jsonspec.ExplainedCandidate) {
 	left := map[string]int{}
 	for _, t := range k.system.Capacity.Count {
 		left[t.Type] += t.Count
@@ -219,7 +220,7 @@ func (k *teller) fits(name string, c *v1alpha1.ExplainedCandidate) {
 
 // cards that the plan takes, by server and type.
 func (k *teller) cards() map[string]map[string]int {
-	of := map[string]v1alpha1.AcceleratorEntry{}
+	of := map[string]jsonspec.AcceleratorEntry{}
 	for _, a := range k.system.Accelerators.Spec {
 		of[a.Name] = a
 	}
@@ -229,7 +230,7 @@ func (k *teller) cards() map[string]map[string]int {
 		all[e.Name] = map[string]int{}
 		list := a.Parts
 		if len(list) == 0 {
-			list = []v1alpha1.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas}}
+			list = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas}}
 		}
 		for _, p := range list {
 			for _, m := range k.system.Models.Spec {
@@ -243,11 +244,11 @@ func (k *teller) cards() map[string]map[string]int {
 }
 
 // inFull counts the servers that get all that was asked for them, by priority: targets that a bound on replicas does not allow are none of capacity.
-func inFull(t *testing.T, s *v1alpha1.System, d *decided) []int {
+func inFull(t *testing.T, s *jsonspec.System, d *decided) []int {
 	n := make([]int, 4)
 	for _, e := range s.Servers.Spec {
 		for _, c := range s.ServiceClasses.Spec {
-			full := func(x v1alpha1.ExplainedCandidate) bool { return x.Chosen && len(x.Lacks) == 0 }
+			full := func(x jsonspec.ExplainedCandidate) bool { return x.Chosen && len(x.Lacks) == 0 }
 			if c.Name == e.Class && slices.ContainsFunc(explain(t, d.core, e.Name).Candidates, full) {
 				n[c.Priority]++
 			}
@@ -263,9 +264,9 @@ func (k *teller) unserved() {
 		for _, l := range u.Lacks {
 			more := k.system.DeepCopy()
 			for kind, n := range l.Cards {
-				more.Capacity.Count = append(more.Capacity.Count, v1alpha1.AcceleratorCount{Type: kind, Count: n})
-				if slices.ContainsFunc(more.Capacity.Nodes, func(at v1alpha1.NodeCapacity) bool { return at.Type == kind }) {
-					more.Capacity.Nodes = append(more.Capacity.Nodes, v1alpha1.NodeCapacity{Name: "more-" + kind, Type: kind, Free: n})
+				more.Capacity.Count = append(more.Capacity.Count, jsonspec.AcceleratorCount{Type: kind, Count: n})
+				if slices.ContainsFunc(more.Capacity.Nodes, func(at jsonspec.NodeCapacity) bool { return at.Type == kind }) {
+					more.Capacity.Nodes = append(more.Capacity.Nodes, jsonspec.NodeCapacity{Name: "more-" + kind, Type: kind, Free: n})
 				}
 			}
 			k.told["what would serve"]++
@@ -283,7 +284,7 @@ func (k *teller) binding() {
 	for _, e := range k.system.Servers.Spec {
 		x := explain(k.t, k.plan.core, e.Name)
 		said = x.Binding
-		i := slices.IndexFunc(x.Candidates, func(c v1alpha1.ExplainedCandidate) bool { return c.Chosen && len(c.Lacks) == 0 })
+		i := slices.IndexFunc(x.Candidates, func(c jsonspec.ExplainedCandidate) bool { return c.Chosen && len(c.Lacks) == 0 })
 		for _, c := range x.Candidates {
 			if i < 0 || c.Value < x.Candidates[i].Value {
 				for t := range c.Lacks {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/demand"
@@ -13,10 +14,10 @@ import (
 // A server for which there was no capacity runs nothing, so that nobody measures it: it is planned for the load it last had when there is some
 // again. One that was scaled to zero for want of load is not.
 func TestServersWithoutCapacityReturn(t *testing.T) {
-	at := func(cycle int, cards int, rate float64, last *decided) *v1alpha1.System {
+	at := func(cycle int, cards int, rate float64, last *decided) *jsonspec.System {
 		s := observed(1000+60*int64(cycle), 2, 22, 0)
 		s.Optimizer.Spec.Unlimited = false
-		s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A", Count: cards}}
+		s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "A", Count: cards}}
 		e := &s.Servers.Spec[0]
 		e.CurrentAlloc.Load.ArrivalRate, e.CurrentAlloc.Load.Throughput = rate, rate
 		if last != nil {
@@ -78,14 +79,14 @@ func TestBurstsAndTurnsAreSizedFor(t *testing.T) {
 		s.Servers.Spec[0].Routing = routing
 		s.ServiceClasses.Spec[0].ModelTargets[0].Percentile = 99
 		s.ServiceClasses.Spec[0].ModelTargets[0].TTFT = 150
-		s.Optimizer.Spec.QueueModel = &v1alpha1.Plug{Name: "continuous-batching"}
+		s.Optimizer.Spec.QueueModel = &jsonspec.Plug{Name: "continuous-batching"}
 		return decide(t, s, control.State{Servers: map[string]control.ServerState{"s": {Demand: demand.Memory{Bursts: bursts}}}}).Plan.Allocations["s"].NumReplicas
 	}
-	chance, bursts, turns := need(0, ""), need(25, ""), need(0, v1alpha1.RoutingLeastRequest)
+	chance, bursts, turns := need(0, ""), need(25, ""), need(0, jsonspec.RoutingLeastRequest)
 	if !(bursts > chance && chance > turns && turns > 0) {
 		t.Errorf("%d replicas for Poisson arrivals, %d for bursts, %d that take turns", chance, bursts, turns)
 	}
-	if both := need(25, v1alpha1.RoutingRoundRobin); !(both >= turns && both < bursts) {
+	if both := need(25, jsonspec.RoutingRoundRobin); !(both >= turns && both < bursts) {
 		t.Errorf("%d replicas that take turns for bursts, %d for Poisson arrivals, %d by chance", both, turns, bursts)
 	}
 }
@@ -95,9 +96,9 @@ func TestStayingShortIsBestEffort(t *testing.T) {
 	s := observed(1000, 6, 22, 0)
 	s.Optimizer.Spec.Stability = nil
 	s.Optimizer.Spec.Unlimited = false
-	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A", Count: 6}}
+	s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "A", Count: 6}}
 	s.Servers.Spec[0].CurrentAlloc.Load.ArrivalRate = 6000
-	s.Servers.Spec[0].DesiredAlloc = &v1alpha1.Allocation{Accelerator: "A", NumReplicas: 6, MaxBatch: 64}
+	s.Servers.Spec[0].DesiredAlloc = &jsonspec.Allocation{Accelerator: "A", NumReplicas: 6, MaxBatch: 64}
 	memory := stability.Memory{Accelerator: "A", Moved: 990, Needs: []stability.Need{{Time: 990, Replicas: 6}}}
 	d := decide(t, s, control.State{Servers: map[string]control.ServerState{"s": {Stability: memory}}})
 	if a, v := d.Plan.Allocations["s"], d.Verdicts["s"]; a.NumReplicas != 6 || !a.BestEffort || v.Planned || v.Reason != v1alpha1.ReasonBestEffort || !strings.Contains(v.Message, "6 kept") || len(d.Plan.Unserved) != 1 {

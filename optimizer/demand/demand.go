@@ -8,7 +8,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
@@ -76,7 +76,7 @@ func Of(s *fleet.Server, m Memory, predictor forecast.Predictor, c Clock) (Deman
 	m.Bursts = bursts(m.Bursts, s.Seen)
 	d := Demand{
 		InputTokens: prompt(m.Lengths.InputTokens, s.Seen), OutputTokens: m.Lengths.OutputTokens, Bursts: m.Bursts,
-		Turns: v1alpha1.InTurns(s.Routing), Backlog: s.Seen.Backlog(),
+		Turns: jsonspec.InTurns(s.Routing), Backlog: s.Seen.Backlog(),
 	}
 	d.InputTokensSD, d.OutputTokensSD = deviations(s.Seen)
 	rate := load.Arrivals
@@ -108,7 +108,7 @@ func Recalled(s *fleet.Server, m Memory) (Demand, bool) {
 	slices.Sort(rates)
 	d := Demand{
 		Rate: rates[len(rates)/2], InputTokens: m.Lengths.InputTokens, OutputTokens: m.Lengths.OutputTokens,
-		InputTokensSD: math.NaN(), OutputTokensSD: math.NaN(), Bursts: m.Bursts, Turns: v1alpha1.InTurns(s.Routing),
+		InputTokensSD: math.NaN(), OutputTokensSD: math.NaN(), Bursts: m.Bursts, Turns: jsonspec.InTurns(s.Routing),
 	}
 	return d, d.Rate > 0
 }

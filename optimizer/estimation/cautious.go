@@ -6,7 +6,7 @@ import (
 
 	"gonum.org/v1/gonum/stat/distuv"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
@@ -22,7 +22,7 @@ type Point struct {
 // parameters: to first order, with a the gradient of log ITL and P their covariance, the parameters are moved by z·P·a/√(aᵀ·P·a), which
 // is the likeliest way to an ITL that is z standard deviations longer. Probability 0.5 and performance without a covariance stay as they
 // are. A pair that is well known is hardly moved, a fresh one by much.
-func Cautious(p v1alpha1.Performance, at Point, probability float64) (v1alpha1.Performance, error) {
+func Cautious(p jsonspec.Performance, at Point, probability float64) (jsonspec.Performance, error) {
 	if !(probability > 0 && probability < 1) {
 		return p, fmt.Errorf("probability: %v is not allowed, must be above 0 and below 1", probability)
 	}
@@ -67,7 +67,7 @@ type surface struct {
 }
 
 // newSurface checks the point as well, so that what is asked of it afterwards is allowed. Without a covariance everything is known.
-func newSurface(p v1alpha1.Performance, at Point) (*surface, error) {
+func newSurface(p jsonspec.Performance, at Point) (*surface, error) {
 	if err := at.check(); err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (s *surface) covariance(a, b Point) float64 {
 }
 
 // stated is the distribution that a law states of itself: its parameters, and the covariance of those named in its order.
-func (f *form) stated(law *v1alpha1.LawParms) gaussian {
+func (f *form) stated(law *jsonspec.LawParms) gaussian {
 	n := len(f.states)
 	g := newGaussian(n)
 	copy(g.mean, f.prior.mean)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
@@ -15,12 +16,12 @@ import (
 type ekf struct{ options Options }
 
 // Estimate implements [Estimator].
-func (e ekf) Estimate(given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
+func (e ekf) Estimate(given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
 	return estimate(EstimatorEKF, &e.options, 2*acquisition, given, learned, seen)
 }
 
 // estimate runs the estimator of that name, which fits up to keep observations all at once.
-func estimate(name string, o *Options, keep int, given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
+func estimate(name string, o *Options, keep int, given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
 	f, err := newForm(given, *o)
 	if errors.Is(err, queueing.ErrNoParameters) {
 		return Estimate{Performance: given, Learned: learned, Notice: "nothing can be learned: " + err.Error()}, nil

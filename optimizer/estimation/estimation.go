@@ -10,6 +10,7 @@ package estimation
 import (
 	"math"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/plug"
 )
@@ -74,7 +75,7 @@ type Judgement struct {
 // Estimate is what an estimator concludes.
 type Estimate struct {
 	// Performance to plan with.
-	Performance v1alpha1.Performance
+	Performance jsonspec.Performance
 	// Learned is what to remember; nil where nothing was learned.
 	Learned *v1alpha1.PairStatus
 	// Judgements of the observations, in their order.
@@ -87,7 +88,7 @@ type Estimate struct {
 type Estimator interface {
 	// Estimate learns from the observations seen. learned is what the last call returned, nil where nothing was learned yet; it is not
 	// changed. An error means that what was given cannot be used at all; bad observations are judgements, not errors.
-	Estimate(given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error)
+	Estimate(given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error)
 }
 
 // Names of the registered estimators.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
@@ -13,7 +14,7 @@ import (
 type Fixed struct{}
 
 // Estimate implements [Estimator].
-func (Fixed) Estimate(given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
+func (Fixed) Estimate(given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
 	e := Estimate{Performance: given, Learned: learned}
 	memory := &v1alpha1.PairStatus{Acc: given.Acc, Estimator: EstimatorFixed}
 	if learned != nil {

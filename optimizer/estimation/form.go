@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
@@ -53,7 +53,7 @@ func statesOf(law queueing.Description, given map[string]float64) []state {
 }
 
 // newForm reads model data. [queueing.ErrNoParameters] is returned where they hold no law.
-func newForm(given v1alpha1.Performance, o Options) (*form, error) {
+func newForm(given jsonspec.Performance, o Options) (*form, error) {
 	if _, err := queueing.NewLaw(given); err != nil {
 		return nil, err
 	}
@@ -230,10 +230,10 @@ func (f *form) laws() func(x []float64) queueing.Law {
 }
 
 // performance is what was given with the law at a vector instead of its own.
-func (f *form) performance(given v1alpha1.Performance, g gaussian) v1alpha1.Performance {
+func (f *form) performance(given jsonspec.Performance, g gaussian) jsonspec.Performance {
 	own := f.parameters(g)
 	delete(own, ttftState)
 	given.PerfParms, given.DecodeParms, given.PrefillParms = nil, nil, nil
-	given.Law = &v1alpha1.LawParms{Name: f.law.Name, Version: f.law.Version, Parameters: own, Order: f.names(), Covariance: g.rows()}
+	given.Law = &jsonspec.LawParms{Name: f.law.Name, Version: f.law.Version, Parameters: own, Order: f.names(), Covariance: g.rows()}
 	return given
 }

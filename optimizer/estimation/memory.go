@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -64,7 +65,7 @@ func recall(learned *v1alpha1.PairStatus, f *form, estimator, acc string) (*v1al
 
 // store writes the state of learning into a memory.
 func store(m *v1alpha1.PairStatus, f *form, g gaussian) {
-	m.Law = &v1alpha1.LawParms{Name: f.law.Name, Version: f.law.Version, Parameters: f.parameters(g), Order: f.names(), Covariance: g.rows()}
+	m.Law = &jsonspec.LawParms{Name: f.law.Name, Version: f.law.Version, Parameters: f.parameters(g), Order: f.names(), Covariance: g.rows()}
 }
 
 // source returns what was last seen of a source; nil where it was never seen.

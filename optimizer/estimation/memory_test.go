@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 )
@@ -84,7 +85,7 @@ func TestRepeatsAndWaitsAreNotLearned(t *testing.T) {
 }
 
 func TestFitIsTakenAtItsWord(t *testing.T) {
-	given := v1alpha1.Performance{Acc: "H100", Law: &v1alpha1.LawParms{
+	given := jsonspec.Performance{Acc: "H100", Law: &jsonspec.LawParms{
 		Name: "work", Parameters: map[string]float64{"alpha": 11.5, "beta": 0.042, "gamma": 5e-5},
 		Order: []string{"gamma", "alpha", "beta"}, Covariance: [][]float64{{0.2, 0, 0}, {0, 1e-4, 0}, {0, 0, 1e-3}},
 	}}

@@ -3,12 +3,12 @@ package estimation
 import (
 	"math"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Uncertainty is the standard deviation of the logarithm of ITL at a point, to first order, by what is not known of the parameters: 0.1 is
 // 10 %. It is 0 for performance without a covariance, and an error where the point or the performance is not allowed.
-func Uncertainty(p v1alpha1.Performance, at Point) (float64, error) {
+func Uncertainty(p jsonspec.Performance, at Point) (float64, error) {
 	s, err := newSurface(p, at)
 	if err != nil {
 		return 0, err
@@ -39,7 +39,7 @@ const (
 // where that is known well enough, or no probe would tell much: the point itself is where the replica is now, or the directions that
 // matter cannot be seen from here. With a and b the gradients of log ITL at the point and at the probe, P the covariance and r the noise of
 // one window, what remains is aᵀPa − (aᵀPb)²/(bᵀPb + r).
-func SuggestProbe(p v1alpha1.Performance, at Point, most float64) (probe Probe, ok bool) {
+func SuggestProbe(p jsonspec.Performance, at Point, most float64) (probe Probe, ok bool) {
 	var tries []float64
 	for n := 1.0; n <= most; n *= 2 {
 		tries = append(tries, n)
@@ -48,12 +48,12 @@ func SuggestProbe(p v1alpha1.Performance, at Point, most float64) (probe Probe, 
 }
 
 // WorthProbing says what letting so many requests run would tell of the ITL at a point; ok is false where that is not worth it.
-func WorthProbing(p v1alpha1.Performance, at Point, running float64) (probe Probe, ok bool) {
+func WorthProbing(p jsonspec.Performance, at Point, running float64) (probe Probe, ok bool) {
 	return bestProbe(p, at, []float64{running})
 }
 
 // bestProbe is the one among the tries after which least remains unknown.
-func bestProbe(p v1alpha1.Performance, at Point, tries []float64) (probe Probe, ok bool) {
+func bestProbe(p jsonspec.Performance, at Point, tries []float64) (probe Probe, ok bool) {
 	s, err := newSurface(p, at)
 	if err != nil {
 		return Probe{}, false

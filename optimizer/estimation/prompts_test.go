@@ -8,7 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/stat"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
@@ -93,7 +93,7 @@ func observeEngine(t *testing.T, l queueing.Law, limits queueing.Limits, input, 
 // Prompts wait for each other. That is no compute: who begins with the right law keeps it, and predicts TTFT.
 func TestWaitsOfPromptsAreNoCompute(t *testing.T) {
 	l := queueing.Work{Alpha: 8e-3, Beta: 4.5e-5, Gamma: 6e-8}
-	given := v1alpha1.Performance{Acc: "A", PerfParms: &v1alpha1.PerfParms{Alpha: 8, Beta: 0.045, Gamma: 6e-5}}
+	given := jsonspec.Performance{Acc: "A", PerfParms: &jsonspec.PerfParms{Alpha: 8, Beta: 0.045, Gamma: 6e-5}}
 	for _, c := range []struct {
 		input, output, budget int
 		use, within           float64 // share of time that prompts take; what parameters may be off by

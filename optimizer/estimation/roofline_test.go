@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
@@ -14,12 +14,12 @@ var roofline = queueing.Roofline{
 	Overhead: 1.5e-3, Weights: 9e-3, Compute: 4e-5, Attention: 2e-9, KV: 6e-8, Sequence: 2e-5, Prefill: 3e-3, Delay: 1e-2, KVTokens: 400000,
 }
 
-func rooflinePerformance(r queueing.Roofline) v1alpha1.Performance {
+func rooflinePerformance(r queueing.Roofline) jsonspec.Performance {
 	parms, err := queueing.ParmsOf(r)
 	if err != nil {
 		panic(err)
 	}
-	return v1alpha1.Performance{Acc: "H100", Law: &parms}
+	return jsonspec.Performance{Acc: "H100", Law: &parms}
 }
 
 // observeRoofline is like observe under the closed-loop formula: clients see one other less than random arrivals.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 )
 
@@ -204,7 +204,7 @@ func TestFollowsAChangeOfOneParameter(t *testing.T) {
 func TestFitOfAnotherMachine(t *testing.T) {
 	slower := truth.times(1.3, 1.3, 1.3)
 	given := truth.performance()
-	given.PerfParms, given.Law = nil, &v1alpha1.LawParms{
+	given.PerfParms, given.Law = nil, &jsonspec.LawParms{
 		Name: "work", Parameters: map[string]float64{"alpha": truth.alpha, "beta": truth.beta, "gamma": truth.gamma},
 		Order: []string{"alpha", "beta", "gamma"}, Covariance: [][]float64{{1e-4, 0, 0}, {0, 1e-3, 0}, {0, 0, 1e-3}},
 	}
@@ -273,12 +273,12 @@ func TestUnseenDirectionsStayUnknown(t *testing.T) {
 func BenchmarkUpdate(b *testing.B) { benchmarkUpdate(b, truth.times(2, 2, 2).performance()) }
 
 func BenchmarkUpdateLinear(b *testing.B) {
-	benchmarkUpdate(b, v1alpha1.Performance{
-		Acc: "H100", DecodeParms: &v1alpha1.DecodeParms{Alpha: 10, Beta: 0.3}, PrefillParms: &v1alpha1.PrefillParms{Gamma: 20, Delta: 0.001},
+	benchmarkUpdate(b, jsonspec.Performance{
+		Acc: "H100", DecodeParms: &jsonspec.DecodeParms{Alpha: 10, Beta: 0.3}, PrefillParms: &jsonspec.PrefillParms{Gamma: 20, Delta: 0.001},
 	})
 }
 
-func benchmarkUpdate(b *testing.B, given v1alpha1.Performance) {
+func benchmarkUpdate(b *testing.B, given jsonspec.Performance) {
 	w := newWorld(1)
 	e, err := estimation.Estimators().New(estimation.EstimatorEKF, nil)
 	if err != nil {

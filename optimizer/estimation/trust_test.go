@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 )
 
@@ -82,7 +82,7 @@ func TestUncertaintyAndProbe(t *testing.T) {
 	if probe, ok := estimation.SuggestProbe(p.last.Performance, there, 4); ok {
 		t.Errorf("a probe where everything was seen already: %+v", probe)
 	}
-	if _, err := estimation.Uncertainty(v1alpha1.Performance{}, here); err == nil {
+	if _, err := estimation.Uncertainty(jsonspec.Performance{}, here); err == nil {
 		t.Error("performance without a law has an uncertainty")
 	}
 	if _, ok := estimation.SuggestProbe(p.last.Performance, estimation.Point{}, 8); ok {

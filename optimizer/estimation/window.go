@@ -3,6 +3,7 @@ package estimation
 import (
 	"math"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -10,7 +11,7 @@ import (
 type slidingWindow struct{ options WindowOptions }
 
 // Estimate implements [Estimator].
-func (e slidingWindow) Estimate(given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
+func (e slidingWindow) Estimate(given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
 	return estimate(EstimatorSlidingWindow, &e.options.Options, e.options.Keep, given, learned, seen)
 }
 

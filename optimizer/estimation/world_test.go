@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 )
@@ -18,8 +19,8 @@ var truth = law{11.5, 0.042, 5e-5}
 
 func (l law) times(a, b, c float64) law { return law{l.alpha * a, l.beta * b, l.gamma * c} }
 
-func (l law) performance() v1alpha1.Performance {
-	return v1alpha1.Performance{Acc: "H100", PerfParms: &v1alpha1.PerfParms{Alpha: l.alpha, Beta: l.beta, Gamma: l.gamma}}
+func (l law) performance() jsonspec.Performance {
+	return jsonspec.Performance{Acc: "H100", PerfParms: &jsonspec.PerfParms{Alpha: l.alpha, Beta: l.beta, Gamma: l.gamma}}
 }
 
 // point is an operating point.
@@ -68,12 +69,12 @@ func (w *world) vary() point {
 type pupil struct {
 	t       *testing.T
 	e       estimation.Estimator
-	given   v1alpha1.Performance
+	given   jsonspec.Performance
 	learned *v1alpha1.PairStatus
 	last    estimation.Estimate
 }
 
-func newPupil(t *testing.T, name string, given v1alpha1.Performance) *pupil {
+func newPupil(t *testing.T, name string, given jsonspec.Performance) *pupil {
 	t.Helper()
 	e, err := estimation.Estimators().New(name, nil)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Architectures of models by name.
-type Architectures map[string]v1alpha1.Architecture
+type Architectures map[string]jsonspec.Architecture
 
 // BuiltInArchitectures is the catalogue that comes with the program.
 func BuiltInArchitectures() Architectures {
@@ -63,7 +63,7 @@ var parameters = regexp.MustCompile(`(?i)(?:^|[-_/. ])(\d+(?:\.\d+)?)b(?:$|[-_. 
 // Find returns the architecture of a model, whatever the case and publisher of its name and the quantisation of its weights. Where it is
 // not known but the name says a number of parameters, it is a dense model of that size, and guess is true; a name that says nothing is
 // taken for 8 billion.
-func (a Architectures) Find(name string) (arch v1alpha1.Architecture, guess bool) {
+func (a Architectures) Find(name string) (arch jsonspec.Architecture, guess bool) {
 	names := slices.Sorted(maps.Keys(a))
 	for _, same := range []func(string) string{func(s string) string { return s }, plain, bare} {
 		for _, n := range names {

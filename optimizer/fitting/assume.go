@@ -5,14 +5,14 @@ import (
 	"math"
 	"regexp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
 // Assumed is the performance of a pair that nobody gave, from physics and experience with other pairs.
 type Assumed struct {
 	// Performance with the law and, as its covariance, how wide the prior is.
-	v1alpha1.Performance
+	jsonspec.Performance
 	// KVTokens that the cache of a replica probably holds, for as long as no engine says it.
 	KVTokens int
 	// From says what it rests on, for people.
@@ -21,7 +21,7 @@ type Assumed struct {
 
 // Assume completes what is given of a model on an accelerator, which names no law. The error says what is missing, or that the weights do not fit, with
 // what is assumed if they do all the same.
-func (k Knowledge) Assume(model string, m v1alpha1.ModelProperties, accelerator string, a v1alpha1.AcceleratorProperties, given v1alpha1.Performance) (Assumed, error) {
+func (k Knowledge) Assume(model string, m jsonspec.ModelProperties, accelerator string, a jsonspec.AcceleratorProperties, given jsonspec.Performance) (Assumed, error) {
 	card, err := k.Accelerators.Card(accelerator, a)
 	if err != nil {
 		return Assumed{}, err
@@ -57,7 +57,7 @@ func (k Knowledge) Assume(model string, m v1alpha1.ModelProperties, accelerator 
 }
 
 // CardsFor are as few of 1, 2, 4 and 8 accelerators as hold a model with a cache; 1 where nothing is known of the accelerator, or none do.
-func (k Knowledge) CardsFor(model string, m v1alpha1.ModelProperties, accelerator string, a v1alpha1.AcceleratorProperties) int {
+func (k Knowledge) CardsFor(model string, m jsonspec.ModelProperties, accelerator string, a jsonspec.AcceleratorProperties) int {
 	card, err := k.Accelerators.Card(accelerator, a)
 	if err != nil {
 		return 1
@@ -71,7 +71,7 @@ func (k Knowledge) CardsFor(model string, m v1alpha1.ModelProperties, accelerato
 }
 
 // unmeasured is the setting of a pair of which there are no measurements: what it matches, as far as that is said, else as the model's name has it.
-func (k Knowledge) unmeasured(model string, m v1alpha1.ModelProperties, card Accelerator, cards int, match map[string]string) (Group, setting) {
+func (k Knowledge) unmeasured(model string, m jsonspec.ModelProperties, card Accelerator, cards int, match map[string]string) (Group, setting) {
 	name := model
 	if m.ServedName != "" {
 		name = m.ServedName

@@ -10,7 +10,7 @@ import (
 
 	"gonum.org/v1/gonum/mat"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
@@ -289,7 +289,7 @@ func covariance(jac *mat.Dense) [][]float64 {
 }
 
 // parms are the law as performance data.
-func (f *Fit) parms() v1alpha1.LawParms {
+func (f *Fit) parms() jsonspec.LawParms {
 	parms, err := queueing.ParmsOf(f.Law)
 	if err != nil {
 		panic(fmt.Sprintf("fitting: %v", err)) // form makes no other
@@ -298,13 +298,13 @@ func (f *Fit) parms() v1alpha1.LawParms {
 }
 
 // Performance is the fit as model data.
-func (f *Fit) Performance() v1alpha1.PerformanceEntry {
+func (f *Fit) Performance() jsonspec.PerformanceEntry {
 	law := f.parms()
 	law.Order, law.Covariance = f.Order, f.Covariance
 	f.Calibration.store(law.Parameters)
-	e := v1alpha1.PerformanceEntry{
+	e := jsonspec.PerformanceEntry{
 		Name:        f.Group["model"],
-		Performance: v1alpha1.Performance{Acc: f.Group["accelerator"], AccCount: 1, Match: maps.Clone(f.Group), Law: &law},
+		Performance: jsonspec.Performance{Acc: f.Group["accelerator"], AccCount: 1, Match: maps.Clone(f.Group), Law: &law},
 	}
 	if l, ok := f.Law.(queueing.Roofline); ok {
 		e.KVTokens = int(l.KVTokens)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
@@ -236,7 +236,7 @@ func TestFittedModelDataPredictTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := NewPredictor(queueing.ContinuousBatching{}, k, []v1alpha1.PerformanceEntry{fits[0].Performance()})
+	p, err := NewPredictor(queueing.ContinuousBatching{}, k, []jsonspec.PerformanceEntry{fits[0].Performance()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,15 +3,15 @@ package fitting
 import (
 	"math"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // dense is a typical dense model of that many billions of parameters: hidden size h over h/128 layers, feed-forward 3.5·h, one key-value
 // head for four query heads of 128, so that a layer has 13·h² parameters.
-func dense(billions float64) v1alpha1.Architecture {
+func dense(billions float64) jsonspec.Architecture {
 	heads := max(4, int(math.Round(math.Cbrt(billions*1e9/13*128)/128)))
 	h := heads * 128
-	return v1alpha1.Architecture{
+	return jsonspec.Architecture{
 		NumHiddenLayers: max(1, int(math.Round(billions*1e9/(13*float64(h)*float64(h))))), HiddenSize: h, IntermediateSize: h * 7 / 2,
 		NumAttentionHeads: heads, NumKeyValueHeads: max(1, heads/4), HeadDim: 128, VocabSize: 128000,
 	}
@@ -38,7 +38,7 @@ type footprint struct {
 
 // measure derives the sizes of a decoder-only transformer with gated feed-forward layers (three matrices each). Multi-head latent
 // attention: DeepSeek-V2, arXiv 2405.04434, section 2.1.
-func measure(a v1alpha1.Architecture) footprint {
+func measure(a jsonspec.Architecture) footprint {
 	f := func(n int) float64 { return float64(n) }
 	layers, hidden, heads := f(a.NumHiddenLayers), f(a.HiddenSize), f(a.NumAttentionHeads)
 	kvHeads, headDim := f(or(a.NumKeyValueHeads, a.NumAttentionHeads)), f(or(a.HeadDim, a.HiddenSize/max(1, a.NumAttentionHeads)))
@@ -172,7 +172,7 @@ const (
 )
 
 // scales derives the physics of a pair. cacheBytes is the number of bytes of a cached value.
-func scales(a v1alpha1.Architecture, c Accelerator, p Precision, par Parallelism, cacheBytes float64) physics {
+func scales(a jsonspec.Architecture, c Accelerator, p Precision, par Parallelism, cacheBytes float64) physics {
 	f := measure(a)
 	g := float64(par.Tensor * par.Data)
 	splits := float64(par.Data)

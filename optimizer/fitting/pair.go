@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
@@ -13,7 +13,7 @@ import (
 type Pair struct {
 	// Model names the model; where Architecture is nil it is looked up by it.
 	Model        string
-	Architecture *v1alpha1.Architecture
+	Architecture *jsonspec.Architecture
 	Card         Accelerator
 	// Cards of a replica, at least 1, that share it by tensor parallelism.
 	Cards     int
@@ -43,7 +43,7 @@ const balance = 295
 
 // Card describes one card of an accelerator: what its properties say, and what the catalogue knows of its type where they say nothing. The
 // error says what is missing.
-func (a Accelerators) Card(name string, p v1alpha1.AcceleratorProperties) (Accelerator, error) {
+func (a Accelerators) Card(name string, p jsonspec.AcceleratorProperties) (Accelerator, error) {
 	kind := p.Type
 	if kind == "" {
 		kind = name

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
@@ -26,7 +26,7 @@ type learned struct {
 
 // NewPredictor prepares the laws of all fitted entries, which say by Match (and by name and accelerator where that is absent) what they
 // hold for. The error joins every fault.
-func NewPredictor(model queueing.Model, knowledge Knowledge, fitted []v1alpha1.PerformanceEntry) (*Predictor, error) {
+func NewPredictor(model queueing.Model, knowledge Knowledge, fitted []jsonspec.PerformanceEntry) (*Predictor, error) {
 	p := &Predictor{model: model, knowledge: knowledge, fitted: map[string]learned{}}
 	var faults []error
 	for i, e := range fitted {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // secondsPerHour that prices are per.
@@ -14,7 +14,7 @@ import (
 const secondsPerHour = 3600
 
 // ValidateChange joins every fault of the prices of change.
-func ValidateChange(c *v1alpha1.ChangePolicy) error {
+func ValidateChange(c *jsonspec.ChangePolicy) error {
 	var faults []error
 	for _, f := range []struct {
 		name  string
@@ -35,7 +35,7 @@ func ValidateChange(c *v1alpha1.ChangePolicy) error {
 //	replicas · (start + cost·startup/3600) · 3600/horizon
 //
 // 0 where change has no price.
-func StartPrice(c *v1alpha1.ChangePolicy, replicas int, cost float64) float64 {
+func StartPrice(c *jsonspec.ChangePolicy, replicas int, cost float64) float64 {
 	if c == nil || replicas <= 0 {
 		return 0
 	}
@@ -48,7 +48,7 @@ func StartPrice(c *v1alpha1.ChangePolicy, replicas int, cost float64) float64 {
 //	replicas · interruptions · (start + cost·startup/3600 + rate·startup·violation)
 //
 // with the start-up time in seconds, that of the price of change where none was seen, and the price of a start where change has one.
-func InterruptionPrice(c *v1alpha1.ChangePolicy, replicas int, interruptions, cost, startUp, rate, violation float64) float64 {
+func InterruptionPrice(c *jsonspec.ChangePolicy, replicas int, interruptions, cost, startUp, rate, violation float64) float64 {
 	start := 0.0
 	if c != nil {
 		start, startUp = c.Start, cmp.Or(startUp, c.StartupSeconds)
@@ -57,7 +57,7 @@ func InterruptionPrice(c *v1alpha1.ChangePolicy, replicas int, interruptions, co
 }
 
 // SwitchPrice is what moving a server to another accelerator costs beside that, in cents per hour. 0 where change has no price.
-func SwitchPrice(c *v1alpha1.ChangePolicy) float64 {
+func SwitchPrice(c *jsonspec.ChangePolicy) float64 {
 	if c == nil {
 		return 0
 	}

@@ -8,7 +8,7 @@ package fleet
 import (
 	"slices"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Snapshot is all that a decision is made from, besides the state: what is asked for, and what was seen at one time.
@@ -23,12 +23,12 @@ type Snapshot struct {
 	Models       []Model
 	Classes      []Class
 	Servers      []Server
-	Capacity     v1alpha1.CapacityData
-	Policy       v1alpha1.SolverPolicy
+	Capacity     jsonspec.CapacityData
+	Policy       jsonspec.SolverPolicy
 	// Shares bound what servers take together.
-	Shares []v1alpha1.ShareBounds
+	Shares []jsonspec.ShareBounds
 	// Cohorts bound what several shares take together.
-	Cohorts []v1alpha1.Cohort
+	Cohorts []jsonspec.Cohort
 }
 
 // Accelerator that replicas run on.
@@ -42,17 +42,17 @@ type Accelerator struct {
 	// Interruptions of a replica per hour.
 	Interruptions float64
 	// Power curve of all its cards.
-	Power v1alpha1.PowerCurve
+	Power jsonspec.PowerCurve
 	// Given is what is said of it, for priors.
-	Given v1alpha1.AcceleratorProperties
+	Given jsonspec.AcceleratorProperties
 }
 
 // Model and how it performs, an entry for each accelerator that is known. An entry without a law says that nothing is known but the number of cards.
 type Model struct {
 	Name        string
-	Performance []v1alpha1.Performance
+	Performance []jsonspec.Performance
 	// Given is what is said of it, for priors.
-	Given v1alpha1.ModelProperties
+	Given jsonspec.ModelProperties
 }
 
 // Class of service.
@@ -87,7 +87,7 @@ type Server struct {
 	Namespace string
 	// MinReplicas and MaxReplicas bound the plan; 0 is no upper bound.
 	MinReplicas, MaxReplicas int
-	v1alpha1.ServerPolicy
+	jsonspec.ServerPolicy
 	// Scopes are, by accelerator, the sets of nodes that its pods can use; absent for all nodes that carry it.
 	Scopes map[string]string
 	// Refused says why it may not use its class; empty where it may.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
@@ -47,7 +47,7 @@ func TestMaybe(t *testing.T) {
 }
 
 func TestPricesOfChange(t *testing.T) {
-	c := &v1alpha1.ChangePolicy{StartupSeconds: 120, Start: 2, Switch: 5, HorizonSeconds: 1800}
+	c := &jsonspec.ChangePolicy{StartupSeconds: 120, Start: 2, Switch: 5, HorizonSeconds: 1800}
 	if err := fleet.ValidateChange(c); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestPricesOfChange(t *testing.T) {
 	if fleet.StartPrice(nil, 4, 10) != 0 || fleet.SwitchPrice(nil) != 0 {
 		t.Error("change costs without a price")
 	}
-	err := fleet.ValidateChange(&v1alpha1.ChangePolicy{Start: -1, Switch: math.NaN()})
+	err := fleet.ValidateChange(&jsonspec.ChangePolicy{Start: -1, Switch: math.NaN()})
 	for _, want := range []string{"start: -1", "switch: NaN", "horizonSeconds: 0"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
@@ -72,7 +72,7 @@ func TestPricesOfChange(t *testing.T) {
 }
 
 func TestEnergy(t *testing.T) {
-	p := v1alpha1.PowerCurve{Idle: 200, MidPower: 600, MidUtil: .5, Full: 700}
+	p := jsonspec.PowerCurve{Idle: 200, MidPower: 600, MidUtil: .5, Full: 700}
 	for u, want := range map[float64]float64{-1: 200, 0: 200, .25: 400, .5: 600, .75: 650, 1: 700, 2: 700} {
 		if got := fleet.Watts(p, u); got != want {
 			t.Errorf("%v W at a utilisation of %v, want %v", got, u, want)

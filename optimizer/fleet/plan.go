@@ -1,6 +1,6 @@
 package fleet
 
-import "github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+import "github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 
 // Plan is what all servers get.
 type Plan struct {
@@ -9,15 +9,15 @@ type Plan struct {
 	// TotalCost of allocations and purchases in cents per hour.
 	TotalCost float64
 	// Unserved servers and why, sorted by name.
-	Unserved []v1alpha1.Unserved
+	Unserved []jsonspec.Unserved
 	// Placement of the replicas on the nodes that are known.
-	Placement []v1alpha1.NodePlacement
+	Placement []jsonspec.NodePlacement
 	// Bought is the elastic capacity that the plan counts on, TakenBack what earlier plans counted on in vain; sorted by pool.
-	Bought    []v1alpha1.Purchase
-	TakenBack []v1alpha1.TakenBack
+	Bought    []jsonspec.Purchase
+	TakenBack []jsonspec.TakenBack
 	// Shares are what the plan gives each share.
-	Shares []v1alpha1.ShareStatus
-	Solver v1alpha1.SolverReport
+	Shares []jsonspec.ShareStatus
+	Solver jsonspec.SolverReport
 }
 
 // Candidate is one way to serve a server as it was sized.
@@ -72,7 +72,7 @@ type Decision struct {
 	// Assumptions about pairs of which no performance was given, by model, then accelerator.
 	Assumptions []Assumption
 	// Probes that are suggested or acted on, by server.
-	Probes []v1alpha1.Probe
+	Probes []jsonspec.Probe
 }
 
 // Assumption is how a pair is planned of which no performance was given.

@@ -29,6 +29,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/llm-inferno/inferno/manifests"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats"
@@ -99,7 +100,7 @@ func (s *site) create(o client.Object) {
 }
 
 // plan a Server.
-func (s *site) plan(parts ...v1alpha1.AllocationPart) {
+func (s *site) plan(parts ...jsonspec.AllocationPart) {
 	s.t.Helper()
 	server := seatstest.Server(parts...)
 	server.Spec.ServiceClass = "premium"
@@ -175,7 +176,7 @@ func TestGatesOnARealCluster(t *testing.T) {
 		s.create(gpu(fmt.Sprintf("p-%03d", i)))
 	}
 	s.await("without a plan they wait", map[string]int{"gated": 10})
-	s.plan(seatstest.Part("h100", 2), v1alpha1.AllocationPart{Accelerator: "a100", Replicas: 4, MaxBatchSize: 64, MaxBatchedTokens: 2048})
+	s.plan(seatstest.Part("h100", 2), jsonspec.AllocationPart{Accelerator: "a100", Replicas: 4, MaxBatchSize: 64, MaxBatchedTokens: 2048})
 	s.await("as many have a node as are planned", map[string]int{"h100": 2, "a100": 4, "gated": 4})
 	for _, p := range s.pods() {
 		limited := p.Annotations[v1alpha1.MaxNumSeqsAnnotation] == "64" && p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation] == "2048"

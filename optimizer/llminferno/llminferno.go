@@ -11,7 +11,7 @@ import (
 
 	strict "sigs.k8s.io/json"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Cycle is a line of the log. Rates are per minute, times in ms, costs in cents per hour.
@@ -91,25 +91,25 @@ const queueToBatch = 10
 
 // System is the cycle's as llm-inferno had it, with its stages: the mean model, greedy, no forecast and no damping. The batch is the recorded
 // one: some runs fixed it and others searched it. Each server has a service class of its own, as targets are recorded by server.
-func (c *Cycle) System() *v1alpha1.System {
-	s := &v1alpha1.System{}
-	s.Optimizer.Spec.Plugs = v1alpha1.Plugs{Solver: &v1alpha1.Plug{Name: "greedy"}, Stability: &v1alpha1.Plug{Name: "none"}, Forecaster: &v1alpha1.Plug{Name: "none"}}
+func (c *Cycle) System() *jsonspec.System {
+	s := &jsonspec.System{}
+	s.Optimizer.Spec.Plugs = jsonspec.Plugs{Solver: &jsonspec.Plug{Name: "greedy"}, Stability: &jsonspec.Plug{Name: "none"}, Forecaster: &jsonspec.Plug{Name: "none"}}
 	for _, t := range c.Capacity {
-		s.Capacity.Count = append(s.Capacity.Count, v1alpha1.AcceleratorCount{Type: t.Type, Count: t.Available})
-		entry := v1alpha1.AcceleratorEntry{Name: t.Type}
+		s.Capacity.Count = append(s.Capacity.Count, jsonspec.AcceleratorCount{Type: t.Type, Count: t.Available})
+		entry := jsonspec.AcceleratorEntry{Name: t.Type}
 		entry.Cost = c.price(t.Type)
 		s.Accelerators.Spec = append(s.Accelerators.Spec, entry)
 	}
 	for _, p := range c.Internals {
-		s.Models.Spec = append(s.Models.Spec, v1alpha1.PerformanceEntry{Name: p.Model, Performance: v1alpha1.Performance{
-			Acc: p.Acc, PerfParms: &v1alpha1.PerfParms{Alpha: p.Alpha, Beta: p.Beta, Gamma: p.Gamma},
+		s.Models.Spec = append(s.Models.Spec, jsonspec.PerformanceEntry{Name: p.Model, Performance: jsonspec.Performance{
+			Acc: p.Acc, PerfParms: &jsonspec.PerfParms{Alpha: p.Alpha, Beta: p.Beta, Gamma: p.Gamma},
 		}})
 	}
 	for i := range c.Servers {
 		e := &c.Servers[i]
 		class := e.Class + "/" + e.Name
-		s.ServiceClasses.Spec = append(s.ServiceClasses.Spec, v1alpha1.ServiceClassEntry{Name: class, ServiceClassSpec: v1alpha1.ServiceClassSpec{
-			Priority: 1, ModelTargets: []v1alpha1.ModelTarget{{Model: e.Model, ITL: e.SLOITL, TTFT: e.SLOTTFT}},
+		s.ServiceClasses.Spec = append(s.ServiceClasses.Spec, jsonspec.ServiceClassEntry{Name: class, ServiceClassSpec: jsonspec.ServiceClassSpec{
+			Priority: 1, ModelTargets: []jsonspec.ModelTarget{{Model: e.Model, ITL: e.SLOITL, TTFT: e.SLOTTFT}},
 		}})
 		s.Servers.Spec = append(s.Servers.Spec, e.entry(class))
 	}
@@ -127,21 +127,21 @@ func (c *Cycle) price(accelerator string) float64 {
 	return price
 }
 
-func (s *Server) entry(class string) v1alpha1.ServerEntry {
-	return v1alpha1.ServerEntry{
+func (s *Server) entry(class string) jsonspec.ServerEntry {
+	return jsonspec.ServerEntry{
 		Name: s.Name, Class: class, Model: s.Model, MinNumReplicas: 1,
-		ServerPolicy: v1alpha1.ServerPolicy{MaxBatchSize: s.MaxBatch, MaxQueueSize: queueToBatch * s.MaxBatch},
-		CurrentAlloc: &v1alpha1.Allocation{Accelerator: s.Accelerator, Load: &v1alpha1.Load{
+		ServerPolicy: jsonspec.ServerPolicy{MaxBatchSize: s.MaxBatch, MaxQueueSize: queueToBatch * s.MaxBatch},
+		CurrentAlloc: &jsonspec.Allocation{Accelerator: s.Accelerator, Load: &jsonspec.Load{
 			ArrivalRate: s.RPM, Throughput: s.Throughput, AvgInTokens: s.AvgInTok, AvgOutTokens: s.AvgOutTok,
 		}},
 	}
 }
 
 // Plan that was recorded.
-func (c *Cycle) Plan() *v1alpha1.Solution {
-	p := &v1alpha1.Solution{Allocations: map[string]v1alpha1.Allocation{}}
+func (c *Cycle) Plan() *jsonspec.Solution {
+	p := &jsonspec.Solution{Allocations: map[string]jsonspec.Allocation{}}
 	for _, e := range c.Servers {
-		p.Allocations[e.Name] = v1alpha1.Allocation{Accelerator: e.Accelerator, NumReplicas: int(e.Replicas), MaxBatch: e.MaxBatch, Cost: e.Cost}
+		p.Allocations[e.Name] = jsonspec.Allocation{Accelerator: e.Accelerator, NumReplicas: int(e.Replicas), MaxBatch: e.MaxBatch, Cost: e.Cost}
 		p.TotalCost += e.Cost
 	}
 	return p

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/llminferno"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
@@ -44,7 +44,7 @@ func TestFirstCycle(t *testing.T) {
 	}
 	s := c.System()
 	load := s.Servers.Spec[0].CurrentAlloc.Load
-	if d := cmp.Diff(&v1alpha1.Load{ArrivalRate: 221.0319, Throughput: 196.9987, AvgInTokens: 914, AvgOutTokens: 504}, load); d != "" {
+	if d := cmp.Diff(&jsonspec.Load{ArrivalRate: 221.0319, Throughput: 196.9987, AvgInTokens: 914, AvgOutTokens: 504}, load); d != "" {
 		t.Error(d)
 	}
 	if e := s.Servers.Spec[0]; e.MaxBatchSize != 55 || e.MaxQueueSize != 550 || e.Class != "Bronze/vllm-qwen-14b" {
@@ -56,7 +56,7 @@ func TestFirstCycle(t *testing.T) {
 	if got := s.Accelerators.Spec[0]; got.Name != "H100" || got.Cost != 1 || s.Capacity.Count[0].Count != 8 {
 		t.Errorf("accelerator %+v, capacity %+v", got, s.Capacity)
 	}
-	plan := &v1alpha1.Solution{TotalCost: 1, Allocations: map[string]v1alpha1.Allocation{"vllm-qwen-14b": {Accelerator: "H100", NumReplicas: 1, MaxBatch: 55, Cost: 1}}}
+	plan := &jsonspec.Solution{TotalCost: 1, Allocations: map[string]jsonspec.Allocation{"vllm-qwen-14b": {Accelerator: "H100", NumReplicas: 1, MaxBatch: 55, Cost: 1}}}
 	if d := cmp.Diff(plan, c.Plan()); d != "" {
 		t.Error(d)
 	}

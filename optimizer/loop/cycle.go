@@ -23,6 +23,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
@@ -85,7 +86,7 @@ type stopwatch struct {
 func (w *stopwatch) enter(stage string) {
 	now := w.now()
 	if w.stage != "" {
-		w.stages = append(w.stages, v1alpha1.StageTime{Name: w.stage, Milliseconds: v1alpha1.Milliseconds(now.Sub(w.began).Seconds())})
+		w.stages = append(w.stages, v1alpha1.StageTime{Name: w.stage, Milliseconds: jsonspec.Milliseconds(now.Sub(w.began).Seconds())})
 	}
 	w.stage, w.began = stage, now
 }
@@ -190,7 +191,7 @@ func (c *cycle) finish(servers []v1alpha1.Server, o *observe.Observation, d *spe
 		}
 	}
 	for _, s := range c.watch.stages {
-		c.metrics.stages.WithLabelValues(s.Name).Observe(v1alpha1.Seconds(s.Milliseconds))
+		c.metrics.stages.WithLabelValues(s.Name).Observe(jsonspec.Seconds(s.Milliseconds))
 	}
 	c.metrics.cost.Set(d.Plan.TotalCost)
 	r.Shares = d.Plan.Shares
@@ -296,7 +297,7 @@ func (c *cycle) readTemplates(ctx context.Context, r *observe.Readings) {
 		have[observe.Workload{Server: types.NamespacedName{Namespace: p.Namespace, Name: p.Labels[v1alpha1.ServerLabel]}, Variant: p.Labels[v1alpha1.VariantLabel]}] = true
 	}
 	r.Templates = map[observe.Workload]*corev1.PodSpec{}
-	read := func(s *v1alpha1.Server, variant string, ref *v1alpha1.ScaleTargetRef) {
+	read := func(s *v1alpha1.Server, variant string, ref *jsonspec.ScaleTargetRef) {
 		w := observe.Workload{Server: client.ObjectKeyFromObject(s), Variant: variant}
 		if have[w] || ref == nil || ctx.Err() != nil {
 			return
@@ -318,7 +319,7 @@ func (c *cycle) readTemplates(ctx context.Context, r *observe.Readings) {
 }
 
 // template of the pods of a workload; nil where it is of a kind that is not known to have one.
-func (c *cycle) template(ctx context.Context, namespace string, ref *v1alpha1.ScaleTargetRef) (*corev1.PodSpec, error) {
+func (c *cycle) template(ctx context.Context, namespace string, ref *jsonspec.ScaleTargetRef) (*corev1.PodSpec, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: ref.Name}
 	switch ref.APIVersion + "/" + ref.Kind {
 	case "apps/v1/Deployment":
@@ -475,7 +476,7 @@ func interval(o *v1alpha1.Optimizer) time.Duration {
 }
 
 // allocatedCards counts the cards that the plan gives, by accelerator.
-func allocatedCards(s *v1alpha1.System, plan *v1alpha1.Solution) map[string]int {
+func allocatedCards(s *jsonspec.System, plan *jsonspec.Solution) map[string]int {
 	cards := realise.ReplicaCards(s)
 	sum := map[string]int{}
 	for i := range s.Servers.Spec {
@@ -522,8 +523,8 @@ func LearnedOf(models []v1alpha1.Model) map[string]map[string]*v1alpha1.PairStat
 }
 
 // probesOf a model.
-func probesOf(model string, all []v1alpha1.Probe) []v1alpha1.Probe {
-	return slices.DeleteFunc(slices.Clone(all), func(p v1alpha1.Probe) bool { return p.Model != model })
+func probesOf(model string, all []jsonspec.Probe) []jsonspec.Probe {
+	return slices.DeleteFunc(slices.Clone(all), func(p jsonspec.Probe) bool { return p.Model != model })
 }
 
 // latest of what this process remembers and what the statuses say, pair by pair. They differ after a restart, and where another leader was
@@ -545,7 +546,7 @@ func latest(ours, theirs map[string]map[string]*v1alpha1.PairStatus) map[string]
 	return all
 }
 
-func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned map[string]*v1alpha1.PairStatus, assumed []fleet.Assumption, probes []v1alpha1.Probe, now metav1.Time) v1alpha1.ModelStatus {
+func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned map[string]*v1alpha1.PairStatus, assumed []fleet.Assumption, probes []jsonspec.Probe, now metav1.Time) v1alpha1.ModelStatus {
 	next := m.Status
 	next.ObservedGeneration = m.Generation
 	next.Learned = nil
@@ -557,7 +558,7 @@ func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned
 	for i := range accelerators {
 		known[specification.Name(&accelerators[i])] = true
 	}
-	usable := slices.ContainsFunc(m.Spec.PerfData, func(p v1alpha1.Performance) bool { return known[p.Acc] })
+	usable := slices.ContainsFunc(m.Spec.PerfData, func(p jsonspec.Performance) bool { return known[p.Acc] })
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Usable", Message: "there is performance data for an accelerator of this cluster"}
 	if !usable {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoPerformanceData", "spec.perfData names no accelerator of this cluster"

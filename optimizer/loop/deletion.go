@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/realise"
@@ -31,7 +31,7 @@ type looks struct {
 
 // overQuota are the pods, of one server, that the plan has no place for. Pods that wait for a node are in nobody's way. Of pods that are not measured
 // it is not known that they are idle: they are taken to have as much in hand as the mean of the others.
-func overQuota(plan []v1alpha1.AllocationPart, pods []*corev1.Pod, at looks) map[*corev1.Pod]bool {
+func overQuota(plan []jsonspec.AllocationPart, pods []*corev1.Pod, at looks) map[*corev1.Pod]bool {
 	var bound []*corev1.Pod
 	var list []realise.Pod
 	var requests, warmth mean

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/observe"
@@ -50,10 +51,10 @@ func (c *cycle) explain(r *observe.Readings, o *observe.Observation, d *control.
 
 // shortly is an explanation in a few lines, for whoever has the server; nil where there is nothing to say, as of a plan that is held: an empty one would
 // be written as null, which the API server refuses with all else of the status.
-func shortly(e *v1alpha1.Explanation, barred map[string]string) *v1alpha1.ServerExplanation {
+func shortly(e *jsonspec.Explanation, barred map[string]string) *v1alpha1.ServerExplanation {
 	out := &v1alpha1.ServerExplanation{Binding: e.Binding[:min(len(e.Binding), explanationLines)]}
 	candidates := slices.Clone(e.Candidates)
-	rank := func(x *v1alpha1.ExplainedCandidate) int {
+	rank := func(x *jsonspec.ExplainedCandidate) int {
 		switch {
 		case x.Chosen:
 			return 0
@@ -62,10 +63,10 @@ func shortly(e *v1alpha1.Explanation, barred map[string]string) *v1alpha1.Server
 		}
 		return 2
 	}
-	slices.SortStableFunc(candidates, func(a, b v1alpha1.ExplainedCandidate) int { return cmp.Compare(rank(&a), rank(&b)) })
+	slices.SortStableFunc(candidates, func(a, b jsonspec.ExplainedCandidate) int { return cmp.Compare(rank(&a), rank(&b)) })
 	for i := range candidates[:min(len(candidates), explanationLines)] {
 		x := &candidates[i]
-		out.Ways = append(out.Ways, v1alpha1.Way{RunsOn: cmp.Or(x.RunsOn, x.Accelerator), CostPerHour: v1alpha1.Digits(x.Cost), Taken: x.Chosen, Why: x.Why, Lift: lift(x)})
+		out.Ways = append(out.Ways, v1alpha1.Way{RunsOn: cmp.Or(x.RunsOn, x.Accelerator), CostPerHour: jsonspec.Digits(x.Cost), Taken: x.Chosen, Why: x.Why, Lift: lift(x)})
 	}
 	for _, a := range slices.Sorted(maps.Keys(barred))[:min(len(barred), explanationLines)] {
 		out.Barred = append(out.Barred, a+": "+barred[a])
@@ -77,7 +78,7 @@ func shortly(e *v1alpha1.Explanation, barred map[string]string) *v1alpha1.Server
 }
 
 // lift is what would let a way be taken: a larger bound of its share, cards that it lacks, else what would lift the largest of its penalties.
-func lift(x *v1alpha1.ExplainedCandidate) string {
+func lift(x *jsonspec.ExplainedCandidate) string {
 	if x.Chosen {
 		return ""
 	}
@@ -91,7 +92,7 @@ func lift(x *v1alpha1.ExplainedCandidate) string {
 		}
 		return strings.Join(list, " and ")
 	}
-	largest := v1alpha1.Penalty{}
+	largest := jsonspec.Penalty{}
 	for _, p := range x.Penalties {
 		if p.Cents > largest.Cents {
 			largest = p

@@ -29,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 )
@@ -100,11 +101,11 @@ func (s *stage) objects() []client.Object {
 	gpus := corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("8")}
 	list := []client.Object{
 		&v1alpha1.Optimizer{ObjectMeta: named("default")},
-		&v1alpha1.Accelerator{ObjectMeta: named("h100"), Spec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: "H100", Cost: 400}}},
-		&v1alpha1.Model{ObjectMeta: named("m"), Spec: v1alpha1.ModelSpec{PerfData: []v1alpha1.Performance{{
-			Acc: "h100", MaxBatchSize: 64, PerfParms: &v1alpha1.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5},
+		&v1alpha1.Accelerator{ObjectMeta: named("h100"), Spec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: "H100", Cost: 400}}},
+		&v1alpha1.Model{ObjectMeta: named("m"), Spec: v1alpha1.ModelSpec{PerfData: []jsonspec.Performance{{
+			Acc: "h100", MaxBatchSize: 64, PerfParms: &jsonspec.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5},
 		}}}},
-		&v1alpha1.ServiceClass{ObjectMeta: named("c"), Spec: v1alpha1.ServiceClassSpec{Priority: 1, ModelTargets: []v1alpha1.ModelTarget{{Model: "m", ITL: 40, TTFT: 2000}}}},
+		&v1alpha1.ServiceClass{ObjectMeta: named("c"), Spec: jsonspec.ServiceClassSpec{Priority: 1, ModelTargets: []jsonspec.ModelTarget{{Model: "m", ITL: 40, TTFT: 2000}}}},
 		&corev1.Node{
 			ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}},
 			Status:     corev1.NodeStatus{Allocatable: gpus, Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},
@@ -372,7 +373,7 @@ func TestCounterOfAnotherServerFails(t *testing.T) {
 	for counter, reason := range map[string]string{"hangs_total": v1alpha1.ReasonCounterFailed, `x"} or up{a="`: v1alpha1.ReasonInvalidSpec} {
 		other := s.server()
 		other.ObjectMeta = metav1.ObjectMeta{Namespace: "hostile", Name: "chat", Generation: 1}
-		other.Spec.Arrivals = &v1alpha1.ArrivalCounter{Counter: counter, Labels: map[string]v1alpha1.LabelValue{"a": "b"}}
+		other.Spec.Arrivals = &jsonspec.ArrivalCounter{Counter: counter, Labels: map[string]jsonspec.LabelValue{"a": "b"}}
 		other.Status = v1alpha1.ServerStatus{}
 		if err := s.client.Create(t.Context(), other); err != nil {
 			t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/demand"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
@@ -28,7 +28,7 @@ var fleetBegin = time.Unix(14*86400, 0)
 const fleetHorizon, fleetStartUp = 270, 240
 
 // largeFleet is a system of so many servers on eight types of accelerators, each measured like a running server is, made of that of the large sample.
-func largeFleet(tb testing.TB, servers int) *v1alpha1.System {
+func largeFleet(tb testing.TB, servers int) *jsonspec.System {
 	tb.Helper()
 	s, err := specification.Load("../../test/data/systems/large")
 	if err != nil {
@@ -36,12 +36,12 @@ func largeFleet(tb testing.TB, servers int) *v1alpha1.System {
 	}
 	types := []string{"L4", "L40S", "A100", "H100", "G2", "MI210", "MI250", "MI300X"}
 	other := func(name string) bool { return !slices.Contains(types, name) }
-	s.Accelerators.Spec = slices.DeleteFunc(s.Accelerators.Spec, func(a v1alpha1.AcceleratorEntry) bool { return other(a.Name) })
-	s.Models.Spec = slices.DeleteFunc(s.Models.Spec, func(m v1alpha1.PerformanceEntry) bool { return other(m.Acc) })
+	s.Accelerators.Spec = slices.DeleteFunc(s.Accelerators.Spec, func(a jsonspec.AcceleratorEntry) bool { return other(a.Name) })
+	s.Models.Spec = slices.DeleteFunc(s.Models.Spec, func(m jsonspec.PerformanceEntry) bool { return other(m.Acc) })
 	for i := range s.Capacity.Count {
 		s.Capacity.Count[i].Count *= servers / 10
 	}
-	s.Optimizer.Spec.Forecaster = &v1alpha1.Plug{Name: forecast.NameAdaptive}
+	s.Optimizer.Spec.Forecaster = &jsonspec.Plug{Name: forecast.NameAdaptive}
 	samples, r := s.Servers.Spec, rand.New(rand.NewPCG(1, 2))
 	s.Servers.Spec = nil
 	factors := make([]float64, 4)
@@ -53,8 +53,8 @@ func largeFleet(tb testing.TB, servers int) *v1alpha1.System {
 		e.Name = fmt.Sprintf("team-%d/%s-%d", i%20, e.Model, i)
 		load := *e.CurrentAlloc.Load
 		load.ArrivalRate *= factors[i%len(factors)]
-		load.AvgInTokens, load.AvgOutTokens = v1alpha1.Digits(200+1000*r.Float64()), v1alpha1.Digits(50+200*r.Float64())
-		e.CurrentAlloc = &v1alpha1.Allocation{Load: &load}
+		load.AvgInTokens, load.AvgOutTokens = jsonspec.Digits(200+1000*r.Float64()), jsonspec.Digits(50+200*r.Float64())
+		e.CurrentAlloc = &jsonspec.Allocation{Load: &load}
 		s.Servers.Spec = append(s.Servers.Spec, e)
 	}
 	return s
@@ -65,11 +65,11 @@ func (f *fleetRun) measure(at time.Time) {
 	for i := range f.system.Servers.Spec {
 		e := &f.system.Servers.Spec[i]
 		load := f.loads[i]
-		load.ArrivalRate = v1alpha1.Digits(load.ArrivalRate * math.Exp(0.03*f.random.NormFloat64()))
+		load.ArrivalRate = jsonspec.Digits(load.ArrivalRate * math.Exp(0.03*f.random.NormFloat64()))
 		load.Throughput = load.ArrivalRate
 		desired := f.plan[e.Name]
 		e.DesiredAlloc = &desired
-		e.CurrentAlloc = &v1alpha1.Allocation{
+		e.CurrentAlloc = &jsonspec.Allocation{
 			Accelerator: desired.Accelerator, NumReplicas: desired.NumReplicas, MaxBatch: desired.MaxBatch, MaxBatchedTokens: desired.MaxBatchedTokens, Cost: desired.Cost,
 			ITLAverage: desired.ITLAverage, TTFTAverage: desired.TTFTAverage, Load: &load,
 		}
@@ -77,24 +77,24 @@ func (f *fleetRun) measure(at time.Time) {
 	}
 }
 
-func observed(a *v1alpha1.Allocation, at time.Time) *v1alpha1.Observation {
+func observed(a *jsonspec.Allocation, at time.Time) *jsonspec.Observation {
 	of := func(v float64) *float64 {
-		v = v1alpha1.Digits(v)
+		v = jsonspec.Digits(v)
 		return &v
 	}
-	o := &v1alpha1.Observation{
+	o := &jsonspec.Observation{
 		Time: metav1.NewTime(at), Running: of(17.2461), Waiting: of(0.034712), KVUsage: of(0.412377), Attainment: of(0.991231), ArrivalCV: of(1.113121),
 	}
 	if a.NumReplicas == 0 {
 		return o
 	}
-	o.Parts = []v1alpha1.ObservedPart{{Accelerator: a.Accelerator, Ready: a.NumReplicas, MaxBatchSize: a.MaxBatch}}
-	o.Groups = []v1alpha1.ObservedGroup{{
+	o.Parts = []jsonspec.ObservedPart{{Accelerator: a.Accelerator, Ready: a.NumReplicas, MaxBatchSize: a.MaxBatch}}
+	o.Groups = []jsonspec.ObservedGroup{{
 		Accelerator: a.Accelerator, MaxBatchSize: a.MaxBatch, Replicas: a.NumReplicas, WindowSeconds: 60, AgeSeconds: 11.3,
 		Running: of(17.2461), RunningSD: of(3.91231), Waiting: of(0.034712), Admissions: of(a.Load.ArrivalRate / float64(a.NumReplicas)),
 		Throughput: of(a.Load.ArrivalRate / float64(a.NumReplicas)), InputTokens: of(a.Load.AvgInTokens), OutputTokens: of(a.Load.AvgOutTokens),
 		InputTokensSD: of(a.Load.AvgInTokens / 3), OutputTokensSD: of(a.Load.AvgOutTokens / 2), KVUsage: of(0.412377), KVTokens: of(212312),
-		TTFT: &v1alpha1.ObservedLatency{Mean: 212.13}, ITL: &v1alpha1.ObservedLatency{Mean: 31.2323},
+		TTFT: &jsonspec.ObservedLatency{Mean: 212.13}, ITL: &jsonspec.ObservedLatency{Mean: 31.2323},
 	}}
 	return o
 }
@@ -102,11 +102,11 @@ func observed(a *v1alpha1.Allocation, at time.Time) *v1alpha1.Observation {
 // fleetRun is a fleet that is decided again and again.
 type fleetRun struct {
 	tb     testing.TB
-	system *v1alpha1.System
+	system *jsonspec.System
 	stages *control.Stages
 	state  control.State
-	plan   map[string]v1alpha1.Allocation
-	loads  []v1alpha1.Load
+	plan   map[string]jsonspec.Allocation
+	loads  []jsonspec.Load
 	random *rand.Rand
 }
 
@@ -121,7 +121,7 @@ func newFleetRun(tb testing.TB, servers int) *fleetRun {
 	for i := range f.system.Servers.Spec {
 		e := &f.system.Servers.Spec[i]
 		f.loads = append(f.loads, *e.CurrentAlloc.Load)
-		rate := v1alpha1.PerSecond(e.CurrentAlloc.Load.ArrivalRate)
+		rate := jsonspec.PerSecond(e.CurrentAlloc.Load.ArrivalRate)
 		if learned[rate].IsZero() {
 			learned[rate] = f.learn(rate)
 		}

@@ -11,13 +11,14 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
 // learnedCondition says what is known of a model on each accelerator: since when, how well it predicts one step ahead, what was last
 // rejected and why, and what would make it better known.
-func learnedCondition(learned map[string]*v1alpha1.PairStatus, probes []v1alpha1.Probe) metav1.Condition {
+func learnedCondition(learned map[string]*v1alpha1.PairStatus, probes []jsonspec.Probe) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionLearned, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonLearned}
 	var words []string
 	known := false

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -23,7 +24,7 @@ func TestLearnedCondition(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		learned map[string]*v1alpha1.PairStatus
-		probes  []v1alpha1.Probe
+		probes  []jsonspec.Probe
 		want    string
 		says    []string
 	}{
@@ -33,11 +34,11 @@ func TestLearnedCondition(t *testing.T) {
 		{"failing", map[string]*v1alpha1.PairStatus{"h100": good, "l4": failing}, nil, "False PredictionsFail", []string{"l4: 7 observations, predictions keep failing"}},
 		{"restarted", map[string]*v1alpha1.PairStatus{"h100": good, "l4": restarted}, nil, "False LearningRestarted", []string{"l4: 0 observations, learning begins anew: version 1"}},
 		{"failing and restarted", map[string]*v1alpha1.PairStatus{"h100": restarted, "l4": failing}, nil, "False PredictionsFail", nil},
-		{"probe", map[string]*v1alpha1.PairStatus{"h100": good}, []v1alpha1.Probe{{Server: "chat", Accelerator: "l4", PlannedRunning: 40, Running: 32, SDBefore: 0.4, SDAfter: 0.1}}, "True Learned",
+		{"probe", map[string]*v1alpha1.PairStatus{"h100": good}, []jsonspec.Probe{{Server: "chat", Accelerator: "l4", PlannedRunning: 40, Running: 32, SDBefore: 0.4, SDAfter: 0.1}}, "True Learned",
 			[]string{"suggestion: let 32 run on a replica of chat on l4", "10 % instead of 40 %"}},
-		{"probing", map[string]*v1alpha1.PairStatus{"h100": good}, []v1alpha1.Probe{{Server: "chat", Accelerator: "h100", PlannedRunning: 40, SDBefore: 0.4, Replicas: 3, Until: 90}}, "True Probing",
+		{"probing", map[string]*v1alpha1.PairStatus{"h100": good}, []jsonspec.Probe{{Server: "chat", Accelerator: "h100", PlannedRunning: 40, SDBefore: 0.4, Replicas: 3, Until: 90}}, "True Probing",
 			[]string{"probing: 3 replicas of chat on h100 until 00:01:30", "the ITL of 40 running, known to 40 %"}},
-		{"probing one, failing on another", map[string]*v1alpha1.PairStatus{"l4": failing}, []v1alpha1.Probe{{Replicas: 3}}, "False PredictionsFail", nil},
+		{"probing one, failing on another", map[string]*v1alpha1.PairStatus{"l4": failing}, []jsonspec.Probe{{Replicas: 3}}, "False PredictionsFail", nil},
 	} {
 		got := learnedCondition(c.learned, c.probes)
 		if string(got.Status)+" "+got.Reason != c.want || got.Type != v1alpha1.ConditionLearned {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
@@ -30,11 +31,11 @@ type Record struct {
 // judgement on an observation that was accepted.
 type logged struct {
 	*Record
-	Plan       *v1alpha1.Solution       `json:"plan,omitempty"`
+	Plan       *jsonspec.Solution       `json:"plan,omitempty"`
 	Candidates *struct{}                `json:"candidates,omitempty"` // always nil
 	Considered *table                   `json:"considered,omitempty"`
 	Verdicts   map[string]fleet.Verdict `json:"verdicts,omitempty"`
-	Learning   []v1alpha1.Judgement     `json:"learning,omitempty"`
+	Learning   []jsonspec.Judgement     `json:"learning,omitempty"`
 }
 
 func toLog(r *Record) logged {
@@ -55,7 +56,7 @@ func toLog(r *Record) logged {
 			delete(verdicts, e.Name)
 		}
 	}
-	learning := slices.DeleteFunc(slices.Clone(r.Learning), func(j v1alpha1.Judgement) bool { return j.Accepted })
+	learning := slices.DeleteFunc(slices.Clone(r.Learning), func(j jsonspec.Judgement) bool { return j.Accepted })
 	return logged{Record: r, Plan: &plan, Considered: tableOf(r.Candidates), Verdicts: verdicts, Learning: learning}
 }
 
@@ -70,11 +71,11 @@ type rare struct {
 	Units  int                       `json:"units,omitempty"`
 	Value  float64                   `json:"value,omitempty"`
 	Trim   float64                   `json:"trim,omitempty"`
-	Parts  []v1alpha1.AllocationPart `json:"parts,omitempty"`
+	Parts  []jsonspec.AllocationPart `json:"parts,omitempty"`
 	Reason string                    `json:"reason,omitempty"`
 }
 
-func tableOf(candidates []v1alpha1.Candidate) *table {
+func tableOf(candidates []jsonspec.Candidate) *table {
 	t := &table{
 		Columns: []string{"accelerator", "numReplicas", "maxBatch", "maxBatchedTokens", "cost", "itl", "ttft", "ratePerReplica"},
 		Servers: map[string][][]any{},

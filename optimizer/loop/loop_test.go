@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/observe"
@@ -30,12 +31,12 @@ var (
 	now     = metav1.NewTime(time.Unix(2000, 0))
 )
 
-func plan(accelerator string, replicas int) []v1alpha1.AllocationPart {
-	return []v1alpha1.AllocationPart{{Accelerator: accelerator, Replicas: replicas}}
+func plan(accelerator string, replicas int) []jsonspec.AllocationPart {
+	return []jsonspec.AllocationPart{{Accelerator: accelerator, Replicas: replicas}}
 }
 
-func on(accelerator string, ready, starting int) v1alpha1.ObservedPart {
-	return v1alpha1.ObservedPart{Accelerator: accelerator, Ready: ready, Starting: starting}
+func on(accelerator string, ready, starting int) jsonspec.ObservedPart {
+	return jsonspec.ObservedPart{Accelerator: accelerator, Ready: ready, Starting: starting}
 }
 
 func pod(name, on string, age time.Duration) *corev1.Pod {
@@ -51,7 +52,7 @@ func stays(*corev1.Pod) bool { return false }
 // On each accelerator the oldest pods keep their place; those that wait for a node are in nobody's way.
 func TestOverQuota(t *testing.T) {
 	pods := []*corev1.Pod{pod("a-young", "A", 1), pod("a-old", "A", 3), pod("a-mid", "A", 2), pod("b", "B", 9), pod("waiting", "", 9), pod("c", "C", 1)}
-	over := overQuota([]v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 2}, {Accelerator: "C", Replicas: 5}}, pods, looks{func(p *corev1.Pod) string { return p.Labels["acc"] }, func(*corev1.Pod) (float64, float64) { return math.NaN(), math.NaN() }, stays})
+	over := overQuota([]jsonspec.AllocationPart{{Accelerator: "A", Replicas: 2}, {Accelerator: "C", Replicas: 5}}, pods, looks{func(p *corev1.Pod) string { return p.Labels["acc"] }, func(*corev1.Pod) (float64, float64) { return math.NaN(), math.NaN() }, stays})
 	var names []string
 	for _, p := range pods {
 		if over[p] {
@@ -121,11 +122,11 @@ func TestNumberedPodsGoByNumber(t *testing.T) {
 	}
 }
 
-func allocation(accelerator string, replicas int) *v1alpha1.Allocation {
-	return &v1alpha1.Allocation{Accelerator: accelerator, NumReplicas: replicas, MaxBatch: 8, Cost: 5, Load: &v1alpha1.Load{ArrivalRate: 60}}
+func allocation(accelerator string, replicas int) *jsonspec.Allocation {
+	return &jsonspec.Allocation{Accelerator: accelerator, NumReplicas: replicas, MaxBatch: 8, Cost: 5, Load: &jsonspec.Load{ArrivalRate: 60}}
 }
 
-func decided(a *v1alpha1.Allocation, v fleet.Verdict) planned {
+func decided(a *jsonspec.Allocation, v fleet.Verdict) planned {
 	var plan *v1alpha1.DesiredState
 	if a != nil {
 		plan = specification.Desired(a)
@@ -136,7 +137,7 @@ func decided(a *v1alpha1.Allocation, v fleet.Verdict) planned {
 var good = fleet.Verdict{Planned: true, Reason: v1alpha1.ReasonPlanned, Message: "cheapest"}
 
 func TestDesired(t *testing.T) {
-	last := &v1alpha1.DesiredState{Replicas: 3, Parts: []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 3, MaxBatchSize: 8}}, DecidedAt: earlier, ConfirmedAt: earlier}
+	last := &v1alpha1.DesiredState{Replicas: 3, Parts: []jsonspec.AllocationPart{{Accelerator: "A", Replicas: 3, MaxBatchSize: 8}}, DecidedAt: earlier, ConfirmedAt: earlier}
 
 	same := desired(last, decided(allocation("A", 3), good))
 	if !same.DecidedAt.Equal(&earlier) || !same.ConfirmedAt.Equal(&now) || same.StaleAfterSeconds != 60 {
@@ -169,14 +170,14 @@ func conditions(t *testing.T, st v1alpha1.ServerStatus) map[string]string {
 
 func TestServerStatus(t *testing.T) {
 	server := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Generation: 7}}
-	observed := v1alpha1.ServerStatus{Current: []v1alpha1.ObservedPart{on("A", 3, 0)}, Load: &v1alpha1.ObservedLoad{Load: v1alpha1.Load{AvgOutTokens: 1}}}
-	st := serverStatus(server, observed, &v1alpha1.Observation{}, decided(allocation("A", 3), good))
+	observed := v1alpha1.ServerStatus{Current: []jsonspec.ObservedPart{on("A", 3, 0)}, Load: &v1alpha1.ObservedLoad{Load: jsonspec.Load{AvgOutTokens: 1}}}
+	st := serverStatus(server, observed, &jsonspec.Observation{}, decided(allocation("A", 3), good))
 	if diff := cmp.Diff(map[string]string{"Observed": "True Observed", "Planned": "True Planned", "Realised": "True Realised"}, conditions(t, st)); diff != "" {
 		t.Error(diff)
 	}
 	server.Status = st
 
-	st = serverStatus(server, observed, &v1alpha1.Observation{Fault: v1alpha1.ReasonNoMetrics, Detail: "none"}, decided(allocation("A", 5), fleet.Verdict{Reason: v1alpha1.ReasonNoMetrics, Message: "held"}))
+	st = serverStatus(server, observed, &jsonspec.Observation{Fault: v1alpha1.ReasonNoMetrics, Detail: "none"}, decided(allocation("A", 5), fleet.Verdict{Reason: v1alpha1.ReasonNoMetrics, Message: "held"}))
 	if diff := cmp.Diff(map[string]string{"Observed": "False NoMetrics", "Planned": "False NoMetrics", "Realised": "False Realising"}, conditions(t, st)); diff != "" {
 		t.Error(diff)
 	}
@@ -228,7 +229,7 @@ func TestEvents(t *testing.T) {
 // What was learned is in the status of the models, whence a restart takes it up.
 func TestLearnedSurvivesARestart(t *testing.T) {
 	learned := map[string]*v1alpha1.PairStatus{
-		"a": {Acc: "a", Observations: 3, Law: &v1alpha1.LawParms{Name: "work", Parameters: map[string]float64{"alpha": 7}}},
+		"a": {Acc: "a", Observations: 3, Law: &jsonspec.LawParms{Name: "work", Parameters: map[string]float64{"alpha": 7}}},
 		"b": {Acc: "b", Observations: 4},
 	}
 	m := v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "m"}}
@@ -259,7 +260,7 @@ func TestDecisionLog(t *testing.T) {
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
-			if err := log.Write(&Record{ID: "x", Decision: &specification.Decision{Plan: v1alpha1.Solution{TotalCost: 7}}}); err != nil {
+			if err := log.Write(&Record{ID: "x", Decision: &specification.Decision{Plan: jsonspec.Solution{TotalCost: 7}}}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -285,7 +286,7 @@ func TestShadowPrices(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	c := &cycle{Reconciler: &Reconciler{metrics: newMetrics(registry)}}
 	gauges := func(prices map[string]float64) map[string]float64 {
-		c.finish(nil, &observe.Observation{}, &specification.Decision{Plan: v1alpha1.Solution{Solver: v1alpha1.SolverReport{Prices: prices}}})
+		c.finish(nil, &observe.Observation{}, &specification.Decision{Plan: jsonspec.Solution{Solver: jsonspec.SolverReport{Prices: prices}}})
 		families, err := registry.Gather()
 		if err != nil {
 			t.Fatal(err)
@@ -334,13 +335,13 @@ func TestWhatIsRefusedIsSaid(t *testing.T) {
 
 // An explanation is a few lines, the way that was taken first, and says what would lift what stands against the others.
 func TestExplanationsAreShort(t *testing.T) {
-	e := &v1alpha1.Explanation{Binding: []string{"H100", "A100"}}
+	e := &jsonspec.Explanation{Binding: []string{"H100", "A100"}}
 	for i := range 9 {
-		e.Candidates = append(e.Candidates, v1alpha1.ExplainedCandidate{Accelerator: "X", RunsOn: fmt.Sprintf("%d × X", i), Cost: float64(i), Feasible: i > 2, Why: "because"})
+		e.Candidates = append(e.Candidates, jsonspec.ExplainedCandidate{Accelerator: "X", RunsOn: fmt.Sprintf("%d × X", i), Cost: float64(i), Feasible: i > 2, Why: "because"})
 	}
 	e.Candidates[5].Chosen = true
 	e.Candidates[3].Lacks = map[string]int{"H100": 2, "A100": 1}
-	e.Candidates[4].Penalties = []v1alpha1.Penalty{{Cents: -3, Lifted: "nothing"}, {Cents: 1, Lifted: "a little"}, {Cents: 2, Lifted: "time"}}
+	e.Candidates[4].Penalties = []jsonspec.Penalty{{Cents: -3, Lifted: "nothing"}, {Cents: 1, Lifted: "a little"}, {Cents: 2, Lifted: "time"}}
 	want := &v1alpha1.ServerExplanation{
 		Binding: []string{"H100", "A100"},
 		Ways: []v1alpha1.Way{
@@ -353,7 +354,7 @@ func TestExplanationsAreShort(t *testing.T) {
 		t.Error(diff)
 	}
 	// Of a plan that is held there is nothing to explain: an empty explanation would be written as null, and the API server refuse the whole status.
-	if got := shortly(&v1alpha1.Explanation{Server: "s", Summary: "held"}, nil); got != nil {
+	if got := shortly(&jsonspec.Explanation{Server: "s", Summary: "held"}, nil); got != nil {
 		t.Errorf("nothing is explained by %+v", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/demand"
@@ -87,7 +88,7 @@ func fromStatus(st *v1alpha1.ServerStatus) (m control.ServerState) {
 	}
 	if planned := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionPlanned); planned != nil && planned.Reason == v1alpha1.ReasonNoCapacity {
 		m.Waits = true
-		m.Demand.Recent = forecast.Recent(nil, forecast.Sample{Time: at, Rate: v1alpha1.PerSecond(st.Load.ArrivalRate)})
+		m.Demand.Recent = forecast.Recent(nil, forecast.Sample{Time: at, Rate: jsonspec.PerSecond(st.Load.ArrivalRate)})
 	}
 	return m
 }

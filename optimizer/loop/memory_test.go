@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -22,7 +23,7 @@ func TestHistoryIsReadBack(t *testing.T) {
 	if err := s.client.Get(context.Background(), client.ObjectKey{Name: "default"}, &o); err != nil {
 		t.Fatal(err)
 	}
-	o.Spec.Forecaster = &v1alpha1.Plug{Name: "adaptive"}
+	o.Spec.Forecaster = &jsonspec.Plug{Name: "adaptive"}
 	if err := s.client.Update(context.Background(), &o); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func TestHistoryIsReadBack(t *testing.T) {
 // What a server waited for capacity with is in its status.
 func TestStateFromStatus(t *testing.T) {
 	at := metav1.NewTime(time.Unix(5000, 0))
-	st := v1alpha1.ServerStatus{Load: &v1alpha1.ObservedLoad{ObservedAt: at, Load: v1alpha1.Load{ArrivalRate: 120, AvgInTokens: 100, AvgOutTokens: 50}}}
+	st := v1alpha1.ServerStatus{Load: &v1alpha1.ObservedLoad{ObservedAt: at, Load: jsonspec.Load{ArrivalRate: 120, AvgInTokens: 100, AvgOutTokens: 50}}}
 	m := fromStatus(&st)
 	if m.Waits || len(m.Demand.Recent) != 0 || m.Demand.Lengths == nil || m.Demand.Lengths.OutputTokens != 50 || m.Demand.Lengths.Time != 5000 {
 		t.Errorf("of a server that is served: %+v", m)

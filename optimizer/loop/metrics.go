@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 	"github.com/llm-inferno/inferno/optimizer/realise"
@@ -163,7 +164,7 @@ func (m *metrics) server(s *v1alpha1.Server, st *v1alpha1.ServerStatus) {
 		m.ready.put(float64(n), s.Namespace, s.Name, a)
 	}
 	if st.Load != nil {
-		m.arrivals.put(v1alpha1.PerSecond(st.Load.ArrivalRate), s.Namespace, s.Name)
+		m.arrivals.put(jsonspec.PerSecond(st.Load.ArrivalRate), s.Namespace, s.Name)
 	}
 	for _, c := range st.Conditions {
 		value := 0.0
@@ -193,7 +194,7 @@ func (m *metrics) model(name string, learned map[string]*v1alpha1.PairStatus) {
 }
 
 // share sets the gauges of one share.
-func (m *metrics) share(s *v1alpha1.ShareStatus) {
+func (m *metrics) share(s *jsonspec.ShareStatus) {
 	m.shareCost.put(s.Cost, s.Name)
 	for _, c := range s.Cards {
 		m.shareUsed.put(float64(c.Used), s.Name, c.Type)

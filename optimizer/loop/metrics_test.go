@@ -13,6 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -27,10 +28,10 @@ func published(t *testing.T) []*dto.MetricFamily {
 	m.prices.put(1, "H100")
 	m.trims.put(1, "llm", "chat", "H100")
 	m.server(&v1alpha1.Server{}, &v1alpha1.ServerStatus{
-		Desired: &v1alpha1.DesiredState{Parts: plan("A", 1)}, Current: []v1alpha1.ObservedPart{on("A", 1, 0)}, Load: &v1alpha1.ObservedLoad{},
+		Desired: &v1alpha1.DesiredState{Parts: plan("A", 1)}, Current: []jsonspec.ObservedPart{on("A", 1, 0)}, Load: &v1alpha1.ObservedLoad{},
 		Conditions: []metav1.Condition{{Type: "Observed", Status: "True"}},
 	})
-	m.share(&v1alpha1.ShareStatus{Name: "search", Cards: []v1alpha1.ShareCardsStatus{{Type: "H100", Most: new(4)}}})
+	m.share(&jsonspec.ShareStatus{Name: "search", Cards: []jsonspec.ShareCardsStatus{{Type: "H100", Most: new(4)}}})
 	since := metav1.Now()
 	m.model("m", map[string]*v1alpha1.PairStatus{"A": {LearnedSince: &since}})
 	families, err := registry.Gather()

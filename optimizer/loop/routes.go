@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/realise"
 )
@@ -33,7 +34,7 @@ type httpRoute struct {
 
 // routeBackend is one of the backends that a rule splits its requests over.
 type routeBackend struct {
-	v1alpha1.BackendRef `json:",inline"`
+	jsonspec.BackendRef `json:",inline"`
 	Namespace           string `json:"namespace"`
 	// Weight is 1 where none is given.
 	Weight *int `json:"weight"`
@@ -49,8 +50,8 @@ func (b *routeBackend) weight() int {
 }
 
 // is says whether the backend is the one that a variant names.
-func (b *routeBackend) is(ref *v1alpha1.BackendRef, namespace string) bool {
-	return ref != nil && b.Group == ref.Group && cmp.Or(b.Kind, v1alpha1.KindService) == cmp.Or(ref.Kind, v1alpha1.KindService) && b.Name == ref.Name &&
+func (b *routeBackend) is(ref *jsonspec.BackendRef, namespace string) bool {
+	return ref != nil && b.Group == ref.Group && cmp.Or(b.Kind, jsonspec.KindService) == cmp.Or(ref.Kind, jsonspec.KindService) && b.Name == ref.Name &&
 		cmp.Or(b.Namespace, namespace) == namespace
 }
 
@@ -120,11 +121,11 @@ func sumOf(list []int) (sum int) {
 	return sum
 }
 
-func nameOf(ref *v1alpha1.BackendRef) string {
+func nameOf(ref *jsonspec.BackendRef) string {
 	if ref == nil {
 		return "(it names none)"
 	}
-	return cmp.Or(ref.Kind, v1alpha1.KindService) + " " + ref.Name
+	return cmp.Or(ref.Kind, jsonspec.KindService) + " " + ref.Name
 }
 
 // rivals are the other Servers whose backends stand in a rule that is split for a server, by a route that they name too.
@@ -287,7 +288,7 @@ func (c *cycle) weighOnce(ctx context.Context, s *v1alpha1.Server, next *v1alpha
 		return metav1.Condition{}, err
 	}
 	splits, faults := splitsOf(&r, s)
-	var parts []v1alpha1.AllocationPart
+	var parts []jsonspec.AllocationPart
 	if next.Desired != nil {
 		parts = next.Desired.Parts
 	}

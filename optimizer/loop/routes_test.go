@@ -21,21 +21,22 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/llm-inferno/inferno/manifests"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
 // routed is a Server of two variants, large on h100 and small on a100, whose weights are in a route.
 func routed(name string) *v1alpha1.Server {
-	variant := func(name, accelerator string) v1alpha1.Variant {
-		return v1alpha1.Variant{
-			Name: name, Accelerators: []string{accelerator}, ScaleTargetRef: v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name},
-			BackendRef: &v1alpha1.BackendRef{Kind: v1alpha1.KindService, Name: name},
+	variant := func(name, accelerator string) jsonspec.Variant {
+		return jsonspec.Variant{
+			Name: name, Accelerators: []string{accelerator}, ScaleTargetRef: jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name},
+			BackendRef: &jsonspec.BackendRef{Kind: jsonspec.KindService, Name: name},
 		}
 	}
 	return &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: name},
-		Spec: v1alpha1.ServerSpec{Model: "m", ServiceClass: "c", ServerBinding: v1alpha1.ServerBinding{
-			Variants: []v1alpha1.Variant{variant("large", "h100"), variant("small", "a100")}, RouteRef: &v1alpha1.RouteRef{Name: "chat"},
+		Spec: v1alpha1.ServerSpec{Model: "m", ServiceClass: "c", ServerBinding: jsonspec.ServerBinding{
+			Variants: []jsonspec.Variant{variant("large", "h100"), variant("small", "a100")}, RouteRef: &jsonspec.RouteRef{Name: "chat"},
 		}},
 	}
 }
@@ -118,7 +119,7 @@ func TestRoutesThatDoNotFit(t *testing.T) {
 		}
 	}
 	third := routed("chat")
-	third.Spec.Variants = append(third.Spec.Variants, v1alpha1.Variant{Name: "third", BackendRef: &v1alpha1.BackendRef{Name: "third"}})
+	third.Spec.Variants = append(third.Spec.Variants, jsonspec.Variant{Name: "third", BackendRef: &jsonspec.BackendRef{Name: "third"}})
 	_, faults := splitsOf(decoded(t, strings.ReplaceAll(theRoute, "weight: 1500", "weight: 3")), third)
 	if diff := cmp.Diff([]string{
 		"spec.rules[0] has no backend Service third of variant third", "spec.rules[1] has no backend Service third of variant third",
@@ -178,8 +179,8 @@ func TestTrafficFollowsThePlan(t *testing.T) {
 	// next is the status of the server as the loop has it before it writes it: a plan by shares of large and small, and ready pods.
 	next := func(large, small float64, ready ...int) *v1alpha1.ServerStatus {
 		return &v1alpha1.ServerStatus{
-			Desired: &v1alpha1.DesiredState{Parts: []v1alpha1.AllocationPart{{Accelerator: "h100", Replicas: 2, Share: large}, {Accelerator: "a100", Replicas: 2, Share: small}}},
-			Current: []v1alpha1.ObservedPart{on("h100", ready[0], 0), on("a100", ready[1], 0)},
+			Desired: &v1alpha1.DesiredState{Parts: []jsonspec.AllocationPart{{Accelerator: "h100", Replicas: 2, Share: large}, {Accelerator: "a100", Replicas: 2, Share: small}}},
+			Current: []jsonspec.ObservedPart{on("h100", ready[0], 0), on("a100", ready[1], 0)},
 		}
 	}
 	weigh := func(next *v1alpha1.ServerStatus, others ...v1alpha1.Server) string {
@@ -252,7 +253,7 @@ func TestTrafficFollowsThePlan(t *testing.T) {
 	says(weigh(next(0.5, 0.5, 2, 0)), "True WeightsInPlace")
 	weighs("small 0, large 1000, large 2000, next 100, small 0, small 1")
 	says(weigh(next(0.5, 0.5, 0, 0)), "False WeightsHeld: no variant has a ready replica")
-	says(weigh(&v1alpha1.ServerStatus{Current: []v1alpha1.ObservedPart{on("h100", 1, 0)}}), "False WeightsHeld: there is no plan yet")
+	says(weigh(&v1alpha1.ServerStatus{Current: []jsonspec.ObservedPart{on("h100", 1, 0)}}), "False WeightsHeld: there is no plan yet")
 	weighs("small 0, large 1000, large 2000, next 100, small 0, small 1")
 	if got := withoutWeights(t, get()); got != before {
 		t.Errorf("something else changed: %s", cmp.Diff(before, got))
@@ -306,7 +307,7 @@ func TestTrafficFollowsThePlan(t *testing.T) {
 	says(weigh(next(0.5, 0.5, 2, 2), *elsewhere), "True WeightsInPlace")
 	// A part of the plan has no backend, and a backend is not there: both are said.
 	lost := next(0.5, 0.5, 2, 2)
-	lost.Desired.Parts = append(lost.Desired.Parts, v1alpha1.AllocationPart{Accelerator: "l4", Replicas: 1})
+	lost.Desired.Parts = append(lost.Desired.Parts, jsonspec.AllocationPart{Accelerator: "l4", Replicas: 1})
 	server.Spec.Variants[1].BackendRef.Name = "tiny"
 	says(weigh(lost), "False RouteInvalid: HTTPRoute chat: none of its rules splits requests over two or more backends of the variants; l4 of the plan is of no variant")
 
@@ -397,7 +398,7 @@ func TestTheLoopWeighsRoutes(t *testing.T) {
 	err = change(func(spec *v1alpha1.ServerSpec) {
 		spec.ServerBinding = routed("chat").Spec.ServerBinding
 		spec.Variants[1].BackendRef.Group = "example.com"
-		spec.Variants = append(spec.Variants, v1alpha1.Variant{Name: "none", Accelerators: []string{"l4"}, ScaleTargetRef: spec.Variants[0].ScaleTargetRef})
+		spec.Variants = append(spec.Variants, jsonspec.Variant{Name: "none", Accelerators: []string{"l4"}, ScaleTargetRef: spec.Variants[0].ScaleTargetRef})
 	})
 	for _, want := range []string{"the group of a Service must be empty", "routeRef needs a backendRef of each variant"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -411,7 +412,7 @@ func TestTheLoopWeighsRoutes(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "each backendRef must be of one variant") {
 		t.Errorf("refused with %v", err)
 	}
-	if err := change(func(spec *v1alpha1.ServerSpec) { spec.RouteRef = &v1alpha1.RouteRef{Name: "chat"} }); err == nil || !strings.Contains(err.Error(), "routeRef needs two variants or more") {
+	if err := change(func(spec *v1alpha1.ServerSpec) { spec.RouteRef = &jsonspec.RouteRef{Name: "chat"} }); err == nil || !strings.Contains(err.Error(), "routeRef needs two variants or more") {
 		t.Errorf("refused with %v", err)
 	}
 	if err := change(func(spec *v1alpha1.ServerSpec) { spec.ServerBinding = routed("chat").Spec.ServerBinding }); err != nil {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/observe"
@@ -34,7 +35,7 @@ type planned struct {
 }
 
 // serverStatus is the next status of a server: what was observed, the plan, and conditions. It is a pure function.
-func serverStatus(s *v1alpha1.Server, observed v1alpha1.ServerStatus, observation *v1alpha1.Observation, p planned) v1alpha1.ServerStatus {
+func serverStatus(s *v1alpha1.Server, observed v1alpha1.ServerStatus, observation *jsonspec.Observation, p planned) v1alpha1.ServerStatus {
 	next := observed
 	next.ObservedGeneration = s.Generation
 	next.Conditions = slices.DeleteFunc(slices.Clone(s.Status.Conditions), func(c metav1.Condition) bool { return c.Type == v1alpha1.ConditionGatesLifted }) // the adapter's
@@ -72,7 +73,7 @@ func sameDecision(a, b *v1alpha1.DesiredState) bool {
 	return a.Replicas == b.Replicas && equality.Semantic.DeepEqual(withoutShares(a.Parts), withoutShares(b.Parts))
 }
 
-func withoutShares(parts []v1alpha1.AllocationPart) []v1alpha1.AllocationPart {
+func withoutShares(parts []jsonspec.AllocationPart) []jsonspec.AllocationPart {
 	out := slices.Clone(parts)
 	for i := range out {
 		out[i].Share = 0
@@ -217,7 +218,7 @@ func sharesKept(faults []string) metav1.Condition {
 }
 
 // elasticCounted is the condition of the Optimizer that says which pools plans may count on, and what of those that are read they may not.
-func elasticCounted(pools []v1alpha1.ElasticCapacity, faults []string) metav1.Condition {
+func elasticCounted(pools []jsonspec.ElasticCapacity, faults []string) metav1.Condition {
 	names := make([]string, len(pools))
 	for i, e := range pools {
 		names[i] = e.Name
@@ -229,7 +230,7 @@ func elasticCounted(pools []v1alpha1.ElasticCapacity, faults []string) metav1.Co
 	return sound(v1alpha1.ConditionElasticCounted, v1alpha1.ReasonElasticCounted, all, v1alpha1.ReasonElasticUnread, listed("", faults))
 }
 
-func observedCondition(load *v1alpha1.ObservedLoad, o *v1alpha1.Observation) metav1.Condition {
+func observedCondition(load *v1alpha1.ObservedLoad, o *jsonspec.Observation) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionObserved, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonObserved}
 	if o != nil && o.Fault != "" {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, o.Fault, o.Detail
@@ -254,7 +255,7 @@ func plannedCondition(p planned) metav1.Condition {
 	return c
 }
 
-func realisedCondition(d *v1alpha1.DesiredState, current []v1alpha1.ObservedPart) metav1.Condition {
+func realisedCondition(d *v1alpha1.DesiredState, current []jsonspec.ObservedPart) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionRealised, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRealising}
 	if d == nil {
 		c.Message = "there is no plan yet"

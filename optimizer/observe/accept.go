@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -36,7 +37,7 @@ func (r *Readings) rules() *rules {
 
 // accept what a Server asks for as far as its class allows it, and say what it does not allow. A class that it may not use is why it is refused; of a
 // minReplicas that is too large it gets what is allowed.
-func (r *rules) accept(s *v1alpha1.Server, templates map[string]*template, e *v1alpha1.ServerEntry) (faults []string) {
+func (r *rules) accept(s *v1alpha1.Server, templates map[string]*template, e *jsonspec.ServerEntry) (faults []string) {
 	class := r.classes[s.Spec.ServiceClass]
 	if class == nil {
 		return nil

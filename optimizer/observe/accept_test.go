@@ -9,6 +9,7 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -18,7 +19,7 @@ func priorityClass(name string, value int32) schedulingv1.PriorityClass {
 
 // ofClass makes the server one of a class that allows all.
 func ofClass(r *Readings, name string) {
-	r.Resources.ServiceClasses = []v1alpha1.ServiceClass{{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ServiceClassSpec{Priority: 1}}}
+	r.Resources.ServiceClasses = []v1alpha1.ServiceClass{{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: jsonspec.ServiceClassSpec{Priority: 1}}}
 	r.Resources.Servers[0].Spec.ServiceClass = name
 }
 
@@ -28,36 +29,36 @@ func TestWhatAClassAllows(t *testing.T) {
 	most, least := 2, 9
 	for _, c := range []struct {
 		name     string
-		change   func(*Readings, *v1alpha1.ServiceClassSpec)
+		change   func(*Readings, *jsonspec.ServiceClassSpec)
 		refused  string
 		replicas int
 		want     []string
 	}{
-		{"all", func(*Readings, *v1alpha1.ServiceClassSpec) {}, "", 9, nil},
-		{"a namespace that has the labels", func(r *Readings, c *v1alpha1.ServiceClassSpec) {
+		{"all", func(*Readings, *jsonspec.ServiceClassSpec) {}, "", 9, nil},
+		{"a namespace that has the labels", func(r *Readings, c *jsonspec.ServiceClassSpec) {
 			c.AllowedNamespaces = paid
 			r.Resources.Namespaces = map[string]map[string]string{"llm": {"tier": "paid"}}
 		}, "", 9, nil},
-		{"a namespace that has not", func(r *Readings, c *v1alpha1.ServiceClassSpec) {
+		{"a namespace that has not", func(r *Readings, c *jsonspec.ServiceClassSpec) {
 			c.AllowedNamespaces = paid
 			r.Resources.Namespaces = map[string]map[string]string{"llm": nil, "other": {"tier": "paid"}}
 		}, "spec.serviceClass: premium is not allowed in namespace llm, its spec.allowedNamespaces are those with tier=paid", 9,
 			[]string{"spec.serviceClass: premium is not allowed in namespace llm, its spec.allowedNamespaces are those with tier=paid"}},
-		{"a namespace by its name, not yet read", func(_ *Readings, c *v1alpha1.ServiceClassSpec) {
+		{"a namespace by its name, not yet read", func(_ *Readings, c *jsonspec.ServiceClassSpec) {
 			c.AllowedNamespaces = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "llm"}}
 		}, "", 9, nil},
-		{"a selector that is none", func(_ *Readings, c *v1alpha1.ServiceClassSpec) {
+		{"a selector that is none", func(_ *Readings, c *jsonspec.ServiceClassSpec) {
 			c.AllowedNamespaces = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier", Operator: "Equals"}}}
 		}, "spec.serviceClass: premium is not allowed in namespace llm, its spec.allowedNamespaces are those with <error>", 9,
 			[]string{"spec.serviceClass: premium is not allowed in namespace llm, its spec.allowedNamespaces are those with <error>"}},
-		{"too much of all", func(r *Readings, c *v1alpha1.ServiceClassSpec) {
+		{"too much of all", func(r *Readings, c *jsonspec.ServiceClassSpec) {
 			c.AllowedNamespaces, c.MaxMinReplicas, c.PriorityClassName = paid, &most, "gold"
 		}, "spec.serviceClass: premium is not allowed in namespace llm, its spec.allowedNamespaces are those with tier=paid", 2, []string{
 			"spec.serviceClass: premium is not allowed in namespace llm, its spec.allowedNamespaces are those with tier=paid",
 			"spec.minReplicas: 9 is not allowed, must be at most 2 (spec.maxMinReplicas of the class premium)",
 			`spec.priorityClassName of the pod template: "" is not allowed for the class premium, must be gold`,
 		}},
-		{"the PriorityClass of the class", func(r *Readings, c *v1alpha1.ServiceClassSpec) {
+		{"the PriorityClass of the class", func(r *Readings, c *jsonspec.ServiceClassSpec) {
 			c.PriorityClassName = "gold"
 			for i := range r.Pods {
 				r.Pods[i].Spec.PriorityClassName = "gold"
@@ -83,7 +84,7 @@ func TestWhatAClassAllows(t *testing.T) {
 // The values of PriorityClasses are in the order of the classes' priorities, of which 1 is the highest, and a pod may have that of its class.
 func TestPriorityClassesAgreeWithPlans(t *testing.T) {
 	class := func(name string, priority int, of string) v1alpha1.ServiceClass {
-		return v1alpha1.ServiceClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ServiceClassSpec{Priority: priority, PriorityClassName: of}}
+		return v1alpha1.ServiceClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: jsonspec.ServiceClassSpec{Priority: priority, PriorityClassName: of}}
 	}
 	for _, c := range []struct {
 		name    string

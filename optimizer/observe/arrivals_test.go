@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -38,8 +39,8 @@ func (p *tenants) answer(ctx context.Context, query string, _ time.Time) (model.
 }
 
 func counting(namespace, name, counter string) v1alpha1.Server {
-	return v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: v1alpha1.ServerSpec{ServerBinding: v1alpha1.ServerBinding{
-		Arrivals: &v1alpha1.ArrivalCounter{Counter: counter, Labels: map[string]v1alpha1.LabelValue{"a": "b"}},
+	return v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: v1alpha1.ServerSpec{ServerBinding: jsonspec.ServerBinding{
+		Arrivals: &jsonspec.ArrivalCounter{Counter: counter, Labels: map[string]jsonspec.LabelValue{"a": "b"}},
 	}}}
 }
 

@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 func TestShareWithinABound(t *testing.T) {
@@ -52,7 +52,7 @@ func TestAttainmentThatBucketsProve(t *testing.T) {
 			}
 		}
 		r := &Readings{Metrics: Metrics{types.NamespacedName{Namespace: "llm", Name: "a"}: m}}
-		got := r.attainment([]*corev1.Pod{pod}, &v1alpha1.ModelTarget{TTFT: 1000, ITL: 50, Percentile: 99})
+		got := r.attainment([]*corev1.Pod{pod}, &jsonspec.ModelTarget{TTFT: 1000, ITL: 50, Percentile: 99})
 		if math.Abs(got-c.want) > 1e-12 || math.IsNaN(got) != math.IsNaN(c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/placement"
@@ -121,15 +122,15 @@ func (v *view) capacityOf(kind catalogue.Kind) (t TypeCapacity) {
 }
 
 // free cards of every node that takes pods, by type, with the scopes that it is of.
-func (v *view) free(s *scopes) []v1alpha1.NodeCapacity {
-	var list []v1alpha1.NodeCapacity
+func (v *view) free(s *scopes) []jsonspec.NodeCapacity {
+	var list []jsonspec.NodeCapacity
 	for _, node := range v.cluster.Nodes {
 		if !usable(&node) {
 			continue
 		}
 		for _, kind := range v.kindsByType(&node) {
 			_, available := v.cards(&node, kind)
-			list = append(list, v1alpha1.NodeCapacity{
+			list = append(list, jsonspec.NodeCapacity{
 				Name: node.Name, Type: kind.Type, Free: s.most(available, kind.Type, node.Name), Scopes: s.of[[2]string{kind.Type, node.Name}],
 				Portions: s.portions[[2]string{kind.Type, node.Name}],
 			})
@@ -139,7 +140,7 @@ func (v *view) free(s *scopes) []v1alpha1.NodeCapacity {
 }
 
 // arrived nodes of a pool: those with its labels and its type that take pods.
-func (v *view) arrived(e *v1alpha1.ElasticCapacity) int {
+func (v *view) arrived(e *jsonspec.ElasticCapacity) int {
 	n := 0
 	of := labels.SelectorFromSet(e.NodeSelector)
 	for _, node := range v.cluster.Nodes {
@@ -242,15 +243,15 @@ func (v *view) leaves(p *corev1.Pod) bool {
 }
 
 // parts counts pods that plans count by accelerator and by the limits they were started with.
-func (v *view) parts(pods []*corev1.Pod) []v1alpha1.ObservedPart {
-	var parts []v1alpha1.ObservedPart
+func (v *view) parts(pods []*corev1.Pod) []jsonspec.ObservedPart {
+	var parts []jsonspec.ObservedPart
 	for _, p := range pods {
 		if !v.counted[p] {
 			continue
 		}
 		part := StartedWith(p)
 		part.Accelerator = v.accelerator(p)
-		i := slices.IndexFunc(parts, func(o v1alpha1.ObservedPart) bool {
+		i := slices.IndexFunc(parts, func(o jsonspec.ObservedPart) bool {
 			return o.Accelerator == part.Accelerator && o.MaxBatchSize == part.MaxBatchSize && o.MaxBatchedTokens == part.MaxBatchedTokens
 		})
 		if i < 0 {
@@ -269,7 +270,7 @@ func (v *view) parts(pods []*corev1.Pod) []v1alpha1.ObservedPart {
 			}
 		}
 	}
-	slices.SortFunc(parts, func(a, b v1alpha1.ObservedPart) int {
+	slices.SortFunc(parts, func(a, b jsonspec.ObservedPart) int {
 		return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), cmp.Compare(a.MaxBatchSize, b.MaxBatchSize), cmp.Compare(a.MaxBatchedTokens, b.MaxBatchedTokens))
 	})
 	return parts
@@ -324,8 +325,8 @@ func (v *view) failing(pods []*corev1.Pod) string {
 }
 
 // StartedWith says which limits a pod's engine was started with; zero where it says none.
-func StartedWith(p *corev1.Pod) v1alpha1.ObservedPart {
-	return v1alpha1.ObservedPart{
+func StartedWith(p *corev1.Pod) jsonspec.ObservedPart {
+	return jsonspec.ObservedPart{
 		MaxBatchSize: number(p.Annotations[v1alpha1.MaxNumSeqsAnnotation]), MaxBatchedTokens: number(p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]),
 	}
 }
@@ -340,7 +341,7 @@ func number(s string) int {
 }
 
 // placed says where ready pods run, by accelerator, for people, such as "A100:2 H100:3".
-func placed(parts []v1alpha1.ObservedPart) string {
+func placed(parts []jsonspec.ObservedPart) string {
 	ready := map[string]int{}
 	for _, p := range parts {
 		ready[p.Accelerator] += p.Ready

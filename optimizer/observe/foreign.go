@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/placement"
 )
@@ -44,7 +45,7 @@ type knownServer struct {
 }
 
 // knownServers of the resources, whose names in the specification index has.
-func knownServers(servers []v1alpha1.Server, system *v1alpha1.System, index map[string]int) map[types.NamespacedName]knownServer {
+func knownServers(servers []v1alpha1.Server, system *jsonspec.System, index map[string]int) map[types.NamespacedName]knownServer {
 	performs := map[string]map[string]bool{}
 	for i := range system.Models.Spec {
 		m := &system.Models.Spec[i]

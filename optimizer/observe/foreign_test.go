@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -23,7 +24,7 @@ func placedBy(accelerator string) func(*corev1.Pod) {
 
 // Every card that a bound pod holds and no plan counts is gone, and who holds it is said.
 func TestUncountedPods(t *testing.T) {
-	onH100 := &v1alpha1.DesiredState{Replicas: 2, Parts: []v1alpha1.AllocationPart{{Accelerator: "h100", Replicas: 2}, {Accelerator: "l4", Surge: 3}}}
+	onH100 := &v1alpha1.DesiredState{Replicas: 2, Parts: []jsonspec.AllocationPart{{Accelerator: "h100", Replicas: 2}, {Accelerator: "l4", Surge: 3}}}
 	typo := map[string]string{v1alpha1.ServerLabel: "caht"}
 	born := func(minutes int) func(*corev1.Pod) {
 		return func(p *corev1.Pod) {
@@ -96,7 +97,7 @@ func TestFailingPods(t *testing.T) {
 			pod("crashed", "a", 1, ours, waits("", 3)), pod("once", "a", 1, ours, waits("", 1)), pod("unbound", "", 1, ours, waits("ErrImagePull", 0)), pod("ready", "a", 1, ours, placedBy("h100")),
 		}
 	}))
-	want := []v1alpha1.ObservedPart{{Starting: 1}, {Accelerator: "h100", Ready: 1, Starting: 5, Failing: 3}}
+	want := []jsonspec.ObservedPart{{Starting: 1}, {Accelerator: "h100", Ready: 1, Starting: 5, Failing: 3}}
 	if diff := cmp.Diff(want, o.Statuses["llm/chat"].Current); diff != "" {
 		t.Error(diff)
 	}
@@ -126,7 +127,7 @@ func TestEveryCardIsCountedOnce(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 11))
 	for range 300 {
 		const cards = 64
-		plan := &v1alpha1.DesiredState{Parts: []v1alpha1.AllocationPart{{Accelerator: "h100", Replicas: rng.IntN(4)}}}
+		plan := &v1alpha1.DesiredState{Parts: []jsonspec.AllocationPart{{Accelerator: "h100", Replicas: rng.IntN(4)}}}
 		var pods []corev1.Pod
 		held := 0
 		for i := range rng.IntN(12) {

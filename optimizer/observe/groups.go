@@ -11,13 +11,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
 // groups are the measurements of a server's pods, those together that are alike. Only pods count that were ready, and measured, for the
 // whole window: the batch of one that came meanwhile would be that of its own part of the window, and its latencies those of another.
-func (r *Readings) groups(v *view, pods []*corev1.Pod) []v1alpha1.ObservedGroup {
-	var groups []v1alpha1.ObservedGroup
+func (r *Readings) groups(v *view, pods []*corev1.Pod) []jsonspec.ObservedGroup {
+	var groups []jsonspec.ObservedGroup
 	var members [][]*PodMetrics
 	for _, p := range pods {
 		since, ready := readySince(p)
@@ -26,11 +27,11 @@ func (r *Readings) groups(v *view, pods []*corev1.Pod) []v1alpha1.ObservedGroup 
 		if !ready || accelerator == "" || r.Now.Sub(since) < r.Window || m == nil || !(m.values[SampleAge] <= r.StaleAfter.Seconds()) || exceeds(p, m) {
 			continue
 		}
-		g := v1alpha1.ObservedGroup{
+		g := jsonspec.ObservedGroup{
 			Accelerator: accelerator, MaxBatchSize: number(p.Annotations[v1alpha1.MaxNumSeqsAnnotation]),
 			MaxBatchedTokens: number(p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]), WindowSeconds: r.Window.Seconds(),
 		}
-		i := slices.IndexFunc(groups, func(o v1alpha1.ObservedGroup) bool { return compareGroups(o, g) == 0 })
+		i := slices.IndexFunc(groups, func(o jsonspec.ObservedGroup) bool { return compareGroups(o, g) == 0 })
 		if i < 0 {
 			groups, members = append(groups, g), append(members, nil)
 			i = len(groups) - 1
@@ -65,12 +66,12 @@ func (r *Readings) exceeding(pods []*corev1.Pod) string {
 	return strings.Join(words, ", ")
 }
 
-func compareGroups(a, b v1alpha1.ObservedGroup) int {
+func compareGroups(a, b jsonspec.ObservedGroup) int {
 	return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), cmp.Compare(a.MaxBatchSize, b.MaxBatchSize), cmp.Compare(a.MaxBatchedTokens, b.MaxBatchedTokens))
 }
 
 // measureGroup fills in what was measured of the pods of a group.
-func measureGroup(g *v1alpha1.ObservedGroup, pods []*PodMetrics) {
+func measureGroup(g *jsonspec.ObservedGroup, pods []*PodMetrics) {
 	g.Replicas = len(pods)
 	engines := 0.0
 	for _, p := range pods {
@@ -171,14 +172,14 @@ func together(pods []*PodMetrics, d Distribution) histogram {
 	return merged(all)
 }
 
-func latencyOf(pods []*PodMetrics, sum, count Quantity, d Distribution) *v1alpha1.ObservedLatency {
+func latencyOf(pods []*PodMetrics, sum, count Quantity, d Distribution) *jsonspec.ObservedLatency {
 	mean := ratio(pods, sum, count)
 	if math.IsNaN(mean) {
 		return nil
 	}
 	h := together(pods, d)
-	return &v1alpha1.ObservedLatency{
-		Mean: v1alpha1.Milliseconds(mean), P90: pointer(v1alpha1.Milliseconds(h.quantile(0.90))), P99: pointer(v1alpha1.Milliseconds(h.quantile(0.99))),
+	return &jsonspec.ObservedLatency{
+		Mean: jsonspec.Milliseconds(mean), P90: pointer(jsonspec.Milliseconds(h.quantile(0.90))), P99: pointer(jsonspec.Milliseconds(h.quantile(0.99))),
 	}
 }
 
@@ -186,5 +187,5 @@ func perMinute(rate float64) *float64 {
 	if math.IsNaN(rate) {
 		return nil
 	}
-	return pointer(v1alpha1.PerMinute(rate))
+	return pointer(jsonspec.PerMinute(rate))
 }

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 )
@@ -96,7 +97,7 @@ func TestDeviationInCoarseBuckets(t *testing.T) {
 }
 
 // grouped observes pods that were ready for so long, with their metrics.
-func grouped(t *testing.T, pods map[string]func(*corev1.Pod, *PodMetrics)) []v1alpha1.ObservedGroup {
+func grouped(t *testing.T, pods map[string]func(*corev1.Pod, *PodMetrics)) []jsonspec.ObservedGroup {
 	t.Helper()
 	o := Observe(readings(func(r *Readings) {
 		r.Pods, r.Metrics = nil, Metrics{}
@@ -159,10 +160,10 @@ func TestMeasuresOfAGroup(t *testing.T) {
 		t.Fatalf("groups %+v", groups)
 	}
 	n := func(v float64) *float64 { return &v }
-	want := v1alpha1.ObservedGroup{
+	want := jsonspec.ObservedGroup{
 		Accelerator: "h100", MaxBatchSize: 64, Replicas: 3, Engines: 1, WindowSeconds: 60, AgeSeconds: 1,
 		Running: n(25), RunningSD: n(math.Sqrt(14)), Waiting: n(1), Admissions: n(120), Throughput: n(120), InputTokens: n(100), OutputTokens: n(50),
-		PrefixHitRate: n(0.4), KVUsage: n(0.5), KVTokens: n(800), ITL: &v1alpha1.ObservedLatency{Mean: 25}, TTFT: &v1alpha1.ObservedLatency{Mean: 500}, Requests: n(240),
+		PrefixHitRate: n(0.4), KVUsage: n(0.5), KVTokens: n(800), ITL: &jsonspec.ObservedLatency{Mean: 25}, TTFT: &jsonspec.ObservedLatency{Mean: 500}, Requests: n(240),
 	}
 	if diff := cmp.Diff(want, groups[0], cmpopts.EquateApprox(1e-5, 0)); diff != "" {
 		t.Error(diff)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 )
@@ -154,7 +155,7 @@ func (v *view) machines(named []v1alpha1.InstanceType) (known map[string]machine
 
 // offer is elastic capacity of a NodePool, with a node as one that is bought will be.
 type offer struct {
-	v1alpha1.ElasticCapacity
+	jsonspec.ElasticCapacity
 	node *corev1.Node
 	kind catalogue.Kind
 }
@@ -170,7 +171,7 @@ func (v *view) offers(r *Readings) (list []offer, faults []string) {
 	known, faults := v.machines(spec.Karpenter.InstanceTypes)
 	for i := range r.Karpenter.NodePools {
 		p := &r.Karpenter.NodePools[i]
-		given := slices.ContainsFunc(spec.Elastic, func(e v1alpha1.ElasticCapacity) bool { return e.Name == p.Name })
+		given := slices.ContainsFunc(spec.Elastic, func(e jsonspec.ElasticCapacity) bool { return e.Name == p.Name })
 		if given || p.DeletionTimestamp != nil || p.Spec.Replicas != nil {
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -115,7 +116,7 @@ func TestNodePoolsAreElasticCapacity(t *testing.T) {
 		{
 			name: "who gives the pool by hand knows better", pools: []string{h100Pool},
 			change: func(r *Readings) {
-				r.Resources.Optimizer.Spec.Elastic = []v1alpha1.ElasticCapacity{{Name: "h100", Type: "H100", Cards: 4, Limit: 5}}
+				r.Resources.Optimizer.Spec.Elastic = []jsonspec.ElasticCapacity{{Name: "h100", Type: "H100", Cards: 4, Limit: 5}}
 			},
 			want: []string{"h100 H100 4 × 5, 0 there"},
 		},

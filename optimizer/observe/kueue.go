@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/placement"
@@ -182,7 +183,7 @@ func (q *queue) shares() []string {
 // within another by what it may borrow besides; and what a cohort may not lend is beyond all others of its tree. What workloads that are no pods of Servers have of a
 // quota is not there, unless they give way to these; what they borrow beyond it counts as given back. The last result are faults: quotas on cards of
 // flavors whose type cannot be told, which bound nothing, and cohorts that are within themselves, which are taken for roots.
-func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node, pods []corev1.Pod) ([]v1alpha1.Share, []v1alpha1.Cohort, []string) {
+func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node, pods []corev1.Pod) ([]v1alpha1.Share, []jsonspec.Cohort, []string) {
 	c := catalogue.ClassifierOf(accelerators)
 	var types []string
 	for _, kind := range c.Kinds() {
@@ -247,7 +248,7 @@ func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node,
 	}
 	var shares []v1alpha1.Share
 	for _, q := range queues {
-		s := v1alpha1.Share{ShareBounds: v1alpha1.ShareBounds{Name: q.name}, Namespaces: q.namespaces}
+		s := v1alpha1.Share{ShareBounds: jsonspec.ShareBounds{Name: q.name}, Namespaces: q.namespaces}
 		for t, n := range q.quotas {
 			most, _ := q.root().all(t)
 			kept := 0
@@ -260,14 +261,14 @@ func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node,
 			if n.lend != nil {
 				kept = max(kept, n.nominal-*n.lend)
 			}
-			s.Cards = append(s.Cards, v1alpha1.ShareCards{Type: t, Guaranteed: n.nominal, Kept: kept, Most: &most})
+			s.Cards = append(s.Cards, jsonspec.ShareCards{Type: t, Guaranteed: n.nominal, Kept: kept, Most: &most})
 		}
 		for _, t := range types {
 			if _, covered := q.quotas[t]; !covered && q.whole {
-				s.Cards = append(s.Cards, v1alpha1.ShareCards{Type: t, Most: new(int)})
+				s.Cards = append(s.Cards, jsonspec.ShareCards{Type: t, Most: new(int)})
 			}
 		}
-		slices.SortFunc(s.Cards, func(a, b v1alpha1.ShareCards) int { return strings.Compare(a.Type, b.Type) })
+		slices.SortFunc(s.Cards, func(a, b jsonspec.ShareCards) int { return strings.Compare(a.Type, b.Type) })
 		shares = append(shares, s)
 	}
 	slices.SortFunc(shares, func(a, b v1alpha1.Share) int { return strings.Compare(a.Name, b.Name) })
@@ -275,13 +276,13 @@ func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node,
 }
 
 // bounds of cohorts with several shares.
-func bounds(cohorts map[string]*queue, types []string) []v1alpha1.Cohort {
-	var list []v1alpha1.Cohort
+func bounds(cohorts map[string]*queue, types []string) []jsonspec.Cohort {
+	var list []jsonspec.Cohort
 	add := func(name string, shares []string, most func(kind string) (int, bool)) {
-		b := v1alpha1.Cohort{Name: name, Shares: shares}
+		b := jsonspec.Cohort{Name: name, Shares: shares}
 		for _, t := range types {
 			if n, bounded := most(t); bounded {
-				b.Cards = append(b.Cards, v1alpha1.CohortCards{Type: t, Most: n})
+				b.Cards = append(b.Cards, jsonspec.CohortCards{Type: t, Most: n})
 			}
 		}
 		if len(shares) > 0 && len(b.Cards) > 0 {

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 )
@@ -67,22 +68,22 @@ func TestKueueIsReadAsShares(t *testing.T) {
 		t.Fatal(err)
 	}
 	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"pool": "big", "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}}}
-	h100 := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "h100"}, Spec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: "H100"}}}
+	h100 := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "h100"}, Spec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: "H100"}}}
 	got, cohorts, faults := k.Shares([]v1alpha1.Accelerator{h100}, []corev1.Node{node}, nil)
 	number := func(n int) *int { return &n }
-	share := func(name string, cards v1alpha1.ShareCards, namespaces ...string) v1alpha1.Share {
+	share := func(name string, cards jsonspec.ShareCards, namespaces ...string) v1alpha1.Share {
 		cards.Type = "H100"
-		return v1alpha1.Share{ShareBounds: v1alpha1.ShareBounds{Name: name, Cards: []v1alpha1.ShareCards{cards}}, Namespaces: namespaces}
+		return v1alpha1.Share{ShareBounds: jsonspec.ShareBounds{Name: name, Cards: []jsonspec.ShareCards{cards}}, Namespaces: namespaces}
 	}
 	want := []v1alpha1.Share{
-		share("alone", v1alpha1.ShareCards{Guaranteed: 1, Kept: 1, Most: number(1)}, "c"),
-		share("team-a", v1alpha1.ShareCards{Guaranteed: 8, Kept: 3, Most: number(10)}, "a-prod", "a-test"),
-		share("team-b", v1alpha1.ShareCards{Guaranteed: 2, Most: number(10)}, "b"),
+		share("alone", jsonspec.ShareCards{Guaranteed: 1, Kept: 1, Most: number(1)}, "c"),
+		share("team-a", jsonspec.ShareCards{Guaranteed: 8, Kept: 3, Most: number(10)}, "a-prod", "a-test"),
+		share("team-b", jsonspec.ShareCards{Guaranteed: 2, Most: number(10)}, "b"),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	bound := []v1alpha1.Cohort{{Name: "all", Shares: []string{"team-a", "team-b"}, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: 10}}}}
+	bound := []jsonspec.Cohort{{Name: "all", Shares: []string{"team-a", "team-b"}, Cards: []jsonspec.CohortCards{{Type: "H100", Most: 10}}}}
 	if diff := cmp.Diff(bound, cohorts); diff != "" {
 		t.Error(diff)
 	}
@@ -141,11 +142,11 @@ func TestCohortsWithinCohorts(t *testing.T) {
 		nodes = append(nodes, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: pool, Labels: map[string]string{"pool": pool, "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}}})
 	}
 	accelerator := func(name, kind string) v1alpha1.Accelerator {
-		return v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: kind}}}
+		return v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: kind}}}
 	}
 	got, cohorts, faults := k.Shares([]v1alpha1.Accelerator{accelerator("h100", "H100"), accelerator("l40s", "L40S")}, nodes, nil)
 	share := func(name string, guaranteed, kept, most int) v1alpha1.Share {
-		return v1alpha1.Share{Namespaces: []string{name}, ShareBounds: v1alpha1.ShareBounds{Name: name, Cards: []v1alpha1.ShareCards{
+		return v1alpha1.Share{Namespaces: []string{name}, ShareBounds: jsonspec.ShareBounds{Name: name, Cards: []jsonspec.ShareCards{
 			{Type: "H100", Guaranteed: guaranteed, Kept: kept, Most: &most}, {Type: "L40S", Most: new(int)},
 		}}}
 	}
@@ -153,13 +154,13 @@ func TestCohortsWithinCohorts(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	cohort := func(name string, most int, shares ...string) v1alpha1.Cohort {
-		return v1alpha1.Cohort{Name: name, Shares: shares, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: most}, {Type: "L40S"}}}
+	cohort := func(name string, most int, shares ...string) jsonspec.Cohort {
+		return jsonspec.Cohort{Name: name, Shares: shares, Cards: []jsonspec.CohortCards{{Type: "H100", Most: most}, {Type: "L40S"}}}
 	}
-	bounds := []v1alpha1.Cohort{
+	bounds := []jsonspec.Cohort{
 		cohort("company", 38, "search", "speech", "vision"),
-		{Name: "research", Shares: []string{"speech", "vision"}, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: 10}}},
-		{Name: "company without research", Shares: []string{"search"}, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: 33}}},
+		{Name: "research", Shares: []string{"speech", "vision"}, Cards: []jsonspec.CohortCards{{Type: "H100", Most: 10}}},
+		{Name: "company without research", Shares: []string{"search"}, Cards: []jsonspec.CohortCards{{Type: "H100", Most: 33}}},
 	}
 	if diff := cmp.Diff(bounds, cohorts); diff != "" {
 		t.Error(diff)
@@ -206,7 +207,7 @@ workloads:
 		{ObjectMeta: metav1.ObjectMeta{Name: "chat-1", Namespace: "llm", UID: "1", Labels: map[string]string{v1alpha1.ServerLabel: "chat", "kueue.x-k8s.io/managed": "true"}}},
 		{ObjectMeta: metav1.ObjectMeta{Name: "chat-2", Namespace: "llm", UID: "2", Labels: map[string]string{v1alpha1.ServerLabel: "chat", "kueue.x-k8s.io/managed": "true", "kueue.x-k8s.io/prebuilt-workload-name": "group"}}},
 	}
-	h100 := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "h100"}, Spec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: "H100"}}}
+	h100 := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "h100"}, Spec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: "H100"}}}
 	for policy, want := range map[string]int{"LowerPriority": 7, "Never": 6, "": 6} {
 		var k observe.Kueue
 		if err := yaml.Unmarshal(fmt.Appendf(nil, admitted, policy), &k); err != nil {

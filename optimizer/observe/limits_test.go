@@ -16,6 +16,7 @@ import (
 	corev1conversion "k8s.io/kubernetes/pkg/apis/core/v1"
 	"k8s.io/kubernetes/plugin/pkg/admission/limitranger"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -199,7 +200,7 @@ func TestLimitRangesAsTheAPIServer(t *testing.T) {
 func TestLimitRangesOfVariants(t *testing.T) {
 	s := &scopes{templates: map[Workload]*template{}}
 	server := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: "chat"}}
-	server.Spec.Variants = []v1alpha1.Variant{{Name: "small"}, {Name: "large"}}
+	server.Spec.Variants = []jsonspec.Variant{{Name: "small"}, {Name: "large"}}
 	key := types.NamespacedName{Namespace: "llm", Name: "chat"}
 	s.templates[Workload{key, "small"}] = &template{refused: []string{"b", "a"}}
 	s.templates[Workload{key, "large"}] = &template{}

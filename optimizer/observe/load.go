@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -98,7 +99,7 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of requests yet", len(fresh))}
 	}
 	unseen := float64(len(fresh)+stale+missing) / float64(len(fresh))
-	l.arrivalCV = arrivalCV(fresh, departed, unseen, v1alpha1.InTurns(routing))
+	l.arrivalCV = arrivalCV(fresh, departed, unseen, jsonspec.InTurns(routing))
 	l.arrivals = max(l.arrivals, 0) * unseen
 	l.completions = known(l.completions) * unseen
 	return l, nil

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
 	"github.com/llm-inferno/inferno/optimizer/specification"
@@ -129,12 +130,12 @@ func TestArrivalCV(t *testing.T) {
 		want, by float64
 	}{
 		{"Poisson", chance, "", []life{always, always, always}, 0, 1, 0.05},
-		{"Poisson in turns", chance, v1alpha1.RoutingLeastRequest, []life{always, always, always}, 0, 1, 0.05},
+		{"Poisson in turns", chance, jsonspec.RoutingLeastRequest, []life{always, always, always}, 0, 1, 0.05},
 		{"in fives", fives, "", []life{always, always}, 0, math.Sqrt(5), 0.1},
-		{"in fives, in turns", fives, v1alpha1.RoutingRoundRobin, []life{always, always}, 0, math.Sqrt(5), 0.1},
-		{"at equal distances", func(n float64) float64 { return n * mean }, v1alpha1.RoutingRoundRobin, []life{always, always}, 0, 0, 0.01},
+		{"in fives, in turns", fives, jsonspec.RoutingRoundRobin, []life{always, always}, 0, math.Sqrt(5), 0.1},
+		{"at equal distances", func(n float64) float64 { return n * mean }, jsonspec.RoutingRoundRobin, []life{always, always}, 0, 0, 0.01},
 		{"one begins, one goes, one is not seen for a while", chance, "", []life{{1000, steps, false}, {0, 3000, true}, {0, 2000, false}, {2010, steps, false}}, 0, 1, 0.1},
-		{"half of it is seen, in turns", fives, v1alpha1.RoutingRoundRobin, []life{always, always}, 2, math.Sqrt(5), 0.15},
+		{"half of it is seen, in turns", fives, jsonspec.RoutingRoundRobin, []life{always, always}, 2, math.Sqrt(5), 0.15},
 	} {
 		count := make([]float64, len(c.lives)+c.unseen)
 		metrics := make([]*PodMetrics, len(c.lives))
@@ -271,8 +272,8 @@ func pod(name, on string, gpus int64, labels map[string]string, change func(*cor
 var ours = map[string]string{v1alpha1.ServerLabel: "chat"}
 
 func accelerator(name, typ string, multiplicity int, cost float64) v1alpha1.Accelerator {
-	return v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.AcceleratorSpec{
-		AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: typ, Multiplicity: multiplicity, Cost: cost},
+	return v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: jsonspec.AcceleratorSpec{
+		AcceleratorProperties: jsonspec.AcceleratorProperties{Type: typ, Multiplicity: multiplicity, Cost: cost},
 	}}
 }
 
@@ -345,12 +346,12 @@ func TestCapacity(t *testing.T) {
 	if diff := cmp.Diff(want, v.capacity()); diff != "" {
 		t.Error(diff)
 	}
-	free := []v1alpha1.NodeCapacity{{Name: "a", Type: "H100", Free: 5}, {Name: "b", Type: "H100", Free: 6}, {Name: "small", Type: "L4", Free: 0}}
+	free := []jsonspec.NodeCapacity{{Name: "a", Type: "H100", Free: 5}, {Name: "b", Type: "H100", Free: 6}, {Name: "small", Type: "L4", Free: 0}}
 	if diff := cmp.Diff(free, v.free(newScopes(v, nil, nil))); diff != "" {
 		t.Error(diff)
 	}
 	v.nodes["a"].Labels["pool"] = "rented"
-	for want, e := range map[int]v1alpha1.ElasticCapacity{
+	for want, e := range map[int]jsonspec.ElasticCapacity{
 		2: {Type: "H100"}, 1: {Type: "H100", NodeSelector: map[string]string{"pool": "rented"}}, 0: {Type: "L4", NodeSelector: map[string]string{"pool": "rented"}},
 	} {
 		if got := v.arrived(&e); got != want {
@@ -390,7 +391,7 @@ func readings(change func(*Readings)) *Readings {
 		Resources: specification.Resources{
 			Accelerators: []v1alpha1.Accelerator{accelerator("h100", "H100", 1, 400)},
 			Models: []v1alpha1.Model{{ObjectMeta: metav1.ObjectMeta{Name: "m"}, Spec: v1alpha1.ModelSpec{
-				PerfData: []v1alpha1.Performance{{Acc: "h100", AccCount: 2, PerfParms: &v1alpha1.PerfParms{Alpha: 1}}},
+				PerfData: []jsonspec.Performance{{Acc: "h100", AccCount: 2, PerfParms: &jsonspec.PerfParms{Alpha: 1}}},
 			}}},
 			Servers: []v1alpha1.Server{{ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: "llm"}, Spec: v1alpha1.ServerSpec{Model: "m", ServiceClass: "c"}}},
 		},
@@ -427,9 +428,9 @@ func TestObserve(t *testing.T) {
 	o := Observe(readings(nil))
 	st := o.Statuses["llm/chat"]
 	want := v1alpha1.ServerStatus{
-		Load:     &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(now), Load: v1alpha1.Load{ArrivalRate: 120, Throughput: 120, AvgInTokens: 100, AvgOutTokens: 50}},
+		Load:     &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(now), Load: jsonspec.Load{ArrivalRate: 120, Throughput: 120, AvgInTokens: 100, AvgOutTokens: 50}},
 		Measured: &v1alpha1.Latencies{TTFT: new(500.), ITL: new(20.)},
-		Current:  []v1alpha1.ObservedPart{{Accelerator: "h100", Starting: 1}, {Accelerator: "h100", Ready: 1, MaxBatchSize: 64}},
+		Current:  []jsonspec.ObservedPart{{Accelerator: "h100", Starting: 1}, {Accelerator: "h100", Ready: 1, MaxBatchSize: 64}},
 		// Two accelerators a replica, at 400 cents each.
 		CostPerHour: 800, ReadyReplicas: 1, Placement: "h100:1",
 	}
@@ -440,10 +441,10 @@ func TestObserve(t *testing.T) {
 	if e.CurrentAlloc == nil || e.CurrentAlloc.Load == nil || e.CurrentAlloc.Load.ArrivalRate != 120 || *e.Observation.Running != 10 {
 		t.Errorf("entry %+v", e)
 	}
-	if diff := cmp.Diff([]v1alpha1.AcceleratorCount{{Type: "H100", Count: 8}}, o.Snapshot.System.Capacity.Count); diff != "" {
+	if diff := cmp.Diff([]jsonspec.AcceleratorCount{{Type: "H100", Count: 8}}, o.Snapshot.System.Capacity.Count); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]v1alpha1.NodeCapacity{{Name: "a", Type: "H100", Free: 8}}, o.Snapshot.System.Capacity.Nodes); diff != "" {
+	if diff := cmp.Diff([]jsonspec.NodeCapacity{{Name: "a", Type: "H100", Free: 8}}, o.Snapshot.System.Capacity.Nodes); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -481,7 +482,7 @@ func TestObservingChangesNoObject(t *testing.T) {
 
 // Without measurements the load is missing in the snapshot, whatever was known before; the status keeps what was known, with its old time.
 func TestObserveFaults(t *testing.T) {
-	before := &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(now.Add(-time.Hour)), Load: v1alpha1.Load{ArrivalRate: 60, AvgOutTokens: 5}}
+	before := &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(now.Add(-time.Hour)), Load: jsonspec.Load{ArrivalRate: 60, AvgOutTokens: 5}}
 	for name, c := range map[string]struct {
 		change func(*Readings)
 		reason string
@@ -509,7 +510,7 @@ func TestObserveFaults(t *testing.T) {
 // While no request finishes, their lengths are those of before.
 func TestLengthsAreRemembered(t *testing.T) {
 	o := Observe(readings(func(r *Readings) {
-		r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: v1alpha1.Load{AvgInTokens: 11, AvgOutTokens: 22}}
+		r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: jsonspec.Load{AvgInTokens: 11, AvgOutTokens: 22}}
 		m := r.Metrics[types.NamespacedName{Namespace: "llm", Name: "chat-1"}]
 		m.values[PromptRequests], m.values[GenerationRequests] = 0, 0
 	}))
@@ -601,12 +602,12 @@ func TestGateway(t *testing.T) {
 		{"scaled to zero, and held at the gateway", func(r *Readings) {
 			r.Gateways = Gateways{{"llm", "m"}: {Held: 3 * window.Seconds()}}
 			r.Pods, r.Metrics = nil, Metrics{}
-			r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: v1alpha1.Load{AvgInTokens: 11, AvgOutTokens: 22}}
+			r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: jsonspec.Load{AvgInTokens: 11, AvgOutTokens: 22}}
 		}, 180},
 		{"scaled to zero", func(r *Readings) {
 			r.Gateways = Gateways{{"llm", "m"}: {Rate: 3}}
 			r.Pods, r.Metrics = nil, Metrics{}
-			r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: v1alpha1.Load{AvgInTokens: 11, AvgOutTokens: 22}}
+			r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: jsonspec.Load{AvgInTokens: 11, AvgOutTokens: 22}}
 		}, 180},
 	} {
 		o := Observe(readings(c.change))

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -76,16 +77,16 @@ func startUpOf(p *corev1.Pod) (float64, bool) {
 const startsKept = 15 * time.Minute
 
 // starts of the pods of a server that became ready of late, in the order of accelerators, then times.
-func (r *Readings) starts(v *view, pods []*corev1.Pod) []v1alpha1.ObservedStart {
-	var list []v1alpha1.ObservedStart
+func (r *Readings) starts(v *view, pods []*corev1.Pod) []jsonspec.ObservedStart {
+	var list []jsonspec.ObservedStart
 	for _, p := range pods {
 		since, _ := readySince(p)
 		taken, known := startUpOf(p)
 		if accelerator := v.accelerator(p); known && accelerator != "" && r.Now.Sub(since) <= startsKept {
-			list = append(list, v1alpha1.ObservedStart{Accelerator: accelerator, ReadyAt: metav1.NewTime(since), Seconds: taken})
+			list = append(list, jsonspec.ObservedStart{Accelerator: accelerator, ReadyAt: metav1.NewTime(since), Seconds: taken})
 		}
 	}
-	slices.SortFunc(list, func(a, b v1alpha1.ObservedStart) int {
+	slices.SortFunc(list, func(a, b jsonspec.ObservedStart) int {
 		return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), a.ReadyAt.Compare(b.ReadyAt.Time), cmp.Compare(a.Seconds, b.Seconds))
 	})
 	return list

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/placement"
 )
@@ -15,7 +16,7 @@ const quotaPrefix = "requests."
 // capByQuota lowers the most replicas of a server to what the quotas of its namespace leave it: their limits, less what all other pods use of
 // them, by the fewest cards that a replica of it can take of that resource. Several servers of a namespace may each still be planned up to
 // what is left; what the first takes is gone for the others in the next cycle.
-func (r *Readings) capByQuota(v *view, s *v1alpha1.Server, pods []*corev1.Pod, system *v1alpha1.System, e *v1alpha1.ServerEntry) {
+func (r *Readings) capByQuota(v *view, s *v1alpha1.Server, pods []*corev1.Pod, system *jsonspec.System, e *jsonspec.ServerEntry) {
 	own := corev1.ResourceList{}
 	for _, p := range pods {
 		add(own, placement.Requests(p))
@@ -41,7 +42,7 @@ func (r *Readings) capByQuota(v *view, s *v1alpha1.Server, pods []*corev1.Pod, s
 
 // capAt lowers the most replicas of a server. Zero stands for no bound: of a server that may not have one replica the pods are refused, and it is seen that
 // they are.
-func capAt(e *v1alpha1.ServerEntry, most int) {
+func capAt(e *jsonspec.ServerEntry, most int) {
 	if e.MaxNumReplicas == 0 || most < e.MaxNumReplicas {
 		e.MaxNumReplicas = max(most, 1)
 	}
@@ -49,7 +50,7 @@ func capAt(e *v1alpha1.ServerEntry, most int) {
 
 // leastCards is the smallest number of cards under a resource name that a replica of a model takes; 0 where it can run on others, which the
 // quota does not limit, or on none.
-func (v *view) leastCards(s *v1alpha1.System, model, resource string) int {
+func (v *view) leastCards(s *jsonspec.System, model, resource string) int {
 	least := 0
 	for i := range s.Models.Spec {
 		m := &s.Models.Spec[i]

@@ -15,6 +15,7 @@ import (
 	scheduling "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/placement"
@@ -285,7 +286,7 @@ type way struct {
 	cards int
 }
 
-func (s *scopes) ways(o *v1alpha1.Server, e *v1alpha1.ServerEntry, system *v1alpha1.System) (list []way) {
+func (s *scopes) ways(o *v1alpha1.Server, e *jsonspec.ServerEntry, system *jsonspec.System) (list []way) {
 	for i := range system.Models.Spec {
 		m := &system.Models.Spec[i]
 		if kind, known := s.view.classifier.Kind(m.Acc); known && m.Name == e.Model {
@@ -378,7 +379,7 @@ func (s *scopes) name(of *scope, w way, server string) string {
 }
 
 // server finds the scopes of a server, by accelerator, and says what bars it from nodes of those that it cannot use all of.
-func (s *scopes) server(e *v1alpha1.ServerEntry, ways []way) (names, barred map[string]string) {
+func (s *scopes) server(e *jsonspec.ServerEntry, ways []way) (names, barred map[string]string) {
 	names, barred = map[string]string{}, map[string]string{}
 	for _, w := range ways {
 		of := s.scope(w.template, w.kind)
@@ -453,7 +454,7 @@ func (s *scopes) most(free int, kind, node string) int {
 }
 
 // ofPool are the scopes that a node which is bought will be of: those of one that has come, else those of one with the labels of the pool and no taint.
-func (s *scopes) ofPool(e *v1alpha1.ElasticCapacity) []string {
+func (s *scopes) ofPool(e *jsonspec.ElasticCapacity) []string {
 	for _, n := range s.nodes[e.Type] {
 		if labels.SelectorFromSet(e.NodeSelector).Matches(labels.Set(n.Labels)) {
 			return s.of[[2]string{e.Type, n.Name}]

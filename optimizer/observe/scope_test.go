@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -181,7 +182,7 @@ func TestScopesOfPods(t *testing.T) {
 				r.Pods = append(r.Pods, selects("spot", pod(fmt.Sprintf("chat-%d", i), at, 1, ours, placedBy("h100"))))
 			}
 		}))
-		i := slices.IndexFunc(o.Snapshot.System.Servers.Spec, func(e v1alpha1.ServerEntry) bool { return e.Name == "llm/chat" })
+		i := slices.IndexFunc(o.Snapshot.System.Servers.Spec, func(e jsonspec.ServerEntry) bool { return e.Name == "llm/chat" })
 		if diff := cmp.Diff(c.want, o.Snapshot.System.Servers.Spec[i].Observation.Scopes); diff != "" {
 			t.Errorf("%s: %s", c.name, diff)
 		}
@@ -199,13 +200,13 @@ func TestPoolsOfOneProduct(t *testing.T) {
 		(*p)[0].Acc, (*p)[1].Acc = "spot", "reserved"
 		r.Nodes = []corev1.Node{node("a", h100Product, 8, in("spot")), node("b", h100Product, 4, in("reserved")), node("c", h100Product, 2, nil)}
 		r.Pods = []corev1.Pod{pod("chat-1", "a", 2, ours, nil)}
-		r.Resources.Optimizer = &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{Elastic: []v1alpha1.ElasticCapacity{
+		r.Resources.Optimizer = &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{Elastic: []jsonspec.ElasticCapacity{
 			{Name: "more-spot", Type: "H100", Cards: 8, Limit: 2, NodeSelector: map[string]string{"pool": "spot"}},
 			{Name: "other", Type: "H100", Cards: 8, Limit: 2, NodeSelector: map[string]string{"pool": "other"}},
 			{Name: "yet-to-come", Type: "H100", Cards: 8, Limit: 2, NodeSelector: map[string]string{"pool": "reserved", "zone": "new"}},
 		}}}
 	}))
-	want := []v1alpha1.NodeCapacity{
+	want := []jsonspec.NodeCapacity{
 		{Name: "a", Type: "H100", Free: 8, Scopes: []string{"llm/chat on spot"}}, {Name: "b", Type: "H100", Free: 4, Scopes: []string{"llm/chat on reserved"}},
 	}
 	if diff := cmp.Diff(want, o.Snapshot.System.Capacity.Nodes); diff != "" {

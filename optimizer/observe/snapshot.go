@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/placement"
@@ -133,7 +134,7 @@ func Observe(r *Readings) *Observation {
 	for _, a := range system.Accelerators.Spec {
 		t := a.CardType(a.Name)
 		if !hasType(o.Snapshot.System.Capacity.Count, t) {
-			o.Snapshot.System.Capacity.Count = append(o.Snapshot.System.Capacity.Count, v1alpha1.AcceleratorCount{Type: t, Count: o.Capacity[t].Available})
+			o.Snapshot.System.Capacity.Count = append(o.Snapshot.System.Capacity.Count, jsonspec.AcceleratorCount{Type: t, Count: o.Capacity[t].Available})
 		}
 	}
 	cards := map[string]int{}
@@ -212,7 +213,7 @@ func Observe(r *Readings) *Observation {
 	return o
 }
 
-func hasType(counts []v1alpha1.AcceleratorCount, t string) bool {
+func hasType(counts []jsonspec.AcceleratorCount, t string) bool {
 	for _, c := range counts {
 		if c.Type == t {
 			return true
@@ -222,14 +223,14 @@ func hasType(counts []v1alpha1.AcceleratorCount, t string) bool {
 }
 
 // observeServer fills in what one server runs on and its load, and returns the same as a status.
-func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod, system *v1alpha1.System, e *v1alpha1.ServerEntry) v1alpha1.ServerStatus {
+func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod, system *jsonspec.System, e *jsonspec.ServerEntry) v1alpha1.ServerStatus {
 	st := v1alpha1.ServerStatus{Current: v.parts(pods)}
 	for _, p := range st.Current {
 		st.ReadyReplicas += p.Ready
 		st.CostPerHour += float64(p.Ready) * costPerReplica(system, e.Model, p.Accelerator)
 	}
 	st.Placement = placed(st.Current)
-	e.Observation = &v1alpha1.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current, Starts: r.starts(v, pods)}
+	e.Observation = &jsonspec.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current, Starts: r.starts(v, pods)}
 
 	l, missing := r.measureServer(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, pods, e.Routing)
 	if rate, known := r.atGateway(s); missing != nil && missing.reason == v1alpha1.ReasonNoMetrics && len(pods) == 0 && known && s.Status.Load != nil {
@@ -251,16 +252,16 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 		}
 		return st
 	}
-	st.Load = &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(r.Now), Load: v1alpha1.Load{
-		ArrivalRate: v1alpha1.Digits(v1alpha1.PerMinute(r.offered(s, l.arrivals))), Throughput: v1alpha1.Digits(v1alpha1.PerMinute(l.completions)),
-		AvgInTokens: v1alpha1.Digits(known(l.in)), AvgOutTokens: v1alpha1.Digits(known(l.out)),
+	st.Load = &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(r.Now), Load: jsonspec.Load{
+		ArrivalRate: jsonspec.Digits(jsonspec.PerMinute(r.offered(s, l.arrivals))), Throughput: jsonspec.Digits(jsonspec.PerMinute(l.completions)),
+		AvgInTokens: jsonspec.Digits(known(l.in)), AvgOutTokens: jsonspec.Digits(known(l.out)),
 	}}
 	// Without a finished request the lengths of requests are those of before: they are unknown now, not zero.
 	if before := s.Status.Load; before != nil && math.IsNaN(l.out) {
 		st.Load.AvgInTokens, st.Load.AvgOutTokens = before.AvgInTokens, before.AvgOutTokens
 	}
 	if !math.IsNaN(l.ttft) || !math.IsNaN(l.itl) {
-		st.Measured = &v1alpha1.Latencies{TTFT: pointer(v1alpha1.Milliseconds(l.ttft)), ITL: pointer(v1alpha1.Milliseconds(l.itl))}
+		st.Measured = &v1alpha1.Latencies{TTFT: pointer(jsonspec.Milliseconds(l.ttft)), ITL: pointer(jsonspec.Milliseconds(l.itl))}
 	}
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
 	e.Observation.ArrivalCV = pointer(l.arrivalCV)
@@ -325,12 +326,12 @@ func pointer(x float64) *float64 {
 	if math.IsNaN(x) {
 		return nil
 	}
-	x = v1alpha1.Digits(x)
+	x = jsonspec.Digits(x)
 	return &x
 }
 
 // costPerReplica of a model on an accelerator in cents per hour; 0 where the specification does not know the pair.
-func costPerReplica(s *v1alpha1.System, model, accelerator string) float64 {
+func costPerReplica(s *jsonspec.System, model, accelerator string) float64 {
 	for i := range s.Models.Spec {
 		m := &s.Models.Spec[i]
 		if m.Name != model || m.Acc != accelerator {
@@ -346,7 +347,7 @@ func costPerReplica(s *v1alpha1.System, model, accelerator string) float64 {
 }
 
 // targetOf a server; nil where its class has none for its model.
-func targetOf(s *v1alpha1.System, e *v1alpha1.ServerEntry) *v1alpha1.ModelTarget {
+func targetOf(s *jsonspec.System, e *jsonspec.ServerEntry) *jsonspec.ModelTarget {
 	for i := range s.ServiceClasses.Spec {
 		c := &s.ServiceClasses.Spec[i]
 		for k := range c.ModelTargets {
@@ -361,7 +362,7 @@ func targetOf(s *v1alpha1.System, e *v1alpha1.ServerEntry) *v1alpha1.ModelTarget
 // attainment is the share of requests that met both targets, as far as the buckets of the pods' histograms tell. A target between two bounds leaves
 // open on which side of it those in its cell lie. Where that is a trace it is the least share, for who missed both counts twice; where even the largest
 // share misses the goal it is that, and where even the least one keeps it, that. NaN where they do not tell.
-func (r *Readings) attainment(pods []*corev1.Pod, t *v1alpha1.ModelTarget) float64 {
+func (r *Readings) attainment(pods []*corev1.Pod, t *jsonspec.ModelTarget) float64 {
 	if t == nil || t.Percentile == 0 {
 		return math.NaN()
 	}
@@ -377,7 +378,7 @@ func (r *Readings) attainment(pods []*corev1.Pod, t *v1alpha1.ModelTarget) float
 		d      Distribution
 	}{{t.TTFT, TTFTDistribution}, {t.ITL, RequestITLDistribution}} {
 		if l.target > 0 {
-			low, high := together(measured, l.d).within(v1alpha1.Seconds(l.target))
+			low, high := together(measured, l.d).within(jsonspec.Seconds(l.target))
 			least, most, open = least-(1-low), min(most, high), open+high-low // NaN stays NaN
 		}
 	}

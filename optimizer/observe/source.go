@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
@@ -77,7 +78,7 @@ func partial(warnings []string) (missing []string) {
 }
 
 // matchers of labels that must be equal, in PromQL.
-func matchers(labels map[string]v1alpha1.LabelValue) string {
+func matchers(labels map[string]jsonspec.LabelValue) string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(labels)) {
 		all = append(all, matcher(name, "=", string(labels[name])))

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Node with cards of one type.
@@ -123,7 +123,7 @@ func (s *Stock) Within(scope string) *Stock {
 }
 
 // Stocks by type. A type that nodes are given of is counted by its nodes, whatever the count says.
-func Stocks(c *v1alpha1.CapacityData) map[string]*Stock {
+func Stocks(c *jsonspec.CapacityData) map[string]*Stock {
 	all, nodes := map[string]*Stock{}, map[string][]Node{}
 	for _, n := range c.Count {
 		if all[n.Type] == nil {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // nodes with so many free cards each, of no scope.
@@ -55,9 +55,9 @@ func TestStock(t *testing.T) {
 
 // Nodes win over counts, type by type.
 func TestStocks(t *testing.T) {
-	all := Stocks(&v1alpha1.CapacityData{
-		Count: []v1alpha1.AcceleratorCount{{Type: "A", Count: 99}, {Type: "B", Count: 3}, {Type: "B", Count: 2}},
-		Nodes: []v1alpha1.NodeCapacity{{Type: "A", Free: 4}, {Type: "A", Free: 2}, {Type: "C", Free: 0}},
+	all := Stocks(&jsonspec.CapacityData{
+		Count: []jsonspec.AcceleratorCount{{Type: "A", Count: 99}, {Type: "B", Count: 3}, {Type: "B", Count: 2}},
+		Nodes: []jsonspec.NodeCapacity{{Type: "A", Free: 4}, {Type: "A", Free: 2}, {Type: "C", Free: 0}},
 	})
 	if len(all) != 3 || all["A"].Left() != 6 || all["B"].Left() != 5 || all["C"].Left() != 0 || !all["C"].OnNodes() || all["B"].OnNodes() {
 		t.Errorf("%+v", all)

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Description is what a service-time law says of itself. Nothing else knows its parameters: performance data are read and written by it, estimators
@@ -130,17 +130,17 @@ func (d Description) names() []string {
 }
 
 // ParmsOf writes a law as performance data, the inverse of [NewLaw]; the error is for one that no description knows.
-func ParmsOf(law Law) (v1alpha1.LawParms, error) {
+func ParmsOf(law Law) (jsonspec.LawParms, error) {
 	for _, d := range Laws() {
 		own := d.same(law)
 		if own == nil {
 			continue
 		}
-		parms := v1alpha1.LawParms{Name: d.Name, Version: d.Version, Parameters: make(map[string]float64, len(own))}
+		parms := jsonspec.LawParms{Name: d.Name, Version: d.Version, Parameters: make(map[string]float64, len(own))}
 		for _, p := range own {
 			parms.Parameters[p.Name] = *p.At / p.Unit
 		}
 		return parms, nil
 	}
-	return v1alpha1.LawParms{}, fmt.Errorf("law %T describes itself nowhere", law)
+	return jsonspec.LawParms{}, fmt.Errorf("law %T describes itself nowhere", law)
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Names of the registered laws.
@@ -41,7 +41,7 @@ func LawNamed(name string) (Description, error) {
 
 // NewLaw builds the law that model data name: perf.Law where it is given, otherwise the reference law whose parameters there are.
 // Without any it returns [ErrNoParameters].
-func NewLaw(perf v1alpha1.Performance) (Law, error) {
+func NewLaw(perf jsonspec.Performance) (Law, error) {
 	parms, err := ParmsIn(perf)
 	if err != nil {
 		return nil, err
@@ -57,20 +57,20 @@ func NewLaw(perf v1alpha1.Performance) (Law, error) {
 }
 
 // ParmsIn are the law that model data name and its parameters, without those of calibrations; [ErrNoParameters] where there are none.
-func ParmsIn(perf v1alpha1.Performance) (v1alpha1.LawParms, error) {
+func ParmsIn(perf jsonspec.Performance) (jsonspec.LawParms, error) {
 	switch p, d, f := perf.PerfParms, perf.DecodeParms, perf.PrefillParms; {
 	case perf.Law != nil:
 		own := *perf.Law
 		own.Parameters = ofLaw(own.Parameters)
 		return own, nil
 	case p != nil:
-		return v1alpha1.LawParms{Name: LawWork, Parameters: map[string]float64{"alpha": p.Alpha, "beta": p.Beta, "gamma": p.Gamma}}, nil
+		return jsonspec.LawParms{Name: LawWork, Parameters: map[string]float64{"alpha": p.Alpha, "beta": p.Beta, "gamma": p.Gamma}}, nil
 	case d != nil && f != nil:
-		return v1alpha1.LawParms{Name: LawLinear, Parameters: map[string]float64{"alpha": d.Alpha, "beta": d.Beta, "gamma": f.Gamma, "delta": f.Delta}}, nil
+		return jsonspec.LawParms{Name: LawLinear, Parameters: map[string]float64{"alpha": d.Alpha, "beta": d.Beta, "gamma": f.Gamma, "delta": f.Delta}}, nil
 	case d != nil || f != nil:
-		return v1alpha1.LawParms{}, errors.New("decodeParms and prefillParms must be given together")
+		return jsonspec.LawParms{}, errors.New("decodeParms and prefillParms must be given together")
 	}
-	return v1alpha1.LawParms{}, ErrNoParameters
+	return jsonspec.LawParms{}, ErrNoParameters
 }
 
 // Calibration is the prefix of parameters that belong not to a law but to the calibration of its predictions on measured points.

@@ -10,31 +10,31 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
 func TestNewLaw(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		perf v1alpha1.Performance
+		perf jsonspec.Performance
 		want queueing.Law
 		errs []string
 	}{
-		{"work in ms", v1alpha1.Performance{PerfParms: &v1alpha1.PerfParms{Alpha: 8, Beta: 0.5, Gamma: 0.25}},
+		{"work in ms", jsonspec.Performance{PerfParms: &jsonspec.PerfParms{Alpha: 8, Beta: 0.5, Gamma: 0.25}},
 			queueing.Work{Alpha: 0.008, Beta: 0.0005, Gamma: 0.00025}, nil},
-		{"linear in ms", v1alpha1.Performance{DecodeParms: &v1alpha1.DecodeParms{Alpha: 8, Beta: 4}, PrefillParms: &v1alpha1.PrefillParms{Gamma: 2, Delta: 1}},
+		{"linear in ms", jsonspec.Performance{DecodeParms: &jsonspec.DecodeParms{Alpha: 8, Beta: 4}, PrefillParms: &jsonspec.PrefillParms{Gamma: 2, Delta: 1}},
 			queueing.Linear{Alpha: 0.008, Beta: 0.004, Gamma: 0.002, Delta: 0.001}, nil},
-		{"the named law wins", v1alpha1.Performance{PerfParms: &v1alpha1.PerfParms{Alpha: 8}, Law: &v1alpha1.LawParms{
+		{"the named law wins", jsonspec.Performance{PerfParms: &jsonspec.PerfParms{Alpha: 8}, Law: &jsonspec.LawParms{
 			Name: "roofline", Version: 1, Parameters: map[string]float64{"overhead": 2, "share": 0.5, "calibration.0.itl": 1}}},
 			queueing.Roofline{Overhead: 0.002, Share: 0.5}, nil},
-		{"half of linear", v1alpha1.Performance{DecodeParms: &v1alpha1.DecodeParms{Alpha: 8}}, nil, []string{"together"}},
-		{"nothing", v1alpha1.Performance{}, nil, []string{"no parameters"}},
-		{"unknown law", v1alpha1.Performance{Law: &v1alpha1.LawParms{Name: "ohm"}}, nil, []string{`"ohm"`, "work"}},
-		{"unknown parameter", v1alpha1.Performance{Law: &v1alpha1.LawParms{Name: "work", Parameters: map[string]float64{"alpha": 1, "omega": 1}}}, nil, []string{"omega"}},
-		{"unknown version", v1alpha1.Performance{Law: &v1alpha1.LawParms{Name: "roofline", Version: 9}}, nil, []string{"version: 9"}},
-		{"all faults at once", v1alpha1.Performance{PerfParms: &v1alpha1.PerfParms{Alpha: 0, Beta: -1, Gamma: -1}}, nil, []string{"alpha: 0", "beta: -1", "gamma: -1"}},
-		{"not a number", v1alpha1.Performance{PerfParms: &v1alpha1.PerfParms{Alpha: math.NaN()}}, nil, []string{"NaN"}},
+		{"half of linear", jsonspec.Performance{DecodeParms: &jsonspec.DecodeParms{Alpha: 8}}, nil, []string{"together"}},
+		{"nothing", jsonspec.Performance{}, nil, []string{"no parameters"}},
+		{"unknown law", jsonspec.Performance{Law: &jsonspec.LawParms{Name: "ohm"}}, nil, []string{`"ohm"`, "work"}},
+		{"unknown parameter", jsonspec.Performance{Law: &jsonspec.LawParms{Name: "work", Parameters: map[string]float64{"alpha": 1, "omega": 1}}}, nil, []string{"omega"}},
+		{"unknown version", jsonspec.Performance{Law: &jsonspec.LawParms{Name: "roofline", Version: 9}}, nil, []string{"version: 9"}},
+		{"all faults at once", jsonspec.Performance{PerfParms: &jsonspec.PerfParms{Alpha: 0, Beta: -1, Gamma: -1}}, nil, []string{"alpha: 0", "beta: -1", "gamma: -1"}},
+		{"not a number", jsonspec.Performance{PerfParms: &jsonspec.PerfParms{Alpha: math.NaN()}}, nil, []string{"NaN"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := queueing.NewLaw(c.perf)
@@ -51,7 +51,7 @@ func TestNewLaw(t *testing.T) {
 			}
 		})
 	}
-	if _, err := queueing.NewLaw(v1alpha1.Performance{}); !errors.Is(err, queueing.ErrNoParameters) {
+	if _, err := queueing.NewLaw(jsonspec.Performance{}); !errors.Is(err, queueing.ErrNoParameters) {
 		t.Errorf("error %v is not ErrNoParameters", err)
 	}
 }
@@ -65,7 +65,7 @@ func TestRooflineParametersRoundTrip(t *testing.T) {
 	if err != nil || parms.Name != queueing.LawRoofline || parms.Version != queueing.RooflineVersion {
 		t.Fatalf("%+v, %v", parms, err)
 	}
-	got, err := queueing.NewLaw(v1alpha1.Performance{Law: &parms})
+	got, err := queueing.NewLaw(jsonspec.Performance{Law: &parms})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func FuzzNewLaw(f *testing.F) {
 		if json.Unmarshal([]byte(text), &parameters) != nil {
 			t.Skip()
 		}
-		law, err := queueing.NewLaw(v1alpha1.Performance{Law: &v1alpha1.LawParms{Name: name, Version: version, Parameters: parameters}})
+		law, err := queueing.NewLaw(jsonspec.Performance{Law: &jsonspec.LawParms{Name: name, Version: version, Parameters: parameters}})
 		if err != nil {
 			return
 		}

@@ -3,14 +3,14 @@ package realise
 import (
 	"maps"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Count of pods, or of replicas, by accelerator.
 type Count map[string]int
 
 // ReadyBy accelerator are the pods that are ready.
-func ReadyBy(parts []v1alpha1.ObservedPart) Count {
+func ReadyBy(parts []jsonspec.ObservedPart) Count {
 	c := Count{}
 	for _, p := range parts {
 		c[p.Accelerator] += p.Ready
@@ -19,7 +19,7 @@ func ReadyBy(parts []v1alpha1.ObservedPart) Count {
 }
 
 // leavingBy accelerator are the pods that are ready on nodes which go.
-func leavingBy(parts []v1alpha1.ObservedPart) Count {
+func leavingBy(parts []jsonspec.ObservedPart) Count {
 	c := Count{}
 	for _, p := range parts {
 		c[p.Accelerator] += p.Leaving
@@ -28,7 +28,7 @@ func leavingBy(parts []v1alpha1.ObservedPart) Count {
 }
 
 // failingBy accelerator are the pods that will not become ready.
-func failingBy(parts []v1alpha1.ObservedPart) Count {
+func failingBy(parts []jsonspec.ObservedPart) Count {
 	c := Count{}
 	for _, p := range parts {
 		c[p.Accelerator] += p.Failing
@@ -37,7 +37,7 @@ func failingBy(parts []v1alpha1.ObservedPart) Count {
 }
 
 // boundBy accelerator are the pods that have a node, ready or not. Whether a pod that starts on no known accelerator has one is not known.
-func boundBy(parts []v1alpha1.ObservedPart) Count {
+func boundBy(parts []jsonspec.ObservedPart) Count {
 	c := ReadyBy(parts)
 	for _, p := range parts {
 		if p.Accelerator != "" {
@@ -48,7 +48,7 @@ func boundBy(parts []v1alpha1.ObservedPart) Count {
 }
 
 // PlanBy accelerator are the replicas that a plan wants, surges left out.
-func PlanBy(parts []v1alpha1.AllocationPart) Count {
+func PlanBy(parts []jsonspec.AllocationPart) Count {
 	c := Count{}
 	for _, p := range parts {
 		c[p.Accelerator] += p.Replicas

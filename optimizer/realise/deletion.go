@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Pod of a server that has a node.
@@ -14,7 +14,7 @@ type Pod struct {
 	// Created in seconds, since any time.
 	Created float64
 	// Started says on which accelerator and with which limits; what is zero is not known.
-	Started v1alpha1.ObservedPart
+	Started jsonspec.ObservedPart
 	// Requests that it has in hand, running and waiting, and Warmth of its cache: the share of prompt tokens found in it, 0 to 1.
 	Requests, Warmth float64
 	// Leaving says that its node goes.
@@ -35,8 +35,8 @@ func (p *Pod) loss() float64 {
 // OverQuota are the pods, of one server, that the plan has no place for, as indices: on each accelerator those beyond its replicas, first those
 // on nodes that go, then those with other limits than the plan's, then those that have the fewest requests in hand, the coldest cache, and the youngest. They are to go first when
 // the number of pods falls.
-func OverQuota(plan []v1alpha1.AllocationPart, pods []Pod) []int {
-	quota, parts := PlanBy(plan), map[string]v1alpha1.AllocationPart{}
+func OverQuota(plan []jsonspec.AllocationPart, pods []Pod) []int {
+	quota, parts := PlanBy(plan), map[string]jsonspec.AllocationPart{}
 	for _, p := range plan {
 		parts[p.Accelerator] = p
 	}
@@ -69,7 +69,7 @@ func OverQuota(plan []v1alpha1.AllocationPart, pods []Pod) []int {
 }
 
 // Differs says whether pods were started with other limits than the plan's. What either does not say is no difference.
-func Differs(o v1alpha1.ObservedPart, p v1alpha1.AllocationPart) bool {
+func Differs(o jsonspec.ObservedPart, p jsonspec.AllocationPart) bool {
 	return (o.MaxBatchSize > 0 && p.MaxBatchSize > 0 && o.MaxBatchSize != p.MaxBatchSize) ||
 		(o.MaxBatchedTokens > 0 && p.MaxBatchedTokens > 0 && o.MaxBatchedTokens != p.MaxBatchedTokens)
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/specification"
@@ -15,7 +16,7 @@ import (
 // Plans as adapter and scheduler plugin read them, without their times: what is planned for each server and what there is to be beyond it while
 // that is realised. The servers of waits are those whose planned pods have waited for longer than a replica takes to start. A server that is not
 // planned has none.
-func Plans(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, waits map[string]bool) map[string]*v1alpha1.DesiredState {
+func Plans(s *jsonspec.System, plans map[string]jsonspec.Allocation, waits map[string]bool) map[string]*v1alpha1.DesiredState {
 	f := newFleet(s, plans, waits)
 	all := map[string]*v1alpha1.DesiredState{}
 	for i := range s.Servers.Spec {
@@ -64,7 +65,7 @@ type claim struct {
 // stay, and so do those on nodes that go, but for those, given in number too, whose cards a more important server waits for. When the last of the new ones is ready the plan's number is all there is
 // to be, and the pods over quota, which then have the lowest deletion cost, are those that go. A server that is where the plan wants it renews
 // pods whose limits are not the plan's.
-func (f *fleet) surges(server string, plan []v1alpha1.AllocationPart, current []v1alpha1.ObservedPart) (surge Count, given int) {
+func (f *fleet) surges(server string, plan []jsonspec.AllocationPart, current []jsonspec.ObservedPart) (surge Count, given int) {
 	want, have, failing, leaving := PlanBy(plan), ReadyBy(current), failingBy(current), leavingBy(current)
 	stay, surge := Count{}, Count{}
 	for a, n := range have {
@@ -127,7 +128,7 @@ func (f *fleet) giveWay(server, accelerator string, most int) int {
 
 // short is by how much the replicas of a server stay below its plan and surge so that the pods given go: a ReplicaSet removes pods that wait for a
 // node first, and none at all for as long as the new ones that are wanted are as many as the old ones that are not.
-func short(given, total int, current []v1alpha1.ObservedPart) int {
+func short(given, total int, current []jsonspec.ObservedPart) int {
 	if given == 0 {
 		return 0
 	}
@@ -143,7 +144,7 @@ func short(given, total int, current []v1alpha1.ObservedPart) int {
 // renewal is the number of pods to have beyond a part's replicas so that pods with other limits are replaced, where there is room for so many of
 // those asked for. It goes in waves: new pods start, become ready, and then as many old ones go. It asks what is there and remembers nothing, so
 // that a restart changes nothing.
-func renewal(p v1alpha1.AllocationPart, current []v1alpha1.ObservedPart, room func(most int) int) int {
+func renewal(p jsonspec.AllocationPart, current []jsonspec.ObservedPart, room func(most int) int) int {
 	ready, starting, old := 0, 0, 0
 	for _, o := range current {
 		if o.Accelerator != p.Accelerator {
@@ -167,7 +168,7 @@ func renewal(p v1alpha1.AllocationPart, current []v1alpha1.ObservedPart, room fu
 
 // withSurge writes surges into a plan: on the accelerators it names, then on those it leaves. Pods on an accelerator that is not known count
 // in the total alone.
-func withSurge(plan []v1alpha1.AllocationPart, surge Count) (parts []v1alpha1.AllocationPart, total int) {
+func withSurge(plan []jsonspec.AllocationPart, surge Count) (parts []jsonspec.AllocationPart, total int) {
 	left := maps.Clone(surge)
 	for _, p := range plan {
 		p.Surge = left[p.Accelerator]
@@ -177,7 +178,7 @@ func withSurge(plan []v1alpha1.AllocationPart, surge Count) (parts []v1alpha1.Al
 	}
 	for _, a := range slices.Sorted(maps.Keys(left)) {
 		if a != "" {
-			parts = append(parts, v1alpha1.AllocationPart{Accelerator: a, Surge: left[a]})
+			parts = append(parts, jsonspec.AllocationPart{Accelerator: a, Surge: left[a]})
 		}
 		total += left[a]
 	}
@@ -185,7 +186,7 @@ func withSurge(plan []v1alpha1.AllocationPart, surge Count) (parts []v1alpha1.Al
 }
 
 // newFleet counts the cards that the plan leaves, and those that planned pods have waited for.
-func newFleet(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, waits map[string]bool) *fleet {
+func newFleet(s *jsonspec.System, plans map[string]jsonspec.Allocation, waits map[string]bool) *fleet {
 	types, models, each, scopes, shared := map[string]string{}, map[string]string{}, ReplicaCards(s), map[string]map[string]string{}, map[string]map[string][]string{}
 	for _, a := range s.Accelerators.Spec {
 		types[a.Name] = a.CardType(a.Name)
@@ -216,7 +217,7 @@ func newFleet(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, waits ma
 
 // claim notes what planned pods have waited for, longer than a replica takes to start: whoever moves away by itself has gone by then. What is free
 // goes to the most important.
-func (f *fleet) claim(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, waits map[string]bool) {
+func (f *fleet) claim(s *jsonspec.System, plans map[string]jsonspec.Allocation, waits map[string]bool) {
 	type lack struct {
 		cardType, scope       string
 		priority, each, count int
@@ -259,7 +260,7 @@ func (f *fleet) claim(s *v1alpha1.System, plans map[string]v1alpha1.Allocation, 
 }
 
 // running are the parts that a server runs on.
-func running(e *v1alpha1.ServerEntry) []v1alpha1.ObservedPart {
+func running(e *jsonspec.ServerEntry) []jsonspec.ObservedPart {
 	if e.Observation == nil {
 		return nil
 	}
@@ -267,7 +268,7 @@ func running(e *v1alpha1.ServerEntry) []v1alpha1.ObservedPart {
 }
 
 // prioritiesOf the servers.
-func prioritiesOf(s *v1alpha1.System) map[string]int {
+func prioritiesOf(s *jsonspec.System) map[string]int {
 	of := map[string]int{}
 	for _, c := range s.ServiceClasses.Spec {
 		of[c.Name] = c.Priority
@@ -280,7 +281,7 @@ func prioritiesOf(s *v1alpha1.System) map[string]int {
 }
 
 // ReplicaCards are the cards that a replica of a model takes, by model and accelerator.
-func ReplicaCards(s *v1alpha1.System) map[[2]string]int {
+func ReplicaCards(s *jsonspec.System) map[[2]string]int {
 	cards := map[[2]string]int{}
 	for i := range s.Models.Spec {
 		m := &s.Models.Spec[i]

@@ -3,7 +3,7 @@ package realise
 import (
 	"math"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Traffic is how a gateway is to split the requests of a server over its variants while its plan is realised: the share of each, from 0 to 1, in the
@@ -12,7 +12,7 @@ import (
 // A variant gets what the plan gives it, as far as its replicas are ready. What is left goes to ready replicas beyond the plan, such as those that serve until
 // others are ready elsewhere: a replica of them gets at most what the plan gives one on the mean, for how fast it is the plan does not say. Where that is less
 // than all, everybody gets proportionally more.
-func Traffic(b *v1alpha1.ServerBinding, plan []v1alpha1.AllocationPart, current []v1alpha1.ObservedPart) []float64 {
+func Traffic(b *jsonspec.ServerBinding, plan []jsonspec.AllocationPart, current []jsonspec.ObservedPart) []float64 {
 	index := make(map[string]int, len(b.Variants))
 	for i := range b.Variants {
 		index[b.Variants[i].Name] = i
@@ -43,7 +43,7 @@ func Traffic(b *v1alpha1.ServerBinding, plan []v1alpha1.AllocationPart, current 
 }
 
 // sharesOf a plan's accelerators of the load; by replicas where the plan states none, as of one that has a single part.
-func sharesOf(plan []v1alpha1.AllocationPart) map[string]float64 {
+func sharesOf(plan []jsonspec.AllocationPart) map[string]float64 {
 	shares, replicas := map[string]float64{}, map[string]float64{}
 	for _, p := range plan {
 		shares[p.Accelerator] += p.Share

@@ -8,22 +8,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // binding of three variants, the second for two accelerators; D is nobody's, and X of two, so the first one's.
-var binding = &v1alpha1.ServerBinding{Variants: []v1alpha1.Variant{
+var binding = &jsonspec.ServerBinding{Variants: []jsonspec.Variant{
 	{Name: "a", Accelerators: []string{"A", "X"}}, {Name: "b", Accelerators: []string{"B1", "B2", "X"}}, {Name: "c", Accelerators: []string{"C"}},
 }}
 
-func split(accelerator string, replicas int, share float64) v1alpha1.AllocationPart {
-	return v1alpha1.AllocationPart{Accelerator: accelerator, Replicas: replicas, Share: share}
+func split(accelerator string, replicas int, share float64) jsonspec.AllocationPart {
+	return jsonspec.AllocationPart{Accelerator: accelerator, Replicas: replicas, Share: share}
 }
 
 func TestTraffic(t *testing.T) {
 	type (
-		parts = []v1alpha1.AllocationPart
-		pods  = []v1alpha1.ObservedPart
+		parts = []jsonspec.AllocationPart
+		pods  = []jsonspec.ObservedPart
 	)
 	fast := parts{split("A", 2, 0.75), split("C", 2, 0.25)}
 	for name, tt := range map[string]struct {
@@ -62,8 +62,8 @@ func TestTrafficAlways(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	types := []string{"A", "B1", "B2", "C"}
 	for range 20_000 {
-		var plan []v1alpha1.AllocationPart
-		var current []v1alpha1.ObservedPart
+		var plan []jsonspec.AllocationPart
+		var current []jsonspec.ObservedPart
 		ready, planned := make([]int, 3), make([]int, 3)
 		of := map[string]int{"A": 0, "B1": 1, "B2": 1, "C": 2}
 		for _, a := range types {
@@ -106,7 +106,7 @@ func TestTrafficAlways(t *testing.T) {
 		}
 		for _, p := range plan {
 			if n := ReadyBy(current)[p.Accelerator]; n < p.Replicas {
-				more := append(append([]v1alpha1.ObservedPart{}, current...), on(p.Accelerator, 1, 0))
+				more := append(append([]jsonspec.ObservedPart{}, current...), on(p.Accelerator, 1, 0))
 				if i := of[p.Accelerator]; Traffic(binding, plan, more)[i] < shares[i]-1e-9 {
 					t.Fatalf("of %v, ready %v: one more on %s has %v after %v", plan, current, p.Accelerator, Traffic(binding, plan, more), shares)
 				}

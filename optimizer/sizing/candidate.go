@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
@@ -16,7 +16,7 @@ import (
 type Pair struct {
 	Model       string
 	Accelerator *fleet.Accelerator
-	Performance v1alpha1.Performance
+	Performance jsonspec.Performance
 	Law         queueing.Law
 	// Assumed says what the law rests on where none was given; empty where one was. Then the pair is sized with some confidence, whatever is asked for.
 	Assumed string
@@ -249,7 +249,7 @@ func longest(parts []Part, inForce map[string]int) int {
 // share sets what part of the load each part gets under a routing: as many requests for every replica, or as many as it carries.
 func share(parts []Part, routing string) {
 	weight := func(p *Part) float64 {
-		if routing == v1alpha1.RoutingRoundRobin {
+		if routing == jsonspec.RoutingRoundRobin {
 			return float64(p.Replicas)
 		}
 		return float64(p.Replicas) * p.Rate

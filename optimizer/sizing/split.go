@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // A server may be split over two of the splitTypes types that serve it cheapest, in splitPoints proportions: 18 ways beside those on one
@@ -69,7 +69,7 @@ func splitsOf(s *Server, list []*Candidate, points int) []*Candidate {
 			if a.Types() == b.Types() {
 				continue
 			}
-			for _, n := range proportions(a.Parts[0].Rate, b.Parts[0].Rate, load, s.Routing == v1alpha1.RoutingRoundRobin, points) {
+			for _, n := range proportions(a.Parts[0].Rate, b.Parts[0].Rate, load, s.Routing == jsonspec.RoutingRoundRobin, points) {
 				c := &Candidate{Parts: []Part{{Sized: a.Parts[0].Sized, Replicas: n[0]}, {Sized: b.Parts[0].Sized, Replicas: n[1]}}, Demand: list[0].Demand}
 				if total := c.Replicas(); total < s.MinReplicas || s.MaxReplicas > 0 && total > s.MaxReplicas {
 					continue

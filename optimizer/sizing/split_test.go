@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
@@ -17,8 +17,8 @@ func sized(name string, rate, cost, demand float64) *Candidate {
 // A split carries the load, whatever the routing: no replica gets more than it sustains, and all requests are somewhere.
 func TestSplitsCarryTheLoad(t *testing.T) {
 	const load = 9.5
-	for _, routing := range []string{"", v1alpha1.RoutingLeastRequest, v1alpha1.RoutingWeighted, v1alpha1.RoutingRoundRobin} {
-		s := &Server{Server: &fleet.Server{ServerPolicy: v1alpha1.ServerPolicy{Routing: routing}}}
+	for _, routing := range []string{"", jsonspec.RoutingLeastRequest, jsonspec.RoutingWeighted, jsonspec.RoutingRoundRobin} {
+		s := &Server{Server: &fleet.Server{ServerPolicy: jsonspec.ServerPolicy{Routing: routing}}}
 		all := splitsOf(s, []*Candidate{sized("A", 2, 2, load), sized("B", 5, 6, load)}, 10)
 		if len(all) == 0 {
 			t.Fatal("no splits")

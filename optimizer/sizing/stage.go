@@ -9,7 +9,7 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/demand"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
@@ -25,7 +25,7 @@ type Stage struct {
 	// Heterogeneous says that servers may be split over two accelerators.
 	Heterogeneous bool
 	// Change is what changing costs; nil where it costs nothing.
-	Change *v1alpha1.ChangePolicy
+	Change *jsonspec.ChangePolicy
 }
 
 // Memory is what is remembered of sizing one server.

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
@@ -71,5 +71,5 @@ func (e *Infeasible) Error() string {
 	if e.Percentile > 0 {
 		what = fmt.Sprintf("P%g", e.Percentile)
 	}
-	return fmt.Sprintf("%s: target %.4g ms on the %s cannot be met, the best possible is %.4g ms", e.Target, v1alpha1.Milliseconds(e.Want), what, v1alpha1.Milliseconds(e.Best))
+	return fmt.Sprintf("%s: target %.4g ms on the %s cannot be met, the best possible is %.4g ms", e.Target, jsonspec.Milliseconds(e.Want), what, jsonspec.Milliseconds(e.Best))
 }

@@ -3,7 +3,7 @@ package solver
 import (
 	"slices"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // saturate gives what is left to the servers that are of the scope and not served, by the problem's saturation policy. Servers take their
@@ -16,22 +16,22 @@ import (
 //
 // It says whether any server got anything.
 func (d *draft) saturate(servers []Server, scope func(*Server) bool) bool {
-	if d.p.SaturationPolicy == "" || d.p.SaturationPolicy == v1alpha1.SaturationNone {
+	if d.p.SaturationPolicy == "" || d.p.SaturationPolicy == jsonspec.SaturationNone {
 		return false
 	}
 	waiting := rankSome(d.p, func(i int) bool { return d.choices[i].Candidate < 0 && scope(&servers[i]) })
 	waiting = slices.DeleteFunc(waiting, func(r ranked) bool { return d.startable(&r) < 0 }) // what is left only shrinks
 	waiting = d.exhausted(waiting)
 	switch d.p.SaturationPolicy {
-	case v1alpha1.SaturationPriorityExhaustive:
+	case jsonspec.SaturationPriorityExhaustive:
 		for i := range waiting {
 			d.exhaust(&waiting[i])
 		}
-	case v1alpha1.SaturationPriorityRoundRobin:
+	case jsonspec.SaturationPriorityRoundRobin:
 		for _, group := range byPriority(waiting) {
 			d.roundRobin(group)
 		}
-	case v1alpha1.SaturationRoundRobin:
+	case jsonspec.SaturationRoundRobin:
 		d.roundRobin(waiting)
 	}
 	return slices.ContainsFunc(waiting, func(r ranked) bool { return d.choices[r.server].Candidate >= 0 })

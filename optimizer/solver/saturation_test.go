@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 	"github.com/llm-inferno/inferno/optimizer/solver/conformance"
 )
@@ -30,16 +30,16 @@ func TestSaturationPolicies(t *testing.T) {
 		delayed bool
 		want    map[string]int
 	}{
-		{v1alpha1.SaturationNone, false, map[string]int{"first": 6, "third": 2}},
-		{v1alpha1.SaturationNone, true, map[string]int{"first": 6, "third": 2}},
+		{jsonspec.SaturationNone, false, map[string]int{"first": 6, "third": 2}},
+		{jsonspec.SaturationNone, true, map[string]int{"first": 6, "third": 2}},
 		// What first leaves is second's, before third has its turn.
-		{v1alpha1.SaturationPriorityExhaustive, false, map[string]int{"first": 6, "second": 4}},
-		{v1alpha1.SaturationPriorityRoundRobin, false, map[string]int{"first": 6, "second": 4}},
-		{v1alpha1.SaturationRoundRobin, false, map[string]int{"first": 6, "second": 4}},
+		{jsonspec.SaturationPriorityExhaustive, false, map[string]int{"first": 6, "second": 4}},
+		{jsonspec.SaturationPriorityRoundRobin, false, map[string]int{"first": 6, "second": 4}},
+		{jsonspec.SaturationRoundRobin, false, map[string]int{"first": 6, "second": 4}},
 		// third is served, then the last two go to second, or one each to second and fourth.
-		{v1alpha1.SaturationPriorityExhaustive, true, map[string]int{"first": 6, "third": 2, "second": 2}},
-		{v1alpha1.SaturationPriorityRoundRobin, true, map[string]int{"first": 6, "third": 2, "second": 2}},
-		{v1alpha1.SaturationRoundRobin, true, map[string]int{"first": 6, "third": 2, "second": 1, "fourth": 1}},
+		{jsonspec.SaturationPriorityExhaustive, true, map[string]int{"first": 6, "third": 2, "second": 2}},
+		{jsonspec.SaturationPriorityRoundRobin, true, map[string]int{"first": 6, "third": 2, "second": 2}},
+		{jsonspec.SaturationRoundRobin, true, map[string]int{"first": 6, "third": 2, "second": 1, "fourth": 1}},
 	} {
 		t.Run(c.policy, func(t *testing.T) {
 			p := &solver.Problem{Servers: servers, Capacity: map[string]int{"A": 10}, SaturationPolicy: c.policy, DelayedBestEffort: c.delayed}

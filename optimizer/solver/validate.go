@@ -7,7 +7,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // maxUnits bounds the cards of a candidate and of a type, far above any fleet, so that sums over servers cannot overflow.
@@ -221,9 +221,9 @@ func (p *Part) validate() error {
 
 func validPolicy(name string) error {
 	switch name {
-	case "", v1alpha1.SaturationNone, v1alpha1.SaturationPriorityExhaustive, v1alpha1.SaturationPriorityRoundRobin, v1alpha1.SaturationRoundRobin:
+	case "", jsonspec.SaturationNone, jsonspec.SaturationPriorityExhaustive, jsonspec.SaturationPriorityRoundRobin, jsonspec.SaturationRoundRobin:
 		return nil
 	}
-	return fmt.Errorf("saturationPolicy: %q is unknown, allowed are %s, %s, %s and %s", name, v1alpha1.SaturationNone,
-		v1alpha1.SaturationPriorityExhaustive, v1alpha1.SaturationPriorityRoundRobin, v1alpha1.SaturationRoundRobin)
+	return fmt.Errorf("saturationPolicy: %q is unknown, allowed are %s, %s, %s and %s", name, jsonspec.SaturationNone,
+		jsonspec.SaturationPriorityExhaustive, jsonspec.SaturationPriorityRoundRobin, jsonspec.SaturationRoundRobin)
 }

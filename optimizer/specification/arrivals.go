@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -40,14 +41,14 @@ func (v *validator) invalid() error {
 }
 
 // CheckArrivals says why a counter cannot be asked for; nil where it can. The error is an [InvalidError].
-func CheckArrivals(path string, a *v1alpha1.ArrivalCounter) error {
+func CheckArrivals(path string, a *jsonspec.ArrivalCounter) error {
 	var v validator
 	v.arrivals(path, a)
 	return v.invalid()
 }
 
 // arrivals is checked strictly, for it becomes a part of a question to Prometheus.
-func (v *validator) arrivals(path string, a *v1alpha1.ArrivalCounter) {
+func (v *validator) arrivals(path string, a *jsonspec.ArrivalCounter) {
 	if a == nil {
 		return
 	}
@@ -126,7 +127,7 @@ func CheckPrometheus(path string, p *v1alpha1.PrometheusSource) error {
 	return v.invalid()
 }
 
-func (v *validator) matchers(path string, labels map[string]v1alpha1.LabelValue) {
+func (v *validator) matchers(path string, labels map[string]jsonspec.LabelValue) {
 	for _, name := range slices.Sorted(maps.Keys(labels)) {
 		v.label(fmt.Sprintf("%s[%s]", path, name), name)
 	}

@@ -6,24 +6,25 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 // All that is wrong with a counter is said at once, by an error that can be told from one of Prometheus.
 func TestCheckArrivals(t *testing.T) {
-	many := map[string]v1alpha1.LabelValue{}
+	many := map[string]jsonspec.LabelValue{}
 	for i := range 17 {
 		many[fmt.Sprintf("l%d", i)] = ""
 	}
 	for _, c := range []struct {
-		counter v1alpha1.ArrivalCounter
+		counter jsonspec.ArrivalCounter
 		want    []string
 	}{
-		{v1alpha1.ArrivalCounter{Counter: "envoy_cluster_upstream_rq_total", Labels: map[string]v1alpha1.LabelValue{"envoy_cluster_name": `}"\\`}}, nil},
-		{v1alpha1.ArrivalCounter{}, []string{`a.counter: "" is not allowed`, "a.labels: is missing"}},
-		{v1alpha1.ArrivalCounter{Counter: "a b", Labels: many}, []string{`a.counter: "a b"`, "a.labels: 17 labels are not allowed, must be at most 16"}},
-		{v1alpha1.ArrivalCounter{Counter: "a", Labels: map[string]v1alpha1.LabelValue{"__tenant_id__": "x", "namespace": "llm"}}, []string{"a.labels[__tenant_id__]", "a.labels[namespace]"}},
+		{jsonspec.ArrivalCounter{Counter: "envoy_cluster_upstream_rq_total", Labels: map[string]jsonspec.LabelValue{"envoy_cluster_name": `}"\\`}}, nil},
+		{jsonspec.ArrivalCounter{}, []string{`a.counter: "" is not allowed`, "a.labels: is missing"}},
+		{jsonspec.ArrivalCounter{Counter: "a b", Labels: many}, []string{`a.counter: "a b"`, "a.labels: 17 labels are not allowed, must be at most 16"}},
+		{jsonspec.ArrivalCounter{Counter: "a", Labels: map[string]jsonspec.LabelValue{"__tenant_id__": "x", "namespace": "llm"}}, []string{"a.labels[__tenant_id__]", "a.labels[namespace]"}},
 	} {
 		err := specification.CheckArrivals("a", &c.counter)
 		var invalid *specification.InvalidError

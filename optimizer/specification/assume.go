@@ -4,13 +4,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fitting"
 )
 
 // Assume adds entries for models that have none, in the order of models and accelerators: each may run on whatever there is, on as few cards as hold
 // it. How fast it is stays open: that is for physics to say, when it is decided.
-func Assume(s *v1alpha1.System, k fitting.Knowledge) {
+func Assume(s *jsonspec.System, k fitting.Knowledge) {
 	given := map[string]bool{}
 	for i := range s.Models.Spec {
 		given[s.Models.Spec[i].Name] = true
@@ -20,10 +20,10 @@ func Assume(s *v1alpha1.System, k fitting.Knowledge) {
 			continue
 		}
 		for _, a := range s.Accelerators.Spec {
-			s.Models.Spec = append(s.Models.Spec, v1alpha1.PerformanceEntry{Name: m.Name, Performance: v1alpha1.Performance{
+			s.Models.Spec = append(s.Models.Spec, jsonspec.PerformanceEntry{Name: m.Name, Performance: jsonspec.Performance{
 				Acc: a.Name, AccCount: k.CardsFor(m.Name, m.ModelProperties, a.Name, a.AcceleratorProperties),
 			}})
 		}
 	}
-	slices.SortStableFunc(s.Models.Spec, func(a, b v1alpha1.PerformanceEntry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(s.Models.Spec, func(a, b jsonspec.PerformanceEntry) int { return strings.Compare(a.Name, b.Name) })
 }

@@ -6,6 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
@@ -20,7 +21,7 @@ type Snapshot struct {
 	StartUpSeconds float64 `json:"startUpSeconds,omitempty"`
 	WindowSeconds  float64 `json:"windowSeconds,omitempty"`
 	// System that is asked for. A server's currentAlloc says what it runs on and its load, desiredAlloc the plan in force.
-	System v1alpha1.System `json:"system"`
+	System jsonspec.System `json:"system"`
 }
 
 // defaultWindow in seconds, where a snapshot says none.
@@ -54,7 +55,7 @@ func (s *Snapshot) Core() *fleet.Snapshot {
 }
 
 // modelsOf are the models in the order in which they are named.
-func modelsOf(d *v1alpha1.ModelData) []fleet.Model {
+func modelsOf(d *jsonspec.ModelData) []fleet.Model {
 	var list []fleet.Model
 	index := map[string]int{}
 	at := func(name string) *fleet.Model {
@@ -76,10 +77,10 @@ func modelsOf(d *v1alpha1.ModelData) []fleet.Model {
 	return list
 }
 
-func classOf(e *v1alpha1.ServiceClassEntry) fleet.Class {
+func classOf(e *jsonspec.ServiceClassEntry) fleet.Class {
 	c := fleet.Class{Name: e.Name, Priority: e.Priority, Targets: make(map[string]fleet.Targets, len(e.ModelTargets))}
 	for _, t := range e.ModelTargets {
-		c.Targets[t.Model] = fleet.Targets{TTFT: v1alpha1.Seconds(t.TTFT), ITL: v1alpha1.Seconds(t.ITL), TPS: t.TPS, Percentile: t.Percentile}
+		c.Targets[t.Model] = fleet.Targets{TTFT: jsonspec.Seconds(t.TTFT), ITL: jsonspec.Seconds(t.ITL), TPS: t.TPS, Percentile: t.Percentile}
 	}
 	if q := e.ForecastQuantile; q != nil {
 		if c.Quantile = *q; !(*q > 0 && *q < 1) {
@@ -94,7 +95,7 @@ func classOf(e *v1alpha1.ServiceClassEntry) fleet.Class {
 	return c
 }
 
-func serverOf(e *v1alpha1.ServerEntry) fleet.Server {
+func serverOf(e *jsonspec.ServerEntry) fleet.Server {
 	s := fleet.Server{
 		Name: e.Name, Namespace: e.Namespace, Class: e.Class, Model: e.Model, MinReplicas: e.MinNumReplicas, MaxReplicas: e.MaxNumReplicas, ServerPolicy: e.ServerPolicy, Scopes: e.Scopes, Refused: e.Refused, Share: e.Share,
 		Fault: loadFault(e), Seen: observationOf(e.Observation), Plan: allocationOf(e.DesiredAlloc), Runs: allocationOf(e.CurrentAlloc),
@@ -102,14 +103,14 @@ func serverOf(e *v1alpha1.ServerEntry) fleet.Server {
 	if s.Fault == nil {
 		l := e.CurrentAlloc.Load
 		s.Load = &fleet.Load{
-			Arrivals: v1alpha1.PerSecond(l.ArrivalRate), Completions: v1alpha1.PerSecond(l.Throughput), InputTokens: l.AvgInTokens, OutputTokens: l.AvgOutTokens,
+			Arrivals: jsonspec.PerSecond(l.ArrivalRate), Completions: jsonspec.PerSecond(l.Throughput), InputTokens: l.AvgInTokens, OutputTokens: l.AvgOutTokens,
 		}
 	}
 	return s
 }
 
 // loadFault says why the load of a server is not known; nil where it is.
-func loadFault(e *v1alpha1.ServerEntry) *fleet.Fault {
+func loadFault(e *jsonspec.ServerEntry) *fleet.Fault {
 	if o := e.Observation; o != nil && o.Fault != "" {
 		return &fleet.Fault{Reason: o.Fault, Message: o.Detail}
 	}
@@ -120,7 +121,7 @@ func loadFault(e *v1alpha1.ServerEntry) *fleet.Fault {
 		return missing("the load of the server is not known (currentAlloc.load is missing)")
 	}
 	switch l := e.CurrentAlloc.Load; {
-	case !(l.ArrivalRate >= 0 && l.ArrivalRate <= v1alpha1.MaxArrivalRate):
+	case !(l.ArrivalRate >= 0 && l.ArrivalRate <= jsonspec.MaxArrivalRate):
 		return missing("%v requests per minute are no arrival rate (currentAlloc.load.arrivalRate)", l.ArrivalRate)
 	case l.ArrivalRate > 0 && l.AvgOutTokens == 0:
 		return missing("requests arrive but their length is not known (avgOutTokens is 0): none has finished yet")
@@ -128,7 +129,7 @@ func loadFault(e *v1alpha1.ServerEntry) *fleet.Fault {
 	return nil
 }
 
-func allocationOf(a *v1alpha1.Allocation) *fleet.Allocation {
+func allocationOf(a *jsonspec.Allocation) *fleet.Allocation {
 	if a == nil {
 		return nil
 	}
@@ -140,12 +141,12 @@ func allocationOf(a *v1alpha1.Allocation) *fleet.Allocation {
 		out.Parts = []fleet.Part{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, Limits: fleet.Limits{MaxBatch: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}, Share: 1}}
 	}
 	if a.TTFTAverage != 0 || a.ITLAverage != 0 {
-		out.TTFT, out.ITL = fleet.Known(v1alpha1.Seconds(a.TTFTAverage)), fleet.Known(v1alpha1.Seconds(a.ITLAverage))
+		out.TTFT, out.ITL = fleet.Known(jsonspec.Seconds(a.TTFTAverage)), fleet.Known(jsonspec.Seconds(a.ITLAverage))
 	}
 	return out
 }
 
-func observationOf(o *v1alpha1.Observation) *fleet.Observation {
+func observationOf(o *jsonspec.Observation) *fleet.Observation {
 	if o == nil {
 		return nil
 	}
@@ -177,10 +178,10 @@ func measured(p *float64, convert func(float64) float64) fleet.Maybe {
 	return fleet.Measured(convert(*p))
 }
 
-func groupOf(g *v1alpha1.ObservedGroup) fleet.Group {
-	latency := func(l *v1alpha1.ObservedLatency) (out fleet.Latency) {
+func groupOf(g *jsonspec.ObservedGroup) fleet.Group {
+	latency := func(l *jsonspec.ObservedLatency) (out fleet.Latency) {
 		if l != nil {
-			out.Mean, out.P90 = measured(&l.Mean, v1alpha1.Seconds), measured(l.P90, v1alpha1.Seconds)
+			out.Mean, out.P90 = measured(&l.Mean, jsonspec.Seconds), measured(l.P90, jsonspec.Seconds)
 		}
 		return out
 	}
@@ -188,7 +189,7 @@ func groupOf(g *v1alpha1.ObservedGroup) fleet.Group {
 		Accelerator: g.Accelerator, Limits: fleet.Limits{MaxBatch: g.MaxBatchSize, MaxBatchedTokens: g.MaxBatchedTokens}, Replicas: g.Replicas,
 		Window: g.WindowSeconds, Age: g.AgeSeconds,
 		Running: measured(g.Running, as), RunningSD: measured(g.RunningSD, as), Waiting: measured(g.Waiting, as),
-		Admissions: measured(g.Admissions, v1alpha1.PerSecond), Completions: measured(g.Throughput, v1alpha1.PerSecond), Preemptions: measured(g.Preemptions, v1alpha1.PerSecond),
+		Admissions: measured(g.Admissions, jsonspec.PerSecond), Completions: measured(g.Throughput, jsonspec.PerSecond), Preemptions: measured(g.Preemptions, jsonspec.PerSecond),
 		AdmittedTokens: measured(g.AdmittedTokens, as), InputTokens: measured(g.InputTokens, as), OutputTokens: measured(g.OutputTokens, as),
 		InputTokensSD: measured(g.InputTokensSD, as), OutputTokensSD: measured(g.OutputTokensSD, as),
 		PrefixHitRate: measured(g.PrefixHitRate, as), KVTokens: measured(g.KVTokens, as), TTFT: latency(g.TTFT), ITL: latency(g.ITL), Requests: measured(g.Requests, as),
@@ -197,22 +198,22 @@ func groupOf(g *v1alpha1.ObservedGroup) fleet.Group {
 
 // Decision is what a decision came to, as it is written down.
 type Decision struct {
-	Plan v1alpha1.Solution `json:"plan"`
+	Plan jsonspec.Solution `json:"plan"`
 	// Candidates that were considered, by server, then accelerator.
-	Candidates []v1alpha1.Candidate `json:"candidates"`
+	Candidates []jsonspec.Candidate `json:"candidates"`
 	// Verdicts by server.
 	Verdicts map[string]fleet.Verdict `json:"verdicts"`
 	// Learning are the judgements of what was observed, by model, then accelerator.
-	Learning []v1alpha1.Judgement `json:"learning,omitempty"`
+	Learning []jsonspec.Judgement `json:"learning,omitempty"`
 	// Assumptions about pairs of which no performance was given, by model, then accelerator.
 	Assumptions []fleet.Assumption `json:"assumptions,omitempty"`
 	// Probes that are suggested or acted on, by server.
-	Probes []v1alpha1.Probe `json:"probes,omitempty"`
+	Probes []jsonspec.Probe `json:"probes,omitempty"`
 }
 
 // Report writes a decision about the system down.
-func Report(s *v1alpha1.System, d *fleet.Decision) *Decision {
-	r := &Decision{Plan: Solution(s, &d.Plan), Candidates: make([]v1alpha1.Candidate, len(d.Candidates)), Verdicts: d.Verdicts, Assumptions: d.Assumptions, Probes: d.Probes}
+func Report(s *jsonspec.System, d *fleet.Decision) *Decision {
+	r := &Decision{Plan: Solution(s, &d.Plan), Candidates: make([]jsonspec.Candidate, len(d.Candidates)), Verdicts: d.Verdicts, Assumptions: d.Assumptions, Probes: d.Probes}
 	for i := range d.Candidates {
 		r.Candidates[i] = candidate(&d.Candidates[i])
 	}
@@ -223,9 +224,9 @@ func Report(s *v1alpha1.System, d *fleet.Decision) *Decision {
 }
 
 // Solution writes a plan for the system down. Allocations name the load that they were made for; those that are held stay as they are.
-func Solution(s *v1alpha1.System, p *fleet.Plan) v1alpha1.Solution {
-	out := v1alpha1.Solution{
-		Allocations: make(map[string]v1alpha1.Allocation, len(p.Allocations)), TotalCost: p.TotalCost, Unserved: p.Unserved, Placement: p.Placement,
+func Solution(s *jsonspec.System, p *fleet.Plan) jsonspec.Solution {
+	out := jsonspec.Solution{
+		Allocations: make(map[string]jsonspec.Allocation, len(p.Allocations)), TotalCost: p.TotalCost, Unserved: p.Unserved, Placement: p.Placement,
 		Bought: p.Bought, TakenBack: p.TakenBack, Shares: p.Shares, Solver: p.Solver,
 	}
 	for i := range s.Servers.Spec {
@@ -249,32 +250,32 @@ func Solution(s *v1alpha1.System, p *fleet.Plan) v1alpha1.Solution {
 }
 
 // milliseconds that were predicted.
-func milliseconds(seconds float64) float64 { return v1alpha1.Digits(v1alpha1.Milliseconds(seconds)) }
+func milliseconds(seconds float64) float64 { return jsonspec.Digits(jsonspec.Milliseconds(seconds)) }
 
 // allocation as the specification has it: a split has parts, another its accelerator. Accelerator and limits of a split are those of the larger
 // part.
-func allocation(a *fleet.Allocation) v1alpha1.Allocation {
-	out := v1alpha1.Allocation{Cost: a.Cost, TTFTAverage: milliseconds(a.TTFT.Or(0)), ITLAverage: milliseconds(a.ITL.Or(0)), BestEffort: a.BestEffort, Reason: a.Reason}
+func allocation(a *fleet.Allocation) jsonspec.Allocation {
+	out := jsonspec.Allocation{Cost: a.Cost, TTFTAverage: milliseconds(a.TTFT.Or(0)), ITLAverage: milliseconds(a.ITL.Or(0)), BestEffort: a.BestEffort, Reason: a.Reason}
 	setParts(&out, allocationParts(a.Parts))
 	return out
 }
 
 // allocationParts as the specification has them: one that gets everything names no share.
-func allocationParts(list []fleet.Part) []v1alpha1.AllocationPart {
-	out := make([]v1alpha1.AllocationPart, 0, len(list))
+func allocationParts(list []fleet.Part) []jsonspec.AllocationPart {
+	out := make([]jsonspec.AllocationPart, 0, len(list))
 	for _, p := range list {
 		if len(list) == 1 {
 			p.Share = 0
 		}
-		out = append(out, v1alpha1.AllocationPart{Accelerator: p.Accelerator, Replicas: p.Replicas, MaxBatchSize: p.MaxBatch, MaxBatchedTokens: p.MaxBatchedTokens, Share: p.Share})
+		out = append(out, jsonspec.AllocationPart{Accelerator: p.Accelerator, Replicas: p.Replicas, MaxBatchSize: p.MaxBatch, MaxBatchedTokens: p.MaxBatchedTokens, Share: p.Share})
 	}
 	return out
 }
 
-func candidate(c *fleet.Candidate) v1alpha1.Candidate {
-	r := v1alpha1.Candidate{
+func candidate(c *fleet.Candidate) jsonspec.Candidate {
+	r := jsonspec.Candidate{
 		Server: c.Server, Accelerator: c.ID, Type: c.Types, Priority: c.Priority, Units: c.Cards, Cost: c.Cost, Value: c.Value,
-		ITL: milliseconds(c.ITL.Or(0)), TTFT: milliseconds(c.TTFT.Or(0)), RatePerReplica: v1alpha1.Digits(v1alpha1.PerMinute(c.Rate)), Trim: c.Trim, Feasible: c.Fault == nil,
+		ITL: milliseconds(c.ITL.Or(0)), TTFT: milliseconds(c.TTFT.Or(0)), RatePerReplica: jsonspec.Digits(jsonspec.PerMinute(c.Rate)), Trim: c.Trim, Feasible: c.Fault == nil,
 	}
 	for _, p := range c.Parts {
 		r.NumReplicas += p.Replicas
@@ -290,7 +291,7 @@ func candidate(c *fleet.Candidate) v1alpha1.Candidate {
 	return r
 }
 
-func judgement(j *fleet.Judgement) v1alpha1.Judgement {
+func judgement(j *fleet.Judgement) jsonspec.Judgement {
 	ms := func(m fleet.Maybe) *float64 {
 		if x, known := m.Get(); known {
 			x = milliseconds(x)
@@ -298,7 +299,7 @@ func judgement(j *fleet.Judgement) v1alpha1.Judgement {
 		}
 		return nil
 	}
-	return v1alpha1.Judgement{
+	return jsonspec.Judgement{
 		Model: j.Model, Accelerator: j.Accelerator, Source: j.Source, Running: j.Running.Pointer(), ITL: ms(j.ITL), PredictedITL: ms(j.PredictedITL),
 		TTFT: ms(j.TTFT), PredictedTTFT: ms(j.PredictedTTFT), Accepted: j.Accepted, Reason: j.Reason,
 	}

@@ -13,7 +13,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // maxFaults is how many faults of one document are reported; more help nobody.
@@ -43,13 +43,13 @@ func (f *Fault) Error() string {
 
 // required are fields without which a value says nothing: nothing there is not the same as zero.
 var required = map[reflect.Type][]string{
-	reflect.TypeFor[v1alpha1.AcceleratorEntry](): {"cost"},
-	reflect.TypeFor[v1alpha1.AcceleratorCount](): {"count"},
-	reflect.TypeFor[v1alpha1.NodeCapacity]():     {"free"},
-	reflect.TypeFor[v1alpha1.PerfParms]():        {"alpha", "beta", "gamma"},
-	reflect.TypeFor[v1alpha1.DecodeParms]():      {"alpha", "beta"},
-	reflect.TypeFor[v1alpha1.PrefillParms]():     {"gamma", "delta"},
-	reflect.TypeFor[v1alpha1.Load]():             {"arrivalRate", "avgInTokens", "avgOutTokens"},
+	reflect.TypeFor[jsonspec.AcceleratorEntry](): {"cost"},
+	reflect.TypeFor[jsonspec.AcceleratorCount](): {"count"},
+	reflect.TypeFor[jsonspec.NodeCapacity]():     {"free"},
+	reflect.TypeFor[jsonspec.PerfParms]():        {"alpha", "beta", "gamma"},
+	reflect.TypeFor[jsonspec.DecodeParms]():      {"alpha", "beta"},
+	reflect.TypeFor[jsonspec.PrefillParms]():     {"gamma", "delta"},
+	reflect.TypeFor[jsonspec.Load]():             {"arrivalRate", "avgInTokens", "avgOutTokens"},
 }
 
 // Decode decodes one JSON or YAML document strictly into out, a pointer to a struct. Field names match whatever their case, as in

@@ -12,24 +12,24 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // part is one of the files a system may be split into.
 type part struct {
 	file     string
 	required bool
-	into     func(*v1alpha1.System) any
+	into     func(*jsonspec.System) any
 }
 
 // parts are the separate files of a system, in the order llm-inferno lists them.
 var parts = []part{
-	{"accelerator-data", true, func(s *v1alpha1.System) any { return &s.Accelerators }},
-	{"model-data", true, func(s *v1alpha1.System) any { return &s.Models }},
-	{"serviceclass-data", true, func(s *v1alpha1.System) any { return &s.ServiceClasses }},
-	{"server-data", true, func(s *v1alpha1.System) any { return &s.Servers }},
-	{"capacity-data", false, func(s *v1alpha1.System) any { return &s.Capacity }},
-	{"optimizer-data", false, func(s *v1alpha1.System) any { return &s.Optimizer }},
+	{"accelerator-data", true, func(s *jsonspec.System) any { return &s.Accelerators }},
+	{"model-data", true, func(s *jsonspec.System) any { return &s.Models }},
+	{"serviceclass-data", true, func(s *jsonspec.System) any { return &s.ServiceClasses }},
+	{"server-data", true, func(s *jsonspec.System) any { return &s.Servers }},
+	{"capacity-data", false, func(s *jsonspec.System) any { return &s.Capacity }},
+	{"optimizer-data", false, func(s *jsonspec.System) any { return &s.Optimizer }},
 }
 
 var extensions = []string{".json", ".yaml", ".yml"}
@@ -37,7 +37,7 @@ var extensions = []string{".json", ".yaml", ".yml"}
 // Load reads a system: a file that holds all of it, or a directory of separate files (accelerator-data.json and so on; YAML as well).
 // Files of a directory that no system has are left alone. The error joins the faults of all files, and those that Validate finds in what
 // could be read of them.
-func Load(path string) (*v1alpha1.System, error) {
+func Load(path string) (*jsonspec.System, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func Load(path string) (*v1alpha1.System, error) {
 		if err != nil {
 			return nil, err
 		}
-		var f v1alpha1.SystemFile
+		var f jsonspec.SystemFile
 		if err := Decode(filepath.Base(path), data, &f); err != nil {
 			return nil, withOthers(&f.System, err)
 		}
@@ -57,8 +57,8 @@ func Load(path string) (*v1alpha1.System, error) {
 }
 
 // LoadFS reads a system from separate files at the root of a file system.
-func LoadFS(fsys fs.FS) (*v1alpha1.System, error) {
-	s := new(v1alpha1.System)
+func LoadFS(fsys fs.FS) (*jsonspec.System, error) {
+	s := new(jsonspec.System)
 	var faults []error
 	for _, p := range parts {
 		name, data, err := readPart(fsys, p)
@@ -82,7 +82,7 @@ var entryPath = regexp.MustCompile(`(?i)^(?:system\.)?(?:[a-z]+Data\.)?((?:accel
 
 // withOthers joins to the faults of decoding those that Validate finds in the rest: entries that could not be read whole are left out, so that
 // nobody is told of a value that stands nowhere.
-func withOthers(s *v1alpha1.System, decoding error) error {
+func withOthers(s *jsonspec.System, decoding error) error {
 	unread := map[string]bool{}
 	for _, f := range faultsOf(decoding) {
 		if m := entryPath.FindStringSubmatch(f.Path); m != nil {
@@ -136,27 +136,27 @@ func partNames() []string {
 }
 
 // Encode writes a system as one JSON document.
-func Encode(s *v1alpha1.System) ([]byte, error) {
-	return json.MarshalIndent(v1alpha1.SystemFile{System: *s}, "", "  ")
+func Encode(s *jsonspec.System) ([]byte, error) {
+	return json.MarshalIndent(jsonspec.SystemFile{System: *s}, "", "  ")
 }
 
 // Sort puts every list of a system into the order of its names, so that equal systems are equal byte for byte.
-func Sort(s *v1alpha1.System) {
-	slices.SortStableFunc(s.Accelerators.Spec, func(a, b v1alpha1.AcceleratorEntry) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortStableFunc(s.Models.Spec, func(a, b v1alpha1.PerformanceEntry) int {
+func Sort(s *jsonspec.System) {
+	slices.SortStableFunc(s.Accelerators.Spec, func(a, b jsonspec.AcceleratorEntry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(s.Models.Spec, func(a, b jsonspec.PerformanceEntry) int {
 		if c := strings.Compare(a.Name, b.Name); c != 0 {
 			return c
 		}
 		return strings.Compare(a.Acc, b.Acc)
 	})
-	slices.SortStableFunc(s.ServiceClasses.Spec, func(a, b v1alpha1.ServiceClassEntry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(s.ServiceClasses.Spec, func(a, b jsonspec.ServiceClassEntry) int { return strings.Compare(a.Name, b.Name) })
 	for i := range s.ServiceClasses.Spec {
-		slices.SortStableFunc(s.ServiceClasses.Spec[i].ModelTargets, func(a, b v1alpha1.ModelTarget) int { return strings.Compare(a.Model, b.Model) })
+		slices.SortStableFunc(s.ServiceClasses.Spec[i].ModelTargets, func(a, b jsonspec.ModelTarget) int { return strings.Compare(a.Model, b.Model) })
 	}
-	slices.SortStableFunc(s.Servers.Spec, func(a, b v1alpha1.ServerEntry) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortStableFunc(s.Capacity.Nodes, func(a, b v1alpha1.NodeCapacity) int {
+	slices.SortStableFunc(s.Servers.Spec, func(a, b jsonspec.ServerEntry) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(s.Capacity.Nodes, func(a, b jsonspec.NodeCapacity) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Type, b.Type))
 	})
-	slices.SortStableFunc(s.Capacity.Elastic, func(a, b v1alpha1.ElasticCapacity) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortStableFunc(s.Capacity.Count, func(a, b v1alpha1.AcceleratorCount) int { return strings.Compare(a.Type, b.Type) })
+	slices.SortStableFunc(s.Capacity.Elastic, func(a, b jsonspec.ElasticCapacity) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(s.Capacity.Count, func(a, b jsonspec.AcceleratorCount) int { return strings.Compare(a.Type, b.Type) })
 }

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
@@ -26,12 +27,12 @@ type Resources struct {
 	// Shares that were read from elsewhere than the Optimizer.
 	Shares []v1alpha1.Share
 	// Cohorts that were read from elsewhere.
-	Cohorts []v1alpha1.Cohort
+	Cohorts []jsonspec.Cohort
 }
 
 // ToResources writes a system as custom resources, its servers in the given namespace where they name none. A name that Kubernetes does not allow is replaced
 // by one that it does and kept in the annotation inferno.platform.ai/name. [FromResources] undoes it.
-func ToResources(s *v1alpha1.System, namespace string) Resources {
+func ToResources(s *jsonspec.System, namespace string) Resources {
 	var r Resources
 	for _, a := range s.Accelerators.Spec {
 		r.Accelerators = append(r.Accelerators, v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), ObjectMeta: objectMeta(a.Name, ""), Spec: a.AcceleratorSpec})
@@ -53,18 +54,18 @@ func ToResources(s *v1alpha1.System, namespace string) Resources {
 		r.Optimizer.Spec.Shares = append(r.Optimizer.Spec.Shares, v1alpha1.Share{ShareBounds: b})
 	}
 	if o.MILPSolver && o.Solver == nil {
-		r.Optimizer.Spec.Solver = &v1alpha1.Plug{Name: "milp"}
+		r.Optimizer.Spec.Solver = &jsonspec.Plug{Name: "milp"}
 	}
 	return r
 }
 
 // FromResources writes custom resources as a system, sorted by name. A server is named namespace/name, unless it carries the annotation
 // inferno.platform.ai/name and no other server carries the same; the second result maps the names to indices into r.Servers.
-func FromResources(r Resources) (*v1alpha1.System, map[string]int) {
-	s := new(v1alpha1.System)
+func FromResources(r Resources) (*jsonspec.System, map[string]int) {
+	s := new(jsonspec.System)
 	for i := range r.Accelerators {
 		a := &r.Accelerators[i]
-		s.Accelerators.Spec = append(s.Accelerators.Spec, v1alpha1.AcceleratorEntry{Name: Name(a), AcceleratorSpec: a.Spec})
+		s.Accelerators.Spec = append(s.Accelerators.Spec, jsonspec.AcceleratorEntry{Name: Name(a), AcceleratorSpec: a.Spec})
 	}
 	modelNames := map[string]string{}
 	for i := range r.Models {
@@ -72,17 +73,17 @@ func FromResources(r Resources) (*v1alpha1.System, map[string]int) {
 		name := Name(m)
 		modelNames[m.Name] = name
 		for _, p := range m.Spec.PerfData {
-			s.Models.Spec = append(s.Models.Spec, v1alpha1.PerformanceEntry{Name: name, Performance: p})
+			s.Models.Spec = append(s.Models.Spec, jsonspec.PerformanceEntry{Name: name, Performance: p})
 		}
 		if !m.Spec.ModelProperties.IsZero() || len(m.Spec.PerfData) == 0 {
-			s.Models.Info = append(s.Models.Info, v1alpha1.ModelInfo{Name: name, ModelProperties: m.Spec.ModelProperties})
+			s.Models.Info = append(s.Models.Info, jsonspec.ModelInfo{Name: name, ModelProperties: m.Spec.ModelProperties})
 		}
 	}
 	classNames := map[string]string{}
 	for i := range r.ServiceClasses {
 		c := &r.ServiceClasses[i]
 		classNames[c.Name] = Name(c)
-		s.ServiceClasses.Spec = append(s.ServiceClasses.Spec, v1alpha1.ServiceClassEntry{Name: Name(c), ServiceClassSpec: c.Spec})
+		s.ServiceClasses.Spec = append(s.ServiceClasses.Spec, jsonspec.ServiceClassEntry{Name: Name(c), ServiceClassSpec: c.Spec})
 	}
 	index, shares := map[string]int{}, r.shares()
 	for i, name := range serverNames(r.Servers) {
@@ -93,7 +94,7 @@ func FromResources(r Resources) (*v1alpha1.System, map[string]int) {
 		s.Servers.Spec = append(s.Servers.Spec, e)
 	}
 	if o := r.Optimizer; o != nil {
-		s.Optimizer.Spec = v1alpha1.OptimizerEntry{SolverPolicy: o.Spec.SolverPolicy, Plugs: o.Spec.Plugs}
+		s.Optimizer.Spec = jsonspec.OptimizerEntry{SolverPolicy: o.Spec.SolverPolicy, Plugs: o.Spec.Plugs}
 		s.Capacity.Elastic = slices.Clone(o.Spec.Elastic)
 	}
 	s.Optimizer.Spec.Cohorts = r.cohorts()
@@ -184,7 +185,7 @@ func serverNames(servers []v1alpha1.Server) []string {
 	return names
 }
 
-func models(d *v1alpha1.ModelData) []v1alpha1.Model {
+func models(d *jsonspec.ModelData) []v1alpha1.Model {
 	byName := map[string]*v1alpha1.Model{}
 	var names []string
 	get := func(name string) *v1alpha1.Model {
@@ -211,7 +212,7 @@ func models(d *v1alpha1.ModelData) []v1alpha1.Model {
 	return list
 }
 
-func server(e v1alpha1.ServerEntry, namespace string) v1alpha1.Server {
+func server(e jsonspec.ServerEntry, namespace string) v1alpha1.Server {
 	s := v1alpha1.Server{TypeMeta: typeMeta("Server"), ObjectMeta: objectMeta(e.Name, namespace)}
 	if s.Annotations == nil {
 		s.Annotations = map[string]string{v1alpha1.NameAnnotation: e.Name}
@@ -242,21 +243,21 @@ func server(e v1alpha1.ServerEntry, namespace string) v1alpha1.Server {
 	return s
 }
 
-func observedParts(a *v1alpha1.Allocation) []v1alpha1.ObservedPart {
+func observedParts(a *jsonspec.Allocation) []jsonspec.ObservedPart {
 	if len(a.Parts) == 0 {
 		if a.Accelerator == "" && a.NumReplicas == 0 && a.MaxBatch == 0 {
 			return nil
 		}
-		return []v1alpha1.ObservedPart{{Accelerator: a.Accelerator, Ready: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}}
+		return []jsonspec.ObservedPart{{Accelerator: a.Accelerator, Ready: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}}
 	}
-	parts := make([]v1alpha1.ObservedPart, 0, len(a.Parts))
+	parts := make([]jsonspec.ObservedPart, 0, len(a.Parts))
 	for _, p := range a.Parts {
-		parts = append(parts, v1alpha1.ObservedPart{Accelerator: p.Accelerator, Ready: p.Replicas, MaxBatchSize: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens})
+		parts = append(parts, jsonspec.ObservedPart{Accelerator: p.Accelerator, Ready: p.Replicas, MaxBatchSize: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens})
 	}
 	return parts
 }
 
-func latencies(a *v1alpha1.Allocation) *v1alpha1.Latencies {
+func latencies(a *jsonspec.Allocation) *v1alpha1.Latencies {
 	if a.ITLAverage == 0 && a.TTFTAverage == 0 {
 		return nil
 	}
@@ -271,19 +272,19 @@ func latencies(a *v1alpha1.Allocation) *v1alpha1.Latencies {
 }
 
 // Desired writes an allocation as the plan of a Server, without its times.
-func Desired(a *v1alpha1.Allocation) *v1alpha1.DesiredState {
+func Desired(a *jsonspec.Allocation) *v1alpha1.DesiredState {
 	d := &v1alpha1.DesiredState{
 		Replicas: a.NumReplicas, Parts: a.Parts, CostPerHour: a.Cost, Predicted: latencies(a), Load: a.Load, BestEffort: a.BestEffort, Reason: a.Reason,
 	}
 	if len(d.Parts) == 0 && a.Accelerator != "" {
-		d.Parts = []v1alpha1.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}}
+		d.Parts = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}}
 	}
 	return d
 }
 
 // entry writes a Server as an entry of the specification; model and class are still names of resources.
-func entry(s *v1alpha1.Server, name string) v1alpha1.ServerEntry {
-	e := v1alpha1.ServerEntry{
+func entry(s *v1alpha1.Server, name string) jsonspec.ServerEntry {
+	e := jsonspec.ServerEntry{
 		Name: name, Namespace: s.Namespace, Class: s.Spec.ServiceClass, Model: s.Spec.Model, MinNumReplicas: 1,
 		ServerPolicy: s.Spec.ServerPolicy, ServerBinding: s.Spec.ServerBinding,
 	}
@@ -301,11 +302,11 @@ func entry(s *v1alpha1.Server, name string) v1alpha1.ServerEntry {
 }
 
 // Current is what a Server runs on now as an allocation; nil where its status says nothing.
-func Current(st *v1alpha1.ServerStatus) *v1alpha1.Allocation {
+func Current(st *v1alpha1.ServerStatus) *jsonspec.Allocation {
 	if st.Load == nil && len(st.Current) == 0 && st.Measured == nil && st.CostPerHour == 0 {
 		return nil
 	}
-	a := &v1alpha1.Allocation{Cost: st.CostPerHour}
+	a := &jsonspec.Allocation{Cost: st.CostPerHour}
 	if st.Load != nil {
 		l := st.Load.Load
 		a.Load = &l
@@ -313,9 +314,9 @@ func Current(st *v1alpha1.ServerStatus) *v1alpha1.Allocation {
 	if st.Measured != nil {
 		a.ITLAverage, a.TTFTAverage = fleet.At(st.Measured.ITL).Or(0), fleet.At(st.Measured.TTFT).Or(0)
 	}
-	parts := make([]v1alpha1.AllocationPart, 0, len(st.Current))
+	parts := make([]jsonspec.AllocationPart, 0, len(st.Current))
 	for _, p := range st.Current {
-		parts = append(parts, v1alpha1.AllocationPart{Accelerator: p.Accelerator, Replicas: p.Ready, MaxBatchSize: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens})
+		parts = append(parts, jsonspec.AllocationPart{Accelerator: p.Accelerator, Replicas: p.Ready, MaxBatchSize: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens})
 	}
 	setParts(a, parts)
 	return a
@@ -323,8 +324,8 @@ func Current(st *v1alpha1.ServerStatus) *v1alpha1.Allocation {
 
 // FromDesired writes the plan of a Server as an allocation. How many replicas are asked for the time being is another matter: more where others are
 // to stay until these are ready, fewer where pods make way for a more important server's.
-func FromDesired(d *v1alpha1.DesiredState) *v1alpha1.Allocation {
-	a := &v1alpha1.Allocation{Cost: d.CostPerHour, BestEffort: d.BestEffort, Reason: d.Reason, Load: d.Load}
+func FromDesired(d *v1alpha1.DesiredState) *jsonspec.Allocation {
+	a := &jsonspec.Allocation{Cost: d.CostPerHour, BestEffort: d.BestEffort, Reason: d.Reason, Load: d.Load}
 	if d.Predicted != nil {
 		a.ITLAverage, a.TTFTAverage = fleet.At(d.Predicted.ITL).Or(0), fleet.At(d.Predicted.TTFT).Or(0)
 	}
@@ -336,8 +337,8 @@ func FromDesired(d *v1alpha1.DesiredState) *v1alpha1.Allocation {
 }
 
 // withoutSurge is what a plan is about: where its replicas shall run, not how they get there.
-func withoutSurge(parts []v1alpha1.AllocationPart) []v1alpha1.AllocationPart {
-	var out []v1alpha1.AllocationPart
+func withoutSurge(parts []jsonspec.AllocationPart) []jsonspec.AllocationPart {
+	var out []jsonspec.AllocationPart
 	for _, p := range parts {
 		if p.Replicas > 0 || p.Surge == 0 {
 			p.Surge = 0
@@ -348,7 +349,7 @@ func withoutSurge(parts []v1alpha1.AllocationPart) []v1alpha1.AllocationPart {
 }
 
 // setParts fills in where an allocation runs: one part becomes its accelerator, several stay parts.
-func setParts(a *v1alpha1.Allocation, parts []v1alpha1.AllocationPart) {
+func setParts(a *jsonspec.Allocation, parts []jsonspec.AllocationPart) {
 	a.NumReplicas = 0
 	for _, p := range parts {
 		a.NumReplicas += p.Replicas
@@ -357,7 +358,7 @@ func setParts(a *v1alpha1.Allocation, parts []v1alpha1.AllocationPart) {
 	case len(parts) == 1 && parts[0].Share == 0:
 		a.Accelerator, a.MaxBatch, a.MaxBatchedTokens = parts[0].Accelerator, parts[0].MaxBatchSize, parts[0].MaxBatchedTokens
 	case len(parts) > 0:
-		largest := slices.MaxFunc(parts, func(x, y v1alpha1.AllocationPart) int { return cmp.Compare(x.Replicas, y.Replicas) })
+		largest := slices.MaxFunc(parts, func(x, y jsonspec.AllocationPart) int { return cmp.Compare(x.Replicas, y.Replicas) })
 		a.Accelerator, a.MaxBatch, a.MaxBatchedTokens = largest.Accelerator, largest.MaxBatchSize, largest.MaxBatchedTokens
 		a.Parts = parts
 	}

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -27,13 +28,13 @@ func (r *Resources) shares() []v1alpha1.Share {
 }
 
 // cohorts are all that resources name, as shares are.
-func (r *Resources) cohorts() []v1alpha1.Cohort {
-	var all []v1alpha1.Cohort
+func (r *Resources) cohorts() []jsonspec.Cohort {
+	var all []jsonspec.Cohort
 	if r.Optimizer != nil {
 		all = slices.Clone(r.Optimizer.Spec.Cohorts)
 	}
 	for _, c := range r.Cohorts {
-		if !slices.ContainsFunc(all, func(o v1alpha1.Cohort) bool { return o.Name == c.Name }) {
+		if !slices.ContainsFunc(all, func(o jsonspec.Cohort) bool { return o.Name == c.Name }) {
 			all = append(all, c)
 		}
 	}
@@ -132,7 +133,7 @@ func unknownType(field string, cards map[string]int) string {
 }
 
 // cohorts checks those of a JSON specification, whose shares are known by name.
-func (v *validator) cohorts(list []v1alpha1.Cohort, shares, types map[string]bool) {
+func (v *validator) cohorts(list []jsonspec.Cohort, shares, types map[string]bool) {
 	known := map[string]bool{}
 	for i, c := range list {
 		path := fmt.Sprintf("optimizer.cohorts[%d]", i)
@@ -156,7 +157,7 @@ func (v *validator) cohorts(list []v1alpha1.Cohort, shares, types map[string]boo
 }
 
 // shares checks those of a JSON specification, and what servers say of theirs.
-func (v *validator) shares(s *v1alpha1.System, types map[string]bool) {
+func (v *validator) shares(s *jsonspec.System, types map[string]bool) {
 	known := map[string]bool{}
 	for i, b := range s.Optimizer.Spec.Shares {
 		path := fmt.Sprintf("optimizer.shares[%d]", i)

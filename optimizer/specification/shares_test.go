@@ -6,23 +6,24 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 // Namespaces are of shares by name or by label, of one each, and all that is wrong with shares is said at once.
 func TestSharesOfNamespaces(t *testing.T) {
-	cards := func(kind string, n int) []v1alpha1.ShareCards {
-		return []v1alpha1.ShareCards{{Type: kind, Guaranteed: n}}
+	cards := func(kind string, n int) []jsonspec.ShareCards {
+		return []jsonspec.ShareCards{{Type: kind, Guaranteed: n}}
 	}
 	r := specification.Resources{
 		Optimizer: &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{Shares: []v1alpha1.Share{
-			{ShareBounds: v1alpha1.ShareBounds{Name: "a", Cards: cards("H100", 6)}, Namespaces: []string{"a"}, NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}},
-			{ShareBounds: v1alpha1.ShareBounds{Name: "b", Cards: cards("H100", 5)}, Namespaces: []string{"b", "both"}, NamespaceSelector: &metav1.LabelSelector{}},
+			{ShareBounds: jsonspec.ShareBounds{Name: "a", Cards: cards("H100", 6)}, Namespaces: []string{"a"}, NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}},
+			{ShareBounds: jsonspec.ShareBounds{Name: "b", Cards: cards("H100", 5)}, Namespaces: []string{"b", "both"}, NamespaceSelector: &metav1.LabelSelector{}},
 		}}},
 		Namespaces: map[string]map[string]string{"a": nil, "also": {"team": "a"}, "b": nil, "both": {"team": "a"}, "none": nil},
-		Shares:     []v1alpha1.Share{{ShareBounds: v1alpha1.ShareBounds{Name: "queue", Cards: cards("abacus", 1)}, Namespaces: []string{"none"}}},
-		Cohorts:    []v1alpha1.Cohort{{Name: "all", Shares: []string{"a", "b", "nobody"}, Cards: []v1alpha1.CohortCards{{Type: "H100", Most: 10}, {Type: "slide rule"}}}},
+		Shares:     []v1alpha1.Share{{ShareBounds: jsonspec.ShareBounds{Name: "queue", Cards: cards("abacus", 1)}, Namespaces: []string{"none"}}},
+		Cohorts:    []jsonspec.Cohort{{Name: "all", Shares: []string{"a", "b", "nobody"}, Cards: []jsonspec.CohortCards{{Type: "H100", Most: 10}, {Type: "slide rule"}}}},
 	}
 	for namespace := range r.Namespaces {
 		r.Servers = append(r.Servers, v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Name: "s", Namespace: namespace}})

@@ -12,13 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 const systems = "../../test/data/systems"
 
-func load(t *testing.T, name string) *v1alpha1.System {
+func load(t *testing.T, name string) *jsonspec.System {
 	t.Helper()
 	s, err := specification.Load(filepath.Join(systems, name))
 	if err != nil {
@@ -70,11 +71,11 @@ models:
   decodeParms: {alpha: 6.9, beta: 0.04}
   prefillParms: {gamma: 20, delta: 0.1}
 `
-	var d v1alpha1.ModelData
+	var d jsonspec.ModelData
 	if err := specification.Decode("model-data.yaml", []byte(doc), &d); err != nil {
 		t.Fatal(err)
 	}
-	want := v1alpha1.Performance{Acc: "A", DecodeParms: &v1alpha1.DecodeParms{Alpha: 6.9, Beta: 0.04}, PrefillParms: &v1alpha1.PrefillParms{Gamma: 20, Delta: 0.1}}
+	want := jsonspec.Performance{Acc: "A", DecodeParms: &jsonspec.DecodeParms{Alpha: 6.9, Beta: 0.04}, PrefillParms: &jsonspec.PrefillParms{Gamma: 20, Delta: 0.1}}
 	if diff := cmp.Diff(want, d.Spec[0].Performance); diff != "" {
 		t.Error(diff)
 	}
@@ -100,7 +101,7 @@ func TestDecodeNamesEveryFault(t *testing.T) {
 		{"YAML duplicates", "accelerators:\n- name: A\n  name: B\n", []string{"already set"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var d v1alpha1.AcceleratorData
+			var d jsonspec.AcceleratorData
 			err := specification.Decode("x", []byte(c.doc), &d)
 			if err == nil {
 				t.Fatal("no error")
@@ -176,28 +177,28 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	s.Accelerators.Spec[1].Name = s.Accelerators.Spec[2].Name
 	s.Accelerators.Spec[3].Power.MidUtil = 1.5
 	s.Models.Spec[0].PerfParms.Beta = -1
-	s.Models.Spec[1].DecodeParms = &v1alpha1.DecodeParms{}
+	s.Models.Spec[1].DecodeParms = &jsonspec.DecodeParms{}
 	s.Models.Spec[2].Acc = "abacus"
 	s.ServiceClasses.Spec[0].Priority = 0
 	s.ServiceClasses.Spec[1].ModelTargets[0].Percentile = 100
 	s.Servers.Spec[0].MinNumReplicas, s.Servers.Spec[0].MaxNumReplicas = 3, 2
 	s.Servers.Spec[1].CurrentAlloc.Load.ArrivalRate = math.Inf(1)
 	s.Servers.Spec[2].Routing = "Random"
-	s.Servers.Spec[3].Arrivals = &v1alpha1.ArrivalCounter{Counter: "a}b"}
-	s.Servers.Spec[4].Arrivals = &v1alpha1.ArrivalCounter{Counter: "a", Labels: map[string]v1alpha1.LabelValue{
-		"b-c": "d", "__name__": "apiserver_request_total", "namespace": "other", "long": v1alpha1.LabelValue(strings.Repeat("x", 1025)),
+	s.Servers.Spec[3].Arrivals = &jsonspec.ArrivalCounter{Counter: "a}b"}
+	s.Servers.Spec[4].Arrivals = &jsonspec.ArrivalCounter{Counter: "a", Labels: map[string]jsonspec.LabelValue{
+		"b-c": "d", "__name__": "apiserver_request_total", "namespace": "other", "long": jsonspec.LabelValue(strings.Repeat("x", 1025)),
 	}}
 	s.Capacity.Count[0].Count = -4
 	s.Capacity.Count[1].Type = "H1OO"
-	s.Capacity.Nodes = []v1alpha1.NodeCapacity{{Name: "a", Type: "A100", Free: 1}, {Name: "a", Type: "A100", Free: -1}, {Name: "a", Type: "B100"}, {}}
-	s.Capacity.Elastic = []v1alpha1.ElasticCapacity{{Name: "p", Type: "A100", Limit: 20_000, Price: math.NaN(), DelaySeconds: 90}, {Name: "p", Cards: 1}}
+	s.Capacity.Nodes = []jsonspec.NodeCapacity{{Name: "a", Type: "A100", Free: 1}, {Name: "a", Type: "A100", Free: -1}, {Name: "a", Type: "B100"}, {}}
+	s.Capacity.Elastic = []jsonspec.ElasticCapacity{{Name: "p", Type: "A100", Limit: 20_000, Price: math.NaN(), DelaySeconds: 90}, {Name: "p", Cards: 1}}
 	s.Optimizer.Spec.MaxDelaySeconds = 60
 	s.Optimizer.Spec.EnergyShare = 0.5
-	s.Accelerators.Spec[5].Power = v1alpha1.PowerCurve{}
-	s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{Switch: -1}
+	s.Accelerators.Spec[5].Power = jsonspec.PowerCurve{}
+	s.Optimizer.Spec.Change = &jsonspec.ChangePolicy{Switch: -1}
 	s.Optimizer.Spec.SaturationPolicy = "Fair"
 	s.Optimizer.Spec.UseCplex = true
-	s.Optimizer.Spec.Objective, s.Optimizer.Spec.Counting, s.Optimizer.Spec.PriorityFactor = v1alpha1.ObjectiveWeightedSum, "Tokens", -1
+	s.Optimizer.Spec.Objective, s.Optimizer.Spec.Counting, s.Optimizer.Spec.PriorityFactor = jsonspec.ObjectiveWeightedSum, "Tokens", -1
 	s.Capacity.Elastic[0].DeadlineSeconds = -5
 	one, negative := 1.0, -0.5
 	s.Optimizer.Spec.ForecastQuantile = &one
@@ -244,7 +245,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 // A system without capacity is planned as it is, with nothing to give, and told so.
 func TestMissingCapacityIsWarnedOf(t *testing.T) {
 	s := load(t, "small")
-	s.Capacity = v1alpha1.CapacityData{}
+	s.Capacity = jsonspec.CapacityData{}
 	for unlimited, want := range map[bool]int{false: 1, true: 0} {
 		s.Optimizer.Spec.Unlimited = unlimited
 		warnings, err := specification.Validate(s)
@@ -272,31 +273,31 @@ func TestConversionIsLossless(t *testing.T) {
 	}
 }
 
-func decorate(s *v1alpha1.System) {
+func decorate(s *jsonspec.System) {
 	s.Accelerators.Spec[0].ProductNames = []string{"NVIDIA-L4"}
-	s.Models.Spec[0].Law = &v1alpha1.LawParms{Name: "x", Parameters: map[string]float64{"a": 1}}
+	s.Models.Spec[0].Law = &jsonspec.LawParms{Name: "x", Parameters: map[string]float64{"a": 1}}
 	s.Models.Spec[0].KVTokens = 1000
-	s.Models.Info = []v1alpha1.ModelInfo{
-		{Name: s.Models.Spec[0].Name, ModelProperties: v1alpha1.ModelProperties{ServedName: "served"}},
-		{Name: "zz/Never Measured", ModelProperties: v1alpha1.ModelProperties{Architecture: &v1alpha1.Architecture{NumHiddenLayers: 2}}},
+	s.Models.Info = []jsonspec.ModelInfo{
+		{Name: s.Models.Spec[0].Name, ModelProperties: jsonspec.ModelProperties{ServedName: "served"}},
+		{Name: "zz/Never Measured", ModelProperties: jsonspec.ModelProperties{Architecture: &jsonspec.Architecture{NumHiddenLayers: 2}}},
 	}
 	sv := s.Servers.Spec
 	for i := range sv {
 		sv[i].Namespace = "llm"
 	}
-	sv[0].MinNumReplicas, sv[0].MaxNumReplicas, sv[0].Routing, sv[0].KeepAccelerator = 2, 9, v1alpha1.RoutingWeighted, true
-	sv[0].ScaleTargetRef = &v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "d"}
-	sv[0].Arrivals = &v1alpha1.ArrivalCounter{Counter: "envoy_cluster_upstream_rq_total", Labels: map[string]v1alpha1.LabelValue{"envoy_cluster_name": "chat"}}
-	sv[1].Variants = []v1alpha1.Variant{{Name: "big", Accelerators: []string{"A100"}}}
-	sv[2].CurrentAlloc = &v1alpha1.Allocation{Accelerator: "A100", NumReplicas: 3, MaxBatch: 8, MaxBatchedTokens: 512, Cost: 120, ITLAverage: 10, TTFTAverage: 99, Load: sv[2].CurrentAlloc.Load}
+	sv[0].MinNumReplicas, sv[0].MaxNumReplicas, sv[0].Routing, sv[0].KeepAccelerator = 2, 9, jsonspec.RoutingWeighted, true
+	sv[0].ScaleTargetRef = &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "d"}
+	sv[0].Arrivals = &jsonspec.ArrivalCounter{Counter: "envoy_cluster_upstream_rq_total", Labels: map[string]jsonspec.LabelValue{"envoy_cluster_name": "chat"}}
+	sv[1].Variants = []jsonspec.Variant{{Name: "big", Accelerators: []string{"A100"}}}
+	sv[2].CurrentAlloc = &jsonspec.Allocation{Accelerator: "A100", NumReplicas: 3, MaxBatch: 8, MaxBatchedTokens: 512, Cost: 120, ITLAverage: 10, TTFTAverage: 99, Load: sv[2].CurrentAlloc.Load}
 	sv[3].CurrentAlloc = nil
-	sv[4].DesiredAlloc = &v1alpha1.Allocation{
+	sv[4].DesiredAlloc = &jsonspec.Allocation{
 		Accelerator: "A100", NumReplicas: 5, MaxBatch: 8, Cost: 7, BestEffort: true, Reason: "because",
-		Parts: []v1alpha1.AllocationPart{{Accelerator: "A100", Replicas: 3, MaxBatchSize: 8, Share: 0.6}, {Accelerator: "L4", Replicas: 2, Share: 0.4}},
+		Parts: []jsonspec.AllocationPart{{Accelerator: "A100", Replicas: 3, MaxBatchSize: 8, Share: 0.6}, {Accelerator: "L4", Replicas: 2, Share: 0.4}},
 	}
 	sv[5].Model, sv[5].Class = "No Such Model", "No/Class"
-	s.Optimizer.Spec.Solver = &v1alpha1.Plug{Name: "greedy"}
-	s.Optimizer.Spec.Change = &v1alpha1.ChangePolicy{StartupSeconds: 60, Start: 1, Switch: 2, HorizonSeconds: 1800}
+	s.Optimizer.Spec.Solver = &jsonspec.Plug{Name: "greedy"}
+	s.Optimizer.Spec.Change = &jsonspec.ChangePolicy{StartupSeconds: 60, Start: 1, Switch: 2, HorizonSeconds: 1800}
 	s.Optimizer.Spec.EnergyShare, s.Optimizer.Spec.CentsPerKWh = 0.3, 15
 	half, most, cents := 0.5, 0.95, 0.2
 	s.Optimizer.Spec.ForecastQuantile = &half
@@ -346,7 +347,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"system":{"optimizerData":{"optimizer":{"solver":{"name":"x","options":{"a":[1,{"b":null}]}}}}}}`))
 	f.Add([]byte("system:\n  capacityData: {count: [{type: A, count: 3}]}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var d v1alpha1.SystemFile
+		var d jsonspec.SystemFile
 		if specification.Decode("fuzz", data, &d) != nil {
 			return
 		}
@@ -356,7 +357,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was decoded cannot be encoded: %v", err)
 		}
-		var again v1alpha1.SystemFile
+		var again jsonspec.SystemFile
 		if err := specification.Decode("again", encoded, &again); err != nil {
 			t.Fatalf("what was encoded cannot be decoded: %v\n%s", err, encoded)
 		}
@@ -365,11 +366,11 @@ func FuzzDecode(f *testing.F) {
 
 // What is asked for while a plan is realised, more or less than it, is not the plan.
 func TestAPlanIsReadWithoutItsRealisation(t *testing.T) {
-	plan := v1alpha1.Allocation{Accelerator: "A", NumReplicas: 4, MaxBatch: 8}
+	plan := jsonspec.Allocation{Accelerator: "A", NumReplicas: 4, MaxBatch: 8}
 	for name, change := range map[string]func(*v1alpha1.DesiredState){
 		"as planned": func(*v1alpha1.DesiredState) {},
 		"others stay until these are ready": func(d *v1alpha1.DesiredState) {
-			d.Replicas, d.Surge, d.Parts = 6, 2, append(d.Parts, v1alpha1.AllocationPart{Accelerator: "B", Surge: 2})
+			d.Replicas, d.Surge, d.Parts = 6, 2, append(d.Parts, jsonspec.AllocationPart{Accelerator: "B", Surge: 2})
 		},
 		"pods make way": func(d *v1alpha1.DesiredState) { d.Replicas = 0 },
 	} {

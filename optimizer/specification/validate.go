@@ -8,23 +8,23 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // SaturationPolicies that a specification may name.
 var saturationPolicies = []string{
-	v1alpha1.SaturationNone, v1alpha1.SaturationPriorityExhaustive, v1alpha1.SaturationPriorityRoundRobin, v1alpha1.SaturationRoundRobin,
+	jsonspec.SaturationNone, jsonspec.SaturationPriorityExhaustive, jsonspec.SaturationPriorityRoundRobin, jsonspec.SaturationRoundRobin,
 }
 
-var routings = []string{v1alpha1.RoutingRoundRobin, v1alpha1.RoutingLeastRequest, v1alpha1.RoutingWeighted}
+var routings = []string{jsonspec.RoutingRoundRobin, jsonspec.RoutingLeastRequest, jsonspec.RoutingWeighted}
 
 // Validate checks the values of a system. The error joins every fault; each names the field, the value and what is allowed. Warnings are
 // things that are probably not meant but harm nobody, such as capacity of a type that no accelerator has. A server that names a model or a
 // class that does not exist is neither: it is that server's own trouble, and the plan says so.
-func Validate(s *v1alpha1.System) (warnings []string, err error) { return validate(s, nil) }
+func Validate(s *jsonspec.System) (warnings []string, err error) { return validate(s, nil) }
 
 // validate all but what could not be read, which is named as in servers[3], in lower case.
-func validate(s *v1alpha1.System, unread map[string]bool) (warnings []string, err error) {
+func validate(s *jsonspec.System, unread map[string]bool) (warnings []string, err error) {
 	v := &validator{unread: unread}
 	types := v.accelerators(s.Accelerators.Spec)
 	v.models(s)
@@ -102,7 +102,7 @@ func (v *validator) unique(path, name string, seen map[string]bool) {
 	seen[name] = true
 }
 
-func (v *validator) accelerators(list []v1alpha1.AcceleratorEntry) (types map[string]bool) {
+func (v *validator) accelerators(list []jsonspec.AcceleratorEntry) (types map[string]bool) {
 	types = map[string]bool{}
 	seen := map[string]bool{}
 	for i, a := range list {
@@ -123,7 +123,7 @@ func (v *validator) accelerators(list []v1alpha1.AcceleratorEntry) (types map[st
 	return types
 }
 
-func (v *validator) models(s *v1alpha1.System) {
+func (v *validator) models(s *jsonspec.System) {
 	known := map[string]bool{}
 	for _, a := range s.Accelerators.Spec {
 		known[a.Name] = true
@@ -155,7 +155,7 @@ func (v *validator) models(s *v1alpha1.System) {
 	}
 }
 
-func (v *validator) performance(path string, p *v1alpha1.Performance) {
+func (v *validator) performance(path string, p *jsonspec.Performance) {
 	v.numbers(path, atLeast("accCount", p.AccCount, 0), atLeast("maxBatchSize", p.MaxBatchSize, 0), atLeast("atTokens", p.AtTokens, 0),
 		atLeast("kvTokens", p.KVTokens, 0))
 	if w := p.PerfParms; w != nil {
@@ -175,7 +175,7 @@ func (v *validator) performance(path string, p *v1alpha1.Performance) {
 	}
 }
 
-func (v *validator) classes(list []v1alpha1.ServiceClassEntry) {
+func (v *validator) classes(list []jsonspec.ServiceClassEntry) {
 	seen := map[string]bool{}
 	for i, c := range list {
 		if !v.read("serviceclasses", i) {
@@ -213,7 +213,7 @@ func (v *validator) quantile(path string, q *float64) {
 	}
 }
 
-func (v *validator) servers(system *v1alpha1.System) {
+func (v *validator) servers(system *jsonspec.System) {
 	seen, accelerators := map[string]bool{}, map[string]bool{}
 	for _, a := range system.Accelerators.Spec {
 		accelerators[a.Name] = true
@@ -251,19 +251,19 @@ func (v *validator) servers(system *v1alpha1.System) {
 	}
 }
 
-func (v *validator) allocation(path string, a *v1alpha1.Allocation) {
+func (v *validator) allocation(path string, a *jsonspec.Allocation) {
 	if a == nil {
 		return
 	}
 	v.numbers(path, atLeast("numReplicas", a.NumReplicas, 0), atLeast("maxBatch", a.MaxBatch, 0), atLeast("cost", a.Cost, 0),
 		atLeast("itlAverage", a.ITLAverage, 0), atLeast("ttftAverage", a.TTFTAverage, 0))
 	if l := a.Load; l != nil {
-		v.numbers(path+".load", number{"arrivalRate", l.ArrivalRate, 0, v1alpha1.MaxArrivalRate}, atLeast("throughput", l.Throughput, 0),
+		v.numbers(path+".load", number{"arrivalRate", l.ArrivalRate, 0, jsonspec.MaxArrivalRate}, atLeast("throughput", l.Throughput, 0),
 			atLeast("avgInTokens", l.AvgInTokens, 0), atLeast("avgOutTokens", l.AvgOutTokens, 0))
 	}
 }
 
-func (v *validator) capacity(list []v1alpha1.AcceleratorCount, types map[string]bool) {
+func (v *validator) capacity(list []jsonspec.AcceleratorCount, types map[string]bool) {
 	seen := map[string]bool{}
 	for i, c := range list {
 		if !v.read("count", i) {
@@ -276,7 +276,7 @@ func (v *validator) capacity(list []v1alpha1.AcceleratorCount, types map[string]
 	}
 }
 
-func (v *validator) nodes(list []v1alpha1.NodeCapacity, types map[string]bool) {
+func (v *validator) nodes(list []jsonspec.NodeCapacity, types map[string]bool) {
 	seen := map[string]bool{}
 	for i, n := range list {
 		if !v.read("nodes", i) {
@@ -325,7 +325,7 @@ const (
 	maxPurchases = 10_000
 )
 
-func (v *validator) elastic(s *v1alpha1.System, types map[string]bool) {
+func (v *validator) elastic(s *jsonspec.System, types map[string]bool) {
 	seen := map[string]bool{}
 	longest := s.Optimizer.Spec.MaxDelaySeconds
 	for i, e := range s.Capacity.Elastic {
@@ -357,17 +357,17 @@ func (v *validator) usedType(path, t string, types map[string]bool) {
 	}
 }
 
-func (v *validator) optimizer(o *v1alpha1.OptimizerEntry) {
+func (v *validator) optimizer(o *jsonspec.OptimizerEntry) {
 	v.oneOf("optimizer.saturationPolicy", o.SaturationPolicy, saturationPolicies)
-	v.oneOf("optimizer.objective", o.Objective, []string{v1alpha1.ObjectiveLexicographic, v1alpha1.ObjectiveWeightedSum})
-	v.oneOf("optimizer.counting", o.Counting, []string{v1alpha1.CountingServers, v1alpha1.CountingLoad})
+	v.oneOf("optimizer.objective", o.Objective, []string{jsonspec.ObjectiveLexicographic, jsonspec.ObjectiveWeightedSum})
+	v.oneOf("optimizer.counting", o.Counting, []string{jsonspec.CountingServers, jsonspec.CountingLoad})
 	v.numbers("optimizer", atLeast("unservedCost", o.UnservedCost, 0), atLeast("priorityFactor", o.PriorityFactor, 0))
-	if o.Objective == v1alpha1.ObjectiveWeightedSum && o.UnservedCost == 0 {
-		v.fault("optimizer.unservedCost", "0 is not allowed where the objective is %s: nothing would be served", v1alpha1.ObjectiveWeightedSum)
+	if o.Objective == jsonspec.ObjectiveWeightedSum && o.UnservedCost == 0 {
+		v.fault("optimizer.unservedCost", "0 is not allowed where the objective is %s: nothing would be served", jsonspec.ObjectiveWeightedSum)
 	}
 	v.numbers("optimizer", number{"confidence", o.Confidence, 0, 0.999})
 	v.quantile("optimizer", o.ForecastQuantile)
-	v.oneOf("optimizer.probing", o.Probing, []string{v1alpha1.ProbingSuggest, v1alpha1.ProbingAct})
+	v.oneOf("optimizer.probing", o.Probing, []string{jsonspec.ProbingSuggest, jsonspec.ProbingAct})
 	v.numbers("optimizer", atLeast("probingCooldownSeconds", o.ProbingCooldownSeconds, 0))
 	v.numbers("optimizer", atLeast("maxDelaySeconds", o.MaxDelaySeconds, 0))
 	if c := o.Change; c != nil {
@@ -382,7 +382,7 @@ func (v *validator) optimizer(o *v1alpha1.OptimizerEntry) {
 }
 
 // energy needs a price, and power curves: an accelerator without one draws nothing.
-func (v *validator) energy(s *v1alpha1.System) {
+func (v *validator) energy(s *jsonspec.System) {
 	o := &s.Optimizer.Spec
 	v.numbers("optimizer", number{"energyShare", o.EnergyShare, 0, 1}, atLeast("centsPerKWh", o.CentsPerKWh, 0))
 	if !(o.EnergyShare > 0) {
@@ -392,7 +392,7 @@ func (v *validator) energy(s *v1alpha1.System) {
 		v.fault("optimizer.centsPerKWh", "0 is not allowed where energyShare is %v, must be above 0", o.EnergyShare)
 	}
 	for _, a := range s.Accelerators.Spec {
-		if a.Power == (v1alpha1.PowerCurve{}) {
+		if a.Power == (jsonspec.PowerCurve{}) {
 			v.warn(fmt.Sprintf("accelerators[%s].power", a.Name), "is missing; its energy costs nothing")
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
@@ -55,9 +56,9 @@ func (c *Cycle) Only(allowed func(namespace string) bool) *Cycle {
 		}
 	}
 	out.OnNodes = slices.DeleteFunc(slices.Clone(c.OnNodes), func(r OnNode) bool { return hidden[r.Server] })
-	decision.Plan.Unserved = slices.DeleteFunc(slices.Clone(c.Decision.Plan.Unserved), func(u v1alpha1.Unserved) bool { return hidden[u.Server] })
+	decision.Plan.Unserved = slices.DeleteFunc(slices.Clone(c.Decision.Plan.Unserved), func(u jsonspec.Unserved) bool { return hidden[u.Server] })
 	decision.Candidates, decision.Learning, decision.Probes = nil, nil, nil
-	decision.Plan.Allocations, decision.Verdicts = map[string]v1alpha1.Allocation{}, map[string]fleet.Verdict{}
+	decision.Plan.Allocations, decision.Verdicts = map[string]jsonspec.Allocation{}, map[string]fleet.Verdict{}
 	decision.Plan.TotalCost, decision.Plan.Shares = 0, nil
 	for name, a := range c.Decision.Plan.Allocations {
 		if !hidden[name] {
@@ -85,7 +86,7 @@ func (c *Cycle) verdict(name string) fleet.Verdict {
 }
 
 // partsOf an allocation, by accelerator.
-func partsOf(a *v1alpha1.Allocation) []v1alpha1.AllocationPart {
+func partsOf(a *jsonspec.Allocation) []jsonspec.AllocationPart {
 	switch {
 	case a == nil:
 		return nil
@@ -94,19 +95,19 @@ func partsOf(a *v1alpha1.Allocation) []v1alpha1.AllocationPart {
 	case a.Accelerator == "":
 		return nil
 	}
-	return []v1alpha1.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens, Share: 1}}
+	return []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens, Share: 1}}
 }
 
 // system answers questions about a cycle's system.
 type system struct {
-	*v1alpha1.System
-	classes      map[string]*v1alpha1.ServiceClassEntry
-	accelerators map[string]*v1alpha1.AcceleratorEntry
-	performance  map[[2]string]*v1alpha1.PerformanceEntry
+	*jsonspec.System
+	classes      map[string]*jsonspec.ServiceClassEntry
+	accelerators map[string]*jsonspec.AcceleratorEntry
+	performance  map[[2]string]*jsonspec.PerformanceEntry
 }
 
-func systemOf(s *v1alpha1.System) *system {
-	out := &system{s, map[string]*v1alpha1.ServiceClassEntry{}, map[string]*v1alpha1.AcceleratorEntry{}, map[[2]string]*v1alpha1.PerformanceEntry{}}
+func systemOf(s *jsonspec.System) *system {
+	out := &system{s, map[string]*jsonspec.ServiceClassEntry{}, map[string]*jsonspec.AcceleratorEntry{}, map[[2]string]*jsonspec.PerformanceEntry{}}
 	for i := range s.ServiceClasses.Spec {
 		out.classes[s.ServiceClasses.Spec[i].Name] = &s.ServiceClasses.Spec[i]
 	}
@@ -121,7 +122,7 @@ func systemOf(s *v1alpha1.System) *system {
 }
 
 // target of a server; zero where there is none.
-func (s *system) target(e *v1alpha1.ServerEntry) v1alpha1.ModelTarget {
+func (s *system) target(e *jsonspec.ServerEntry) jsonspec.ModelTarget {
 	if class := s.classes[e.Class]; class != nil {
 		for _, t := range class.ModelTargets {
 			if t.Model == e.Model {
@@ -129,7 +130,7 @@ func (s *system) target(e *v1alpha1.ServerEntry) v1alpha1.ModelTarget {
 			}
 		}
 	}
-	return v1alpha1.ModelTarget{}
+	return jsonspec.ModelTarget{}
 }
 
 func (s *system) priority(class string) int {

@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
@@ -75,10 +76,10 @@ type Row struct {
 	// Why it is in that state, and why it is planned as it is.
 	Why string `json:"why"`
 	// Load in requests per minute, and its tokens; absent where it is not known.
-	Load *v1alpha1.Load `json:"load,omitempty"`
+	Load *jsonspec.Load `json:"load,omitempty"`
 	// Parts of the plan, and what Runs.
-	Parts []v1alpha1.AllocationPart `json:"parts"`
-	Runs  []v1alpha1.ObservedPart   `json:"runs"`
+	Parts []jsonspec.AllocationPart `json:"parts"`
+	Runs  []jsonspec.ObservedPart   `json:"runs"`
 	// Replicas of the plan, and Ready ones.
 	Replicas int `json:"replicas"`
 	Ready    int `json:"ready"`
@@ -175,10 +176,10 @@ func (f *Fleet) count(s *system) {
 }
 
 // row of a server.
-func (c *Cycle) row(s *system, e *v1alpha1.ServerEntry) Row {
+func (c *Cycle) row(s *system, e *jsonspec.ServerEntry) Row {
 	target, v := s.target(e), c.verdict(e.Name)
 	r := Row{Name: e.Name, Namespace: e.Namespace, Class: e.Class, Model: e.Model, Priority: s.priority(e.Class), Percentile: target.Percentile, Why: v.Message,
-		Parts: []v1alpha1.AllocationPart{}, Runs: []v1alpha1.ObservedPart{}}
+		Parts: []jsonspec.AllocationPart{}, Runs: []jsonspec.ObservedPart{}}
 	r.TTFT.Target, r.ITL.Target = some(target.TTFT), some(target.ITL)
 	if a, planned := c.Decision.Plan.Allocations[e.Name]; planned {
 		r.Parts, r.Cost = append(r.Parts, partsOf(&a)...), a.Cost
@@ -207,7 +208,7 @@ func (c *Cycle) row(s *system, e *v1alpha1.ServerEntry) Row {
 }
 
 // percentiles that were measured; those of the slowest group.
-func (r *Row) percentiles(o *v1alpha1.Observation) {
+func (r *Row) percentiles(o *jsonspec.Observation) {
 	worst := func(to **float64, x *float64) {
 		if x != nil && (*to == nil || *x > **to) {
 			*to = x
@@ -215,7 +216,7 @@ func (r *Row) percentiles(o *v1alpha1.Observation) {
 	}
 	for i := range o.Groups {
 		for _, l := range []struct {
-			of *v1alpha1.ObservedLatency
+			of *jsonspec.ObservedLatency
 			to *Latency
 		}{{o.Groups[i].TTFT, &r.TTFT}, {o.Groups[i].ITL, &r.ITL}} {
 			if l.of != nil {
@@ -227,7 +228,7 @@ func (r *Row) percentiles(o *v1alpha1.Observation) {
 }
 
 // judge in which state the server is.
-func (r *Row) judge(e *v1alpha1.ServerEntry, v fleet.Verdict) {
+func (r *Row) judge(e *jsonspec.ServerEntry, v fleet.Verdict) {
 	fault := ""
 	switch o := e.Observation; {
 	case o != nil && o.Fault != "":

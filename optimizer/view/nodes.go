@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Node with cards of one type.
@@ -57,7 +57,7 @@ func (c *Cycle) nodes(s *system) []Node {
 	for _, n := range s.Capacity.Nodes {
 		at(n.Name, n.Type).Cards += n.Free
 	}
-	entries := map[string]*v1alpha1.ServerEntry{}
+	entries := map[string]*jsonspec.ServerEntry{}
 	for i := range s.Servers.Spec {
 		entries[s.Servers.Spec[i].Name] = &s.Servers.Spec[i]
 	}

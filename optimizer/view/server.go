@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
@@ -17,9 +17,9 @@ type Server struct {
 	Row
 	Bounds string `json:"bounds"`
 	// Observed beside the load; absent where nothing was.
-	Observed *v1alpha1.Observation `json:"observed,omitempty"`
+	Observed *jsonspec.Observation `json:"observed,omitempty"`
 	// Explanation of the decision; absent with the reason in Unexplained.
-	Explanation *v1alpha1.Explanation `json:"explanation,omitempty"`
+	Explanation *jsonspec.Explanation `json:"explanation,omitempty"`
 	Unexplained string                `json:"unexplained,omitempty"`
 	// SizedFor is the load that it is planned for, in requests per minute; absent where that is not known.
 	SizedFor *float64 `json:"sizedFor,omitempty"`
@@ -71,7 +71,7 @@ const (
 
 // NewServer looks at one server, which had the loads before. The decision is the cycle's, decided again by the stages; nil where that failed, with the reason.
 func NewServer(c *Cycle, name string, before []forecast.Sample, st *control.Stages, d *control.Decision, failed error) (*Server, error) {
-	var e *v1alpha1.ServerEntry
+	var e *jsonspec.ServerEntry
 	for i := range c.Snapshot.System.Servers.Spec {
 		if c.Snapshot.System.Servers.Spec[i].Name == name {
 			e = &c.Snapshot.System.Servers.Spec[i]
@@ -96,7 +96,7 @@ func NewServer(c *Cycle, name string, before []forecast.Sample, st *control.Stag
 }
 
 // bounds of the replicas for people.
-func bounds(e *v1alpha1.ServerEntry) string {
+func bounds(e *jsonspec.ServerEntry) string {
 	if e.MaxNumReplicas == 0 {
 		return fmt.Sprintf("at least %d", e.MinNumReplicas)
 	}
@@ -121,20 +121,20 @@ func (s *Server) curves(d *control.Decision, name string) {
 		if !known {
 			return nil
 		}
-		x = v1alpha1.Digits(v1alpha1.Milliseconds(x))
+		x = jsonspec.Digits(jsonspec.Milliseconds(x))
 		return &x
 	}
 	for _, c := range d.Curves(name, curvePoints) {
-		s.SizedFor = some(v1alpha1.Digits(v1alpha1.PerMinute(c.Demand)))
+		s.SizedFor = some(jsonspec.Digits(jsonspec.PerMinute(c.Demand)))
 		if len(c.Points) == 0 {
 			continue
 		}
-		out := Curve{Accelerator: c.Accelerator, Saturation: v1alpha1.Digits(v1alpha1.PerMinute(c.Saturation)), Highest: some(v1alpha1.Digits(v1alpha1.PerMinute(c.Highest))), Points: []Point{}}
+		out := Curve{Accelerator: c.Accelerator, Saturation: jsonspec.Digits(jsonspec.PerMinute(c.Saturation)), Highest: some(jsonspec.Digits(jsonspec.PerMinute(c.Highest))), Points: []Point{}}
 		if rate, known := rates[c.Accelerator]; known {
 			out.Rate = &rate
 		}
 		for _, p := range c.Points {
-			out.Points = append(out.Points, Point{v1alpha1.Digits(v1alpha1.PerMinute(p.Rate)), ms(p.TTFT), ms(p.ITL), ms(p.TTFTHeld), ms(p.ITLHeld)})
+			out.Points = append(out.Points, Point{jsonspec.Digits(jsonspec.PerMinute(p.Rate)), ms(p.TTFT), ms(p.ITL), ms(p.TTFTHeld), ms(p.ITLHeld)})
 		}
 		s.Curves = append(s.Curves, out)
 	}
@@ -144,7 +144,7 @@ func (s *Server) curves(d *control.Decision, name string) {
 // quantiles is then learned from the loads before. Nothing where nothing is known.
 func ahead(c *Cycle, st *control.Stages, m forecast.Memory, before []forecast.Sample) []Ahead {
 	list := []Ahead{}
-	horizon, now := c.Snapshot.HorizonSeconds, v1alpha1.Seconds(float64(c.Milliseconds()))
+	horizon, now := c.Snapshot.HorizonSeconds, jsonspec.Seconds(float64(c.Milliseconds()))
 	if horizon == 0 || now == 0 {
 		return list
 	}
@@ -160,8 +160,8 @@ func ahead(c *Cycle, st *control.Stages, m forecast.Memory, before []forecast.Sa
 		if math.IsNaN(low.Mean) || math.IsNaN(low.Upper) || math.IsNaN(high.Upper) {
 			return list
 		}
-		perMinute := func(x float64) float64 { return v1alpha1.Digits(v1alpha1.PerMinute(x)) }
-		list = append(list, Ahead{Time: c.Milliseconds() + int64(v1alpha1.Milliseconds(seconds)), Low: perMinute(low.Upper), Mid: perMinute(low.Mean), High: perMinute(high.Upper)})
+		perMinute := func(x float64) float64 { return jsonspec.Digits(jsonspec.PerMinute(x)) }
+		list = append(list, Ahead{Time: c.Milliseconds() + int64(jsonspec.Milliseconds(seconds)), Low: perMinute(low.Upper), Mid: perMinute(low.Mean), High: perMinute(high.Upper)})
 	}
 	return list
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Supply is what there is of cards, who holds them, and what more would save.
@@ -16,11 +16,11 @@ type Supply struct {
 	// Accelerators by name.
 	Accelerators []string `json:"accelerators"`
 	// Shares of namespaces or teams; none where there are none.
-	Shares []v1alpha1.ShareStatus `json:"shares"`
+	Shares []jsonspec.ShareStatus `json:"shares"`
 	// Bought is what the plan counts on, TakenBack what has not come, Pools what can be bought.
-	Bought    []v1alpha1.Purchase        `json:"bought"`
-	TakenBack []v1alpha1.TakenBack       `json:"takenBack"`
-	Pools     []v1alpha1.ElasticCapacity `json:"pools"`
+	Bought    []jsonspec.Purchase        `json:"bought"`
+	TakenBack []jsonspec.TakenBack       `json:"takenBack"`
+	Pools     []jsonspec.ElasticCapacity `json:"pools"`
 	Unread    []string                   `json:"unread,omitempty"`
 }
 
@@ -44,8 +44,8 @@ type Type struct {
 func NewSupply(c, all *Cycle) *Supply {
 	s := systemOf(&all.Snapshot.System)
 	plan := &c.Decision.Plan
-	out := &Supply{Types: []Type{}, Accelerators: []string{}, ID: c.ID, Time: c.Milliseconds(), Shares: append([]v1alpha1.ShareStatus{}, plan.Shares...), Bought: append([]v1alpha1.Purchase{}, plan.Bought...),
-		TakenBack: append([]v1alpha1.TakenBack{}, plan.TakenBack...), Pools: append([]v1alpha1.ElasticCapacity{}, s.Capacity.Elastic...), Unread: c.Unread}
+	out := &Supply{Types: []Type{}, Accelerators: []string{}, ID: c.ID, Time: c.Milliseconds(), Shares: append([]jsonspec.ShareStatus{}, plan.Shares...), Bought: append([]jsonspec.Purchase{}, plan.Bought...),
+		TakenBack: append([]jsonspec.TakenBack{}, plan.TakenBack...), Pools: append([]jsonspec.ElasticCapacity{}, s.Capacity.Elastic...), Unread: c.Unread}
 	by := map[string]*Type{}
 	at := func(kind string) *Type {
 		if by[kind] == nil {

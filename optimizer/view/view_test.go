@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
@@ -16,7 +17,7 @@ import (
 )
 
 // decided is a sample system as a cycle, its stages and its decision.
-func decided(t *testing.T, change func(*v1alpha1.System)) (*view.Cycle, *control.Stages, *control.Decision) {
+func decided(t *testing.T, change func(*jsonspec.System)) (*view.Cycle, *control.Stages, *control.Decision) {
 	t.Helper()
 	s, err := specification.Load("../../test/data/systems/small")
 	if err != nil {
@@ -38,7 +39,7 @@ func decided(t *testing.T, change func(*v1alpha1.System)) (*view.Cycle, *control
 }
 
 // scarce is a quarter of the cards.
-func scarce(s *v1alpha1.System) {
+func scarce(s *jsonspec.System) {
 	for i := range s.Capacity.Count {
 		s.Capacity.Count[i].Count /= 4
 	}
@@ -46,7 +47,7 @@ func scarce(s *v1alpha1.System) {
 
 // Sums of a fleet are those of its servers, and nodes hold what the plan has.
 func TestFleetAddsUp(t *testing.T) {
-	for name, change := range map[string]func(*v1alpha1.System){"enough": nil, "scarce": scarce} {
+	for name, change := range map[string]func(*jsonspec.System){"enough": nil, "scarce": scarce} {
 		t.Run(name, func(t *testing.T) {
 			c, _, _ := decided(t, change)
 			f := view.NewFleet(c)
@@ -90,25 +91,25 @@ func TestWhoNeedsAttentionComesFirst(t *testing.T) {
 // A missing measurement, a missed target and a zero are three states.
 func TestStates(t *testing.T) {
 	number := func(x float64) *float64 { return &x }
-	base := func(e *v1alpha1.ServerEntry) {
-		e.CurrentAlloc = &v1alpha1.Allocation{TTFTAverage: 1, ITLAverage: 1, Load: &v1alpha1.Load{ArrivalRate: 60, AvgInTokens: 100, AvgOutTokens: 100}}
+	base := func(e *jsonspec.ServerEntry) {
+		e.CurrentAlloc = &jsonspec.Allocation{TTFTAverage: 1, ITLAverage: 1, Load: &jsonspec.Load{ArrivalRate: 60, AvgInTokens: 100, AvgOutTokens: 100}}
 	}
 	for name, test := range map[string]struct {
-		change  func(*v1alpha1.ServerEntry)
+		change  func(*jsonspec.ServerEntry)
 		verdict fleet.Verdict
 		want    string
 	}{
-		"no load is known":    {func(e *v1alpha1.ServerEntry) { e.CurrentAlloc.Load = nil }, fleet.Verdict{Planned: true}, view.StateUnobserved},
-		"no load comes":       {func(e *v1alpha1.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = 0 }, fleet.Verdict{Planned: true}, view.StateFine},
-		"Prometheus is away":  {func(e *v1alpha1.ServerEntry) { e.Observation = &v1alpha1.Observation{Fault: "PrometheusUnreachable"} }, fleet.Verdict{Reason: "PrometheusUnreachable"}, view.StateUnobserved},
-		"the mean is above":   {func(e *v1alpha1.ServerEntry) { e.CurrentAlloc.TTFTAverage = 1e6 }, fleet.Verdict{Planned: true}, view.StateMissing},
+		"no load is known":    {func(e *jsonspec.ServerEntry) { e.CurrentAlloc.Load = nil }, fleet.Verdict{Planned: true}, view.StateUnobserved},
+		"no load comes":       {func(e *jsonspec.ServerEntry) { e.CurrentAlloc.Load.ArrivalRate = 0 }, fleet.Verdict{Planned: true}, view.StateFine},
+		"Prometheus is away":  {func(e *jsonspec.ServerEntry) { e.Observation = &jsonspec.Observation{Fault: "PrometheusUnreachable"} }, fleet.Verdict{Reason: "PrometheusUnreachable"}, view.StateUnobserved},
+		"the mean is above":   {func(e *jsonspec.ServerEntry) { e.CurrentAlloc.TTFTAverage = 1e6 }, fleet.Verdict{Planned: true}, view.StateMissing},
 		"no capacity":         {nil, fleet.Verdict{Reason: v1alpha1.ReasonNoCapacity}, view.StateUnserved},
 		"a part of it":        {nil, fleet.Verdict{Reason: v1alpha1.ReasonBestEffort}, view.StateBestEffort},
-		"pods are on the way": {func(e *v1alpha1.ServerEntry) { e.Observation = &v1alpha1.Observation{} }, fleet.Verdict{Planned: true}, view.StateChanging},
-		"latencies are none":  {func(e *v1alpha1.ServerEntry) { e.CurrentAlloc.TTFTAverage, e.CurrentAlloc.ITLAverage = 0, 0 }, fleet.Verdict{Planned: true}, view.StateFine},
+		"pods are on the way": {func(e *jsonspec.ServerEntry) { e.Observation = &jsonspec.Observation{} }, fleet.Verdict{Planned: true}, view.StateChanging},
+		"latencies are none":  {func(e *jsonspec.ServerEntry) { e.CurrentAlloc.TTFTAverage, e.CurrentAlloc.ITLAverage = 0, 0 }, fleet.Verdict{Planned: true}, view.StateFine},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, _, _ := decided(t, func(s *v1alpha1.System) {
+			c, _, _ := decided(t, func(s *jsonspec.System) {
 				s.Servers.Spec = s.Servers.Spec[:1]
 				e := &s.Servers.Spec[0]
 				base(e)
@@ -122,7 +123,7 @@ func TestStates(t *testing.T) {
 			}
 		})
 	}
-	c, _, _ := decided(t, func(s *v1alpha1.System) {
+	c, _, _ := decided(t, func(s *jsonspec.System) {
 		s.Servers.Spec = s.Servers.Spec[:1]
 		base(&s.Servers.Spec[0])
 		for i := range s.ServiceClasses.Spec {
@@ -132,7 +133,7 @@ func TestStates(t *testing.T) {
 		}
 	})
 	c.Decision.Verdicts[c.Snapshot.System.Servers.Spec[0].Name] = fleet.Verdict{Planned: true}
-	c.Snapshot.System.Servers.Spec[0].Observation = &v1alpha1.Observation{Attainment: number(0.97)}
+	c.Snapshot.System.Servers.Spec[0].Observation = &jsonspec.Observation{Attainment: number(0.97)}
 	if got := view.NewFleet(c).Servers[0]; got.State != view.StateMissing || !strings.Contains(got.Why, "97.0 %") {
 		t.Errorf("97 %% within targets for 99 %% is %q because %q", got.State, got.Why)
 	}
@@ -140,7 +141,7 @@ func TestStates(t *testing.T) {
 
 // Who may see one namespace sees its servers, and of others cards in sum alone: no name of theirs is in what they get.
 func TestOnlyOwnNamespaces(t *testing.T) {
-	c, stages, d := decided(t, func(s *v1alpha1.System) {
+	c, stages, d := decided(t, func(s *jsonspec.System) {
 		for i := range s.Servers.Spec {
 			e := &s.Servers.Spec[i]
 			e.Namespace = []string{"mine", "theirs"}[i%2]

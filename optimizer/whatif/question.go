@@ -1,6 +1,6 @@
 package whatif
 
-import "github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+import "github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 
 // Question is what a decision is asked for again with: other implementations of stages, by name, and changes of the system.
 type Question struct {
@@ -18,7 +18,7 @@ func (q *Question) Empty() bool {
 
 // Apply makes a copy of the system that asks the question, and says each change. The error joins the faults of all changes; that a name is of no
 // implementation is a fault of the stages that are made of it.
-func (q *Question) Apply(s *v1alpha1.System) (*v1alpha1.System, []string, error) {
+func (q *Question) Apply(s *jsonspec.System) (*jsonspec.System, []string, error) {
 	changed, said, err := Ask(s, q.Changes)
 	if err != nil {
 		return nil, nil, err
@@ -26,10 +26,10 @@ func (q *Question) Apply(s *v1alpha1.System) (*v1alpha1.System, []string, error)
 	p := &changed.Optimizer.Spec.Plugs
 	for _, c := range []struct {
 		name string
-		plug **v1alpha1.Plug
+		plug **jsonspec.Plug
 	}{{q.Solver, &p.Solver}, {q.QueueModel, &p.QueueModel}, {q.Forecaster, &p.Forecaster}, {q.Stability, &p.Stability}} {
 		if c.name != "" {
-			*c.plug = &v1alpha1.Plug{Name: c.name}
+			*c.plug = &jsonspec.Plug{Name: c.name}
 			said = append(said, c.name)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 // Kinds of things that a change is of.
@@ -93,7 +93,7 @@ func (c *Change) of(x float64) (float64, error) {
 
 // Apply makes the change in the system and says it as "what: before → after". The error says what does not exist or would be out of range;
 // a class may then have some of its targets changed.
-func (c *Change) Apply(s *v1alpha1.System) (string, error) {
+func (c *Change) Apply(s *jsonspec.System) (string, error) {
 	switch c.Kind {
 	case OfCapacity:
 		return c.applyCapacity(s)
@@ -114,7 +114,7 @@ func (c *Change) said(before, after float64) string {
 // Tuned: cards; guard against a question that is a mistake
 const maxCards = 1 << 24
 
-func (c *Change) applyCapacity(s *v1alpha1.System) (string, error) {
+func (c *Change) applyCapacity(s *jsonspec.System) (string, error) {
 	types := map[string]bool{}
 	for _, a := range s.Accelerators.Spec {
 		types[a.CardType(a.Name)] = true
@@ -122,12 +122,12 @@ func (c *Change) applyCapacity(s *v1alpha1.System) (string, error) {
 	if !types[c.Name] {
 		return "", unknown("accelerator type", c.Name, slices.Collect(maps.Keys(types)))
 	}
-	if slices.ContainsFunc(s.Capacity.Nodes, func(n v1alpha1.NodeCapacity) bool { return n.Type == c.Name }) {
+	if slices.ContainsFunc(s.Capacity.Nodes, func(n jsonspec.NodeCapacity) bool { return n.Type == c.Name }) {
 		return c.applyNodes(&s.Capacity)
 	}
-	at := slices.IndexFunc(s.Capacity.Count, func(n v1alpha1.AcceleratorCount) bool { return n.Type == c.Name })
+	at := slices.IndexFunc(s.Capacity.Count, func(n jsonspec.AcceleratorCount) bool { return n.Type == c.Name })
 	if at < 0 {
-		s.Capacity.Count = append(s.Capacity.Count, v1alpha1.AcceleratorCount{Type: c.Name})
+		s.Capacity.Count = append(s.Capacity.Count, jsonspec.AcceleratorCount{Type: c.Name})
 		at = len(s.Capacity.Count) - 1
 	}
 	before := s.Capacity.Count[at].Count
@@ -157,7 +157,7 @@ func (c *Change) cards(before int) (int, error) {
 const maxNodes = 100_000
 
 // applyNodes changes the cards on nodes of the type.
-func (c *Change) applyNodes(capacity *v1alpha1.CapacityData) (string, error) {
+func (c *Change) applyNodes(capacity *jsonspec.CapacityData) (string, error) {
 	before, largest := 0, 1
 	for _, n := range capacity.Nodes {
 		if n.Type == c.Name {
@@ -180,7 +180,7 @@ func (c *Change) applyNodes(capacity *v1alpha1.CapacityData) (string, error) {
 }
 
 // addNodes adds the cards on nodes of the given size, with names that no node has.
-func (c *Change) addNodes(capacity *v1alpha1.CapacityData, cards, size int) {
+func (c *Change) addNodes(capacity *jsonspec.CapacityData, cards, size int) {
 	names := map[string]bool{}
 	for _, n := range capacity.Nodes {
 		names[n.Name] = true
@@ -190,20 +190,20 @@ func (c *Change) addNodes(capacity *v1alpha1.CapacityData, cards, size int) {
 		if names[name] {
 			continue
 		}
-		capacity.Nodes = append(capacity.Nodes, v1alpha1.NodeCapacity{Name: name, Type: c.Name, Free: min(cards, size)})
+		capacity.Nodes = append(capacity.Nodes, jsonspec.NodeCapacity{Name: name, Type: c.Name, Free: min(cards, size)})
 		cards -= size
 	}
 }
 
 // takeCards takes cards away from the last nodes of the type by name.
-func (c *Change) takeCards(nodes []v1alpha1.NodeCapacity, cards int) {
-	var last []*v1alpha1.NodeCapacity
+func (c *Change) takeCards(nodes []jsonspec.NodeCapacity, cards int) {
+	var last []*jsonspec.NodeCapacity
 	for i := range nodes {
 		if nodes[i].Type == c.Name {
 			last = append(last, &nodes[i])
 		}
 	}
-	slices.SortFunc(last, func(a, b *v1alpha1.NodeCapacity) int { return strings.Compare(b.Name, a.Name) })
+	slices.SortFunc(last, func(a, b *jsonspec.NodeCapacity) int { return strings.Compare(b.Name, a.Name) })
 	for _, n := range last {
 		taken := min(max(cards, 0), n.Free)
 		n.Free -= taken
@@ -214,11 +214,11 @@ func (c *Change) takeCards(nodes []v1alpha1.NodeCapacity, cards int) {
 // All is the name that stands for all servers, in a change of load: of those whose load is not known nothing changes.
 const All = "*"
 
-func (c *Change) applyLoad(s *v1alpha1.System) (string, error) {
+func (c *Change) applyLoad(s *jsonspec.System) (string, error) {
 	if c.Name == All {
 		return c.applyLoads(s)
 	}
-	e, err := find("server", c.Name, s.Servers.Spec, func(e *v1alpha1.ServerEntry) string { return e.Name })
+	e, err := find("server", c.Name, s.Servers.Spec, func(e *jsonspec.ServerEntry) string { return e.Name })
 	if err != nil {
 		return "", err
 	}
@@ -228,7 +228,7 @@ func (c *Change) applyLoad(s *v1alpha1.System) (string, error) {
 	return c.set(&e.CurrentAlloc.Load.ArrivalRate)
 }
 
-func (c *Change) applyLoads(s *v1alpha1.System) (string, error) {
+func (c *Change) applyLoads(s *jsonspec.System) (string, error) {
 	before, after := 0.0, 0.0
 	for i := range s.Servers.Spec {
 		e := &s.Servers.Spec[i]
@@ -245,8 +245,8 @@ func (c *Change) applyLoads(s *v1alpha1.System) (string, error) {
 	return c.said(before, after), nil
 }
 
-func (c *Change) applyPrice(s *v1alpha1.System) (string, error) {
-	a, err := find("accelerator", c.Name, s.Accelerators.Spec, func(a *v1alpha1.AcceleratorEntry) string { return a.Name })
+func (c *Change) applyPrice(s *jsonspec.System) (string, error) {
+	a, err := find("accelerator", c.Name, s.Accelerators.Spec, func(a *jsonspec.AcceleratorEntry) string { return a.Name })
 	if err != nil {
 		return "", err
 	}
@@ -265,8 +265,8 @@ func (c *Change) set(value *float64) (string, error) {
 }
 
 // applyTarget changes the target for every model of the class. A target that does not bind (0) is changed only where a number is set.
-func (c *Change) applyTarget(s *v1alpha1.System) (string, error) {
-	class, err := find("service class", c.Name, s.ServiceClasses.Spec, func(e *v1alpha1.ServiceClassEntry) string { return e.Name })
+func (c *Change) applyTarget(s *jsonspec.System) (string, error) {
+	class, err := find("service class", c.Name, s.ServiceClasses.Spec, func(e *jsonspec.ServiceClassEntry) string { return e.Name })
 	if err != nil {
 		return "", err
 	}
@@ -319,7 +319,7 @@ func unknown(what, name string, known []string) error {
 }
 
 // Ask applies the changes, one after the other, to a copy of the system, and says each. The error joins the faults of all.
-func Ask(s *v1alpha1.System, texts []string) (*v1alpha1.System, []string, error) {
+func Ask(s *jsonspec.System, texts []string) (*jsonspec.System, []string, error) {
 	changed := s.DeepCopy()
 	var said []string
 	var faults []error

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/whatif"
 )
 
@@ -50,13 +50,13 @@ func FuzzWhatIf(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		s := &v1alpha1.System{}
-		s.Accelerators.Spec = []v1alpha1.AcceleratorEntry{{Name: "a", AcceleratorSpec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: "A", Cost: 5}}}}
-		s.ServiceClasses.Spec = []v1alpha1.ServiceClassEntry{{Name: "c", ServiceClassSpec: v1alpha1.ServiceClassSpec{ModelTargets: []v1alpha1.ModelTarget{{Model: "m", ITL: 3}}}}}
-		s.Servers.Spec = []v1alpha1.ServerEntry{{Name: "s", CurrentAlloc: &v1alpha1.Allocation{Load: &v1alpha1.Load{ArrivalRate: 6}}}}
-		s.Accelerators.Spec = append(s.Accelerators.Spec, v1alpha1.AcceleratorEntry{Name: "N"})
-		s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A", Count: 4}}
-		s.Capacity.Nodes = []v1alpha1.NodeCapacity{{Name: "x", Type: "N", Free: 8}, {Name: "y", Type: "N"}}
+		s := &jsonspec.System{}
+		s.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: "a", AcceleratorSpec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: "A", Cost: 5}}}}
+		s.ServiceClasses.Spec = []jsonspec.ServiceClassEntry{{Name: "c", ServiceClassSpec: jsonspec.ServiceClassSpec{ModelTargets: []jsonspec.ModelTarget{{Model: "m", ITL: 3}}}}}
+		s.Servers.Spec = []jsonspec.ServerEntry{{Name: "s", CurrentAlloc: &jsonspec.Allocation{Load: &jsonspec.Load{ArrivalRate: 6}}}}
+		s.Accelerators.Spec = append(s.Accelerators.Spec, jsonspec.AcceleratorEntry{Name: "N"})
+		s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "A", Count: 4}}
+		s.Capacity.Nodes = []jsonspec.NodeCapacity{{Name: "x", Type: "N", Free: 8}, {Name: "y", Type: "N"}}
 		before := s.DeepCopy()
 		changed, said, err := whatif.Ask(s, []string{text})
 		if diff := cmp.Diff(before, s); diff != "" {
@@ -80,10 +80,10 @@ func FuzzWhatIf(f *testing.F) {
 
 // What is refused changes nothing, so that the next fault is told of the system as it is.
 func TestFaultsDoNotPileUp(t *testing.T) {
-	s := &v1alpha1.System{}
-	s.Accelerators.Spec = []v1alpha1.AcceleratorEntry{{Name: "A"}}
+	s := &jsonspec.System{}
+	s.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: "A"}}
 	s.Accelerators.Spec[0].Cost = 40
-	s.Capacity.Count = []v1alpha1.AcceleratorCount{{Type: "A", Count: 8}}
+	s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "A", Count: 8}}
 	_, _, err := whatif.Ask(s, []string{"capacity.A=-10", "capacity.A=-9", "price.A=-50", "price.A=-41"})
 	for _, want := range []string{"would be -2,", "would be -1,", "would be -10,", "would be -1,"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -94,11 +94,11 @@ func TestFaultsDoNotPileUp(t *testing.T) {
 
 // Of a type with nodes whole nodes are added, and cards taken from the last.
 func TestNodes(t *testing.T) {
-	s := &v1alpha1.System{}
-	s.Accelerators.Spec = []v1alpha1.AcceleratorEntry{{Name: "A"}, {Name: "B"}}
-	s.Capacity.Nodes = []v1alpha1.NodeCapacity{{Name: "y", Type: "A", Free: 4}, {Name: "x", Type: "A", Free: 8}, {Name: "what-if-A-0", Type: "B", Free: 1}}
-	for text, want := range map[string][]v1alpha1.NodeCapacity{
-		"capacity.A=+12":  append(slices.Clone(s.Capacity.Nodes), v1alpha1.NodeCapacity{Name: "what-if-A-1", Type: "A", Free: 8}, v1alpha1.NodeCapacity{Name: "what-if-A-2", Type: "A", Free: 4}),
+	s := &jsonspec.System{}
+	s.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: "A"}, {Name: "B"}}
+	s.Capacity.Nodes = []jsonspec.NodeCapacity{{Name: "y", Type: "A", Free: 4}, {Name: "x", Type: "A", Free: 8}, {Name: "what-if-A-0", Type: "B", Free: 1}}
+	for text, want := range map[string][]jsonspec.NodeCapacity{
+		"capacity.A=+12":  append(slices.Clone(s.Capacity.Nodes), jsonspec.NodeCapacity{Name: "what-if-A-1", Type: "A", Free: 8}, jsonspec.NodeCapacity{Name: "what-if-A-2", Type: "A", Free: 4}),
 		"capacity.A=-5":   {{Name: "y", Type: "A"}, {Name: "x", Type: "A", Free: 7}, s.Capacity.Nodes[2]},
 		"capacity.A=*0.5": {{Name: "y", Type: "A"}, {Name: "x", Type: "A", Free: 6}, s.Capacity.Nodes[2]},
 		"capacity.A=12":   s.Capacity.Nodes,
@@ -114,9 +114,9 @@ func TestNodes(t *testing.T) {
 }
 
 func TestTooManyNodes(t *testing.T) {
-	s := &v1alpha1.System{}
-	s.Accelerators.Spec = []v1alpha1.AcceleratorEntry{{Name: "A"}}
-	s.Capacity.Nodes = []v1alpha1.NodeCapacity{{Name: "x", Type: "A", Free: 1}}
+	s := &jsonspec.System{}
+	s.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: "A"}}
+	s.Capacity.Nodes = []jsonspec.NodeCapacity{{Name: "x", Type: "A", Free: 1}}
 	if _, _, err := whatif.Ask(s, []string{"capacity.A=+1000000"}); err == nil || !strings.Contains(err.Error(), "more than 100000 nodes") {
 		t.Errorf("error %v", err)
 	}
@@ -124,12 +124,12 @@ func TestTooManyNodes(t *testing.T) {
 
 // One kind of each: what is said, and what is changed in the copy and nowhere else.
 func TestAsk(t *testing.T) {
-	s := &v1alpha1.System{}
-	s.Accelerators.Spec = []v1alpha1.AcceleratorEntry{{Name: "A"}}
+	s := &jsonspec.System{}
+	s.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: "A"}}
 	s.Accelerators.Spec[0].Cost = 40
-	s.Servers.Spec = []v1alpha1.ServerEntry{{Name: "s", CurrentAlloc: &v1alpha1.Allocation{Load: &v1alpha1.Load{ArrivalRate: 60}}}, {Name: "new"}}
-	s.ServiceClasses.Spec = []v1alpha1.ServiceClassEntry{{Name: "c", ServiceClassSpec: v1alpha1.ServiceClassSpec{
-		ModelTargets: []v1alpha1.ModelTarget{{Model: "m", TTFT: 500, ITL: 20}, {Model: "n", ITL: 30}},
+	s.Servers.Spec = []jsonspec.ServerEntry{{Name: "s", CurrentAlloc: &jsonspec.Allocation{Load: &jsonspec.Load{ArrivalRate: 60}}}, {Name: "new"}}
+	s.ServiceClasses.Spec = []jsonspec.ServiceClassEntry{{Name: "c", ServiceClassSpec: jsonspec.ServiceClassSpec{
+		ModelTargets: []jsonspec.ModelTarget{{Model: "m", TTFT: 500, ITL: 20}, {Model: "n", ITL: 30}},
 	}}}
 	before := s.DeepCopy()
 	changed, said, err := whatif.Ask(s, []string{"capacity.A=+3", "load.s=*2", "price.A=-4", "slo-ttft.c=*2", "slo-itl.c=25"})

@@ -17,6 +17,7 @@ import (
 	fcache "k8s.io/client-go/tools/cache/testing"
 	"k8s.io/component-base/metrics"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 	"github.com/llm-inferno/inferno/plugins/apis/config"
@@ -100,7 +101,7 @@ func TestForeignPodsAreSkipped(t *testing.T) {
 }
 
 func TestPreFilterAnswersForThePlan(t *testing.T) {
-	objects := func(parts ...v1alpha1.AllocationPart) []any {
+	objects := func(parts ...jsonspec.AllocationPart) []any {
 		return []any{
 			server(parts...), accelerator("h100", "", 1), accelerator("a100", "", 1), accelerator("l40s", "", 1),
 			node("h100-1", "h100", 8), node("h100-2", "h100", 8), node("a100-1", "a100", 8), node("cpu-1", "", 0), on(pod("seated", "r1"), "a100-1"),
@@ -108,13 +109,13 @@ func TestPreFilterAnswersForThePlan(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name  string
-		parts []v1alpha1.AllocationPart
+		parts []jsonspec.AllocationPart
 		code  fwk.Code
 		nodes []string
 	}{
-		{"the nodes of the accelerators with room", []v1alpha1.AllocationPart{part("h100", 1), part("a100", 1)}, fwk.Success, []string{"h100-1", "h100-2"}},
-		{"no room: nothing that preemption could change", []v1alpha1.AllocationPart{part("a100", 1)}, fwk.UnschedulableAndUnresolvable, nil},
-		{"no node", []v1alpha1.AllocationPart{part("l40s", 1)}, fwk.UnschedulableAndUnresolvable, nil},
+		{"the nodes of the accelerators with room", []jsonspec.AllocationPart{part("h100", 1), part("a100", 1)}, fwk.Success, []string{"h100-1", "h100-2"}},
+		{"no room: nothing that preemption could change", []jsonspec.AllocationPart{part("a100", 1)}, fwk.UnschedulableAndUnresolvable, nil},
+		{"no node", []jsonspec.AllocationPart{part("l40s", 1)}, fwk.UnschedulableAndUnresolvable, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := standing(t, config.InfernoArgs{}, clock.RealClock{}, objects(tt.parts...)...)

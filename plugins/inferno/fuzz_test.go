@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
@@ -54,7 +55,7 @@ func FuzzAnnotations(f *testing.F) {
 	f.Add("H100", 96, 1024, "uid-1")
 	f.Add("\"}\x00", -1, 0, "")
 	f.Fuzz(func(t *testing.T, label string, batch, tokens int, uid string) {
-		part := &v1alpha1.AllocationPart{MaxBatchSize: batch, MaxBatchedTokens: tokens}
+		part := &jsonspec.AllocationPart{MaxBatchSize: batch, MaxBatchedTokens: tokens}
 		annotations := (&seats.Option{Label: label, Part: part}).Annotations()
 		if _, ok := annotations[v1alpha1.MaxNumSeqsAnnotation]; ok != (batch > 0) {
 			t.Fatalf("max batch size %d is written: %v", batch, ok)

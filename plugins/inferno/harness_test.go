@@ -41,6 +41,7 @@ import (
 	schedulermetrics "k8s.io/kubernetes/pkg/scheduler/metrics"
 	"k8s.io/utils/clock"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats/seatstest"
 )
@@ -144,7 +145,7 @@ func (w *world) addAccelerators(names ...string) {
 }
 
 // setPlan of Server llm/chat.
-func (w *world) setPlan(parts ...v1alpha1.AllocationPart) { w.setServer(server(parts...)) }
+func (w *world) setPlan(parts ...jsonspec.AllocationPart) { w.setServer(server(parts...)) }
 
 // setServer and wait until a scheduler that runs has heard of it: a pod that comes before the plan of its Server is placed without one.
 func (w *world) setServer(s *v1alpha1.Server) {

@@ -8,6 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -29,7 +30,7 @@ func TestThePreemptedComeBackToASeat(t *testing.T) {
 	w := newWorld(t)
 	w.addNodes(node("h100-1", "h100", 2), node("a100-1", "a100", 2))
 	w.addAccelerators("h100", "a100")
-	plan := func(name string, parts ...v1alpha1.AllocationPart) {
+	plan := func(name string, parts ...jsonspec.AllocationPart) {
 		s := server(parts...)
 		s.Name = name
 		w.setServer(s)

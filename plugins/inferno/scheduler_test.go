@@ -15,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -43,7 +44,7 @@ func testPodsFollowThePlan(t *testing.T, setups ...setup) {
 	w := newWorld(t)
 	w.addNodes(node("h100-1", "h100", 8), node("a100-1", "a100", 8), node("l40s-1", "l40s", 8), node("cpu-1", "", 0))
 	w.addAccelerators("h100", "a100", "l40s")
-	w.setPlan(v1alpha1.AllocationPart{Accelerator: "h100", Replicas: 3, MaxBatchSize: 96, MaxBatchedTokens: 1024}, part("a100", 1))
+	w.setPlan(jsonspec.AllocationPart{Accelerator: "h100", Replicas: 3, MaxBatchSize: 96, MaxBatchedTokens: 1024}, part("a100", 1))
 	w.addPods(several(6, "r1")...)
 	w.start(secondScheduler, setups...)
 
@@ -244,7 +245,7 @@ func TestAcceleratorIsDescribedLater(t *testing.T) {
 
 func TestPodsWithoutAPlanAreNeverStuck(t *testing.T) {
 	model := &v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "llama"}}
-	model.Spec.PerfData = []v1alpha1.Performance{{Acc: "a100"}}
+	model.Spec.PerfData = []jsonspec.Performance{{Acc: "a100"}}
 	for _, tt := range []struct {
 		name         string
 		accelerators []string
@@ -324,7 +325,7 @@ func TestFallbackAfterWaiting(t *testing.T) {
 	w.addNodes(node("h100-1", "h100", 1), node("l40s-1", "l40s", 8), node("a100-1", "a100", 8))
 	w.addAccelerators("h100", "l40s", "a100")
 	model := &v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "llama"}}
-	model.Spec.PerfData = []v1alpha1.Performance{{Acc: "h100"}, {Acc: "l40s"}}
+	model.Spec.PerfData = []jsonspec.Performance{{Acc: "h100"}, {Acc: "l40s"}}
 	w.modelSource.Add(model)
 	w.setPlan(part("h100", 2)) // and only one card of it is there
 	w.addPods(several(2, "r1")...)
@@ -502,7 +503,7 @@ func TestVariantsWaitForEachOther(t *testing.T) {
 	w.addNodes(node("h100-1", "h100", 8), node("a100-1", "a100", 8))
 	w.addAccelerators("h100", "a100")
 	s := server(part("h100", 1), part("a100", 3))
-	s.Spec.Variants = []v1alpha1.Variant{{Name: "any", Accelerators: []string{"h100", "a100"}}, {Name: "large", Accelerators: []string{"h100"}}}
+	s.Spec.Variants = []jsonspec.Variant{{Name: "any", Accelerators: []string{"h100", "a100"}}, {Name: "large", Accelerators: []string{"h100"}}}
 	w.setServer(s)
 	w.start(secondScheduler)
 	first, second := pod("any", "r1"), pod("large", "r1")

@@ -24,6 +24,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/nodeunschedulable"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/tainttoleration"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/observe"
@@ -126,28 +127,28 @@ func (r random) readings() *observe.Readings {
 	out := &observe.Readings{Now: time.Unix(1e9, 0), Window: time.Minute, StaleAfter: time.Hour, Metrics: observe.Metrics{}}
 	res := &out.Resources
 	accelerator := func(name, kind string, cost float64, selector map[string]string) {
-		res.Accelerators = append(res.Accelerators, v1alpha1.Accelerator{ObjectMeta: meta(name, ""), Spec: v1alpha1.AcceleratorSpec{
-			AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: kind, Cost: cost}, NodeSelector: selector,
+		res.Accelerators = append(res.Accelerators, v1alpha1.Accelerator{ObjectMeta: meta(name, ""), Spec: jsonspec.AcceleratorSpec{
+			AcceleratorProperties: jsonspec.AcceleratorProperties{Type: kind, Cost: cost}, NodeSelector: selector,
 		}})
 	}
 	accelerator("l4", "L4", 50, nil)
 	accelerator("h100-reserved", "H100", 400, map[string]string{"pool": "reserved"})
 	accelerator("h100-spot", "H100", 200, map[string]string{"pool": "spot"})
-	res.Optimizer = &v1alpha1.Optimizer{ObjectMeta: meta("default", ""), Spec: v1alpha1.OptimizerSpec{SolverPolicy: v1alpha1.SolverPolicy{
-		SaturationPolicy: v1alpha1.SaturationPriorityExhaustive,
+	res.Optimizer = &v1alpha1.Optimizer{ObjectMeta: meta("default", ""), Spec: v1alpha1.OptimizerSpec{SolverPolicy: jsonspec.SolverPolicy{
+		SaturationPolicy: jsonspec.SaturationPriorityExhaustive,
 	}}}
-	res.ServiceClasses = []v1alpha1.ServiceClass{{ObjectMeta: meta("c", ""), Spec: v1alpha1.ServiceClassSpec{Priority: 1}}}
+	res.ServiceClasses = []v1alpha1.ServiceClass{{ObjectMeta: meta("c", ""), Spec: jsonspec.ServiceClassSpec{Priority: 1}}}
 	for i := range 1 + r.IntN(4) {
 		name, cards, replicas := fmt.Sprintf("s%d", i), 1<<r.IntN(3), 1+r.IntN(5)
 		model := v1alpha1.Model{ObjectMeta: meta("m-"+name, "")}
 		for _, a := range res.Accelerators {
-			model.Spec.PerfData = append(model.Spec.PerfData, v1alpha1.Performance{
-				Acc: a.Name, AccCount: cards, MaxBatchSize: 64, PerfParms: &v1alpha1.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5},
+			model.Spec.PerfData = append(model.Spec.PerfData, jsonspec.Performance{
+				Acc: a.Name, AccCount: cards, MaxBatchSize: 64, PerfParms: &jsonspec.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5},
 			})
 		}
 		res.Models = append(res.Models, model)
 		targets := &res.ServiceClasses[0].Spec.ModelTargets
-		*targets = append(*targets, v1alpha1.ModelTarget{Model: model.Name, ITL: 100, TTFT: 5000})
+		*targets = append(*targets, jsonspec.ModelTarget{Model: model.Name, ITL: 100, TTFT: 5000})
 		res.Servers = append(res.Servers, v1alpha1.Server{ObjectMeta: meta(name, "llm"), Spec: v1alpha1.ServerSpec{Model: model.Name, ServiceClass: "c", MinReplicas: &replicas}})
 		spec := r.template(cards)
 		if r.chance(2) {
@@ -264,7 +265,7 @@ func (h *hall) allocate(node *v1.Node, devices int64) bool {
 
 // unusable are the seats that a plan gives to replicas and that the scheduler would not, all of them seated at once beside what others hold, and those that it
 // says replicas have and gives to none.
-func unusable(h *hall, r *observe.Readings, s *v1alpha1.System, plan *v1alpha1.Solution) (wrong []string, placed int) {
+func unusable(h *hall, r *observe.Readings, s *jsonspec.System, plan *jsonspec.Solution) (wrong []string, placed int) {
 	pods, types, cards, left := map[string]*v1.Pod{}, map[string]string{}, realise.ReplicaCards(s), map[string]int{}
 	for i := range r.Pods {
 		if p := &r.Pods[i]; p.Spec.NodeName == "" {
@@ -282,7 +283,7 @@ func unusable(h *hall, r *observe.Readings, s *v1alpha1.System, plan *v1alpha1.S
 	}
 	for _, at := range plan.Placement {
 		for range at.Replicas {
-			i := slices.IndexFunc(s.Servers.Spec, func(e v1alpha1.ServerEntry) bool {
+			i := slices.IndexFunc(s.Servers.Spec, func(e jsonspec.ServerEntry) bool {
 				a := plan.Allocations[e.Name].Accelerator
 				return left[e.Name] > 0 && at.Type == types[a] && at.Scope == e.Scopes[a] && at.CardsPerReplica == cards[[2]string{e.Model, a}]
 			})
@@ -314,7 +315,7 @@ func TestPlansNameUsableNodes(t *testing.T) {
 	placed, scoped, careless, mixed, unshared, devices := 0, 0, 0, 0, 0, 0
 	for seed := range uint64(1000) {
 		r := random{rand.New(rand.NewPCG(seed, 3))}.readings()
-		decide := func(s *specification.Snapshot) *v1alpha1.Solution {
+		decide := func(s *specification.Snapshot) *jsonspec.Solution {
 			stages, err := control.NewStages(&s.System.Optimizer.Spec)
 			if err != nil {
 				t.Fatal(err)

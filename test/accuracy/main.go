@@ -22,7 +22,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
 func main() {
@@ -318,7 +318,7 @@ func fitted(k fitting.Knowledge, train []fitting.Point, law string) (*fitting.Pr
 }
 
 func predictor(k fitting.Knowledge, fits []*fitting.Fit, m queueing.Model) (*fitting.Predictor, error) {
-	var entries []v1alpha1.PerformanceEntry
+	var entries []jsonspec.PerformanceEntry
 	for _, f := range fits {
 		entries = append(entries, f.Performance())
 	}

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/fleet"
@@ -96,7 +97,7 @@ func rampUp(arrivals []trace.Arrival, until float64) []trace.Arrival {
 
 // readCluster takes servers, targets and prices from the manifest that is applied, so that they are written once.
 func (s *scenario) readCluster() error {
-	classes := map[string]v1alpha1.ServiceClassSpec{}
+	classes := map[string]jsonspec.ServiceClassSpec{}
 	served := map[string]string{}
 	docs := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(cluster), 4096)
 	for {
@@ -113,7 +114,7 @@ func (s *scenario) readCluster() error {
 		var err error
 		switch raw.Kind {
 		case "Accelerator":
-			var spec v1alpha1.AcceleratorSpec
+			var spec jsonspec.AcceleratorSpec
 			err = json.Unmarshal(raw.Spec, &spec)
 			s.costs[raw.Name] = spec.Cost
 		case "Model":
@@ -121,7 +122,7 @@ func (s *scenario) readCluster() error {
 			err = json.Unmarshal(raw.Spec, &spec)
 			served[raw.Name] = spec.ServedName
 		case "ServiceClass":
-			var spec v1alpha1.ServiceClassSpec
+			var spec jsonspec.ServiceClassSpec
 			err = json.Unmarshal(raw.Spec, &spec)
 			classes[raw.Name] = spec
 		case "Server":
@@ -138,7 +139,7 @@ func (s *scenario) readCluster() error {
 			if t.Model != server.Spec.Model {
 				continue
 			}
-			targets := serving.Targets{TTFT: v1alpha1.Seconds(t.TTFT), ITL: v1alpha1.Seconds(t.ITL)}
+			targets := serving.Targets{TTFT: jsonspec.Seconds(t.TTFT), ITL: jsonspec.Seconds(t.ITL)}
 			s.targets[server.Name], s.percentiles[server.Name] = targets, t.Percentile
 			s.fleet.Servers = append(s.fleet.Servers, fleet.Server{Namespace: server.Namespace, Name: server.Name, Model: served[server.Spec.Model], Targets: targets})
 		}

@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
@@ -220,8 +221,8 @@ func serverOf(namespace, name, class string) *v1alpha1.Server {
 	return &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
-			Model: "llama", ServiceClass: class, ServerPolicy: v1alpha1.ServerPolicy{MaxBatchedTokens: 1024},
-			ServerBinding: v1alpha1.ServerBinding{ScaleTargetRef: &v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}},
+			Model: "llama", ServiceClass: class, ServerPolicy: jsonspec.ServerPolicy{MaxBatchedTokens: 1024},
+			ServerBinding: jsonspec.ServerBinding{ScaleTargetRef: &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}},
 		},
 	}
 }
@@ -450,7 +451,7 @@ func (s *tenantsApart) measured(ctx context.Context, namespace, name string, rat
 	if l == nil || !l.ObservedAt.After(since) {
 		return errors.New(said(server.Status.Conditions, v1alpha1.ConditionObserved))
 	}
-	if got := v1alpha1.PerSecond(l.ArrivalRate); math.Abs(got-rate) > rate/4 {
+	if got := jsonspec.PerSecond(l.ArrivalRate); math.Abs(got-rate) > rate/4 {
 		return fmt.Errorf("%g requests a second are measured, and %g are sent", got, rate)
 	}
 	return nil
@@ -629,7 +630,7 @@ func (s *tenantsApart) happens() []attack {
 		return func(ctx context.Context) error {
 			server, err := s.get(ctx, "mallory", "chat")
 			if err == nil && (server.Status.Desired == nil || len(server.Status.Desired.Parts) == 0 ||
-				slices.ContainsFunc(server.Status.Desired.Parts, func(p v1alpha1.AllocationPart) bool { return p.Accelerator == unless && p.Replicas > 0 })) {
+				slices.ContainsFunc(server.Status.Desired.Parts, func(p jsonspec.AllocationPart) bool { return p.Accelerator == unless && p.Replicas > 0 })) {
 				err = fmt.Errorf("the plan is %s", planOf(server))
 			}
 			return err

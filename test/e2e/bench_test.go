@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
@@ -59,10 +60,10 @@ func planFor(replicas int) *v1alpha1.DesiredState {
 	now := metav1.Now()
 	return &v1alpha1.DesiredState{
 		DecidedAt: now, ConfirmedAt: now, Replicas: replicas, CostPerHour: 1, Reason: "what a plan says of itself to people, in a line of this length or so",
-		Parts: []v1alpha1.AllocationPart{
+		Parts: []jsonspec.AllocationPart{
 			{Accelerator: "h100", Replicas: replicas - 1, MaxBatchSize: 96, MaxBatchedTokens: 2048, Share: 0.7}, {Accelerator: "l40s", Replicas: 1, MaxBatchSize: 32, MaxBatchedTokens: 1024, Share: 0.3},
 		},
-		Predicted: &v1alpha1.Latencies{TTFT: new(200.), ITL: new(20.)}, Load: &v1alpha1.Load{ArrivalRate: 600, AvgInTokens: 500, AvgOutTokens: 200},
+		Predicted: &v1alpha1.Latencies{TTFT: new(200.), ITL: new(20.)}, Load: &jsonspec.Load{ArrivalRate: 600, AvgInTokens: 500, AvgOutTokens: 200},
 	}
 }
 
@@ -217,7 +218,7 @@ func benchServer(i int) *v1alpha1.Server {
 	key := benchKey(i)
 	server := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 	server.Spec = v1alpha1.ServerSpec{Model: "llama", ServiceClass: "premium"}
-	server.Spec.ScaleTargetRef = &v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: key.Name}
+	server.Spec.ScaleTargetRef = &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: key.Name}
 	return server
 }
 

@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/fleet"
@@ -168,8 +169,8 @@ func newServer(name string, change func(*v1alpha1.Server)) *v1alpha1.Server {
 	server := &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
-			Model: "llama", ServiceClass: "premium", ServerPolicy: v1alpha1.ServerPolicy{MaxBatchedTokens: 1024},
-			ServerBinding: v1alpha1.ServerBinding{ScaleTargetRef: &v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}},
+			Model: "llama", ServiceClass: "premium", ServerPolicy: jsonspec.ServerPolicy{MaxBatchedTokens: 1024},
+			ServerBinding: jsonspec.ServerBinding{ScaleTargetRef: &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}},
 		},
 	}
 	if change != nil {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/llm-inferno/inferno/cmd/inferno/doctor"
 	"github.com/llm-inferno/inferno/manifests"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 )
@@ -66,7 +67,7 @@ func loadUpAndDown(s *system) {
 		if err != nil {
 			return err
 		}
-		if rate := v1alpha1.PerSecond(server.Status.Load.ArrivalRate); rate < 21 || rate > 29 {
+		if rate := jsonspec.PerSecond(server.Status.Load.ArrivalRate); rate < 21 || rate > 29 {
 			return fmt.Errorf("%.1f requests/s are observed, 25 offered", rate)
 		}
 		return nil

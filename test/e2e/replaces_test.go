@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/manifests"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
@@ -178,7 +179,7 @@ func (s *scheduled) plan(replicas int) {
 		s.t.Fatal(err)
 	}
 	server.Status.Desired = &v1alpha1.DesiredState{
-		Replicas: replicas, Parts: []v1alpha1.AllocationPart{{Accelerator: "h100", Replicas: replicas}}, DecidedAt: metav1.Now(), ConfirmedAt: metav1.Now(), StaleAfterSeconds: 3600,
+		Replicas: replicas, Parts: []jsonspec.AllocationPart{{Accelerator: "h100", Replicas: replicas}}, DecidedAt: metav1.Now(), ConfirmedAt: metav1.Now(), StaleAfterSeconds: 3600,
 	}
 	if err := s.client.Status().Update(s.t.Context(), server); err != nil {
 		s.t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
@@ -109,8 +110,8 @@ spec:
 	server.Namespace = namespace
 	server.Spec = v1alpha1.ServerSpec{Model: "big", ServiceClass: "premium"}
 	for _, a := range []string{"a100", "h100"} {
-		server.Spec.Variants = append(server.Spec.Variants, v1alpha1.Variant{
-			Name: a, Accelerators: []string{a}, ScaleTargetRef: v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "big-" + a},
+		server.Spec.Variants = append(server.Spec.Variants, jsonspec.Variant{
+			Name: a, Accelerators: []string{a}, ScaleTargetRef: jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "big-" + a},
 		})
 	}
 	if err := s.Client.Create(s.t.Context(), server); err != nil {

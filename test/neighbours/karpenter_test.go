@@ -25,6 +25,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
@@ -69,8 +70,8 @@ func (s *site) serve(name string, replicas int) *v1alpha1.Server {
 	server := &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
-			Model: "llama", ServiceClass: "premium", ServerPolicy: v1alpha1.ServerPolicy{MaxBatchedTokens: 1024},
-			ServerBinding: v1alpha1.ServerBinding{ScaleTargetRef: &v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}},
+			Model: "llama", ServiceClass: "premium", ServerPolicy: jsonspec.ServerPolicy{MaxBatchedTokens: 1024},
+			ServerBinding: jsonspec.ServerBinding{ScaleTargetRef: &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}},
 		},
 	}
 	d := stack.Deployment(server, 1)
@@ -101,7 +102,7 @@ func (s *site) plan(name string, parts map[string]int) {
 		d := &v1alpha1.DesiredState{DecidedAt: metav1.Now(), ConfirmedAt: metav1.Now()}
 		for _, a := range slices.Sorted(maps.Keys(parts)) {
 			if parts[a] > 0 {
-				d.Parts = append(d.Parts, v1alpha1.AllocationPart{Accelerator: a, Replicas: parts[a]})
+				d.Parts = append(d.Parts, jsonspec.AllocationPart{Accelerator: a, Replicas: parts[a]})
 				d.Replicas += parts[a]
 			}
 		}
@@ -467,7 +468,7 @@ func (s *site) cyclesUntilTakenBack() int {
 	for line := range bytes.Lines(data) {
 		var record struct {
 			Time metav1.MicroTime
-			Plan v1alpha1.Solution
+			Plan jsonspec.Solution
 		}
 		s.must(json.Unmarshal(line, &record))
 		if record.Time.Time.Before(said) { // both are in whole seconds

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/manifests"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
@@ -65,7 +66,7 @@ func TestKEDAFollowsThePlan(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
 			Model: "llama", ServiceClass: "premium", MinReplicas: new(0),
-			ServerBinding: v1alpha1.ServerBinding{ScaleTargetRef: &v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "chat"}},
+			ServerBinding: jsonspec.ServerBinding{ScaleTargetRef: &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "chat"}},
 		},
 	}
 	d := stack.Deployment(server, 1)

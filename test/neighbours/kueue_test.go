@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
@@ -98,7 +99,7 @@ func startKueue(t *testing.T, h100, a100 int) *site {
 	server := &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
-			Model: "llama", ServiceClass: "premium", ServerPolicy: v1alpha1.ServerPolicy{MaxBatchSize: 8, MaxBatchedTokens: 1024},
+			Model: "llama", ServiceClass: "premium", ServerPolicy: jsonspec.ServerPolicy{MaxBatchSize: 8, MaxBatchedTokens: 1024},
 		},
 	}
 	for _, name := range slices.Sorted(maps.Keys(flavors)) {
@@ -110,8 +111,8 @@ func startKueue(t *testing.T, h100, a100 int) *site {
 		d.Spec.Selector.MatchLabels["app"] = d.Name
 		d.Spec.Template.Labels["app"], d.Spec.Template.Labels[v1alpha1.VariantLabel] = d.Name, name
 		d.Spec.Template.Spec.NodeSelector = map[string]string{productLabel: flavors[name].Product}
-		server.Spec.Variants = append(server.Spec.Variants, v1alpha1.Variant{
-			Name: name, Accelerators: []string{name}, ScaleTargetRef: v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: d.Name},
+		server.Spec.Variants = append(server.Spec.Variants, jsonspec.Variant{
+			Name: name, Accelerators: []string{name}, ScaleTargetRef: jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: d.Name},
 		})
 		s.must(errors.Join(s.Client.Create(t.Context(), d), s.Client.Create(t.Context(), hpa)))
 	}

@@ -38,6 +38,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/manifests"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	realnode "github.com/llm-inferno/inferno/optimizer/localcluster/node"
@@ -277,7 +278,7 @@ func (s *system) planToPods() {
 		ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
 			Model: "llama", ServiceClass: "premium",
-			ServerBinding: v1alpha1.ServerBinding{ScaleTargetRef: &v1alpha1.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "chat"}},
+			ServerBinding: jsonspec.ServerBinding{ScaleTargetRef: &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "chat"}},
 		},
 	}
 	if err := errors.Join(

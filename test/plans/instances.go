@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 	"github.com/llm-inferno/inferno/optimizer/solver/instances"
@@ -62,7 +62,7 @@ func sample(folder string, share float64, chance *rand.Rand) (*solver.Problem, e
 		}
 		return math.Exp(math.Log(most) * (2*chance.Float64() - 1))
 	}
-	s.Optimizer.Spec.SaturationPolicy = v1alpha1.SaturationNone
+	s.Optimizer.Spec.SaturationPolicy = jsonspec.SaturationNone
 	for i := range s.Capacity.Count {
 		c := &s.Capacity.Count[i]
 		c.Count = int(share * factor(1.2) * float64(c.Count))

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 )
@@ -24,9 +25,9 @@ const (
 	ofCluster    = `outbound\|[0-9]+\|\|[^.]+\.$(namespace)\..*`
 )
 
-func counting(namespace, name, counter string, labels map[string]v1alpha1.LabelValue) v1alpha1.Server {
+func counting(namespace, name, counter string, labels map[string]jsonspec.LabelValue) v1alpha1.Server {
 	s := v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	s.Spec.Arrivals = &v1alpha1.ArrivalCounter{Counter: counter, Labels: labels}
+	s.Spec.Arrivals = &jsonspec.ArrivalCounter{Counter: counter, Labels: labels}
 	return s
 }
 
@@ -57,20 +58,20 @@ func TestArrivals(t *testing.T) {
 	})
 	p.playCounters("forger", rqTotal, clusterLabel, map[string]float64{"outbound|8000||shared.llm.svc.cluster.local": 100})
 	p.playCounters("kube-system", "apiserver_request_total", "job", map[string]float64{"apiserver": 1000})
-	to := func(value v1alpha1.LabelValue) map[string]v1alpha1.LabelValue {
-		return map[string]v1alpha1.LabelValue{clusterLabel: value}
+	to := func(value jsonspec.LabelValue) map[string]jsonspec.LabelValue {
+		return map[string]jsonspec.LabelValue{clusterLabel: value}
 	}
 	const shared, victims = "outbound|8000||shared.llm.svc.cluster.local", "outbound|8000||chat.victim.svc.cluster.local"
 	servers := []v1alpha1.Server{
 		{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: "silent"}},
-		counting("llm", "chat", rqTotal, to("chat")), counting("llm", "other", rqTotal, map[string]v1alpha1.LabelValue{clusterLabel: "other", "pod": "gateway"}),
+		counting("llm", "chat", rqTotal, to("chat")), counting("llm", "other", rqTotal, map[string]jsonspec.LabelValue{clusterLabel: "other", "pod": "gateway"}),
 		counting("llm", "gone", rqTotal, to("gone")), counting("llm", "shared", rqTotal, to(shared)),
 		// Attacks.
 		counting("llm", "victims", rqTotal, to(victims)),
-		counting("llm", "apiserver", "apiserver_request_total", map[string]v1alpha1.LabelValue{"job": "apiserver"}),
-		counting("llm", "twice-named", rqTotal, map[string]v1alpha1.LabelValue{"__name__": "apiserver_request_total"}),
-		counting("llm", "elsewhere", rqTotal, map[string]v1alpha1.LabelValue{"namespace": "istio-system"}),
-		counting("llm", "ends", `x"}[1m]) or vector(1`, to("a")), counting("llm", "ends-in-label", rqTotal, map[string]v1alpha1.LabelValue{"}": "a"}),
+		counting("llm", "apiserver", "apiserver_request_total", map[string]jsonspec.LabelValue{"job": "apiserver"}),
+		counting("llm", "twice-named", rqTotal, map[string]jsonspec.LabelValue{"__name__": "apiserver_request_total"}),
+		counting("llm", "elsewhere", rqTotal, map[string]jsonspec.LabelValue{"namespace": "istio-system"}),
+		counting("llm", "ends", `x"}[1m]) or vector(1`, to("a")), counting("llm", "ends-in-label", rqTotal, map[string]jsonspec.LabelValue{"}": "a"}),
 		counting("llm", "ends-in-value", rqTotal, to(`"} or vector(1) #`)), counting("llm", "everyone", rqTotal, nil),
 	}
 	gateways := []v1alpha1.GatewayCounter{{Counter: rqTotal, Namespace: "istio-system", Label: clusterLabel, Value: ofCluster}}
@@ -126,7 +127,7 @@ func FuzzArrivalsStayInTheirNamespace(f *testing.F) {
 	f.Fuzz(func(t *testing.T, counter, label, value string) {
 		l := &listener{}
 		var counters observe.Counters
-		server := counting("a-b", "chat", counter, map[string]v1alpha1.LabelValue{label: v1alpha1.LabelValue(value)})
+		server := counting("a-b", "chat", counter, map[string]jsonspec.LabelValue{label: jsonspec.LabelValue(value)})
 		source, err := observe.NewSource(l, &v1alpha1.PrometheusSource{Gateways: gateways})
 		if err != nil {
 			t.Fatal(err)

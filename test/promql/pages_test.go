@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -40,7 +41,7 @@ func TestPages(t *testing.T) {
 // understood of a page: numbers by what they are.
 type understood struct {
 	Load  *v1alpha1.ObservedLoad
-	Group v1alpha1.ObservedGroup
+	Group jsonspec.ObservedGroup
 }
 
 // understand plays a page as what its server shows after five minutes, the counters rising from zero.
@@ -106,7 +107,7 @@ func value(x *float64) any {
 	return *x
 }
 
-func mean(l *v1alpha1.ObservedLatency) any {
+func mean(l *jsonspec.ObservedLatency) any {
 	if l == nil {
 		return nil
 	}

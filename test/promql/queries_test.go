@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 	"github.com/llm-inferno/inferno/optimizer/specification"
@@ -57,7 +58,7 @@ func pod(name string, readyFor time.Duration) corev1.Pod {
 }
 
 // look observes the server "chat" of those pods at a time.
-func (p *prometheus) look(at time.Time, pods ...corev1.Pod) (v1alpha1.ServerStatus, *v1alpha1.Observation) {
+func (p *prometheus) look(at time.Time, pods ...corev1.Pod) (v1alpha1.ServerStatus, *jsonspec.Observation) {
 	p.t.Helper()
 	m, err := observe.ReadMetrics(context.Background(), p.source(nil), at, window)
 	if err != nil {
@@ -76,14 +77,14 @@ func number(v float64) *float64 { return &v }
 
 // Of every version of every engine the same traffic is seen, but for what it does not show.
 func TestEveryEngine(t *testing.T) {
-	full := v1alpha1.ObservedGroup{
+	full := jsonspec.ObservedGroup{
 		Accelerator: "h100", MaxBatchSize: 256, Replicas: 1, Engines: 1, WindowSeconds: 60,
 		// The gauges rise in a straight line, and are scraped 45, 30, 15 and 0 s ago.
 		Running: number(11.7), RunningSD: number(0.2236), Waiting: number(32.75), Admissions: number(120), Throughput: number(120), Preemptions: number(0),
 		InputTokens: number(100), OutputTokens: number(50), AdmittedTokens: number(100), InputTokensSD: number(65.419), OutputTokensSD: number(35.547),
 		PrefixHitRate: number(0.25), KVUsage: number(0.5), KVTokens: number(32000), Requests: number(120),
-		TTFT: &v1alpha1.ObservedLatency{Mean: 300, P90: number(500), P99: number(725)},
-		ITL:  &v1alpha1.ObservedLatency{Mean: 20, P90: number(33.333), P99: number(48.333)},
+		TTFT: &jsonspec.ObservedLatency{Mean: 300, P90: number(500), P99: number(725)},
+		ITL:  &jsonspec.ObservedLatency{Mean: 20, P90: number(33.333), P99: number(48.333)},
 	}
 	twice := full
 	twice.Engines = 2
@@ -94,7 +95,7 @@ func TestEveryEngine(t *testing.T) {
 	twice.Preemptions = number(0)
 	sglang := full // no histograms of lengths, no preemptions, other buckets
 	sglang.InputTokensSD, sglang.OutputTokensSD, sglang.Preemptions = nil, nil, nil
-	sglang.TTFT = &v1alpha1.ObservedLatency{Mean: 300, P90: number(500), P99: number(590)}
+	sglang.TTFT = &jsonspec.ObservedLatency{Mean: 300, P90: number(500), P99: number(590)}
 	older := sglang
 	older.KVTokens = nil
 	sglang.Preemptions = number(0) // retracted requests
@@ -106,11 +107,11 @@ func TestEveryEngine(t *testing.T) {
 	triton := full // no intervals between tokens
 	triton.AdmittedTokens, triton.Preemptions, triton.PrefixHitRate, triton.ITL = nil, nil, nil, nil
 	triton.InputTokensSD, triton.OutputTokensSD = number(68.306), number(37.702)
-	triton.TTFT = &v1alpha1.ObservedLatency{Mean: 300}
+	triton.TTFT = &jsonspec.ObservedLatency{Mean: 300}
 
 	for _, c := range []struct {
 		recording string
-		want      v1alpha1.ObservedGroup
+		want      jsonspec.ObservedGroup
 		// arrivals per minute: what came in, and what waits or runs more than before.
 		arrivals float64
 	}{
@@ -125,7 +126,7 @@ func TestEveryEngine(t *testing.T) {
 				t.Fatal(o.Fault, o.Detail)
 			}
 			near := cmpopts.EquateApprox(2e-3, 1e-9)
-			if diff := cmp.Diff([]v1alpha1.ObservedGroup{c.want}, o.Groups, near); diff != "" {
+			if diff := cmp.Diff([]jsonspec.ObservedGroup{c.want}, o.Groups, near); diff != "" {
 				t.Error(diff)
 			}
 			if diff := cmp.Diff(c.arrivals, st.Load.ArrivalRate, near); diff != "" {
@@ -210,7 +211,7 @@ func TestCopiesCountOnce(t *testing.T) {
 	for _, c := range []struct {
 		name, recording string
 		change          func(page) page
-		want            func(*v1alpha1.ObservedGroup)
+		want            func(*jsonspec.ObservedGroup)
 	}{
 		{"schedulers of all ranks", "sglang-0.5", func(p page) page {
 			return p.copies(gauges("sglang:"), "tp_rank", 1, "0", "1", "2", "3")
@@ -223,16 +224,16 @@ func TestCopiesCountOnce(t *testing.T) {
 		}, nil},
 		{"a cache usage that cannot be", "vllm-0.12", func(p page) page {
 			return p.set("vllm:kv_cache_usage_perc", -0.4)
-		}, func(g *v1alpha1.ObservedGroup) { g.KVUsage = nil }},
+		}, func(g *jsonspec.ObservedGroup) { g.KVUsage = nil }},
 		{"an older backend", "triton-25.03", func(p page) page {
 			return p.without("request_type", "waiting").without("kv_cache_block_type", "fraction")
-		}, func(g *v1alpha1.ObservedGroup) { g.Waiting = nil }},
+		}, func(g *jsonspec.ObservedGroup) { g.Waiting = nil }},
 		{"no number of blocks", "vllm-0.12", func(p page) page {
 			return p.relabel("vllm:cache_config_info", "num_gpu_blocks", "None")
-		}, func(g *v1alpha1.ObservedGroup) { g.KVTokens = nil }},
+		}, func(g *jsonspec.ObservedGroup) { g.KVTokens = nil }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			groups := func(change func(page) page) []v1alpha1.ObservedGroup {
+			groups := func(change func(page) page) []jsonspec.ObservedGroup {
 				p := newPrometheus(t)
 				p.playChanged("a", c.recording, change)
 				_, o := p.look(end, pod("a", time.Hour))
@@ -255,7 +256,7 @@ func TestCopiesCountOnce(t *testing.T) {
 // A pod that serves two models is two engines: what they do is added up, and a batch is that of one. Adapters are served under their model's name, and are
 // in its numbers.
 func TestModelsOfOnePod(t *testing.T) {
-	group := func(change func(page) page) v1alpha1.ObservedGroup {
+	group := func(change func(page) page) jsonspec.ObservedGroup {
 		p := newPrometheus(t)
 		p.playChanged("a", "vllm-0.12", change)
 		_, o := p.look(end, pod("a", time.Hour))

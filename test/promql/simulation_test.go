@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/readings"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
@@ -68,7 +68,7 @@ func (*watched) Lag() float64      { return 0 }
 func (w *watched) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 	w.views = append(w.views, v)
 	n := map[bool]int{true: 3, false: 1}[v.Now >= 120 && v.Now < 600]
-	return map[string]cluster.Order{"s": {Replicas: n, Parts: []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: n}}}}, nil
+	return map[string]cluster.Order{"s": {Replicas: n, Parts: []jsonspec.AllocationPart{{Accelerator: "A", Replicas: n}}}}, nil
 }
 
 // What the simulation answers in Prometheus' place is what Prometheus answers when it has scraped the same: of pods that are young, busy, idle,
@@ -87,7 +87,7 @@ func TestTheSimulationAnswersAsPrometheusDoes(t *testing.T) {
 			Name: "s", Model: "m", Targets: serving.Targets{TTFT: 1, ITL: 0.05}, Balancer: routing.LeastRequests, Limits: simulation.Limits{MaxNumSeqs: 32, MaxNumBatchedTokens: 512},
 			Traffic: []cluster.Traffic{{Trace: trace.Constant(4, 300, 100, 1), Until: 700}},
 			Clients: serving.Clients{Impatient: 0.5, Patience: 5, Retries: 1, Backoff: 2},
-			Initial: cluster.Order{Replicas: 1, Parts: []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: 1}}},
+			Initial: cluster.Order{Replicas: 1, Parts: []jsonspec.AllocationPart{{Accelerator: "A", Replicas: 1}}},
 		}},
 		Times: cluster.Times{Scrape: 15, Sync: 15, StartUp: 60, Drain: 30, Window: 60}, Seed: 5,
 	}, w)

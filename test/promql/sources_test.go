@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 	"github.com/llm-inferno/inferno/optimizer/specification"
@@ -40,7 +41,7 @@ func (p *prometheus) scrapedAs(recording string, change func(*labels.Builder)) {
 }
 
 // seen is what is observed of pod a, asked as an Optimizer says.
-func (p *prometheus) seen(asked *v1alpha1.PrometheusSource) (v1alpha1.ServerStatus, *v1alpha1.Observation) {
+func (p *prometheus) seen(asked *v1alpha1.PrometheusSource) (v1alpha1.ServerStatus, *jsonspec.Observation) {
 	p.t.Helper()
 	m, err := observe.ReadMetrics(context.Background(), p.source(asked), end, window)
 	if err != nil {
@@ -103,13 +104,13 @@ func TestMatchers(t *testing.T) {
 	p.scrapedAs("vllm-0.12", in("a"))
 	p.scrapedAs("sglang-0.5", in("b"))
 	alone.scrapedAs("vllm-0.12", in("a"))
-	asked := &v1alpha1.PrometheusSource{Matchers: map[string]v1alpha1.LabelValue{"cluster": "a"}}
+	asked := &v1alpha1.PrometheusSource{Matchers: map[string]jsonspec.LabelValue{"cluster": "a"}}
 	st, o := alone.seen(nil)
 	st2, o2 := p.seen(asked)
 	if diff := cmp.Diff([]any{st.Load, o}, []any{st2.Load, o2}, cmpopts.EquateApprox(1e-9, 1e-9)); diff != "" {
 		t.Error(diff)
 	}
-	if _, o := p.seen(&v1alpha1.PrometheusSource{Matchers: map[string]v1alpha1.LabelValue{"cluster": "c"}}); o.Fault != v1alpha1.ReasonNoMetrics {
+	if _, o := p.seen(&v1alpha1.PrometheusSource{Matchers: map[string]jsonspec.LabelValue{"cluster": "c"}}); o.Fault != v1alpha1.ReasonNoMetrics {
 		t.Errorf("of another cluster: %s", o.Fault)
 	}
 	var questions []string
@@ -122,7 +123,7 @@ func TestMatchers(t *testing.T) {
 	observe.ReadGateways(context.Background(), source, end, window)
 	observe.ReadCopies(context.Background(), source, end)
 	observe.ReadHistory(context.Background(), source, types.NamespacedName{Namespace: "llm", Name: "chat"}, "inferno", end, 7200, 300)
-	counters.Read(context.Background(), source, []v1alpha1.Server{counting("llm", "chat", rqTotal, map[string]v1alpha1.LabelValue{"a": "b"})}, end, window)
+	counters.Read(context.Background(), source, []v1alpha1.Server{counting("llm", "chat", rqTotal, map[string]jsonspec.LabelValue{"a": "b"})}, end, window)
 	if len(questions) < 30 {
 		t.Fatalf("%d questions", len(questions))
 	}
@@ -162,7 +163,7 @@ func TestProfiles(t *testing.T) {
 		"TensorRT's":    {"trtllm-1.3", renamed("trtllm_", "nim_"), v1alpha1.EngineProfile{Engine: "TensorRT-LLM", Prefix: "nim_"}},
 		"Triton's":      {"triton-25.03", renamed("nv_", "triton_"), v1alpha1.EngineProfile{Engine: "Triton", Prefix: "triton_"}},
 		"single names":  {"vllm-0.12", renamed("vllm:time_to_first_token_seconds", "ttft_seconds"), v1alpha1.EngineProfile{Engine: "vLLM", Names: map[string]v1alpha1.MetricName{"vllm:time_to_first_token_seconds": "ttft_seconds"}}},
-		"with matchers": {"vllm-0.12", func(b *labels.Builder) { renamed("vllm:", "y:")(b); b.Set("stage", "live") }, v1alpha1.EngineProfile{Engine: "vLLM", Prefix: "y:", Matchers: map[string]v1alpha1.LabelValue{"stage": "live"}}},
+		"with matchers": {"vllm-0.12", func(b *labels.Builder) { renamed("vllm:", "y:")(b); b.Set("stage", "live") }, v1alpha1.EngineProfile{Engine: "vLLM", Prefix: "y:", Matchers: map[string]jsonspec.LabelValue{"stage": "live"}}},
 		"other labels of the pod": {"vllm-0.12", func(b *labels.Builder) {
 			b.Set("k8s_namespace_name", b.Get("namespace")).Set("k8s_pod_name", b.Get("pod")).Del("namespace", "pod")
 		}, v1alpha1.EngineProfile{Engine: "vLLM", NamespaceLabel: "k8s_namespace_name", PodLabel: "k8s_pod_name"}},

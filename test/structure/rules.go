@@ -23,7 +23,7 @@ var forbidden = []struct {
 var shipped = []string{"cmd", "plugins", "metricsadapter", "optimizer", "manifests"}
 
 // boundaries convert units: between minutes, milliseconds and the seconds of the core. No other package that unitFree lists may.
-var boundaries = []string{"optimizer/api/v1alpha1", "optimizer/specification"}
+var boundaries = []string{"optimizer/api/jsonspec", "optimizer/specification"}
 
 // check all rules; each error names the package and the rule.
 func check(root string, house []pkg) []error {

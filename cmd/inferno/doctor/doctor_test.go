@@ -35,6 +35,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/llm-inferno/inferno/manifests"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 )
@@ -163,7 +164,7 @@ func TestFindings(t *testing.T) {
 	}
 	quantity := func(s string) *resource.Quantity { q := resource.MustParse(s); return &q }
 	planOn := func(p parts, accelerator string) {
-		p.server.Status.Desired.Parts = []v1alpha1.AllocationPart{{Accelerator: accelerator, Replicas: 2}}
+		p.server.Status.Desired.Parts = []jsonspec.AllocationPart{{Accelerator: accelerator, Replicas: 2}}
 	}
 	for _, c := range []struct {
 		name     string

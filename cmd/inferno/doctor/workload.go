@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/placement"
@@ -23,7 +24,7 @@ const unscheduledFor = time.Minute
 type target struct {
 	server  *v1alpha1.Server
 	variant string
-	ref     v1alpha1.ScaleTargetRef
+	ref     jsonspec.ScaleTargetRef
 }
 
 func targetsOf(s *v1alpha1.Server) []target {

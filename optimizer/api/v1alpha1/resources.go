@@ -1,30 +1,11 @@
 package v1alpha1
 
 import (
-	"slices"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
-
-// AcceleratorSpec says what an accelerator is and which nodes carry it.
-type AcceleratorSpec struct {
-	AcceleratorProperties `json:",inline"`
-	// ProductNames are the values of the product label of nodes with these cards (nvidia.com/gpu.product, amd.com/gpu.product-name, …).
-	// Defaults to what the built-in catalogue knows of the type.
-	// +listType=set
-	// +optional
-	ProductNames []string `json:"productNames,omitempty"`
-	// ResourceName of the cards on a node, such as nvidia.com/gpu. Defaults to what the built-in catalogue knows of the type, else
-	// nvidia.com/gpu.
-	// +optional
-	ResourceName string `json:"resourceName,omitempty"`
-	// NodeSelector are labels that nodes must have besides, by which pools of one product are told apart: spot and reserved, zones, teams. Each pool is an
-	// Accelerator with its own cost and interruptions; a node belongs to every Accelerator whose labels it has. Absent: all nodes with the product.
-	// +kubebuilder:validation:MaxProperties=16
-	// +optional
-	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
-}
 
 // AcceleratorStatus says what of the accelerator is there.
 type AcceleratorStatus struct {
@@ -66,8 +47,8 @@ type Accelerator struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   AcceleratorSpec   `json:"spec"`
-	Status AcceleratorStatus `json:"status,omitempty"`
+	Spec   jsonspec.AcceleratorSpec `json:"spec"`
+	Status AcceleratorStatus        `json:"status,omitempty"`
 }
 
 // AcceleratorList is a list of accelerators.
@@ -82,14 +63,14 @@ type AcceleratorList struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.perfData) || self.perfData.all(p, has(p.decodeParms) == has(p.prefillParms))",message="decodeParms and prefillParms are given together"
 // +kubebuilder:validation:XValidation:rule="!has(self.perfData) || self.perfData.all(p, !(has(p.perfParms) && has(p.decodeParms)))",message="perfParms and decodeParms are of different laws; give one"
 type ModelSpec struct {
-	ModelProperties `json:",inline"`
+	jsonspec.ModelProperties `json:",inline"`
 	// PerfData is the performance of the model, one entry for each accelerator it may run on. Without any it may run on every accelerator that holds it,
 	// as fast as physics says of its architecture, until that is learned.
 	// +listType=map
 	// +listMapKey=acc
 	// +kubebuilder:validation:MaxItems=128
 	// +optional
-	PerfData []Performance `json:"perfData,omitempty"`
+	PerfData []jsonspec.Performance `json:"perfData,omitempty"`
 }
 
 // OperatingRange says under which values of one quantity a pair was learned.
@@ -193,7 +174,7 @@ type PairStatus struct {
 	Basis string `json:"basis,omitempty"`
 	// Law with its learned parameters. The parameter calibration.ttft, which is no law's, is the factor by which the law misses TTFT.
 	// +optional
-	Law *LawParms `json:"law,omitempty"`
+	Law *jsonspec.LawParms `json:"law,omitempty"`
 	// Observations that entered the estimate.
 	// +optional
 	Observations int64 `json:"observations,omitempty"`
@@ -314,45 +295,6 @@ type ModelList struct {
 	Items           []Model `json:"items"`
 }
 
-// ServiceClassSpec says how important a class of users is and what it is promised.
-// +kubebuilder:validation:XValidation:rule="!(has(self.forecastQuantile) && has(self.violationCost))",message="forecastQuantile follows from violationCost; give one"
-type ServiceClassSpec struct {
-	// Priority from 1, the highest, to 100.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=100
-	Priority int `json:"priority"`
-	// ForecastQuantile of the arrival rate that servers of the class are sized for, above 0 and below 1; absent: that of the Optimizer.
-	// +kubebuilder:validation:XValidation:rule="self > 0.0 && self < 1.0",message="forecastQuantile must be above 0 and below 1"
-	// +optional
-	ForecastQuantile *float64 `json:"forecastQuantile,omitempty"`
-	// ViolationCost is what a request costs that misses its targets, in cents. Where it is given, the quantile follows from it and from what
-	// it costs to be able to serve one request more: 1 − (price of a replica in cents per hour ÷ requests it sustains in an hour) ÷
-	// violationCost, from 0.5 to 0.99.
-	// +kubebuilder:validation:XValidation:rule="self > 0.0",message="violationCost must be above 0"
-	// +optional
-	ViolationCost *float64 `json:"violationCost,omitempty"`
-	// ModelTargets are the objectives, one entry for each model.
-	// +listType=map
-	// +listMapKey=model
-	// +optional
-	ModelTargets []ModelTarget `json:"modelTargets,omitempty"`
-	// AllowedNamespaces selects by their labels, of which kubernetes.io/metadata.name is the name, the namespaces whose Servers may use the class.
-	// Absent: all. A Server elsewhere is refused; one that was there before keeps its plan, and is given no other.
-	// +optional
-	AllowedNamespaces *metav1.LabelSelector `json:"allowedNamespaces,omitempty"`
-	// MaxMinReplicas is the largest minReplicas of its Servers, which hold so much without load. A Server that asks for more is refused; one that was
-	// there before is planned with so many. Defaults to 20; in the JSON specification absent is no bound.
-	// +kubebuilder:default=20
-	// +kubebuilder:validation:Minimum=1
-	// +optional
-	MaxMinReplicas *int `json:"maxMinReplicas,omitempty"`
-	// PriorityClassName of the PriorityClass that pods of its Servers name, by which preemption and eviction agree with plans: its value is above those
-	// of the classes that matter less. Absent: any.
-	// +kubebuilder:validation:MaxLength=253
-	// +optional
-	PriorityClassName string `json:"priorityClassName,omitempty"`
-}
-
 // ServiceClassStatus says who uses a class.
 type ServiceClassStatus struct {
 	// ObservedGeneration of the spec that the status speaks of.
@@ -380,8 +322,8 @@ type ServiceClass struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   ServiceClassSpec   `json:"spec"`
-	Status ServiceClassStatus `json:"status,omitempty"`
+	Spec   jsonspec.ServiceClassSpec `json:"spec"`
+	Status ServiceClassStatus        `json:"status,omitempty"`
 }
 
 // ServiceClassList is a list of service classes.
@@ -391,51 +333,6 @@ type ServiceClassList struct {
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []ServiceClass `json:"items"`
 }
-
-// ServerBinding says which workloads a server is.
-type ServerBinding struct {
-	// ScaleTargetRef is the workload whose replicas the server is.
-	// +optional
-	ScaleTargetRef *ScaleTargetRef `json:"scaleTargetRef,omitempty"`
-	// Variants are workloads of the server for accelerators that need a pod template of their own.
-	// +listType=map
-	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=64
-	// +optional
-	Variants []Variant `json:"variants,omitempty"`
-	// RouteRef names the HTTPRoute whose weights follow the plan: in each of its rules that splits requests over backends of the variants, the weights of
-	// these are written, and nothing else of it. Absent: no route is read or written.
-	// +optional
-	RouteRef *RouteRef `json:"routeRef,omitempty"`
-	// Arrivals is the counter by which a gateway counts the requests that come to the server. Absent: what the endpoint picker of the Gateway
-	// API inference extension counts for the model alone, or else what the engines see.
-	// +optional
-	Arrivals *ArrivalCounter `json:"arrivals,omitempty"`
-}
-
-// ArrivalCounter names the series in Prometheus that count the requests of one server, such as envoy_cluster_upstream_rq_total with the
-// envoy_cluster_name of its service. They must count requests when they come: those that count answers, as istio_requests_total does, fall
-// short while the server saturates.
-//
-// Only series with the label namespace of the Server's own namespace count, and those of gateways elsewhere that spec.prometheus.gateways of the
-// Optimizer declares.
-type ArrivalCounter struct {
-	// Counter is the name of the metric.
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z_:][a-zA-Z0-9_:]*$`
-	// +kubebuilder:validation:MaxLength=256
-	Counter string `json:"counter"`
-	// Labels of the series, by name; at least one, so that no other server's requests are counted. The label namespace, and those that begin
-	// with two underscores, are not the user's to choose.
-	// +kubebuilder:validation:MinProperties=1
-	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$'))",message="names of labels have letters, digits and _, and no digit first"
-	// +kubebuilder:validation:XValidation:rule="self.all(name, !name.startsWith('__') && name != 'namespace')",message="the label namespace and names that begin with __ are reserved"
-	Labels map[string]LabelValue `json:"labels"`
-}
-
-// LabelValue of a series in Prometheus.
-// +kubebuilder:validation:MaxLength=1024
-type LabelValue string
 
 // GatewayCounter is a counter of requests at a gateway that serves several namespaces, and how its series tell whose requests they are.
 type GatewayCounter struct {
@@ -457,80 +354,6 @@ type GatewayCounter struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Value string `json:"value,omitempty"`
-}
-
-// ScaleTargetRef names the workload whose replicas are the server's, in the server's namespace.
-type ScaleTargetRef struct {
-	// APIVersion of the workload, such as apps/v1.
-	// +kubebuilder:validation:MinLength=1
-	APIVersion string `json:"apiVersion"`
-	// Kind of the workload, such as Deployment.
-	// +kubebuilder:validation:MinLength=1
-	Kind string `json:"kind"`
-	// Name of the workload.
-	// +kubebuilder:validation:MinLength=1
-	Name string `json:"name"`
-}
-
-// VariantOf returns the variant that runs the accelerator: the first that lists it, so that variants never count a part of a plan twice; empty where none
-// does.
-func (b *ServerBinding) VariantOf(accelerator string) string {
-	for i := range b.Variants {
-		if slices.Contains(b.Variants[i].Accelerators, accelerator) {
-			return b.Variants[i].Name
-		}
-	}
-	return ""
-}
-
-// RouteRef names an HTTPRoute (gateway.networking.k8s.io/v1) in the server's namespace.
-type RouteRef struct {
-	// Name of the HTTPRoute.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
-}
-
-// Kinds of backends.
-const (
-	KindService       = "Service"
-	KindInferencePool = "InferencePool"
-)
-
-// BackendRef names what a route sends the requests of a variant to, in the server's namespace, as backendRefs of an HTTPRoute do.
-// +kubebuilder:validation:XValidation:rule="self.kind != 'Service' || self.group.size() == 0",message="the group of a Service must be empty"
-// +kubebuilder:validation:XValidation:rule="self.kind != 'InferencePool' || self.group in ['inference.networking.k8s.io', 'inference.networking.x-k8s.io']",message="the group of an InferencePool must be inference.networking.k8s.io, or inference.networking.x-k8s.io"
-type BackendRef struct {
-	// Group of the kind; empty for a Service.
-	// +kubebuilder:default=""
-	// +kubebuilder:validation:MaxLength=253
-	// +optional
-	Group string `json:"group"`
-	// Kind of the backend: Service or InferencePool. Defaults to Service.
-	// +kubebuilder:default=Service
-	// +kubebuilder:validation:Enum=Service;InferencePool
-	// +optional
-	Kind string `json:"kind,omitempty"`
-	// Name of the backend.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
-}
-
-// Variant is a workload of a server for accelerators that need a pod template of their own.
-type Variant struct {
-	// Name of the variant; pods carry it as the label inferno.platform.ai/variant.
-	// +kubebuilder:validation:MinLength=1
-	Name string `json:"name"`
-	// Accelerators that the variant's template fits.
-	// +kubebuilder:validation:MinItems=1
-	// +listType=set
-	Accelerators []string `json:"accelerators"`
-	// ScaleTargetRef of the variant.
-	ScaleTargetRef ScaleTargetRef `json:"scaleTargetRef"`
-	// BackendRef is what the HTTPRoute of spec.routeRef sends the variant's requests to: a Service or an InferencePool of its pods, and of no others.
-	// +optional
-	BackendRef *BackendRef `json:"backendRef,omitempty"`
 }
 
 // ServerSpec says whom a workload serves and how it may be run.
@@ -561,32 +384,8 @@ type ServerSpec struct {
 	// +optional
 	Placement string `json:"placement,omitempty"`
 
-	ServerPolicy  `json:",inline"`
-	ServerBinding `json:",inline"`
-}
-
-// AllocationPart is the part of a plan that runs on one accelerator.
-type AllocationPart struct {
-	// Accelerator names the accelerator.
-	Accelerator string `json:"accelerator"`
-	// Replicas on it.
-	// +kubebuilder:validation:Minimum=0
-	Replicas int `json:"replicas"`
-	// Surge is the number of pods on it beyond its replicas for the time being: those that serve until the plan's are ready elsewhere, or new
-	// ones that replace pods with other limits.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
-	Surge int `json:"surge,omitempty"`
-	// MaxBatchSize that pods on it are started with (vLLM: --max-num-seqs); 0 leaves the engine's default.
-	// +optional
-	MaxBatchSize int `json:"maxBatchSize,omitempty"`
-	// MaxBatchedTokens is the token budget per iteration that pods on it are started with (vLLM: --max-num-batched-tokens); 0 leaves the
-	// engine's default.
-	// +optional
-	MaxBatchedTokens int `json:"maxBatchedTokens,omitempty"`
-	// Share of the server's load that the plan assumes for this part, 0 to 1.
-	// +optional
-	Share float64 `json:"share,omitempty"`
+	jsonspec.ServerPolicy  `json:",inline"`
+	jsonspec.ServerBinding `json:",inline"`
 }
 
 // Latencies are mean latencies in ms.
@@ -621,7 +420,7 @@ type DesiredState struct {
 	// +listType=map
 	// +listMapKey=accelerator
 	// +optional
-	Parts []AllocationPart `json:"parts,omitempty"`
+	Parts []jsonspec.AllocationPart `json:"parts,omitempty"`
 	// CostPerHour in cents.
 	// +optional
 	CostPerHour float64 `json:"costPerHour,omitempty"`
@@ -630,7 +429,7 @@ type DesiredState struct {
 	Predicted *Latencies `json:"predicted,omitempty"`
 	// Load that the plan was made for.
 	// +optional
-	Load *Load `json:"load,omitempty"`
+	Load *jsonspec.Load `json:"load,omitempty"`
 	// BestEffort marks a plan that does not meet the targets.
 	// +optional
 	BestEffort bool `json:"bestEffort,omitempty"`
@@ -646,7 +445,7 @@ func (d *DesiredState) Fresh(now time.Time) bool {
 
 // ObservedLoad is the load of a server with the time it was measured at.
 type ObservedLoad struct {
-	Load `json:",inline"`
+	jsonspec.Load `json:",inline"`
 	// ObservedAt is the time of the measurement.
 	ObservedAt metav1.Time `json:"observedAt"`
 }
@@ -709,7 +508,7 @@ type ServerStatus struct {
 	Measured *Latencies `json:"measured,omitempty"`
 	// Current pods by accelerator.
 	// +optional
-	Current []ObservedPart `json:"current,omitempty"`
+	Current []jsonspec.ObservedPart `json:"current,omitempty"`
 	// CostPerHour of the current pods, in cents.
 	// +optional
 	CostPerHour float64 `json:"costPerHour,omitempty"`
@@ -875,7 +674,7 @@ type EngineProfile struct {
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && !name.startsWith('__'))",message="names of labels have letters, digits and _, no digit first, and do not begin with __"
 	// +optional
-	Matchers map[string]LabelValue `json:"matchers,omitempty"`
+	Matchers map[string]jsonspec.LabelValue `json:"matchers,omitempty"`
 }
 
 // PrometheusSource says where measurements come from.
@@ -894,7 +693,7 @@ type PrometheusSource struct {
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && !name.startsWith('__'))",message="names of labels have letters, digits and _, no digit first, and do not begin with __"
 	// +optional
-	Matchers map[string]LabelValue `json:"matchers,omitempty"`
+	Matchers map[string]jsonspec.LabelValue `json:"matchers,omitempty"`
 	// Access says who asks. Absent: as the optimizer was started, where the URL is that one.
 	// +optional
 	Access PrometheusAccess `json:"access,omitempty"`
@@ -940,7 +739,7 @@ type OptimizerSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +optional
-	Elastic []ElasticCapacity `json:"elastic,omitempty"`
+	Elastic []jsonspec.ElasticCapacity `json:"elastic,omitempty"`
 	// ElasticFrom names what further elastic capacity is read from: Karpenter, whose NodePools buy nodes of the instance types that are known, which are
 	// those of spec.karpenter and of nodes that are there. An entry of spec.elastic with the name of a NodePool takes its place. None is the default.
 	// +kubebuilder:validation:Enum="";None;Karpenter
@@ -961,7 +760,7 @@ type OptimizerSpec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
-	Cohorts []Cohort `json:"cohorts,omitempty"`
+	Cohorts []jsonspec.Cohort `json:"cohorts,omitempty"`
 	// SharesFrom names what further shares are read from: Kueue, of whose ClusterQueues with LocalQueues each is the share of the namespaces of these, bound by
 	// its cohorts.
 	// None is the default.
@@ -969,8 +768,8 @@ type OptimizerSpec struct {
 	// +optional
 	SharesFrom string `json:"sharesFrom,omitempty"`
 
-	SolverPolicy `json:",inline"`
-	Plugs        `json:",inline"`
+	jsonspec.SolverPolicy `json:",inline"`
+	jsonspec.Plugs        `json:",inline"`
 }
 
 // StageTime is how long one stage of a cycle took.
@@ -1004,15 +803,15 @@ type CycleReport struct {
 	Solver string `json:"solver,omitempty"`
 	// Bought is the elastic capacity that the plan counts on.
 	// +optional
-	Bought []Purchase `json:"bought,omitempty"`
+	Bought []jsonspec.Purchase `json:"bought,omitempty"`
 	// TakenBack is elastic capacity that did not come by its deadline.
 	// +optional
-	TakenBack []TakenBack `json:"takenBack,omitempty"`
+	TakenBack []jsonspec.TakenBack `json:"takenBack,omitempty"`
 	// Shares are what the plan gives each share.
 	// +listType=map
 	// +listMapKey=name
 	// +optional
-	Shares []ShareStatus `json:"shares,omitempty"`
+	Shares []jsonspec.ShareStatus `json:"shares,omitempty"`
 	// Stages and how long each took.
 	// +listType=map
 	// +listMapKey=name

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/console"
 	"github.com/llm-inferno/inferno/optimizer/control"
@@ -178,9 +179,9 @@ func (c *Cluster) cycle(ctx context.Context, r *observe.Readings, o *observe.Obs
 }
 
 // recall what was last observed of a server, which its status says.
-func recall(e *v1alpha1.ServerEntry, s *v1alpha1.Server) {
+func recall(e *jsonspec.ServerEntry, s *v1alpha1.Server) {
 	if e.Observation == nil {
-		e.Observation = new(v1alpha1.Observation)
+		e.Observation = new(jsonspec.Observation)
 	}
 	if len(e.Observation.Parts) == 0 {
 		e.Observation.Parts = s.Status.Current
@@ -201,7 +202,7 @@ func recall(e *v1alpha1.ServerEntry, s *v1alpha1.Server) {
 }
 
 // counted takes what Accelerators say of capacity where nodes were not read.
-func counted(s *v1alpha1.System, accelerators []v1alpha1.Accelerator) {
+func counted(s *jsonspec.System, accelerators []v1alpha1.Accelerator) {
 	if len(s.Capacity.Nodes) > 0 {
 		return
 	}
@@ -233,7 +234,7 @@ func onNodes(r *observe.Readings, o *observe.Observation) []view.OnNode {
 func inForce(cycle *view.Cycle, r *observe.Readings, o *observe.Observation) {
 	plan := &cycle.Decision.Plan
 	plan.Placement = nil
-	plan.Allocations, cycle.Decision.Verdicts, plan.Unserved, plan.TotalCost = map[string]v1alpha1.Allocation{}, map[string]fleet.Verdict{}, []v1alpha1.Unserved{}, 0
+	plan.Allocations, cycle.Decision.Verdicts, plan.Unserved, plan.TotalCost = map[string]jsonspec.Allocation{}, map[string]fleet.Verdict{}, []jsonspec.Unserved{}, 0
 	for i := range cycle.Snapshot.System.Servers.Spec {
 		e := &cycle.Snapshot.System.Servers.Spec[i]
 		s := &r.Resources.Servers[o.Index[e.Name]]
@@ -247,10 +248,10 @@ func inForce(cycle *view.Cycle, r *observe.Readings, o *observe.Observation) {
 		}
 		cycle.Decision.Verdicts[e.Name] = v
 		if !v.Planned {
-			plan.Unserved = append(plan.Unserved, v1alpha1.Unserved{Server: e.Name, Reason: v.Message})
+			plan.Unserved = append(plan.Unserved, jsonspec.Unserved{Server: e.Name, Reason: v.Message})
 		}
 	}
-	slices.SortFunc(plan.Unserved, func(a, b v1alpha1.Unserved) int { return strings.Compare(a.Server, b.Server) })
+	slices.SortFunc(plan.Unserved, func(a, b jsonspec.Unserved) int { return strings.Compare(a.Server, b.Server) })
 	cycle.ID = r.Now.UTC().Format("20060102T150405")
 	if optimizer := r.Resources.Optimizer; optimizer != nil && optimizer.Status.LastCycle != nil {
 		last := optimizer.Status.LastCycle

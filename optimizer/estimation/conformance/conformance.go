@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
@@ -85,17 +86,17 @@ func Run(t *testing.T, e estimation.Estimator) {
 		}
 	})
 	t.Run("what cannot be used is an error, what is missing is not", func(t *testing.T) {
-		bad := v1alpha1.Performance{Acc: "A", PerfParms: &v1alpha1.PerfParms{Alpha: -1}}
+		bad := jsonspec.Performance{Acc: "A", PerfParms: &jsonspec.PerfParms{Alpha: -1}}
 		if _, err := e.Estimate(bad, nil, steady(1)); err == nil {
 			t.Error("a negative parameter is taken")
 		}
-		if _, err := e.Estimate(v1alpha1.Performance{Acc: "A"}, nil, steady(1)); err != nil {
+		if _, err := e.Estimate(jsonspec.Performance{Acc: "A"}, nil, steady(1)); err != nil {
 			t.Errorf("model data without a law: %v", err)
 		}
 	})
 }
 
-func estimate(t *testing.T, e estimation.Estimator, given v1alpha1.Performance, learned *v1alpha1.PairStatus, seen ...estimation.Observation) estimation.Estimate {
+func estimate(t *testing.T, e estimation.Estimator, given jsonspec.Performance, learned *v1alpha1.PairStatus, seen ...estimation.Observation) estimation.Estimate {
 	t.Helper()
 	out, err := e.Estimate(given, learned, seen)
 	if err != nil {
@@ -108,7 +109,7 @@ func estimate(t *testing.T, e estimation.Estimator, given v1alpha1.Performance, 
 }
 
 // law must be one.
-func law(t *testing.T, p v1alpha1.Performance) queueing.Law {
+func law(t *testing.T, p jsonspec.Performance) queueing.Law {
 	t.Helper()
 	l, err := queueing.NewLaw(p)
 	if err != nil {
@@ -155,7 +156,7 @@ func positive(t *testing.T, name string, c [][]float64) {
 }
 
 // laws by name, one of each that is registered.
-func laws() map[string]v1alpha1.Performance {
+func laws() map[string]jsonspec.Performance {
 	roofline := queueing.Roofline{
 		Overhead: 1e-3, Weights: 6e-3, Experts: 2e-3, Share: 0.1, Spread: 1, Compute: 3e-5, Attention: 1e-9, KV: 5e-8, Sequence: 2e-5,
 		Prefill: 2e-3, Delay: 5e-3,
@@ -164,11 +165,11 @@ func laws() map[string]v1alpha1.Performance {
 	if err != nil {
 		panic(err)
 	}
-	return map[string]v1alpha1.Performance{
-		queueing.LawWork:     {Acc: "A", PerfParms: &v1alpha1.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5}},
-		"work without gamma": {Acc: "A", PerfParms: &v1alpha1.PerfParms{Alpha: 12, Beta: 0.04}},
+	return map[string]jsonspec.Performance{
+		queueing.LawWork:     {Acc: "A", PerfParms: &jsonspec.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5}},
+		"work without gamma": {Acc: "A", PerfParms: &jsonspec.PerfParms{Alpha: 12, Beta: 0.04}},
 		queueing.LawLinear: {
-			Acc: "A", DecodeParms: &v1alpha1.DecodeParms{Alpha: 12, Beta: 0.15}, PrefillParms: &v1alpha1.PrefillParms{Gamma: 20, Delta: 0.002},
+			Acc: "A", DecodeParms: &jsonspec.DecodeParms{Alpha: 12, Beta: 0.15}, PrefillParms: &jsonspec.PrefillParms{Gamma: 20, Delta: 0.002},
 		},
 		queueing.LawRoofline: {
 			Acc: "A", Law: &parms,

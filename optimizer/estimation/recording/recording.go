@@ -18,7 +18,7 @@ import (
 
 	strict "sigs.k8s.io/json"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/llminferno"
 	"github.com/llm-inferno/inferno/optimizer/plug"
@@ -208,8 +208,8 @@ func (l *Line) record() ([]Record, error) {
 	}{
 		{&o.Window, l.Window, as}, {&o.Running, l.Concurrency, as}, {&o.RunningSD, l.ConcurrencySD, as}, {&o.Waiting, l.Waiting, as},
 		{&o.ArrivalRate, l.ArrivalRate, each}, {&o.Throughput, l.Throughput, each}, {&o.InputTokens, l.InputTokens, as},
-		{&o.OutputTokens, l.OutputTokens, as}, {&o.PrefixHitRate, l.PrefixHitRate, as}, {&o.TTFT, l.TTFT, v1alpha1.Seconds},
-		{&o.ITL, l.ITL, v1alpha1.Seconds}, {&o.TTFTP90, l.TTFTP90, v1alpha1.Seconds}, {&o.ITLP90, l.ITLP90, v1alpha1.Seconds}, {&o.Requests, l.Requests, as},
+		{&o.OutputTokens, l.OutputTokens, as}, {&o.PrefixHitRate, l.PrefixHitRate, as}, {&o.TTFT, l.TTFT, jsonspec.Seconds},
+		{&o.ITL, l.ITL, jsonspec.Seconds}, {&o.TTFTP90, l.TTFTP90, jsonspec.Seconds}, {&o.ITLP90, l.ITLP90, jsonspec.Seconds}, {&o.Requests, l.Requests, as},
 	} {
 		if f.from != nil {
 			*f.to = f.convert(*f.from)
@@ -264,14 +264,14 @@ func observation(s *llminferno.Server, ran llminferno.Decided) estimation.Observ
 	}
 	set(&o.Replicas, ran.Replicas)
 	if ran.Replicas > 0 {
-		set(&o.ArrivalRate, v1alpha1.PerSecond(s.RPM)/ran.Replicas)
-		set(&o.Throughput, v1alpha1.PerSecond(s.Throughput)/ran.Replicas)
+		set(&o.ArrivalRate, jsonspec.PerSecond(s.RPM)/ran.Replicas)
+		set(&o.Throughput, jsonspec.PerSecond(s.Throughput)/ran.Replicas)
 	}
 	set(&o.Running, s.OccPerReplica)
 	set(&o.InputTokens, s.AvgInTok)
 	set(&o.OutputTokens, s.AvgOutTok)
-	set(&o.TTFT, v1alpha1.Seconds(s.TTFT))
-	set(&o.ITL, v1alpha1.Seconds(s.ITL))
+	set(&o.TTFT, jsonspec.Seconds(s.TTFT))
+	set(&o.ITL, jsonspec.Seconds(s.ITL))
 	o.MaxBatch = max(0, ran.MaxBatch)
 	return o
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/estimation/recording"
 )
@@ -18,7 +18,7 @@ import (
 const experiments = "../../../test/data/experiments"
 
 // given is some performance to learn from.
-var given = v1alpha1.Performance{Acc: "A", PerfParms: &v1alpha1.PerfParms{Alpha: 16, Beta: 0.084, Gamma: 2.9e-5}}
+var given = jsonspec.Performance{Acc: "A", PerfParms: &jsonspec.PerfParms{Alpha: 16, Beta: 0.084, Gamma: 2.9e-5}}
 
 func TestOwnFormat(t *testing.T) {
 	got, err := recording.Read("o.jsonl", strings.NewReader(`

@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 )
 
@@ -84,7 +84,7 @@ func (m *Memory) recall(f *policy.Fleet, what string, run func() (*Outcome, erro
 // keyOf a run: the scenario but for the options of the decision core, and what plays it.
 func keyOf(f *policy.Fleet, what string) (string, error) {
 	s := *f.Scenario
-	s.System.Optimizer = v1alpha1.OptimizerData{}
+	s.System.Optimizer = jsonspec.OptimizerData{}
 	data, err := json.Marshal(s)
 	if err != nil {
 		return "", err

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 )
@@ -39,7 +39,7 @@ func TestMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.System.Optimizer = v1alpha1.OptimizerData{}
+	s.System.Optimizer = jsonspec.OptimizerData{}
 	if diff := cmp.Diff(first, play(m, "a"), cmpopts.IgnoreUnexported(Outcome{})); diff != "" || played != 2 {
 		t.Errorf("played %d times instead of 2: %s", played, diff)
 	}

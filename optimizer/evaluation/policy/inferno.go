@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/readings"
@@ -49,9 +50,9 @@ func newInfernoFixed(f *Fleet, _ Settings) (cluster.Policy, error) {
 // newReference sets up the stages as llm-inferno's control loop has them.
 func newReference(f *Fleet, set Settings) (cluster.Policy, error) {
 	system := f.Scenario.System
-	system.Optimizer.Spec.Plugs = v1alpha1.Plugs{
-		QueueModel: &v1alpha1.Plug{Name: "mm1k-state-dependent"}, Estimator: system.Optimizer.Spec.Estimator, Forecaster: &v1alpha1.Plug{Name: "none"},
-		Solver: &v1alpha1.Plug{Name: "greedy"}, Stability: &v1alpha1.Plug{Name: "none"},
+	system.Optimizer.Spec.Plugs = jsonspec.Plugs{
+		QueueModel: &jsonspec.Plug{Name: "mm1k-state-dependent"}, Estimator: system.Optimizer.Spec.Estimator, Forecaster: &jsonspec.Plug{Name: "none"},
+		Solver: &jsonspec.Plug{Name: "greedy"}, Stability: &jsonspec.Plug{Name: "none"},
 	}
 	system.Optimizer.Spec.Heterogeneous = false
 	system.Optimizer.Spec.Change = nil
@@ -76,7 +77,7 @@ func newReference(f *Fleet, set Settings) (cluster.Policy, error) {
 	return p, nil
 }
 
-func newLoop(f *Fleet, system v1alpha1.System, interval float64) (*inferno, error) {
+func newLoop(f *Fleet, system jsonspec.System, interval float64) (*inferno, error) {
 	system.Optimizer.Spec.Unlimited = false
 	stages, err := control.NewStages(&system.Optimizer.Spec)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
@@ -197,7 +198,7 @@ func TestOfferedLoadUnderOverload(t *testing.T) {
 	c := play(t, text, func(r *loop.Record) {
 		a := r.System.Servers.Spec[0].CurrentAlloc
 		if at := r.Time.Unix() - 1_700_006_400; at >= from && a != nil && a.Load != nil {
-			completed, observed, n = completed+v1alpha1.PerSecond(a.Load.Throughput), observed+v1alpha1.PerSecond(a.Load.ArrivalRate), n+1
+			completed, observed, n = completed+jsonspec.PerSecond(a.Load.Throughput), observed+jsonspec.PerSecond(a.Load.ArrivalRate), n+1
 		}
 	})
 	arrived := 0

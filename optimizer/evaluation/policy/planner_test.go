@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
@@ -39,7 +39,7 @@ func TestPlannerKnowsWhatAReplicaSustains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	perf := v1alpha1.Performance{Acc: "H100", PerfParms: &v1alpha1.PerfParms{Alpha: 9, Beta: 0.03, Gamma: 0.00005}}
+	perf := jsonspec.Performance{Acc: "H100", PerfParms: &jsonspec.PerfParms{Alpha: 9, Beta: 0.03, Gamma: 0.00005}}
 	law, err := queueing.NewLaw(perf)
 	if err != nil {
 		t.Fatal(err)

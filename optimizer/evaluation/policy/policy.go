@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/placement"
@@ -170,11 +170,11 @@ func (f *Fleet) pin() error {
 
 // stocks of cards by type, where the pools have so many nodes.
 func (f *Fleet) stocks(nodes func(*cluster.Pool) int) map[string]*placement.Stock {
-	var c v1alpha1.CapacityData
+	var c jsonspec.CapacityData
 	for i := range f.Config.Pools {
 		p := &f.Config.Pools[i]
 		for range nodes(p) {
-			c.Nodes = append(c.Nodes, v1alpha1.NodeCapacity{Type: p.Type, Free: p.Cards})
+			c.Nodes = append(c.Nodes, jsonspec.NodeCapacity{Type: p.Type, Free: p.Cards})
 		}
 	}
 	return placement.Stocks(&c)
@@ -229,12 +229,12 @@ func (f *Fleet) Need(server, accelerator string, d Demand) int {
 
 // order for so many replicas on the pinned accelerator, with default limits.
 func (f *Fleet) order(server string, replicas int) cluster.Order {
-	return cluster.Order{Replicas: replicas, Parts: []v1alpha1.AllocationPart{part(f.Pins[server], replicas, f.Scenario.Limits(server))}}
+	return cluster.Order{Replicas: replicas, Parts: []jsonspec.AllocationPart{part(f.Pins[server], replicas, f.Scenario.Limits(server))}}
 }
 
 // part of an order.
-func part(accelerator string, replicas int, l simulation.Limits) v1alpha1.AllocationPart {
-	return v1alpha1.AllocationPart{Accelerator: accelerator, Replicas: replicas, MaxBatchSize: l.MaxNumSeqs, MaxBatchedTokens: l.MaxNumBatchedTokens}
+func part(accelerator string, replicas int, l simulation.Limits) jsonspec.AllocationPart {
+	return jsonspec.AllocationPart{Accelerator: accelerator, Replicas: replicas, MaxBatchSize: l.MaxNumSeqs, MaxBatchedTokens: l.MaxNumBatchedTokens}
 }
 
 // least and most replicas of a server.

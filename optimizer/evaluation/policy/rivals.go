@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
 )
@@ -331,9 +331,9 @@ func (p *melange) Lag() float64      { return lagOf(p.fleet) }
 
 func (p *melange) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 	orders := map[string]cluster.Order{}
-	var there v1alpha1.CapacityData
+	var there jsonspec.CapacityData
 	for _, n := range v.Nodes {
-		there.Nodes = append(there.Nodes, v1alpha1.NodeCapacity{Type: n.Type, Free: n.Cards})
+		there.Nodes = append(there.Nodes, jsonspec.NodeCapacity{Type: n.Type, Free: n.Cards})
 	}
 	cards := placement.Stocks(&there)
 	for i := range v.Servers {

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/demand"
@@ -50,7 +51,7 @@ type Source struct {
 }
 
 // New is a source that has what a system asks for as resources. Capacity is that of the nodes, and of the pools from which more may come.
-func New(s *v1alpha1.System, pools []cluster.Pool, window float64) *Source {
+func New(s *jsonspec.System, pools []cluster.Pool, window float64) *Source {
 	source := &Source{
 		Resources: specification.ToResources(s, namespace), window: window, servers: map[string]string{},
 		labels: map[string]map[string]string{}, resources: map[string]corev1.ResourceName{},
@@ -69,7 +70,7 @@ func New(s *v1alpha1.System, pools []cluster.Pool, window float64) *Source {
 	source.Resources.Optimizer.Spec.Elastic = nil
 	for i, p := range pools {
 		if p.Elastic > 0 {
-			source.Resources.Optimizer.Spec.Elastic = append(source.Resources.Optimizer.Spec.Elastic, v1alpha1.ElasticCapacity{
+			source.Resources.Optimizer.Spec.Elastic = append(source.Resources.Optimizer.Spec.Elastic, jsonspec.ElasticCapacity{
 				Name: poolName(p.Type, i), Type: p.Type, Cards: p.Cards, Limit: p.Elastic, DelaySeconds: p.Delay, NodeSelector: map[string]string{poolLabel: poolName(p.Type, i)},
 			})
 		}

@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/readings"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
@@ -37,7 +37,7 @@ func (s *still) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 func arrivals(r *observe.Readings) float64 {
 	for _, st := range observe.Observe(r).Statuses {
 		if st.Load != nil {
-			return v1alpha1.PerSecond(st.Load.ArrivalRate)
+			return jsonspec.PerSecond(st.Load.ArrivalRate)
 		}
 	}
 	return math.NaN()
@@ -48,9 +48,9 @@ func arrivals(r *observe.Readings) float64 {
 func TestLoadOfClientsWhoGiveUp(t *testing.T) {
 	// A batch of 16, and 100 tokens of 20 ms each: 8 requests per second and replica.
 	const capacity, replicas, span, window = 8.0, 2, 600.0, 60.0
-	system := &v1alpha1.System{}
-	system.Accelerators.Spec = []v1alpha1.AcceleratorEntry{{Name: "A", AcceleratorSpec: v1alpha1.AcceleratorSpec{AcceleratorProperties: v1alpha1.AcceleratorProperties{Type: "A", Cost: 100}}}}
-	system.Servers.Spec = []v1alpha1.ServerEntry{{Name: "s", Class: "c", Model: "m"}}
+	system := &jsonspec.System{}
+	system.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: "A", AcceleratorSpec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: "A", Cost: 100}}}}
+	system.Servers.Spec = []jsonspec.ServerEntry{{Name: "s", Class: "c", Model: "m"}}
 	pools := []cluster.Pool{{Type: "A", Cards: replicas, Nodes: 1}}
 	policy := &still{source: readings.New(system, pools, window)}
 	c, err := cluster.New(cluster.Config{
@@ -60,7 +60,7 @@ func TestLoadOfClientsWhoGiveUp(t *testing.T) {
 			Name: "s", Model: "m", Targets: serving.Targets{TTFT: 1, ITL: 0.05}, Balancer: routing.LeastRequests, Limits: simulation.Limits{MaxNumSeqs: 16, MaxNumBatchedTokens: 2048},
 			Traffic: []cluster.Traffic{{Trace: trace.Constant(1.3*capacity*replicas, 100, 100, 1), Until: 3600}},
 			Clients: serving.Clients{Impatient: 0.3, Patience: 10, Retries: 3, Backoff: 5},
-			Initial: cluster.Order{Replicas: replicas, Parts: []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: replicas}}},
+			Initial: cluster.Order{Replicas: replicas, Parts: []jsonspec.AllocationPart{{Accelerator: "A", Replicas: replicas}}},
 		}},
 		Times: cluster.Times{Scrape: 15, Sync: 15, StartUp: 60, Drain: 30, Window: window}, Seed: 5,
 	}, policy)

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
 	"github.com/llm-inferno/inferno/optimizer/simulation/routing"
@@ -38,7 +38,7 @@ type Scenario struct {
 
 	// System is what a planner is told: accelerators with prices, models with performance data, classes with targets, servers, options.
 	// Its capacity is that of the pools.
-	System v1alpha1.System `json:"system"`
+	System jsonspec.System `json:"system"`
 	Pools  []Pool          `json:"pools"`
 	// Truths are how models behave on accelerators, which is not what the planner is told.
 	Truths []Truth `json:"truths"`
@@ -84,7 +84,7 @@ type Pool struct {
 type Truth struct {
 	Model       string           `json:"model"`
 	Accelerator string           `json:"accelerator"`
-	StepTime    v1alpha1.Plug    `json:"stepTime"`
+	StepTime    jsonspec.Plug    `json:"stepTime"`
 	Cache       simulation.Cache `json:"cache"`
 	// RequestOverhead is the time between arrival and queue, and NoiseCV the variation of iterations.
 	RequestOverhead float64 `json:"requestOverhead,omitempty"`
@@ -231,7 +231,7 @@ func (s *Scenario) names() []error {
 		if !loaded[e.Name] {
 			fault("load: server %q has none", e.Name)
 		}
-		if !slices.ContainsFunc(s.System.ServiceClasses.Spec, func(c v1alpha1.ServiceClassEntry) bool { return c.Name == e.Class }) {
+		if !slices.ContainsFunc(s.System.ServiceClasses.Spec, func(c jsonspec.ServiceClassEntry) bool { return c.Name == e.Class }) {
 			fault("system: class %q of server %q does not exist", e.Class, e.Name)
 		} else if t := s.target(e.Name); t == nil || t.TTFT <= 0 || t.ITL <= 0 {
 			fault("system: class %q needs targets for TTFT and ITL of model %q", e.Class, e.Model)
@@ -263,7 +263,7 @@ func (s *Scenario) names() []error {
 	return faults
 }
 
-func (s *Scenario) server(name string) *v1alpha1.ServerEntry {
+func (s *Scenario) server(name string) *jsonspec.ServerEntry {
 	for i := range s.System.Servers.Spec {
 		if e := &s.System.Servers.Spec[i]; e.Name == name {
 			return e
@@ -272,7 +272,7 @@ func (s *Scenario) server(name string) *v1alpha1.ServerEntry {
 	return nil
 }
 
-func (s *Scenario) performance(model, accelerator string) *v1alpha1.PerformanceEntry {
+func (s *Scenario) performance(model, accelerator string) *jsonspec.PerformanceEntry {
 	for i := range s.System.Models.Spec {
 		if p := &s.System.Models.Spec[i]; p.Name == model && p.Acc == accelerator {
 			return p
@@ -282,7 +282,7 @@ func (s *Scenario) performance(model, accelerator string) *v1alpha1.PerformanceE
 }
 
 // target of a server; nil where its class has none for its model.
-func (s *Scenario) target(server string) *v1alpha1.ModelTarget {
+func (s *Scenario) target(server string) *jsonspec.ModelTarget {
 	e := s.server(server)
 	for i := range s.System.ServiceClasses.Spec {
 		c := &s.System.ServiceClasses.Spec[i]
@@ -312,7 +312,7 @@ func (s *Scenario) Class(server string) string { return s.server(server).Class }
 // Targets of a server in seconds.
 func (s *Scenario) Targets(server string) serving.Targets {
 	t := s.target(server)
-	return serving.Targets{TTFT: v1alpha1.Seconds(t.TTFT), ITL: v1alpha1.Seconds(t.ITL)}
+	return serving.Targets{TTFT: jsonspec.Seconds(t.TTFT), ITL: jsonspec.Seconds(t.ITL)}
 }
 
 // Percentile that the targets of a server are for; 0 is the mean.
@@ -404,7 +404,7 @@ func (s *Scenario) Cluster() (*cluster.Config, error) {
 }
 
 func balancer(routingPolicy string) string {
-	if routingPolicy == v1alpha1.RoutingRoundRobin {
+	if routingPolicy == jsonspec.RoutingRoundRobin {
 		return routing.RoundRobin
 	}
 	return routing.LeastRequests

@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/placement"
@@ -46,7 +47,7 @@ type Option struct {
 	// Kind of the accelerator.
 	Kind catalogue.Kind
 	// Part of the plan it comes from; nil where the plan does not name it.
-	Part *v1alpha1.AllocationPart
+	Part *jsonspec.AllocationPart
 	// Outcome when the pod takes it.
 	Outcome Outcome
 }

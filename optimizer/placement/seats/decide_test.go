@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats/seatstest"
@@ -50,8 +51,8 @@ func inOrder(d Decision) []chosen {
 
 func TestDecide(t *testing.T) {
 	withVariants := server(part("h100", 2), part("l40s", 2))
-	withVariants.Spec.Variants = []v1alpha1.Variant{{Name: "big", Accelerators: []string{"h100"}}, {Name: "small", Accelerators: []string{"l40s"}}}
-	renewing, leaving := part("h100", 2), v1alpha1.AllocationPart{Accelerator: "a100", Surge: 2}
+	withVariants.Spec.Variants = []jsonspec.Variant{{Name: "big", Accelerators: []string{"h100"}}, {Name: "small", Accelerators: []string{"l40s"}}}
+	renewing, leaving := part("h100", 2), jsonspec.AllocationPart{Accelerator: "a100", Surge: 2}
 	renewing.Surge = 1
 	tests := []struct {
 		name string

@@ -7,7 +7,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/routing"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
@@ -20,7 +20,7 @@ type Order struct {
 	Replicas int
 	// Parts say on which accelerators pods are bound, as far as room is left in a part's replicas and surge, and with which limits they are started;
 	// 0 is the server's own. They may sum up to less than the replicas: what is beyond was started before and stays until it is not needed.
-	Parts []v1alpha1.AllocationPart
+	Parts []jsonspec.AllocationPart
 }
 
 // quotas by accelerator.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/routing"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
@@ -32,7 +32,7 @@ func config() Config {
 }
 
 func order(a, b int) Order {
-	return Order{Replicas: a + b, Parts: []v1alpha1.AllocationPart{{Accelerator: "A", Replicas: a}, {Accelerator: "B", Replicas: b}}}
+	return Order{Replicas: a + b, Parts: []jsonspec.AllocationPart{{Accelerator: "A", Replicas: a}, {Accelerator: "B", Replicas: b}}}
 }
 
 // script orders at times.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/realise"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 )
@@ -84,7 +84,7 @@ func (s *server) beyondQuota() map[*pod]bool {
 	for _, p := range s.pods {
 		if p.bound() {
 			bound = append(bound, p)
-			list = append(list, realise.Pod{Name: p.name, Created: p.createdAt, Started: v1alpha1.ObservedPart{
+			list = append(list, realise.Pod{Name: p.name, Created: p.createdAt, Started: jsonspec.ObservedPart{
 				Accelerator: p.accelerator, MaxBatchSize: p.limits.MaxNumSeqs, MaxBatchedTokens: p.limits.MaxNumBatchedTokens,
 			}})
 		}

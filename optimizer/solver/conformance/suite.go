@@ -10,13 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 	"github.com/llm-inferno/inferno/optimizer/solver/instances"
 )
 
-var policies = []string{"", v1alpha1.SaturationNone, v1alpha1.SaturationPriorityExhaustive, v1alpha1.SaturationPriorityRoundRobin,
-	v1alpha1.SaturationRoundRobin}
+var policies = []string{"", jsonspec.SaturationNone, jsonspec.SaturationPriorityExhaustive, jsonspec.SaturationPriorityRoundRobin,
+	jsonspec.SaturationRoundRobin}
 
 // Run is the suite. Every solver must pass it; small is the number of small instances it is tried on.
 func Run(t *testing.T, s solver.Solver, small int) {

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -23,12 +24,12 @@ func Accelerator(name, typ string, multiplicity int) *v1alpha1.Accelerator {
 }
 
 // Part of a plan.
-func Part(accelerator string, replicas int) v1alpha1.AllocationPart {
-	return v1alpha1.AllocationPart{Accelerator: accelerator, Replicas: replicas}
+func Part(accelerator string, replicas int) jsonspec.AllocationPart {
+	return jsonspec.AllocationPart{Accelerator: accelerator, Replicas: replicas}
 }
 
 // Server with a plan of these parts.
-func Server(parts ...v1alpha1.AllocationPart) *v1alpha1.Server {
+func Server(parts ...jsonspec.AllocationPart) *v1alpha1.Server {
 	s := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Namespace: Chat.Namespace, Name: Chat.Name}}
 	s.Spec.Model = "llama"
 	s.Status.Desired = &v1alpha1.DesiredState{Parts: parts}

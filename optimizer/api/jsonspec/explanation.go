@@ -1,4 +1,4 @@
-package v1alpha1
+package jsonspec
 
 // Explanation says why a server got what it got.
 type Explanation struct {

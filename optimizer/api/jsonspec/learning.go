@@ -1,4 +1,4 @@
-package v1alpha1
+package jsonspec
 
 // Judgement is what an estimator made of one observation. Latencies are means in ms; predictions are from before it was learned from. What is
 // absent is not known.

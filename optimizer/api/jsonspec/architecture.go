@@ -1,4 +1,4 @@
-package v1alpha1
+package jsonspec
 
 // Architecture are the numbers of a model that decide what an iteration reads and computes, under the names of Hugging Face config.json.
 type Architecture struct {

@@ -1,6 +1,7 @@
-package v1alpha1
+package jsonspec
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -55,6 +56,25 @@ type AcceleratorProperties struct {
 	// +kubebuilder:validation:Maximum=60
 	// +optional
 	InterruptionsPerHour float64 `json:"interruptionsPerHour,omitempty"`
+}
+
+// AcceleratorSpec says what an accelerator is and which nodes carry it.
+type AcceleratorSpec struct {
+	AcceleratorProperties `json:",inline"`
+	// ProductNames are the values of the product label of nodes with these cards (nvidia.com/gpu.product, amd.com/gpu.product-name, …).
+	// Defaults to what the built-in catalogue knows of the type.
+	// +listType=set
+	// +optional
+	ProductNames []string `json:"productNames,omitempty"`
+	// ResourceName of the cards on a node, such as nvidia.com/gpu. Defaults to what the built-in catalogue knows of the type, else
+	// nvidia.com/gpu.
+	// +optional
+	ResourceName string `json:"resourceName,omitempty"`
+	// NodeSelector are labels that nodes must have besides, by which pools of one product are told apart: spot and reserved, zones, teams. Each pool is an
+	// Accelerator with its own cost and interruptions; a node belongs to every Accelerator whose labels it has. Absent: all nodes with the product.
+	// +kubebuilder:validation:MaxProperties=16
+	// +optional
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 }
 
 // PerfParms are the parameters of the reference service-time law "work": the time of one engine iteration in milliseconds is
@@ -195,6 +215,45 @@ type ModelTarget struct {
 	// +kubebuilder:validation:Maximum=100
 	// +optional
 	Percentile float64 `json:"slo-percentile,omitempty"`
+}
+
+// ServiceClassSpec says how important a class of users is and what it is promised.
+// +kubebuilder:validation:XValidation:rule="!(has(self.forecastQuantile) && has(self.violationCost))",message="forecastQuantile follows from violationCost; give one"
+type ServiceClassSpec struct {
+	// Priority from 1, the highest, to 100.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Priority int `json:"priority"`
+	// ForecastQuantile of the arrival rate that servers of the class are sized for, above 0 and below 1; absent: that of the Optimizer.
+	// +kubebuilder:validation:XValidation:rule="self > 0.0 && self < 1.0",message="forecastQuantile must be above 0 and below 1"
+	// +optional
+	ForecastQuantile *float64 `json:"forecastQuantile,omitempty"`
+	// ViolationCost is what a request costs that misses its targets, in cents. Where it is given, the quantile follows from it and from what
+	// it costs to be able to serve one request more: 1 − (price of a replica in cents per hour ÷ requests it sustains in an hour) ÷
+	// violationCost, from 0.5 to 0.99.
+	// +kubebuilder:validation:XValidation:rule="self > 0.0",message="violationCost must be above 0"
+	// +optional
+	ViolationCost *float64 `json:"violationCost,omitempty"`
+	// ModelTargets are the objectives, one entry for each model.
+	// +listType=map
+	// +listMapKey=model
+	// +optional
+	ModelTargets []ModelTarget `json:"modelTargets,omitempty"`
+	// AllowedNamespaces selects by their labels, of which kubernetes.io/metadata.name is the name, the namespaces whose Servers may use the class.
+	// Absent: all. A Server elsewhere is refused; one that was there before keeps its plan, and is given no other.
+	// +optional
+	AllowedNamespaces *metav1.LabelSelector `json:"allowedNamespaces,omitempty"`
+	// MaxMinReplicas is the largest minReplicas of its Servers, which hold so much without load. A Server that asks for more is refused; one that was
+	// there before is planned with so many. Defaults to 20; in the JSON specification absent is no bound.
+	// +kubebuilder:default=20
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	MaxMinReplicas *int `json:"maxMinReplicas,omitempty"`
+	// PriorityClassName of the PriorityClass that pods of its Servers name, by which preemption and eviction agree with plans: its value is above those
+	// of the classes that matter less. Absent: any.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	PriorityClassName string `json:"priorityClassName,omitempty"`
 }
 
 // ServerPolicy says how a server may be run, the same in the custom resource and in the JSON specification.
