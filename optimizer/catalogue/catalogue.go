@@ -61,6 +61,14 @@ func Types() []Entry {
 	return list
 }
 
+// otherCards are resources of cards whose types are not in the catalogue: of Intel's and Google's device plugins.
+var otherCards = []string{"habana.ai/gaudi", "gpu.intel.com/i915", "gpu.intel.com/xe", "google.com/tpu"}
+
+// IsCard says that a resource name stands for cards, or slices of them, whatever their type.
+func IsCard(resourceName string) bool {
+	return resourceName == NVIDIAResource || resourceName == AMDResource || strings.HasPrefix(resourceName, migPrefix) || slices.Contains(otherCards, resourceName)
+}
+
 // ProductLabels are the label keys under which nodes tell the product of the cards that a resource name stands for.
 func ProductLabels(resourceName string) []string {
 	switch {

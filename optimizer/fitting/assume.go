@@ -81,7 +81,7 @@ func (k Knowledge) unmeasured(model string, m jsonspec.ModelProperties, card Acc
 	}
 	precision := match["precision"]
 	if precision == "" {
-		precision = string(precisionOf(name))
+		precision = string(PrecisionOf(name))
 	}
 	g := Group{"model": name, "precision": precision, "engine": match["engine"], "tensor_parallel": fmt.Sprint(cards)}
 	return g, k.settingOn(g, card)
@@ -98,12 +98,12 @@ var (
 	fourBits  = regexp.MustCompile(`(?i)(fp4|awq|gptq|int4|w4a16|4bit)`)
 )
 
-// precisionOf weights as a model's name says it; empty where it says nothing.
-func precisionOf(model string) Precision {
+// PrecisionOf weights as the name of a model or of a quantisation says it; empty where it says nothing.
+func PrecisionOf(name string) Precision {
 	switch {
-	case fourBits.MatchString(model):
+	case fourBits.MatchString(name):
 		return "int4"
-	case eightBits.MatchString(model):
+	case eightBits.MatchString(name):
 		return "fp8"
 	}
 	return ""
