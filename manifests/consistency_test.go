@@ -109,8 +109,10 @@ func TestReferencesResolve(t *testing.T) {
 			}
 		}
 		for _, c := range of[*v1alpha1.ServiceClass](objects) {
-			for _, target := range c.Spec.ModelTargets {
-				need(c, "Model", "", target.Model)
+			for _, target := range c.Spec.Targets {
+				if target.Model != v1alpha1.AnyModel {
+					need(c, "Model", "", target.Model)
+				}
 			}
 		}
 		for _, object := range objects {

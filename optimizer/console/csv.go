@@ -83,7 +83,7 @@ func (s *server) fleetTable(r *request) (table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := table{{"server", "namespace", "class", "priority", "model", "state", "load_requests_per_min", "plan", "replicas", "ready", "ttft_ms", "ttft_p99_ms", "ttft_predicted_ms",
+	t := table{{"server", "namespace", "class", "rank", "model", "state", "load_requests_per_min", "plan", "replicas", "ready", "ttft_ms", "ttft_p99_ms", "ttft_predicted_ms",
 		"ttft_target_ms", "itl_ms", "itl_p99_ms", "itl_predicted_ms", "itl_target_ms", "percentile", "attainment", "cost_cents_per_hour", "why"}}
 	for _, x := range view.NewFleet(c).Servers {
 		load := ""

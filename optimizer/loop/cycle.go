@@ -584,8 +584,8 @@ func classStatus(k *v1alpha1.ServiceClass, servers []v1alpha1.Server, faults []s
 		}
 	}
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Valid", Message: "the class has targets"}
-	if len(k.Spec.ModelTargets) == 0 {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoTargets", "spec.modelTargets is empty: no server of this class can be planned"
+	if len(k.Spec.Targets) == 0 {
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoTargets", "spec.targets is empty: no server of this class can be planned"
 	} else if len(faults) > 0 {
 		c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec, strings.Join(faults, "; ")
 	}

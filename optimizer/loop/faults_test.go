@@ -105,7 +105,9 @@ func (s *stage) objects() []client.Object {
 		&v1alpha1.Model{ObjectMeta: named("m"), Spec: v1alpha1.ModelSpec{PerfData: []jsonspec.Performance{{
 			Acc: "h100", MaxBatchSize: 64, PerfParms: &jsonspec.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5},
 		}}}},
-		&v1alpha1.ServiceClass{ObjectMeta: named("c"), Spec: jsonspec.ServiceClassSpec{Priority: 1, ModelTargets: []jsonspec.ModelTarget{{Model: "m", ITL: 40, TTFT: 2000}}}},
+		&v1alpha1.ServiceClass{ObjectMeta: named("c"), Spec: v1alpha1.ServiceClassSpec{Priority: 100, Targets: []v1alpha1.Target{{
+			Model: "m", ITL: &metav1.Duration{Duration: 40 * time.Millisecond}, TTFT: &metav1.Duration{Duration: 2 * time.Second},
+		}}}},
 		&corev1.Node{
 			ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}},
 			Status:     corev1.NodeStatus{Allocatable: gpus, Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},

@@ -106,7 +106,7 @@ func (r *rules) orderFaults(class *v1alpha1.ServiceClass) []string {
 	}
 	var above []string
 	for _, o := range r.classes {
-		if theirs, known := r.priorities[o.Spec.PriorityClassName]; known && o.Spec.Priority > class.Spec.Priority && theirs >= value {
+		if theirs, known := r.priorities[o.Spec.PriorityClassName]; known && o.Spec.Priority < class.Spec.Priority && theirs >= value {
 			above = append(above, fmt.Sprintf("%s (priority %d, %s %d)", o.Name, o.Spec.Priority, o.Spec.PriorityClassName, theirs))
 		}
 	}

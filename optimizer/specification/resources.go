@@ -39,7 +39,7 @@ func ToResources(s *jsonspec.System, namespace string) Resources {
 	}
 	r.Models = models(&s.Models)
 	for _, c := range s.ServiceClasses.Spec {
-		r.ServiceClasses = append(r.ServiceClasses, v1alpha1.ServiceClass{TypeMeta: typeMeta("ServiceClass"), ObjectMeta: objectMeta(c.Name, ""), Spec: c.ServiceClassSpec})
+		r.ServiceClasses = append(r.ServiceClasses, v1alpha1.ServiceClass{TypeMeta: typeMeta("ServiceClass"), ObjectMeta: objectMeta(c.Name, ""), Spec: classSpec(&c.ServiceClassSpec, r.Models)})
 	}
 	for _, e := range s.Servers.Spec {
 		o := server(e, cmp.Or(e.Namespace, namespace))
@@ -83,7 +83,9 @@ func FromResources(r Resources) (*jsonspec.System, map[string]int) {
 	for i := range r.ServiceClasses {
 		c := &r.ServiceClasses[i]
 		classNames[c.Name] = Name(c)
-		s.ServiceClasses.Spec = append(s.ServiceClasses.Spec, jsonspec.ServiceClassEntry{Name: Name(c), ServiceClassSpec: c.Spec})
+		s.ServiceClasses.Spec = append(s.ServiceClasses.Spec, jsonspec.ServiceClassEntry{
+			Name: Name(c), ServiceClassSpec: fromClassSpec(&c.Spec, r.servedTo(c.Name), modelNames),
+		})
 	}
 	index, shares := map[string]int{}, r.shares()
 	for i, name := range serverNames(r.Servers) {

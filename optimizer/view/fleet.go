@@ -45,7 +45,8 @@ type Summary struct {
 
 // Class of service and how its servers fare.
 type Class struct {
-	Name     string  `json:"name"`
+	Name string `json:"name"`
+	// Priority as the JSON specification has it: 1 matters most.
 	Priority int     `json:"priority"`
 	Servers  int     `json:"servers"`
 	Needy    int     `json:"needy"`
@@ -71,8 +72,9 @@ type Row struct {
 	Namespace string `json:"namespace,omitempty"`
 	Class     string `json:"class"`
 	Model     string `json:"model"`
-	Priority  int    `json:"priority"`
-	State     string `json:"state"`
+	// Priority of the class as the JSON specification has it: 1 matters most.
+	Priority int    `json:"priority"`
+	State    string `json:"state"`
 	// Why it is in that state, and why it is planned as it is.
 	Why string `json:"why"`
 	// Load in requests per minute, and its tokens; absent where it is not known.

@@ -137,7 +137,9 @@ func (r random) readings() *observe.Readings {
 	res.Optimizer = &v1alpha1.Optimizer{ObjectMeta: meta("default", ""), Spec: v1alpha1.OptimizerSpec{SolverPolicy: jsonspec.SolverPolicy{
 		SaturationPolicy: jsonspec.SaturationPriorityExhaustive,
 	}}}
-	res.ServiceClasses = []v1alpha1.ServiceClass{{ObjectMeta: meta("c", ""), Spec: jsonspec.ServiceClassSpec{Priority: 1}}}
+	res.ServiceClasses = []v1alpha1.ServiceClass{{ObjectMeta: meta("c", ""), Spec: v1alpha1.ServiceClassSpec{
+		Priority: 100, Targets: []v1alpha1.Target{{Model: v1alpha1.AnyModel, ITL: &metav1.Duration{Duration: 100 * time.Millisecond}}},
+	}}}
 	for i := range 1 + r.IntN(4) {
 		name, cards, replicas := fmt.Sprintf("s%d", i), 1<<r.IntN(3), 1+r.IntN(5)
 		model := v1alpha1.Model{ObjectMeta: meta("m-"+name, "")}
@@ -147,8 +149,6 @@ func (r random) readings() *observe.Readings {
 			})
 		}
 		res.Models = append(res.Models, model)
-		targets := &res.ServiceClasses[0].Spec.ModelTargets
-		*targets = append(*targets, jsonspec.ModelTarget{Model: model.Name, ITL: 100, TTFT: 5000})
 		res.Servers = append(res.Servers, v1alpha1.Server{ObjectMeta: meta(name, "llm"), Spec: v1alpha1.ServerSpec{Model: model.Name, ServiceClass: "c", MinReplicas: &replicas}})
 		spec := r.template(cards)
 		if r.chance(2) {

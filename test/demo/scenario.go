@@ -24,6 +24,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 	"github.com/llm-inferno/inferno/optimizer/simulation/trace"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 //go:embed cluster.yaml
@@ -97,54 +98,63 @@ func rampUp(arrivals []trace.Arrival, until float64) []trace.Arrival {
 
 // readCluster takes servers, targets and prices from the manifest that is applied, so that they are written once.
 func (s *scenario) readCluster() error {
-	classes := map[string]jsonspec.ServiceClassSpec{}
-	served := map[string]string{}
+	var r specification.Resources
 	docs := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(cluster), 4096)
 	for {
-		var raw struct {
-			metav1.TypeMeta
-			metav1.ObjectMeta `json:"metadata"`
-			Spec              json.RawMessage `json:"spec"`
-		}
+		var raw json.RawMessage
+		var kind metav1.TypeMeta
 		if err := docs.Decode(&raw); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return fmt.Errorf("cluster.yaml: %w", err)
 		}
-		var err error
-		switch raw.Kind {
+		err := json.Unmarshal(raw, &kind)
+		switch kind.Kind {
 		case "Accelerator":
-			var spec jsonspec.AcceleratorSpec
-			err = json.Unmarshal(raw.Spec, &spec)
-			s.costs[raw.Name] = spec.Cost
+			err = readInto(&r.Accelerators, raw)
 		case "Model":
-			var spec v1alpha1.ModelSpec
-			err = json.Unmarshal(raw.Spec, &spec)
-			served[raw.Name] = spec.ServedName
+			err = readInto(&r.Models, raw)
 		case "ServiceClass":
-			var spec jsonspec.ServiceClassSpec
-			err = json.Unmarshal(raw.Spec, &spec)
-			classes[raw.Name] = spec
+			err = readInto(&r.ServiceClasses, raw)
 		case "Server":
-			server := v1alpha1.Server{ObjectMeta: raw.ObjectMeta}
-			err = json.Unmarshal(raw.Spec, &server.Spec)
-			s.servers = append(s.servers, server)
+			err = readInto(&r.Servers, raw)
 		}
 		if err != nil {
-			return fmt.Errorf("cluster.yaml: %s %s: %w", raw.Kind, raw.Name, err)
+			return fmt.Errorf("cluster.yaml: %s: %w", kind.Kind, err)
 		}
 	}
-	for _, server := range s.servers {
-		for _, t := range classes[server.Spec.ServiceClass].ModelTargets {
-			if t.Model != server.Spec.Model {
+	s.servers = r.Servers
+	system, index := specification.FromResources(r)
+	for _, a := range system.Accelerators.Spec {
+		s.costs[a.Name] = a.Cost
+	}
+	served, classes := map[string]string{}, map[string][]jsonspec.ModelTarget{}
+	for _, m := range system.Models.Info {
+		served[m.Name] = m.ServedName
+	}
+	for _, c := range system.ServiceClasses.Spec {
+		classes[c.Name] = c.ModelTargets
+	}
+	for _, e := range system.Servers.Spec {
+		server := &s.servers[index[e.Name]]
+		for _, t := range classes[e.Class] {
+			if t.Model != e.Model {
 				continue
 			}
 			targets := serving.Targets{TTFT: jsonspec.Seconds(t.TTFT), ITL: jsonspec.Seconds(t.ITL)}
 			s.targets[server.Name], s.percentiles[server.Name] = targets, t.Percentile
-			s.fleet.Servers = append(s.fleet.Servers, fleet.Server{Namespace: server.Namespace, Name: server.Name, Model: served[server.Spec.Model], Targets: targets})
+			s.fleet.Servers = append(s.fleet.Servers, fleet.Server{Namespace: server.Namespace, Name: server.Name, Model: served[e.Model], Targets: targets})
 		}
 	}
 	return nil
+}
+
+// readInto reads a resource behind those of its kind.
+func readInto[T any](list *[]T, data []byte) error {
+	var one T
+	err := json.Unmarshal(data, &one)
+	*list = append(*list, one)
+	return err
 }
 
 // deploy creates everything a user would.

@@ -31,8 +31,8 @@ spec:
 apiVersion: inferno.platform.ai/v1alpha1
 kind: ServiceClass
 metadata: {name: bad}
-spec: {priority: 0, modelTargets: [{model: m, slo-itl: -5}, {model: m}]}`,
-			[]string{"spec.priority", "slo-itl", "Duplicate value"}},
+spec: {priority: 101, targets: [{model: m, itl: -5ms, percentile: "100"}, {model: m}]}`,
+			[]string{"spec.priority", "itl must be above 0s", "percentile must be above 0 and below 100", "Duplicate value"}},
 		"service class quantile": {`
 apiVersion: inferno.platform.ai/v1alpha1
 kind: ServiceClass

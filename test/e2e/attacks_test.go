@@ -52,24 +52,24 @@ apiVersion: inferno.platform.ai/v1alpha1
 kind: ServiceClass
 metadata: {name: gold}
 spec:
-  priority: 1
+  priority: 100
   allowedNamespaces: {matchLabels: {kubernetes.io/metadata.name: alice}}
-  modelTargets: [{model: llama, slo-itl: 60, slo-ttft: 2000}]
+  targets: [{model: llama, itl: 60ms, ttft: 2s}]
 ---
 apiVersion: inferno.platform.ai/v1alpha1
 kind: ServiceClass
 metadata: {name: interactive}
 spec:
-  priority: 2
-  modelTargets: [{model: llama, slo-itl: 20, slo-ttft: 1000}]
+  priority: 99
+  targets: [{model: llama, itl: 20ms, ttft: 1s}]
 ---
 apiVersion: inferno.platform.ai/v1alpha1
 kind: ServiceClass
 metadata: {name: standard}
 spec:
-  priority: 2
+  priority: 99
   maxMinReplicas: 4
-  modelTargets: [{model: llama, slo-itl: 60, slo-ttft: 2000}]
+  targets: [{model: llama, itl: 60ms, ttft: 2s}]
 `
 
 // policy of the platform, beside the tenants: one cluster of several in Prometheus, and shares.

@@ -104,7 +104,7 @@ spec:
     - {acc: a100, maxBatchSize: 64, atTokens: 100, perfParms: {alpha: 12.0, beta: 0.05, gamma: 0.0001}}
     - {acc: h100, maxBatchSize: 64, atTokens: 100, perfParms: {alpha: 7.0, beta: 0.0325, gamma: 0.000049}}
 `)
-	s.patch(&v1alpha1.ServiceClass{ObjectMeta: named("premium")}, `{"spec":{"modelTargets":[{"model":"llama","slo-itl":60,"slo-ttft":2000},{"model":"big","slo-itl":60,"slo-ttft":2000}]}}`)
+	s.patch(&v1alpha1.ServiceClass{ObjectMeta: named("premium")}, `{"spec":{"targets":[{"model":"llama","itl":"60ms","ttft":"2s"},{"model":"big","itl":"60ms","ttft":"2s"}]}}`)
 	s.patch(optimizer(), `{"spec":{"unlimited":true}}`)
 	server := &v1alpha1.Server{ObjectMeta: named("big")}
 	server.Namespace = namespace

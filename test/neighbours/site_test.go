@@ -62,7 +62,7 @@ func cluster(of map[string]carried, optimizer string) string {
 apiVersion: inferno.platform.ai/v1alpha1
 kind: ServiceClass
 metadata: {name: premium}
-spec: {priority: 1, modelTargets: [{model: llama, slo-itl: 60, slo-ttft: 2000}]}
+spec: {priority: 1, targets: [{model: llama, itl: 60ms, ttft: 2s}]}
 ---
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Model

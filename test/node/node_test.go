@@ -84,8 +84,8 @@ kind: ServiceClass
 metadata: {name: premium}
 spec:
   priority: 1
-  modelTargets:
-    - {model: llama, slo-itl: 60, slo-ttft: 2000}
+  targets:
+    - {model: llama, itl: 60ms, ttft: 2s}
 `
 
 type system struct {

@@ -295,6 +295,88 @@ type ModelList struct {
 	Items           []Model `json:"items"`
 }
 
+// ServiceClassSpec says how important a class of users is and what it is promised.
+// +kubebuilder:validation:XValidation:rule="!(has(self.forecastQuantile) && has(self.violationCost))",message="forecastQuantile follows from violationCost; give one"
+type ServiceClassSpec struct {
+	// Priority from 1 to 100: of two classes the one with the higher priority matters more, as with PriorityClasses. In the JSON specification it is 101 less
+	// this.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	Priority int `json:"priority"`
+	// ForecastQuantile of the arrival rate that servers of the class are sized for, above 0 and below 1. Absent: that of the Optimizer.
+	// +kubebuilder:validation:XValidation:rule="double(self) > 0.0 && double(self) < 1.0",message="forecastQuantile must be above 0 and below 1"
+	// +optional
+	ForecastQuantile *Decimal `json:"forecastQuantile,omitempty"`
+	// ViolationCost is what a request costs that misses its targets, in cents. Where it is given, the quantile follows from it and from what
+	// it costs to be able to serve one request more: 1 − (price of a replica in cents per hour ÷ requests it sustains in an hour) ÷
+	// violationCost, from 0.5 to 0.99.
+	// +kubebuilder:validation:XValidation:rule="double(self) > 0.0",message="violationCost must be above 0"
+	// +optional
+	ViolationCost *Decimal `json:"violationCost,omitempty"`
+	// Targets are what the class is promised, one entry for each model. The entry of the model * is for all models that have none of their own.
+	// +listType=map
+	// +listMapKey=model
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	Targets []Target `json:"targets,omitempty"`
+	// AllowedNamespaces selects by their labels, of which kubernetes.io/metadata.name is the name, the namespaces whose Servers may use the class.
+	// Absent: all. A Server elsewhere is refused; one that was there before keeps its plan, and is given no other.
+	// +optional
+	AllowedNamespaces *metav1.LabelSelector `json:"allowedNamespaces,omitempty"`
+	// MaxMinReplicas is the largest minReplicas of its Servers, which hold so much without load. A Server that asks for more is refused; one that was
+	// there before is planned with so many. Defaults to 20; in the JSON specification absent is no bound.
+	// +kubebuilder:default=20
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	MaxMinReplicas *int `json:"maxMinReplicas,omitempty"`
+	// PriorityClassName of the PriorityClass that pods of its Servers name, by which preemption and eviction agree with plans: its value is above those
+	// of the classes that matter less. Absent: any.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+}
+
+// AnyModel is the model of a Target that is for all models without one of their own.
+const AnyModel = "*"
+
+// Target is what a class is promised of a model. What is absent is not promised.
+type Target struct {
+	// Model that it is for: the name of a Model, or * for all that have no entry of their own.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Model string `json:"model"`
+	// ITL is the longest inter-token latency, such as 30ms.
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="itl must be above 0s"
+	// +optional
+	ITL *metav1.Duration `json:"itl,omitempty"`
+	// TTFT is the longest time to first token, queueing included, such as 500ms.
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="ttft must be above 0s"
+	// +optional
+	TTFT *metav1.Duration `json:"ttft,omitempty"`
+	// TokensPerSecond that the servers of the class must be able to generate.
+	// +kubebuilder:validation:XValidation:rule="double(self) > 0.0",message="tokensPerSecond must be above 0"
+	// +optional
+	TokensPerSecond *Decimal `json:"tokensPerSecond,omitempty"`
+	// Percentile of requests for which itl and ttft hold, above 0 and below 100. Absent: they hold for the mean.
+	// +kubebuilder:validation:XValidation:rule="double(self) > 0.0 && double(self) < 100.0",message="percentile must be above 0 and below 100"
+	// +optional
+	Percentile *Decimal `json:"percentile,omitempty"`
+}
+
+// TargetFor is the entry for a model, its own or that for all; nil where there is none.
+func (c *ServiceClassSpec) TargetFor(model string) *Target {
+	var found *Target
+	for i := range c.Targets {
+		switch c.Targets[i].Model {
+		case model:
+			return &c.Targets[i]
+		case AnyModel:
+			found = &c.Targets[i]
+		}
+	}
+	return found
+}
+
 // ServiceClassStatus says who uses a class.
 type ServiceClassStatus struct {
 	// ObservedGeneration of the spec that the status speaks of.
@@ -322,8 +404,8 @@ type ServiceClass struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   jsonspec.ServiceClassSpec `json:"spec"`
-	Status ServiceClassStatus        `json:"status,omitempty"`
+	Spec   ServiceClassSpec   `json:"spec"`
+	Status ServiceClassStatus `json:"status,omitempty"`
 }
 
 // ServiceClassList is a list of service classes.

@@ -60,7 +60,7 @@ export function server(root, context) {
       badge.replaceChildren(state(s.state));
       why.textContent = s.why;
       about.replaceChildren(facts([
-        ["Class", `${s.class}, priority ${s.priority || "unknown"}`], ["Model", s.model], ["Plan", plan(s.parts) + limits(s.parts)], ["Planned for", s.sizedFor === undefined ? "no load" : unit(s.sizedFor, "req/min")], ["Cost", unit(s.cost, "¢/h")], ["Replicas", s.bounds + " allowed"],
+        ["Class", s.class], ["Model", s.model], ["Plan", plan(s.parts) + limits(s.parts)], ["Planned for", s.sizedFor === undefined ? "no load" : unit(s.sizedFor, "req/min")], ["Cost", unit(s.cost, "¢/h")], ["Replicas", s.bounds + " allowed"],
         ["Targets", targets(s)], ["What binds", s.explanation?.binding?.length ? s.explanation.binding.join(", ") + ": cards of it are scarce" : "no type of card"]]));
       const o = s.observed;
       observed.replaceChildren(facts([
