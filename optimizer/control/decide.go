@@ -51,7 +51,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	demands := make([]demand.Demand, n)
 	for i := range questions {
 		if faults[i] == nil {
-			clock := demand.Clock{Now: snap.Time, Window: snap.Window, Horizon: snap.Horizon - snap.StartUp + questions[i].startUp()}
+			clock := demand.Clock{Now: snap.Time, Window: snap.Window, Horizon: snap.Horizon - snap.StartUp + questions[i].startUp(), Ahead: policy.AheadSeconds}
 			demands[i], memories[i].Demand, faults[i] = st.demand(&questions[i], memories[i], &policy, clock)
 		}
 	}
@@ -122,7 +122,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	enter(StageExplain)
 	b := basis{snap: snap, problem: problem, solution: solution, spare: spareBeside(problem, solution, overdrawn), held: shared, servers: make([]considered, n), index: make(map[string]int, n)}
 	for i := range questions {
-		b.servers[i] = considered{question: &questions[i], sizing: &sizings[i], options: options[i], fault: faults[i], held: held[i], choice: -1, unknown: demands[i].Unknown}
+		b.servers[i] = considered{question: &questions[i], sizing: &sizings[i], options: options[i], fault: faults[i], held: held[i], choice: -1, unknown: demands[i].Unknown, growth: growth(&questions[i], &demands[i])}
 		b.index[questions[i].Name] = i
 	}
 	for k, i := range solved {
@@ -134,6 +134,8 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	d.Probes, d.State.Probing = prober.settle(sized, b.chosen())
 	for i := range memories {
 		w := &b.servers[i]
+		_, known := state.Servers[w.Name]
+		memories[i].Ahead = b.ahead(w, d.Plan.Allocations[w.Name].Parts, memories[i].Ahead, policy.AheadSeconds, !known)
 		memories[i].Waits = d.Verdicts[w.Name].Reason == v1alpha1.ReasonNoCapacity || memories[i].Waits && w.held != nil && w.held.Replicas() == 0
 		d.State.Servers[w.Name] = memories[i]
 	}

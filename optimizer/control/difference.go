@@ -52,7 +52,7 @@ func without(a, b []jsonspec.Unserved) []string {
 func sameAllocation(a, b *jsonspec.Allocation) bool {
 	return a.Accelerator == b.Accelerator && a.NumReplicas == b.NumReplicas && a.MaxBatch == b.MaxBatch && a.MaxBatchedTokens == b.MaxBatchedTokens &&
 		a.BestEffort == b.BestEffort && slices.EqualFunc(a.Parts, b.Parts, func(x, y jsonspec.AllocationPart) bool {
-		x.Share, y.Share = 0, 0
+		x.Share, y.Share, x.Ahead, y.Ahead = 0, 0, 0, 0
 		return x == y
 	})
 }

@@ -26,6 +26,8 @@ type considered struct {
 	choice int
 	// unknown says that its load never was observed.
 	unknown bool
+	// growth is how many times the load that it is sized for is to be expected when a node asked for now has come, 1 or more.
+	growth float64
 }
 
 // basis is what a decision was made from, kept so that it can be explained.

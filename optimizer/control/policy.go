@@ -46,6 +46,7 @@ func policyOf(o *jsonspec.SolverPolicy) (policy, error) {
 			faults = append(faults, fmt.Errorf("change: %w", err))
 		}
 	}
+	fault(!(o.AheadSeconds >= 0 && o.AheadSeconds <= jsonspec.MaxAheadSeconds), "aheadSeconds: %v is not allowed, must be from 0 to %d", o.AheadSeconds, jsonspec.MaxAheadSeconds)
 	fault(!(o.EnergyShare >= 0 && o.EnergyShare <= 1), "energyShare: %v is not allowed, must be from 0 to 1", o.EnergyShare)
 	fault(!(o.CentsPerKWh >= 0) || math.IsInf(o.CentsPerKWh, 0), "centsPerKWh: %v is not allowed, must be a number of at least 0", o.CentsPerKWh)
 	fault(o.EnergyShare > 0 && o.CentsPerKWh == 0, "centsPerKWh: 0 is not allowed where energyShare is %v, must be above 0", o.EnergyShare)

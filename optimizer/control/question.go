@@ -9,6 +9,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/demand"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
+	"github.com/llm-inferno/inferno/optimizer/forecast"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
 )
 
@@ -103,7 +104,7 @@ func (st *Stages) demand(q *question, m ServerState, p *policy, c demand.Clock) 
 		}
 		return demand.Demand{}, m.Demand, q.Fault
 	}
-	d, next := demand.Of(q.Server, m.Demand, st.Forecaster.For(c.Horizon, quantile(q.class, &m, p)), c)
+	d, next := demand.Of(q.Server, m.Demand, func(horizon float64) forecast.Predictor { return st.Forecaster.For(horizon, quantile(q.class, &m, p)) }, c)
 	if held := q.Held(); held != nil {
 		d.Replicas = held.Replicas()
 	}

@@ -27,6 +27,8 @@ type ServerState struct {
 	Demand    demand.Memory    `json:"demand,omitzero"`
 	Sizing    sizing.Memory    `json:"sizing,omitzero"`
 	Stability stability.Memory `json:"stability,omitzero"`
+	// Ahead is what was needed ahead of time, by accelerator, where it has not come yet.
+	Ahead map[string]Ahead `json:"ahead,omitempty"`
 	// Waits says that the last plan had no capacity for it.
 	Waits bool `json:"waits,omitempty"`
 }

@@ -18,6 +18,9 @@ import (
 type Demand struct {
 	// Rate in requests per second to size for.
 	Rate float64
+	// Later is the rate in requests per second that is to be expected when a node asked for now has come and its pod is ready; Rate where that is more, or it was not
+	// asked for.
+	Later float64
 	// Drain is the rate at which requests that wait are to be served beside it, in requests per second.
 	Drain float64
 	// Backlog is the number of requests that wait beyond one at each replica.
@@ -62,6 +65,8 @@ type Clock struct {
 	Now float64
 	// Window that rates were measured over, and Horizon that is looked ahead.
 	Window, Horizon float64
+	// Ahead is how much further is looked for what nodes are needed; 0 is no further.
+	Ahead float64
 }
 
 // minBacklogTime is the least time in which requests that wait are to be served, in seconds.
@@ -69,8 +74,9 @@ type Clock struct {
 // Tuned: s; guard against a horizon of 0 s: half and twice of it make no difference with one of minutes
 const minBacklogTime = 60
 
-// Of a server whose load is known, and what to remember. The predictor looks as far ahead as the clock.
-func Of(s *fleet.Server, m Memory, predictor forecast.Predictor, c Clock) (Demand, Memory) {
+// Of a server whose load is known, and what to remember. Predictors are asked for by how far ahead they look, in seconds.
+func Of(s *fleet.Server, m Memory, predict func(horizon float64) forecast.Predictor, c Clock) (Demand, Memory) {
+	predictor := predict(c.Horizon)
 	load := s.Load
 	m.Lengths = lengths(m.Lengths, Lengths{c.Now, load.InputTokens, load.OutputTokens}, load.Completions, c.Window, s.Seen)
 	m.Bursts = bursts(m.Bursts, s.Seen)
@@ -90,8 +96,28 @@ func Of(s *fleet.Server, m Memory, predictor forecast.Predictor, c Clock) (Deman
 	if d.Steady = !(rise > rate); !d.Steady {
 		d.Rate = max(d.Rate, rise)
 	}
+	d.Later = d.later(m, predict, predictor, c)
 	d.Drain = d.Backlog / max(c.Horizon, minBacklogTime)
 	return d, m
+}
+
+// later is the rate to be expected as far ahead as nodes are asked for. A forecaster that looks at windows is asked for one window more at least: within one it
+// has nothing to add.
+func (d *Demand) later(m Memory, predict func(horizon float64) forecast.Predictor, predictor forecast.Predictor, c Clock) float64 {
+	if !(c.Ahead > 0) {
+		return d.Rate
+	}
+	_, window := predictor.Span()
+	horizon := max(c.Horizon, window) + max(c.Ahead, window)
+	rate := d.Rate
+	for _, expected := range []float64{
+		predict(horizon).Forecast(m.Forecast, c.Now).Upper, forecast.Rise(m.Recent, c.Window, c.Horizon+c.Ahead, m.Bursts),
+	} {
+		if expected > rate {
+			rate = expected
+		}
+	}
+	return rate
 }
 
 // Recalled is the demand of a server when it was last measured, and whether it had any: who has no capacity runs nothing, who runs nothing is not

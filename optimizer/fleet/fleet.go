@@ -212,6 +212,8 @@ type Part struct {
 	Limits
 	// Share of the requests that it is assumed to get, 0 to 1.
 	Share float64
+	// Ahead are replicas beyond these that the load will need by the time a node asked for now has come.
+	Ahead int
 }
 
 // Replicas in all.

@@ -388,7 +388,7 @@ func TestRequirements(t *testing.T) {
 	} {
 		kind, _ := tt.of.Kind(tt.name)
 		var words []string
-		for _, r := range requirements(tt.of, kind, tt.nodes) {
+		for _, r := range placement.Requirements(tt.of, kind, tt.nodes) {
 			if len(r.Values) == 1 && kind.NodeSelector[r.Key] == r.Values[0] {
 				words = append(words, r.Key+"="+r.Values[0])
 			} else {
@@ -422,7 +422,7 @@ func TestRequirementsComeOff(t *testing.T) {
 		more := append(expressions(rng, "more"), corev1.NodeSelectorRequirement{Key: "product", Operator: corev1.NodeSelectorOpIn, Values: []string{"h100"}})
 		let := p.DeepCopy()
 		let.Annotations = letGo(map[string]string{}, len(more))
-		let.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: affinity(p, more)}}
+		let.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: placement.Required(&p.Spec, more)}}
 		placement.Unseat(&let.Spec, let.Annotations)
 		required := func(p *corev1.Pod) *corev1.NodeSelector {
 			if p.Spec.Affinity == nil {

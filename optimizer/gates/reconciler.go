@@ -26,6 +26,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
@@ -167,8 +168,8 @@ type view struct {
 
 // lift the gate of a pod for its seat.
 func (r *Reconciler) lift(ctx context.Context, v *view, l lift) error {
-	more := requirements(v.kinds, l.option.Kind, v.seen)
-	patch, err := liftPatch(l.pod, letGo(l.option.Annotations(), len(more)), affinity(l.pod, more))
+	more := placement.Requirements(v.kinds, l.option.Kind, v.seen)
+	patch, err := liftPatch(l.pod, letGo(l.option.Annotations(), len(more)), placement.Required(&l.pod.Spec, more))
 	if err != nil {
 		return err
 	}

@@ -70,13 +70,14 @@ func desired(last *v1alpha1.DesiredState, p planned) *v1alpha1.DesiredState {
 
 // sameDecision says whether two plans ask the same of adapter and plugin.
 func sameDecision(a, b *v1alpha1.DesiredState) bool {
-	return a.Replicas == b.Replicas && equality.Semantic.DeepEqual(withoutShares(a.Parts), withoutShares(b.Parts))
+	return a.Replicas == b.Replicas && equality.Semantic.DeepEqual(asked(a.Parts), asked(b.Parts))
 }
 
-func withoutShares(parts []jsonspec.AllocationPart) []jsonspec.AllocationPart {
+// asked are parts without what they say of load.
+func asked(parts []jsonspec.AllocationPart) []jsonspec.AllocationPart {
 	out := slices.Clone(parts)
 	for i := range out {
-		out[i].Share = 0
+		out[i].Share, out[i].Ahead = 0, 0
 	}
 	return out
 }

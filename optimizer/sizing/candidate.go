@@ -145,6 +145,21 @@ func (c *Candidate) Needed(factor float64, least, most int) int {
 	return n
 }
 
+// Grown are the replicas of each part for so many times the load. What a split sustains grows with its parts, whatever the routing.
+func (c *Candidate) Grown(factor float64, least int) []int {
+	if c.rated() {
+		return []int{c.Parts[0].needed(factor, least)}
+	}
+	list := make([]int, len(c.Parts))
+	for i, p := range c.Parts {
+		list[i] = p.Replicas
+		if c.Split() {
+			list[i] = int(math.Ceil(factor * float64(p.Replicas)))
+		}
+	}
+	return list
+}
+
 // rated says whether it is known what a replica sustains, as it is not of splits.
 func (c *Candidate) rated() bool { return len(c.Parts) == 1 && c.Parts[0].Rate > 0 }
 

@@ -135,10 +135,10 @@ func allocationOf(a *jsonspec.Allocation) *fleet.Allocation {
 	}
 	out := &fleet.Allocation{Cost: a.Cost, BestEffort: a.BestEffort, Reason: a.Reason}
 	for _, p := range a.Parts {
-		out.Parts = append(out.Parts, fleet.Part{Accelerator: p.Accelerator, Replicas: p.Replicas, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens}, Share: p.Share})
+		out.Parts = append(out.Parts, fleet.Part{Accelerator: p.Accelerator, Replicas: p.Replicas, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens}, Share: p.Share, Ahead: p.Ahead})
 	}
 	if len(a.Parts) == 0 && a.Accelerator != "" {
-		out.Parts = []fleet.Part{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, Limits: fleet.Limits{MaxBatch: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}, Share: 1}}
+		out.Parts = []fleet.Part{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, Limits: fleet.Limits{MaxBatch: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}, Share: 1, Ahead: a.Ahead}}
 	}
 	if a.TTFTAverage != 0 || a.ITLAverage != 0 {
 		out.TTFT, out.ITL = fleet.Known(jsonspec.Seconds(a.TTFTAverage)), fleet.Known(jsonspec.Seconds(a.ITLAverage))
@@ -267,7 +267,7 @@ func allocationParts(list []fleet.Part) []jsonspec.AllocationPart {
 		if len(list) == 1 {
 			p.Share = 0
 		}
-		out = append(out, jsonspec.AllocationPart{Accelerator: p.Accelerator, Replicas: p.Replicas, MaxBatchSize: p.MaxBatch, MaxBatchedTokens: p.MaxBatchedTokens, Share: p.Share})
+		out = append(out, jsonspec.AllocationPart{Accelerator: p.Accelerator, Replicas: p.Replicas, MaxBatchSize: p.MaxBatch, MaxBatchedTokens: p.MaxBatchedTokens, Share: p.Share, Ahead: p.Ahead})
 	}
 	return out
 }

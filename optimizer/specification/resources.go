@@ -279,7 +279,7 @@ func Desired(a *jsonspec.Allocation) *v1alpha1.DesiredState {
 		Replicas: a.NumReplicas, Parts: a.Parts, CostPerHour: a.Cost, Predicted: latencies(a), Load: a.Load, BestEffort: a.BestEffort, Reason: a.Reason,
 	}
 	if len(d.Parts) == 0 && a.Accelerator != "" {
-		d.Parts = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}}
+		d.Parts = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens, Ahead: a.Ahead}}
 	}
 	return d
 }
@@ -359,6 +359,7 @@ func setParts(a *jsonspec.Allocation, parts []jsonspec.AllocationPart) {
 	switch {
 	case len(parts) == 1 && parts[0].Share == 0:
 		a.Accelerator, a.MaxBatch, a.MaxBatchedTokens = parts[0].Accelerator, parts[0].MaxBatchSize, parts[0].MaxBatchedTokens
+		a.Ahead = parts[0].Ahead
 	case len(parts) > 0:
 		largest := slices.MaxFunc(parts, func(x, y jsonspec.AllocationPart) int { return cmp.Compare(x.Replicas, y.Replicas) })
 		a.Accelerator, a.MaxBatch, a.MaxBatchedTokens = largest.Accelerator, largest.MaxBatchSize, largest.MaxBatchedTokens

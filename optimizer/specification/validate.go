@@ -255,7 +255,7 @@ func (v *validator) allocation(path string, a *jsonspec.Allocation) {
 	if a == nil {
 		return
 	}
-	v.numbers(path, atLeast("numReplicas", a.NumReplicas, 0), atLeast("maxBatch", a.MaxBatch, 0), atLeast("cost", a.Cost, 0),
+	v.numbers(path, atLeast("numReplicas", a.NumReplicas, 0), atLeast("ahead", a.Ahead, 0), atLeast("maxBatch", a.MaxBatch, 0), atLeast("cost", a.Cost, 0),
 		atLeast("itlAverage", a.ITLAverage, 0), atLeast("ttftAverage", a.TTFTAverage, 0))
 	if l := a.Load; l != nil {
 		v.numbers(path+".load", number{"arrivalRate", l.ArrivalRate, 0, jsonspec.MaxArrivalRate}, atLeast("throughput", l.Throughput, 0),
@@ -369,7 +369,7 @@ func (v *validator) optimizer(o *jsonspec.OptimizerEntry) {
 	v.quantile("optimizer", o.ForecastQuantile)
 	v.oneOf("optimizer.probing", o.Probing, []string{jsonspec.ProbingSuggest, jsonspec.ProbingAct})
 	v.numbers("optimizer", atLeast("probingCooldownSeconds", o.ProbingCooldownSeconds, 0))
-	v.numbers("optimizer", atLeast("maxDelaySeconds", o.MaxDelaySeconds, 0))
+	v.numbers("optimizer", atLeast("maxDelaySeconds", o.MaxDelaySeconds, 0), number{"aheadSeconds", o.AheadSeconds, 0, jsonspec.MaxAheadSeconds})
 	if c := o.Change; c != nil {
 		v.numbers("optimizer.change", atLeast("startupSeconds", c.StartupSeconds, 0), atLeast("start", c.Start, 0), atLeast("switch", c.Switch, 0))
 		if !(c.HorizonSeconds > 0) || math.IsInf(c.HorizonSeconds, 0) {

@@ -133,6 +133,11 @@ type AllocationPart struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Surge int `json:"surge,omitempty"`
+	// Ahead is the number of replicas on it, beyond those above, that the load will need by the time a node asked for now has come (aheadSeconds of the
+	// Optimizer): room is to be made for them, and no pods yet.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Ahead int `json:"ahead,omitempty"`
 	// MaxBatchSize that pods on it are started with (vLLM: --max-num-seqs); 0 leaves the engine's default.
 	// +optional
 	MaxBatchSize int `json:"maxBatchSize,omitempty"`

@@ -323,6 +323,12 @@ type SolverPolicy struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	MaxDelaySeconds float64 `json:"maxDelaySeconds,omitempty"`
+	// AheadSeconds is what a node takes from being asked for until pods can be on it. Plans then say which replicas beyond theirs the load will need that much
+	// later than those of a pod that starts now: nodes for them are to be asked for by now. 0, the default, looks no further ahead.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=86400
+	// +optional
+	AheadSeconds float64 `json:"aheadSeconds,omitempty"`
 	// DelayedBestEffort serves best effort only after all priorities had their turn, instead of priority by priority.
 	// +optional
 	DelayedBestEffort bool `json:"delayedBestEffort,omitempty"`
@@ -386,6 +392,9 @@ type SolverPolicy struct {
 	// +optional
 	CentsPerKWh float64 `json:"centsPerKWh,omitempty"`
 }
+
+// MaxAheadSeconds is the largest SolverPolicy.AheadSeconds. Exact: a day, which is as far as forecasts look
+const MaxAheadSeconds = 86400
 
 // Values of SolverPolicy.Probing: suggestions only, and probes.
 const (

@@ -206,6 +206,8 @@ type Allocation struct {
 	TTFTAverage float64 `json:"ttftAverage"`
 	// MaxBatchedTokens is the token budget per iteration, 0 where it is left to the engine.
 	MaxBatchedTokens int `json:"maxBatchedTokens,omitempty"`
+	// Ahead is the number of replicas beyond these that the load will need by the time a node asked for now has come; where there are parts they have it.
+	Ahead int `json:"ahead,omitempty"`
 	// BestEffort marks an allocation that does not meet its targets.
 	BestEffort bool `json:"bestEffort,omitempty"`
 	// Parts of an allocation over several accelerators; empty where there is one.

@@ -1,4 +1,4 @@
-package gates
+package placement
 
 import (
 	"maps"
@@ -9,10 +9,10 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 )
 
-// requirements that a node must meet to carry an accelerator: the node selector of the Accelerator where that alone tells its nodes from those of all others,
+// Requirements that a node must meet to carry an accelerator: the node selector of the Accelerator where that alone tells its nodes from those of all others,
 // and its product label else. Of the labels in which products stand it is the first that a
 // node of other pods has, for some clouds have their own.
-func requirements(kinds *catalogue.Classifier, kind catalogue.Kind, nodes map[string]map[string]string) []corev1.NodeSelectorRequirement {
+func Requirements(kinds *catalogue.Classifier, kind catalogue.Kind, nodes map[string]map[string]string) []corev1.NodeSelectorRequirement {
 	var list []corev1.NodeSelectorRequirement
 	for _, key := range slices.Sorted(maps.Keys(kind.NodeSelector)) {
 		list = append(list, corev1.NodeSelectorRequirement{Key: key, Operator: corev1.NodeSelectorOpIn, Values: []string{kind.NodeSelector[key]}})
@@ -45,11 +45,11 @@ func compatible(a, b catalogue.Kind) bool {
 	return true
 }
 
-// affinity of a pod with requirements that each of its terms is to have besides. The API server allows a pod that is gated to ask more of nodes than it did,
-// not less, and no further terms. The pod stays as it is.
-func affinity(pod *corev1.Pod, more []corev1.NodeSelectorRequirement) *corev1.NodeSelector {
+// Required is what a pod asks of its node with requirements that each of its terms is to have besides. The API server allows a pod that is gated to ask more of
+// nodes than it did, not less, and no further terms. The pod's spec stays as it is.
+func Required(pod *corev1.PodSpec, more []corev1.NodeSelectorRequirement) *corev1.NodeSelector {
 	var had []corev1.NodeSelectorTerm
-	if a := pod.Spec.Affinity; a != nil && a.NodeAffinity != nil && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil {
+	if a := pod.Affinity; a != nil && a.NodeAffinity != nil && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil {
 		had = a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
 	}
 	if len(had) == 0 {
