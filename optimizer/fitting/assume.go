@@ -3,6 +3,7 @@ package fitting
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"regexp"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
@@ -114,4 +115,39 @@ func precisionName(p string) string {
 		return "bf16"
 	}
 	return p
+}
+
+// Draws are n laws that a pair may have by what is known of it, likeliest first, the others drawn from the prior: the same multiples of its spreads for
+// every pair, so that pairs are told apart by what they are. The field KVTokens of each is the size of the cache. The error is that of Assume.
+func (k Knowledge) Draws(model string, m jsonspec.ModelProperties, accelerator string, a jsonspec.AcceleratorProperties, given jsonspec.Performance, n int) ([]queueing.Roofline, error) {
+	if _, err := k.Assume(model, m, accelerator, a, given); err != nil {
+		return nil, err
+	}
+	card, err := k.Accelerators.Card(accelerator, a)
+	if err != nil {
+		return nil, err
+	}
+	_, s := k.unmeasured(model, m, card, given.Accelerators()*max(1, a.Multiplicity), given.Match)
+	mean, sd := k.Experience.prior(s.kind, s.vague)
+	source := rand.New(rand.NewPCG(1, 2))
+	laws := make([]queueing.Roofline, n)
+	for i := range laws {
+		drawn := mean
+		for j := range drawn {
+			if z := source.NormFloat64(); i > 0 {
+				drawn[j] += z * sd[j]
+			}
+		}
+		laws[i] = s.law(drawn)
+	}
+	return laws, nil
+}
+
+// Heads of attention that a model has, over which tensor parallelism splits it; guess says that they are guessed from its name.
+func (k Knowledge) Heads(model string, m jsonspec.ModelProperties) (heads int, guess bool) {
+	if m.Architecture != nil {
+		return m.Architecture.NumAttentionHeads, false
+	}
+	a, guess := k.Architectures.Find(model)
+	return a.NumAttentionHeads, guess
 }

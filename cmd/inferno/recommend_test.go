@@ -1,0 +1,168 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	"sigs.k8s.io/yaml"
+
+	"github.com/llm-inferno/inferno/manifests"
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/recommend"
+	"github.com/llm-inferno/inferno/optimizer/workload"
+)
+
+func asked(args ...string) []string {
+	return append([]string{"meta-llama/Llama-3.1-70B-Instruct", "--rate", "5", "--input", "1000", "--output", "200", "--ttft", "1s", "--itl", "40ms"}, args...)
+}
+
+func TestRecommendTable(t *testing.T) {
+	out, err := runAlone(t, newRecommendCommand(), asked()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"REPLICAS", "× H100", "TTFT P90 ms", "assumed: the engine is not said", "prices: on-demand list prices"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+	for line := range strings.Lines(out) {
+		if len([]rune(line)) > 121 {
+			t.Errorf("wider than 120 columns: %s", line)
+		}
+	}
+}
+
+// What is given wins over what is listed, whatever the order of the flags.
+func TestRecommendPrices(t *testing.T) {
+	prices := file(t, "prices.csv", "type,cents_per_hour,source\nL40S,1,ours\nH100,2,ours\n")
+	out, err := runAlone(t, newRecommendCommand(), asked("--prices", prices, "--price", "H100=3", "-o", "json", "--accelerators", "H100,L40S")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a recommend.Answer
+	if err := json.Unmarshal([]byte(out), &a); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range a.Configurations {
+		if want := map[string]float64{"H100": 3, "L40S": 1}[c.Accelerator]; c.Price.CentsPerHour != want {
+			t.Errorf("a card costs %v, want %g", c.Price, want)
+		}
+	}
+}
+
+func TestRecommendFaults(t *testing.T) {
+	_, err := runAlone(t, newRecommendCommand(), "x", "--rate=-1", "--price", "X=3", "--format", "csv", "--engine", "tgi", "--prices", "absent", "--architecture", file(t, "config.json", "{}"), "--write", "y")
+	for _, want := range []string{"--rate: -1", `--price: type: "X" is not known, known are A10`, "--format", `--engine: "tgi"`, "--prices: open absent", "--architecture: model", "--write", "--input: 0", "--ttft, itl"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want that it says %q", err, want)
+		}
+	}
+	if _, err := runAlone(t, newRecommendCommand()); err == nil || !strings.Contains(err.Error(), "MODEL: is missing") {
+		t.Errorf("without a model: %v", err)
+	}
+}
+
+// The manifests fit the schemas that are installed, name no namespace, and say what was recommended: the pods would serve the model on the cards.
+func TestRecommendWritesManifests(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	args := asked("--engine", "vllm", "--precision", "fp8", "--accelerators", "MI300X", "--write", dir, "--name", "chat", "-o", "json")
+	out, err := runAlone(t, newRecommendCommand(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer recommend.Answer
+	if err := json.Unmarshal([]byte(out), &answer); err != nil {
+		t.Fatal(err)
+	}
+	best := answer.Configurations[0]
+	if _, err := runAlone(t, newRecommendCommand(), args...); err == nil || !strings.Contains(err.Error(), "is there already") {
+		t.Errorf("files were written over: %v", err)
+	}
+	schemas := definitions(t)
+	var kinds []string
+	for _, name := range []string{"chat-cluster.yaml", "chat.yaml"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for document := range strings.SplitSeq(string(text), "---\n") {
+			var content map[string]any
+			if err := yaml.UnmarshalStrict([]byte(document), &content); err != nil {
+				t.Fatal(err)
+			}
+			kind, _ := content["kind"].(string)
+			kinds = append(kinds, kind)
+			if strings.Contains(document, "namespace:") {
+				t.Errorf("%s names a namespace", kind)
+			}
+			if validator := schemas[kind]; validator != nil {
+				if errs := validation.ValidateCustomResource(nil, content, validator); len(errs) > 0 {
+					t.Errorf("%s: %v", kind, errs.ToAggregate())
+				}
+			}
+			if kind == "Deployment" {
+				serves(t, document, &best)
+			}
+		}
+	}
+	slices.Sort(kinds)
+	want := []string{"Accelerator", "Deployment", "HorizontalPodAutoscaler", "Model", "PodDisruptionBudget", "Server", "Service", "ServiceClass"}
+	if !slices.Equal(kinds, want) {
+		t.Errorf("kinds are %v, want %v", kinds, want)
+	}
+}
+
+// serves says whether the pods of a Deployment, read as those of any cluster are, serve a configuration.
+func serves(t *testing.T, document string, c *recommend.Configuration) {
+	t.Helper()
+	var d appsv1.Deployment
+	if err := yaml.UnmarshalStrict([]byte(document), &d); err != nil {
+		t.Fatal(err)
+	}
+	w, err := workload.Read(&d.Spec.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Model.Value != "meta-llama/Llama-3.1-70B-Instruct" || w.Tensor.Value != c.TensorParallel || w.Cards.Value != c.TensorParallel || w.Resource.Value != "amd.com/gpu" || w.Precision.Value != "fp8" ||
+		w.MaxNumSeqs.Value != c.MaxNumSeqs || w.MaxNumBatchedTokens.Value != c.MaxNumBatchedTokens || len(w.Doubts) > 0 {
+		t.Errorf("the pods serve %+v, recommended is %+v", w, c)
+	}
+	if d.Spec.Template.Labels[v1alpha1.ServerLabel] != "chat" || d.Spec.Template.Spec.PriorityClassName != "" || d.Spec.Replicas != nil {
+		t.Errorf("the Deployment is not the Server's: %+v", d.Spec.Template.ObjectMeta)
+	}
+	if _, has := d.Spec.Template.Spec.Containers[0].Resources.Limits[corev1.ResourceName("nvidia.com/gpu")]; has {
+		t.Error("the pods ask for two kinds of cards")
+	}
+}
+
+// definitions are validators of the custom resources by kind.
+func definitions(t *testing.T) map[string]validation.SchemaValidator {
+	t.Helper()
+	all := map[string]validation.SchemaValidator{}
+	for document := range strings.SplitSeq(string(manifests.CRDs()), "\n---\n") {
+		var definition apiextensionsv1.CustomResourceDefinition
+		if err := yaml.Unmarshal([]byte(document), &definition); err != nil {
+			t.Fatal(err)
+		}
+		var schema apiextensions.JSONSchemaProps
+		if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(definition.Spec.Versions[0].Schema.OpenAPIV3Schema, &schema, nil); err != nil {
+			t.Fatal(err)
+		}
+		validator, _, err := validation.NewSchemaValidator(&schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[definition.Spec.Names.Kind] = validator
+	}
+	return all
+}
