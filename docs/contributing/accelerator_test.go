@@ -17,7 +17,7 @@ kind: Accelerator
 metadata: {name: x900}
 spec:
   type: X900
-  cost: 350                          # cents per hour
+  costPerHour: 350                   # cents per hour
   productNames: [ACME-X900-96GB]     # what the node label says
   resourceName: acme.com/gpu         # what the device plugin advertises
 `

@@ -17,7 +17,8 @@ import (
 // apiPage lists every field of every custom resource, as their definitions have them.
 func apiPage(root string) (string, error) {
 	m := newMarkdown("Custom resources", `Group `+"`inferno.platform.ai`, version `v1alpha1`"+`. A field is required where it says so. The same comes from
-`+"`kubectl explain`"+`. The objects of the llm-inferno JSON specification have the same fields in the same units, where they have the same names.`)
+`+"`kubectl explain`"+`. A number is an integer, or a string such as
+"0.95"; a duration is a string such as "30ms" or "1h30m". The llm-inferno JSON specification has names and units of its own, and inferno converts.`)
 	files, err := filepath.Glob(filepath.Join(root, "manifests", "chart", "files", "crds", "inferno.platform.ai_*.yaml"))
 	if err == nil && len(files) == 0 {
 		err = errors.New("no definitions of custom resources in manifests/chart/files/crds")
@@ -105,8 +106,10 @@ func typeName(s *apiextensions.JSONSchemaProps) string {
 		return "list of " + typeName(s.Items.Schema)
 	case s.AdditionalProperties != nil && s.AdditionalProperties.Schema != nil:
 		return "map of " + typeName(s.AdditionalProperties.Schema)
+	case s.XIntOrString && len(s.AnyOf) > 0:
+		return "quantity"
 	case s.XIntOrString:
-		return "integer or string"
+		return "number"
 	case s.Type == "":
 		return "any"
 	case s.Format == "date-time":
@@ -137,11 +140,11 @@ func constraints(s *apiextensions.JSONSchemaProps) string {
 		count *int64
 	}{{"at least %d characters", s.MinLength}, {"at most %d characters", s.MaxLength}, {"at least %d items", s.MinItems}, {"at most %d items", s.MaxItems},
 		{"at most %d entries", s.MaxProperties}} {
-		if n.count != nil {
+		if n.count != nil && !s.XIntOrString {
 			say(n.what, *n.count)
 		}
 	}
-	if s.Pattern != "" {
+	if s.Pattern != "" && !s.XIntOrString { // The type tells it.
 		say("pattern %s", code(s.Pattern))
 	}
 	return strings.Join(append(all, strings.TrimSpace(rules(s))), " ")

@@ -9,16 +9,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
-func accelerator(name string, spec jsonspec.AcceleratorSpec) *v1alpha1.Accelerator {
+func accelerator(name string, spec v1alpha1.AcceleratorSpec) *v1alpha1.Accelerator {
 	return &v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
 }
 
-func ofType(typ string, multiplicity int) jsonspec.AcceleratorSpec {
-	return jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: typ, Multiplicity: multiplicity}}
+func ofType(typ string, multiplicity int) v1alpha1.AcceleratorSpec {
+	return v1alpha1.AcceleratorSpec{Type: typ, Cards: multiplicity}
 }
 
 func TestEntriesAreWellFormed(t *testing.T) {
@@ -93,7 +92,7 @@ func TestNames(t *testing.T) {
 		aliased,
 		accelerator("mi300x", ofType("MI300X", 1)),
 		accelerator("slice", ofType("A100-80GB-MIG-1g.10gb", 1)),
-		accelerator("own", jsonspec.AcceleratorSpec{ProductNames: []string{"NPU-7"}, ResourceName: "example.com/npu"}),
+		accelerator("own", v1alpha1.AcceleratorSpec{ProductNames: []string{"NPU-7"}, ResourceName: "example.com/npu"}),
 		accelerator("NVIDIA-L40S", ofType("", 0)),
 	})
 	tests := []struct {
@@ -129,7 +128,7 @@ func TestNames(t *testing.T) {
 }
 
 func TestKind(t *testing.T) {
-	a := accelerator("h100-0a1b2c3d", jsonspec.AcceleratorSpec{})
+	a := accelerator("h100-0a1b2c3d", v1alpha1.AcceleratorSpec{})
 	a.Annotations = map[string]string{v1alpha1.NameAnnotation: "H100"}
 	impostor := accelerator("zz", ofType("L4", 1))
 	impostor.Annotations = map[string]string{v1alpha1.NameAnnotation: "h100-0a1b2c3d"}

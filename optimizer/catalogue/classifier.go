@@ -32,7 +32,7 @@ func Describe(a *v1alpha1.Accelerator) Kind {
 	k := Kind{
 		Name:         a.Name,
 		Alias:        cmp.Or(a.Annotations[v1alpha1.NameAnnotation], a.Name),
-		Multiplicity: max(a.Spec.Multiplicity, 1),
+		Multiplicity: max(a.Spec.Cards, 1),
 		ResourceName: a.Spec.ResourceName,
 		ProductNames: slices.Clone(a.Spec.ProductNames),
 		NodeSelector: a.Spec.NodeSelector,

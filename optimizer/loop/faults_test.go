@@ -101,7 +101,7 @@ func (s *stage) objects() []client.Object {
 	gpus := corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("8")}
 	list := []client.Object{
 		&v1alpha1.Optimizer{ObjectMeta: named("default")},
-		&v1alpha1.Accelerator{ObjectMeta: named("h100"), Spec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: "H100", Cost: 400}}},
+		&v1alpha1.Accelerator{ObjectMeta: named("h100"), Spec: v1alpha1.AcceleratorSpec{Type: "H100", CostPerHour: "400"}},
 		&v1alpha1.Model{ObjectMeta: named("m"), Spec: v1alpha1.ModelSpec{PerfData: []jsonspec.Performance{{
 			Acc: "h100", MaxBatchSize: 64, PerfParms: &jsonspec.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5},
 		}}}},

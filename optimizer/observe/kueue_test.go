@@ -68,7 +68,7 @@ func TestKueueIsReadAsShares(t *testing.T) {
 		t.Fatal(err)
 	}
 	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"pool": "big", "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}}}
-	h100 := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "h100"}, Spec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: "H100"}}}
+	h100 := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "h100"}, Spec: v1alpha1.AcceleratorSpec{Type: "H100"}}
 	got, cohorts, faults := k.Shares([]v1alpha1.Accelerator{h100}, []corev1.Node{node}, nil)
 	number := func(n int) *int { return &n }
 	share := func(name string, cards jsonspec.ShareCards, namespaces ...string) v1alpha1.Share {
@@ -142,7 +142,7 @@ func TestCohortsWithinCohorts(t *testing.T) {
 		nodes = append(nodes, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: pool, Labels: map[string]string{"pool": pool, "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}}})
 	}
 	accelerator := func(name, kind string) v1alpha1.Accelerator {
-		return v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: kind}}}
+		return v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.AcceleratorSpec{Type: kind}}
 	}
 	got, cohorts, faults := k.Shares([]v1alpha1.Accelerator{accelerator("h100", "H100"), accelerator("l40s", "L40S")}, nodes, nil)
 	share := func(name string, guaranteed, kept, most int) v1alpha1.Share {
@@ -207,7 +207,7 @@ workloads:
 		{ObjectMeta: metav1.ObjectMeta{Name: "chat-1", Namespace: "llm", UID: "1", Labels: map[string]string{v1alpha1.ServerLabel: "chat", "kueue.x-k8s.io/managed": "true"}}},
 		{ObjectMeta: metav1.ObjectMeta{Name: "chat-2", Namespace: "llm", UID: "2", Labels: map[string]string{v1alpha1.ServerLabel: "chat", "kueue.x-k8s.io/managed": "true", "kueue.x-k8s.io/prebuilt-workload-name": "group"}}},
 	}
-	h100 := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "h100"}, Spec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: "H100"}}}
+	h100 := v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: "h100"}, Spec: v1alpha1.AcceleratorSpec{Type: "H100"}}
 	for policy, want := range map[string]int{"LowerPriority": 7, "Never": 6, "": 6} {
 		var k observe.Kueue
 		if err := yaml.Unmarshal(fmt.Appendf(nil, admitted, policy), &k); err != nil {

@@ -272,8 +272,8 @@ func pod(name, on string, gpus int64, labels map[string]string, change func(*cor
 var ours = map[string]string{v1alpha1.ServerLabel: "chat"}
 
 func accelerator(name, typ string, multiplicity int, cost float64) v1alpha1.Accelerator {
-	return v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: jsonspec.AcceleratorSpec{
-		AcceleratorProperties: jsonspec.AcceleratorProperties{Type: typ, Multiplicity: multiplicity, Cost: cost},
+	return v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.AcceleratorSpec{
+		Type: typ, Cards: multiplicity, CostPerHour: v1alpha1.DecimalOf(cost),
 	}}
 }
 

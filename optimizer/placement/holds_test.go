@@ -7,14 +7,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 )
 
 func accelerator(name, typ string, multiplicity int) *v1alpha1.Accelerator {
-	return &v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: jsonspec.AcceleratorSpec{
-		AcceleratorProperties: jsonspec.AcceleratorProperties{Type: typ, Multiplicity: multiplicity},
+	return &v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.AcceleratorSpec{
+		Type: typ, Cards: multiplicity,
 	}}
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
@@ -64,4 +65,21 @@ func inMilliseconds(d *metav1.Duration) float64 {
 		return 0
 	}
 	return float64(d.Nanoseconds()) / float64(time.Millisecond)
+}
+
+// bytesPerGigabyte is what the JSON specification means by GB.
+const bytesPerGigabyte = 1e9 // Exact: what giga means.
+
+func gigabytes(gb float64) *resource.Quantity {
+	if gb == 0 {
+		return nil
+	}
+	return resource.NewQuantity(int64(math.Round(gb*bytesPerGigabyte)), resource.DecimalSI)
+}
+
+func inGigabytes(q *resource.Quantity) float64 {
+	if q == nil {
+		return 0
+	}
+	return q.AsApproximateFloat64() / bytesPerGigabyte
 }

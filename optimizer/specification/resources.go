@@ -35,7 +35,7 @@ type Resources struct {
 func ToResources(s *jsonspec.System, namespace string) Resources {
 	var r Resources
 	for _, a := range s.Accelerators.Spec {
-		r.Accelerators = append(r.Accelerators, v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), ObjectMeta: objectMeta(a.Name, ""), Spec: a.AcceleratorSpec})
+		r.Accelerators = append(r.Accelerators, v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), ObjectMeta: objectMeta(a.Name, ""), Spec: acceleratorSpec(&a.AcceleratorSpec)})
 	}
 	r.Models = models(&s.Models)
 	for _, c := range s.ServiceClasses.Spec {
@@ -65,7 +65,7 @@ func FromResources(r Resources) (*jsonspec.System, map[string]int) {
 	s := new(jsonspec.System)
 	for i := range r.Accelerators {
 		a := &r.Accelerators[i]
-		s.Accelerators.Spec = append(s.Accelerators.Spec, jsonspec.AcceleratorEntry{Name: Name(a), AcceleratorSpec: a.Spec})
+		s.Accelerators.Spec = append(s.Accelerators.Spec, jsonspec.AcceleratorEntry{Name: Name(a), AcceleratorSpec: fromAcceleratorSpec(&a.Spec)})
 	}
 	modelNames := map[string]string{}
 	for i := range r.Models {

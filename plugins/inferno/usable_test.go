@@ -127,8 +127,8 @@ func (r random) readings() *observe.Readings {
 	out := &observe.Readings{Now: time.Unix(1e9, 0), Window: time.Minute, StaleAfter: time.Hour, Metrics: observe.Metrics{}}
 	res := &out.Resources
 	accelerator := func(name, kind string, cost float64, selector map[string]string) {
-		res.Accelerators = append(res.Accelerators, v1alpha1.Accelerator{ObjectMeta: meta(name, ""), Spec: jsonspec.AcceleratorSpec{
-			AcceleratorProperties: jsonspec.AcceleratorProperties{Type: kind, Cost: cost}, NodeSelector: selector,
+		res.Accelerators = append(res.Accelerators, v1alpha1.Accelerator{ObjectMeta: meta(name, ""), Spec: v1alpha1.AcceleratorSpec{
+			Type: kind, CostPerHour: v1alpha1.DecimalOf(cost), NodeSelector: selector,
 		}})
 	}
 	accelerator("l4", "L4", 50, nil)

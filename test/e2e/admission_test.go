@@ -17,8 +17,8 @@ func badResources(s *system) {
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Accelerator
 metadata: {name: bad}
-spec: {cost: -1, multiplicity: -2, power: {midUtil: 7}}`,
-			[]string{"spec.cost", "spec.multiplicity", "spec.power.midUtil", "greater than or equal to 0", "less than or equal to 1"}},
+spec: {costPerHour: -1, cards: -2, power: {idle: many, full: 700, middleUtilization: 7}, memory: lots}`,
+			[]string{"spec.costPerHour", "costPerHour must be at least 0", "spec.cards", "greater than or equal to 1", "spec.power.idle", "middleUtilization must be from 0 to 1", "spec.memory"}},
 		"model": {`
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Model

@@ -67,12 +67,12 @@ metadata: {name: llm}
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Accelerator
 metadata: {name: h100}
-spec: {type: H100, cost: 400}
+spec: {type: H100, costPerHour: 400}
 ---
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Accelerator
 metadata: {name: l40s}
-spec: {type: L40S, cost: 110}
+spec: {type: L40S, costPerHour: 110}
 ---
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Model

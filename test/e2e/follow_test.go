@@ -340,7 +340,7 @@ func changeAccelerator(s *system) {
 		s.t.Fatal(err)
 	}
 	to := map[string]string{"h100": "l40s", "l40s": "h100"}[server.Status.Desired.Parts[0].Accelerator]
-	s.patch(accelerator(to), `{"spec":{"cost":1}}`)
+	s.patch(accelerator(to), `{"spec":{"costPerHour":1}}`)
 	s.eventually("pods are on "+to, func(ctx context.Context) error {
 		server, err := s.server(ctx, "chat")
 		if err != nil {

@@ -160,7 +160,7 @@ func (s *scheduled) server() {
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Accelerator
 metadata: {name: h100}
-spec: {type: H100, cost: 400}
+spec: {type: H100, costPerHour: 400}
 ---
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Server

@@ -53,8 +53,8 @@ func killsDuringMigration(s *system) {
 		}
 		from := server.Status.Desired.Parts[0].Accelerator
 		to := map[string]string{"h100": "l40s", "l40s": "h100"}[from]
-		s.patch(accelerator(from), `{"spec":{"cost":1000}}`)
-		s.patch(accelerator(to), `{"spec":{"cost":1}}`)
+		s.patch(accelerator(from), `{"spec":{"costPerHour":1000}}`)
+		s.patch(accelerator(to), `{"spec":{"costPerHour":1}}`)
 		victims := []string{"kube-scheduler", "inferno-adapter", "inferno-optimizer", "kube-apiserver"}
 		random.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
 		for _, victim := range victims {
@@ -94,7 +94,7 @@ func buysThePlannedType(s *system) {
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Accelerator
 metadata: {name: a100}
-spec: {type: A100, cost: 20}
+spec: {type: A100, costPerHour: 20}
 ---
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Model

@@ -376,7 +376,7 @@ func TestKarpenterFollowsTheLoop(t *testing.T) {
 func (s *site) price(name string, cost float64) {
 	s.t.Helper()
 	a := &v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	s.must(s.Client.Patch(s.t.Context(), a, client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"cost":%g}}`, cost))))
+	s.must(s.Client.Patch(s.t.Context(), a, client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"costPerHour":"%g"}}`, cost))))
 }
 
 // settled waits until all pods are ready on the accelerator as planned, and there are no other nodes than theirs.

@@ -56,7 +56,7 @@ func cluster(of map[string]carried, optimizer string) string {
 		if way := of[name].way; way != "" {
 			selector = fmt.Sprintf(", nodeSelector: {%s: %s}", capacityType, way)
 		}
-		fmt.Fprintf(&b, "---\napiVersion: inferno.platform.ai/v1alpha1\nkind: Accelerator\nmetadata: {name: %s}\nspec: {type: %s, cost: 1000%s}\n", name, of[name].kind, selector)
+		fmt.Fprintf(&b, "---\napiVersion: inferno.platform.ai/v1alpha1\nkind: Accelerator\nmetadata: {name: %s}\nspec: {type: %s, costPerHour: 1000%s}\n", name, of[name].kind, selector)
 	}
 	b.WriteString(`---
 apiVersion: inferno.platform.ai/v1alpha1

@@ -70,7 +70,7 @@ metadata:
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Accelerator
 metadata: {name: l40s}
-spec: {type: L40S, cost: 110}
+spec: {type: L40S, costPerHour: 110}
 ---
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Model

@@ -249,7 +249,7 @@ func TestFindings(t *testing.T) {
 		{"unknown accelerator", func(p parts) { planOn(p, "tpu") }, Fault, "server/llm/chat-premium", `names "tpu"`},
 		{"too few cards", func(p parts) {
 			planOn(p, p.Accelerators[0].Name)
-			p.Accelerators[0].Spec.Multiplicity = 4
+			p.Accelerators[0].Spec.Cards = 4
 		}, Fault, "deployment/llm/chat-premium", "is planned with 4"},
 		{"nobody schedules", func(p parts) {
 			p.Pods = []corev1.Pod{{

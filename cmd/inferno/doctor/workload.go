@@ -201,7 +201,7 @@ func (r *report) cards(c *Cluster, t target, spec *corev1.PodSpec) {
 		asked, planned := placement.Cards(requests, kind), kind.Multiplicity*perReplica(c, t.server.Spec.Model, name)
 		if asked != planned && (asked > 0 || len(spec.ResourceClaims) == 0) {
 			r.fault(t.object(), fmt.Sprintf("its pods request %d × %s, a replica on %s is planned with %d", asked, kind.ResourceName, name, planned),
-				"correct the request, or multiplicity of the Accelerator and accCount of the Model")
+				"correct the request, or spec.cards of the Accelerator and accCount of the Model")
 		}
 	}
 }

@@ -1,11 +1,80 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// AcceleratorSpec says what an accelerator is, what it costs, and which nodes carry it.
+type AcceleratorSpec struct {
+	// Type of the cards, such as A100: what capacity is counted in. Defaults to the name of the accelerator.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	Type string `json:"type,omitempty"`
+	// Cards of the type that make up one accelerator: 4 for a "4xA100".
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1024
+	// +optional
+	Cards int `json:"cards,omitempty"`
+	// CostPerHour of the accelerator, in cents.
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0",message="costPerHour must be at least 0"
+	CostPerHour Decimal `json:"costPerHour"`
+	// InterruptionsPerHour is how often on average a replica on it loses its node, as on spot capacity: each costs a start, and what is late meanwhile.
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0 && double(self) <= 60.0",message="interruptionsPerHour must be from 0 to 60"
+	// +optional
+	InterruptionsPerHour *Decimal `json:"interruptionsPerHour,omitempty"`
+	// Memory of the accelerator, all its cards, such as 80G. Absent: what the built-in catalogue knows of the type.
+	// +optional
+	Memory *resource.Quantity `json:"memory,omitempty"`
+	// MemoryBandwidth of the accelerator, all its cards, in bytes per second, such as 2039G. Absent: what the built-in catalogue knows of the type.
+	// +optional
+	MemoryBandwidth *resource.Quantity `json:"memoryBandwidth,omitempty"`
+	// Power that the accelerator draws. Absent: not known.
+	// +optional
+	Power *Power `json:"power,omitempty"`
+	// ProductNames are the values of the product label of nodes with these cards (nvidia.com/gpu.product, amd.com/gpu.product-name, …).
+	// Absent: what the built-in catalogue knows of the type.
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	ProductNames []string `json:"productNames,omitempty"`
+	// ResourceName of the cards on a node, such as nvidia.com/gpu. Absent: what the built-in catalogue knows of the type, else
+	// nvidia.com/gpu.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	ResourceName string `json:"resourceName,omitempty"`
+	// NodeSelector are labels that nodes must have besides, by which pools of one product are told apart: spot and reserved, zones, teams. Each pool is an
+	// Accelerator with its own cost and interruptions; a node belongs to every Accelerator whose labels it has. Absent: all nodes with the product.
+	// +kubebuilder:validation:MaxProperties=16
+	// +optional
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+}
+
+// CardType is the type that capacity of the accelerator is counted in: that of the spec, else the name of the accelerator.
+func (s *AcceleratorSpec) CardType(name string) string { return cmp.Or(s.Type, name) }
+
+// Power drawn as a piecewise linear function of utilisation: idle at 0, middle at middleUtilization, full at 1.
+type Power struct {
+	// Idle power in watts.
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0",message="idle must be at least 0"
+	Idle Decimal `json:"idle"`
+	// Full is the power at utilisation 1, in watts.
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0",message="full must be at least 0"
+	Full Decimal `json:"full"`
+	// Middle is the power at middleUtilization, in watts.
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0",message="middle must be at least 0"
+	// +optional
+	Middle *Decimal `json:"middle,omitempty"`
+	// MiddleUtilization is the utilisation at the bend of the curve, from 0 to 1.
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0 && double(self) <= 1.0",message="middleUtilization must be from 0 to 1"
+	// +optional
+	MiddleUtilization *Decimal `json:"middleUtilization,omitempty"`
+}
 
 // AcceleratorStatus says what of the accelerator is there.
 type AcceleratorStatus struct {
@@ -36,8 +105,8 @@ type AcceleratorStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=acc,categories=inferno
 // +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.type`
-// +kubebuilder:printcolumn:name="Cards",type=integer,JSONPath=`.spec.multiplicity`
-// +kubebuilder:printcolumn:name="Cost",type=number,JSONPath=`.spec.cost`,description="cents per hour"
+// +kubebuilder:printcolumn:name="Cards",type=integer,JSONPath=`.spec.cards`
+// +kubebuilder:printcolumn:name="Cost",type=string,JSONPath=`.spec.costPerHour`,description="cents per hour"
 // +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.status.nodes`
 // +kubebuilder:printcolumn:name="Available",type=integer,JSONPath=`.status.available`
 // +kubebuilder:printcolumn:name="Allocated",type=integer,JSONPath=`.status.allocated`
@@ -47,8 +116,8 @@ type Accelerator struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   jsonspec.AcceleratorSpec `json:"spec"`
-	Status AcceleratorStatus        `json:"status,omitempty"`
+	Spec   AcceleratorSpec   `json:"spec"`
+	Status AcceleratorStatus `json:"status,omitempty"`
 }
 
 // AcceleratorList is a list of accelerators.
