@@ -104,8 +104,8 @@ func TestReferencesResolve(t *testing.T) {
 			}
 		}
 		for _, m := range of[*v1alpha1.Model](objects) {
-			for _, performance := range m.Spec.PerfData {
-				need(m, "Accelerator", "", performance.Acc)
+			for _, performance := range m.Spec.Performance {
+				need(m, "Accelerator", "", performance.Accelerator)
 			}
 		}
 		for _, c := range of[*v1alpha1.ServiceClass](objects) {

@@ -558,10 +558,10 @@ func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned
 	for i := range accelerators {
 		known[specification.Name(&accelerators[i])] = true
 	}
-	usable := slices.ContainsFunc(m.Spec.PerfData, func(p jsonspec.Performance) bool { return known[p.Acc] })
+	usable := slices.ContainsFunc(m.Spec.Performance, func(p v1alpha1.Performance) bool { return known[p.Accelerator] })
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "Usable", Message: "there is performance data for an accelerator of this cluster"}
 	if !usable {
-		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoPerformanceData", "spec.perfData names no accelerator of this cluster"
+		c.Status, c.Reason, c.Message = metav1.ConditionFalse, "NoPerformanceData", "spec.performance names no accelerator of this cluster"
 		if len(accelerators) == 0 {
 			c.Message = "there is no Accelerator"
 		}

@@ -174,9 +174,9 @@ func TestNodePoolsByCapacityTypeAndPod(t *testing.T) {
 			spot, reserved := accelerator("spot", "H100", 1, 100), accelerator("reserved", "H100", 1, 400)
 			spot.Spec.NodeSelector, reserved.Spec.NodeSelector = map[string]string{capacityTypeLabel: "spot"}, map[string]string{capacityTypeLabel: "on-demand"}
 			r.Resources.Accelerators = []v1alpha1.Accelerator{spot, reserved}
-			p := &r.Resources.Models[0].Spec.PerfData
+			p := &r.Resources.Models[0].Spec.Performance
 			*p = append(*p, (*p)[0])
-			(*p)[0].Acc, (*p)[1].Acc = "spot", "reserved"
+			(*p)[0].Accelerator, (*p)[1].Accelerator = "spot", "reserved"
 			r.Templates = map[Workload]*corev1.PodSpec{{Server: types.NamespacedName{Namespace: "llm", Name: "chat"}}: &c.spec}
 		}))
 		got := map[string][]string{}

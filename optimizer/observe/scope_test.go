@@ -195,9 +195,9 @@ func TestPoolsOfOneProduct(t *testing.T) {
 		spot, reserved := accelerator("spot", "H100", 1, 100), accelerator("reserved", "H100", 1, 400)
 		spot.Spec.NodeSelector, reserved.Spec.NodeSelector = map[string]string{"pool": "spot"}, map[string]string{"pool": "reserved"}
 		r.Resources.Accelerators = []v1alpha1.Accelerator{spot, reserved}
-		p := &r.Resources.Models[0].Spec.PerfData
+		p := &r.Resources.Models[0].Spec.Performance
 		*p = append(*p, (*p)[0])
-		(*p)[0].Acc, (*p)[1].Acc = "spot", "reserved"
+		(*p)[0].Accelerator, (*p)[1].Accelerator = "spot", "reserved"
 		r.Nodes = []corev1.Node{node("a", h100Product, 8, in("spot")), node("b", h100Product, 4, in("reserved")), node("c", h100Product, 2, nil)}
 		r.Pods = []corev1.Pod{pod("chat-1", "a", 2, ours, nil)}
 		r.Resources.Optimizer = &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{Elastic: []jsonspec.ElasticCapacity{

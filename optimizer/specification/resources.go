@@ -70,14 +70,8 @@ func FromResources(r Resources) (*jsonspec.System, map[string]int) {
 	modelNames := map[string]string{}
 	for i := range r.Models {
 		m := &r.Models[i]
-		name := Name(m)
-		modelNames[m.Name] = name
-		for _, p := range m.Spec.PerfData {
-			s.Models.Spec = append(s.Models.Spec, jsonspec.PerformanceEntry{Name: name, Performance: p})
-		}
-		if !m.Spec.ModelProperties.IsZero() || len(m.Spec.PerfData) == 0 {
-			s.Models.Info = append(s.Models.Info, jsonspec.ModelInfo{Name: name, ModelProperties: m.Spec.ModelProperties})
-		}
+		modelNames[m.Name] = Name(m)
+		fromModel(m, &s.Models)
 	}
 	classNames := map[string]string{}
 	for i := range r.ServiceClasses {
@@ -185,33 +179,6 @@ func serverNames(servers []v1alpha1.Server) []string {
 		}
 	}
 	return names
-}
-
-func models(d *jsonspec.ModelData) []v1alpha1.Model {
-	byName := map[string]*v1alpha1.Model{}
-	var names []string
-	get := func(name string) *v1alpha1.Model {
-		m, ok := byName[name]
-		if !ok {
-			m = &v1alpha1.Model{TypeMeta: typeMeta("Model"), ObjectMeta: objectMeta(name, "")}
-			byName[name] = m
-			names = append(names, name)
-		}
-		return m
-	}
-	for _, p := range d.Spec {
-		m := get(p.Name)
-		m.Spec.PerfData = append(m.Spec.PerfData, p.Performance)
-	}
-	for _, i := range d.Info {
-		get(i.Name).Spec.ModelProperties = i.ModelProperties
-	}
-	slices.Sort(names)
-	list := make([]v1alpha1.Model, 0, len(names))
-	for _, n := range names {
-		list = append(list, *byName[n])
-	}
-	return list
 }
 
 func server(e jsonspec.ServerEntry, namespace string) v1alpha1.Server {

@@ -275,7 +275,9 @@ func TestConversionIsLossless(t *testing.T) {
 
 func decorate(s *jsonspec.System) {
 	s.Accelerators.Spec[0].ProductNames = []string{"NVIDIA-L4"}
-	s.Models.Spec[0].Law = &jsonspec.LawParms{Name: "x", Parameters: map[string]float64{"a": 1}}
+	s.Models.Spec[0].PerfParms, s.Models.Spec[0].Law = nil, &jsonspec.LawParms{
+		Name: "x", Version: 2, Parameters: map[string]float64{"a": 1, "b": 4.89e-5}, Order: []string{"a", "b"}, Covariance: [][]float64{{0.1, -0.02}, {-0.02, 0.3}},
+	}
 	s.Models.Spec[0].KVTokens = 1000
 	s.Models.Info = []jsonspec.ModelInfo{
 		{Name: s.Models.Spec[0].Name, ModelProperties: jsonspec.ModelProperties{ServedName: "served"}},

@@ -90,8 +90,8 @@ func (p *plans) measured(model string) []string {
 		return nil
 	}
 	var names []string
-	for _, d := range m.Spec.PerfData {
-		names = append(names, d.Acc)
+	for _, d := range m.Spec.Performance {
+		names = append(names, d.Accelerator)
 	}
 	for _, d := range m.Status.Learned {
 		names = append(names, d.Acc)

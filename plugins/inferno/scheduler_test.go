@@ -245,7 +245,7 @@ func TestAcceleratorIsDescribedLater(t *testing.T) {
 
 func TestPodsWithoutAPlanAreNeverStuck(t *testing.T) {
 	model := &v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "llama"}}
-	model.Spec.PerfData = []jsonspec.Performance{{Acc: "a100"}}
+	model.Spec.Performance = []v1alpha1.Performance{{Accelerator: "a100"}}
 	for _, tt := range []struct {
 		name         string
 		accelerators []string
@@ -325,7 +325,7 @@ func TestFallbackAfterWaiting(t *testing.T) {
 	w.addNodes(node("h100-1", "h100", 1), node("l40s-1", "l40s", 8), node("a100-1", "a100", 8))
 	w.addAccelerators("h100", "l40s", "a100")
 	model := &v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "llama"}}
-	model.Spec.PerfData = []jsonspec.Performance{{Acc: "h100"}, {Acc: "l40s"}}
+	model.Spec.Performance = []v1alpha1.Performance{{Accelerator: "h100"}, {Accelerator: "l40s"}}
 	w.modelSource.Add(model)
 	w.setPlan(part("h100", 2)) // and only one card of it is there
 	w.addPods(several(2, "r1")...)

@@ -144,8 +144,8 @@ func (r random) readings() *observe.Readings {
 		name, cards, replicas := fmt.Sprintf("s%d", i), 1<<r.IntN(3), 1+r.IntN(5)
 		model := v1alpha1.Model{ObjectMeta: meta("m-"+name, "")}
 		for _, a := range res.Accelerators {
-			model.Spec.PerfData = append(model.Spec.PerfData, jsonspec.Performance{
-				Acc: a.Name, AccCount: cards, MaxBatchSize: 64, PerfParms: &jsonspec.PerfParms{Alpha: 12, Beta: 0.04, Gamma: 5e-5},
+			model.Spec.Performance = append(model.Spec.Performance, v1alpha1.Performance{
+				Accelerator: a.Name, AcceleratorsPerReplica: cards, MaxBatchSize: 64, Work: &v1alpha1.WorkLaw{Alpha: "12", Beta: "0.04", Gamma: "5e-5"},
 			})
 		}
 		res.Models = append(res.Models, model)

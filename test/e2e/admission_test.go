@@ -24,9 +24,9 @@ apiVersion: inferno.platform.ai/v1alpha1
 kind: Model
 metadata: {name: bad}
 spec:
-  perfData:
-    - {acc: h100, perfParms: {alpha: 1, beta: 1, gamma: 1}, decodeParms: {alpha: 1, beta: 1}}`,
-			[]string{"decodeParms and prefillParms are given together", "different laws; give one"}},
+  performance:
+    - {accelerator: h100, work: {alpha: 1, beta: "much", gamma: -1}, law: {name: ""}}`,
+			[]string{"gamma must be at least 0", "work.beta", "law.name", "different laws; give one"}},
 		"service class": {`
 apiVersion: inferno.platform.ai/v1alpha1
 kind: ServiceClass

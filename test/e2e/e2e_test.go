@@ -78,9 +78,9 @@ apiVersion: inferno.platform.ai/v1alpha1
 kind: Model
 metadata: {name: llama}
 spec:
-  perfData:
-    - {acc: h100, maxBatchSize: 64, atTokens: 100, perfParms: {alpha: 7.0, beta: 0.0325, gamma: 0.000049}}
-    - {acc: l40s, maxBatchSize: 64, atTokens: 100, perfParms: {alpha: 24.2, beta: 0.0887, gamma: 0.00019}}
+  performance:
+    - {accelerator: h100, maxBatchSize: 64, atTokens: 100, work: {alpha: "7.0", beta: "0.0325", gamma: "0.000049"}}
+    - {accelerator: l40s, maxBatchSize: 64, atTokens: 100, work: {alpha: "24.2", beta: "0.0887", gamma: "0.00019"}}
 ---
 apiVersion: inferno.platform.ai/v1alpha1
 kind: ServiceClass

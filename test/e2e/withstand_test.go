@@ -100,9 +100,9 @@ apiVersion: inferno.platform.ai/v1alpha1
 kind: Model
 metadata: {name: big}
 spec:
-  perfData:
-    - {acc: a100, maxBatchSize: 64, atTokens: 100, perfParms: {alpha: 12.0, beta: 0.05, gamma: 0.0001}}
-    - {acc: h100, maxBatchSize: 64, atTokens: 100, perfParms: {alpha: 7.0, beta: 0.0325, gamma: 0.000049}}
+  performance:
+    - {accelerator: a100, maxBatchSize: 64, atTokens: 100, work: {alpha: "12.0", beta: "0.05", gamma: "0.0001"}}
+    - {accelerator: h100, maxBatchSize: 64, atTokens: 100, work: {alpha: "7.0", beta: "0.0325", gamma: "0.000049"}}
 `)
 	s.patch(&v1alpha1.ServiceClass{ObjectMeta: named("premium")}, `{"spec":{"targets":[{"model":"llama","itl":"60ms","ttft":"2s"},{"model":"big","itl":"60ms","ttft":"2s"}]}}`)
 	s.patch(optimizer(), `{"spec":{"unlimited":true}}`)

@@ -68,11 +68,11 @@ apiVersion: inferno.platform.ai/v1alpha1
 kind: Model
 metadata: {name: llama}
 spec:
-  perfData:
+  performance:
 `)
 	for _, name := range names {
 		law := laws[of[name].kind]
-		fmt.Fprintf(&b, "    - {acc: %s, maxBatchSize: 64, atTokens: 100, perfParms: {alpha: %g, beta: %g, gamma: %g}}\n", name, law.Base*1e3, law.PerToken*1e3, law.PerContext*1e3)
+		fmt.Fprintf(&b, "    - {accelerator: %s, maxBatchSize: 64, atTokens: 100, work: {alpha: %g, beta: %g, gamma: %g}}\n", name, law.Base*1e3, law.PerToken*1e3, law.PerContext*1e3)
 	}
 	b.WriteString("---\napiVersion: inferno.platform.ai/v1alpha1\nkind: Optimizer\nmetadata: {name: default}\nspec:\n" + optimizer)
 	return b.String()

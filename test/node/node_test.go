@@ -76,8 +76,8 @@ apiVersion: inferno.platform.ai/v1alpha1
 kind: Model
 metadata: {name: llama}
 spec:
-  perfData:
-    - {acc: l40s, maxBatchSize: 8, atTokens: 100, perfParms: {alpha: 24.2, beta: 0.0887, gamma: 0.00019}}
+  performance:
+    - {accelerator: l40s, maxBatchSize: 8, atTokens: 100, work: {alpha: "24.2", beta: "0.0887", gamma: "0.00019"}}
 ---
 apiVersion: inferno.platform.ai/v1alpha1
 kind: ServiceClass

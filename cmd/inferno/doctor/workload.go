@@ -201,7 +201,7 @@ func (r *report) cards(c *Cluster, t target, spec *corev1.PodSpec) {
 		asked, planned := placement.Cards(requests, kind), kind.Multiplicity*perReplica(c, t.server.Spec.Model, name)
 		if asked != planned && (asked > 0 || len(spec.ResourceClaims) == 0) {
 			r.fault(t.object(), fmt.Sprintf("its pods request %d × %s, a replica on %s is planned with %d", asked, kind.ResourceName, name, planned),
-				"correct the request, or spec.cards of the Accelerator and accCount of the Model")
+				"correct the request, or spec.cards of the Accelerator and acceleratorsPerReplica of the Model")
 		}
 	}
 }
@@ -212,9 +212,9 @@ func perReplica(c *Cluster, model, accelerator string) int {
 		if c.Models[i].Name != model {
 			continue
 		}
-		for j := range c.Models[i].Spec.PerfData {
-			if p := &c.Models[i].Spec.PerfData[j]; p.Acc == accelerator {
-				return p.Accelerators()
+		for j := range c.Models[i].Spec.Performance {
+			if p := &c.Models[i].Spec.Performance[j]; p.Accelerator == accelerator {
+				return max(p.AcceleratorsPerReplica, 1)
 			}
 		}
 	}

@@ -128,20 +128,6 @@ type AcceleratorList struct {
 	Items           []Accelerator `json:"items"`
 }
 
-// ModelSpec says what a model is and how fast it runs.
-// +kubebuilder:validation:XValidation:rule="!has(self.perfData) || self.perfData.all(p, has(p.decodeParms) == has(p.prefillParms))",message="decodeParms and prefillParms are given together"
-// +kubebuilder:validation:XValidation:rule="!has(self.perfData) || self.perfData.all(p, !(has(p.perfParms) && has(p.decodeParms)))",message="perfParms and decodeParms are of different laws; give one"
-type ModelSpec struct {
-	jsonspec.ModelProperties `json:",inline"`
-	// PerfData is the performance of the model, one entry for each accelerator it may run on. Without any it may run on every accelerator that holds it,
-	// as fast as physics says of its architecture, until that is learned.
-	// +listType=map
-	// +listMapKey=acc
-	// +kubebuilder:validation:MaxItems=128
-	// +optional
-	PerfData []jsonspec.Performance `json:"perfData,omitempty"`
-}
-
 // OperatingRange says under which values of one quantity a pair was learned.
 type OperatingRange struct {
 	// Name of the quantity: running, inputTokens or outputTokens.
