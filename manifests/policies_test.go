@@ -511,3 +511,105 @@ func TestPoliciesAddGates(t *testing.T) {
 		}
 	}
 }
+
+// The account of the optimizer writes PodTemplates and CapacityBuffers of Servers, where capacityAhead.enabled gives it the right to them, and no others.
+func TestPoliciesOfRooms(t *testing.T) {
+	const account = "system:serviceaccount:" + Namespace + ":" + OptimizerAccount
+	const rights = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: rooms}
+rules:
+- {apiGroups: [autoscaling.x-k8s.io], resources: [capacitybuffers], verbs: [get, list, create, patch, delete]}
+- {apiGroups: [""], resources: [podtemplates], verbs: [get, list, create, patch, delete]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: rooms}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: rooms}
+subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: "` + account + `"}]
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: rooms}
+`
+	const template = `
+apiVersion: v1
+kind: PodTemplate
+metadata:
+  namespace: rooms
+  name: chat
+  labels: {inferno.platform.ai/server: chat}
+  ownerReferences: [{apiVersion: inferno.platform.ai/v1alpha1, kind: Server, name: chat, uid: a}]
+template: {spec: {containers: [{name: engine, image: engine}]}}
+`
+	const buffer = `
+apiVersion: autoscaling.x-k8s.io/v1beta1
+kind: CapacityBuffer
+metadata:
+  namespace: rooms
+  name: chat
+  labels: {inferno.platform.ai/server: chat}
+  ownerReferences: [{apiVersion: inferno.platform.ai/v1alpha1, kind: Server, name: chat, uid: a}]
+spec: {replicas: 2, podTemplateRef: {name: chat}}
+`
+	definition, err := os.ReadFile("../test/data/cluster-autoscaler/capacitybuffers.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	as := serving(t, []byte(rights), definition, policies(t, "capacityAhead: {enabled: true}"))
+	object := func(text string) *unstructured.Unstructured {
+		o := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	create := func(user, text string) error {
+		return as(user).Create(t.Context(), object(text), client.DryRunAll)
+	}
+	nobodys := strings.ReplaceAll(template, "{inferno.platform.ai/server: chat}", "{app: chat}")
+	for began := time.Now(); create(account, nobodys) == nil; time.Sleep(100 * time.Millisecond) { // policies come into force a moment after they are stored
+		if time.Since(began) > 5*time.Minute {
+			t.Fatal("the policies are not in force")
+		}
+	}
+	for _, text := range []string{template, buffer} {
+		if err := as(account).Create(t.Context(), object(text)); err != nil {
+			t.Errorf("its own: %v", err)
+		}
+	}
+	if err := as(account).Patch(t.Context(), object(buffer), client.RawPatch(types.MergePatchType, []byte(`{"spec": {"replicas": 5}}`))); err != nil {
+		t.Errorf("another number: %v", err)
+	}
+	for name, text := range map[string]string{
+		"a template without a label":  nobodys,
+		"a template without an owner": strings.ReplaceAll(template, "ownerReferences", "annotations: {a: b} #"),
+		"of another owner":            strings.ReplaceAll(template, "kind: Server", "kind: Model"),
+		"of another Server":           strings.ReplaceAll(buffer, "kind: Server, name: chat", "kind: Server, name: other"),
+		"of another template":         strings.ReplaceAll(buffer, "podTemplateRef: {name: chat}", "podTemplateRef: {name: other}"),
+		"of a workload":               strings.ReplaceAll(buffer, "podTemplateRef: {name: chat}", "scalableRef: {apiGroup: apps, kind: Deployment, name: other}"),
+	} {
+		if err := create(account, text); !apierrors.IsForbidden(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := create("", strings.ReplaceAll(text, "name: chat\n", "name: new\n")); err != nil {
+			t.Errorf("%s, by an administrator: %v", name, err)
+		}
+	}
+	theirs := object(strings.ReplaceAll(nobodys, "name: chat\n", "name: theirs\n"))
+	if err := as("").Create(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	if err := as(account).Patch(t.Context(), theirs, client.RawPatch(types.MergePatchType, []byte(`{"metadata": {"labels": {"inferno.platform.ai/server": "chat"}}}`))); !apierrors.IsForbidden(err) {
+		t.Errorf("another's template is made its own: %v", err)
+	}
+	if err := as(account).Delete(t.Context(), theirs); !apierrors.IsForbidden(err) {
+		t.Errorf("another's template is removed: %v", err)
+	}
+	for _, text := range []string{buffer, template} {
+		if err := as(account).Delete(t.Context(), object(text)); err != nil {
+			t.Errorf("its own cannot be removed: %v", err)
+		}
+	}
+}

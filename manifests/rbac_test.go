@@ -134,6 +134,7 @@ func TestAccountsHaveTheirRightsAndNoOthers(t *testing.T) {
 	lifts := decode(t, installation{values: "gates: {enabled: true}"}.mustRender(t))
 	shows := decode(t, installation{values: "console: {enabled: true}"}.mustRender(t))
 	buys := decode(t, installation{values: "karpenter: {enabled: true}"}.mustRender(t))
+	tells := decode(t, installation{values: "capacityAhead: {enabled: true}"}.mustRender(t))
 	weighs := decode(t, installation{values: "routes: {enabled: true}"}.mustRender(t))
 	answersKEDA := decode(t, installation{values: "keda: {enabled: true}"}.mustRender(t))
 	for _, test := range []struct {
@@ -146,6 +147,8 @@ func TestAccountsHaveTheirRightsAndNoOthers(t *testing.T) {
 		{"optimizer with a console", shows, OptimizerAccount, optimizerRights},
 		{"optimizer that lifts gates", lifts, OptimizerAccount, append(slices.Clone(optimizerRights), "cluster: delete /pods")},
 		{"optimizer that counts on Karpenter", buys, OptimizerAccount, append(slices.Clone(optimizerRights), "cluster: list karpenter.sh/nodepools", "default: list /events")},
+		{"optimizer that tells node autoscalers", tells, OptimizerAccount, append(slices.Clone(optimizerRights),
+			"cluster: create,delete,get,list,patch autoscaling.x-k8s.io/capacitybuffers", "cluster: create,delete,get,list,patch /podtemplates")},
 		{"optimizer that weighs routes", weighs, OptimizerAccount, append(slices.Clone(optimizerRights), "cluster: get,patch gateway.networking.k8s.io/httproutes")},
 		{"adapter", decode(t, RBAC()), AdapterAccount, adapterRights},
 		{"adapter that watches gates", lifts, AdapterAccount, append(slices.Clone(adapterRights), "cluster: patch inferno.platform.ai/servers/status", "cluster: list /pods", "cluster: create,patch events.k8s.io/events")},

@@ -97,6 +97,7 @@ certificates: {provider: cert-manager}
 metrics: {external: "true", custom: "true"}
 keda: {enabled: true}
 routes: {enabled: true}
+capacityAhead: {enabled: true}
 serviceMonitors: {enabled: true, labels: {release: prometheus}, interval: 15s}
 alerts: {enabled: true, labels: {release: prometheus}}
 dashboard: {enabled: true}

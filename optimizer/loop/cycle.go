@@ -68,6 +68,8 @@ type cycle struct {
 	shareFaults []string
 	// elasticFaults are what could not be read of elastic capacity.
 	elasticFaults []string
+	// rooms are what node autoscalers are told; nil where that is nobody's business.
+	rooms *rooms
 	// mu guards what writes of servers, several at a time, have in common: what was refused, the report and the metrics.
 	mu sync.Mutex
 	// refused is what could not be written, and why.
@@ -302,11 +304,11 @@ func (c *cycle) readTemplates(ctx context.Context, r *observe.Readings) {
 		if have[w] || ref == nil || ctx.Err() != nil {
 			return
 		}
-		spec, err := c.template(ctx, s.Namespace, ref)
+		template, err := c.template(ctx, s.Namespace, ref)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).V(1).Info("reading a pod template", "server", w.Server, "variant", variant, "error", err.Error())
-		} else if spec != nil {
-			r.Templates[w] = spec
+		} else if template != nil {
+			r.Templates[w] = &template.Spec
 		}
 	}
 	for i := range r.Resources.Servers {
@@ -319,21 +321,21 @@ func (c *cycle) readTemplates(ctx context.Context, r *observe.Readings) {
 }
 
 // template of the pods of a workload; nil where it is of a kind that is not known to have one.
-func (c *cycle) template(ctx context.Context, namespace string, ref *jsonspec.ScaleTargetRef) (*corev1.PodSpec, error) {
+func (c *cycle) template(ctx context.Context, namespace string, ref *jsonspec.ScaleTargetRef) (*corev1.PodTemplateSpec, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: ref.Name}
 	switch ref.APIVersion + "/" + ref.Kind {
 	case "apps/v1/Deployment":
 		var d appsv1.Deployment
-		if err := c.Direct.Get(ctx, key, &d); err != nil {
+		if err := c.direct().Get(ctx, key, &d); err != nil {
 			return nil, err
 		}
-		return &d.Spec.Template.Spec, nil
+		return &d.Spec.Template, nil
 	case "apps/v1/StatefulSet":
 		var d appsv1.StatefulSet
-		if err := c.Direct.Get(ctx, key, &d); err != nil {
+		if err := c.direct().Get(ctx, key, &d); err != nil {
 			return nil, err
 		}
-		return &d.Spec.Template.Spec, nil
+		return &d.Spec.Template, nil
 	}
 	return nil, nil
 }
@@ -345,6 +347,7 @@ func (c *cycle) write(
 ) {
 	ctx, cancel := context.WithTimeout(ctx, max(interval(c.optimizer), writeTimeout))
 	defer cancel()
+	c.readRooms(ctx, r)
 	plans := realise.Plans(&o.Snapshot.System, d.Plan.Allocations, c.state.Waiting(float64(o.Snapshot.Time.UnixMicro())/1e6, o.Snapshot.StartUpSeconds))
 	var servers errgroup.Group
 	servers.SetLimit(writesAtOnce)
@@ -365,6 +368,7 @@ func (c *cycle) write(
 		})
 	}
 	_ = servers.Wait()
+	c.sayRooms()
 	c.writeOthers(ctx, r, o, d)
 }
 
@@ -397,6 +401,7 @@ func (c *cycle) writeServer(
 		setOnceFalse(&next, condition, s.Generation, c.report.Time)
 	}
 	c.route(ctx, s, &next, servers)
+	c.makeRoom(ctx, s, &next)
 	c.note(s, &next)
 	if equality.Semantic.DeepEqual(s.Status, next) {
 		return

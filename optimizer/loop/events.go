@@ -24,7 +24,7 @@ func eventsOf(before, after *v1alpha1.ServerStatus) []event {
 	}
 	for _, t := range []string{
 		v1alpha1.ConditionObserved, v1alpha1.ConditionPlanned, v1alpha1.ConditionPodsStart, v1alpha1.ConditionPodsAdmitted, v1alpha1.ConditionQueueAdmits, v1alpha1.ConditionLimitsHold, v1alpha1.ConditionScaleInOrder,
-		v1alpha1.ConditionTrafficWeights,
+		v1alpha1.ConditionTrafficWeights, v1alpha1.ConditionCapacityAhead,
 	} {
 		old, now := meta.FindStatusCondition(before.Conditions, t), meta.FindStatusCondition(after.Conditions, t)
 		switch {

@@ -73,10 +73,10 @@ func readKueue(ctx context.Context, reader client.Reader, pods []corev1.Pod) (k 
 }
 
 // listAs lists resources of others as far as a type knows them.
-func listAs[T any](ctx context.Context, reader client.Reader, kind schema.GroupVersionKind, into *[]T) error {
+func listAs[T any](ctx context.Context, reader client.Reader, kind schema.GroupVersionKind, into *[]T, options ...client.ListOption) error {
 	var list unstructured.UnstructuredList
 	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-	if err := reader.List(ctx, &list); err != nil {
+	if err := reader.List(ctx, &list, options...); err != nil {
 		return err
 	}
 	for i := range list.Items {

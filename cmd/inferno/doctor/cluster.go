@@ -101,6 +101,7 @@ type remedy struct{ condition, remedy string }
 var optimizerRemedies = []remedy{
 	{v1alpha1.ConditionPodsCounted, "delete these pods, or correct their label " + v1alpha1.ServerLabel + " or schedulerName"},
 	{v1alpha1.ConditionDevicesCounted, "let drivers publish each card in one way, whole or cut, and for one node; take taints off devices that are to serve"},
+	{v1alpha1.ConditionCapacityAhead, "install the chart with capacityAhead.enabled, and a node autoscaler that has CapacityBuffers; or leave spec.capacityAhead out"},
 	{v1alpha1.ConditionElasticCounted, "install the chart with karpenter.enabled, and see that Karpenter's NodePools are ready; or leave spec.elasticFrom out"},
 	{v1alpha1.ConditionSharesKept, "correct spec.shares, or the ClusterQueues that spec.sharesFrom reads; see that there are as many cards as are guaranteed"},
 	{v1alpha1.ConditionWritten, "see which policy or webhook refuses inferno-optimizer, whether the API server answers, and whether the volume of the decision log is full"},
@@ -110,6 +111,7 @@ var serverRemedies = []remedy{
 	{v1alpha1.ConditionAccepted, "change the field to what is allowed, or what its ServiceClass allows"},
 	{v1alpha1.ConditionPodsStart, "see the logs and events of these pods"},
 	{v1alpha1.ConditionPodsAdmitted, "change the pod template or the LimitRange"},
+	{v1alpha1.ConditionCapacityAhead, "see kubectl get capacitybuffers,podtemplates in its namespace"},
 	{v1alpha1.ConditionQueueAdmits, "see kubectl get workloads in its namespace; with spec.sharesFrom: Kueue plans do with what the queue has left"},
 	{v1alpha1.ConditionLimitsHold, "let command and args of the pod template follow the annotations"},
 	{v1alpha1.ConditionScaleInOrder, "use a Deployment, or drain the pod that will be removed before the number of replicas falls"},

@@ -139,7 +139,7 @@ func TestConditionsAreWarnings(t *testing.T) {
 		c.Optimizers[0].Status.Conditions = []metav1.Condition{{Type: kind, Status: "False", Reason: "Why", Message: "8 of them"}}
 		warns(t, Examine(c, stock), "optimizer/default", kind+" is False (Why): 8 of them")
 	}
-	for _, kind := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionPodsStart, v1alpha1.ConditionPodsAdmitted, v1alpha1.ConditionQueueAdmits, v1alpha1.ConditionLimitsHold, v1alpha1.ConditionScaleInOrder, v1alpha1.ConditionWritten} {
+	for _, kind := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionPodsStart, v1alpha1.ConditionPodsAdmitted, v1alpha1.ConditionQueueAdmits, v1alpha1.ConditionCapacityAhead, v1alpha1.ConditionLimitsHold, v1alpha1.ConditionScaleInOrder, v1alpha1.ConditionWritten} {
 		c := healthy(t)
 		s, _, _ := c.premium(t)
 		s.Status.Conditions = []metav1.Condition{{Type: kind, Status: "False", Reason: "Why", Message: "8 of them"}}

@@ -5,6 +5,9 @@ import corev1 "k8s.io/api/core/v1"
 // ElasticFromKarpenter is the value of OptimizerSpec.ElasticFrom that reads Karpenter's NodePools as elastic capacity.
 const ElasticFromKarpenter = "Karpenter"
 
+// CapacityAheadBuffer is the value of OptimizerSpec.CapacityAhead that tells node autoscalers by CapacityBuffers.
+const CapacityAheadBuffer = "CapacityBuffer"
+
 // KarpenterCapacity says what Karpenter's resources leave open.
 type KarpenterCapacity struct {
 	// InstanceTypes that NodePools may buy, beside those of nodes that are there.

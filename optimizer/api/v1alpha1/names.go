@@ -28,6 +28,8 @@ const (
 	GroupLabel = Group + "/group"
 	// GroupSizeAnnotation on such a pod is how many pods make up the replica, from 1 on.
 	GroupSizeAnnotation = Group + "/group-size"
+	// ShapeAnnotation on a PodTemplate that tells a node autoscaler of pods is a sum of what was written into it.
+	ShapeAnnotation = Group + "/shape"
 	// NameAnnotation on a resource keeps the name it has in the JSON specification where Kubernetes does not allow that name.
 	NameAnnotation = Group + "/name"
 	// ReconcileAnnotation on an Optimizer requests a cycle at once: any new value triggers one.
@@ -71,6 +73,9 @@ const (
 	// ConditionScaleInOrder of a Server is False while a scale-in is planned, and the kind of its workload (a StatefulSet, a LeaderWorkerSet) removes other pods
 	// than those with the least work in hand.
 	ConditionScaleInOrder = "ScaleInOrder"
+	// ConditionCapacityAhead of a Server whose plan asks for capacity ahead of time is True while a node autoscaler has been told and stands by it; of an Optimizer
+	// with spec.capacityAhead it is True while autoscalers can be told.
+	ConditionCapacityAhead = "CapacityAhead"
 	// ConditionTrafficWeights of a Server with spec.routeRef is True while that route splits requests over the variants as the plan does, as far as they are ready.
 	ConditionTrafficWeights = "TrafficWeights"
 	// ConditionWritten is True while all that cycles decide can be written: of an Optimizer to all objects and the decision log, of a Server to its pods.
@@ -123,6 +128,12 @@ const (
 	ReasonRouteNotFound         = "RouteNotFound"
 	ReasonRouteInvalid          = "RouteInvalid"
 	ReasonRouteShared           = "RouteShared"
+	ReasonRoomKept              = "RoomKept"
+	ReasonRoomAwaited           = "RoomAwaited"
+	ReasonRoomLimited           = "RoomLimited"
+	ReasonRoomRefused           = "RoomRefused"
+	ReasonAutoscalersTold       = "AutoscalersTold"
+	ReasonBuffersUnread         = "BuffersUnread"
 	ReasonAllCounted            = "AllCounted"
 	ReasonFewerDevices          = "FewerDevices"
 	ReasonSharesKept            = "SharesKept"

@@ -673,7 +673,7 @@ type ServerStatus struct {
 	// +optional
 	MaxPodPriority *int32 `json:"maxPodPriority,omitempty"`
 	// Conditions of the server: Observed, Planned, Realised, Gated once a pod came without a gate that should have one, Accepted once it asked for what its class does not allow, PodsStart once one of its pods failed,
-	// PodsAdmitted once a LimitRange refused one, QueueAdmits once Kueue held one back or took it back, LimitsHold once an engine ran more than its limits, ScaleInOrder once its workload was to remove other pods than those with the least work, TrafficWeights where spec.routeRef is set, Written once one could not be written to.
+	// PodsAdmitted once a LimitRange refused one, QueueAdmits once Kueue held one back or took it back, LimitsHold once an engine ran more than its limits, ScaleInOrder once its workload was to remove other pods than those with the least work, TrafficWeights where spec.routeRef is set, CapacityAhead while its plan asks for any, Written once one could not be written to.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -848,6 +848,7 @@ type PrometheusSource struct {
 }
 
 // OptimizerSpec drives the optimizer loop.
+// +kubebuilder:validation:XValidation:rule="!has(self.capacityAhead) || self.capacityAhead != 'CapacityBuffer' || (has(self.aheadSeconds) && self.aheadSeconds > 0.0)",message="capacityAhead needs aheadSeconds: what a node takes to come"
 type OptimizerSpec struct {
 	// Interval between cycles. Defaults to 30s.
 	// +kubebuilder:default="30s"
@@ -882,6 +883,11 @@ type OptimizerSpec struct {
 	// +kubebuilder:validation:Enum="";None;Karpenter
 	// +optional
 	ElasticFrom string `json:"elasticFrom,omitempty"`
+	// CapacityAhead names the objects by which node autoscalers are told what capacity is needed ahead of time, aheadSeconds before a pod could be on it:
+	// CapacityBuffer, of which each (Server, accelerator) has one while its plan asks for any. None is the default.
+	// +kubebuilder:validation:Enum="";None;CapacityBuffer
+	// +optional
+	CapacityAhead string `json:"capacityAhead,omitempty"`
 	// Karpenter says what Karpenter's resources leave open.
 	// +optional
 	Karpenter KarpenterCapacity `json:"karpenter,omitempty"`
@@ -967,7 +973,7 @@ type OptimizerStatus struct {
 	// ReconciledAt is the value of the annotation inferno.platform.ai/reconcile-at that was last acted on.
 	// +optional
 	ReconciledAt string `json:"reconciledAt,omitempty"`
-	// Conditions of the optimizer: Ready, PodsCounted, Written, DevicesCounted where drivers publish any.
+	// Conditions of the optimizer: Ready, PodsCounted, Written, DevicesCounted where drivers publish any, CapacityAhead with spec.capacityAhead.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
