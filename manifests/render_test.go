@@ -6,9 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
+	apiregistration "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -135,17 +138,20 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got []byte
-		for _, name := range []string{"inferno.yaml", "optimizer.yaml"} {
+		var got []string
+		for _, name := range []string{"inferno.yaml", "external-metrics.yaml", "optimizer.yaml"} {
 			data, err := Files.ReadFile("overlays/" + overlay + "/" + name)
-			if err != nil {
+			if err != nil && name != "external-metrics.yaml" {
 				t.Fatal(err)
 			}
 			_, data, _ = bytes.Cut(data, []byte("\n")) // the line that says where it comes from
-			got = append(got, data...)
+			got = append(got, strings.Split(string(data), "---\n")...)
 		}
-		want := installation{kubernetes: "v1.37.0", values: string(values)}.mustRender(t)
-		if !bytes.Equal(got, want) {
+		got = slices.DeleteFunc(got, func(document string) bool { return document == "" })
+		want := slices.DeleteFunc(strings.Split(string(installation{kubernetes: "v1.37.0", values: string(values)}.mustRender(t)), "---\n"), func(document string) bool { return document == "" })
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
 			t.Errorf("overlays/%s is not what the chart gives: run make generate", overlay)
 		}
 	}
@@ -197,4 +203,26 @@ func documents(t *testing.T, stream []byte) []map[string]any {
 		}
 	}
 	return objects
+}
+
+// What kubectl applies takes no API of metrics from whoever has it: the registration is a file of its own, of the same adapter and with the same certificate.
+func TestOverlaysTakeNobodysMetrics(t *testing.T) {
+	for _, overlay := range []string{"default", "own-certificate"} {
+		if services := of[*apiregistration.APIService](decode(t, build(t, "overlays/"+overlay))); len(services) != 0 {
+			t.Errorf("overlays/%s registers %d APIs", overlay, len(services))
+		}
+	}
+	data, err := Files.ReadFile("overlays/default/external-metrics.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := decode(t, data)
+	services := of[*apiregistration.APIService](objects)
+	if len(objects) != 1 || len(services) != 1 {
+		t.Fatalf("external-metrics.yaml has %d objects, %d of them APIServices", len(objects), len(services))
+	}
+	s := services[0]
+	if s.Name != "v1beta1.external.metrics.k8s.io" || s.Spec.Service.Name != AdapterService || s.Spec.Service.Namespace != Namespace || s.Annotations["cert-manager.io/inject-ca-from"] != Namespace+"/"+AdapterService {
+		t.Errorf("it is %+v", s)
+	}
 }

@@ -103,12 +103,41 @@ func generateOverlay(dir, file string) error {
 		return err
 	}
 	const head = "# Rendered from manifests/chart with values.yaml by make generate; not to be edited.\n"
-	first, second, _ := strings.Cut(string(r.Objects), hookMark)
-	if err := writeFile(filepath.Join(filepath.Dir(file), "inferno.yaml"), []byte(head+first)); err != nil || second == "" {
-		return err
+	objects, metrics, hook := apart(string(r.Objects))
+	faults := []error{writeFile(filepath.Join(filepath.Dir(file), "inferno.yaml"), []byte(head+objects))}
+	for name, text := range map[string]string{externalMetricsFile: metrics, "optimizer.yaml": hook} {
+		if text != "" {
+			faults = append(faults, writeFile(filepath.Join(filepath.Dir(file), name), []byte(head+text)))
+		}
 	}
-	return writeFile(filepath.Join(filepath.Dir(file), "optimizer.yaml"), []byte(head+hookMark+second))
+	return errors.Join(faults...)
 }
+
+// externalMetricsFile has the registration for external.metrics.k8s.io: kubectl cannot see whether another adapter of the cluster has it, and would take it away.
+const externalMetricsFile = "external-metrics.yaml"
+
+// apart are the objects of a rendered chart that kubectl applies in one go, the registrations for APIs of metrics, and what begins with the first hook.
+func apart(rendered string) (objects, metrics, hook string) {
+	objects, hook, found := strings.Cut(rendered, hookMark)
+	if found {
+		hook = hookMark + hook
+	}
+	for {
+		i := strings.Index(objects, metricsMark)
+		if i < 0 {
+			return objects, metrics, hook
+		}
+		end := len(objects)
+		if n := strings.Index(objects[i+1:], "\n---\n"); n >= 0 {
+			end = i + 1 + n + 1
+		}
+		metrics += objects[i:end]
+		objects = objects[:i] + objects[end:]
+	}
+}
+
+// metricsMark begins a registration for an API of metrics in a rendered chart.
+const metricsMark = "---\n# A group of metrics has one owner in a cluster"
 
 // hookMark begins the first hook of a rendered chart.
 const hookMark = "---\n# A hook,"

@@ -152,11 +152,12 @@ func (o *releaseOptions) manifests(r revision) error {
 	if err != nil {
 		return err
 	}
-	objects, optimizer, _ := strings.Cut(string(rendered.Objects), hookMark)
+	objects, metrics, optimizer := apart(string(rendered.Objects))
 	return errors.Join(
 		writeFile(filepath.Join(o.out, "crds.yaml"), definitions),
 		writeFile(filepath.Join(o.out, "inferno.yaml"), append(definitions, objects...)),
-		writeFile(filepath.Join(o.out, "optimizer.yaml"), []byte(hookMark+optimizer)),
+		writeFile(filepath.Join(o.out, externalMetricsFile), []byte(metrics)),
+		writeFile(filepath.Join(o.out, "optimizer.yaml"), []byte(optimizer)),
 	)
 }
 

@@ -165,13 +165,16 @@ func checkChart(t *testing.T, file string) {
 func checkManifests(t *testing.T, dir string) {
 	t.Helper()
 	everything := string(read(t, dir, "inferno.yaml"))
-	for part, n := range map[string]int{"kind: CustomResourceDefinition\n": 5, "kind: Deployment\n": 3, "inferno-optimizer:v1.2.3\n": 1, "kind: Optimizer\nmeta": 0} {
+	for part, n := range map[string]int{"kind: CustomResourceDefinition\n": 5, "kind: Deployment\n": 3, "inferno-optimizer:v1.2.3\n": 1, "kind: Optimizer\nmeta": 0, "kind: APIService\n": 0} {
 		if got := strings.Count(everything, part); got != n {
 			t.Errorf("inferno.yaml has %d times %q, want %d", got, part, n)
 		}
 	}
 	if !strings.Contains(string(read(t, dir, "optimizer.yaml")), "kind: Optimizer\n") {
 		t.Error("optimizer.yaml has no Optimizer")
+	}
+	if got := strings.Count(string(read(t, dir, externalMetricsFile)), "kind: APIService\n"); got != 1 {
+		t.Errorf("%s has %d APIServices", externalMetricsFile, got)
 	}
 	var plugin struct {
 		Spec struct {

@@ -20,9 +20,10 @@ const servicePort = 443
 
 // certificateOptions of the command certificate.
 type certificateOptions struct {
-	valid              time.Duration
-	customMetrics      bool
-	namespace, service string
+	valid time.Duration
+	// externalMetrics and customMetrics are the APIs that the adapter is registered for.
+	externalMetrics, customMetrics bool
+	namespace, service             string
 }
 
 func certificateCommand() *cobra.Command {
@@ -34,7 +35,10 @@ func certificateCommand() *cobra.Command {
 can ever be issued by what the APIServices trust. To renew, do it again; running adapters read the new certificate within about a minute,
 and while the two differ autoscalers hold what they have.
 
-  inferno-adapter certificate | kubectl apply -f -`,
+  inferno-adapter certificate | kubectl apply -f -
+
+An API of metrics has one owner in a cluster, and this takes it from whoever has it: where kubectl get apiservice
+v1beta1.external.metrics.k8s.io finds another, --external-metrics=false leaves it alone.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if options.valid <= 0 {
@@ -49,6 +53,7 @@ and while the two differ autoscalers hold what they have.
 		},
 	}
 	cmd.Flags().DurationVar(&options.valid, "valid", options.valid, "How long the certificate is valid.")
+	cmd.Flags().BoolVar(&options.externalMetrics, "external-metrics", true, "Register the adapter for external.metrics.k8s.io.")
 	cmd.Flags().BoolVar(&options.customMetrics, "custom-metrics", false, "Register the adapter for custom.metrics.k8s.io too.")
 	cmd.Flags().StringVar(&options.namespace, "namespace", manifests.Namespace, "Namespace that the adapter is installed in.")
 	cmd.Flags().StringVar(&options.service, "service", manifests.AdapterService, "Name of the adapter's Service; its Secret has that name with -tls.")
@@ -73,17 +78,20 @@ func (o certificateOptions) print(out io.Writer, now time.Time) error {
 		return err
 	}
 	reference := manifests.ServiceReference{Name: o.service, Namespace: o.namespace, Port: servicePort}
-	services, err := manifests.MetricsAPI("external", reference, issued.Authority)
-	if err != nil {
-		return err
-	}
-	if o.customMetrics {
-		custom, err := manifests.MetricsAPI("custom", reference, issued.Authority)
+	objects := [][]byte{secret}
+	for _, api := range []struct {
+		name   string
+		wanted bool
+	}{{"external", o.externalMetrics}, {"custom", o.customMetrics}} {
+		if !api.wanted {
+			continue
+		}
+		services, err := manifests.MetricsAPI(api.name, reference, issued.Authority)
 		if err != nil {
 			return err
 		}
-		services = manifests.Join(services, custom)
+		objects = append(objects, services)
 	}
-	_, err = out.Write(manifests.Join(secret, services))
+	_, err = out.Write(manifests.Join(objects...))
 	return err
 }

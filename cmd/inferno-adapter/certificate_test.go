@@ -21,7 +21,9 @@ import (
 func TestCertificateIsTrustedByItsAPIServices(t *testing.T) {
 	now := time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
 	for services, options := range map[int]certificateOptions{
-		1: {valid: time.Hour, namespace: manifests.Namespace, service: manifests.AdapterService}, 3: {valid: time.Hour, customMetrics: true, namespace: "elsewhere", service: "second-inferno-adapter"},
+		0: {valid: time.Hour, namespace: manifests.Namespace, service: manifests.AdapterService},
+		1: {valid: time.Hour, externalMetrics: true, namespace: manifests.Namespace, service: manifests.AdapterService},
+		3: {valid: time.Hour, externalMetrics: true, customMetrics: true, namespace: "elsewhere", service: "second-inferno-adapter"},
 	} {
 		var out bytes.Buffer
 		if err := options.print(&out, now); err != nil {
