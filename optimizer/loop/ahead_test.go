@@ -176,6 +176,13 @@ func TestNodeAutoscalersAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	apply(definition)
+	for seconds, want := range map[float64]string{0: "capacityAhead needs aheadSeconds: what a node takes to come", 600: ""} {
+		o := &v1alpha1.Optimizer{ObjectMeta: metav1.ObjectMeta{Name: "other"}, Spec: v1alpha1.OptimizerSpec{CapacityAhead: v1alpha1.CapacityAheadBuffer}}
+		o.Spec.AheadSeconds, o.Spec.Interval.Duration = seconds, defaultInterval
+		if err := x.Client.Create(t.Context(), o, client.DryRunAll); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v s: %v, want %q", seconds, err, want)
+		}
+	}
 	x.says(0, "", 0)
 	x.says(2, "Unknown RoomAwaited: no node autoscaler has said that it makes room: 2 × h100", 2)
 	x.says(2, "Unknown RoomAwaited", 0)

@@ -85,3 +85,25 @@ func TestResize(t *testing.T) {
 		t.Errorf("of one accelerator %+v", one)
 	}
 }
+
+// A split that grows with the load carries it, whatever the routing, and one that has what it needs does not grow.
+func TestGrownSplitsCarryTheLoad(t *testing.T) {
+	const load = 9.5
+	for _, routing := range []string{"", jsonspec.RoutingRoundRobin} {
+		s := &Server{Server: &fleet.Server{ServerPolicy: jsonspec.ServerPolicy{Routing: routing}}}
+		for _, c := range splitsOf(s, []*Candidate{sized("A", 2, 2, load), sized("B", 5, 6, load)}, 10) {
+			for _, factor := range []float64{1, 1.01, 1.5, 2, 7.3} {
+				parts, all, carried, weakest := c.Grown(factor, 0), 0, 0.0, math.Inf(1)
+				for i, p := range c.Parts {
+					all, carried, weakest = all+parts[i], carried+float64(parts[i])*p.Rate, min(weakest, p.Rate)
+				}
+				if routing == jsonspec.RoutingRoundRobin {
+					carried = float64(all) * weakest
+				}
+				if carried < factor*load-1e-9 || factor == 1 && all != c.Replicas() {
+					t.Errorf("%s: %s grown to %v carry %v of %v", routing, Describe(c.Parts), parts, carried, factor*load)
+				}
+			}
+		}
+	}
+}
