@@ -285,7 +285,7 @@ func windows(window time.Duration) *strings.Replacer {
 		"$long", model.Duration(demand.LengthWindows*window).String(), "$steps", model.Duration((demand.LengthWindows+1)*window).String())
 }
 
-// expressions are the queries of all engines joined, one for each quantity and distribution, and one for what has arrived in steps of half a window:
+// expressions are the queries of all engines joined, one for each quantity and distribution, and one for what has arrived until a time:
 // Prometheus answers for each pod with the first that it has series of. They are written for the given window.
 func expressions(all []engine, window time.Duration) (values [quantities]string, histograms [distributions]string, arrivals string) {
 	in := windows(window)
@@ -293,7 +293,7 @@ func expressions(all []engine, window time.Duration) (values [quantities]string,
 	for _, e := range all {
 		counts = append(counts, e.arrived.promql)
 	}
-	arrivals = in.Replace("(" + strings.Join(counts, " or ") + ")[$steps:$half]")
+	arrivals = in.Replace("(" + strings.Join(counts, " or ") + ")")
 	for q := range values {
 		var parts []string
 		for _, e := range all {

@@ -49,7 +49,7 @@ func ReadMetrics(ctx context.Context, s *Source, now time.Time, window time.Dura
 		question(model.ValVector, expression, func(s Series) { m.pod(s.Metric).Set(Quantity(i), number64(Quantity(i), s)) })
 	}
 	step := func(at time.Time) int { return int(at.Sub(time.Unix(0, 0)) / (window / 2)) }
-	question(model.ValMatrix, arrivals, func(s Series) {
+	question(model.ValMatrix, arrivals+windows(window).Replace("[$steps:$half]"), func(s Series) {
 		p := m.pod(s.Metric)
 		for _, x := range s.Values {
 			p.SetArrived(step(x.Timestamp.Time())-step(now), float64(x.Value))

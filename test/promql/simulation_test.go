@@ -75,6 +75,89 @@ func (w *watched) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 // draining and gone.
 func TestTheSimulationAnswersAsPrometheusDoes(t *testing.T) {
 	const window = 60
+	p, w, last := played(t)
+	compared, gone := 0, 0
+	for _, v := range w.views {
+		asked, err := observe.ReadMetrics(context.Background(), p.source(nil), at(v.Now), window*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pod := range append(last.Pods, last.Departed...) {
+			var until cluster.Series
+			for _, s := range pod.Series {
+				if s.At <= v.Now {
+					until = append(until, s)
+				}
+			}
+			want, got := asked[types.NamespacedName{Namespace: "llm", Name: pod.Name}], readings.Metrics(until, v.Now, window)
+			if want == nil {
+				want = observe.NewPodMetrics()
+			}
+			if got == nil {
+				got = observe.NewPodMetrics()
+			}
+			if diff := cmp.Diff(want, got, exact()...); diff != "" {
+				t.Errorf("%s at %v s (-Prometheus +simulation):\n%s", pod.Name, v.Now, diff)
+			}
+			compared++
+			if n := len(until); n > 0 && until[n-1].Value == nil {
+				gone++
+			}
+		}
+	}
+	if compared < 60 || gone < 5 {
+		t.Errorf("%d answers compared, %d of pods that were gone", compared, gone)
+	}
+}
+
+// What is asked of the past in one question for many times is what was to be asked at each of them.
+func TestThePastIsAsItWasAsked(t *testing.T) {
+	const window = time.Minute
+	p, _, last := played(t)
+	past, err := observe.ReadMetricsOver(context.Background(), p.source(nil), at(0), at(901), window, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(past) != 15 {
+		t.Fatalf("%d times, want 15", len(past))
+	}
+	measured := 0
+	for _, then := range past {
+		asked, err := observe.ReadMetrics(context.Background(), p.source(nil), then.Time, window)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pod := range append(last.Pods, last.Departed...) {
+			key := types.NamespacedName{Namespace: "llm", Name: pod.Name}
+			if diff := cmp.Diff(asked[key], then.Metrics[key], exact()...); diff != "" {
+				t.Errorf("%s at %s (-asked then +of the past):\n%s", pod.Name, then.Time, diff)
+			}
+			if asked[key] != nil {
+				measured++
+			}
+		}
+	}
+	if measured < 20 {
+		t.Errorf("%d measurements compared", measured)
+	}
+}
+
+// exact comparison of measurements, but for how maps of buckets are held.
+func exact() cmp.Options {
+	return cmp.Options{
+		cmp.Transformer("histogram", func(b interface{ Histogram() map[float64]float64 }) map[float64]float64 { return b.Histogram() }),
+		cmp.Exporter(func(reflect.Type) bool { return true }), cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-9, 1e-12),
+	}
+}
+
+// at so many seconds of the simulation.
+func at(seconds float64) time.Time {
+	return time.Unix(1_700_006_400, 0).Add(time.Duration(seconds * float64(time.Second)))
+}
+
+// played is a Prometheus that scraped a simulated cluster, what was seen of it, and the server at the end.
+func played(t *testing.T) (*prometheus, *watched, cluster.ServerView) {
+	t.Helper()
 	w := &watched{}
 	c, err := cluster.New(cluster.Config{
 		Accelerators: []cluster.Accelerator{{Name: "A", Type: "A", Cards: 1, Price: 100}},
@@ -98,9 +181,6 @@ func TestTheSimulationAnswersAsPrometheusDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newPrometheus(t)
-	at := func(seconds float64) time.Time {
-		return time.Unix(1_700_006_400, 0).Add(time.Duration(seconds * float64(time.Second)))
-	}
 	last := w.views[len(w.views)-1].Servers[0]
 	for _, pod := range append(last.Pods, last.Departed...) {
 		var before page
@@ -113,37 +193,5 @@ func TestTheSimulationAnswersAsPrometheusDoes(t *testing.T) {
 			p.scrape(pod.Name, at(s.At), before)
 		}
 	}
-	histograms := cmp.Transformer("histogram", func(b interface{ Histogram() map[float64]float64 }) map[float64]float64 { return b.Histogram() })
-	compared, gone := 0, 0
-	for _, v := range w.views {
-		asked, err := observe.ReadMetrics(context.Background(), p.source(nil), at(v.Now), window*time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, pod := range append(last.Pods, last.Departed...) {
-			var until cluster.Series
-			for _, s := range pod.Series {
-				if s.At <= v.Now {
-					until = append(until, s)
-				}
-			}
-			want, got := asked[types.NamespacedName{Namespace: "llm", Name: pod.Name}], readings.Metrics(until, v.Now, window)
-			if want == nil {
-				want = observe.NewPodMetrics()
-			}
-			if got == nil {
-				got = observe.NewPodMetrics()
-			}
-			if diff := cmp.Diff(want, got, cmp.Exporter(func(reflect.Type) bool { return true }), histograms, cmpopts.EquateNaNs(), cmpopts.EquateApprox(1e-9, 1e-12)); diff != "" {
-				t.Errorf("%s at %v s (-Prometheus +simulation):\n%s", pod.Name, v.Now, diff)
-			}
-			compared++
-			if n := len(until); n > 0 && until[n-1].Value == nil {
-				gone++
-			}
-		}
-	}
-	if compared < 60 || gone < 5 {
-		t.Errorf("%d answers compared, %d of pods that were gone", compared, gone)
-	}
+	return p, w, last
 }
