@@ -77,7 +77,7 @@ SURE is the share of cases in which the targets can be met at all. Prices are on
 // complete the question from flags and files; the error joins every fault.
 func (o *recommendOptions) complete(model string) error {
 	q := &o.question
-	q.Model, q.Knowledge, q.Prices = model, fitting.BuiltIn(), catalogue.BuiltInPrices()
+	q.Model, q.Knowledge = model, fitting.BuiltIn()
 	q.Targets.TTFT, q.Targets.ITL = o.ttft.Seconds(), o.itl.Seconds()
 	var faults []error
 	flag := func(name string, err error) {
@@ -92,18 +92,8 @@ func (o *recommendOptions) complete(model string) error {
 	if q.Precision != "" {
 		flag("precision", oneOf(q.Precision, knownPrecisions))
 	}
-	if o.priceFile != "" {
-		given, err := readPrices(o.priceFile)
-		flag("prices", err)
-		q.Prices = q.Prices.With(given...)
-	}
-	for _, s := range o.prices {
-		p, err := catalogue.ParsePrice(s)
-		flag("price", err)
-		if err == nil {
-			q.Prices = q.Prices.With(p)
-		}
-	}
+	prices, wrong := givenPrices(o.priceFile, o.prices)
+	q.Prices, faults = prices, append(faults, wrong...)
 	if o.architecture != "" {
 		a, err := readArchitecture(o.architecture)
 		flag("architecture", err)
@@ -136,6 +126,28 @@ func oneOf(value string, allowed []string) error {
 		return nil
 	}
 	return fmt.Errorf("%q is not allowed, must be one of %s", value, strings.Join(allowed, ", "))
+}
+
+// givenPrices are those of the flags --price, then those of the file of --prices, then list prices, and every fault of them.
+func givenPrices(file string, flags []string) (catalogue.Prices, []error) {
+	prices := catalogue.BuiltInPrices()
+	var faults []error
+	if file != "" {
+		given, err := readPrices(file)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("--prices: %w", err))
+		}
+		prices = prices.With(given...)
+	}
+	for _, s := range flags {
+		p, err := catalogue.ParsePrice(s)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("--price: %w", err))
+			continue
+		}
+		prices = prices.With(p)
+	}
+	return prices, faults
 }
 
 func readPrices(path string) (catalogue.Prices, error) {

@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/advise"
+	"github.com/llm-inferno/inferno/optimizer/fitting"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
+	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
+)
+
+type adviseOptions struct {
+	kubeconfig, context, namespace, prometheus, output string
+	prices                                             []string
+	priceFile                                          string
+	span, window, replay, startUp, ttft, itl           time.Duration
+	percentile                                         float64
+}
+
+func newAdviseCommand() *cobra.Command {
+	var o adviseOptions
+	cmd := &cobra.Command{
+		Use:   "advise --prometheus-url URL",
+		Short: "Say of a cluster without inferno what inferno would have done, from what Prometheus remembers",
+		Long: `Finds the Deployments and StatefulSets of a cluster that serve LLMs, by their pod templates, and reads their load of the past from Prometheus. It fits the
+law of each model on its accelerator, checks it on the last quarter of the time, which it did not learn from, and plays the last hours again: as they
+were, under inferno, and under HPA and KEDA rules that are tuned for them. It installs nothing and changes nothing: it lists workloads, pods and nodes,
+and asks Prometheus. What it cannot read it names, with the reason.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; default $KUBECONFIG, then ~/.kube/config")
+	f.StringVar(&o.context, "context", "", "context of the kubeconfig; default its current one")
+	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the workloads; default all")
+	f.StringVar(&o.prometheus, "prometheus-url", "", "URL of the Prometheus API as reached from here")
+	f.DurationVar(&o.span, "span", 24*time.Hour, "how much of the past to read")
+	f.DurationVar(&o.window, "window", 2*time.Minute, "window over which rates are taken: at least two scrapes, better four")
+	f.DurationVar(&o.replay, "replay", time.Hour, "how much of its end to play again; 0 for none")
+	f.DurationVar(&o.startUp, "start-up", 2*time.Minute, "how long a replica takes to start")
+	f.DurationVar(&o.ttft, "ttft", time.Second, "target of all servers on the time to first token")
+	f.DurationVar(&o.itl, "itl", 50*time.Millisecond, "target of all servers on the time between tokens")
+	f.Float64Var(&o.percentile, "percentile", 90, "percentile of requests that the targets hold for")
+	f.StringArrayVar(&o.prices, "price", nil, "price of a card as TYPE=CENTS_PER_HOUR, such as H100=250; may be repeated")
+	f.StringVar(&o.priceFile, "prices", "", "CSV of prices with the columns type and cents_per_hour")
+	f.StringVarP(&o.output, "output", "o", "table", "output format: "+strings.Join(outputFormats, ", "))
+	return cmd
+}
+
+// validate joins every fault of the flags, and reads the prices.
+func (o *adviseOptions) validate() (catalogue.Prices, error) {
+	prices, faults := givenPrices(o.priceFile, o.prices)
+	if err := oneOf(o.output, outputFormats); err != nil {
+		faults = append(faults, fmt.Errorf("--output: %w", err))
+	}
+	if u, err := url.Parse(o.prometheus); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		faults = append(faults, fmt.Errorf("--prometheus-url: %q is not allowed, must be an http or https URL", o.prometheus))
+	}
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+		least time.Duration
+		most  time.Duration
+	}{
+		{"window", o.window, 10 * time.Second, time.Hour}, {"span", o.span, 10 * o.window, 14 * 24 * time.Hour}, {"start-up", o.startUp, time.Second, time.Hour},
+		{"ttft", o.ttft, time.Microsecond, time.Hour}, {"itl", o.itl, time.Microsecond, time.Hour}, {"replay", o.replay, 0, 7 * 24 * time.Hour},
+	} {
+		if d.value < d.least || d.value > d.most {
+			faults = append(faults, fmt.Errorf("--%s: %s is not allowed, must be %s to %s", d.flag, d.value, d.least, d.most))
+		}
+	}
+	if !(o.percentile > 0 && o.percentile < 100) {
+		faults = append(faults, fmt.Errorf("--percentile: %v is not allowed, must be above 0 and below 100", o.percentile))
+	}
+	return prices, errors.Join(faults...)
+}
+
+func (o *adviseOptions) run(ctx context.Context, out, errOut io.Writer) error {
+	prices, err := o.validate()
+	if err != nil {
+		return badInput{err}
+	}
+	config, err := clusterConfig(o.kubeconfig, o.context)
+	if err != nil {
+		return err
+	}
+	c, _, err := stack.Clients(config)
+	if err != nil {
+		return err
+	}
+	cluster, err := readWorkloads(ctx, c, o.namespace)
+	if err != nil {
+		return err
+	}
+	querier, err := observe.NewPrometheus(o.prometheus, http.DefaultTransport)
+	if err != nil {
+		return badInput{fmt.Errorf("--prometheus-url: %w", err)}
+	}
+	report, err := o.advise(ctx, cluster, querier, prices, time.Now(), errOut)
+	if err != nil {
+		return err
+	}
+	if o.output != "table" {
+		return writeAs(out, o.output, report)
+	}
+	return printAdvice(out, report, o)
+}
+
+// advise on a cluster whose past a Prometheus knows.
+func (o *adviseOptions) advise(ctx context.Context, cluster *advise.Cluster, querier observe.Querier, prices catalogue.Prices, now time.Time, errOut io.Writer) (*advise.Report, error) {
+	servers, skipped := advise.Find(cluster)
+	if len(servers) == 0 {
+		reasons := []string{"no workload serves an LLM that can be advised on"}
+		for _, s := range skipped {
+			reasons = append(reasons, s.Workload+": "+s.Why)
+		}
+		return nil, errors.New(strings.Join(reasons, "\n"))
+	}
+	source, err := observe.NewSource(querier, nil)
+	if err != nil {
+		return nil, err
+	}
+	now = now.Truncate(o.window)
+	from := now.Add(-o.span)
+	past, err := observe.ReadMetricsOver(ctx, source, from, now, o.window, func(until time.Time) {
+		fmt.Fprintf(errOut, "read %.0f %% of %s\n", 100*until.Sub(from).Seconds()/o.span.Seconds(), o.span)
+	})
+	if err != nil {
+		return nil, err
+	}
+	q := &advise.Question{
+		Servers: servers, Past: past, Window: o.window, Prices: prices, Knowledge: fitting.BuiltIn(),
+		Targets: sizing.Targets{TTFT: o.ttft.Seconds(), ITL: o.itl.Seconds(), Percentile: o.percentile},
+	}
+	studied, err := advise.Study(q)
+	if err != nil {
+		return nil, err
+	}
+	report := studied.Describe(q)
+	if o.replay > 0 {
+		report, err = studied.Replay(q, advise.Options{
+			Pools: advise.PoolsOf(cluster.Nodes), StartUp: o.startUp.Seconds(), Span: o.replay.Seconds(), TuneSpan: tunedFor.Seconds(),
+			Progress: func(s string) { fmt.Fprintf(errOut, "played %s\n", s) },
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	report.Skipped = skipped
+	report.Assumptions = o.assumptions()
+	return report, nil
+}
+
+// tunedFor is how long of what is played the settings of rules are searched on.
+//
+// Tuned: duration; guard against minutes of searching: rules have up to a dozen settings, and each is played
+const tunedFor = 15 * time.Minute
+
+func (o *adviseOptions) assumptions() []string {
+	return []string{
+		fmt.Sprintf("targets of all servers: TTFT %s and ITL %s for %g %% of requests (--ttft, --itl, --percentile)", o.ttft, o.itl, o.percentile),
+		fmt.Sprintf("a replica takes %s to start (--start-up)", o.startUp),
+		"pods are told by their names, and ran on the type of card on which those run that there are now",
+		"prices are on-demand list prices where none are given (--price, --prices)",
+		"under inferno, too, servers stay on the type of card that they run on: others were not seen",
+	}
+}
+
+// readWorkloads lists what there is; what may not be listed is an error that says which right is missing.
+func readWorkloads(ctx context.Context, c client.Client, namespace string) (*advise.Cluster, error) {
+	var (
+		deployments  appsv1.DeploymentList
+		statefulSets appsv1.StatefulSetList
+		pods         corev1.PodList
+		nodes        corev1.NodeList
+	)
+	in := client.InNamespace(namespace)
+	var faults []error
+	for _, list := range []struct {
+		what    string
+		into    client.ObjectList
+		options []client.ListOption
+	}{
+		{"deployments", &deployments, []client.ListOption{in}}, {"statefulsets", &statefulSets, []client.ListOption{in}}, {"pods", &pods, []client.ListOption{in}}, {"nodes", &nodes, nil},
+	} {
+		err := c.List(ctx, list.into, list.options...)
+		if apierrors.IsForbidden(err) {
+			err = fmt.Errorf("the right to list %s is missing: %w", list.what, err)
+		}
+		faults = append(faults, err)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	found := &advise.Cluster{Nodes: nodes.Items, Pods: pods.Items}
+	for i := range deployments.Items {
+		d := &deployments.Items[i]
+		found.Workloads = append(found.Workloads, advise.Workload{Namespace: d.Namespace, Name: d.Name, Kind: "Deployment", Replicas: int(d.Status.Replicas), Template: &d.Spec.Template})
+	}
+	for i := range statefulSets.Items {
+		d := &statefulSets.Items[i]
+		found.Workloads = append(found.Workloads, advise.Workload{Namespace: d.Namespace, Name: d.Name, Kind: "StatefulSet", Replicas: int(d.Status.Replicas), Template: &d.Spec.Template})
+	}
+	return found, nil
+}
+
+// printAdvice for people.
+func printAdvice(out io.Writer, r *advise.Report, o *adviseOptions) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SERVER\tMODEL\tRUNS ON\tREQ/s\tPEAK\tTOKENS IN/OUT\tLOAD KNOWN")
+	for _, s := range r.Servers {
+		fmt.Fprintf(w, "%s\t%s\t%d × %d %s\t%.2f\t%.2f\t%.0f/%.0f\t%.0f %%\n",
+			s.ID(), s.Serves.Name(), s.Replicas, s.Cards, s.Accelerator, s.MeanRate, s.PeakRate, s.InputTokens, s.OutputTokens, 100*s.Known)
+	}
+	fmt.Fprintln(w, "\nFIT OF\tON\tLEARNED FROM\tCHECKED ON\tITL OFF BY\tTTFT OFF BY\t")
+	for _, f := range r.Fits {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t\n", f.Model, f.Accelerator, f.Observations, f.Checked, percent(f.ITLError), percent(f.TTFTError))
+	}
+	if len(r.Rows) > 0 {
+		fmt.Fprintf(w, "\nFROM %s PLAYED AGAIN\tCOST ¢/h\tWITHIN TARGETS\tSETTINGS\t\t\t\n", r.From.Local().Format(time.DateTime))
+		for _, row := range r.Rows {
+			fmt.Fprintf(w, "%s\t%.0f\t%.2f %%\t%s\t\t\t\n", row.Policy, row.CostPerHour, 100*row.Attainment, row.Settings)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "\nmeasured: %.0f ¢/h, within targets: %s\n", r.Was.CostPerHour, percent(r.Was.Attainment))
+	if r.Saving != nil {
+		fmt.Fprintf(&text, "inferno would have cost %s less than what was done", percent(r.Saving))
+		if r.SavingOfTuned != nil {
+			fmt.Fprintf(&text, ", and %s less than the best tuned rule", percent(r.SavingOfTuned))
+		}
+		text.WriteString("\n")
+	}
+	if r.Why != "" {
+		text.WriteString(wrapped("no saving is promised: " + r.Why))
+	}
+	for _, s := range r.Servers {
+		for _, u := range s.Serves.Unread {
+			text.WriteString(wrapped(fmt.Sprintf("not read: %s: %s: %s", s.ID(), u.What, u.Why)))
+		}
+		for _, d := range s.Serves.Doubts {
+			text.WriteString(wrapped(fmt.Sprintf("doubt: %s: %s", s.ID(), d)))
+		}
+		if s.Known == 0 {
+			text.WriteString(wrapped(fmt.Sprintf("not known: %s: Prometheus has no load of its pods: scrape their port %d with the labels namespace and pod", s.ID(), s.Serves.Port.Value)))
+		}
+	}
+	for _, s := range r.Skipped {
+		text.WriteString(wrapped(fmt.Sprintf("skipped: %s: %s", s.Workload, s.Why)))
+	}
+	for _, s := range r.Assumptions {
+		text.WriteString(wrapped("assumed: " + s))
+	}
+	_, err := io.WriteString(out, text.String())
+	return err
+}
+
+// percent of a share; "not known" where it is not.
+func percent(share *float64) string {
+	if share == nil {
+		return "not known"
+	}
+	return fmt.Sprintf("%.1f %%", 100**share)
+}

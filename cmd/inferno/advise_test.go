@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/observe"
+)
+
+func TestAdviseFaults(t *testing.T) {
+	_, err := runAlone(t, newAdviseCommand(), "--prometheus-url", "here", "--window", "1s", "--span", "1m", "--ttft", "0s", "--percentile", "100", "-o", "csv", "--price", "X=1", "--replay=-1h")
+	for _, want := range []string{`--prometheus-url: "here"`, "--window: 1s", "--ttft: 0s", "--percentile: 100", "--output", "--price: type", "--replay: -1h"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want that it says %q", err, want)
+		}
+	}
+}
+
+func serving(image string, args ...string) corev1.PodTemplateSpec {
+	return corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
+		Name: "c", Image: image, Args: args, Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("1")}},
+	}}}}
+}
+
+func deployment(name string, t corev1.PodTemplateSpec) *appsv1.Deployment {
+	return &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: name}, Spec: appsv1.DeploymentSpec{Template: t}}
+}
+
+// A Prometheus that knows nothing makes no advice: it says what is not known and what to scrape; workloads that cannot be read are named with the reason.
+func TestAdviseOfWhatIsNotKnown(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", Labels: map[string]string{"nvidia.com/gpu.product": "NVIDIA-L4"}}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: "chat-5d9f-abcde"}, Spec: corev1.PodSpec{NodeName: "n"}}
+	c := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(node, pod,
+		deployment("chat", serving("vllm/vllm-openai", "--model=Qwen/Qwen3-8B", "--max-num-seqs=$(SEQS)")),
+		deployment("train", serving("pytorch/pytorch")), deployment("idle", serving("vllm/vllm-openai", "--model=Qwen/Qwen3-8B")),
+		deployment("web", corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "nginx"}}}}),
+	).Build()
+	cluster, err := readWorkloads(context.Background(), c, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &adviseOptions{
+		span: time.Hour, window: 2 * time.Minute, replay: time.Hour, startUp: time.Minute, ttft: time.Second, itl: 50 * time.Millisecond, percentile: 90,
+	}
+	nothing := observe.Whole(func(context.Context, string, time.Time) (model.Value, []string, error) {
+		return model.Matrix{}, nil, nil
+	})
+	var progress, out bytes.Buffer
+	report, err := o.advise(context.Background(), cluster, nothing, catalogue.BuiltInPrices(), time.Unix(1_700_000_000, 0), &progress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Saving != nil || len(report.Rows) > 0 || len(report.Servers) != 1 || report.Servers[0].Accelerator != "L4" {
+		t.Errorf("advice of nothing: %+v", report)
+	}
+	if err := printAdvice(&out, report, o); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"no saving is promised: the load of llm/chat is known for 0 % of the time only", "Prometheus has no load of its pods: scrape their port 8000",
+		"skipped: llm/idle: no pod of it is on a node", "skipped: llm/train: serves no LLM that is known", "assumed: targets of all servers: TTFT 1s and ITL 50ms", "not known",
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
+			t.Errorf("it does not say %q:\n%s", want, &out)
+		}
+	}
+	if strings.Contains(out.String(), "llm/web") {
+		t.Errorf("it tells of what has no cards:\n%s", &out)
+	}
+	if !strings.Contains(progress.String(), "read 100 % of 1h0m0s") {
+		t.Errorf("progress is %q", &progress)
+	}
+}

@@ -1,0 +1,379 @@
+package advise
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/estimation"
+	"github.com/llm-inferno/inferno/optimizer/fitting"
+	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
+	"github.com/llm-inferno/inferno/optimizer/specification"
+)
+
+// Question is what is known of a time that has passed.
+type Question struct {
+	Servers []Server
+	// Past are the measurements at each multiple of the Window, oldest first.
+	Past   []observe.MetricsAt
+	Window time.Duration
+	// Targets of all servers, in seconds.
+	Targets   sizing.Targets
+	Prices    catalogue.Prices
+	Knowledge fitting.Knowledge
+}
+
+// Moment is the load of a server at a time. A NaN was not measured.
+type Moment struct {
+	Time time.Time
+	// Rate of arrivals in requests per second, CV of the times between them, lengths in tokens.
+	Rate, CV, InputTokens, OutputTokens float64
+	// Ready replicas.
+	Ready int
+	// Attainment is the share of requests within both targets, where buckets tell it.
+	Attainment float64
+}
+
+// History of a server.
+type History struct {
+	*Server
+	Moments []Moment
+	// Unknown says how many moments are without a load, by reason.
+	Unknown map[string]int
+}
+
+// Fit is what was learned of a model on an accelerator.
+type Fit struct {
+	Model       string `json:"model"`
+	Accelerator string `json:"accelerator"`
+	Cards       int    `json:"cards"`
+	// Observations that it was learned from, and Checked the later ones that its errors are of.
+	Observations int `json:"observations"`
+	Checked      int `json:"checked"`
+	// ITLError and TTFTError are the medians of the relative errors of predictions for what was not learned from, absent where none was measured.
+	ITLError  *float64 `json:"itlError,omitempty"`
+	TTFTError *float64 `json:"ttftError,omitempty"`
+	// From says what the prior rests on.
+	From string `json:"from"`
+
+	performance jsonspec.Performance
+}
+
+// Studied is what came of a question, before it is played again.
+type Studied struct {
+	Histories []History
+	Fits      []Fit
+	system    *jsonspec.System
+}
+
+// learnedShare of the time is learned from, the rest checks.
+//
+// Tuned: share; guard against a fit that is checked by what it was made of: the last quarter of a day holds hours of each load
+const learnedShare = 0.75
+
+// className is the class that all servers are taken to be of.
+const className = "advised"
+
+// Study makes the load anew and fits the laws. The error joins every fault of the question.
+func Study(q *Question) (*Studied, error) {
+	if err := q.validate(); err != nil {
+		return nil, err
+	}
+	s := &Studied{system: q.system()}
+	resources := specification.ToResources(s.system, "")
+	for i := range q.Servers {
+		s.Histories = append(s.Histories, History{Server: &q.Servers[i], Unknown: map[string]int{}})
+	}
+	lessons := map[control.Pair][]estimation.Observation{}
+	caches := map[control.Pair]float64{}
+	since := map[types.NamespacedName]time.Time{}
+	for i := range q.Past {
+		o := observe.Observe(q.readings(&q.Past[i], resources, since))
+		s.note(&q.Past[i], &o.Snapshot.System)
+		core := o.Snapshot.Core()
+		for pair, seen := range control.Observations(core) {
+			pair.Namespace = ""
+			lessons[pair] = append(lessons[pair], seen...)
+		}
+		for k := range core.Servers {
+			if seen := core.Servers[k].Seen; seen != nil {
+				for _, g := range seen.Groups {
+					if v := g.KVTokens.Or(0); v >= 1 {
+						caches[control.Pair{Model: core.Servers[k].Model, Accelerator: g.Accelerator}] = v
+					}
+				}
+			}
+		}
+	}
+	return s, s.fit(q, lessons, caches)
+}
+
+func (q *Question) validate() error {
+	var faults []error
+	if len(q.Servers) == 0 {
+		faults = append(faults, errors.New("servers: there are none"))
+	}
+	if len(q.Past) == 0 {
+		faults = append(faults, errors.New("past: nothing was measured"))
+	}
+	if !(q.Targets.TTFT > 0) || !(q.Targets.ITL > 0) {
+		faults = append(faults, fmt.Errorf("ttft, itl: %v and %v s are not allowed, must be above 0", q.Targets.TTFT, q.Targets.ITL))
+	}
+	faults = append(faults, q.Targets.Validate())
+	for i := range q.Servers {
+		if _, priced := q.Prices.Find(q.Servers[i].Accelerator); !priced {
+			faults = append(faults, fmt.Errorf("price: %s, which %s runs on, has none", q.Servers[i].Accelerator, q.Servers[i].ID()))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// modelName of a server: models that are loaded in another precision or on other numbers of cards are others.
+func modelName(s *Server) string {
+	return fmt.Sprintf("%s %s ×%d", s.Serves.Name(), s.Serves.Precision.Value, s.Cards)
+}
+
+// engines as priors call them.
+var engines = map[string]string{v1alpha1.EngineVLLM: "vllm", v1alpha1.EngineSGLang: "sglang", v1alpha1.EngineTensorRTLLM: "trtllm"}
+
+// system that inferno would be told: what is found, prices and targets, no law.
+func (q *Question) system() *jsonspec.System {
+	s := new(jsonspec.System)
+	class := jsonspec.ServiceClassEntry{Name: className, ServiceClassSpec: jsonspec.ServiceClassSpec{Priority: 1}}
+	types, models := map[string]bool{}, map[string]bool{}
+	for i := range q.Servers {
+		server := &q.Servers[i]
+		if typ := server.Accelerator; !types[typ] {
+			types[typ] = true
+			price, _ := q.Prices.Find(typ)
+			properties := jsonspec.AcceleratorProperties{Type: typ, Cost: price.CentsPerHour}
+			s.Accelerators.Spec = append(s.Accelerators.Spec, jsonspec.AcceleratorEntry{Name: typ, AcceleratorSpec: jsonspec.AcceleratorSpec{AcceleratorProperties: properties}})
+		}
+		model := modelName(server)
+		if !models[model] {
+			models[model] = true
+			s.Models.Info = append(s.Models.Info, jsonspec.ModelInfo{Name: model, ModelProperties: jsonspec.ModelProperties{ServedName: server.Serves.Name()}})
+			class.ModelTargets = append(class.ModelTargets, jsonspec.ModelTarget{
+				Model: model, TTFT: jsonspec.Milliseconds(q.Targets.TTFT), ITL: jsonspec.Milliseconds(q.Targets.ITL), Percentile: q.Targets.Percentile,
+			})
+		}
+		if !slices.ContainsFunc(s.Models.Spec, func(p jsonspec.PerformanceEntry) bool { return p.Name == model && p.Acc == server.Accelerator }) {
+			s.Models.Spec = append(s.Models.Spec, jsonspec.PerformanceEntry{Name: model, Performance: jsonspec.Performance{
+				Acc: server.Accelerator, AccCount: server.Cards,
+				Match: map[string]string{"engine": engines[server.Serves.Engine.Value], "precision": server.Serves.Precision.Value},
+			}})
+		}
+		entry := jsonspec.ServerEntry{Name: server.Name, Namespace: server.Namespace, Class: className, Model: model, MinNumReplicas: 1}
+		entry.ScaleTargetRef = &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: server.Kind, Name: server.Name}
+		s.Servers.Spec = append(s.Servers.Spec, entry)
+	}
+	s.ServiceClasses.Spec = []jsonspec.ServiceClassEntry{class}
+	return s
+}
+
+// readings as the loop would have had them: pods are those that Prometheus had samples of, ready since it had the first.
+func (q *Question) readings(at *observe.MetricsAt, resources specification.Resources, since map[types.NamespacedName]time.Time) *observe.Readings {
+	r := &observe.Readings{
+		Now: at.Time, Window: q.Window, StaleAfter: q.Window, Resources: resources, Metrics: at.Metrics, Departed: map[types.NamespacedName]types.NamespacedName{},
+	}
+	for typ := range carriers(q.Servers) {
+		r.Nodes = append(r.Nodes, carrier(typ))
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(at.Metrics), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) }) {
+		s := q.owner(key)
+		if s == nil {
+			continue
+		}
+		if !at.Metrics.Fresh(key, q.Window) {
+			r.Departed[key] = types.NamespacedName{Namespace: s.Namespace, Name: s.Name}
+			continue
+		}
+		if _, known := since[key]; !known {
+			since[key] = at.Time
+		}
+		r.Pods = append(r.Pods, s.pod(key, since[key]))
+	}
+	return r
+}
+
+// owner of a pod: of servers whose names begin alike the one with the longest.
+func (q *Question) owner(pod types.NamespacedName) *Server {
+	var found *Server
+	for i := range q.Servers {
+		s := &q.Servers[i]
+		if s.Namespace == pod.Namespace && s.pods.MatchString(pod.Name) && (found == nil || len(s.Name) > len(found.Name)) {
+			found = s
+		}
+	}
+	return found
+}
+
+func carriers(servers []Server) map[string]bool {
+	types := map[string]bool{}
+	for i := range servers {
+		types[servers[i].Accelerator] = true
+	}
+	return types
+}
+
+// carrier is a node with cards of a type.
+func carrier(typ string) corev1.Node {
+	e, _ := catalogue.Lookup(typ)
+	n := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: typ, Labels: map[string]string{catalogue.ProductLabels(e.ResourceName)[0]: e.ProductNames[0]}}}
+	n.Status.Allocatable = corev1.ResourceList{corev1.ResourceName(e.ResourceName): *resource.NewQuantity(1<<20, resource.DecimalSI)}
+	n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	return n
+}
+
+// pod of a server as it was.
+func (s *Server) pod(key types.NamespacedName, since time.Time) corev1.Pod {
+	e, _ := catalogue.Lookup(s.Accelerator)
+	p := corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: key.Namespace, Name: key.Name, UID: types.UID(key.String()), Labels: map[string]string{v1alpha1.ServerLabel: s.Name}, Annotations: map[string]string{},
+		CreationTimestamp: metav1.NewTime(since),
+	}}
+	for annotation, fact := range map[string]int{v1alpha1.MaxNumSeqsAnnotation: s.Serves.MaxNumSeqs.Value, v1alpha1.MaxNumBatchedTokensAnnotation: s.Serves.MaxNumBatchedTokens.Value} {
+		if fact > 0 {
+			p.Annotations[annotation] = strconv.Itoa(fact)
+		}
+	}
+	cards := corev1.ResourceList{corev1.ResourceName(e.ResourceName): *resource.NewQuantity(int64(s.Cards), resource.DecimalSI)}
+	p.Spec = corev1.PodSpec{NodeName: s.Accelerator, Containers: []corev1.Container{{Name: s.Serves.Container, Resources: corev1.ResourceRequirements{Requests: cards, Limits: cards}}}}
+	p.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(since)}}}
+	return p
+}
+
+// note what was seen of each server at a time.
+func (s *Studied) note(at *observe.MetricsAt, seen *jsonspec.System) {
+	for i := range seen.Servers.Spec {
+		e := &seen.Servers.Spec[i]
+		k := slices.IndexFunc(s.Histories, func(h History) bool {
+			return h.Namespace == e.Namespace && (h.Name == e.Name || h.ID() == e.Name)
+		})
+		if k < 0 {
+			continue
+		}
+		nan := math.NaN()
+		m := Moment{Time: at.Time, Rate: nan, CV: nan, InputTokens: nan, OutputTokens: nan, Attainment: nan}
+		for _, p := range e.Observation.Parts {
+			m.Ready += p.Ready
+		}
+		if e.CurrentAlloc != nil && e.CurrentAlloc.Load != nil {
+			l := e.CurrentAlloc.Load
+			m.Rate = jsonspec.PerSecond(l.ArrivalRate)
+			if l.AvgOutTokens > 0 {
+				m.InputTokens, m.OutputTokens = l.AvgInTokens, l.AvgOutTokens
+			}
+		} else {
+			s.Histories[k].Unknown[cmp.Or(e.Observation.Fault, "NoLoad")]++
+		}
+		if e.Observation.ArrivalCV != nil {
+			m.CV = *e.Observation.ArrivalCV
+		}
+		if e.Observation.Attainment != nil {
+			m.Attainment = *e.Observation.Attainment
+		}
+		s.Histories[k].Moments = append(s.Histories[k].Moments, m)
+	}
+}
+
+// fit the law of every pair: from the prior, by the estimator that inferno learns with.
+func (s *Studied) fit(q *Question, lessons map[control.Pair][]estimation.Observation, caches map[control.Pair]float64) error {
+	estimator, err := estimation.Estimators().New(estimation.Default, nil)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for i := range s.system.Models.Spec {
+		e := &s.system.Models.Spec[i]
+		info := s.system.Models.Info[slices.IndexFunc(s.system.Models.Info, func(m jsonspec.ModelInfo) bool { return m.Name == e.Name })]
+		assumed, err := q.Knowledge.Assume(e.Name, info.ModelProperties, e.Acc, jsonspec.AcceleratorProperties{Type: e.Acc}, e.Performance)
+		if err != nil && assumed.Law == nil { // what runs fits, whatever is assumed
+			faults = append(faults, fmt.Errorf("%s on %s: %w", e.Name, e.Acc, err))
+			continue
+		}
+		pair := control.Pair{Model: e.Name, Accelerator: e.Acc}
+		f := Fit{Model: e.Name, Accelerator: e.Acc, Cards: e.Accelerators(), From: assumed.From, performance: assumed.Performance}
+		f.performance.KVTokens = assumed.KVTokens
+		if size := caches[pair]; size >= 1 {
+			f.performance.KVTokens = int(min(size, math.MaxInt32))
+		}
+		if err := f.learn(estimator, lessons[pair], q.until()); err != nil {
+			faults = append(faults, fmt.Errorf("%s on %s: %w", e.Name, e.Acc, err))
+		}
+		e.Performance = f.performance
+		s.Fits = append(s.Fits, f)
+	}
+	return errors.Join(faults...)
+}
+
+// until when is learned from before the check, in seconds since the Unix epoch.
+func (q *Question) until() float64 {
+	first, last := q.Past[0].Time, q.Past[len(q.Past)-1].Time
+	return float64(first.Unix()) + learnedShare*last.Sub(first).Seconds()
+}
+
+// learn from observations. Those after a time check what was learned before it; then they are learned from as well.
+func (f *Fit) learn(estimator estimation.Estimator, seen []estimation.Observation, until float64) error {
+	given := f.performance
+	var learned *v1alpha1.PairStatus
+	var itl, ttft []float64
+	checking := (*v1alpha1.PairStatus)(nil)
+	for i := range seen {
+		one := seen[i : i+1]
+		if seen[i].Time > until {
+			if checking == nil {
+				checking = learned
+			}
+			check, err := estimator.Estimate(given, checking, one)
+			if err != nil {
+				return err
+			}
+			for _, j := range check.Judgements {
+				itl, ttft = within(itl, j.PredictedITL, seen[i].ITL), within(ttft, j.PredictedTTFT, seen[i].TTFT)
+			}
+			f.Checked++
+		} else {
+			f.Observations++
+		}
+		next, err := estimator.Estimate(given, learned, one)
+		if err != nil {
+			return err
+		}
+		learned, f.performance = next.Learned, next.Performance
+	}
+	f.ITLError, f.TTFTError = median(itl), median(ttft)
+	return nil
+}
+
+// within adds the relative error of a prediction, where there is one and it was measured.
+func within(errors []float64, predicted, measured float64) []float64 {
+	if e := math.Abs(predicted/measured - 1); e < math.Inf(1) {
+		return append(errors, e)
+	}
+	return errors
+}
+
+func median(x []float64) *float64 {
+	if len(x) == 0 {
+		return nil
+	}
+	slices.Sort(x)
+	return &x[len(x)/2]
+}
