@@ -176,11 +176,14 @@ func TestNodeAutoscalersAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	apply(definition)
-	for seconds, want := range map[float64]string{0: "capacityAhead needs aheadSeconds: what a node takes to come", 600: ""} {
+	for ahead, want := range map[time.Duration]string{0: "capacityAhead needs lookAhead: what a node takes to come", 10 * time.Minute: ""} {
 		o := &v1alpha1.Optimizer{ObjectMeta: metav1.ObjectMeta{Name: "other"}, Spec: v1alpha1.OptimizerSpec{CapacityAhead: v1alpha1.CapacityAheadBuffer}}
-		o.Spec.AheadSeconds, o.Spec.Interval.Duration = seconds, defaultInterval
+		o.Spec.Interval.Duration = defaultInterval
+		if ahead > 0 {
+			o.Spec.LookAhead = &metav1.Duration{Duration: ahead}
+		}
 		if err := x.Client.Create(t.Context(), o, client.DryRunAll); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%v s: %v, want %q", seconds, err, want)
+			t.Errorf("%v: %v, want %q", ahead, err, want)
 		}
 	}
 	x.says(0, "", 0)

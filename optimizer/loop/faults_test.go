@@ -101,9 +101,9 @@ func (s *stage) objects() []client.Object {
 	gpus := corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("8")}
 	list := []client.Object{
 		&v1alpha1.Optimizer{ObjectMeta: named("default")},
-		&v1alpha1.Accelerator{ObjectMeta: named("h100"), Spec: v1alpha1.AcceleratorSpec{Type: "H100", CostPerHour: "400.0"}},
+		&v1alpha1.Accelerator{ObjectMeta: named("h100"), Spec: v1alpha1.AcceleratorSpec{Type: "H100", CostPerHour: v1alpha1.DecimalOf(400)}},
 		&v1alpha1.Model{ObjectMeta: named("m"), Spec: v1alpha1.ModelSpec{Performance: []v1alpha1.Performance{{
-			Accelerator: "h100", MaxBatchSize: 64, Work: &v1alpha1.WorkLaw{Alpha: "12.0", Beta: "0.04", Gamma: "5e-5"},
+			Accelerator: "h100", MaxBatchSize: 64, Work: &v1alpha1.WorkLaw{Alpha: v1alpha1.DecimalOf(12), Beta: v1alpha1.DecimalOf(0.04), Gamma: v1alpha1.DecimalOf(5e-5)},
 		}}}},
 		&v1alpha1.ServiceClass{ObjectMeta: named("c"), Spec: v1alpha1.ServiceClassSpec{Priority: 100, Targets: []v1alpha1.Target{{
 			Model: "m", ITL: &metav1.Duration{Duration: 40 * time.Millisecond}, TTFT: &metav1.Duration{Duration: 2 * time.Second},

@@ -35,7 +35,7 @@ func (c *cycle) remember(ctx context.Context, r *observe.Readings, o *observe.Ob
 	defer cancel()
 	quantile := 0.0
 	if q := c.optimizer.Spec.ForecastQuantile; q != nil {
-		quantile = *q
+		quantile = q.Float()
 	}
 	predictor := c.stages.Forecaster.For(o.Snapshot.HorizonSeconds, quantile)
 	span, window := predictor.Span()

@@ -16,6 +16,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 // Karpenter is what is read of Karpenter's resources (karpenter.sh/v1): the few fields that say what nodes it can buy.
@@ -171,7 +172,7 @@ func (v *view) offers(r *Readings) (list []offer, faults []string) {
 	known, faults := v.machines(spec.Karpenter.InstanceTypes)
 	for i := range r.Karpenter.NodePools {
 		p := &r.Karpenter.NodePools[i]
-		given := slices.ContainsFunc(spec.Elastic, func(e jsonspec.ElasticCapacity) bool { return e.Name == p.Name })
+		given := slices.ContainsFunc(spec.Elastic, func(e v1alpha1.ElasticCapacity) bool { return e.Name == p.Name })
 		if given || p.DeletionTimestamp != nil || p.Spec.Replicas != nil {
 			continue
 		}
@@ -182,11 +183,11 @@ func (v *view) offers(r *Readings) (list []offer, faults []string) {
 		of := v.offersOf(p, known)
 		for k := range of {
 			o := &of[k]
-			o.DelaySeconds, o.DeadlineSeconds = spec.Karpenter.DelaySeconds, spec.Karpenter.DeadlineSeconds
+			o.DelaySeconds, o.DeadlineSeconds = specification.InSeconds(spec.Karpenter.Delay), specification.InSeconds(spec.Karpenter.Deadline)
 			o.Arrived = v.arrived(&o.ElasticCapacity)
 			o.Limit = min(o.Arrived+o.Limit/len(of), mostPurchases)
 			if at, was := r.Karpenter.Insufficient[p.Name]; was {
-				until := metav1.NewTime(at.Add(time.Duration(spec.Karpenter.Insufficient() * float64(time.Second))))
+				until := metav1.NewTime(at.Add(spec.Karpenter.Insufficient()))
 				if until.After(r.Now) {
 					o.InsufficientUntil = &until
 				}

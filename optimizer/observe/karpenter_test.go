@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
-	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -47,7 +46,7 @@ func buying(t *testing.T, pools []string, change func(*Readings)) *Readings {
 	return readings(func(r *Readings) {
 		r.Resources.Accelerators = []v1alpha1.Accelerator{accelerator("h100", "H100", 1, 100), accelerator("l4", "L4", 1, 10)}
 		r.Resources.Optimizer = &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{ElasticFrom: v1alpha1.ElasticFromKarpenter, Karpenter: v1alpha1.KarpenterCapacity{
-			DelaySeconds: 90,
+			Delay: &metav1.Duration{Duration: 90 * time.Second},
 			InstanceTypes: []v1alpha1.InstanceType{
 				{Name: "h100x1", Type: "H100", Cards: 1}, {Name: "h100x8", Type: "H100", Cards: 8}, {Name: "l4x1", Type: "L4", Cards: 1, Labels: map[string]string{"family": "g6"}},
 			},
@@ -116,7 +115,7 @@ func TestNodePoolsAreElasticCapacity(t *testing.T) {
 		{
 			name: "who gives the pool by hand knows better", pools: []string{h100Pool},
 			change: func(r *Readings) {
-				r.Resources.Optimizer.Spec.Elastic = []jsonspec.ElasticCapacity{{Name: "h100", Type: "H100", Cards: 4, Limit: 5}}
+				r.Resources.Optimizer.Spec.Elastic = []v1alpha1.ElasticCapacity{{Name: "h100", Type: "H100", Cards: 4, Limit: 5}}
 			},
 			want: []string{"h100 H100 4 × 5, 0 there"},
 		},

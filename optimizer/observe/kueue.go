@@ -248,7 +248,7 @@ func (k *Kueue) Shares(accelerators []v1alpha1.Accelerator, nodes []corev1.Node,
 	}
 	var shares []v1alpha1.Share
 	for _, q := range queues {
-		s := v1alpha1.Share{ShareBounds: jsonspec.ShareBounds{Name: q.name}, Namespaces: q.namespaces}
+		s := v1alpha1.Share{Name: q.name, Namespaces: q.namespaces}
 		for t, n := range q.quotas {
 			most, _ := q.root().all(t)
 			kept := 0

@@ -73,7 +73,7 @@ func TestKueueIsReadAsShares(t *testing.T) {
 	number := func(n int) *int { return &n }
 	share := func(name string, cards jsonspec.ShareCards, namespaces ...string) v1alpha1.Share {
 		cards.Type = "H100"
-		return v1alpha1.Share{ShareBounds: jsonspec.ShareBounds{Name: name, Cards: []jsonspec.ShareCards{cards}}, Namespaces: namespaces}
+		return v1alpha1.Share{Name: name, Cards: []jsonspec.ShareCards{cards}, Namespaces: namespaces}
 	}
 	want := []v1alpha1.Share{
 		share("alone", jsonspec.ShareCards{Guaranteed: 1, Kept: 1, Most: number(1)}, "c"),
@@ -146,9 +146,9 @@ func TestCohortsWithinCohorts(t *testing.T) {
 	}
 	got, cohorts, faults := k.Shares([]v1alpha1.Accelerator{accelerator("h100", "H100"), accelerator("l40s", "L40S")}, nodes, nil)
 	share := func(name string, guaranteed, kept, most int) v1alpha1.Share {
-		return v1alpha1.Share{Namespaces: []string{name}, ShareBounds: jsonspec.ShareBounds{Name: name, Cards: []jsonspec.ShareCards{
+		return v1alpha1.Share{Namespaces: []string{name}, Name: name, Cards: []jsonspec.ShareCards{
 			{Type: "H100", Guaranteed: guaranteed, Kept: kept, Most: &most}, {Type: "L40S", Most: new(int)},
-		}}}
+		}}
 	}
 	want := []v1alpha1.Share{share("search", 10, 2, 14), share("speech", 2, 1, 38), share("vision", 6, 0, 38)}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -391,7 +391,7 @@ func readings(change func(*Readings)) *Readings {
 		Resources: specification.Resources{
 			Accelerators: []v1alpha1.Accelerator{accelerator("h100", "H100", 1, 400)},
 			Models: []v1alpha1.Model{{ObjectMeta: metav1.ObjectMeta{Name: "m"}, Spec: v1alpha1.ModelSpec{
-				Performance: []v1alpha1.Performance{{Accelerator: "h100", AcceleratorsPerReplica: 2, Work: &v1alpha1.WorkLaw{Alpha: "1", Beta: "0", Gamma: "0"}}},
+				Performance: []v1alpha1.Performance{{Accelerator: "h100", AcceleratorsPerReplica: 2, Work: &v1alpha1.WorkLaw{Alpha: v1alpha1.DecimalOf(1), Beta: v1alpha1.DecimalOf(0), Gamma: v1alpha1.DecimalOf(0)}}},
 			}}},
 			Servers: []v1alpha1.Server{{ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: "llm"}, Spec: v1alpha1.ServerSpec{Model: "m", ServiceClass: "c"}}},
 		},

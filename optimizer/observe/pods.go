@@ -12,6 +12,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
 // Sightings remember where the pods of servers were last seen.
@@ -48,8 +49,8 @@ func (s *Sightings) Departed(r *Readings) map[types.NamespacedName]types.Namespa
 // StartUp is how long pods of servers take from their creation until they are ready, in seconds: the median of those that are, or what the
 // Optimizer says where it says so; 0 where nothing tells.
 func StartUp(o *v1alpha1.Optimizer, pods []corev1.Pod) float64 {
-	if c := o.Spec.Change; c != nil && c.StartupSeconds > 0 {
-		return c.StartupSeconds
+	if c := o.Spec.Change; c != nil && specification.InSeconds(c.StartupTime) > 0 {
+		return c.StartupTime.Seconds()
 	}
 	var taken []float64
 	for i := range pods {

@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -27,7 +26,7 @@ func TestStartUp(t *testing.T) {
 	if got := StartUp(&v1alpha1.Optimizer{}, nil); got != 0 {
 		t.Errorf("%v s from nothing", got)
 	}
-	said := &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{SolverPolicy: jsonspec.SolverPolicy{Change: &jsonspec.ChangePolicy{StartupSeconds: 300}}}}
+	said := &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{PlanPolicy: v1alpha1.PlanPolicy{Change: &v1alpha1.ChangePolicy{StartupTime: &metav1.Duration{Duration: 5 * time.Minute}}}}}
 	if got := StartUp(said, pods); got != 300 {
 		t.Errorf("%v s, want the 300 that the Optimizer says", got)
 	}

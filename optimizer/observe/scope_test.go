@@ -200,7 +200,7 @@ func TestPoolsOfOneProduct(t *testing.T) {
 		(*p)[0].Accelerator, (*p)[1].Accelerator = "spot", "reserved"
 		r.Nodes = []corev1.Node{node("a", h100Product, 8, in("spot")), node("b", h100Product, 4, in("reserved")), node("c", h100Product, 2, nil)}
 		r.Pods = []corev1.Pod{pod("chat-1", "a", 2, ours, nil)}
-		r.Resources.Optimizer = &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{Elastic: []jsonspec.ElasticCapacity{
+		r.Resources.Optimizer = &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{Elastic: []v1alpha1.ElasticCapacity{
 			{Name: "more-spot", Type: "H100", Cards: 8, Limit: 2, NodeSelector: map[string]string{"pool": "spot"}},
 			{Name: "other", Type: "H100", Cards: 8, Limit: 2, NodeSelector: map[string]string{"pool": "other"}},
 			{Name: "yet-to-come", Type: "H100", Cards: 8, Limit: 2, NodeSelector: map[string]string{"pool": "reserved", "zone": "new"}},

@@ -50,7 +50,8 @@ func ofSeconds(s float64) *metav1.Duration {
 	return &metav1.Duration{Duration: time.Duration(math.Round(s * float64(time.Second)))}
 }
 
-func inSeconds(d *metav1.Duration) float64 {
+// InSeconds is a duration in seconds, 0 where it is absent.
+func InSeconds(d *metav1.Duration) float64 {
 	if d == nil {
 		return 0
 	}

@@ -48,10 +48,10 @@ func ToResources(s *jsonspec.System, namespace string) Resources {
 	}
 	o := s.Optimizer.Spec
 	r.Optimizer = &v1alpha1.Optimizer{TypeMeta: typeMeta("Optimizer"), ObjectMeta: objectMeta("default", ""), Spec: v1alpha1.OptimizerSpec{
-		SolverPolicy: o.SolverPolicy, Plugs: o.Plugs, Elastic: s.Capacity.Elastic, Cohorts: o.Cohorts,
+		PlanPolicy: policy(&o.SolverPolicy), Plugs: o.Plugs, Elastic: elastic(s.Capacity.Elastic), Cohorts: o.Cohorts,
 	}}
-	for _, b := range o.Shares {
-		r.Optimizer.Spec.Shares = append(r.Optimizer.Spec.Shares, v1alpha1.Share{ShareBounds: b})
+	for i := range o.Shares {
+		r.Optimizer.Spec.Shares = append(r.Optimizer.Spec.Shares, share(&o.Shares[i]))
 	}
 	if o.MILPSolver && o.Solver == nil {
 		r.Optimizer.Spec.Solver = &jsonspec.Plug{Name: "milp"}
@@ -90,12 +90,12 @@ func FromResources(r Resources) (*jsonspec.System, map[string]int) {
 		s.Servers.Spec = append(s.Servers.Spec, e)
 	}
 	if o := r.Optimizer; o != nil {
-		s.Optimizer.Spec = jsonspec.OptimizerEntry{SolverPolicy: o.Spec.SolverPolicy, Plugs: o.Spec.Plugs}
-		s.Capacity.Elastic = slices.Clone(o.Spec.Elastic)
+		s.Optimizer.Spec = jsonspec.OptimizerEntry{SolverPolicy: fromPolicy(&o.Spec.PlanPolicy), Plugs: o.Spec.Plugs}
+		s.Capacity.Elastic = fromElastic(o.Spec.Elastic)
 	}
 	s.Optimizer.Spec.Cohorts = r.cohorts()
 	for i := range shares {
-		s.Optimizer.Spec.Shares = append(s.Optimizer.Spec.Shares, shares[i].ShareBounds)
+		s.Optimizer.Spec.Shares = append(s.Optimizer.Spec.Shares, fromShare(&shares[i]))
 	}
 	Sort(s)
 	return s, index

@@ -18,11 +18,11 @@ func TestSharesOfNamespaces(t *testing.T) {
 	}
 	r := specification.Resources{
 		Optimizer: &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{Shares: []v1alpha1.Share{
-			{ShareBounds: jsonspec.ShareBounds{Name: "a", Cards: cards("H100", 6)}, Namespaces: []string{"a"}, NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}},
-			{ShareBounds: jsonspec.ShareBounds{Name: "b", Cards: cards("H100", 5)}, Namespaces: []string{"b", "both"}, NamespaceSelector: &metav1.LabelSelector{}},
+			{Name: "a", Cards: cards("H100", 6), Namespaces: []string{"a"}, NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}},
+			{Name: "b", Cards: cards("H100", 5), Namespaces: []string{"b", "both"}, NamespaceSelector: &metav1.LabelSelector{}},
 		}}},
 		Namespaces: map[string]map[string]string{"a": nil, "also": {"team": "a"}, "b": nil, "both": {"team": "a"}, "none": nil},
-		Shares:     []v1alpha1.Share{{ShareBounds: jsonspec.ShareBounds{Name: "queue", Cards: cards("abacus", 1)}, Namespaces: []string{"none"}}},
+		Shares:     []v1alpha1.Share{{Name: "queue", Cards: cards("abacus", 1), Namespaces: []string{"none"}}},
 		Cohorts:    []jsonspec.Cohort{{Name: "all", Shares: []string{"a", "b", "nobody"}, Cards: []jsonspec.CohortCards{{Type: "H100", Most: 10}, {Type: "slide rule"}}}},
 	}
 	for namespace := range r.Namespaces {

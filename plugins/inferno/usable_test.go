@@ -134,7 +134,7 @@ func (r random) readings() *observe.Readings {
 	accelerator("l4", "L4", 50, nil)
 	accelerator("h100-reserved", "H100", 400, map[string]string{"pool": "reserved"})
 	accelerator("h100-spot", "H100", 200, map[string]string{"pool": "spot"})
-	res.Optimizer = &v1alpha1.Optimizer{ObjectMeta: meta("default", ""), Spec: v1alpha1.OptimizerSpec{SolverPolicy: jsonspec.SolverPolicy{
+	res.Optimizer = &v1alpha1.Optimizer{ObjectMeta: meta("default", ""), Spec: v1alpha1.OptimizerSpec{PlanPolicy: v1alpha1.PlanPolicy{
 		SaturationPolicy: jsonspec.SaturationPriorityExhaustive,
 	}}}
 	res.ServiceClasses = []v1alpha1.ServiceClass{{ObjectMeta: meta("c", ""), Spec: v1alpha1.ServiceClassSpec{
@@ -145,7 +145,7 @@ func (r random) readings() *observe.Readings {
 		model := v1alpha1.Model{ObjectMeta: meta("m-"+name, "")}
 		for _, a := range res.Accelerators {
 			model.Spec.Performance = append(model.Spec.Performance, v1alpha1.Performance{
-				Accelerator: a.Name, AcceleratorsPerReplica: cards, MaxBatchSize: 64, Work: &v1alpha1.WorkLaw{Alpha: "12", Beta: "0.04", Gamma: "5e-5"},
+				Accelerator: a.Name, AcceleratorsPerReplica: cards, MaxBatchSize: 64, Work: &v1alpha1.WorkLaw{Alpha: v1alpha1.DecimalOf(12), Beta: v1alpha1.DecimalOf(0.04), Gamma: v1alpha1.DecimalOf(5e-5)},
 			})
 		}
 		res.Models = append(res.Models, model)

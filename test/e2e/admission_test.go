@@ -79,8 +79,9 @@ spec: {prometheus: {gateways: [{counter: a-b, namespace: "", label: "c-d", value
 apiVersion: inferno.platform.ai/v1alpha1
 kind: Optimizer
 metadata: {name: bad}
-spec: {interval: 10ms, forecastQuantile: 1.5}`,
-			[]string{"interval must be at least 1s", "forecastQuantile must be above 0 and below 1"}},
+spec: {interval: 10ms, forecastQuantile: "1.5", maxDelay: 0s, objective: WeightedSum, energyShare: 1, change: {horizon: soon}}`,
+			[]string{"interval must be at least 1s", "forecastQuantile must be above 0 and below 1", "maxDelay must be above 0s",
+				"unservedCost must be above 0", "centsPerKWh must be above 0", "spec.change.horizon"}},
 	} {
 		o := &unstructured.Unstructured{}
 		if err := yaml.Unmarshal([]byte(c.manifest), &o.Object); err != nil {

@@ -314,9 +314,9 @@ func TestKarpenterFollowsTheLoop(t *testing.T) {
   staleAfter: 5m
   prometheus: {window: 8s}
   elasticFrom: Karpenter
-  karpenter: {deadlineSeconds: 600, insufficientSeconds: %g, instanceTypes: [%s]}
+  karpenter: {deadline: 10m, insufficientFor: %s, instanceTypes: [%s]}
   stability: {name: damped, options: {scaleInHoldDownSeconds: 5, minimalGain: 0.1}}
-`, interval, insufficient.Seconds(), strings.Join(types, ", ")))
+`, interval, insufficient, strings.Join(types, ", ")))
 	s.price("l40s", 10)
 	kinds := map[string]string{}
 	for _, m := range market {

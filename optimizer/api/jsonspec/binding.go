@@ -133,7 +133,7 @@ type AllocationPart struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Surge int `json:"surge,omitempty"`
-	// Ahead is the number of replicas on it, beyond those above, that the load will need by the time a node asked for now has come (aheadSeconds of the
+	// Ahead is the number of replicas on it, beyond those above, that the load will need by the time a node asked for now has come (lookAhead of the
 	// Optimizer): room is to be made for them, and no pods yet.
 	// +kubebuilder:validation:Minimum=0
 	// +optional

@@ -13,39 +13,44 @@ import (
 // +kubebuilder:validation:Type=""
 // +kubebuilder:validation:MaxLength=32
 // +kubebuilder:validation:Pattern=`^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$`
-type Decimal string
+type Decimal struct {
+	// Text as it was written.
+	Text string `json:"-"`
+}
 
 // DecimalOf writes x so that Float gives x again.
-func DecimalOf(x float64) Decimal { return Decimal(strconv.FormatFloat(x, 'g', -1, 64)) }
+func DecimalOf(x float64) Decimal { return Decimal{strconv.FormatFloat(x, 'g', -1, 64)} }
 
 // Float is the number; NaN where it is none, as of a resource that no schema has seen.
 func (d Decimal) Float() float64 {
-	x, err := strconv.ParseFloat(string(d), 64)
+	x, err := strconv.ParseFloat(d.Text, 64)
 	if err != nil {
 		return math.NaN()
 	}
 	return x
 }
 
+func (d Decimal) String() string { return d.Text }
+
 // MarshalJSON writes whole numbers as such, and others as strings.
 func (d Decimal) MarshalJSON() ([]byte, error) {
-	if i, err := strconv.ParseInt(string(d), 10, 64); err == nil && strconv.FormatInt(i, 10) == string(d) {
-		return []byte(d), nil
+	if i, err := strconv.ParseInt(d.Text, 10, 64); err == nil && strconv.FormatInt(i, 10) == d.Text {
+		return []byte(d.Text), nil
 	}
-	return json.Marshal(string(d))
+	return json.Marshal(d.Text)
 }
 
 // UnmarshalJSON takes strings and integers.
 func (d *Decimal) UnmarshalJSON(data []byte) error {
 	var s string
 	if json.Unmarshal(data, &s) == nil {
-		*d = Decimal(s)
+		d.Text = s
 		return nil
 	}
 	var i int64
 	if err := json.Unmarshal(data, &i); err != nil {
 		return fmt.Errorf("%s is not allowed, must be an integer, or a number in a string", data)
 	}
-	*d = Decimal(strconv.FormatInt(i, 10))
+	d.Text = strconv.FormatInt(i, 10)
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"math"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/runtime"
+
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -22,10 +24,27 @@ func TestDecimal(t *testing.T) {
 			t.Errorf("%s is taken for %q", text, d)
 		}
 	}
-	for _, d := range []v1alpha1.Decimal{"", "many", "1 2"} {
-		if !math.IsNaN(d.Float()) {
-			t.Errorf("%q is taken for %v", d, d.Float())
+	for _, text := range []string{`""`, `"many"`, `"1 2"`} {
+		var d v1alpha1.Decimal
+		if err := json.Unmarshal([]byte(text), &d); err != nil || !math.IsNaN(d.Float()) {
+			t.Errorf("%s is taken for %v, %v", text, d.Float(), err)
 		}
+	}
+}
+
+// Server-side apply goes through unstructured values, which keep whole numbers as such.
+func TestDecimalUnstructured(t *testing.T) {
+	a := &v1alpha1.Accelerator{Spec: v1alpha1.AcceleratorSpec{CostPerHour: v1alpha1.DecimalOf(400), InterruptionsPerHour: new(v1alpha1.DecimalOf(0.1))}}
+	u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back v1alpha1.Accelerator
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u, &back); err != nil {
+		t.Fatal(err)
+	}
+	if back.Spec.CostPerHour.Float() != 400 || back.Spec.InterruptionsPerHour.Float() != 0.1 {
+		t.Errorf("%v comes back as %+v", u["spec"], back.Spec)
 	}
 }
 

@@ -1,6 +1,11 @@
 package v1alpha1
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // ElasticFromKarpenter is the value of OptimizerSpec.ElasticFrom that reads Karpenter's NodePools as elastic capacity.
 const ElasticFromKarpenter = "Karpenter"
@@ -16,34 +21,34 @@ type KarpenterCapacity struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	InstanceTypes []InstanceType `json:"instanceTypes,omitempty"`
-	// DelaySeconds from the purchase of a node until its cards can be used.
-	// +kubebuilder:validation:Minimum=0
+	// Delay from the purchase of a node until its cards can be used. Absent: 0s.
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="delay must be at least 0s"
 	// +optional
-	DelaySeconds float64 `json:"delaySeconds,omitempty"`
-	// DeadlineSeconds after which nodes that plans count on, and that have not come, are taken back from the plan. Defaults to twice delaySeconds, at
-	// least 60.
-	// +kubebuilder:validation:Minimum=0
+	Delay *metav1.Duration `json:"delay,omitempty"`
+	// Deadline after which nodes that plans count on, and that have not come, are taken back from the plan. Defaults to twice delay, at
+	// least 60s.
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="deadline must be above 0s"
 	// +optional
-	DeadlineSeconds float64 `json:"deadlineSeconds,omitempty"`
-	// InsufficientSeconds is how long no plan counts on a NodePool after the cloud had no capacity for it. Defaults to 180, after which Karpenter's
+	Deadline *metav1.Duration `json:"deadline,omitempty"`
+	// InsufficientFor is how long no plan counts on a NodePool after the cloud had no capacity for it. Defaults to 3m, after which Karpenter's
 	// providers ask again.
-	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="insufficientFor must be at least 1s"
 	// +optional
-	InsufficientSeconds float64 `json:"insufficientSeconds,omitempty"`
+	InsufficientFor *metav1.Duration `json:"insufficientFor,omitempty"`
 }
 
-// Insufficient is InsufficientSeconds, with its default.
-func (k *KarpenterCapacity) Insufficient() float64 {
-	if k.InsufficientSeconds > 0 {
-		return k.InsufficientSeconds
+// Insufficient is InsufficientFor, with its default.
+func (k *KarpenterCapacity) Insufficient() time.Duration {
+	if k.InsufficientFor != nil {
+		return k.InsufficientFor.Duration
 	}
 	return defaultInsufficient
 }
 
 // defaultInsufficient is how long Karpenter's provider for AWS leaves an offering alone that had no capacity (UnavailableOfferingsTTL in its pkg/cache).
 //
-// Tuned: s; option insufficientSeconds of the Optimizer; at half: plans try a type twice before Karpenter does; at twice: they come back three minutes later
-const defaultInsufficient = 180
+// Tuned: 3 min; option insufficientFor of the Optimizer; at half: plans try a type twice before Karpenter does; at twice: they come back three minutes later
+const defaultInsufficient = 3 * time.Minute
 
 // InstanceType is a kind of machine with accelerators, as a cloud sells it.
 type InstanceType struct {

@@ -848,7 +848,7 @@ type PrometheusSource struct {
 }
 
 // OptimizerSpec drives the optimizer loop.
-// +kubebuilder:validation:XValidation:rule="!has(self.capacityAhead) || self.capacityAhead != 'CapacityBuffer' || (has(self.aheadSeconds) && self.aheadSeconds > 0.0)",message="capacityAhead needs aheadSeconds: what a node takes to come"
+// +kubebuilder:validation:XValidation:rule="!has(self.capacityAhead) || self.capacityAhead != 'CapacityBuffer' || has(self.lookAhead)",message="capacityAhead needs lookAhead: what a node takes to come"
 type OptimizerSpec struct {
 	// Interval between cycles. Defaults to 30s.
 	// +kubebuilder:default="30s"
@@ -877,13 +877,13 @@ type OptimizerSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +optional
-	Elastic []jsonspec.ElasticCapacity `json:"elastic,omitempty"`
+	Elastic []ElasticCapacity `json:"elastic,omitempty"`
 	// ElasticFrom names what further elastic capacity is read from: Karpenter, whose NodePools buy nodes of the instance types that are known, which are
 	// those of spec.karpenter and of nodes that are there. An entry of spec.elastic with the name of a NodePool takes its place. None is the default.
 	// +kubebuilder:validation:Enum="";None;Karpenter
 	// +optional
 	ElasticFrom string `json:"elasticFrom,omitempty"`
-	// CapacityAhead names the objects by which node autoscalers are told what capacity is needed ahead of time, aheadSeconds before a pod could be on it:
+	// CapacityAhead names the objects by which node autoscalers are told what capacity is needed ahead of time, lookAhead before a pod could be on it:
 	// CapacityBuffer, of which each (Server, accelerator) has one while its plan asks for any. None is the default.
 	// +kubebuilder:validation:Enum="";None;CapacityBuffer
 	// +optional
@@ -911,8 +911,8 @@ type OptimizerSpec struct {
 	// +optional
 	SharesFrom string `json:"sharesFrom,omitempty"`
 
-	jsonspec.SolverPolicy `json:",inline"`
-	jsonspec.Plugs        `json:",inline"`
+	PlanPolicy     `json:",inline"`
+	jsonspec.Plugs `json:",inline"`
 }
 
 // StageTime is how long one stage of a cycle took.

@@ -70,8 +70,9 @@ func New(s *jsonspec.System, pools []cluster.Pool, window float64) *Source {
 	source.Resources.Optimizer.Spec.Elastic = nil
 	for i, p := range pools {
 		if p.Elastic > 0 {
-			source.Resources.Optimizer.Spec.Elastic = append(source.Resources.Optimizer.Spec.Elastic, jsonspec.ElasticCapacity{
-				Name: poolName(p.Type, i), Type: p.Type, Cards: p.Cards, Limit: p.Elastic, DelaySeconds: p.Delay, NodeSelector: map[string]string{poolLabel: poolName(p.Type, i)},
+			source.Resources.Optimizer.Spec.Elastic = append(source.Resources.Optimizer.Spec.Elastic, v1alpha1.ElasticCapacity{
+				Name: poolName(p.Type, i), Type: p.Type, Cards: p.Cards, Limit: p.Elastic, NodeSelector: map[string]string{poolLabel: poolName(p.Type, i)},
+				Delay: &metav1.Duration{Duration: time.Duration(p.Delay * float64(time.Second))},
 			})
 		}
 	}
