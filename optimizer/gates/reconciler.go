@@ -115,13 +115,19 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	faults := make([]error, len(a.lift)+len(a.remove)) // one that fails stops no other
+	lifted := make([]*corev1.Pod, len(a.lift))
 	for i := range a.lift {
-		group.Go(func() error { faults[i] = r.lift(ctx, v, a.lift[i]); return nil })
+		group.Go(func() error { lifted[i], faults[i] = r.lift(ctx, v, a.lift[i]); return nil })
 	}
 	for i, pod := range a.remove {
 		group.Go(func() error { faults[len(a.lift)+i] = r.remove(ctx, pod); return nil })
 	}
 	_ = group.Wait()
+	for i, pod := range lifted { // Events come when all gates are lifted: they are as much work for the API server.
+		if pod != nil {
+			r.Events.Eventf(pod, nil, corev1.EventTypeNormal, v1alpha1.ReasonSeated, "Place", "a seat on %s of the plan of Server %s", a.lift[i].option.Label, v.key)
+		}
+	}
 	for _, w := range v.desk.news(a.waiting) {
 		r.Events.Eventf(w.pod, nil, corev1.EventTypeNormal, v1alpha1.ReasonGated, "Place", "no seat: %s", w.reason)
 	}
@@ -166,27 +172,26 @@ type view struct {
 	desk *desk
 }
 
-// lift the gate of a pod for its seat.
-func (r *Reconciler) lift(ctx context.Context, v *view, l lift) error {
+// lift the gate of a pod for its seat; nil where it is gone, or another has its name.
+func (r *Reconciler) lift(ctx context.Context, v *view, l lift) (*corev1.Pod, error) {
 	more := placement.Requirements(v.kinds, l.option.Kind, v.seen)
 	patch, err := liftPatch(l.pod, letGo(l.option.Annotations(), len(more)), placement.Required(&l.pod.Spec, more))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pod := l.pod.DeepCopy()
 	err = r.Client.Patch(ctx, pod, client.RawPatch(types.StrategicMergePatchType, patch))
 	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err): // gone, or another has its name
-		return nil
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return nil, nil
 	case err != nil:
 		r.Events.Eventf(l.pod, nil, corev1.EventTypeWarning, v1alpha1.ReasonGated, "Place", "its gate cannot be lifted: %v", err)
-		return fmt.Errorf("lifting the gate of pod %s: %w", client.ObjectKeyFromObject(l.pod), err)
+		return nil, fmt.Errorf("lifting the gate of pod %s: %w", client.ObjectKeyFromObject(l.pod), err)
 	}
 	v.desk.note(pod)
 	r.metrics.let(l.option.Label, r.Clock.Since(l.pod.CreationTimestamp.Time))
-	r.Events.Eventf(pod, nil, corev1.EventTypeNormal, v1alpha1.ReasonSeated, "Place", "a seat on %s of the plan of Server %s", l.option.Label, v.key)
 	ctrl.LoggerFrom(ctx).V(1).Info("gate lifted", "pod", client.ObjectKeyFromObject(pod), "accelerator", l.option.Label)
-	return nil
+	return pod, nil
 }
 
 // remove a pod that has lost its seat, unless it has found a node meanwhile: whoever made it makes another, with a gate.

@@ -19,7 +19,7 @@ var Chat = types.NamespacedName{Namespace: "llm", Name: "chat"}
 // Accelerator of a type, with what the catalogue knows of it.
 func Accelerator(name, typ string, multiplicity int) *v1alpha1.Accelerator {
 	a := &v1alpha1.Accelerator{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	a.Spec.Type, a.Spec.Cards = typ, multiplicity
+	a.Spec.Type, a.Spec.Cards, a.Spec.CostPerHour = typ, multiplicity, v1alpha1.DecimalOf(1)
 	return a
 }
 
