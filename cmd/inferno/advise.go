@@ -31,6 +31,9 @@ type adviseOptions struct {
 	priceFile                                          string
 	span, window, replay, startUp, ttft, itl           time.Duration
 	percentile                                         float64
+	write                                              string
+	workloads                                          []string
+	force                                              bool
 }
 
 func newAdviseCommand() *cobra.Command {
@@ -61,6 +64,9 @@ and asks Prometheus. What it cannot read it names, with the reason.`,
 	f.Float64Var(&o.percentile, "percentile", 90, "percentile of requests that the targets hold for")
 	f.StringArrayVar(&o.prices, "price", nil, "price of a card as TYPE=CENTS_PER_HOUR, such as H100=250; may be repeated")
 	f.StringVar(&o.priceFile, "prices", "", "CSV of prices with the columns type and cents_per_hour")
+	f.StringVar(&o.write, "write", "", "directory to write manifests to that let inferno plan the workloads: a component of kustomize")
+	f.StringArrayVar(&o.workloads, "workload", nil, "workload to write manifests of, as NAMESPACE/NAME; may be repeated; default all that can be read")
+	f.BoolVar(&o.force, "force", false, "write over files that are there")
 	f.StringVarP(&o.output, "output", "o", "table", "output format: "+strings.Join(outputFormats, ", "))
 	return cmd
 }
@@ -89,6 +95,12 @@ func (o *adviseOptions) validate() (catalogue.Prices, error) {
 	}
 	if !(o.percentile > 0 && o.percentile < 100) {
 		faults = append(faults, fmt.Errorf("--percentile: %v is not allowed, must be above 0 and below 100", o.percentile))
+	}
+	if o.write == "" && len(o.workloads) > 0 {
+		faults = append(faults, errors.New("--workload: is for --write, which is not given"))
+	}
+	if o.write == "" && o.force {
+		faults = append(faults, errors.New("--force: is for --write, which is not given"))
 	}
 	return prices, errors.Join(faults...)
 }
@@ -119,9 +131,36 @@ func (o *adviseOptions) run(ctx context.Context, out, errOut io.Writer) error {
 		return err
 	}
 	if o.output != "table" {
-		return writeAs(out, o.output, report)
+		err = writeAs(out, o.output, report)
+	} else {
+		err = printAdvice(out, report, o)
 	}
-	return printAdvice(out, report, o)
+	if err != nil || o.write == "" {
+		return err
+	}
+	return o.writeAdvised(report, prices, errOut)
+}
+
+// targets that all servers are held to.
+func (o *adviseOptions) targets() sizing.Targets {
+	return sizing.Targets{TTFT: o.ttft.Seconds(), ITL: o.itl.Seconds(), Percentile: o.percentile}
+}
+
+// writeAdvised writes the manifests of the workloads that are chosen, and says what is left to do.
+func (o *adviseOptions) writeAdvised(r *advise.Report, prices catalogue.Prices, errOut io.Writer) error {
+	servers, err := chosen(r, o.workloads)
+	if err != nil {
+		return err
+	}
+	files, err := adoption(servers, o.targets(), prices)
+	if err != nil {
+		return err
+	}
+	if err := writeManifests(o.write, files, o.force); err != nil {
+		return err
+	}
+	_, err = io.WriteString(errOut, afterwards(o.write, servers))
+	return err
 }
 
 // advise on a cluster whose past a Prometheus knows.
@@ -148,7 +187,7 @@ func (o *adviseOptions) advise(ctx context.Context, cluster *advise.Cluster, que
 	}
 	q := &advise.Question{
 		Servers: servers, Past: past, Window: o.window, Prices: prices, Knowledge: fitting.BuiltIn(),
-		Targets: sizing.Targets{TTFT: o.ttft.Seconds(), ITL: o.itl.Seconds(), Percentile: o.percentile},
+		Targets: o.targets(),
 	}
 	studied, err := advise.Study(q)
 	if err != nil {

@@ -5,10 +5,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,26 +43,31 @@ func writeRecommended(dir, name string, q *recommend.Question, c *recommend.Conf
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+	return writeManifests(dir, map[string][]any{name + "-cluster.yaml": shared, name + ".yaml": own}, false)
+}
+
+// writeManifests writes files below a directory, by their names. None is written where one is there already and may not be written over.
+func writeManifests(dir string, files map[string][]any, force bool) error {
+	var faults []error
+	for file := range files {
+		path := filepath.Join(dir, file)
+		if _, err := os.Lstat(path); err == nil && !force {
+			faults = append(faults, badInput{fmt.Errorf("--write: %s is there already", path)})
+		}
 	}
-	for file, objects := range map[string][]any{name + "-cluster.yaml": shared, name + ".yaml": own} {
-		text, err := stream(objects)
+	if len(faults) > 0 {
+		return errors.Join(faults...)
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		text, err := stream(files[file])
 		if err != nil {
 			return err
 		}
 		path := filepath.Join(dir, file)
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if errors.Is(err, fs.ErrExist) {
-			return badInput{fmt.Errorf("--write: %s is there already", path)}
-		}
-		if err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if _, err := f.Write(text); err != nil {
-			return errors.Join(err, f.Close())
-		}
-		if err := f.Close(); err != nil {
+		if err := os.WriteFile(path, text, 0o644); err != nil {
 			return err
 		}
 	}
@@ -82,30 +89,37 @@ func kubernetesName(model string) string {
 
 // recommendedObjects are the resources that say a configuration: those of the cluster, and those of a namespace, which the samples' are like.
 func recommendedObjects(name string, q *recommend.Question, c *recommend.Configuration) (shared, own []any, err error) {
-	system := recommendedSystem(name, q, c)
-	resources := specification.ToResources(system, "")
-	for i := range resources.Accelerators {
-		shared = append(shared, &resources.Accelerators[i])
-	}
-	for i := range resources.Models {
-		shared = append(shared, &resources.Models[i])
-	}
-	for i := range resources.ServiceClasses {
-		shared = append(shared, &resources.ServiceClasses[i])
-	}
+	resources := specification.ToResources(recommendedSystem(name, q, c), "")
 	for i := range resources.Servers {
 		own = append(own, &resources.Servers[i])
 	}
-	for _, text := range bytes.Split(manifests.Samples(), []byte("\n---\n")) {
-		object, err := recommendedLike(text, name, q, c)
-		if err != nil {
+	for _, object := range []metav1.Object{
+		new(appsv1.Deployment), new(autoscalingv2.HorizontalPodAutoscaler), new(policyv1.PodDisruptionBudget), new(corev1.Service),
+	} {
+		if err := likeSample(object, name); err != nil {
 			return nil, nil, err
 		}
-		if object != nil {
-			own = append(own, object)
+		if d, is := object.(*appsv1.Deployment); is {
+			serve(&d.Spec.Template, q, c)
 		}
+		own = append(own, object)
 	}
-	return shared, own, nil
+	return sharedObjects(&resources), own, nil
+}
+
+// sharedObjects are the resources that servers of a cluster share.
+func sharedObjects(r *specification.Resources) []any {
+	var shared []any
+	for i := range r.Accelerators {
+		shared = append(shared, &r.Accelerators[i])
+	}
+	for i := range r.Models {
+		shared = append(shared, &r.Models[i])
+	}
+	for i := range r.ServiceClasses {
+		shared = append(shared, &r.ServiceClasses[i])
+	}
+	return shared
 }
 
 // recommendedSystem has one accelerator, model, class and server. The performance stays open: it is physics' to say, and then to be learned.
@@ -130,40 +144,27 @@ func recommendedSystem(name string, q *recommend.Question, c *recommend.Configur
 	return s
 }
 
-// recommendedLike is an object of the samples made over for a configuration; nil where it is not of the pattern, or no workload, autoscaler, budget or service.
-func recommendedLike(text []byte, name string, q *recommend.Question, c *recommend.Configuration) (any, error) {
-	var kind struct {
-		metav1.TypeMeta   `json:",inline"`
-		metav1.ObjectMeta `json:"metadata"`
+// likeSample fills in an object as the samples have that of its kind for the pattern, for a server of another name, in no namespace.
+func likeSample(object metav1.Object, name string) error {
+	want := reflect.TypeOf(object).Elem().Name()
+	for _, text := range bytes.Split(manifests.Samples(), []byte("\n---\n")) {
+		var kind struct {
+			metav1.TypeMeta   `json:",inline"`
+			metav1.ObjectMeta `json:"metadata"`
+		}
+		if err := yaml.Unmarshal(text, &kind); err != nil {
+			return err
+		}
+		if kind.Kind != want || kind.Name != pattern {
+			continue
+		}
+		if err := yaml.UnmarshalStrict(bytes.ReplaceAll(text, []byte(pattern), []byte(name)), object); err != nil {
+			return err
+		}
+		object.SetNamespace("")
+		return nil
 	}
-	if err := yaml.Unmarshal(text, &kind); err != nil {
-		return nil, err
-	}
-	if kind.Name != pattern {
-		return nil, nil
-	}
-	text = bytes.ReplaceAll(text, []byte(pattern), []byte(name))
-	var object metav1.Object
-	switch kind.Kind {
-	case "Deployment":
-		object = new(appsv1.Deployment)
-	case "HorizontalPodAutoscaler":
-		object = new(autoscalingv2.HorizontalPodAutoscaler)
-	case "PodDisruptionBudget":
-		object = new(policyv1.PodDisruptionBudget)
-	case "Service":
-		object = new(corev1.Service)
-	default:
-		return nil, nil
-	}
-	if err := yaml.UnmarshalStrict(text, object); err != nil {
-		return nil, err
-	}
-	object.SetNamespace("")
-	if d, is := object.(*appsv1.Deployment); is {
-		serve(&d.Spec.Template, q, c)
-	}
-	return object, nil
+	return fmt.Errorf("the samples have no %s %s", want, pattern)
 }
 
 // serve the model by the pods of a template, on so many cards.

@@ -95,7 +95,7 @@ func Study(q *Question) (*Studied, error) {
 	if err := q.validate(); err != nil {
 		return nil, err
 	}
-	s := &Studied{system: q.system()}
+	s := &Studied{system: q.System()}
 	resources := specification.ToResources(s.system, "")
 	for i := range q.Servers {
 		s.Histories = append(s.Histories, History{Server: &q.Servers[i], Unknown: map[string]int{}})
@@ -152,8 +152,8 @@ func modelName(s *Server) string {
 // engines as priors call them.
 var engines = map[string]string{v1alpha1.EngineVLLM: "vllm", v1alpha1.EngineSGLang: "sglang", v1alpha1.EngineTensorRTLLM: "trtllm"}
 
-// system that inferno would be told: what is found, prices and targets, no law.
-func (q *Question) system() *jsonspec.System {
+// System that inferno would be told: what is found, prices and targets, no law.
+func (q *Question) System() *jsonspec.System {
 	s := new(jsonspec.System)
 	class := jsonspec.ServiceClassEntry{Name: className, ServiceClassSpec: jsonspec.ServiceClassSpec{Priority: 1}}
 	types, models := map[string]bool{}, map[string]bool{}
