@@ -298,7 +298,7 @@ spec:
 	if err != nil {
 		t.Fatal(err)
 	}
-	as := serving(t, []byte(rights), definition, policies(t, "routes: {enabled: true}"), []byte(route), build(t, "samples-gateway"))
+	as := serving(t, []byte(rights), definition, []byte(route), build(t, "samples-gateway"), policies(t, "routes: {enabled: true}"))
 	patched := func(user, patch string) error {
 		o := &unstructured.Unstructured{}
 		o.SetAPIVersion("gateway.networking.k8s.io/v1")
@@ -532,6 +532,11 @@ subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: "` + account 
 apiVersion: v1
 kind: Namespace
 metadata: {name: rooms}
+---
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Server
+metadata: {namespace: rooms, name: chat}
+spec: {model: m, serviceClass: c}
 `
 	const template = `
 apiVersion: v1
@@ -558,8 +563,14 @@ spec: {replicas: 2, podTemplateRef: {name: chat}}
 		t.Fatal(err)
 	}
 	as := serving(t, []byte(rights), definition, policies(t, "capacityAhead: {enabled: true}"))
+	owner := &unstructured.Unstructured{}
+	owner.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Server"))
+	if err := as("").Get(t.Context(), client.ObjectKey{Namespace: "rooms", Name: "chat"}, owner); err != nil {
+		t.Fatal(err)
+	}
 	object := func(text string) *unstructured.Unstructured {
 		o := &unstructured.Unstructured{}
+		text = strings.ReplaceAll(text, "uid: a}", "uid: "+string(owner.GetUID())+"}") // what has an owner that is not there is removed
 		if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
 			t.Fatal(err)
 		}
