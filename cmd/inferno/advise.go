@@ -31,7 +31,7 @@ type adviseOptions struct {
 	priceFile                                          string
 	span, window, replay, startUp, ttft, itl           time.Duration
 	percentile                                         float64
-	write                                              string
+	write, report                                      string
 	workloads                                          []string
 	force                                              bool
 }
@@ -65,6 +65,7 @@ and asks Prometheus. What it cannot read it names, with the reason.`,
 	f.StringArrayVar(&o.prices, "price", nil, "price of a card as TYPE=CENTS_PER_HOUR, such as H100=250; may be repeated")
 	f.StringVar(&o.priceFile, "prices", "", "CSV of prices with the columns type and cents_per_hour")
 	f.StringVar(&o.write, "write", "", "directory to write manifests to that let inferno plan the workloads: a component of kustomize")
+	f.StringVar(&o.report, "report", "", "directory to write the advice to as one page, "+reportFile+", that loads nothing")
 	f.StringArrayVar(&o.workloads, "workload", nil, "workload to write manifests of, as NAMESPACE/NAME; may be repeated; default all that can be read")
 	f.BoolVar(&o.force, "force", false, "write over files that are there")
 	f.StringVarP(&o.output, "output", "o", "table", "output format: "+strings.Join(outputFormats, ", "))
@@ -99,8 +100,8 @@ func (o *adviseOptions) validate() (catalogue.Prices, error) {
 	if o.write == "" && len(o.workloads) > 0 {
 		faults = append(faults, errors.New("--workload: is for --write, which is not given"))
 	}
-	if o.write == "" && o.force {
-		faults = append(faults, errors.New("--force: is for --write, which is not given"))
+	if o.write == "" && o.report == "" && o.force {
+		faults = append(faults, errors.New("--force: is for --write and --report, of which none is given"))
 	}
 	return prices, errors.Join(faults...)
 }
@@ -135,10 +136,13 @@ func (o *adviseOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	} else {
 		err = printAdvice(out, report, o)
 	}
-	if err != nil || o.write == "" {
-		return err
+	if err == nil && o.report != "" {
+		err = writeReport(o.report, report, o.force)
 	}
-	return o.writeAdvised(report, prices, errOut)
+	if err == nil && o.write != "" {
+		err = o.writeAdvised(report, prices, errOut)
+	}
+	return err
 }
 
 // targets that all servers are held to.
@@ -282,37 +286,58 @@ func printAdvice(out io.Writer, r *advise.Report, o *adviseOptions) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	var text strings.Builder
-	fmt.Fprintf(&text, "\nmeasured: %.0f ¢/h, within targets: %s\n", r.Was.CostPerHour, percent(r.Was.Attainment))
-	if r.Saving != nil {
-		fmt.Fprintf(&text, "inferno would have cost %s less than what was done", percent(r.Saving))
-		if r.SavingOfTuned != nil {
-			fmt.Fprintf(&text, ", and %s less than the best tuned rule", percent(r.SavingOfTuned))
-		}
-		text.WriteString("\n")
+	text := new(strings.Builder)
+	text.WriteString("\n")
+	for _, line := range verdict(r) {
+		text.WriteString(wrapped(line))
 	}
-	if r.Why != "" {
-		text.WriteString(wrapped("no saving is promised: " + r.Why))
-	}
-	for _, s := range r.Servers {
-		for _, u := range s.Serves.Unread {
-			text.WriteString(wrapped(fmt.Sprintf("not read: %s: %s: %s", s.ID(), u.What, u.Why)))
-		}
-		for _, d := range s.Serves.Doubts {
-			text.WriteString(wrapped(fmt.Sprintf("doubt: %s: %s", s.ID(), d)))
-		}
-		if s.Known == 0 {
-			text.WriteString(wrapped(fmt.Sprintf("not known: %s: Prometheus has no load of its pods: scrape their port %d with the labels namespace and pod", s.ID(), s.Serves.Port.Value)))
-		}
-	}
-	for _, s := range r.Skipped {
-		text.WriteString(wrapped(fmt.Sprintf("skipped: %s: %s", s.Workload, s.Why)))
-	}
-	for _, s := range r.Assumptions {
-		text.WriteString(wrapped("assumed: " + s))
+	for _, n := range notes(r) {
+		text.WriteString(wrapped(n.Kind + ": " + n.Text))
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// verdict in sentences.
+func verdict(r *advise.Report) []string {
+	lines := []string{fmt.Sprintf("measured: %.0f ¢/h, within targets: %s", r.Was.CostPerHour, percent(r.Was.Attainment))}
+	if r.Saving != nil {
+		line := fmt.Sprintf("inferno would have cost %s less than what was done", percent(r.Saving))
+		if r.SavingOfTuned != nil {
+			line += fmt.Sprintf(", and %s less than the best tuned rule", percent(r.SavingOfTuned))
+		}
+		lines = append(lines, line)
+	}
+	if r.Why != "" {
+		lines = append(lines, "no saving is promised: "+r.Why)
+	}
+	return lines
+}
+
+// note on what advice lacks or rests on.
+type note struct{ Kind, Text string }
+
+// notes of what was not read, is not known and is assumed.
+func notes(r *advise.Report) []note {
+	var all []note
+	for _, s := range r.Servers {
+		for _, u := range s.Serves.Unread {
+			all = append(all, note{"not read", fmt.Sprintf("%s: %s: %s", s.ID(), u.What, u.Why)})
+		}
+		for _, d := range s.Serves.Doubts {
+			all = append(all, note{"doubt", s.ID() + ": " + d})
+		}
+		if s.Known == 0 {
+			all = append(all, note{"not known", fmt.Sprintf("%s: Prometheus has no load of its pods: scrape their port %d with the labels namespace and pod", s.ID(), s.Serves.Port.Value)})
+		}
+	}
+	for _, s := range r.Skipped {
+		all = append(all, note{"skipped", s.Workload + ": " + s.Why})
+	}
+	for _, s := range r.Assumptions {
+		all = append(all, note{"assumed", s})
+	}
+	return all
 }
 
 // percent of a share; "not known" where it is not.

@@ -198,7 +198,7 @@ func TestAdviseWritesNothingOver(t *testing.T) {
 		}
 	}
 	_, err = runAlone(t, newAdviseCommand(), "--prometheus-url", "http://x", "--force", "--workload", "a/b")
-	for _, want := range []string{"--workload: is for --write", "--force: is for --write"} {
+	for _, want := range []string{"--workload: is for --write", "--force: is for --write and --report"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want that it says %q", err, want)
 		}

@@ -46,28 +46,38 @@ func writeRecommended(dir, name string, q *recommend.Question, c *recommend.Conf
 	return writeManifests(dir, map[string][]any{name + "-cluster.yaml": shared, name + ".yaml": own}, false)
 }
 
-// writeManifests writes files below a directory, by their names. None is written where one is there already and may not be written over.
+// writeManifests writes files below a directory, by their names.
 func writeManifests(dir string, files map[string][]any, force bool) error {
+	texts := map[string][]byte{}
+	for name, objects := range files {
+		text, err := stream(objects)
+		if err != nil {
+			return err
+		}
+		texts[name] = text
+	}
+	return writeFiles("write", dir, texts, force)
+}
+
+// writeFiles below the directory that a flag names. None is written where one is there already and may not be written over.
+func writeFiles(flag, dir string, files map[string][]byte, force bool) error {
+	names := slices.Sorted(maps.Keys(files))
 	var faults []error
-	for file := range files {
-		path := filepath.Join(dir, file)
+	for _, name := range names {
+		path := filepath.Join(dir, name)
 		if _, err := os.Lstat(path); err == nil && !force {
-			faults = append(faults, badInput{fmt.Errorf("--write: %s is there already", path)})
+			faults = append(faults, badInput{fmt.Errorf("--%s: %s is there already", flag, path)})
 		}
 	}
 	if len(faults) > 0 {
 		return errors.Join(faults...)
 	}
-	for _, file := range slices.Sorted(maps.Keys(files)) {
-		text, err := stream(files[file])
-		if err != nil {
-			return err
-		}
-		path := filepath.Join(dir, file)
+	for _, name := range names {
+		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, text, 0o644); err != nil {
+		if err := os.WriteFile(path, files[name], 0o644); err != nil {
 			return err
 		}
 	}

@@ -30,6 +30,32 @@ type Row struct {
 	CostPerHour float64 `json:"costPerHour"`
 	// Attainment is the share of requests within both targets, 0 to 1.
 	Attainment float64 `json:"attainment"`
+	// Replicas that were ready, by server, where they were kept.
+	Replicas map[string]Series `json:"replicas,omitempty"`
+}
+
+// Series is a quantity over the time of the report: each value is the mean of one of equally long parts, absent where it is not known there.
+type Series []*float64
+
+// parts of the time that a series has, at most.
+const parts = 120
+
+// seriesOf values that are evenly spaced over the time; NaN is not known.
+func seriesOf(values []float64) Series {
+	s := make(Series, min(parts, len(values)))
+	for i := range s {
+		sum, known := 0.0, 0.0
+		for _, v := range values[i*len(values)/len(s) : (i+1)*len(values)/len(s)] {
+			if !math.IsNaN(v) {
+				sum, known = sum+v, known+1
+			}
+		}
+		if known > 0 {
+			mean := sum / known
+			s[i] = &mean
+		}
+	}
+	return s
 }
 
 // Measured is what was done, as it was measured. What buckets of histograms do not tell is absent.
@@ -49,6 +75,9 @@ type ServerReport struct {
 	// Known is the share of the time for which its load is known, and Unknown the reasons for the rest, in windows.
 	Known   float64        `json:"known"`
 	Unknown map[string]int `json:"unknown,omitempty"`
+	// Rate of requests per second and Ready replicas over the time.
+	Rate  Series `json:"rate,omitempty"`
+	Ready Series `json:"ready,omitempty"`
 }
 
 // Report is the advice.
@@ -121,7 +150,16 @@ func (s *Studied) Replay(q *Question, o Options) (*Report, error) {
 		return nil, err
 	}
 	for _, outcome := range result.Outcomes {
-		r.Rows = append(r.Rows, Row{outcome.Policy, outcome.Settings, outcome.CostPerHour, outcome.Served})
+		row := Row{Policy: outcome.Policy, Settings: outcome.Settings, CostPerHour: outcome.CostPerHour, Attainment: outcome.Served}
+		for i := range q.Servers {
+			if ready := outcome.Ready(q.Servers[i].played()); len(ready) > 0 {
+				if row.Replicas == nil {
+					row.Replicas = map[string]Series{}
+				}
+				row.Replicas[q.Servers[i].ID()] = seriesOf(ready)
+			}
+		}
+		r.Rows = append(r.Rows, row)
 	}
 	r.promise(q)
 	return r, nil
@@ -152,7 +190,9 @@ func (s *Studied) Describe(q *Question) *Report {
 		out := ServerReport{Server: h.Server, Unknown: h.Unknown}
 		known, lengths := 0.0, 0.0
 		price, _ := q.Prices.Find(h.Accelerator)
-		for _, m := range h.Moments {
+		rates, ready := make([]float64, len(h.Moments)), make([]float64, len(h.Moments))
+		for k, m := range h.Moments {
+			rates[k], ready[k] = m.Rate, float64(m.Ready)
 			r.Was.CostPerHour += float64(m.Ready*h.Cards) * price.CentsPerHour / float64(len(q.Past))
 			if math.IsNaN(m.Rate) {
 				continue
@@ -173,6 +213,7 @@ func (s *Studied) Describe(q *Question) *Report {
 		if lengths > 0 {
 			out.InputTokens, out.OutputTokens = out.InputTokens/lengths, out.OutputTokens/lengths
 		}
+		out.Rate, out.Ready = seriesOf(rates), seriesOf(ready)
 		r.Servers = append(r.Servers, out)
 	}
 	if weight > 0 {

@@ -1,6 +1,7 @@
 package advise
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -68,5 +69,26 @@ func TestStudyFaults(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want that it says %q", err, want)
 		}
+	}
+}
+
+// A series keeps the mean of what is known, says nothing of what is not, and has no more parts than a picture shows.
+func TestSeries(t *testing.T) {
+	values := make([]float64, 10*parts)
+	for i := range values {
+		if values[i] = float64(i / 10); i/10 == 3 {
+			values[i] = math.NaN()
+		}
+	}
+	for i, v := range seriesOf(values) {
+		if (v == nil) != (i == 3) || v != nil && *v != float64(i) {
+			t.Errorf("part %d of the time has %v", i, v)
+		}
+	}
+	if s := seriesOf(values); len(s) != parts {
+		t.Errorf("%d parts", len(s))
+	}
+	if s := seriesOf(nil); len(s) != 0 {
+		t.Errorf("of nothing there is %v", s)
 	}
 }

@@ -71,8 +71,17 @@ type Fit struct {
 	TTFTError *float64 `json:"ttftError,omitempty"`
 	// From says what the prior rests on.
 	From string `json:"from"`
+	// ITL and TTFT are what the errors are of, in order of time; of many some, evenly.
+	ITL  []Check `json:"itl,omitempty"`
+	TTFT []Check `json:"ttft,omitempty"`
 
 	performance jsonspec.Performance
+}
+
+// Check is a latency that was not learned from, and what was predicted of it, in seconds, above 0.
+type Check struct {
+	Measured  float64 `json:"measured"`
+	Predicted float64 `json:"predicted"`
 }
 
 // Studied is what came of a question, before it is played again.
@@ -333,7 +342,7 @@ func (q *Question) until() float64 {
 func (f *Fit) learn(estimator estimation.Estimator, seen []estimation.Observation, until float64) error {
 	given := f.performance
 	var learned *v1alpha1.PairStatus
-	var itl, ttft []float64
+	var itl, ttft []Check
 	checking := (*v1alpha1.PairStatus)(nil)
 	for i := range seen {
 		one := seen[i : i+1]
@@ -358,16 +367,39 @@ func (f *Fit) learn(estimator estimation.Estimator, seen []estimation.Observatio
 		}
 		learned, f.performance = next.Learned, next.Performance
 	}
-	f.ITLError, f.TTFTError = median(itl), median(ttft)
+	f.ITLError, f.TTFTError = median(relative(itl)), median(relative(ttft))
+	f.ITL, f.TTFT = some(itl), some(ttft)
 	return nil
 }
 
-// within adds the relative error of a prediction, where there is one and it was measured.
-func within(errors []float64, predicted, measured float64) []float64 {
-	if e := math.Abs(predicted/measured - 1); e < math.Inf(1) {
-		return append(errors, e)
+// within adds a prediction, where there is one and it was measured.
+func within(checks []Check, predicted, measured float64) []Check {
+	if measured > 0 && predicted > 0 && predicted/measured < math.Inf(1) {
+		return append(checks, Check{measured, predicted})
+	}
+	return checks
+}
+
+// relative errors.
+func relative(checks []Check) []float64 {
+	var errors []float64
+	for _, c := range checks {
+		errors = append(errors, math.Abs(c.Predicted/c.Measured-1))
 	}
 	return errors
+}
+
+// some of many checks, evenly.
+func some(checks []Check) []Check {
+	const most = 200 // that a picture of them can show
+	if len(checks) <= most {
+		return checks
+	}
+	few := make([]Check, most)
+	for i := range few {
+		few[i] = checks[i*len(checks)/most]
+	}
+	return few
 }
 
 func median(x []float64) *float64 {

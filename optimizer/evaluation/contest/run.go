@@ -63,6 +63,19 @@ func (o *Outcome) String() string {
 	return fmt.Sprintf("%s: %.2f %% at %.0f ¢/h", strings.TrimSpace(o.Policy+" "+o.Settings), 100*o.Served, o.CostPerHour)
 }
 
+// Ready replicas of a server at the end of each window, in order of time; none where the run kept no series.
+func (o *Outcome) Ready(server string) []float64 {
+	var ready []float64
+	for _, w := range o.reports[server].Windows {
+		n := 0
+		for _, replicas := range w.Replicas {
+			n += replicas
+		}
+		ready = append(ready, float64(n))
+	}
+	return ready
+}
+
 // tuned is what settings begin with that were searched for.
 const tuned = "tuned: "
 
