@@ -3,6 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,10 +15,16 @@ import (
 	"github.com/prometheus/common/model"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/yaml"
 
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/observe"
@@ -81,5 +92,53 @@ func TestAdviseOfWhatIsNotKnown(t *testing.T) {
 	}
 	if !strings.Contains(progress.String(), "read 100 % of 1h0m0s") {
 		t.Errorf("progress is %q", &progress)
+	}
+}
+
+// Advise asks a cluster for four lists, those that the ClusterRole in the documentation allows, and for nothing else; of what it may not list it says which.
+func TestAdviseOnlyLists(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, role, found := strings.Cut(string(text), "kind: ClusterRole\nmetadata:\n  name: inferno-advise\n")
+	role, _, ends := strings.Cut(role, "```")
+	var allowed rbacv1.ClusterRole
+	if err := yaml.UnmarshalStrict([]byte(role), &allowed); err != nil || !found || !ends {
+		t.Fatalf("docs/operations.md has no ClusterRole inferno-advise (%v)", err)
+	}
+	may := map[string]bool{}
+	for _, rule := range allowed.Rules {
+		for _, resource := range rule.Resources {
+			may[resource] = slices.Equal(rule.Verbs, []string{"list"}) && len(rule.APIGroups) == 1
+		}
+	}
+	forbidden := false
+	did := map[string]bool{}
+	list := func(_ context.Context, _ client.WithWatch, into client.ObjectList, _ ...client.ListOption) error {
+		what := map[string]string{"*v1.DeploymentList": "deployments", "*v1.StatefulSetList": "statefulsets", "*v1.PodList": "pods", "*v1.NodeList": "nodes"}[fmt.Sprintf("%T", into)]
+		did[what] = true
+		if forbidden {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: what}, "", errors.New("by nobody"))
+		}
+		return nil
+	}
+	get := func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+		t.Error("an object is read alone")
+		return nil
+	}
+	c := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithInterceptorFuncs(interceptor.Funcs{List: list, Get: get}).Build()
+	if _, err := readWorkloads(context.Background(), c, ""); err != nil {
+		t.Fatal(err)
+	}
+	if !maps.Equal(did, may) || len(did) != 4 {
+		t.Errorf("it lists %v, and the ClusterRole allows %v", did, may)
+	}
+	forbidden = true
+	_, err = readWorkloads(context.Background(), c, "")
+	for what := range may {
+		if err == nil || !strings.Contains(err.Error(), "the right to list "+what+" is missing") {
+			t.Errorf("%v, want that it says that the right to list %s is missing", err, what)
+		}
 	}
 }
