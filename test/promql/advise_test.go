@@ -170,6 +170,17 @@ func TestAdvisePlaysThePastAgain(t *testing.T) {
 	if r.Was.Attainment != nil && math.Abs(was.Attainment-*r.Was.Attainment) > 0.03 {
 		t.Errorf("what was done served %.2f %%, played again %.2f", 100**r.Was.Attainment, 100*was.Attainment)
 	}
+	for _, row := range []advise.Row{was, ours} { // replicas over time are there to be shown, and agree with what they cost: 295 ¢/h each
+		mean, known := 0.0, 0.0
+		for _, n := range row.Replicas["llm/chat"] {
+			if n != nil {
+				mean, known = mean+*n, known+1
+			}
+		}
+		if mean /= known; !(math.Abs(mean*295/row.CostPerHour-1) < 0.1) {
+			t.Errorf("%s has %.2f replicas in the mean of %.0f parts of the time, and costs %.0f ¢/h", row.Policy, mean, known, row.CostPerHour)
+		}
+	}
 	if r.Saving != nil {
 		t.Logf("a saving of %.1f %%", 100**r.Saving)
 	}
