@@ -57,10 +57,17 @@ func (s *site) holder(api string) string {
 }
 
 // KEDA scales a Deployment to the plan by the sample's ScaledObject, to zero and back, which is pushed to it, and keeps external.metrics.k8s.io: neither inferno's adapter
-// nor its chart takes it.
+// nor its chart takes it. On the oldest version that inferno is for it is the one that scales to zero.
 func TestKEDAFollowsThePlan(t *testing.T) {
+	all := controlplane.Versions()
+	for _, version := range []string{all[0], all[len(all)-1]} {
+		t.Run(version, func(t *testing.T) { kedaFollowsThePlan(t, version) })
+	}
+}
+
+func kedaFollowsThePlan(t *testing.T, version string) {
 	s := start(t, stack.Options{
-		KEDA: true, Policies: true, Nodes: []controlplane.NodePool{{Name: "h100", Count: 1, GPU: controlplane.H100, GPUsPerNode: 8}},
+		Kubernetes: version, KEDA: true, Policies: true, Nodes: []controlplane.NodePool{{Name: "h100", Count: 1, GPU: controlplane.H100, GPUsPerNode: 8}},
 	}, cluster(map[string]carried{"h100": {kind: "H100"}}, "  suspend: true\n"))
 	server := &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: namespace},

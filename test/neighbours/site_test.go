@@ -72,7 +72,7 @@ spec:
 `)
 	for _, name := range names {
 		law := laws[of[name].kind]
-		fmt.Fprintf(&b, "    - {accelerator: %s, maxBatchSize: 64, atTokens: 100, work: {alpha: %g, beta: %g, gamma: %g}}\n", name, law.Base*1e3, law.PerToken*1e3, law.PerContext*1e3)
+		fmt.Fprintf(&b, "    - {accelerator: %s, maxBatchSize: 64, atTokens: 100, work: {alpha: '%g', beta: '%g', gamma: '%g'}}\n", name, law.Base*1e3, law.PerToken*1e3, law.PerContext*1e3)
 	}
 	b.WriteString("---\napiVersion: inferno.platform.ai/v1alpha1\nkind: Optimizer\nmetadata: {name: default}\nspec:\n" + optimizer)
 	return b.String()
