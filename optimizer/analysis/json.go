@@ -36,6 +36,7 @@ type Question struct {
 // Answer is that of queue-analysis; times in ms, rates per second.
 type Answer struct {
 	Concurrency   int      `json:"concurrency,omitempty"`
+	OfferedRPS    float64  `json:"offeredRPS"`
 	Throughput    float64  `json:"throughput"`
 	AvgRespTime   float64  `json:"avgRespTime"`
 	AvgWaitTime   float64  `json:"avgWaitTime"`
@@ -128,7 +129,7 @@ func (p *Problem) optimize(m queueing.Model) (*Answer, error) {
 
 func newAnswer(q queueing.Prediction) *Answer {
 	return &Answer{
-		Throughput: q.Throughput, AvgRespTime: jsonspec.Milliseconds(q.Response), AvgWaitTime: jsonspec.Milliseconds(q.Wait),
+		OfferedRPS: q.Rate, Throughput: q.Throughput, AvgRespTime: jsonspec.Milliseconds(q.Response), AvgWaitTime: jsonspec.Milliseconds(q.Wait),
 		AvgNumInServ: q.InService, AvgTTFT: jsonspec.Milliseconds(q.TTFT.Mean), AvgITL: jsonspec.Milliseconds(q.ITL.Mean), MaxRPS: q.MaxRate,
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/forecast"
+	"github.com/llm-inferno/inferno/optimizer/loopback"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 	"github.com/llm-inferno/inferno/optimizer/stability"
@@ -95,32 +96,12 @@ func guard(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
-		if !loopback(r.Host) {
+		if !loopback.Host(r.Host) {
 			http.Error(w, fmt.Sprintf("host %q is not allowed, must be localhost or a loopback address", r.Host), http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// loopback tells whether a host, with or without a port, is this machine by a name or address that nobody else can have.
-func loopback(host string) bool {
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	if name == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(trimBrackets(name))
-	return ip != nil && ip.IsLoopback()
-}
-
-func trimBrackets(s string) string {
-	if len(s) > 1 && s[0] == '[' && s[len(s)-1] == ']' {
-		return s[1 : len(s)-1]
-	}
-	return s
 }
 
 // request with what who asks may see.
@@ -349,7 +330,7 @@ const headerTimeout = 10 * time.Second
 // CheckAddress says what is wrong with an address to listen on: it must be of this machine alone.
 func CheckAddress(address string) error {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil || !loopback(host) {
+	if err != nil || !loopback.Host(host) {
 		return fmt.Errorf("%q is not allowed, must be HOST:PORT with localhost or a loopback address: the console shows a cluster to whoever reaches it", address)
 	}
 	return nil

@@ -55,7 +55,12 @@ var required = map[reflect.Type][]string{
 // Decode decodes one JSON or YAML document strictly into out, a pointer to a struct. Field names match whatever their case, as in
 // llm-inferno. Unknown fields, fields given twice, numbers that are missing and values of the wrong type are faults; the error joins all of
 // them, each a *Fault with its path and, for JSON, its line. What can be read is in out nevertheless.
-func Decode(name string, data []byte, out any) error {
+func Decode(name string, data []byte, out any) error { return decode(name, data, out, false) }
+
+// DecodeKnown is Decode for what another program writes: fields that are not known are passed over.
+func DecodeKnown(name string, data []byte, out any) error { return decode(name, data, out, true) }
+
+func decode(name string, data []byte, out any, passOver bool) error {
 	if trimmed := bytes.TrimSpace(data); len(trimmed) > 0 && trimmed[0] != '{' {
 		converted, err := yaml.YAMLToJSONStrict(data)
 		if err != nil {
@@ -63,7 +68,7 @@ func Decode(name string, data []byte, out any) error {
 		}
 		data = converted
 	}
-	c := checker{name: name, data: data, dec: json.NewDecoder(bytes.NewReader(data))}
+	c := checker{name: name, data: data, dec: json.NewDecoder(bytes.NewReader(data)), passOver: passOver}
 	c.dec.UseNumber()
 	c.value(reflect.TypeOf(out).Elem(), "", 0)
 	if c.syntax == nil {
@@ -88,6 +93,8 @@ type checker struct {
 	dec    *json.Decoder
 	faults []error
 	syntax error
+	// passOver fields that are not known.
+	passOver bool
 }
 
 func (c *checker) fault(path, format string, args ...any) {
@@ -205,7 +212,7 @@ func (c *checker) object(t reflect.Type, path string, depth int) {
 		switch {
 		case fields != nil:
 			ft, known := fields[folded]
-			if !known {
+			if !known && !c.passOver {
 				c.fault(at, "unknown field, allowed are %s", strings.Join(fieldNames(t), ", "))
 			}
 			c.value(ft, at, depth+1)
