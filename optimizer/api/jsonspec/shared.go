@@ -9,52 +9,30 @@ import (
 // at 1.
 type PowerCurve struct {
 	// Idle power in watts.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	Idle float64 `json:"idle,omitempty"`
 	// Full is the power at utilisation 1, in watts.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	Full float64 `json:"full,omitempty"`
 	// MidPower is the power at utilisation midUtil, in watts.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	MidPower float64 `json:"midPower,omitempty"`
 	// MidUtil is the utilisation at the bend of the curve, from 0 to 1.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1
-	// +optional
 	MidUtil float64 `json:"midUtil,omitempty"`
 }
 
 // AcceleratorProperties says what an accelerator is, the same in the custom resource and in the JSON specification.
 type AcceleratorProperties struct {
 	// Type of the cards, such as A100: what capacity is counted in. Defaults to the name of the accelerator.
-	// +optional
 	Type string `json:"type,omitempty"`
 	// Multiplicity is the number of cards of the type that make up one accelerator: 4 for a "4xA100". Defaults to 1.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1024
-	// +optional
 	Multiplicity int `json:"multiplicity,omitempty"`
 	// MemSize is the memory of the accelerator (all its cards) in GB.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	MemSize float64 `json:"memSize,omitempty"`
 	// MemBW is the memory bandwidth of the accelerator (all its cards) in GB/s.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	MemBW float64 `json:"memBW,omitempty"`
 	// Power curve of the accelerator.
-	// +optional
 	Power PowerCurve `json:"power,omitempty"`
 	// Cost of the accelerator in cents per hour.
-	// +kubebuilder:validation:Minimum=0
 	Cost float64 `json:"cost"`
 	// InterruptionsPerHour is how often on average a replica on it loses its node, as on spot capacity: each costs a start, and what is late meanwhile.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=60
-	// +optional
 	InterruptionsPerHour float64 `json:"interruptionsPerHour,omitempty"`
 }
 
@@ -63,17 +41,12 @@ type AcceleratorSpec struct {
 	AcceleratorProperties `json:",inline"`
 	// ProductNames are the values of the product label of nodes with these cards (nvidia.com/gpu.product, amd.com/gpu.product-name, …).
 	// Defaults to what the built-in catalogue knows of the type.
-	// +listType=set
-	// +optional
 	ProductNames []string `json:"productNames,omitempty"`
 	// ResourceName of the cards on a node, such as nvidia.com/gpu. Defaults to what the built-in catalogue knows of the type, else
 	// nvidia.com/gpu.
-	// +optional
 	ResourceName string `json:"resourceName,omitempty"`
 	// NodeSelector are labels that nodes must have besides, by which pools of one product are told apart: spot and reserved, zones, teams. Each pool is an
 	// Accelerator with its own cost and interruptions; a node belongs to every Accelerator whose labels it has. Absent: all nodes with the product.
-	// +kubebuilder:validation:MaxProperties=16
-	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 }
 
@@ -81,23 +54,18 @@ type AcceleratorSpec struct {
 // alpha + beta · computed tokens + gamma · KV tokens read.
 type PerfParms struct {
 	// Alpha is the time of an iteration whatever its batch, in ms.
-	// +kubebuilder:validation:Minimum=0
 	Alpha float64 `json:"alpha"`
 	// Beta is the compute time in ms per token.
-	// +kubebuilder:validation:Minimum=0
 	Beta float64 `json:"beta"`
 	// Gamma is the memory access time in ms per KV token read.
-	// +kubebuilder:validation:Minimum=0
 	Gamma float64 `json:"gamma"`
 }
 
 // DecodeParms are the decode half of the older service-time law "linear": a decode iteration of n requests takes alpha + beta · n ms.
 type DecodeParms struct {
 	// Alpha is the base time of a decode iteration, in ms.
-	// +kubebuilder:validation:Minimum=0
 	Alpha float64 `json:"alpha"`
 	// Beta is the time in ms per request of the batch.
-	// +kubebuilder:validation:Minimum=0
 	Beta float64 `json:"beta"`
 }
 
@@ -105,10 +73,8 @@ type DecodeParms struct {
 // gamma + delta · in · n ms.
 type PrefillParms struct {
 	// Gamma is the base time of a prefill, in ms.
-	// +kubebuilder:validation:Minimum=0
 	Gamma float64 `json:"gamma"`
 	// Delta is the time in ms per prompt token.
-	// +kubebuilder:validation:Minimum=0
 	Delta float64 `json:"delta"`
 }
 
@@ -134,56 +100,35 @@ type LawParms struct {
 // Performance says how fast a model runs on one accelerator: measured, fitted, or left out (then the prior from physics).
 type Performance struct {
 	// Acc names the accelerator.
-	// +kubebuilder:validation:MinLength=1
 	Acc string `json:"acc"`
 	// AccCount is the number of accelerators one replica takes. Defaults to 1.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1024
-	// +optional
 	AccCount int `json:"accCount,omitempty"`
 	// MaxBatchSize is the largest batch the accelerator's memory holds at atTokens generated tokens per request.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=65536
-	// +optional
 	MaxBatchSize int `json:"maxBatchSize,omitempty"`
 	// AtTokens is the number of tokens per request for which maxBatchSize holds.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	AtTokens int `json:"atTokens,omitempty"`
 	// PerfParms of the law "work".
-	// +optional
 	PerfParms *PerfParms `json:"perfParms,omitempty"`
 	// DecodeParms of the older law "linear"; given together with prefillParms, instead of perfParms.
-	// +optional
 	DecodeParms *DecodeParms `json:"decodeParms,omitempty"`
 	// PrefillParms of the older law "linear".
-	// +optional
 	PrefillParms *PrefillParms `json:"prefillParms,omitempty"`
 	// Law holds the parameters of any other registered law; where it is given it is used.
-	// +optional
 	Law *LawParms `json:"law,omitempty"`
 	// KVTokens is the number of tokens the KV cache of a replica holds. Absent: unlimited by memory, maxBatchSize alone limits.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	KVTokens int `json:"kvTokens,omitempty"`
 	// Match says which measurements the entry was fitted on, by column (engine, precision, tensor_parallel, …).
-	// +optional
 	Match map[string]string `json:"match,omitempty"`
 }
 
 // ModelProperties are what is known of a model whatever the accelerator.
 type ModelProperties struct {
 	// ServedName is the model's name in the engine's metrics (label model_name). Defaults to the name of the model.
-	// +optional
 	ServedName string `json:"servedName,omitempty"`
 	// Architecture of the model, for priors from physics.
-	// +optional
 	Architecture *Architecture `json:"architecture,omitempty"`
 	// TrustedNamespaces are those whose pods teach the model to all. What the pods of another namespace show is learned for its own Servers, and for those
 	// of others where two namespaces show the same.
-	// +listType=set
-	// +kubebuilder:validation:MaxItems=64
-	// +optional
 	TrustedNamespaces []string `json:"trustedNamespaces,omitempty"`
 }
 
@@ -195,64 +140,37 @@ func (p *ModelProperties) IsZero() bool {
 // ModelTarget are the service-level objectives of one model in a service class. An absent or zero target does not bind.
 type ModelTarget struct {
 	// Model the targets are for.
-	// +kubebuilder:validation:MinLength=1
 	Model string `json:"model"`
 	// ITL is the target on the inter-token latency, in ms.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	ITL float64 `json:"slo-itl,omitempty"`
 	// TTFT is the target on the time to first token, queueing included, in ms.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	TTFT float64 `json:"slo-ttft,omitempty"`
 	// TPS is the number of generated tokens per second that the servers of the class must be able to sustain.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	TPS float64 `json:"slo-tps,omitempty"`
 	// Percentile for which the latency targets hold, over requests; 0 means that they hold for the mean.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:ExclusiveMaximum=true
-	// +kubebuilder:validation:Maximum=100
-	// +optional
 	Percentile float64 `json:"slo-percentile,omitempty"`
 }
 
 // ServiceClassSpec says how important a class of users is and what it is promised.
-// +kubebuilder:validation:XValidation:rule="!(has(self.forecastQuantile) && has(self.violationCost))",message="forecastQuantile follows from violationCost; give one"
 type ServiceClassSpec struct {
 	// Priority from 1, the highest, to 100.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=100
 	Priority int `json:"priority"`
 	// ForecastQuantile of the arrival rate that servers of the class are sized for, above 0 and below 1; absent: that of the Optimizer.
-	// +kubebuilder:validation:XValidation:rule="self > 0.0 && self < 1.0",message="forecastQuantile must be above 0 and below 1"
-	// +optional
 	ForecastQuantile *float64 `json:"forecastQuantile,omitempty"`
 	// ViolationCost is what a request costs that misses its targets, in cents. Where it is given, the quantile follows from it and from what
 	// it costs to be able to serve one request more: 1 − (price of a replica in cents per hour ÷ requests it sustains in an hour) ÷
 	// violationCost, from 0.5 to 0.99.
-	// +kubebuilder:validation:XValidation:rule="self > 0.0",message="violationCost must be above 0"
-	// +optional
 	ViolationCost *float64 `json:"violationCost,omitempty"`
 	// ModelTargets are the objectives, one entry for each model.
-	// +listType=map
-	// +listMapKey=model
-	// +optional
 	ModelTargets []ModelTarget `json:"modelTargets,omitempty"`
 	// AllowedNamespaces selects by their labels, of which kubernetes.io/metadata.name is the name, the namespaces whose Servers may use the class.
 	// Absent: all. A Server elsewhere is refused; one that was there before keeps its plan, and is given no other.
-	// +optional
 	AllowedNamespaces *metav1.LabelSelector `json:"allowedNamespaces,omitempty"`
 	// MaxMinReplicas is the largest minReplicas of its Servers, which hold so much without load. A Server that asks for more is refused; one that was
 	// there before is planned with so many. Defaults to 20; in the JSON specification absent is no bound.
-	// +kubebuilder:default=20
-	// +kubebuilder:validation:Minimum=1
-	// +optional
 	MaxMinReplicas *int `json:"maxMinReplicas,omitempty"`
 	// PriorityClassName of the PriorityClass that pods of its Servers name, by which preemption and eviction agree with plans: its value is above those
 	// of the classes that matter less. Absent: any.
-	// +kubebuilder:validation:MaxLength=253
-	// +optional
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 }
 
@@ -314,82 +232,49 @@ type Load struct {
 // SolverPolicy says what the solver may do and how it serves when capacity does not suffice.
 type SolverPolicy struct {
 	// Unlimited ignores capacity: every server gets what is cheapest for it.
-	// +optional
 	Unlimited bool `json:"unlimited,omitempty"`
 	// Heterogeneous allows replicas of one server on several accelerators.
-	// +optional
 	Heterogeneous bool `json:"heterogeneous,omitempty"`
 	// MaxDelaySeconds is how long a plan may wait for elastic capacity: pools that take longer are not bought from. 0 is no bound.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	MaxDelaySeconds float64 `json:"maxDelaySeconds,omitempty"`
 	// AheadSeconds is what a node takes from being asked for until pods can be on it. Plans then say which replicas beyond theirs the load will need that much
 	// later than those of a pod that starts now: nodes for them are to be asked for by now. 0, the default, looks no further ahead.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=86400
-	// +optional
 	AheadSeconds float64 `json:"aheadSeconds,omitempty"`
 	// DelayedBestEffort serves best effort only after all priorities had their turn, instead of priority by priority.
-	// +optional
 	DelayedBestEffort bool `json:"delayedBestEffort,omitempty"`
 	// SaturationPolicy says how servers whose targets cannot be met share what capacity is left. Defaults to None.
-	// +kubebuilder:validation:Enum="";None;PriorityExhaustive;PriorityRoundRobin;RoundRobin
-	// +optional
 	SaturationPolicy string `json:"saturationPolicy,omitempty"`
 	// Objective of the plan: Lexicographic, the default, serves higher priorities first and then at the least value; WeightedSum takes the
 	// least sum of values and of what leaving servers unserved costs.
-	// +kubebuilder:validation:Enum="";Lexicographic;WeightedSum
-	// +optional
 	Objective string `json:"objective,omitempty"`
 	// Counting says what serving a server counts among those of its priority: Servers, the default, each the same; Load, its requests per
 	// minute.
-	// +kubebuilder:validation:Enum="";Servers;Load
-	// +optional
 	Counting string `json:"counting,omitempty"`
 	// UnservedCost is what leaving a server of the highest priority unserved costs in a WeightedSum, in cents per hour: for a server, or,
 	// where load is counted, for each request per minute.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	UnservedCost float64 `json:"unservedCost,omitempty"`
 	// PriorityFactor is how many times less a server of the next lower priority costs to leave unserved. Defaults to 10.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	PriorityFactor float64 `json:"priorityFactor,omitempty"`
 	// Change is what changing a plan costs, so that a plan moves only for a gain that pays back. Absent: nothing.
-	// +optional
 	Change *ChangePolicy `json:"change,omitempty"`
 	// EnergyShare is the share of energy in the cost that is minimised, by the power curves of the accelerators: from 0, the cost of
 	// accelerators only, to 1, energy only.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1
-	// +optional
 	EnergyShare float64 `json:"energyShare,omitempty"`
 	// Confidence is the probability with which what is not known of a pair's parameters leaves ITL at or below what is planned with: 0.5,
 	// the default, plans with the likeliest, 0.9 serves a fresh pair carefully and a well-known one nearly as tightly.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=0.999
-	// +optional
 	Confidence float64 `json:"confidence,omitempty"`
 	// ForecastQuantile of the arrival rate, at the time when a replica ordered now would serve, that servers are sized for: above 0 and below
 	// 1. Of ten such times the rate is above the 0.9 quantile at one. Absent: what the forecaster gives, which is the 0.9 quantile, or the
 	// present rate for the forecaster none. A ServiceClass may ask for another.
-	// +kubebuilder:validation:XValidation:rule="self > 0.0 && self < 1.0",message="forecastQuantile must be above 0 and below 1"
-	// +optional
 	ForecastQuantile *float64 `json:"forecastQuantile,omitempty"`
 	// Probing suggests, where set to Suggest, a number of running requests that would make known what matters for a plan and is not.
 	// Suggestions are written down, nothing is done about them. Where set to Act, replicas are added for some windows so that fewer requests
 	// run on each: where cards are to spare, where the targets are met even by a pessimistic view of what is known, on one server of each
 	// (model, accelerator) pair at a time. Nothing is ever taken away for a probe. Defaults to none.
-	// +kubebuilder:validation:Enum="";Suggest;Act
-	// +optional
 	Probing string `json:"probing,omitempty"`
 	// ProbingCooldownSeconds is the least time from one probe of a pair to its next. Absent or 0: an hour.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	ProbingCooldownSeconds float64 `json:"probingCooldownSeconds,omitempty"`
 	// CentsPerKWh is the price of energy; needed where energyShare is above 0.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	CentsPerKWh float64 `json:"centsPerKWh,omitempty"`
 }
 
@@ -405,20 +290,12 @@ const (
 // ChangePolicy is what it costs to go from the plan in force to another.
 type ChangePolicy struct {
 	// StartupSeconds until a new replica serves. While it starts it costs, and what it replaces keeps running.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	StartupSeconds float64 `json:"startupSeconds,omitempty"`
 	// Start is the price of starting a replica beside that, in cents: image pulls, lost warm caches.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	Start float64 `json:"start,omitempty"`
 	// Switch is the price of moving a server to another accelerator, in cents.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	Switch float64 `json:"switch,omitempty"`
 	// HorizonSeconds within which a change has to pay back.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:ExclusiveMinimum=true
 	HorizonSeconds float64 `json:"horizonSeconds"`
 }
 

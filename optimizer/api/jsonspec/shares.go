@@ -4,17 +4,10 @@ package jsonspec
 // taken back when it does, from servers of the lowest priority first.
 type ShareBounds struct {
 	// Name of the share.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 	// Cards by type. Of types that are not named nothing is guaranteed, unless a cost is, and there is no bound.
-	// +listType=map
-	// +listMapKey=type
-	// +kubebuilder:validation:MaxItems=64
-	// +optional
 	Cards []ShareCards `json:"cards,omitempty"`
 	// Cost of all that the share has, beside the bounds on cards.
-	// +optional
 	Cost *ShareCost `json:"cost,omitempty"`
 }
 
@@ -43,15 +36,10 @@ type ShareCards struct {
 }
 
 // ShareCost are bounds on the cost, in cents per hour.
-// +kubebuilder:validation:XValidation:rule="!has(self.most) || !has(self.guaranteed) || self.guaranteed <= self.most",message="guaranteed must be at most most"
 type ShareCost struct {
 	// Guaranteed is the cost up to which others leave to the share the cards that it needs. Absent: none.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	Guaranteed *float64 `json:"guaranteed,omitempty"`
 	// Most is the largest cost. Absent: no bound.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	Most *float64 `json:"most,omitempty"`
 }
 

@@ -263,45 +263,27 @@ type NodeCapacity struct {
 // ElasticCapacity is a pool of nodes that can grow, such as a cloud provider's node pool.
 type ElasticCapacity struct {
 	// Name of the pool.
-	// +kubebuilder:validation:MinLength=1
 	Name string `json:"name"`
 	// Type of its cards.
-	// +kubebuilder:validation:MinLength=1
 	Type string `json:"type"`
 	// Cards that come with each purchase, on one node; at least 1.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=10000
 	Cards int `json:"cards"`
 	// Limit is the largest number of purchases, those that arrived included.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=10000
 	Limit int `json:"limit"`
 	// Arrived is the number of purchases that are there: their cards are counted with the others. In a cluster it is counted.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	Arrived int `json:"arrived,omitempty"`
 	// Scopes are the sets of nodes that a node of the pool will belong to. In a cluster they are found.
-	// +listType=set
-	// +optional
 	Scopes []string `json:"scopes,omitempty"`
 	// NodeSelector are labels of the pool's nodes, by which those that arrived are counted. Without it all nodes with the type are the pool's.
-	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// Price of a purchase in cents per hour, beside the cost of the accelerators that use it.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	Price float64 `json:"price,omitempty"`
 	// DelaySeconds from the purchase until its cards can be used.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	DelaySeconds float64 `json:"delaySeconds,omitempty"`
 	// DeadlineSeconds after a plan began to count on cards of the pool, those that have not come are taken back from the plan, and no plan
 	// counts on the pool for as long again. Defaults to twice delaySeconds, at least 60.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
 	DeadlineSeconds float64 `json:"deadlineSeconds,omitempty"`
 	// InsufficientUntil is the time before which no plan counts on the pool, for whom it buys from had no capacity. In a cluster it is seen.
-	// +optional
 	InsufficientUntil *metav1.Time `json:"insufficientUntil,omitempty"`
 }
 
