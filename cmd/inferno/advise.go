@@ -187,7 +187,7 @@ func (o *adviseOptions) advise(ctx context.Context, cluster *advise.Cluster, que
 		fmt.Fprintf(errOut, "read %.0f %% of %s\n", 100*until.Sub(from).Seconds()/o.span.Seconds(), o.span)
 	})
 	if err != nil {
-		return nil, err
+		return nil, o.unanswered(ctx, err)
 	}
 	q := &advise.Question{
 		Servers: servers, Past: past, Window: o.window, Prices: prices, Knowledge: fitting.BuiltIn(),
@@ -210,6 +210,18 @@ func (o *adviseOptions) advise(ctx context.Context, cluster *advise.Cluster, que
 	report.Skipped = skipped
 	report.Assumptions = o.assumptions()
 	return report, nil
+}
+
+// unanswered says what is wrong with a Prometheus that does not answer a question.
+func (o *adviseOptions) unanswered(ctx context.Context, err error) error {
+	var network *url.Error
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &network):
+		return fmt.Errorf("--prometheus-url: %s does not answer: %w (where it runs in the cluster, kubectl port-forward reaches it)", o.prometheus, network.Err)
+	}
+	return fmt.Errorf("--prometheus-url: %s: %w", o.prometheus, err)
 }
 
 // tunedFor is how long of what is played the settings of rules are searched on.
@@ -314,6 +326,9 @@ func verdict(r *advise.Report) []string {
 	return lines
 }
 
+// thin is the share of a server's time below which it is said that little is known of its load.
+const thin = 0.9
+
 // note on what advice lacks or rests on.
 type note struct{ Kind, Text string }
 
@@ -327,8 +342,10 @@ func notes(r *advise.Report) []note {
 		for _, d := range s.Serves.Doubts {
 			all = append(all, note{"doubt", s.ID() + ": " + d})
 		}
-		if s.Known == 0 {
-			all = append(all, note{"not known", fmt.Sprintf("%s: Prometheus has no load of its pods: scrape their port %d with the labels namespace and pod", s.ID(), s.Serves.Port.Value)})
+		if scrape := fmt.Sprintf("scrape their port %d (/metrics) at least four times in --window, with the labels namespace and pod", s.Serves.Port.Value); s.Known == 0 {
+			all = append(all, note{"not known", fmt.Sprintf("%s: Prometheus has no load of its pods: %s", s.ID(), scrape)})
+		} else if s.Known < thin {
+			all = append(all, note{"thin", fmt.Sprintf("%s: Prometheus has the load of its pods for %.0f %% of the time: %s, or give a shorter --span", s.ID(), 100*s.Known, scrape)})
 		}
 	}
 	for _, s := range r.Skipped {

@@ -95,18 +95,25 @@ func TestAdviseOfWhatIsNotKnown(t *testing.T) {
 	}
 }
 
-// Advise asks a cluster for four lists, those that the ClusterRole in the documentation allows, and for nothing else; of what it may not list it says which.
-func TestAdviseOnlyLists(t *testing.T) {
+// documentedRole is the ClusterRole that the documentation gives whoever runs advise.
+func documentedRole(t *testing.T) *rbacv1.ClusterRole {
+	t.Helper()
 	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, role, found := strings.Cut(string(text), "kind: ClusterRole\nmetadata:\n  name: inferno-advise\n")
-	role, _, ends := strings.Cut(role, "```")
-	var allowed rbacv1.ClusterRole
-	if err := yaml.UnmarshalStrict([]byte(role), &allowed); err != nil || !found || !ends {
+	begin := strings.Index(string(text), "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: inferno-advise\n")
+	role, _, ends := strings.Cut(string(text[max(begin, 0):]), "```")
+	allowed := new(rbacv1.ClusterRole)
+	if err := yaml.UnmarshalStrict([]byte(role), allowed); err != nil || begin < 0 || !ends {
 		t.Fatalf("docs/operations.md has no ClusterRole inferno-advise (%v)", err)
 	}
+	return allowed
+}
+
+// Advise asks a cluster for four lists, those that the ClusterRole in the documentation allows, and for nothing else; of what it may not list it says which.
+func TestAdviseOnlyLists(t *testing.T) {
+	allowed := documentedRole(t)
 	may := map[string]bool{}
 	for _, rule := range allowed.Rules {
 		for _, resource := range rule.Resources {
@@ -135,7 +142,7 @@ func TestAdviseOnlyLists(t *testing.T) {
 		t.Errorf("it lists %v, and the ClusterRole allows %v", did, may)
 	}
 	forbidden = true
-	_, err = readWorkloads(context.Background(), c, "")
+	_, err := readWorkloads(context.Background(), c, "")
 	for what := range may {
 		if err == nil || !strings.Contains(err.Error(), "the right to list "+what+" is missing") {
 			t.Errorf("%v, want that it says that the right to list %s is missing", err, what)
