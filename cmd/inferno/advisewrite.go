@@ -17,6 +17,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/evaluation/advise"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
 	"github.com/llm-inferno/inferno/optimizer/specification"
+	"github.com/llm-inferno/inferno/optimizer/workload"
 )
 
 // chosen are the servers to write manifests of: those that are named as NAMESPACE/NAME, else all. The error joins every name that is none of them, with the
@@ -120,7 +121,7 @@ func nameForKubernetes(s *jsonspec.System) {
 	for i := range s.Models.Info {
 		m := &s.Models.Info[i]
 		name := m.Name
-		for _, candidate := range []string{kubernetesName(m.ServedName), kubernetesName(m.Name)} {
+		for _, candidate := range []string{workload.ResourceName(m.ServedName), workload.ResourceName(m.Name)} {
 			if !taken[candidate] {
 				name = candidate
 				break

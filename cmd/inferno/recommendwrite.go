@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +29,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/recommend"
 	"github.com/llm-inferno/inferno/optimizer/specification"
+	"github.com/llm-inferno/inferno/optimizer/workload"
 )
 
 // pattern is the server of the samples that manifests are made like.
@@ -38,7 +38,7 @@ const pattern = "chat-premium"
 // writeRecommended writes the manifests of a configuration into a directory: what the cluster shares, and what belongs into a namespace. Files that are
 // there stay as they are.
 func writeRecommended(dir, name string, q *recommend.Question, c *recommend.Configuration) error {
-	name = cmp.Or(name, kubernetesName(q.Model))
+	name = cmp.Or(name, workload.ResourceName(q.Model))
 	shared, own, err := recommendedObjects(name, q, c)
 	if err != nil {
 		return err
@@ -84,19 +84,6 @@ func writeFiles(flag, dir string, files map[string][]byte, force bool) error {
 	return nil
 }
 
-// unfit is what no name of Kubernetes may have.
-var unfit = regexp.MustCompile(`[^a-z0-9]+`)
-
-// kubernetesName of a model, without its publisher: a DNS label.
-func kubernetesName(model string) string {
-	name := strings.Trim(unfit.ReplaceAllString(strings.ToLower(model[strings.LastIndexByte(model, '/')+1:]), "-"), "-")
-	const most = 50 // so that what is made of it is a label, too
-	if len(name) > most {
-		name = strings.Trim(name[:most], "-")
-	}
-	return cmp.Or(name, "model")
-}
-
 // recommendedObjects are the resources that say a configuration: those of the cluster, and those of a namespace, which the samples' are like.
 func recommendedObjects(name string, q *recommend.Question, c *recommend.Configuration) (shared, own []any, err error) {
 	resources := specification.ToResources(recommendedSystem(name, q, c), "")
@@ -135,7 +122,7 @@ func sharedObjects(r *specification.Resources) []any {
 // recommendedSystem has one accelerator, model, class and server. The performance stays open: it is physics' to say, and then to be learned.
 func recommendedSystem(name string, q *recommend.Question, c *recommend.Configuration) *jsonspec.System {
 	s := new(jsonspec.System)
-	accelerator, model := kubernetesName(c.Accelerator), kubernetesName(q.Model)
+	accelerator, model := workload.ResourceName(c.Accelerator), workload.ResourceName(q.Model)
 	properties := jsonspec.AcceleratorProperties{Type: c.Accelerator, Cost: c.Price.CentsPerHour}
 	s.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: accelerator, AcceleratorSpec: jsonspec.AcceleratorSpec{AcceleratorProperties: properties}}}
 	match := map[string]string{"engine": cmp.Or(q.Engine, "vllm")}

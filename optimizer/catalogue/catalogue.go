@@ -4,6 +4,7 @@
 package catalogue
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -59,6 +60,21 @@ func Types() []Entry {
 	}
 	slices.SortFunc(list, func(a, b Entry) int { return strings.Compare(a.Type, b.Type) })
 	return list
+}
+
+// Carried is the type of cards of a node with these labels, by the product that they name. Of types that share a product, such as A100 and A100-80GB, it is
+// that of the shortest name.
+func Carried(nodeLabels map[string]string) (found Entry, known bool) {
+	for _, e := range entries {
+		for _, label := range ProductLabels(e.ResourceName) {
+			product := nodeLabels[label]
+			if product != "" && slices.Contains(e.ProductNames, product) && (!known || cmp.Or(len(e.Type)-len(found.Type), strings.Compare(e.Type, found.Type)) < 0) {
+				found, known = e, true
+			}
+		}
+	}
+	found.ProductNames = slices.Clone(found.ProductNames)
+	return found, known
 }
 
 // otherCards are resources of cards whose types are not in the catalogue: of Intel's and Google's device plugins.

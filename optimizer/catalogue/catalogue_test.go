@@ -171,3 +171,13 @@ func FuzzClassifier(f *testing.F) {
 		}
 	})
 }
+
+func TestCarried(t *testing.T) {
+	for product, want := range map[string]string{
+		"NVIDIA-L40S": "L40S", "NVIDIA-A100-SXM4-80GB": "A100", "NVIDIA-H100-80GB-HBM3": "H100", "NVIDIA-X1": "", "": "",
+	} {
+		if got, known := Carried(map[string]string{"nvidia.com/gpu.product": product, "a": "b"}); got.Type != want || known != (want != "") {
+			t.Errorf("a node with %q carries %q, want %q", product, got.Type, want)
+		}
+	}
+}

@@ -5,10 +5,13 @@ package workload
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
 // Fact is something that a template says, or that follows from it.
@@ -58,6 +61,8 @@ type Workload struct {
 	Resource Fact[string] `json:"resource"`
 	// Port of the server, 1 to 65535.
 	Port Fact[int] `json:"port"`
+	// Others are containers that look like an engine too, and are left out.
+	Others []string `json:"others,omitempty"`
 	// Unread is what could not be read, Doubts are what does not fit together.
 	Unread []Unread `json:"unread,omitempty"`
 	Doubts []string `json:"doubts,omitempty"`
@@ -93,6 +98,7 @@ func Read(template *corev1.PodTemplateSpec) (*Workload, error) {
 	slices.SortStableFunc(found, func(a, b *serving) int { return cmp.Compare(a.certainty, b.certainty) })
 	w := found[0].read()
 	for _, other := range found[1:] {
+		w.Others = append(w.Others, other.spec.Name)
 		w.doubt("container %q looks like %s too, and is left out", other.spec.Name, other.engine.name)
 	}
 	return w, nil
@@ -123,6 +129,28 @@ func (w *Workload) Shown() string {
 		return w.ServedNames.Value[0]
 	}
 	return w.Model.Value
+}
+
+// priors is what priors call engines.
+var priors = map[string]string{v1alpha1.EngineVLLM: "vllm", v1alpha1.EngineSGLang: "sglang", v1alpha1.EngineTensorRTLLM: "trtllm"}
+
+// Match is what of it a law depends on, as spec.performance[].match of a Model says it.
+func (w *Workload) Match() map[string]string {
+	return map[string]string{"engine": priors[w.Engine.Value], "precision": w.Precision.Value}
+}
+
+// unfit is what no name of Kubernetes may have.
+var unfit = regexp.MustCompile(`[^a-z0-9]+`)
+
+// ResourceName is what people would call the resource of a model in Kubernetes: its name without its publisher, as a DNS label to which something may be added.
+func ResourceName(model string) string {
+	name := strings.Trim(unfit.ReplaceAllString(strings.ToLower(model[strings.LastIndexByte(model, '/')+1:]), "-"), "-")
+	// Exact: with 13 characters added it is a label still, of 63.
+	const most = 50
+	if len(name) > most {
+		name = strings.Trim(name[:most], "-")
+	}
+	return cmp.Or(name, "model")
 }
 
 // isPath says that a model is given by a path in the file system.

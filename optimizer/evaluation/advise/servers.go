@@ -3,7 +3,6 @@
 package advise
 
 import (
-	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -100,21 +99,12 @@ func podsOf(w *Workload) *regexp.Regexp {
 	return regexp.MustCompile("^" + regexp.QuoteMeta(w.Name) + suffix)
 }
 
-// nodeTypes are the types of cards of nodes, by their names. Of types that share a product, such as A100 and A100-80GB, it is the shortest name.
+// nodeTypes are the types of cards of nodes, by their names.
 func nodeTypes(nodes []corev1.Node) map[string]string {
 	found := map[string]string{}
 	for i := range nodes {
-		var names []string
-		for _, e := range catalogue.Types() {
-			for _, label := range catalogue.ProductLabels(e.ResourceName) {
-				if product := nodes[i].Labels[label]; product != "" && slices.Contains(e.ProductNames, product) {
-					names = append(names, e.Type)
-				}
-			}
-		}
-		slices.SortFunc(names, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
-		if len(names) > 0 {
-			found[nodes[i].Name] = names[0]
+		if e, known := catalogue.Carried(nodes[i].Labels); known {
+			found[nodes[i].Name] = e.Type
 		}
 	}
 	return found

@@ -158,9 +158,6 @@ func modelName(s *Server) string {
 	return fmt.Sprintf("%s %s ×%d", s.Serves.Name(), s.Serves.Precision.Value, s.Cards)
 }
 
-// engines as priors call them.
-var engines = map[string]string{v1alpha1.EngineVLLM: "vllm", v1alpha1.EngineSGLang: "sglang", v1alpha1.EngineTensorRTLLM: "trtllm"}
-
 // System that inferno would be told: what is found, prices and targets, no law.
 func (q *Question) System() *jsonspec.System {
 	s := new(jsonspec.System)
@@ -185,7 +182,7 @@ func (q *Question) System() *jsonspec.System {
 		if !slices.ContainsFunc(s.Models.Spec, func(p jsonspec.PerformanceEntry) bool { return p.Name == model && p.Acc == server.Accelerator }) {
 			s.Models.Spec = append(s.Models.Spec, jsonspec.PerformanceEntry{Name: model, Performance: jsonspec.Performance{
 				Acc: server.Accelerator, AccCount: server.Cards,
-				Match: map[string]string{"engine": engines[server.Serves.Engine.Value], "precision": server.Serves.Precision.Value},
+				Match: server.Serves.Match(),
 			}})
 		}
 		entry := jsonspec.ServerEntry{Name: server.Name, Namespace: server.Namespace, Class: className, Model: model, MinNumReplicas: 1}
