@@ -64,7 +64,7 @@ size and token budget, so that every service class meets its latency targets at 
 		newPlanCommand(), newRecommendCommand(), newAdviseCommand(), newUpCommand(), newConsoleCommand(), newServeCommand(),
 		newFitCommand(), newPredictCommand(), newAnalyzeCommand(), newPlotCommand(),
 		newTuneCommand(), newForecastCommand(),
-		newDoctorCommand(), newGatesCommand(), newSimulateCommand(), newReplayCommand(),
+		newDoctorCommand(), newGatesCommand(), newSimulateCommand(), newReplayCommand(), newConvertCommand(),
 	)
 	return root
 }
