@@ -58,7 +58,10 @@ func chosen(r *advise.Report, named []string) ([]advise.Server, error) {
 func adoption(servers []advise.Server, targets sizing.Targets, prices catalogue.Prices) (map[string][]any, error) {
 	system := (&advise.Question{Servers: servers, Targets: targets, Prices: prices}).System()
 	nameForKubernetes(system)
-	resources := specification.ToResources(system, "")
+	resources, err := specification.ToResources(system, "")
+	if err != nil {
+		return nil, err
+	}
 	files := map[string][]any{"cluster.yaml": sharedObjects(&resources)}
 	component := map[string]any{"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
 	written, patches := []any{"cluster.yaml"}, []any{}

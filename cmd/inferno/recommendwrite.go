@@ -86,7 +86,10 @@ func writeFiles(flag, dir string, files map[string][]byte, force bool) error {
 
 // recommendedObjects are the resources that say a configuration: those of the cluster, and those of a namespace, which the samples' are like.
 func recommendedObjects(name string, q *recommend.Question, c *recommend.Configuration) (shared, own []any, err error) {
-	resources := specification.ToResources(recommendedSystem(name, q, c), "")
+	resources, err := specification.ToResources(recommendedSystem(name, q, c), "")
+	if err != nil {
+		return nil, nil, err
+	}
 	for i := range resources.Servers {
 		own = append(own, &resources.Servers[i])
 	}

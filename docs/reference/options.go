@@ -20,9 +20,10 @@ import (
 )
 
 func optionsPage(root string) (string, error) {
-	m := newMarkdown("Options of plugs", `An implementation of a stage is chosen by name, with options, in
-`+"`spec.<stage>`"+` of the Optimizer resource, in `+"`optimizer-data.json`"+` of a system specification, or by flag: `+"`{name: damped, options: {scaleInMargin: 0.2}}`"+`. What is left out has its default; an unknown option is an
-error, and so is a value that is not allowed.`)
+	m := newMarkdown("Options of plugs", `An implementation of a stage is chosen by name, with options, in `+"`optimizer-data.json`"+` of a system specification, or by flag: `+"`{name: damped, options: {scaleInMargin: 0.2}}`"+`.
+In `+"`spec.<stage>`"+` of the Optimizer resource the name, in camel case, is a field, numbers are integers or strings, and times durations without
+the unit in their names: `+"`{damped: {scaleInMargin: \"0.2\", scaleInHoldDown: 5m}}`"+`; `+"`kubectl explain optimizer.spec.stability.damped`"+` tells them. What is
+left out has its default; an unknown option is an error, and so is a value that is not allowed.`)
 	w := optionsWriter{root: root, m: m}
 	stage(&w, "spec.solver", solver.AutoName, solver.Solvers())
 	stage(&w, "spec.queueModel", "", queueing.Models())

@@ -23,7 +23,7 @@ func TestHistoryIsReadBack(t *testing.T) {
 	if err := s.client.Get(context.Background(), client.ObjectKey{Name: "default"}, &o); err != nil {
 		t.Fatal(err)
 	}
-	o.Spec.Forecaster = &jsonspec.Plug{Name: "adaptive"}
+	o.Spec.Forecaster = &v1alpha1.Forecaster{Adaptive: &v1alpha1.ForecasterOptions{}}
 	if err := s.client.Update(context.Background(), &o); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strings"
 
@@ -31,8 +32,9 @@ type Resources struct {
 }
 
 // ToResources writes a system as custom resources, its servers in the given namespace where they name none. A name that Kubernetes does not allow is replaced
-// by one that it does and kept in the annotation inferno.platform.ai/name. [FromResources] undoes it.
-func ToResources(s *jsonspec.System, namespace string) Resources {
+// by one that it does and kept in the annotation inferno.platform.ai/name. [FromResources] undoes it. Plugs that no Optimizer can name are an error, which joins all
+// of them; the rest is written nevertheless.
+func ToResources(s *jsonspec.System, namespace string) (Resources, error) {
 	var r Resources
 	for _, a := range s.Accelerators.Spec {
 		r.Accelerators = append(r.Accelerators, v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), ObjectMeta: objectMeta(a.Name, ""), Spec: acceleratorSpec(&a.AcceleratorSpec)})
@@ -47,16 +49,17 @@ func ToResources(s *jsonspec.System, namespace string) Resources {
 		r.Servers = append(r.Servers, o)
 	}
 	o := s.Optimizer.Spec
+	if o.MILPSolver && o.Solver == nil {
+		o.Solver = &jsonspec.Plug{Name: "milp"}
+	}
+	choices, faults := plugs(&o.Plugs)
 	r.Optimizer = &v1alpha1.Optimizer{TypeMeta: typeMeta("Optimizer"), ObjectMeta: objectMeta("default", ""), Spec: v1alpha1.OptimizerSpec{
-		PlanPolicy: policy(&o.SolverPolicy), Plugs: o.Plugs, Elastic: elastic(s.Capacity.Elastic), Cohorts: o.Cohorts,
+		PlanPolicy: policy(&o.SolverPolicy), Plugs: choices, Elastic: elastic(s.Capacity.Elastic), Cohorts: o.Cohorts,
 	}}
 	for i := range o.Shares {
 		r.Optimizer.Spec.Shares = append(r.Optimizer.Spec.Shares, share(&o.Shares[i]))
 	}
-	if o.MILPSolver && o.Solver == nil {
-		r.Optimizer.Spec.Solver = &jsonspec.Plug{Name: "milp"}
-	}
-	return r
+	return r, errors.Join(faults...)
 }
 
 // FromResources writes custom resources as a system, sorted by name. A server is named namespace/name, unless it carries the annotation
@@ -90,7 +93,7 @@ func FromResources(r Resources) (*jsonspec.System, map[string]int) {
 		s.Servers.Spec = append(s.Servers.Spec, e)
 	}
 	if o := r.Optimizer; o != nil {
-		s.Optimizer.Spec = jsonspec.OptimizerEntry{SolverPolicy: fromPolicy(&o.Spec.PlanPolicy), Plugs: o.Spec.Plugs}
+		s.Optimizer.Spec = jsonspec.OptimizerEntry{SolverPolicy: fromPolicy(&o.Spec.PlanPolicy), Plugs: fromPlugs(&o.Spec.Plugs)}
 		s.Capacity.Elastic = fromElastic(o.Spec.Elastic)
 	}
 	s.Optimizer.Spec.Cohorts = r.cohorts()

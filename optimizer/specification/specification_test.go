@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
@@ -261,14 +262,47 @@ func TestConversionIsLossless(t *testing.T) {
 		s := load(t, name)
 		decorate(s)
 		specification.Sort(s)
-		back, _ := specification.FromResources(specification.ToResources(s, "llm"))
+		back, _ := specification.FromResources(toResources(t, s, "llm"))
 		back.Capacity = s.Capacity // a cluster's capacity is that of its nodes, not of a resource
 		if diff := cmp.Diff(s, back, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s:\n%s", name, diff)
 		}
-		again := specification.ToResources(back, "llm")
-		if diff := cmp.Diff(specification.ToResources(s, "llm"), again, cmpopts.EquateEmpty()); diff != "" {
+		again := toResources(t, back, "llm")
+		if diff := cmp.Diff(toResources(t, s, "llm"), again, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s: resources differ:\n%s", name, diff)
+		}
+	}
+}
+
+func toResources(t *testing.T, s *jsonspec.System, namespace string) specification.Resources {
+	t.Helper()
+	r, err := specification.ToResources(s, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// What no Optimizer can name is said, all of it.
+func TestPlugsThatNoOptimizerHas(t *testing.T) {
+	options := func(text string) *runtime.RawExtension { return &runtime.RawExtension{Raw: []byte(text)} }
+	s := load(t, "small")
+	s.Optimizer.Spec.Plugs = jsonspec.Plugs{
+		QueueModel: &jsonspec.Plug{Name: "no-such"}, Estimator: &jsonspec.Plug{Name: "sliding-window", Options: options(`{"keep": 2.5}`)},
+		Forecaster: &jsonspec.Plug{Name: "holt", Options: options(`{"widow": 60}`)}, Solver: &jsonspec.Plug{Name: "milp", Options: options(`[]`)},
+		Stability: &jsonspec.Plug{Name: "damped", Options: options(`{"scaleInHoldDownSeconds": 1e300}`)},
+	}
+	_, err := specification.ToResources(s, "llm")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		`optimizer.queueModel.name: "no-such" is not allowed, must be one of continuous-batching, fluid-bound, mm1k-state-dependent`,
+		"optimizer.estimator.options.keep: 2.5 is not allowed, must be a whole number", `optimizer.forecaster.options: "widow" is not an option of it`,
+		"optimizer.solver.options", "optimizer.stability.options.scaleInHoldDownSeconds: 1e300 is not allowed, must be a duration of at most 292 years",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error does not say %q: %v", want, err)
 		}
 	}
 }
@@ -298,7 +332,12 @@ func decorate(s *jsonspec.System) {
 		Parts: []jsonspec.AllocationPart{{Accelerator: "A100", Replicas: 3, MaxBatchSize: 8, Share: 0.6}, {Accelerator: "L4", Replicas: 2, Share: 0.4}},
 	}
 	sv[5].Model, sv[5].Class = "No Such Model", "No/Class"
-	s.Optimizer.Spec.Solver = &jsonspec.Plug{Name: "greedy"}
+	s.Optimizer.Spec.Plugs = jsonspec.Plugs{
+		Solver: &jsonspec.Plug{Name: "greedy"}, QueueModel: &jsonspec.Plug{Name: "mm1k-state-dependent"},
+		Estimator:  &jsonspec.Plug{Name: "sliding-window", Options: &runtime.RawExtension{Raw: []byte(`{"gate":4.89e-5,"keep":3,"memoryHours":1.5}`)}},
+		Forecaster: &jsonspec.Plug{Name: "holt-winters", Options: &runtime.RawExtension{Raw: []byte(`{"window":600}`)}},
+		Stability:  &jsonspec.Plug{Name: "damped", Options: &runtime.RawExtension{Raw: []byte(`{"minimalGain":0,"scaleInHoldDownSeconds":0.5}`)}},
+	}
 	s.Optimizer.Spec.Change = &jsonspec.ChangePolicy{StartupSeconds: 60, Start: 1, Switch: 2, HorizonSeconds: 1800}
 	s.Optimizer.Spec.EnergyShare, s.Optimizer.Spec.CentsPerKWh = 0.3, 15
 	half, most, cents := 0.5, 0.95, 0.2
@@ -324,7 +363,7 @@ func TestResourceName(t *testing.T) {
 // Servers of equal annotated names in two namespaces stay apart.
 func TestServerNamesAreUnique(t *testing.T) {
 	s := load(t, "small")
-	a, b := specification.ToResources(s, "a"), specification.ToResources(s, "b")
+	a, b := toResources(t, s, "a"), toResources(t, s, "b")
 	a.Servers = append(a.Servers, b.Servers...)
 	back, index := specification.FromResources(a)
 	if len(back.Servers.Spec) != 30 || len(index) != 30 {

@@ -65,7 +65,10 @@ func cluster(t *testing.T) (*controlplane.Plane, client.Client, *loop.Record) {
 		t.Fatal(err)
 	}
 	r := lastRecord(t)
-	resources := specification.ToResources(&r.System, namespace)
+	resources, err := specification.ToResources(&r.System, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
 	resources.Optimizer.Spec.Interval = metav1.Duration{Duration: 30 * time.Second}
 	var faults []error
 	for i := range resources.Accelerators {

@@ -854,7 +854,7 @@ type OptimizerSpec struct {
 	// +kubebuilder:default="30s"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="interval must be at least 1s"
 	// +optional
-	Interval metav1.Duration `json:"interval,omitempty"`
+	Interval metav1.Duration `json:"interval,omitzero"`
 	// Suspend stops the loop; plans stay as they are.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
@@ -911,8 +911,8 @@ type OptimizerSpec struct {
 	// +optional
 	SharesFrom string `json:"sharesFrom,omitempty"`
 
-	PlanPolicy     `json:",inline"`
-	jsonspec.Plugs `json:",inline"`
+	PlanPolicy `json:",inline"`
+	Plugs      `json:",inline"`
 }
 
 // StageTime is how long one stage of a cycle took.

@@ -105,7 +105,10 @@ func Study(q *Question) (*Studied, error) {
 		return nil, err
 	}
 	s := &Studied{system: q.System()}
-	resources := specification.ToResources(s.system, "")
+	resources, err := specification.ToResources(s.system, "")
+	if err != nil {
+		return nil, err
+	}
 	for i := range q.Servers {
 		s.Histories = append(s.Histories, History{Server: &q.Servers[i], Unknown: map[string]int{}})
 	}

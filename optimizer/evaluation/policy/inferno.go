@@ -88,7 +88,11 @@ func newLoop(f *Fleet, system jsonspec.System, interval float64) (*inferno, erro
 		e := &system.Servers.Spec[i]
 		e.CurrentAlloc, e.Observation, e.DesiredAlloc = nil, nil, nil
 	}
-	p := &inferno{fleet: f, source: readings.New(&system, f.Config.Pools, f.Scenario.Loop.Window), stages: stages, interval: interval}
+	source, err := readings.New(&system, f.Config.Pools, f.Scenario.Loop.Window)
+	if err != nil {
+		return nil, err
+	}
+	p := &inferno{fleet: f, source: source, stages: stages, interval: interval}
 	for i := range system.Servers.Spec {
 		initial := f.server(system.Servers.Spec[i].Name).Initial
 		p.source.Resources.Servers[i].Status.Desired = &v1alpha1.DesiredState{Replicas: initial.Replicas, Parts: initial.Parts}

@@ -50,10 +50,15 @@ type Source struct {
 	seen      observe.Sightings
 }
 
-// New is a source that has what a system asks for as resources. Capacity is that of the nodes, and of the pools from which more may come.
-func New(s *jsonspec.System, pools []cluster.Pool, window float64) *Source {
+// New is a source that has what a system asks for as resources. Capacity is that of the nodes, and of the pools from which more may come. A system that no
+// resources can say is an error.
+func New(s *jsonspec.System, pools []cluster.Pool, window float64) (*Source, error) {
+	resources, err := specification.ToResources(s, namespace)
+	if err != nil {
+		return nil, err
+	}
 	source := &Source{
-		Resources: specification.ToResources(s, namespace), window: window, servers: map[string]string{},
+		Resources: resources, window: window, servers: map[string]string{},
 		labels: map[string]map[string]string{}, resources: map[string]corev1.ResourceName{},
 	}
 	for i := range s.Servers.Spec {
@@ -76,7 +81,7 @@ func New(s *jsonspec.System, pools []cluster.Pool, window float64) *Source {
 			})
 		}
 	}
-	return source
+	return source, nil
 }
 
 func poolName(cardType string, i int) string { return fmt.Sprintf("%s-%d", cardType, i) }

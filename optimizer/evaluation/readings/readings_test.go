@@ -52,7 +52,11 @@ func TestLoadOfClientsWhoGiveUp(t *testing.T) {
 	system.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: "A", AcceleratorSpec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: "A", Cost: 100}}}}
 	system.Servers.Spec = []jsonspec.ServerEntry{{Name: "s", Class: "c", Model: "m"}}
 	pools := []cluster.Pool{{Type: "A", Cards: replicas, Nodes: 1}}
-	policy := &still{source: readings.New(system, pools, window)}
+	source, err := readings.New(system, pools, window)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := &still{source: source}
 	c, err := cluster.New(cluster.Config{
 		Accelerators: []cluster.Accelerator{{Name: "A", Type: "A", Cards: 1, Price: 100}}, Pools: pools,
 		Truths: []cluster.Truth{{Model: "m", Accelerator: "A", Count: 1, StepTime: simulation.Linear{Base: 0.02}, Cache: simulation.Cache{BlockSize: 16, Blocks: 10_000}}},
