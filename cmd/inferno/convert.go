@@ -81,7 +81,7 @@ func (o *convertWVAOptions) run(ctx context.Context, in io.Reader, out, errOut i
 		defer func() { _ = f.Close() }()
 		in = f
 	}
-	result, err := wva.Convert(in, wva.Options{Name: kubernetesName, Class: o.class, AcceleratorLabel: o.label})
+	result, err := wva.Convert(in, wva.Options{Class: o.class, AcceleratorLabel: o.label})
 	if err != nil {
 		return badInput{err}
 	}

@@ -16,12 +16,11 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/workload"
 )
 
 // Options of a conversion.
 type Options struct {
-	// Name makes a DNS label of the name of a model, a class or an accelerator.
-	Name func(string) string
 	// AcceleratorLabel of VariantAutoscalings names the accelerator of their pods; WVA's own where it is empty.
 	AcceleratorLabel string
 	// Class is the ServiceClass of models that no class of the input has a target for; empty where there must be none.
@@ -99,9 +98,9 @@ func (c *converter) nameModels() {
 		if _, is := c.modelNames[model]; is {
 			return
 		}
-		short := c.Name(model)
+		short := workload.ResourceName(model)
 		if taken[short] {
-			short = c.Name(strings.ReplaceAll(model, "/", "-"))
+			short = workload.ResourceName(strings.ReplaceAll(model, "/", "-"))
 		}
 		if taken[short] {
 			c.faults = append(c.faults, fmt.Sprintf("model %q: is %s in Kubernetes, as another model is: rename one of them", model, short))
@@ -138,7 +137,7 @@ func (c *converter) accelerators() {
 		v := &c.variants[i]
 		on := v.runsOn()
 		for _, name := range slices.Sorted(maps.Keys(on)) {
-			id, cost := c.Name(name), v.cost/float64(on[name])
+			id, cost := workload.ResourceName(name), v.cost/float64(on[name])
 			switch {
 			case priced[id] != nil:
 			case done[id] == nil:
@@ -172,7 +171,7 @@ func (v *variant) runsOn() map[string]int {
 }
 
 func (c *converter) accelerator(name string, cost float64) *v1alpha1.Accelerator {
-	a := &v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), ObjectMeta: metav1.ObjectMeta{Name: c.Name(name)}}
+	a := &v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), ObjectMeta: metav1.ObjectMeta{Name: workload.ResourceName(name)}}
 	a.Spec.Type, a.Spec.CostPerHour = name, v1alpha1.DecimalOf(cost)
 	for _, e := range catalogue.Types() {
 		if strings.EqualFold(e.Type, name) || slices.Contains(e.ProductNames, name) {
@@ -206,7 +205,7 @@ func (c *converter) models() {
 
 // performance of a model on an accelerator; the first that says anything of the two stands.
 func (c *converter) performance(m *v1alpha1.Model, p profile) {
-	entry := v1alpha1.Performance{Accelerator: c.Name(p.accelerator), AcceleratorsPerReplica: p.count, MaxBatchSize: p.maxBatch}
+	entry := v1alpha1.Performance{Accelerator: workload.ResourceName(p.accelerator), AcceleratorsPerReplica: p.count, MaxBatchSize: p.maxBatch}
 	if p.fitted {
 		entry.Linear = &v1alpha1.LinearLaw{
 			Decode:  v1alpha1.DecodeLaw{Alpha: v1alpha1.DecimalOf(p.alpha), Beta: v1alpha1.DecimalOf(p.beta)},
@@ -227,7 +226,7 @@ func (c *converter) performance(m *v1alpha1.Model, p profile) {
 func (c *converter) serviceClasses() {
 	for i := range c.classes {
 		k := &c.classes[i]
-		s := &v1alpha1.ServiceClass{TypeMeta: typeMeta("ServiceClass"), ObjectMeta: metav1.ObjectMeta{Name: c.Name(k.name)}}
+		s := &v1alpha1.ServiceClass{TypeMeta: typeMeta("ServiceClass"), ObjectMeta: metav1.ObjectMeta{Name: workload.ResourceName(k.name)}}
 		if slices.ContainsFunc(c.classes[:i], func(o class) bool { return o.resource == s.Name }) {
 			k.fields.fault("name", "%q is %s in Kubernetes, as another class is: rename one of them", k.name, s.Name)
 		}
@@ -296,7 +295,7 @@ func (c *converter) several(s *v1alpha1.Server, variants []variant) {
 		}
 		names := []string{}
 		for name := range on {
-			names = append(names, c.Name(name))
+			names = append(names, workload.ResourceName(name))
 		}
 		slices.Sort(names)
 		name := c.label(v)
@@ -314,7 +313,7 @@ func (c *converter) label(v *variant) string {
 	if len(validation.IsDNS1123Label(v.name)) == 0 {
 		return v.name
 	}
-	name := c.Name(v.name)
+	name := workload.ResourceName(v.name)
 	v.fields.note("metadata.name", "%q is no DNS label: is %q", v.name, name)
 	return name
 }

@@ -14,11 +14,6 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
-// label is a stand-in for the names that the command makes.
-func label(name string) string {
-	return strings.Trim(strings.NewReplacer(".", "-", "_", "-").Replace(strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])), "-")
-}
-
 // ofThePage reads an example of the page that says how to come from WVA.
 func ofThePage(t testing.TB, name string) []byte {
 	t.Helper()
@@ -31,7 +26,7 @@ func ofThePage(t testing.TB, name string) []byte {
 
 func convert(t *testing.T, text []byte) *Result {
 	t.Helper()
-	r, err := Convert(bytes.NewReader(text), Options{Name: label})
+	r, err := Convert(bytes.NewReader(text), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +153,7 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: wva-model-scale-to-zero-config}
 data: {other: "enable_scale_to_zero: maybe"}
-`), Options{Name: label})
+`), Options{})
 	if err == nil {
 		t.Fatal("accepted")
 	}
@@ -193,11 +188,11 @@ func TestContradictions(t *testing.T) {
 		{classes + variant("a", "x/m", "") + variant("b", "y/m", "") + variant("c", "x-y/m", "") + variant("d", "x/y-m", ""), "rename one of them"},
 		{strings.ReplaceAll(classes, "Q", "p"), `data["q"].name: "p" is p in Kubernetes, as another class is`},
 	} {
-		if _, err := Convert(strings.NewReader(c.text), Options{Name: label}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Convert(strings.NewReader(c.text), Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v does not say %q", err, c.want)
 		}
 	}
-	r, err := Convert(strings.NewReader(variant("a", "m", "")), Options{Name: label, Class: "mine"})
+	r, err := Convert(strings.NewReader(variant("a", "m", "")), Options{Class: "mine"})
 	if err != nil || r.Servers[0].Spec.ServiceClass != "mine" {
 		t.Errorf("%v, %+v", err, r)
 	}
@@ -209,7 +204,7 @@ func FuzzConvert(f *testing.F) {
 	f.Add(ofThePage(f, "v0.5.yaml"))
 	f.Add([]byte("kind: List\napiVersion: v1\nitems: [{kind: ConfigMap, apiVersion: v1, metadata: {name: accelerator-unit-costs}, data: {A: '{cost: 1}', a: '{cost: 2}'}}]"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		r, err := Convert(bytes.NewReader(text), Options{Name: label, Class: "any"})
+		r, err := Convert(bytes.NewReader(text), Options{Class: "any"})
 		if (r == nil) != (err != nil) {
 			t.Fatalf("result %v with error %v", r, err)
 		}
