@@ -128,7 +128,7 @@ func (c *cycle) sayRooms() {
 			words += "; capacityAhead.enabled of the chart gives the right to it"
 		}
 		c.conditions = append(c.conditions, sound(v1alpha1.ConditionCapacityAhead, "", "", v1alpha1.ReasonBuffersUnread, words))
-	case r.asked || r.left || c.optimizer.Spec.DryRun:
+	case r.asked || r.left || c.dryRun():
 		c.conditions = append(c.conditions, sound(v1alpha1.ConditionCapacityAhead, v1alpha1.ReasonAutoscalersTold, "node autoscalers are told of capacity that is needed ahead of time", "", ""))
 	default:
 		meta.RemoveStatusCondition(&c.optimizer.Status.Conditions, v1alpha1.ConditionCapacityAhead)
@@ -139,7 +139,7 @@ func (c *cycle) sayRooms() {
 // they make of it.
 func (c *cycle) makeRoom(ctx context.Context, s *v1alpha1.Server, next *v1alpha1.ServerStatus) {
 	var condition *metav1.Condition
-	if r := c.rooms; r != nil && r.unread == nil && !c.optimizer.Spec.DryRun {
+	if r := c.rooms; r != nil && r.unread == nil && !c.dryRun() {
 		var wanted []jsonspec.AllocationPart
 		if r.asked {
 			wanted = realise.Ahead(next.Desired)

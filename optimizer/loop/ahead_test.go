@@ -245,9 +245,9 @@ func TestNodeAutoscalersAreTold(t *testing.T) {
 
 	// A dry run writes nothing, and takes nothing back.
 	x.says(1, "Unknown RoomAwaited", 2)
-	x.optimizer.Spec.DryRun = true
+	x.optimizer.Spec.Mode = v1alpha1.ModeDryRun
 	x.says(0, "Unknown RoomAwaited", 0)
-	x.optimizer.Spec.DryRun = false
+	x.optimizer.Spec.Mode = v1alpha1.ModeActive
 	x.says(1, "Unknown RoomAwaited", 0)
 
 	// When it is no longer asked for, all is taken back, after a failure too; then it is nobody's business.

@@ -129,7 +129,7 @@ func (c *cycle) run(ctx context.Context) error {
 	c.write(ctx, readings, o, report, c.explain(readings, o, decision, report))
 	c.watch.enter("")
 	c.finish(readings.Resources.Servers, o, report)
-	record := &Record{ID: c.report.ID, Snapshot: o.Snapshot, State: before, Decision: report, Stages: c.watch.stages, DryRun: c.optimizer.Spec.DryRun}
+	record := &Record{ID: c.report.ID, Snapshot: o.Snapshot, State: before, Decision: report, Stages: c.watch.stages, DryRun: c.dryRun()}
 	if err := c.Log.Write(record); err != nil {
 		c.refuse("decision log", err)
 	}
@@ -355,11 +355,11 @@ func (c *cycle) write(
 	for k := range entries {
 		e := &entries[(k+int(c.report.Number))%len(entries)]
 		s := &r.Resources.Servers[o.Index[e.Name]]
-		p := planned{plan: plans[e.Name], verdict: d.Verdicts[e.Name], leaving: o.Leaving(e.Name), dryRun: c.optimizer.Spec.DryRun, staleAfter: metav1.Duration{Duration: staleAfter(c.optimizer)}, now: metav1.NewTime(r.Now),
+		p := planned{plan: plans[e.Name], verdict: d.Verdicts[e.Name], leaving: o.Leaving(e.Name), dryRun: c.dryRun(), staleAfter: metav1.Duration{Duration: staleAfter(c.optimizer)}, now: metav1.NewTime(r.Now),
 			explanation: cmp.Or(explanations[e.Name], s.Status.Explanation)}
 		next := serverStatus(s, o.Statuses[e.Name], e.Observation, p)
 		var over map[*corev1.Pod]bool
-		if next.Desired != nil && !c.optimizer.Spec.DryRun {
+		if next.Desired != nil && !c.dryRun() {
 			over = overQuota(next.Desired.Parts, o.Pods[e.Name], looks{o.AcceleratorOf, o.InHand, o.Leaves})
 		}
 		servers.Go(func() error {
@@ -464,6 +464,9 @@ func (c *cycle) tryStatus(ctx context.Context, kind string, o client.Object, sta
 	}
 	return err
 }
+
+// dryRun tells whether plans are made and not written.
+func (c *cycle) dryRun() bool { return c.optimizer.Spec.Mode == v1alpha1.ModeDryRun }
 
 // staleAfter is how long a plan is followed that no cycle confirms.
 func staleAfter(o *v1alpha1.Optimizer) time.Duration {

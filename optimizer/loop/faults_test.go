@@ -761,7 +761,7 @@ func TestAlive(t *testing.T) {
 	if err := s.client.Get(context.Background(), client.ObjectKey{Name: "default"}, &o); err != nil {
 		t.Fatal(err)
 	}
-	o.Spec.Suspend = true
+	o.Spec.Mode = v1alpha1.ModeSuspended
 	if err := errors.Join(s.client.Update(context.Background(), &o), s.cycle(s.Reconciler)); err != nil {
 		t.Fatal(err)
 	}

@@ -157,7 +157,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if first := Oldest(list.Items); first.Name != o.Name {
 		return reconcile.Result{}, r.setReady(ctx, o, nil, metav1.ConditionFalse, "Superseded", fmt.Sprintf("the optimizer %q is older and drives the loop; delete one of them", first.Name))
 	}
-	if o.Spec.Suspend {
+	if o.Spec.Mode == v1alpha1.ModeSuspended {
 		r.due.expect(time.Time{})
 		return reconcile.Result{}, r.setReady(ctx, o, nil, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "spec.suspend is true: plans stay as they are")
 	}

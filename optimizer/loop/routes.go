@@ -309,7 +309,7 @@ func (c *cycle) weighOnce(ctx context.Context, s *v1alpha1.Server, next *v1alpha
 		return not(v1alpha1.ReasonWeightsHeld, "there is no plan yet")
 	case shares == nil:
 		return not(v1alpha1.ReasonWeightsHeld, "no variant has a ready replica")
-	case c.optimizer.Spec.DryRun:
+	case c.dryRun():
 		return not(v1alpha1.ReasonDryRun, "dry run")
 	}
 	w := weigh(&r, s, splits, shares)

@@ -366,7 +366,7 @@ func TestRoutesAreNobodysBusinessByDefault(t *testing.T) {
 	if err := s.client.Get(t.Context(), client.ObjectKey{Name: "default"}, dry); err != nil {
 		t.Fatal(err)
 	}
-	dry.Spec.DryRun = true
+	dry.Spec.Mode = v1alpha1.ModeDryRun
 	if err := errors.Join(s.client.Update(t.Context(), dry), s.client.Create(t.Context(), routeOf(t, theRoute))); err != nil {
 		t.Fatal(err)
 	}

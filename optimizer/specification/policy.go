@@ -8,7 +8,8 @@ import (
 // policy writes the options of the JSON specification as those of an Optimizer.
 func policy(p *jsonspec.SolverPolicy) v1alpha1.PlanPolicy {
 	out := v1alpha1.PlanPolicy{
-		Unlimited: p.Unlimited, Heterogeneous: p.Heterogeneous, MaxDelay: ofSeconds(p.MaxDelaySeconds), LookAhead: ofSeconds(p.AheadSeconds), DelayedBestEffort: p.DelayedBestEffort,
+		Capacity: either(p.Unlimited, v1alpha1.CapacityUnlimited), AcceleratorsPerServer: either(p.Heterogeneous, v1alpha1.AcceleratorsSeveral),
+		MaxDelay: ofSeconds(p.MaxDelaySeconds), LookAhead: ofSeconds(p.AheadSeconds), BestEffort: either(p.DelayedBestEffort, v1alpha1.BestEffortAfterAllPriorities),
 		SaturationPolicy: p.SaturationPolicy, Objective: p.Objective, Counting: p.Counting, UnservedCost: positive(p.UnservedCost),
 		PriorityFactor: positive(p.PriorityFactor), EnergyShare: positive(p.EnergyShare), CentsPerKWh: positive(p.CentsPerKWh),
 		Confidence: positive(p.Confidence), ForecastQuantile: decimal(p.ForecastQuantile), Probing: p.Probing,
@@ -26,7 +27,8 @@ func policy(p *jsonspec.SolverPolicy) v1alpha1.PlanPolicy {
 // fromPolicy writes the options of an Optimizer as those of the JSON specification. Of what the schema fills in, the specification leaves out the same.
 func fromPolicy(p *v1alpha1.PlanPolicy) jsonspec.SolverPolicy {
 	out := jsonspec.SolverPolicy{
-		Unlimited: p.Unlimited, Heterogeneous: p.Heterogeneous, MaxDelaySeconds: InSeconds(p.MaxDelay), AheadSeconds: InSeconds(p.LookAhead), DelayedBestEffort: p.DelayedBestEffort,
+		Unlimited: p.Capacity == v1alpha1.CapacityUnlimited, Heterogeneous: p.AcceleratorsPerServer == v1alpha1.AcceleratorsSeveral,
+		MaxDelaySeconds: InSeconds(p.MaxDelay), AheadSeconds: InSeconds(p.LookAhead), DelayedBestEffort: p.BestEffort == v1alpha1.BestEffortAfterAllPriorities,
 		SaturationPolicy: p.SaturationPolicy, Objective: p.Objective, Counting: p.Counting, UnservedCost: orZero(p.UnservedCost),
 		PriorityFactor: orZero(p.PriorityFactor), EnergyShare: orZero(p.EnergyShare), CentsPerKWh: orZero(p.CentsPerKWh),
 		Confidence: orZero(p.Confidence), ForecastQuantile: float(p.ForecastQuantile), Probing: p.Probing,
@@ -41,6 +43,14 @@ func fromPolicy(p *v1alpha1.PlanPolicy) jsonspec.SolverPolicy {
 		}
 	}
 	return out
+}
+
+// either is a value of a resource where the JSON specification says true, and the default where it says false.
+func either(given bool, value string) string {
+	if given {
+		return value
+	}
+	return ""
 }
 
 // elastic writes pools of the JSON specification as those of an Optimizer: what is found in a cluster is not written.

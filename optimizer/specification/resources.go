@@ -190,7 +190,8 @@ func server(e jsonspec.ServerEntry, namespace string) v1alpha1.Server {
 		s.Annotations = map[string]string{v1alpha1.NameAnnotation: e.Name}
 	}
 	s.Spec = v1alpha1.ServerSpec{
-		MinReplicas: &e.MinNumReplicas, ServerPolicy: e.ServerPolicy, ServerBinding: e.ServerBinding,
+		MinReplicas: &e.MinNumReplicas, AcceleratorChange: either(e.KeepAccelerator, v1alpha1.AcceleratorChangeForbidden), MaxBatchSize: e.MaxBatchSize,
+		MaxBatchedTokens: e.MaxBatchedTokens, MaxQueueSize: e.MaxQueueSize, Routing: e.Routing, ServerBinding: e.ServerBinding,
 	}
 	if e.MaxNumReplicas > 0 {
 		s.Spec.MaxReplicas = &e.MaxNumReplicas
@@ -258,7 +259,11 @@ func Desired(a *jsonspec.Allocation) *v1alpha1.DesiredState {
 func entry(s *v1alpha1.Server, name string) jsonspec.ServerEntry {
 	e := jsonspec.ServerEntry{
 		Name: name, Namespace: s.Namespace, Class: s.Spec.ServiceClass, Model: s.Spec.Model, MinNumReplicas: 1,
-		ServerPolicy: s.Spec.ServerPolicy, ServerBinding: s.Spec.ServerBinding,
+		ServerPolicy: jsonspec.ServerPolicy{
+			KeepAccelerator: s.Spec.AcceleratorChange == v1alpha1.AcceleratorChangeForbidden, MaxBatchSize: s.Spec.MaxBatchSize,
+			MaxBatchedTokens: s.Spec.MaxBatchedTokens, MaxQueueSize: s.Spec.MaxQueueSize, Routing: s.Spec.Routing,
+		},
+		ServerBinding: s.Spec.ServerBinding,
 	}
 	if s.Spec.MinReplicas != nil {
 		e.MinNumReplicas = *s.Spec.MinReplicas

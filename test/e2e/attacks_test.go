@@ -221,7 +221,7 @@ func serverOf(namespace, name, class string) *v1alpha1.Server {
 	return &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
-			Model: "llama", ServiceClass: class, ServerPolicy: jsonspec.ServerPolicy{MaxBatchedTokens: 1024},
+			Model: "llama", ServiceClass: class, MaxBatchedTokens: 1024,
 			ServerBinding: jsonspec.ServerBinding{ScaleTargetRef: &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}},
 		},
 	}

@@ -169,7 +169,7 @@ func newServer(name string, change func(*v1alpha1.Server)) *v1alpha1.Server {
 	server := &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
-			Model: "llama", ServiceClass: "premium", ServerPolicy: jsonspec.ServerPolicy{MaxBatchedTokens: 1024},
+			Model: "llama", ServiceClass: "premium", MaxBatchedTokens: 1024,
 			ServerBinding: jsonspec.ServerBinding{ScaleTargetRef: &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}},
 		},
 	}

@@ -403,7 +403,7 @@ func optimizerDrives(s *system) {
 	wantReady(metav1.ConditionTrue, v1alpha1.ReasonCycleSucceeded, v1alpha1.ReasonCycleDegraded)
 
 	// A dry run decides and writes no plan.
-	s.patch(optimizer(), `{"spec":{"dryRun":true}}`)
+	s.patch(optimizer(), `{"spec":{"mode":"DryRun"}}`)
 	s.wantCondition("chat", v1alpha1.ConditionPlanned, metav1.ConditionFalse, v1alpha1.ReasonDryRun)
 	server, err := s.server(s.t.Context(), "chat")
 	if err != nil {
@@ -429,7 +429,7 @@ func optimizerDrives(s *system) {
 	if !after.Status.Desired.DecidedAt.Equal(&server.Status.Desired.DecidedAt) || after.Status.Desired.Replicas != server.Status.Desired.Replicas {
 		s.t.Errorf("a dry run changed the plan from %+v to %+v", server.Status.Desired, after.Status.Desired)
 	}
-	s.patch(optimizer(), `{"spec":{"dryRun":false}}`)
+	s.patch(optimizer(), `{"spec":{"mode":"Active"}}`)
 	s.settled("chat", 1, 2)
 }
 

@@ -70,7 +70,7 @@ func (s *site) serve(name string, replicas int) *v1alpha1.Server {
 	server := &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
-			Model: "llama", ServiceClass: "premium", ServerPolicy: jsonspec.ServerPolicy{MaxBatchedTokens: 1024},
+			Model: "llama", ServiceClass: "premium", MaxBatchedTokens: 1024,
 			ServerBinding: jsonspec.ServerBinding{ScaleTargetRef: &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}},
 		},
 	}
@@ -168,7 +168,7 @@ var nodeClaim = schema.GroupVersionKind{Group: "karpenter.sh", Version: "v1", Ki
 // Of random plans, each from zero nodes, Karpenter buys what was planned and nothing else, at no time more than two nodes beyond it; pods that the plan has no
 // seat for wait, and nobody buys for them.
 func TestKarpenterBuysWhatIsPlanned(t *testing.T) {
-	s := startKarpenter(t, "  suspend: true\n")
+	s := startKarpenter(t, "  mode: Suspended\n")
 	s.serve("chat", 0)
 	rng := rand.New(rand.NewPCG(*seed, 18))
 	names := slices.Sorted(maps.Keys(accelerators))
@@ -232,7 +232,7 @@ func TestKarpenterBuysWhatIsPlanned(t *testing.T) {
 
 // Karpenter would move a replica to a smaller node, but what its pod says, or a PodDisruptionBudget, keeps it; without either it is moved.
 func TestConsolidationLeavesReplicasAlone(t *testing.T) {
-	s := startKarpenter(t, "  suspend: true\n")
+	s := startKarpenter(t, "  mode: Suspended\n")
 	small := &unstructured.Unstructured{}
 	small.SetGroupVersionKind(schema.GroupVersionKind{Group: "karpenter.sh", Version: "v1", Kind: "NodePool"})
 	small.SetName(market[0].NodePool(stack.OnDemand))

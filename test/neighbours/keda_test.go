@@ -68,7 +68,7 @@ func TestKEDAFollowsThePlan(t *testing.T) {
 func kedaFollowsThePlan(t *testing.T, version string) {
 	s := start(t, stack.Options{
 		Kubernetes: version, KEDA: true, Policies: true, Nodes: []controlplane.NodePool{{Name: "h100", Count: 1, GPU: controlplane.H100, GPUsPerNode: 8}},
-	}, cluster(map[string]carried{"h100": {kind: "H100"}}, "  suspend: true\n"))
+	}, cluster(map[string]carried{"h100": {kind: "H100"}}, "  mode: Suspended\n"))
 	server := &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{

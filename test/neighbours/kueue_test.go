@@ -99,7 +99,7 @@ func startKueue(t *testing.T, h100, a100 int) *site {
 	server := &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
-			Model: "llama", ServiceClass: "premium", ServerPolicy: jsonspec.ServerPolicy{MaxBatchSize: 8, MaxBatchedTokens: 1024},
+			Model: "llama", ServiceClass: "premium", MaxBatchSize: 8, MaxBatchedTokens: 1024,
 		},
 	}
 	for _, name := range slices.Sorted(maps.Keys(flavors)) {

@@ -28,11 +28,11 @@ func (r *report) optimizer(c *Cluster) {
 			r.warn(object, fmt.Sprintf("there are %d Optimizers, and only the oldest drives the loop", len(c.Optimizers)), "delete all but one")
 		}
 		switch {
-		case o.Spec.Suspend:
-			r.fault(object, "spec.suspend: true: plans stay as they are", "set it to false")
+		case o.Spec.Mode == v1alpha1.ModeSuspended:
+			r.fault(object, "spec.mode: Suspended: plans stay as they are", "set it to Active")
 			continue
-		case o.Spec.DryRun:
-			r.fault(object, "spec.dryRun: true: plans are not written", "set it to false")
+		case o.Spec.Mode == v1alpha1.ModeDryRun:
+			r.fault(object, "spec.mode: DryRun: plans are not written", "set it to Active")
 		}
 		if bad := falseCondition(o.Status.Conditions, v1alpha1.ConditionReady); bad != nil {
 			r.fault(object, fmt.Sprintf("Ready is False (%s): %s", bad.Reason, bad.Message), "see the log of inferno-optimizer")
@@ -131,7 +131,7 @@ var remedies = map[string]string{
 	v1alpha1.ReasonUnknownModel:          "create the Model",
 	v1alpha1.ReasonUnknownServiceClass:   "create the ServiceClass",
 	v1alpha1.ReasonNoTarget:              "give the service class targets for the model",
-	v1alpha1.ReasonDryRun:                "set spec.dryRun of the Optimizer to false",
+	v1alpha1.ReasonDryRun:                "set spec.mode of the Optimizer to Active",
 }
 
 // apiServices tells why autoscalers would get no answer.

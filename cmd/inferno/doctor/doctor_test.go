@@ -180,8 +180,8 @@ func TestFindings(t *testing.T) {
 		{"leases unread", func(p parts) { p.Leases, p.LeasesFault = nil, errors.New("forbidden") }, Warning, "lease", "not known: forbidden"},
 		{"the leader is gone", func(p parts) { p.Leases[1].Renewed = now.Add(-16 * time.Second) }, Fault,
 			"deployment/inferno-system/inferno-optimizer", "held by pod-a, renewed 16s ago"},
-		{"suspended", func(p parts) { p.Optimizers[0].Spec.Suspend = true }, Fault, "optimizer/default", "spec.suspend: true"},
-		{"dry run", func(p parts) { p.Optimizers[0].Spec.DryRun = true }, Fault, "optimizer/default", "spec.dryRun: true"},
+		{"suspended", func(p parts) { p.Optimizers[0].Spec.Mode = v1alpha1.ModeSuspended }, Fault, "optimizer/default", "spec.mode: Suspended"},
+		{"dry run", func(p parts) { p.Optimizers[0].Spec.Mode = v1alpha1.ModeDryRun }, Fault, "optimizer/default", "spec.mode: DryRun"},
 		{"never ran", func(p parts) { p.Optimizers[0].Status.LastCycle = nil }, Fault, "optimizer/default", "no cycle ran yet"},
 		{"stopped", func(p parts) { p.Optimizers[0].Status.LastCycle.Time = metav1.NewTime(now.Add(-time.Hour)) }, Fault, "optimizer/default", "began 1h0m0s ago"},
 		{"cycles fail", func(p parts) {

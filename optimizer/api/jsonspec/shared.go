@@ -174,29 +174,17 @@ type ServiceClassSpec struct {
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 }
 
-// ServerPolicy says how a server may be run, the same in the custom resource and in the JSON specification.
+// ServerPolicy says how a server may be run.
 type ServerPolicy struct {
 	// KeepAccelerator forbids changing the accelerator.
-	// +optional
 	KeepAccelerator bool `json:"keepAccelerator,omitempty"`
 	// MaxBatchSize fixes the max batch size; 0 leaves it to the optimizer.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=65536
-	// +optional
 	MaxBatchSize int `json:"maxBatchSize,omitempty"`
 	// MaxBatchedTokens fixes the token budget per iteration; 0 leaves it to the optimizer.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1048576
-	// +optional
 	MaxBatchedTokens int `json:"maxBatchedTokens,omitempty"`
 	// MaxQueueSize is the number of requests that may wait at one replica beyond its batch; 0 means none.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=1048576
-	// +optional
 	MaxQueueSize int `json:"maxQueueSize,omitempty"`
 	// Routing of requests to the server's replicas: it decides how load splits over replicas of unlike speed.
-	// +kubebuilder:validation:Enum=RoundRobin;LeastRequest;Weighted
-	// +optional
 	Routing string `json:"routing,omitempty"`
 }
 

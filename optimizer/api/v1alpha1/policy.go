@@ -6,12 +6,16 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:XValidation:rule="!has(self.objective) || self.objective != 'WeightedSum' || has(self.unservedCost) && double(self.unservedCost) > 0.0",message="unservedCost must be above 0 where the objective is WeightedSum"
 // +kubebuilder:validation:XValidation:rule="!has(self.energyShare) || double(self.energyShare) == 0.0 || has(self.centsPerKWh) && double(self.centsPerKWh) > 0.0",message="centsPerKWh must be above 0 where energyShare is"
 type PlanPolicy struct {
-	// Unlimited ignores capacity: every server gets what is cheapest for it.
+	// Capacity is Limited by the cards that there are, or can be had, or Unlimited: every server gets what is cheapest for it.
+	// +kubebuilder:default=Limited
+	// +kubebuilder:validation:Enum=Limited;Unlimited
 	// +optional
-	Unlimited bool `json:"unlimited,omitempty"`
-	// Heterogeneous allows replicas of one server on several accelerators.
+	Capacity string `json:"capacity,omitempty"`
+	// AcceleratorsPerServer that replicas of one server may be on at a time: One or Several.
+	// +kubebuilder:default=One
+	// +kubebuilder:validation:Enum=One;Several
 	// +optional
-	Heterogeneous bool `json:"heterogeneous,omitempty"`
+	AcceleratorsPerServer string `json:"acceleratorsPerServer,omitempty"`
 	// MaxDelay is how long a plan may wait for elastic capacity: pools that take longer are not bought from. Absent: no bound.
 	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="maxDelay must be above 0s"
 	// +optional
@@ -21,9 +25,12 @@ type PlanPolicy struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s') && duration(self) <= duration('24h')",message="lookAhead must be above 0s and at most 24h"
 	// +optional
 	LookAhead *metav1.Duration `json:"lookAhead,omitempty"`
-	// DelayedBestEffort serves best effort only after all priorities had their turn, instead of priority by priority.
+	// BestEffort is when servers whose targets cannot be met get what is left: ByPriority, before those of lower priorities have their turn, or
+	// AfterAllPriorities.
+	// +kubebuilder:default=ByPriority
+	// +kubebuilder:validation:Enum=ByPriority;AfterAllPriorities
 	// +optional
-	DelayedBestEffort bool `json:"delayedBestEffort,omitempty"`
+	BestEffort string `json:"bestEffort,omitempty"`
 	// SaturationPolicy says how servers whose targets cannot be met share what capacity is left.
 	// +kubebuilder:default=None
 	// +kubebuilder:validation:Enum=None;PriorityExhaustive;PriorityRoundRobin;RoundRobin
@@ -85,6 +92,16 @@ type PlanPolicy struct {
 	// +optional
 	ProbingCooldown *metav1.Duration `json:"probingCooldown,omitempty"`
 }
+
+// Values of PlanPolicy.
+const (
+	CapacityLimited              = "Limited"
+	CapacityUnlimited            = "Unlimited"
+	AcceleratorsOne              = "One"
+	AcceleratorsSeveral          = "Several"
+	BestEffortByPriority         = "ByPriority"
+	BestEffortAfterAllPriorities = "AfterAllPriorities"
+)
 
 // ProbingNone is the value of PlanPolicy.Probing that probes nothing; in the JSON specification it is absent.
 const ProbingNone = "None"

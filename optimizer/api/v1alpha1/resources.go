@@ -499,8 +499,9 @@ type GatewayCounter struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.routeRef) || !has(self.variants) || self.variants.all(v, has(v.backendRef))",message="routeRef needs a backendRef of each variant"
 // +kubebuilder:validation:XValidation:rule="!has(self.variants) || self.variants.all(v, !has(v.backendRef) || self.variants.exists_one(o, has(o.backendRef) && o.backendRef == v.backendRef))",message="each backendRef must be of one variant"
 type ServerSpec struct {
-	// Model that is served: the name of a Model.
+	// Model that is served: the name of a Model. It does not change: another model is another Server.
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="model does not change; make another Server"
 	Model string `json:"model"`
 	// ServiceClass that is served: the name of a ServiceClass.
 	// +kubebuilder:validation:MinLength=1
@@ -521,9 +522,39 @@ type ServerSpec struct {
 	// +optional
 	Placement string `json:"placement,omitempty"`
 
-	jsonspec.ServerPolicy  `json:",inline"`
+	// AcceleratorChange says whether plans may move it from the accelerator that it runs on: Allowed or Forbidden.
+	// +kubebuilder:default=Allowed
+	// +kubebuilder:validation:Enum=Allowed;Forbidden
+	// +optional
+	AcceleratorChange string `json:"acceleratorChange,omitempty"`
+	// MaxBatchSize fixes the max batch size. Absent: the optimizer chooses.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=65536
+	// +optional
+	MaxBatchSize int `json:"maxBatchSize,omitempty"`
+	// MaxBatchedTokens fixes the token budget per iteration. Absent: the optimizer chooses.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1048576
+	// +optional
+	MaxBatchedTokens int `json:"maxBatchedTokens,omitempty"`
+	// MaxQueueSize is the number of requests that may wait at one replica beyond its batch. Absent: none.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1048576
+	// +optional
+	MaxQueueSize int `json:"maxQueueSize,omitempty"`
+	// Routing of requests to its replicas, by which load splits over replicas of unlike speed: RoundRobin, LeastRequest or Weighted.
+	// +kubebuilder:validation:Enum=RoundRobin;LeastRequest;Weighted
+	// +optional
+	Routing string `json:"routing,omitempty"`
+
 	jsonspec.ServerBinding `json:",inline"`
 }
+
+// Values of ServerSpec.AcceleratorChange.
+const (
+	AcceleratorChangeAllowed   = "Allowed"
+	AcceleratorChangeForbidden = "Forbidden"
+)
 
 // Latencies are mean latencies in ms.
 type Latencies struct {
@@ -855,12 +886,11 @@ type OptimizerSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="interval must be at least 1s"
 	// +optional
 	Interval metav1.Duration `json:"interval,omitzero"`
-	// Suspend stops the loop; plans stay as they are.
+	// Mode of the loop: Active; DryRun, which decides and records but writes no plan; or Suspended, in which plans stay as they are.
+	// +kubebuilder:default=Active
+	// +kubebuilder:validation:Enum=Active;DryRun;Suspended
 	// +optional
-	Suspend bool `json:"suspend,omitempty"`
-	// DryRun decides and records but writes no plan.
-	// +optional
-	DryRun bool `json:"dryRun,omitempty"`
+	Mode string `json:"mode,omitempty"`
 	// StaleAfter is how long a plan may be followed after the last cycle that stood by it. Defaults to ten intervals.
 	// +optional
 	StaleAfter *metav1.Duration `json:"staleAfter,omitempty"`
@@ -914,6 +944,13 @@ type OptimizerSpec struct {
 	PlanPolicy `json:",inline"`
 	Plugs      `json:",inline"`
 }
+
+// Modes of the loop.
+const (
+	ModeActive    = "Active"
+	ModeDryRun    = "DryRun"
+	ModeSuspended = "Suspended"
+)
 
 // StageTime is how long one stage of a cycle took.
 type StageTime struct {

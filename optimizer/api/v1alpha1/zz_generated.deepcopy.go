@@ -1565,7 +1565,6 @@ func (in *ServerSpec) DeepCopyInto(out *ServerSpec) {
 		*out = new(int)
 		**out = **in
 	}
-	out.ServerPolicy = in.ServerPolicy
 	in.ServerBinding.DeepCopyInto(&out.ServerBinding)
 }
 
