@@ -1,5 +1,5 @@
 // Package neighbours tests inferno beside what it shares clusters with, for real: Karpenter, whose cloud is pretended, Kueue and KEDA. make test-neighbours
-// runs it.
+// runs it. Recipes are tested against definitions alone, in make test.
 package neighbours
 
 import (

@@ -1,0 +1,413 @@
+package neighbours
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"sigs.k8s.io/yaml"
+
+	"github.com/llm-inferno/inferno/cmd/inferno/wva"
+	"github.com/llm-inferno/inferno/manifests"
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
+)
+
+// pages of the recipes, each with its manifests in a folder of its name.
+const pages = "../../docs/recipes"
+
+var more = flag.String("definitions", "", "directory of definitions that no Go module has, to test what is otherwise passed over: of Dynamo, of WVA")
+
+// released are neighbours by the Go module that has their definitions, in the version and with the sum of their release: what is downloaded is what was released.
+var released = []struct {
+	module, sum string
+	definitions []string
+}{
+	{"github.com/argoproj/argo-rollouts@v1.9.1", "h1:+oZciUkeJYVb1vPMOhat4JQlk525j/aT2yizEkVkjLs=", []string{"manifests/crds/rollout-crd.yaml"}},
+	{"github.com/kedacore/keda/v2@v2.21.0", "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=",
+		[]string{"config/crd/bases/keda.sh_scaledobjects.yaml", "config/crd/bases/keda.sh_clustertriggerauthentications.yaml"}},
+	{"github.com/kserve/kserve@v0.20.0", "h1:Bs7HxmGV4KFqqptDcWseKv+mwD4YOYHJWcuVgPG2Gug=", []string{"config/crd/full/llmisvc/serving.kserve.io_llminferenceservices.yaml"}},
+	{"github.com/ray-project/kuberay/ray-operator@v1.6.0", "h1:1hs7Di2U/vm09ot7MIU8jUqEo7gHDc4gkbv1eFvqCsQ=", []string{"config/crd/bases/ray.io_rayservices.yaml"}},
+	{"github.com/vllm-project/aibrix@v0.7.0", "h1:STyqtVZQTAP9ptnVuo+zUEla6u94P6TpPU7gPDf2ef8=", []string{"config/crd/orchestration/orchestration.aibrix.ai_stormservices.yaml"}},
+	{"sigs.k8s.io/gateway-api@v1.5.0", "h1:duoo14Ky/fJXpjpmyMISE2RTBGnfCg8zICfTYLTnBJA=", []string{"config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"}},
+	{"sigs.k8s.io/gateway-api-inference-extension@v1.6.0", "h1:cjtwMJYcTnLXBYE5ffR1/hHhn7U1aIFfe2RITYmOXVA=", []string{"config/crd/bases/inference.networking.k8s.io_inferencepools.yaml"}},
+}
+
+const namespaces = `apiVersion: v1
+kind: Namespace
+metadata: {name: llm}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: workload-variant-autoscaler-system}
+`
+
+// undefined are the API groups whose definitions are in no Go module: what is of them is tested with -definitions alone.
+var undefined = []string{"nvidia.com", "llmd.ai"}
+
+// download a module, and say where it is.
+func download(t *testing.T, module, sum string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module)
+	cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	out, err := cmd.Output()
+	var found struct{ Dir, Sum, Error string }
+	if e := json.Unmarshal(out, &found); err != nil || e != nil {
+		t.Fatalf("%s: %v", module, errors.Join(err, e, errors.New(found.Error)))
+	}
+	if found.Sum != sum {
+		t.Fatalf("%s has the sum %s, want %s", module, found.Sum, sum)
+	}
+	return found.Dir
+}
+
+// definition of a file without its descriptions, by which some are larger than an API server takes.
+func definition(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var content map[string]any
+	if err := yaml.Unmarshal(text, &content); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	withoutDescriptions(content)
+	if text, err = json.Marshal(content); err != nil {
+		t.Fatal(err)
+	}
+	return append(text, '\n')
+}
+
+// withoutDescriptions of schemas; a property that is called so is an object, and stays.
+func withoutDescriptions(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		if _, is := v["description"].(string); is {
+			delete(v, "description")
+		}
+		for _, below := range v {
+			withoutDescriptions(below)
+		}
+	case []any:
+		for _, below := range v {
+			withoutDescriptions(below)
+		}
+	}
+}
+
+// recipe is a page with the objects of its manifests, by file.
+type recipe struct {
+	name  string
+	files map[string][]*unstructured.Unstructured
+}
+
+// values are no manifests: what the chart of production-stack is given, which makes a ScaledObject of spec.keda of each model.
+const values = "values.yaml"
+
+// scaledObjects that the chart makes of values: keda without enabled, for the Deployment that it names after release and model.
+func scaledObjects(t *testing.T, file string, text []byte) []*unstructured.Unstructured {
+	t.Helper()
+	var given struct {
+		ServingEngineSpec struct {
+			ModelSpec []struct {
+				Name string
+				KEDA map[string]any `json:"keda"`
+			}
+		}
+	}
+	if err := yaml.Unmarshal(text, &given); err != nil || len(given.ServingEngineSpec.ModelSpec) == 0 {
+		t.Fatalf("%s has no models: %v", file, err)
+	}
+	var all []*unstructured.Unstructured
+	for _, m := range given.ServingEngineSpec.ModelSpec {
+		if m.KEDA["enabled"] != true {
+			t.Errorf("%s: keda of %s is not enabled, so that the chart writes replicas", file, m.Name)
+		}
+		delete(m.KEDA, "enabled")
+		m.KEDA["scaleTargetRef"] = map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "stack-" + m.Name + "-deployment-vllm"}
+		all = append(all, &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": map[string]any{"name": m.Name, "namespace": "llm"}, "spec": m.KEDA,
+		}})
+	}
+	return all
+}
+
+// converted is a folder whose manifests are what a command reads: it writes what is tested.
+const converted = "coming-from-wva"
+
+func recipes(t *testing.T) []recipe {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(pages, "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []recipe
+	for _, page := range found {
+		name := strings.TrimSuffix(filepath.Base(page), ".md")
+		if name == "README" {
+			continue
+		}
+		r := recipe{name: name, files: map[string][]*unstructured.Unstructured{}}
+		files, err := filepath.Glob(filepath.Join(pages, name, "*.yaml"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s has no manifests: %v", page, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if filepath.Base(file) == values {
+				r.files[file] = scaledObjects(t, file, text)
+				continue
+			}
+			r.files[file] = decode(t, file, text)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func decode(t *testing.T, file string, text []byte) []*unstructured.Unstructured {
+	t.Helper()
+	var all []*unstructured.Unstructured
+	for _, document := range strings.Split(string(text), "\n---\n") {
+		o := &unstructured.Unstructured{}
+		if err := yaml.UnmarshalStrict([]byte(document), &o.Object); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if len(o.Object) > 0 {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// A real API server with the definitions of the neighbours accepts every manifest of the recipes, all of its fields among them, and what their Servers and
+// autoscalers refer to can be scaled.
+func TestRecipesAreAccepted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs the binaries of the control plane")
+	}
+	plane, err := controlplane.Start(t.Context(), controlplane.Options{Scheduler: controlplane.SchedulerOptions{Disabled: true}, Progress: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = plane.Stop() })
+	definitions := [][]byte{manifests.CRDs(), []byte(namespaces)}
+	for _, n := range released {
+		dir := download(t, n.module, n.sum)
+		for _, file := range n.definitions {
+			definitions = append(definitions, definition(t, filepath.Join(dir, file)))
+		}
+	}
+	if *more != "" {
+		files, err := filepath.Glob(filepath.Join(*more, "*.yaml"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("-definitions: %s has no definitions: %v", *more, err)
+		}
+		for _, file := range files {
+			definitions = append(definitions, definition(t, file))
+		}
+	}
+	if err := plane.Apply(t.Context(), manifests.Join(definitions...)); err != nil {
+		t.Fatal(err)
+	}
+	kubectl, err := plane.Kubectl(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := discovery.NewDiscoveryClientForConfig(plane.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// asked says whether the API server knows a kind; those of groups that have no module it need not.
+	asked := func(kind schema.GroupVersionKind) bool {
+		if !slices.Contains(undefined, kind.Group) {
+			return true
+		}
+		list, err := known.ServerResourcesForGroupVersion(kind.GroupVersion().String())
+		return err == nil && slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Kind == kind.Kind })
+	}
+	accepted := func(t *testing.T, objects []*unstructured.Unstructured) {
+		t.Helper()
+		var stream bytes.Buffer
+		for _, o := range objects {
+			if !asked(o.GroupVersionKind()) {
+				t.Logf("%s %s is passed over: -definitions tests it", o.GetKind(), o.GetName())
+				continue
+			}
+			text, err := json.Marshal(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&stream, "---\n%s\n", text)
+		}
+		if stream.Len() == 0 {
+			return
+		}
+		cmd := exec.CommandContext(t.Context(), kubectl, "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
+		cmd.Env, cmd.Stdin = append(os.Environ(), "KUBECONFIG="+plane.AdminKubeconfig()), &stream
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+	for _, r := range recipes(t) {
+		for file, objects := range r.files {
+			t.Run(r.name+"/"+filepath.Base(file), func(t *testing.T) {
+				accepted(t, objects)
+				if r.name == converted {
+					accepted(t, convert(t, file))
+					return
+				}
+				for _, target := range targets(t, objects) {
+					if asked(schema.FromAPIVersionAndKind(target[0], target[1])) && !scalable(t, known, target[0], target[1]) {
+						t.Errorf("a %s of %s cannot be scaled", target[1], target[0])
+					}
+				}
+			})
+		}
+	}
+}
+
+// convert what WVA is told, as the page says.
+func convert(t *testing.T, file string) []*unstructured.Unstructured {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	r, err := wva.Convert(f, wva.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]byte
+	add := func(o any) {
+		text, err := yaml.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, text)
+	}
+	for _, o := range r.Accelerators {
+		add(o)
+	}
+	for _, o := range r.Models {
+		add(o)
+	}
+	for _, o := range r.ServiceClasses {
+		add(o)
+	}
+	for _, o := range r.Servers {
+		add(o)
+	}
+	objects := decode(t, file, manifests.Join(all...))
+	for _, o := range objects {
+		delete(o.Object, "status")
+	}
+	return objects
+}
+
+// targets are the kinds that Servers, autoscalers and ScaledObjects refer to, by their API.
+func targets(t *testing.T, objects []*unstructured.Unstructured) [][2]string {
+	t.Helper()
+	var all [][2]string
+	for _, o := range objects {
+		target, found, err := unstructured.NestedStringMap(o.Object, "spec", "scaleTargetRef")
+		if err != nil {
+			t.Errorf("%s %s: %v", o.GetKind(), o.GetName(), err)
+		}
+		if found {
+			all = append(all, [2]string{target["apiVersion"], target["kind"]})
+		}
+	}
+	return all
+}
+
+// scalable says whether the API server has a scale subresource of a kind.
+func scalable(t *testing.T, d discovery.DiscoveryInterface, version, kind string) bool {
+	t.Helper()
+	list, err := d.ServerResourcesForGroupVersion(version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range list.APIResources {
+		if r.Kind == kind && !strings.Contains(r.Name, "/") {
+			return slices.ContainsFunc(list.APIResources, func(s metav1.APIResource) bool { return s.Name == r.Name+"/scale" })
+		}
+	}
+	return false
+}
+
+// What refers to a Server finds it in the same file: labels of pods, autoscalers and triggers; and each page shows its files.
+func TestRecipesHoldTogether(t *testing.T) {
+	for _, r := range recipes(t) {
+		page, err := os.ReadFile(filepath.Join(pages, r.name+".md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, err := filepath.Glob(filepath.Join(pages, r.name, "*.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if !bytes.Contains(page, []byte("("+r.name+"/"+filepath.Base(file)+")")) {
+				t.Errorf("%s.md does not lead to %s", r.name, file)
+			}
+		}
+		if r.name == converted {
+			continue
+		}
+		for file, objects := range r.files {
+			servers := map[string]bool{}
+			var named []string
+			for _, o := range objects {
+				if o.GetKind() == "Server" {
+					servers[o.GetName()] = true
+				}
+				named = append(named, servesNamed(o.Object)...)
+			}
+			for _, name := range named {
+				if !servers[name] && filepath.Base(file) != values {
+					t.Errorf("%s: refers to Server %q, which is not in it", file, name)
+				}
+			}
+		}
+	}
+}
+
+// servesNamed are the names of Servers that are said anywhere in an object.
+func servesNamed(v any) []string {
+	var names []string
+	switch v := v.(type) {
+	case map[string]any:
+		for key, below := range v {
+			if name, is := below.(string); is && (key == v1alpha1.ServerLabel || key == "server") {
+				names = append(names, name)
+			}
+			if reference, is := below.(map[string]any); is && key == "describedObject" {
+				names = append(names, fmt.Sprint(reference["name"]))
+			}
+			names = append(names, servesNamed(below)...)
+		}
+	case []any:
+		for _, below := range v {
+			names = append(names, servesNamed(below)...)
+		}
+	}
+	return names
+}
