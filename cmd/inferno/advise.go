@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -279,7 +278,7 @@ func readWorkloads(ctx context.Context, c client.Client, namespace string) (*adv
 
 // printAdvice for people.
 func printAdvice(out io.Writer, r *advise.Report, o *adviseOptions) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := newTable(out)
 	fmt.Fprintln(w, "SERVER\tMODEL\tRUNS ON\tREQ/s\tPEAK\tTOKENS IN/OUT\tLOAD KNOWN")
 	for _, s := range r.Servers {
 		fmt.Fprintf(w, "%s\t%s\t%d × %d %s\t%.2f\t%.2f\t%.0f/%.0f\t%.0f %%\n",

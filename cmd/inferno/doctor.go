@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -134,7 +133,7 @@ func writeFindings(out io.Writer, format string, cluster *doctor.Cluster, findin
 		_, err := fmt.Fprintf(out, "nothing keeps the plans of %d servers from being followed\n", len(cluster.Servers))
 		return err
 	}
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	w := newTable(out)
 	fmt.Fprintln(w, "SEVERITY\tOBJECT\tPROBLEM\tREMEDY")
 	for _, f := range findings {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Severity, f.Object, f.Problem, f.Remedy)

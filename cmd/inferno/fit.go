@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -112,7 +111,7 @@ func writeModels(name string, fits []*fitting.Fit) error {
 }
 
 func printFits(w io.Writer, fits []*fitting.Fit) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newTable(w)
 	fmt.Fprintln(t, "GROUP\tPOINTS\tITL ERROR\tTTFT ERROR\tPARAMETERS\tNOT IDENTIFIED\tOUTLIERS (LINES)")
 	for _, f := range fits {
 		itl, ttft := f.Errors()

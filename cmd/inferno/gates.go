@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,7 +105,7 @@ func listGated(out io.Writer, pods []corev1.Pod, now time.Time) error {
 		_, err := fmt.Fprintln(out, "no pod waits behind its gate")
 		return err
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := newTable(out)
 	fmt.Fprintln(w, "NAMESPACE\tSERVER\tPOD\tWAITS")
 	for i := range pods {
 		p := &pods[i]

@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -201,7 +200,7 @@ func printTable(out io.Writer, system *jsonspec.System, plan *jsonspec.Solution)
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := newTable(out)
 	fmt.Fprintln(w, "SERVER\tCLASS\tREQ/MIN\tACCELERATOR\tREPLICAS\tBATCH\tCOST ¢/h\tITL ms\tTTFT ms\tSLO")
 	for _, s := range servers {
 		a, ok := plan.Allocations[s.Name]

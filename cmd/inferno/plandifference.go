@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
@@ -25,7 +24,7 @@ func printDifference(out io.Writer, d *jsonspec.PlanDifference) error {
 	if len(d.Changed) == 0 {
 		return nil
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := newTable(out)
 	fmt.Fprintln(w, "  SERVER\tBEFORE\tAFTER\tCOST ¢/h")
 	for _, c := range d.Changed {
 		fmt.Fprintf(w, "  %s\t%s\t%s\t%+.2f\n", c.Server, placed(c.Before), placed(c.After), cost(c.After)-cost(c.Before))

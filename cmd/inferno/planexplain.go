@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/control"
@@ -46,7 +45,7 @@ func printExplanation(out io.Writer, e *jsonspec.Explanation, prices map[string]
 		}
 		fmt.Fprintf(out, "  types that bind, with what a card more would save in ¢/h: %s\n", strings.Join(shown, ", "))
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := newTable(out)
 	fmt.Fprintln(w, "  \tCANDIDATE\tCARDS\tCOST ¢/h\tVALUE ¢/h\tSCARCITY ¢/h\tWHY")
 	for _, c := range e.Candidates {
 		mark := " "

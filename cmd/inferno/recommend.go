@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -204,7 +203,7 @@ func printRecommended(out io.Writer, a *recommend.Answer, t sizing.Targets) erro
 	if t.Percentile > 0 {
 		what = fmt.Sprintf("P%g", t.Percentile)
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := newTable(out)
 	fmt.Fprintf(w, "ACCELERATOR\tREPLICAS\tCOST ¢/h\t¢/M TOKENS\tBATCH\tBUDGET\tTTFT %[1]s ms\tITL %[1]s ms\tSURE\n", what)
 	for _, c := range a.Configurations {
 		fmt.Fprintf(w, "%d × %s\t%d (%s-%s)\t%.0f\t%.1f\t%d\t%d\t%.0f\t%.1f\t%.0f %%\n", c.TensorParallel, c.Accelerator, c.Replicas, bound(c.Range.P10), bound(c.Range.P90),

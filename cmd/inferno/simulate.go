@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -124,7 +123,7 @@ func (o *simulateOptions) run(out, progress io.Writer) error {
 }
 
 func printOutcomes(out io.Writer, outcomes []*contest.Outcome) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := newTable(out)
 	fmt.Fprintln(w, "POLICY\tSETTINGS\tREQUESTS\tBOTH %\tTTFT %\tITL %\tWINDOWS %\tCOST ¢/h\t÷ ORACLE\tPEAK\tCHANGES\tREVERSALS\tFOLLOW s\tDROPPED\tLATE\tCLASSES %\tHOURS")
 	for _, o := range outcomes {
 		oracle, follow := "-", "-"
@@ -145,7 +144,7 @@ func printOutcomes(out io.Writer, outcomes []*contest.Outcome) error {
 
 // printLatencies of every server under every policy, in ms.
 func printLatencies(out io.Writer, outcomes []*contest.Outcome) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := newTable(out)
 	fmt.Fprintln(w, "\nPOLICY\tSETTINGS\tSERVER\tTTFT ms P50\tP90\tP99\tITL ms P50\tP90\tP99")
 	for _, o := range outcomes {
 		for _, server := range slices.Sorted(maps.Keys(o.Latencies)) {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -213,7 +212,7 @@ func known(v float64) *float64 {
 }
 
 func printTuning(out io.Writer, steps []tuneStep) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := newTable(out)
 	fmt.Fprintln(w, "LINE\tMODEL\tACCELERATOR\tITL ms\tPREDICTED\tTTFT ms\tPREDICTED\tACCEPTED\tPARAMETERS ± SD\tREASON")
 	number := func(v *float64) string {
 		if v == nil {
