@@ -124,22 +124,36 @@ func (o *simulateOptions) run(out, progress io.Writer) error {
 
 func printOutcomes(out io.Writer, outcomes []*contest.Outcome) error {
 	w := newTable(out)
-	fmt.Fprintln(w, "POLICY\tSETTINGS\tREQUESTS\tBOTH %\tTTFT %\tITL %\tWINDOWS %\tCOST ¢/h\t÷ ORACLE\tPEAK\tCHANGES\tREVERSALS\tFOLLOW s\tDROPPED\tLATE\tCLASSES %\tHOURS")
+	fmt.Fprintln(w, "POLICY\tSETTINGS\tREQUESTS\tBOTH %\tTTFT %\tITL %\tWINDOWS %\tCOST ¢/h\t÷ ORACLE\tCLASSES %\tHOURS")
 	for _, o := range outcomes {
-		oracle, follow := "-", "-"
+		oracle := "-"
 		if o.ToOracle != nil {
 			oracle = fmt.Sprintf("%.2f", *o.ToOracle)
 		}
-		if o.Follow != nil {
-			follow = fmt.Sprintf("%.0f", *o.Follow)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\t%.1f\t%.1f\t%s\t%d\t%d\t%d\t%s\t%d\t%d\t%s\t%s\n", o.Policy, orDash(o.Settings), o.Requests, 100*o.Served, 100*o.TTFT,
-			100*o.ITL, 100*o.Windows, o.CostPerHour, oracle, o.Peak, o.Changes, o.Reversals, follow, o.Dropped, o.TimedOut, contest.Words(o.Classes, 100, "%.2f"), contest.Words(o.Hours, 1, "%.1f"))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\t%.1f\t%.1f\t%s\t%s\t%s\n", o.Policy, orDash(o.Settings), o.Requests, 100*o.Served, 100*o.TTFT,
+			100*o.ITL, 100*o.Windows, o.CostPerHour, oracle, contest.Words(o.Classes, 100, "%.2f"), contest.Words(o.Hours, 1, "%.1f"))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	if err := printMoves(out, outcomes); err != nil {
+		return err
+	}
 	return printLatencies(out, outcomes)
+}
+
+// printMoves says how every policy followed the load.
+func printMoves(out io.Writer, outcomes []*contest.Outcome) error {
+	w := newTable(out)
+	fmt.Fprintln(w, "\nPOLICY\tSETTINGS\tPEAK\tCHANGES\tREVERSALS\tFOLLOW s\tDROPPED\tLATE")
+	for _, o := range outcomes {
+		follow := "-"
+		if o.Follow != nil {
+			follow = fmt.Sprintf("%.0f", *o.Follow)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%d\t%d\n", o.Policy, orDash(o.Settings), o.Peak, o.Changes, o.Reversals, follow, o.Dropped, o.TimedOut)
+	}
+	return w.Flush()
 }
 
 // printLatencies of every server under every policy, in ms.
