@@ -151,7 +151,9 @@ func TestReleasesDoNotCollide(t *testing.T) {
 	for _, object := range all["chart by default"] {
 		first[identify(object)] = true
 	}
-	shared := []string{"APIService /v1beta1.external.metrics.k8s.io", "Optimizer /default"} // of whoever comes first, see above
+	shared := []string{ // of whoever comes first, see above
+		"APIService /v1beta1.external.metrics.k8s.io", "Optimizer /default", "ServiceClass /premium", "ServiceClass /standard", "ServiceClass /bulk",
+	}
 	for _, object := range all["chart under other names"] {
 		if id := identify(object); first[id] && !slices.Contains(shared, id) {
 			t.Errorf("both releases have %s", id)

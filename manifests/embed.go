@@ -50,6 +50,12 @@ func Policies() []byte {
 	return mustKinds("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 }
 
+// PodPolicies returns the policy by which pods of labelled workloads get what a pod of a Server needs (Kubernetes 1.36).
+func PodPolicies() []byte { return mustStream("overlays/default/adoption.yaml") }
+
+// Defaults returns the Optimizer and the ServiceClasses that an installation begins with.
+func Defaults() []byte { return mustStream("overlays/default/optimizer.yaml") }
+
 // Samples returns sample Accelerators, Models, ServiceClasses, an Optimizer, and Servers with their Deployments and autoscalers.
 func Samples() []byte {
 	return mustStream("samples/namespace.yaml", "samples/cluster.yaml", "samples/*-*.yaml")

@@ -104,7 +104,11 @@ var (
 		"cluster: patch inferno.platform.ai/accelerators/status,models/status,optimizers/status,servers/status,serviceclasses/status",
 		"cluster: get,list,watch /limitranges,namespaces,nodes,pods,resourcequotas",
 		"cluster: get,list,watch scheduling.k8s.io/priorityclasses",
-		"cluster: get apps/deployments,statefulsets",
+		"cluster: get,list,watch apps/deployments,statefulsets",
+		"cluster: create,patch,delete inferno.platform.ai/servers",
+		"cluster: create,patch inferno.platform.ai/models",
+		"cluster: create inferno.platform.ai/accelerators",
+		"cluster: list,create,patch,delete autoscaling/horizontalpodautoscalers",
 		"cluster: get,list,watch resource.k8s.io/deviceclasses,resourceclaims,resourceslices",
 		"cluster: list kueue.x-k8s.io/clusterqueues,cohorts,localqueues,resourceflavors,workloads",
 		"cluster: patch /pods",
@@ -136,6 +140,7 @@ func TestAccountsHaveTheirRightsAndNoOthers(t *testing.T) {
 	buys := decode(t, installation{values: "karpenter: {enabled: true}"}.mustRender(t))
 	tells := decode(t, installation{values: "capacityAhead: {enabled: true}"}.mustRender(t))
 	weighs := decode(t, installation{values: "routes: {enabled: true}"}.mustRender(t))
+	adoptsNone := decode(t, installation{values: "adoption: {enabled: false}"}.mustRender(t))
 	answersKEDA := decode(t, installation{values: "keda: {enabled: true}"}.mustRender(t))
 	for _, test := range []struct {
 		name    string
@@ -144,6 +149,13 @@ func TestAccountsHaveTheirRightsAndNoOthers(t *testing.T) {
 		want    []string
 	}{
 		{"optimizer", decode(t, RBAC()), OptimizerAccount, optimizerRights},
+		{"optimizer that adopts no workloads", adoptsNone, OptimizerAccount, slices.DeleteFunc(spell(optimizerRights...), func(right string) bool {
+			_, what, _ := strings.Cut(right, ": ")
+			verb, object, _ := strings.Cut(what, " ")
+			group, _, _ := strings.Cut(object, "/")
+			return group == "autoscaling" || group == "apps" && verb != "get" || group == "inferno.platform.ai" && slices.Contains([]string{"create", "delete"}, verb) ||
+				slices.Contains([]string{"patch inferno.platform.ai/servers", "patch inferno.platform.ai/models"}, what)
+		})},
 		{"optimizer with a console", shows, OptimizerAccount, optimizerRights},
 		{"optimizer that lifts gates", lifts, OptimizerAccount, append(slices.Clone(optimizerRights), "cluster: delete /pods")},
 		{"optimizer that counts on Karpenter", buys, OptimizerAccount, append(slices.Clone(optimizerRights), "cluster: list karpenter.sh/nodepools", "default: list /events")},

@@ -139,7 +139,7 @@ func TestGeneratedFilesAreCurrent(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []string
-		for _, name := range []string{"inferno.yaml", "external-metrics.yaml", "optimizer.yaml"} {
+		for _, name := range []string{"inferno.yaml", "external-metrics.yaml", "adoption.yaml", "optimizer.yaml"} {
 			data, err := Files.ReadFile("overlays/" + overlay + "/" + name)
 			if err != nil && name != "external-metrics.yaml" {
 				t.Fatal(err)

@@ -103,9 +103,10 @@ func generateOverlay(dir, file string) error {
 		return err
 	}
 	const head = "# Rendered from manifests/chart with values.yaml by make generate; not to be edited.\n"
-	objects, metrics, hook := apart(string(r.Objects))
-	faults := []error{writeFile(filepath.Join(filepath.Dir(file), "inferno.yaml"), []byte(head+objects))}
-	for name, text := range map[string]string{externalMetricsFile: metrics, "optimizer.yaml": hook} {
+	objects, apart, hook := separate(string(r.Objects))
+	apart["inferno.yaml"], apart["optimizer.yaml"] = objects, hook
+	var faults []error
+	for name, text := range apart {
 		if text != "" {
 			faults = append(faults, writeFile(filepath.Join(filepath.Dir(file), name), []byte(head+text)))
 		}
@@ -113,31 +114,33 @@ func generateOverlay(dir, file string) error {
 	return errors.Join(faults...)
 }
 
-// externalMetricsFile has the registration for external.metrics.k8s.io: kubectl cannot see whether another adapter of the cluster has it, and would take it away.
-const externalMetricsFile = "external-metrics.yaml"
+// marks begin what kubectl does not apply in one go with the rest of a rendered chart, by the file that has it.
+var marks = map[string]string{
+	// kubectl cannot see whether another adapter of the cluster has external.metrics.k8s.io, and would take it away.
+	"external-metrics.yaml": "---\n# A group of metrics has one owner in a cluster",
+	// kubectl cannot see whether the API server knows of them.
+	"adoption.yaml": "---\n# Needs MutatingAdmissionPolicies",
+}
 
-// apart are the objects of a rendered chart that kubectl applies in one go, the registrations for APIs of metrics, and what begins with the first hook.
-func apart(rendered string) (objects, metrics, hook string) {
+// separate what of a rendered chart kubectl applies in one go, what is marked, by file, and what begins with the first hook.
+func separate(rendered string) (objects string, marked map[string]string, hook string) {
 	objects, hook, found := strings.Cut(rendered, hookMark)
 	if found {
 		hook = hookMark + hook
 	}
-	for {
-		i := strings.Index(objects, metricsMark)
-		if i < 0 {
-			return objects, metrics, hook
+	marked = map[string]string{}
+	for file, mark := range marks {
+		for i := strings.Index(objects, mark); i >= 0; i = strings.Index(objects, mark) {
+			end := len(objects)
+			if n := strings.Index(objects[i+1:], "\n---\n"); n >= 0 {
+				end = i + 1 + n + 1
+			}
+			marked[file] += objects[i:end]
+			objects = objects[:i] + objects[end:]
 		}
-		end := len(objects)
-		if n := strings.Index(objects[i+1:], "\n---\n"); n >= 0 {
-			end = i + 1 + n + 1
-		}
-		metrics += objects[i:end]
-		objects = objects[:i] + objects[end:]
 	}
+	return objects, marked, hook
 }
-
-// metricsMark begins a registration for an API of metrics in a rendered chart.
-const metricsMark = "---\n# A group of metrics has one owner in a cluster"
 
 // hookMark begins the first hook of a rendered chart.
 const hookMark = "---\n# A hook,"

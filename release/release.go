@@ -152,13 +152,13 @@ func (o *releaseOptions) manifests(r revision) error {
 	if err != nil {
 		return err
 	}
-	objects, metrics, optimizer := apart(string(rendered.Objects))
-	return errors.Join(
-		writeFile(filepath.Join(o.out, "crds.yaml"), definitions),
-		writeFile(filepath.Join(o.out, "inferno.yaml"), append(definitions, objects...)),
-		writeFile(filepath.Join(o.out, externalMetricsFile), []byte(metrics)),
-		writeFile(filepath.Join(o.out, "optimizer.yaml"), []byte(optimizer)),
-	)
+	objects, files, optimizer := separate(string(rendered.Objects))
+	files["crds.yaml"], files["inferno.yaml"], files["optimizer.yaml"] = string(definitions), string(definitions)+objects, optimizer
+	var faults []error
+	for name, text := range files {
+		faults = append(faults, writeFile(filepath.Join(o.out, name), []byte(text)))
+	}
+	return errors.Join(faults...)
 }
 
 func concatenate(pattern string) ([]byte, error) {

@@ -173,8 +173,8 @@ func checkManifests(t *testing.T, dir string) {
 	if !strings.Contains(string(read(t, dir, "optimizer.yaml")), "kind: Optimizer\n") {
 		t.Error("optimizer.yaml has no Optimizer")
 	}
-	if got := strings.Count(string(read(t, dir, externalMetricsFile)), "kind: APIService\n"); got != 1 {
-		t.Errorf("%s has %d APIServices", externalMetricsFile, got)
+	if got := strings.Count(string(read(t, dir, "external-metrics.yaml")), "kind: APIService\n"); got != 1 {
+		t.Errorf("%s has %d APIServices", "external-metrics.yaml", got)
 	}
 	var plugin struct {
 		Spec struct {

@@ -37,6 +37,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/llm-inferno/inferno/optimizer/adoption"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/console"
 	"github.com/llm-inferno/inferno/optimizer/gates"
@@ -56,7 +57,7 @@ type options struct {
 	metricsSecure, leaderElect, gates             bool
 	watchNamespaces                               []string
 	leaderNamespace, leaderID                     string
-	consoleAddress                                string
+	consoleAddress, adopt                         string
 }
 
 func main() {
@@ -106,6 +107,7 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.consoleAddress, "console-bind-address", "0", "address of this pod alone, such as localhost:7411, of a web page of the plans, for whom the API server knows by a bearer token; 0 for none")
 	f.StringSliceVar(&o.watchNamespaces, "watch-namespaces", nil, "namespaces whose Servers are planned for; empty for all. Cards that pods of others hold are not there for plans")
 	f.BoolVar(&o.gates, "gates", false, "lift the scheduling gates "+v1alpha1.PlacementGate+" of pods as plans have seats for them, and delete pods without a node whose seat a plan took back")
+	f.StringVar(&o.adopt, "adopt", "", "make a Server of each Deployment and StatefulSet with the label "+v1alpha1.ClassLabel+", and an autoscaler that reads its plan by external or custom metrics, or none; empty makes no Servers")
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "run only while holding the lease; needed where several replicas run")
 	f.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease; default the pod's own")
 	f.StringVar(&o.leaderID, "leader-election-id", "inferno-optimizer", "name of the lease; optimizers of one cluster that must not exclude each other need different ones")
@@ -133,6 +135,9 @@ func (o *options) validate() error {
 	}
 	if o.queryTimeout <= 0 {
 		faults = append(faults, fmt.Errorf("--prometheus-timeout: %s is not allowed, must be above 0", o.queryTimeout))
+	}
+	if by := adoption.Metrics(o.adopt); o.adopt != "" && by != adoption.External && by != adoption.Custom && by != adoption.None {
+		faults = append(faults, fmt.Errorf("--adopt: %q is not allowed, must be external, custom or none", o.adopt))
 	}
 	if o.logFormat != "text" && o.logFormat != "json" {
 		faults = append(faults, fmt.Errorf("--log-format: %q is not allowed, must be text or json", o.logFormat))
@@ -196,6 +201,11 @@ func (o *options) run() error {
 			return err
 		}
 	}
+	if o.adopt != "" {
+		if err := adoption.Setup(manager, brief{manager.GetEventRecorder("inferno-adoption")}, adoption.Metrics(o.adopt)); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(
 		o.addConsole(manager, config, decisions),
 		reconciler.SetupWithManager(manager),
@@ -207,18 +217,21 @@ func (o *options) run() error {
 	return manager.Start(ctrl.SetupSignalHandler())
 }
 
-// cacheOptions keep in memory what is read: of objects, and of pods those that still hold something, whoever's they are. Servers are those of some namespaces
-// where any are named.
+// cacheOptions keep in memory what is read: of objects, of pods those that still hold something, whoever's they are, and of workloads those that name a class.
+// Servers and workloads are those of some namespaces where any are named.
 func cacheOptions(namespaces []string) cache.Options {
 	unfinished := fields.AndSelectors(
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded)), fields.OneTermNotEqualSelector("status.phase", string(corev1.PodFailed)))
-	byObject := map[client.Object]cache.ByObject{&corev1.Pod{}: {Field: unfinished}}
-	if len(namespaces) > 0 {
-		of := map[string]cache.Config{}
-		for _, n := range namespaces {
-			of[n] = cache.Config{}
+	var of map[string]cache.Config
+	for _, n := range namespaces {
+		if of == nil {
+			of = map[string]cache.Config{}
 		}
-		byObject[&v1alpha1.Server{}] = cache.ByObject{Namespaces: of}
+		of[n] = cache.Config{}
+	}
+	byObject := map[client.Object]cache.ByObject{&corev1.Pod{}: {Field: unfinished}, &v1alpha1.Server{}: {Namespaces: of}}
+	for _, kind := range adoption.Kinds() {
+		byObject[kind] = cache.ByObject{Label: adoption.Labelled(), Namespaces: of}
 	}
 	return cache.Options{DefaultTransform: new(observe.Trimmer).Trim, ByObject: byObject}
 }

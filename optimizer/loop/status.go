@@ -34,11 +34,14 @@ type planned struct {
 	explanation *v1alpha1.ServerExplanation
 }
 
+// notOurs are conditions of Servers that others write: the adapter, and who made the Server of a labelled workload.
+var notOurs = []string{v1alpha1.ConditionGatesLifted, v1alpha1.ConditionAdopted, v1alpha1.ConditionAssumed}
+
 // serverStatus is the next status of a server: what was observed, the plan, and conditions. It is a pure function.
 func serverStatus(s *v1alpha1.Server, observed v1alpha1.ServerStatus, observation *jsonspec.Observation, p planned) v1alpha1.ServerStatus {
 	next := observed
 	next.ObservedGeneration = s.Generation
-	next.Conditions = slices.DeleteFunc(slices.Clone(s.Status.Conditions), func(c metav1.Condition) bool { return c.Type == v1alpha1.ConditionGatesLifted }) // the adapter's
+	next.Conditions = slices.DeleteFunc(slices.Clone(s.Status.Conditions), func(c metav1.Condition) bool { return slices.Contains(notOurs, c.Type) })
 	next.Desired, next.Explanation = s.Status.Desired, p.explanation
 	if !p.dryRun {
 		next.Desired = desired(s.Status.Desired, p)

@@ -179,10 +179,10 @@ func (s *serving) cards(w *Workload) {
 		}
 	}
 	if len(s.spec.Resources.Claims) > 0 {
-		w.unread("cards", "container %q: has them by the claim %q of dynamic resource allocation", s.spec.Name, s.spec.Resources.Claims[0].Name)
+		w.unread(WhatCards, "container %q: has them by the claim %q of dynamic resource allocation", s.spec.Name, s.spec.Resources.Claims[0].Name)
 		return
 	}
-	w.unread("cards", "container %q: requests no resource of cards", s.spec.Name)
+	w.unread(WhatCards, "container %q: requests no resource of cards", s.spec.Name)
 }
 
 // assume what the engine does by default where nothing is said.

@@ -26,6 +26,12 @@ type Fact[T any] struct {
 // Known says that the fact was read or assumed.
 func (f Fact[T]) Known() bool { return f.From != "" }
 
+// What must be known of a workload for it to be planned, as Unread names it.
+const (
+	WhatModel = string(model)
+	WhatCards = "cards"
+)
+
 // Unread is something that a template says in a way that cannot be read.
 type Unread struct {
 	What string `json:"what"`

@@ -6,7 +6,7 @@ import (
 )
 
 // edges are the folders of the optimizer that reach outside: everything else of it is the core, packages to come included.
-var edges = []string{"optimizer/console", "optimizer/gates", "optimizer/loop", "optimizer/localcluster", "optimizer/observe", "optimizer/evaluation", "optimizer/restapi"}
+var edges = []string{"optimizer/adoption", "optimizer/console", "optimizer/gates", "optimizer/loop", "optimizer/localcluster", "optimizer/observe", "optimizer/evaluation", "optimizer/restapi"}
 
 // forbidden to the core, with why.
 var forbidden = []struct {

@@ -12,7 +12,7 @@ import (
 
 // unitFree are the packages that must not convert units.
 var unitFree = []string{
-	"optimizer/analysis", "optimizer/catalogue", "optimizer/control", "optimizer/demand", "optimizer/estimation/conformance",
+	"optimizer/adoption", "optimizer/analysis", "optimizer/catalogue", "optimizer/control", "optimizer/demand", "optimizer/estimation/conformance",
 	"optimizer/estimation/recording", "optimizer/evaluation/readings", "optimizer/evaluation/scenario", "optimizer/fleet",
 	"optimizer/forecast", "optimizer/gates", "optimizer/llminferno", "optimizer/loop", "optimizer/observe", "optimizer/placement", "optimizer/placement/seats", "optimizer/plug",
 	"optimizer/queueing/conformance", "optimizer/realise", "optimizer/simulation", "optimizer/simulation/routing",

@@ -270,3 +270,13 @@ rules:
 {{- fail (printf "gates.add: true needs MutatingAdmissionPolicies (Kubernetes 1.36), this is %s: set it to false, and put the gate inferno.platform.ai/placement into pod templates" .Capabilities.KubeVersion.Version) }}
 {{- end }}
 {{- end }}
+
+{{/* Metrics by which the autoscalers of labelled workloads read plans: of the APIs that lead to the adapter, as far as this can be seen. */}}
+{{- define "inferno.adoption.autoscalers" -}}
+{{- if ne .Values.adoption.autoscalers "auto" }}{{ .Values.adoption.autoscalers }}
+{{- else if not .Values.adapter.enabled }}none
+{{- else if and (ne (toString .Values.metrics.external) "false") (not (include "inferno.apiHolder" (list . "v1beta1.external.metrics.k8s.io"))) }}external
+{{- else if and (ne (toString .Values.metrics.custom) "false") (not (include "inferno.apiHolder" (list . "v1beta1.custom.metrics.k8s.io"))) }}custom
+{{- else }}none
+{{- end }}
+{{- end }}

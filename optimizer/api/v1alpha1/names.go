@@ -30,6 +30,10 @@ const (
 	GroupSizeAnnotation = Group + "/group-size"
 	// ShapeAnnotation on a PodTemplate that tells a node autoscaler of pods is a sum of what was written into it.
 	ShapeAnnotation = Group + "/shape"
+	// ClassLabel on a Deployment or StatefulSet names the ServiceClass that it serves: a Server is made of it.
+	ClassLabel = Group + "/class"
+	// AssumedAnnotation on a resource that was made of what nodes and pod templates say tells what of it is assumed, and by what.
+	AssumedAnnotation = Group + "/assumed"
 	// NameAnnotation on a resource keeps the name it has in the JSON specification where Kubernetes does not allow that name.
 	NameAnnotation = Group + "/name"
 	// ReconcileAnnotation on an Optimizer requests a cycle at once: any new value triggers one.
@@ -78,6 +82,10 @@ const (
 	ConditionCapacityAhead = "CapacityAhead"
 	// ConditionTrafficWeights of a Server with spec.routeRef is True while that route splits requests over the variants as the plan does, as far as they are ready.
 	ConditionTrafficWeights = "TrafficWeights"
+	// ConditionAdopted of a Server that was made of a labelled workload is True while that workload follows its plan, ConditionAssumed while its plans rest on
+	// what nobody gave, such as list prices.
+	ConditionAdopted = "Adopted"
+	ConditionAssumed = "Assumed"
 	// ConditionWritten is True while all that cycles decide can be written: of an Optimizer to all objects and the decision log, of a Server to its pods.
 	ConditionWritten = "Written"
 )
@@ -142,6 +150,13 @@ const (
 	ReasonElasticUnread         = "ElasticUnread"
 	ReasonUncountedPods         = "UncountedPods"
 	ReasonPlanChanged           = "PlanChanged"
+	ReasonAdopted               = "Adopted"
+	ReasonWorkloadUnreadable    = "WorkloadUnreadable"
+	ReasonScaledByOthers        = "ScaledByOthers"
+	ReasonLoadNotMeasured       = "LoadNotMeasured"
+	ReasonNoMetricsAPI          = "NoMetricsAPI"
+	ReasonAssumed               = "Assumed"
+	ReasonAllGiven              = "AllGiven"
 	ReasonGated                 = "Gated"
 	ReasonUngated               = "Ungated"
 	ReasonGateNotLifted         = "GateNotLifted"

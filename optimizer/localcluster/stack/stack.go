@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -56,6 +57,8 @@ type Options struct {
 	OwnControllerManager bool
 	// Policies keep tenants from writing what plans rely on, as the chart's do.
 	Policies bool
+	// Defaults makes the Optimizer and the ServiceClasses that the chart's installation begins with.
+	Defaults bool
 	// Karpenter buys nodes of this market as pods need them, and gates place the pods of Servers that ask for it; nil for neither.
 	Karpenter Market
 	// Kueue admits pods to quotas.
@@ -147,6 +150,11 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 			return nil, err
 		}
 	}
+	if o.Defaults {
+		if err := plane.Apply(ctx, manifests.Defaults()); err != nil {
+			return nil, fmt.Errorf("making the defaults of an installation: %w", err)
+		}
+	}
 	if o.Policies {
 		return s, s.enforcePolicies(ctx)
 	}
@@ -181,7 +189,11 @@ func (s *Stack) startNeighbours(ctx context.Context) error {
 
 // enforcePolicies of the chart. The API server enforces them a moment after they are stored, and until then refuses what they would let through, too.
 func (s *Stack) enforcePolicies(ctx context.Context) error {
-	if err := s.Apply(ctx, manifests.Policies()); err != nil {
+	policies := manifests.Policies()
+	if versions := controlplane.Versions(); s.Options.Kubernetes == "" || slices.Index(versions, s.Options.Kubernetes) >= slices.Index(versions, "1.36") {
+		policies = manifests.Join(policies, manifests.PodPolicies())
+	}
+	if err := s.Apply(ctx, policies); err != nil {
 		return fmt.Errorf("installing inferno's policies: %w", err)
 	}
 	server := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Name: "policies", Namespace: metav1.NamespaceDefault}, Spec: v1alpha1.ServerSpec{Model: "any", ServiceClass: "any"}}
@@ -312,7 +324,7 @@ func (s *Stack) startOptimizer(ctx context.Context, path string) error {
 		Args: []string{
 			"--kubeconfig=" + kubeconfig, "--prometheus-url=" + s.PrometheusURL(), "--prometheus-timeout=" + cmp.Or(s.Options.PrometheusTimeout, 2*time.Second).String(), "--decision-log=" + s.DecisionLog,
 			fmt.Sprintf("--health-bind-address=127.0.0.1:%d", health), fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", metrics),
-			fmt.Sprintf("--gates=%t", s.Options.Karpenter != nil),
+			fmt.Sprintf("--gates=%t", s.Options.Karpenter != nil), "--adopt=" + s.Options.metricsAPIs()[0],
 		},
 		Ready: controlplane.HTTPReady(fmt.Sprintf("http://127.0.0.1:%d/readyz", health), nil),
 	})

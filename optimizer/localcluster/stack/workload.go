@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/adoption"
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
@@ -54,28 +56,11 @@ func fromAnnotation(name, annotation string) corev1.EnvVar {
 	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: fmt.Sprintf("metadata.annotations['%s']", annotation)}}}
 }
 
-// Autoscaler is the stock HorizontalPodAutoscaler of a server: it follows the plan in one step.
+// Autoscaler is the stock HorizontalPodAutoscaler of a server's Deployment.
 func Autoscaler(s *v1alpha1.Server) *autoscalingv2.HorizontalPodAutoscaler {
-	one := resource.MustParse("1")
-	rules := func() *autoscalingv2.HPAScalingRules {
-		zero := resource.MustParse("0")
-		return &autoscalingv2.HPAScalingRules{
-			Tolerance: &zero, StabilizationWindowSeconds: new(int32(0)), SelectPolicy: new(autoscalingv2.MaxChangePolicySelect),
-			Policies: []autoscalingv2.HPAScalingPolicy{{Type: autoscalingv2.PodsScalingPolicy, Value: 1000, PeriodSeconds: 1}},
-		}
-	}
-	return &autoscalingv2.HorizontalPodAutoscaler{
-		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace},
-		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
-			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: s.Name},
-			MinReplicas:    new(int32(1)), MaxReplicas: 1000,
-			Metrics: []autoscalingv2.MetricSpec{{Type: autoscalingv2.ExternalMetricSourceType, External: &autoscalingv2.ExternalMetricSource{
-				Metric: autoscalingv2.MetricIdentifier{Name: "inferno_desired_replicas", Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"server": s.Name}}},
-				Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: &one},
-			}}},
-			Behavior: &autoscalingv2.HorizontalPodAutoscalerBehavior{ScaleUp: rules(), ScaleDown: rules()},
-		},
-	}
+	of := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace}}
+	of.Spec.ScaleTargetRef = &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: s.Name}
+	return adoption.Autoscaler(of, adoption.External)
 }
 
 // Deploy creates workload and autoscaler of a server.
