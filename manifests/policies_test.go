@@ -624,3 +624,135 @@ spec: {replicas: 2, podTemplateRef: {name: chat}}
 		}
 	}
 }
+
+// Pods of a workload that a Server was made of get what a pod of a Server needs, and no others. The account of the optimizer writes what it made, and tells pods
+// whose they are, and changes nothing else.
+func TestPoliciesOfAdoption(t *testing.T) {
+	const account = "system:serviceaccount:" + Namespace + ":"
+	const rights = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: adoption}
+rules:
+- {apiGroups: [""], resources: [pods], verbs: ["*"]}
+- {apiGroups: [inferno.platform.ai], resources: [servers, models, accelerators], verbs: ["*"]}
+- {apiGroups: [autoscaling], resources: [horizontalpodautoscalers], verbs: ["*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: adoption}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: adoption}
+subjects:
+- {kind: User, apiGroup: rbac.authorization.k8s.io, name: "` + account + SchedulerAccount + `"}
+- {kind: User, apiGroup: rbac.authorization.k8s.io, name: "` + account + OptimizerAccount + `"}
+---
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Server
+metadata: {namespace: llm, name: chat, labels: {app.kubernetes.io/managed-by: inferno}}
+spec: {model: m, serviceClass: c, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: chat}}
+---
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Server
+metadata: {namespace: llm, name: whole, labels: {app.kubernetes.io/managed-by: inferno}}
+spec: {model: m, serviceClass: c, scaleTargetRef: {apiVersion: apps/v1, kind: StatefulSet, name: whole}}
+---
+apiVersion: inferno.platform.ai/v1alpha1
+kind: Server
+metadata: {namespace: llm, name: theirs}
+spec: {model: m, serviceClass: c, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: theirs}}
+`
+	as := serving(t, []byte(rights), policies(t, ""))
+	admin, optimizer, scheduler := as(""), as(account+OptimizerAccount), as(account+SchedulerAccount)
+	pod := func(kind, owner, hash, asks string) *corev1.Pod {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", GenerateName: "p-", Labels: map[string]string{"app": "a"}}}
+		p.Spec = corev1.PodSpec{SchedulerName: asks, Containers: []corev1.Container{{Name: "c", Image: "i"}}}
+		if hash != "" {
+			p.Labels["pod-template-hash"] = hash
+		}
+		if kind != "" {
+			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: kind, Name: owner, UID: "a", Controller: new(true)}}
+		}
+		return p
+	}
+	given := func(p *corev1.Pod) string {
+		if err := admin.Create(t.Context(), p, client.DryRunAll); err != nil {
+			t.Fatal(err)
+		}
+		return p.Labels["inferno.platform.ai/server"] + " by " + p.Spec.SchedulerName
+	}
+	for began := time.Now(); given(pod("ReplicaSet", "chat-5d9", "5d9", "")) == " by default-scheduler"; time.Sleep(100 * time.Millisecond) { // policies come into force a moment after they are stored
+		if time.Since(began) > 5*time.Minute {
+			t.Fatal("the policy is not in force")
+		}
+	}
+	for _, c := range []struct {
+		pod  *corev1.Pod
+		want string
+	}{
+		{pod("ReplicaSet", "chat-5d9", "5d9", ""), "chat by inferno-scheduler"}, {pod("StatefulSet", "whole", "", ""), "whole by inferno-scheduler"},
+		{pod("ReplicaSet", "chat-5d9", "5d9", "own-scheduler"), " by own-scheduler"}, {pod("ReplicaSet", "chat-b-5d9", "5d9", ""), " by default-scheduler"},
+		{pod("StatefulSet", "chat", "", ""), " by default-scheduler"}, {pod("ReplicaSet", "theirs-5d9", "5d9", ""), " by default-scheduler"}, {pod("", "", "", ""), " by default-scheduler"},
+	} {
+		owners := c.pod.OwnerReferences
+		if got := given(c.pod); got != c.want {
+			t.Errorf("a pod of %+v is %q, want %q", owners, got, c.want)
+		}
+	}
+	object := func(text string) *unstructured.Unstructured {
+		o := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal([]byte(text), &o.Object); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	const label, owner = "labels: {app.kubernetes.io/managed-by: inferno}", "ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: new, uid: a, controller: true}]"
+	scaler := "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {namespace: llm, name: new, LABEL, OWNER}\nspec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: new}}"
+	for name, text := range map[string]string{
+		"Server":      "apiVersion: inferno.platform.ai/v1alpha1\nkind: Server\nmetadata: {namespace: llm, name: new, LABEL, OWNER}\nspec: {model: m, serviceClass: c}",
+		"autoscaler":  scaler,
+		"Model":       "apiVersion: inferno.platform.ai/v1alpha1\nkind: Model\nmetadata: {name: new, LABEL}\nspec: {}",
+		"Accelerator": "apiVersion: inferno.platform.ai/v1alpha1\nkind: Accelerator\nmetadata: {name: new, LABEL}\nspec: {costPerHour: 1}",
+	} {
+		whole := strings.NewReplacer("LABEL", label, "OWNER", owner).Replace(text)
+		if err := optimizer.Create(t.Context(), object(whole), client.DryRunAll); err != nil {
+			t.Errorf("%s that it makes: %v", name, err)
+		}
+		if err := optimizer.Create(t.Context(), object(strings.Replace(whole, "inferno}", "Helm}", 1)), client.DryRunAll); !apierrors.IsForbidden(err) {
+			t.Errorf("%s without its label: %v", name, err)
+		}
+		if other := strings.Replace(whole, "kind: Deployment, name: new, uid", "kind: Deployment, name: other, uid", 1); other != whole {
+			if err := optimizer.Create(t.Context(), object(other), client.DryRunAll); !apierrors.IsForbidden(err) {
+				t.Errorf("%s of another workload: %v", name, err)
+			}
+		}
+	}
+	theirs := object(strings.NewReplacer("LABEL", "labels: {a: b}", "OWNER", "annotations: {a: b}").Replace(scaler))
+	if err := admin.Create(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	if err := optimizer.Delete(t.Context(), theirs); !apierrors.IsForbidden(err) {
+		t.Errorf("another's autoscaler is removed: %v", err)
+	}
+	if err := optimizer.Patch(t.Context(), theirs, client.RawPatch(types.MergePatchType, []byte(`{"metadata": {"labels": {"app.kubernetes.io/managed-by": "inferno"}}}`))); !apierrors.IsForbidden(err) {
+		t.Errorf("another's autoscaler is made its own: %v", err)
+	}
+	told := pod("", "", "", "")
+	if err := admin.Create(t.Context(), told); err != nil {
+		t.Fatal(err)
+	}
+	patch := func(c client.Client, key, value string) error {
+		return c.Patch(t.Context(), told.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"metadata": {"labels": {"`+key+`": `+value+`}}}`)))
+	}
+	const server = "inferno.platform.ai/server"
+	for _, value := range []string{`"chat"`, "null"} {
+		if err := patch(scheduler, server, value); value != "null" && !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+			t.Errorf("the scheduler writes the label %s: %v", value, err)
+		}
+		if err := patch(optimizer, server, value); err != nil {
+			t.Errorf("the optimizer writes the label %s: %v", value, err)
+		}
+	}
+	if err := patch(optimizer, "app", `"b"`); !apierrors.IsForbidden(err) {
+		t.Errorf("the optimizer writes another label: %v", err)
+	}
+}

@@ -119,7 +119,7 @@ func (o *upOptions) start(ctx context.Context, pools []controlplane.NodePool, ou
 	options := stack.Options{
 		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, Kubernetes: o.kubernetes, WithoutInferno: o.planeOnly,
 		Policies: !o.has(controlplane.Karpenter), // those without gates would refuse what gates do
-		Kueue:    o.has(controlplane.Kueue), KEDA: o.has(keda),
+		Kueue:    o.has(controlplane.Kueue), KEDA: o.has(keda), Defaults: true,
 	}
 	if o.has(controlplane.Karpenter) {
 		options.Karpenter = stack.CloudMarket
@@ -168,6 +168,7 @@ the control plane is ready:
   export KUBECONFIG=%s
   kubectl get nodes -L nvidia.com/gpu.product%s
   kubectl get accelerators,models,serviceclasses,servers,optimizers -A
+  kubectl label deployment NAME inferno.platform.ai/class=premium   (of a Deployment of vLLM: it is planned)
 Prometheus: %s   (targets: file_sd in %s)
 logs and the decision log: %s
 Ctrl-C ends it and leaves nothing behind

@@ -233,7 +233,7 @@ func Clients(config *rest.Config) (client.Client, kubernetes.Interface, error) {
 
 func (s *Stack) startScheduler(ctx context.Context, path string) error {
 	account, config := serviceAccount(manifests.SchedulerAccount), manifests.SchedulerConfig()
-	if s.Options.Karpenter != nil || s.Options.Kueue {
+	if s.Options.Karpenter != nil || s.Options.Kueue || s.Options.Defaults { // as in a cluster, whose stock scheduler runs beside
 		var err error
 		if config, err = withStockProfile(config); err != nil {
 			return err
