@@ -78,7 +78,7 @@ const policy = `{"spec": {"prometheus": {"matchers": {"cluster": "here"}}, "satu
   {"name": "mallory", "namespaces": ["mallory"], "cards": [{"type": "H100", "most": 4}, {"type": "L40S", "most": 4}]}]}}`
 
 // holdDown is longer than the window, as the default is: what is measured falls short until the window is full again after a gap. While tenants settle it is not.
-const holdDown = `{"spec": {"stability": {"options": {"scaleInHoldDownSeconds": 60}}}}`
+const holdDown = `{"spec": {"stability": {"damped": {"scaleInHoldDown": "60s"}}}}`
 
 // The requests per second of the servers: of Alice's for a replica and a half.
 const (

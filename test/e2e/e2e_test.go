@@ -97,7 +97,7 @@ spec:
   interval: 1s
   staleAfter: 5m
   prometheus: {window: 8s}
-  stability: {name: damped, options: {scaleInHoldDownSeconds: 5, minimalGain: 0.1}}
+  stability: {damped: {scaleInHoldDown: 5s, minimalGain: "0.1"}}
 `
 
 // system is a running stack with helpers that fail the test.

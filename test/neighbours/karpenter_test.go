@@ -315,7 +315,7 @@ func TestKarpenterFollowsTheLoop(t *testing.T) {
   prometheus: {window: 8s}
   elasticFrom: Karpenter
   karpenter: {deadline: 10m, insufficientFor: %s, instanceTypes: [%s]}
-  stability: {name: damped, options: {scaleInHoldDownSeconds: 5, minimalGain: 0.1}}
+  stability: {damped: {scaleInHoldDown: 5s, minimalGain: "0.1"}}
 `, interval, insufficient, strings.Join(types, ", ")))
 	s.price("l40s", 10)
 	kinds := map[string]string{}

@@ -92,7 +92,7 @@ func startKueue(t *testing.T, h100, a100 int) *site {
   saturationPolicy: PriorityExhaustive
   prometheus: {window: 8s}
   sharesFrom: Kueue
-  stability: {name: damped, options: {scaleInHoldDownSeconds: 5, minimalGain: 0.1}}
+  stability: {damped: {scaleInHoldDown: 5s, minimalGain: "0.1"}}
 `, interval)))
 	s.must(s.Apply(t.Context(), []byte(quotas(h100, a100))))
 	s.play(map[string]string{controlplane.H100.Product: "H100", controlplane.A100.Product: "A100"})

@@ -273,7 +273,7 @@ func (s *system) planToPods() {
 		s.t.Fatal(err)
 	}
 	optimizer := &v1alpha1.Optimizer{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
-	change := `{"spec": {"interval": "2s", "prometheus": {"window": "10s"}, "stability": {"name": "damped", "options": {"scaleInHoldDownSeconds": 10}}}}`
+	change := `{"spec": {"interval": "2s", "prometheus": {"window": "10s"}, "stability": {"damped": {"scaleInHoldDown": "10s"}}}}`
 	server := &v1alpha1.Server{
 		ObjectMeta: metav1.ObjectMeta{Name: "chat", Namespace: namespace},
 		Spec: v1alpha1.ServerSpec{
