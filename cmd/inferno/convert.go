@@ -18,8 +18,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/llm-inferno/inferno/cmd/inferno/wva"
-
-	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
 func newConvertCommand() *cobra.Command {
@@ -34,8 +32,9 @@ func newConvertCommand() *cobra.Command {
 }
 
 type convertWVAOptions struct {
-	kubeconfig, context, namespace, file, class, label string
-	timeout                                            time.Duration
+	clusterFlags
+	file, class, label string
+	timeout            time.Duration
 }
 
 func newConvertWVACommand() *cobra.Command {
@@ -57,9 +56,7 @@ assumed and what is left to do is said on standard error, each by object and fie
 	f.StringVarP(&o.file, "file", "f", "", "manifests to read, - for standard input; default the cluster")
 	f.StringVar(&o.class, "class", "", "ServiceClass of models that no class of the input has a target for")
 	f.StringVar(&o.label, "accelerator-label", wva.AcceleratorLabel, "label of VariantAutoscalings that names the accelerator of their pods")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; default $KUBECONFIG, then ~/.kube/config")
-	f.StringVar(&o.context, "context", "", "context of the kubeconfig; default its current one")
-	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the VariantAutoscalings to read from the cluster; default all")
+	o.add(f)
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long to wait for answers")
 	return cmd
 }
@@ -101,11 +98,7 @@ func (o *convertWVAOptions) run(ctx context.Context, in io.Reader, out, errOut i
 
 // readCluster reads VariantAutoscalings and, from all namespaces, ConfigMaps that are named as WVA's are.
 func (o *convertWVAOptions) readCluster(ctx context.Context) ([]byte, error) {
-	config, err := clusterConfig(o.kubeconfig, o.context)
-	if err != nil {
-		return nil, err
-	}
-	c, _, err := stack.Clients(config)
+	c, _, err := o.client()
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,8 @@ func (b badInput) Unwrap() error { return b.error }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, newRootCommand(), os.Args[1:]))
+	root := newRootCommand()
+	os.Exit(run(ctx, root, asPlugin(root, os.Args[0], os.Args[1:])))
 }
 
 // run executes the command and turns its error into an exit status.
@@ -61,11 +62,13 @@ size and token budget, so that every service class meets its latency targets at 
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badInput{flagFault(err)} })
 	root.AddCommand(
+		newGetCommand(), newExplainCommand(), newWhatIfCommand(),
 		newPlanCommand(), newRecommendCommand(), newAdviseCommand(), newUpCommand(), newConsoleCommand(), newServeCommand(),
 		newFitCommand(), newPredictCommand(), newAnalyzeCommand(), newPlotCommand(),
 		newTuneCommand(), newForecastCommand(),
 		newDoctorCommand(), newGatesCommand(), newSimulateCommand(), newReplayCommand(), newConvertCommand(),
 	)
+	completions(root)
 	return root
 }
 

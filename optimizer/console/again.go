@@ -91,6 +91,11 @@ type Answer struct {
 	Drift int `json:"drift"`
 }
 
+// Ask a question about a cycle that nobody else asks about.
+func Ask(ctx context.Context, c *view.Cycle, q *whatif.Question) (*Answer, error) {
+	return new(decider).ask(ctx, c, q)
+}
+
 // ask a question about a cycle: what is decided with it, against what is without. A question that changes nothing has the cycle decided for the next one. An error
 // is the question's.
 func (d *decider) ask(ctx context.Context, c *view.Cycle, q *whatif.Question) (*Answer, error) {

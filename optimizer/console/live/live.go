@@ -78,14 +78,9 @@ func (c *Cluster) Read(ctx context.Context) {
 func (c *Cluster) once(ctx context.Context) []string {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	r, unread := c.read(ctx)
-	o := observe.Observe(r)
-	if o.Snapshot.Time.IsZero() {
-		o.Snapshot.Time = metav1.NewMicroTime(r.Now)
-	}
-	cycle, err := c.cycle(ctx, r, o)
+	cycle, r, unread, err := c.look(ctx)
 	if err != nil {
-		return append(unread, "the cluster's state cannot be decided on: "+err.Error())
+		return append(unread, err.Error())
 	}
 	if optimizer := r.Resources.Optimizer; optimizer != nil {
 		for _, k := range optimizer.Status.Conditions {
@@ -99,6 +94,28 @@ func (c *Cluster) once(ctx context.Context) []string {
 		c.Store.Add(cycle)
 	}
 	return unread
+}
+
+// Look reads the cluster once: its cycle, and what could not be read.
+func (c *Cluster) Look(ctx context.Context) (*view.Cycle, []string, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	cycle, _, unread, err := c.look(ctx)
+	return cycle, unread, err
+}
+
+// look at the cluster: its cycle, what that was made of, and what could not be read.
+func (c *Cluster) look(ctx context.Context) (*view.Cycle, *observe.Readings, []string, error) {
+	r, unread := c.read(ctx)
+	o := observe.Observe(r)
+	if o.Snapshot.Time.IsZero() {
+		o.Snapshot.Time = metav1.NewMicroTime(r.Now)
+	}
+	cycle, err := c.cycle(ctx, r, o)
+	if err != nil {
+		err = fmt.Errorf("the cluster's state cannot be decided on: %w", err)
+	}
+	return cycle, r, unread, err
 }
 
 // read what there is. What may not be read is left out, and named.
