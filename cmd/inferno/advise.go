@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,10 +17,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/advise"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 	"github.com/llm-inferno/inferno/optimizer/observe"
@@ -31,7 +36,7 @@ type adviseOptions struct {
 	span, window, replay, startUp, ttft, itl           time.Duration
 	percentile                                         float64
 	write, report                                      string
-	workloads                                          []string
+	workloads, classes                                 []string
 	force                                              bool
 }
 
@@ -58,9 +63,10 @@ and asks Prometheus. What it cannot read it names, with the reason.`,
 	f.DurationVar(&o.window, "window", 2*time.Minute, "window over which rates are taken: at least two scrapes, better four")
 	f.DurationVar(&o.replay, "replay", time.Hour, "how much of its end to play again; 0 for none")
 	f.DurationVar(&o.startUp, "start-up", 2*time.Minute, "how long a replica takes to start")
-	f.DurationVar(&o.ttft, "ttft", time.Second, "target of all servers on the time to first token")
-	f.DurationVar(&o.itl, "itl", 50*time.Millisecond, "target of all servers on the time between tokens")
+	f.DurationVar(&o.ttft, "ttft", time.Second, "target of servers without a --class on the time to first token")
+	f.DurationVar(&o.itl, "itl", 50*time.Millisecond, "target of servers without a --class on the time between tokens")
 	f.Float64Var(&o.percentile, "percentile", 90, "percentile of requests that the targets hold for")
+	f.StringArrayVar(&o.classes, "class", nil, "targets of the workloads that the label "+advise.ClassLabel+" puts into a class, as NAME=TTFT,ITL or NAME=TTFT,ITL,PERCENTILE, such as premium=500ms,20ms,99; may be repeated, the most important first")
 	f.StringArrayVar(&o.prices, "price", nil, "price of a card as TYPE=CENTS_PER_HOUR, such as H100=250; may be repeated")
 	f.StringVar(&o.priceFile, "prices", "", "CSV of prices with the columns type and cents_per_hour")
 	f.StringVar(&o.write, "write", "", "directory to write manifests to that let inferno plan the workloads: a component of kustomize")
@@ -96,6 +102,8 @@ func (o *adviseOptions) validate() (catalogue.Prices, error) {
 	if !(o.percentile > 0 && o.percentile < 100) {
 		faults = append(faults, fmt.Errorf("--percentile: %v is not allowed, must be above 0 and below 100", o.percentile))
 	}
+	_, err := o.servedClasses()
+	faults = append(faults, err)
 	if o.write == "" && len(o.workloads) > 0 {
 		faults = append(faults, errors.New("--workload: is for --write, which is not given"))
 	}
@@ -149,13 +157,59 @@ func (o *adviseOptions) targets() sizing.Targets {
 	return sizing.Targets{TTFT: o.ttft.Seconds(), ITL: o.itl.Seconds(), Percentile: o.percentile}
 }
 
+// servedClasses are the classes that have targets of their own. The error joins every fault.
+func (o *adviseOptions) servedClasses() ([]advise.Class, error) {
+	var classes []advise.Class
+	var faults []error
+	for _, text := range o.classes {
+		c, err := parseClass(text, o.percentile)
+		if err == nil && slices.ContainsFunc(classes, func(other advise.Class) bool { return other.Name == c.Name }) {
+			err = errors.New("the class is there already")
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("--class: %q is not allowed, must be NAME=TTFT,ITL or NAME=TTFT,ITL,PERCENTILE, such as premium=500ms,20ms,99: %w", text, err))
+		}
+		classes = append(classes, c)
+	}
+	return classes, errors.Join(faults...)
+}
+
+// parseClass of a flag, for a percentile where it says none.
+func parseClass(text string, percentile float64) (advise.Class, error) {
+	name, targets, _ := strings.Cut(text, "=")
+	words := strings.Split(targets, ",")
+	if len(words) < 2 || len(words) > 3 {
+		return advise.Class{}, fmt.Errorf("it has %d targets", len(words))
+	}
+	var faults []error
+	if wrong := validation.IsDNS1123Label(name); len(wrong) > 0 {
+		faults = append(faults, fmt.Errorf("the name: %s", strings.Join(wrong, "; ")))
+	}
+	ttft, err := time.ParseDuration(words[0])
+	faults = append(faults, err)
+	itl, err := time.ParseDuration(words[1])
+	faults = append(faults, err)
+	if len(words) == 3 {
+		percentile, err = strconv.ParseFloat(words[2], 64)
+		faults = append(faults, err)
+	}
+	if !(ttft > 0) || !(itl > 0) || !(percentile > 0 && percentile < 100) {
+		faults = append(faults, errors.New("targets must be above 0, the percentile above 0 and below 100"))
+	}
+	return advise.Class{Name: name, Targets: sizing.Targets{TTFT: ttft.Seconds(), ITL: itl.Seconds(), Percentile: percentile}}, errors.Join(faults...)
+}
+
 // writeAdvised writes the manifests of the workloads that are chosen, and says what is left to do.
 func (o *adviseOptions) writeAdvised(r *advise.Report, prices catalogue.Prices, errOut io.Writer) error {
 	servers, err := chosen(r, o.workloads)
 	if err != nil {
 		return err
 	}
-	files, err := adoption(servers, o.targets(), prices)
+	classes, err := o.servedClasses()
+	if err != nil {
+		return err
+	}
+	files, err := adoption(&advise.Question{Servers: servers, Targets: o.targets(), Classes: classes, Prices: prices}, r.Fits)
 	if err != nil {
 		return err
 	}
@@ -188,9 +242,12 @@ func (o *adviseOptions) advise(ctx context.Context, cluster *advise.Cluster, que
 	if err != nil {
 		return nil, o.unanswered(ctx, err)
 	}
+	classes, err := o.servedClasses()
+	if err != nil {
+		return nil, err
+	}
 	q := &advise.Question{
-		Servers: servers, Past: past, Window: o.window, Prices: prices, Knowledge: fitting.BuiltIn(),
-		Targets: o.targets(),
+		Servers: servers, Past: past, Window: o.window, Prices: prices, Knowledge: fitting.BuiltIn(), Targets: o.targets(), Classes: classes,
 	}
 	studied, err := advise.Study(q)
 	if err != nil {
@@ -207,7 +264,7 @@ func (o *adviseOptions) advise(ctx context.Context, cluster *advise.Cluster, que
 		}
 	}
 	report.Skipped = skipped
-	report.Assumptions = o.assumptions()
+	report.Assumptions = append(o.assumptions(), strangers(servers, classes)...)
 	return report, nil
 }
 
@@ -230,12 +287,28 @@ const tunedFor = 15 * time.Minute
 
 func (o *adviseOptions) assumptions() []string {
 	return []string{
-		fmt.Sprintf("targets of all servers: TTFT %s and ITL %s for %g %% of requests (--ttft, --itl, --percentile)", o.ttft, o.itl, o.percentile),
+		fmt.Sprintf("targets of servers without a class that has its own (--class): TTFT %s and ITL %s for %g %% of requests (--ttft, --itl, --percentile)", o.ttft, o.itl, o.percentile),
 		fmt.Sprintf("a replica takes %s to start (--start-up)", o.startUp),
 		"pods are told by their names, and ran on the type of card on which those run that there are now",
 		"prices are on-demand list prices where none are given (--price, --prices)",
 		"under inferno, too, servers stay on the type of card that they run on: others were not seen",
 	}
+}
+
+// strangers says which servers name a class that has no targets.
+func strangers(servers []advise.Server, classes []advise.Class) []string {
+	var all []string
+	for i := range servers {
+		if s := &servers[i]; s.Class != "" && !slices.ContainsFunc(classes, func(c advise.Class) bool { return c.Name == s.Class }) {
+			all = append(all, fmt.Sprintf("%s is of the class %s, for which no targets are given (--class): it has those of servers without a class", s.ID(), s.Class))
+		}
+	}
+	return all
+}
+
+// classOf a workload: what a label of its own says, or one of its pods.
+func classOf(workload client.Object, pods *corev1.PodTemplateSpec) string {
+	return cmp.Or(workload.GetLabels()[advise.ClassLabel], pods.Labels[advise.ClassLabel])
 }
 
 // readWorkloads lists what there is; what may not be listed is an error that says which right is missing.
@@ -267,38 +340,45 @@ func readWorkloads(ctx context.Context, c client.Client, namespace string) (*adv
 	found := &advise.Cluster{Nodes: nodes.Items, Pods: pods.Items}
 	for i := range deployments.Items {
 		d := &deployments.Items[i]
-		found.Workloads = append(found.Workloads, advise.Workload{Namespace: d.Namespace, Name: d.Name, Kind: "Deployment", Replicas: int(d.Status.Replicas), Template: &d.Spec.Template})
+		found.Workloads = append(found.Workloads, advise.Workload{Namespace: d.Namespace, Name: d.Name, Kind: "Deployment", Class: classOf(d, &d.Spec.Template), Replicas: int(d.Status.Replicas), Template: &d.Spec.Template})
 	}
 	for i := range statefulSets.Items {
 		d := &statefulSets.Items[i]
-		found.Workloads = append(found.Workloads, advise.Workload{Namespace: d.Namespace, Name: d.Name, Kind: "StatefulSet", Replicas: int(d.Status.Replicas), Template: &d.Spec.Template})
+		found.Workloads = append(found.Workloads, advise.Workload{Namespace: d.Namespace, Name: d.Name, Kind: "StatefulSet", Class: classOf(d, &d.Spec.Template), Replicas: int(d.Status.Replicas), Template: &d.Spec.Template})
 	}
 	return found, nil
 }
 
-// printAdvice for people.
+// printAdvice for people, on lines of at most 120 columns.
 func printAdvice(out io.Writer, r *advise.Report, o *adviseOptions) error {
-	w := newTable(out)
-	fmt.Fprintln(w, "SERVER\tMODEL\tRUNS ON\tREQ/s\tPEAK\tTOKENS IN/OUT\tLOAD KNOWN")
+	servers := [][]string{{"SERVER", "MODEL", "RUNS ON", "REQ/s", "PEAK", "TOKENS IN/OUT", "KNOWN"}}
 	for _, s := range r.Servers {
-		fmt.Fprintf(w, "%s\t%s\t%d × %d %s\t%.2f\t%.2f\t%.0f/%.0f\t%.0f %%\n",
-			s.ID(), s.Serves.Name(), s.Replicas, s.Cards, s.Accelerator, s.MeanRate, s.PeakRate, s.InputTokens, s.OutputTokens, 100*s.Known)
+		servers = append(servers, []string{
+			short(s.ID(), 32), short(s.Serves.Name(), 34), fmt.Sprintf("%d × %d %s", s.Replicas, s.Cards, s.Accelerator), fmt.Sprintf("%.2f", s.MeanRate), fmt.Sprintf("%.2f", s.PeakRate),
+			fmt.Sprintf("%.0f/%.0f", s.InputTokens, s.OutputTokens), fmt.Sprintf("%.0f %%", 100*s.Known),
+		})
 	}
-	fmt.Fprintln(w, "\nFIT OF\tON\tLEARNED FROM\tCHECKED ON\tITL OFF BY\tTTFT OFF BY\t")
+	fits := [][]string{{"FIT OF", "ON", "LEARNED FROM", "CHECKED ON", "ITL OFF BY", "TTFT OFF BY"}}
 	for _, f := range r.Fits {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t\n", f.Model, f.Accelerator, f.Observations, f.Checked, percent(f.ITLError), percent(f.TTFTError))
+		fits = append(fits, []string{short(f.Model, 48), f.Accelerator, strconv.Itoa(f.Observations), strconv.Itoa(f.Checked), percent(f.ITLError), percent(f.TTFTError)})
 	}
+	tables := [][][]string{servers, fits}
 	if len(r.Rows) > 0 {
-		fmt.Fprintf(w, "\nFROM %s PLAYED AGAIN\tCOST ¢/h\tWITHIN TARGETS\tSETTINGS\t\t\t\n", r.From.Local().Format(time.DateTime))
+		played := [][]string{{fmt.Sprintf("FROM %s PLAYED AGAIN", r.From.Local().Format(time.DateTime)), "COST ¢/h", "WITHIN TARGETS", "SETTINGS"}}
 		for _, row := range r.Rows {
-			fmt.Fprintf(w, "%s\t%.0f\t%.2f %%\t%s\t\t\t\n", row.Policy, row.CostPerHour, 100*row.Attainment, row.Settings)
+			played = append(played, []string{row.Title(), fmt.Sprintf("%.0f", row.CostPerHour), fmt.Sprintf("%.2f %%", 100*row.Attainment), short(row.Settings, 46)})
 		}
-	}
-	if err := w.Flush(); err != nil {
-		return err
+		tables = append(tables, played)
 	}
 	text := new(strings.Builder)
-	text.WriteString("\n")
+	for _, table := range tables {
+		w := newTable(text)
+		for _, row := range table {
+			fmt.Fprintln(w, strings.Join(row, "\t"))
+		}
+		w.Flush() // which a Builder takes all of
+		text.WriteString("\n")
+	}
 	for _, line := range verdict(r) {
 		text.WriteString(wrapped(line))
 	}
@@ -307,6 +387,16 @@ func printAdvice(out io.Writer, r *advise.Report, o *adviseOptions) error {
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// short is a name of at most so many characters: of a longer one its begin and its end.
+func short(name string, most int) string {
+	letters := []rune(name)
+	if len(letters) <= most {
+		return name
+	}
+	head := most / 2
+	return string(letters[:head]) + "…" + string(letters[len(letters)-(most-head-1):])
 }
 
 // verdict in sentences.
@@ -318,6 +408,14 @@ func verdict(r *advise.Report) []string {
 			line += fmt.Sprintf(", and %s less than the best tuned rule", percent(r.SavingOfTuned))
 		}
 		lines = append(lines, line)
+	}
+	if r.SavingWithBudgets != nil {
+		lines = append(lines, fmt.Sprintf("where engines take their token budgets from inferno, which none of the past did: %s less than what was done, by laws that were learned at other budgets", percent(r.SavingWithBudgets)))
+	}
+	for i := range r.Rows {
+		if row := &r.Rows[i]; row.Policy == policy.NameRecorded {
+			lines = append(lines, fmt.Sprintf("how sure: what was done, played again, cost %.0f ¢/h and served %.1f %%; measured were %.0f ¢/h and %s", row.CostPerHour, 100*row.Attainment, r.Was.CostPerHour, percent(r.Was.Attainment)))
+		}
 	}
 	if r.Why != "" {
 		lines = append(lines, "no saving is promised: "+r.Why)

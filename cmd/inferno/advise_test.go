@@ -81,7 +81,7 @@ func TestAdviseOfWhatIsNotKnown(t *testing.T) {
 	}
 	for _, want := range []string{
 		"no saving is promised: the load of llm/chat is known for 0 % of the time only", "Prometheus has no load of its pods: scrape their port 8000",
-		"skipped: llm/idle: no pod of it is on a node", "skipped: llm/train: serves no LLM that is known", "assumed: targets of all servers: TTFT 1s and ITL 50ms", "not known",
+		"skipped: llm/idle: no pod of it is on a node", "skipped: llm/train: serves no LLM that is known", "assumed: targets of servers without a class that has its own (--class): TTFT 1s and ITL 50ms", "not known",
 	} {
 		if !strings.Contains(strings.Join(strings.Fields(out.String()), " "), want) {
 			t.Errorf("it does not say %q:\n%s", want, &out)

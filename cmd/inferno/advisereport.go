@@ -202,7 +202,7 @@ func replicasPicture(r *advise.Report, s *advise.ServerReport) *picture {
 	p := &picture{Title: "Replicas of " + s.ID(), Text: "Ready replicas over time. As it was: " + words + ".", YLabel: "ready replicas"}
 	var ours advise.Series
 	for _, row := range r.Rows {
-		if row.Policy == policy.NameInferno {
+		if row.Policy == policy.NameInfernoFixed {
 			ours = row.Replicas[s.ID()]
 		}
 	}
@@ -256,14 +256,14 @@ func costPicture(r *advise.Report) *picture {
 	var words []string
 	for _, row := range r.Rows {
 		missed, cost = max(missed, 100*(1-row.Attainment)), max(cost, row.CostPerHour)
-		words = append(words, fmt.Sprintf("%s: %.0f ¢/h, %.2f %%", strings.TrimSpace(row.Policy+" "+row.Settings), row.CostPerHour, 100*(1-row.Attainment)))
+		words = append(words, fmt.Sprintf("%s: %.0f ¢/h, %.2f %%", strings.TrimSpace(row.Title()+" "+row.Settings), row.CostPerHour, 100*(1-row.Attainment)))
 	}
 	p := &picture{Title: "Cost and requests that missed a target", Text: strings.Join(words, "; ") + ".", XLabel: "requests that missed a target (%)", YLabel: "cost (¢/h)"}
 	p.scale(max(missed, 1), cost)
 	p.X = marks(p.xMost, p.x)
 	for _, row := range r.Rows {
 		x := p.x(100 * (1 - row.Attainment))
-		p.Dots = append(p.Dots, dot{x, p.y(row.CostPerHour), row.Policy, x > p.Middle()})
+		p.Dots = append(p.Dots, dot{x, p.y(row.CostPerHour), row.Title(), x > p.Middle()})
 	}
 	return p
 }

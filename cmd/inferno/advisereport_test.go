@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/llm-inferno/inferno/optimizer/evaluation/advise"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 	"github.com/llm-inferno/inferno/optimizer/workload"
 )
 
@@ -42,7 +43,7 @@ func told(t *testing.T) *advise.Report {
 	s.Rate, s.Ready, s.Unknown = series(1, 2, -1, 4), series(3, 3, 3, 4), map[string]int{hostile: 1}
 	r.Skipped = append(r.Skipped, advise.Skipped{Workload: hostile, Why: hostile})
 	r.Rows = []advise.Row{
-		{Policy: "inferno", CostPerHour: 300, Attainment: 0.999, Replicas: map[string]advise.Series{s.ID(): series(1, 2, 2, 2)}},
+		{Policy: policy.NameInfernoFixed, CostPerHour: 300, Attainment: 0.999, Replicas: map[string]advise.Series{s.ID(): series(1, 2, 2, 2)}},
 		{Policy: "as it was", Settings: hostile, CostPerHour: 900, Attainment: 1},
 	}
 	r.Saving, r.Why = &off, hostile

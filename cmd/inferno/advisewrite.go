@@ -13,9 +13,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
-	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/advise"
-	"github.com/llm-inferno/inferno/optimizer/sizing"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 	"github.com/llm-inferno/inferno/optimizer/workload"
 )
@@ -55,8 +53,9 @@ func chosen(r *advise.Report, named []string) ([]advise.Server, error) {
 
 // adoption is what lets inferno plan workloads as they are, by file: a component of kustomize with what they share, a Server and an autoscaler for each, and a
 // patch of each that copies nothing of it.
-func adoption(servers []advise.Server, targets sizing.Targets, prices catalogue.Prices) (map[string][]any, error) {
-	system := (&advise.Question{Servers: servers, Targets: targets, Prices: prices}).System()
+func adoption(q *advise.Question, fits []advise.Fit) (map[string][]any, error) {
+	servers, system := q.Servers, q.System()
+	tellLaws(system, fits)
 	nameForKubernetes(system)
 	resources, err := specification.ToResources(system, "")
 	if err != nil {
@@ -90,6 +89,18 @@ func adoption(servers []advise.Server, targets sizing.Targets, prices catalogue.
 	component["resources"], component["patches"] = written, patches
 	files["kustomization.yaml"] = []any{&component}
 	return files, nil
+}
+
+// tellLaws puts what was learned into the Models. Of a pair of which nothing was, plans begin with the prior from physics.
+func tellLaws(system *jsonspec.System, fits []advise.Fit) {
+	for i := range system.Models.Spec {
+		e := &system.Models.Spec[i]
+		for k := range fits {
+			if f := &fits[k]; f.Model == e.Name && f.Accelerator == e.Acc && f.Observations > 0 {
+				e.Performance = f.Performance
+			}
+		}
+	}
 }
 
 // workloadPatch is a strategic merge patch that makes a workload's pods those of its Server: what the samples' templates have of inferno. It says limits that the

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
 	appsv1 "k8s.io/api/apps/v1"
@@ -20,9 +21,11 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/advise"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 	"github.com/llm-inferno/inferno/optimizer/observe"
 )
 
@@ -201,6 +204,85 @@ func TestAdviseWritesNothingOver(t *testing.T) {
 	for _, want := range []string{"--workload: is for --write", "--force: is for --write and --report"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want that it says %q", err, want)
+		}
+	}
+}
+
+// Servers have the targets of the class that their label names, and Models the law that was learned; of a class without targets it is said.
+func TestAdviseWritesClassesAndLaws(t *testing.T) {
+	c := found()
+	for i, class := range []string{"premium", "bulk", "unknown"} {
+		c.Workloads[i].Class = class
+	}
+	o := &adviseOptions{write: t.TempDir(), ttft: time.Second, itl: 50 * time.Millisecond, percentile: 90, classes: []string{"premium=500ms,20ms,99", "bulk=5s,100ms"}}
+	servers, _ := advise.Find(c)
+	report := &advise.Report{Fits: []advise.Fit{{
+		Model: advise.ModelName(&servers[0]), Accelerator: "L40S", Observations: 5,
+		Performance: jsonspec.Performance{Acc: "L40S", AccCount: 1, Law: &jsonspec.LawParms{Name: "roofline", Version: 1, Parameters: map[string]float64{"overhead": 2, "weights": 23, "compute": 0.08, "kv": 0.0002}}},
+	}}}
+	for i := range servers {
+		report.Servers = append(report.Servers, advise.ServerReport{Server: &servers[i]})
+	}
+	if err := o.writeAdvised(report, catalogue.BuiltInPrices(), new(bytes.Buffer)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(o.write, "cluster.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas, classes, laws := definitions(t), map[string]v1alpha1.ServiceClass{}, 0
+	for document := range strings.SplitSeq(string(text), "---\n") {
+		var content map[string]any
+		if err := yaml.UnmarshalStrict([]byte(document), &content); err != nil {
+			t.Fatal(err)
+		}
+		fits(t, schemas, content)
+		switch content["kind"] {
+		case "ServiceClass":
+			var class v1alpha1.ServiceClass
+			if err := yaml.UnmarshalStrict([]byte(document), &class); err != nil {
+				t.Fatal(err)
+			}
+			classes[class.Name] = class
+		case "Model":
+			laws += strings.Count(document, "weights: 23\n")
+		}
+	}
+	if laws != 1 {
+		t.Errorf("%d Models have the law that was learned, want one:\n%s", laws, text)
+	}
+	if len(classes) != 3 || classes["premium"].Spec.Priority <= classes["bulk"].Spec.Priority || classes["bulk"].Spec.Priority <= classes["advised"].Spec.Priority {
+		t.Errorf("the classes are %+v", classes)
+	}
+	if said := strangers(servers, []advise.Class{{Name: "premium"}, {Name: "bulk"}}); len(said) != 1 || !strings.Contains(said[0], "b/code is of the class unknown") {
+		t.Errorf("it says %q", said)
+	}
+	_, err = runAlone(t, newAdviseCommand(), "--prometheus-url", "http://x", "--class", "A=1s,1s", "--class", "b=1s", "--class", "c=1,2s,100", "--class", "d=1s,1s", "--class", "d=1s,1s")
+	for _, want := range []string{`"A=1s,1s"`, `"b=1s" is not allowed, must be NAME=TTFT,ITL`, "missing unit in duration", "percentile above 0 and below 100", "there already"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want that it says %q", err, want)
+		}
+	}
+}
+
+// What is printed fits 120 columns, whatever workloads are called.
+func TestAdviseFitsTheTerminal(t *testing.T) {
+	o := new(adviseOptions)
+	report := advised(t, o)
+	for i := range report.Servers {
+		report.Servers[i].Name, report.Servers[i].Serves.Model.Value = strings.Repeat("long-name-", 25), "publisher/"+strings.Repeat("model-", 30)
+	}
+	for i := range report.Fits {
+		report.Fits[i].Model = strings.Repeat("model", 40)
+	}
+	report.Rows = []advise.Row{{Policy: policy.NameInfernoFixed}, {Policy: policy.NameKEDA, Settings: "tuned: running=16 window=300 " + strings.Repeat("x=1 ", 30)}}
+	var out bytes.Buffer
+	if err := printAdvice(&out, report, o); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 120 && strings.Contains(strings.TrimSpace(line), " ") && !strings.Contains(line, "long-name") {
+			t.Errorf("%d columns: %s", n, line)
 		}
 	}
 }

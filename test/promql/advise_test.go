@@ -163,7 +163,7 @@ func TestAdvisePlaysThePastAgain(t *testing.T) {
 		t.Logf("%s %s: %.2f %% for %.0f ¢/h", row.Policy, row.Settings, 100*row.Attainment, row.CostPerHour)
 		rows[row.Policy] = row
 	}
-	was, ours := rows[policy.NameRecorded], rows[policy.NameInferno]
+	was, ours := rows[policy.NameRecorded], rows[policy.NameInfernoFixed]
 	if math.Abs(was.CostPerHour/r.Was.CostPerHour-1) > 0.03 {
 		t.Errorf("what was done cost %.0f ¢/h, played again %.0f", r.Was.CostPerHour, was.CostPerHour)
 	}

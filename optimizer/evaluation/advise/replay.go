@@ -30,8 +30,19 @@ type Row struct {
 	CostPerHour float64 `json:"costPerHour"`
 	// Attainment is the share of requests within both targets, 0 to 1.
 	Attainment float64 `json:"attainment"`
-	// Replicas that were ready, by server, where they were kept.
+	// Replicas that were ready, by server over the time of the report, where they were kept.
 	Replicas map[string]Series `json:"replicas,omitempty"`
+}
+
+// Title of a row for people.
+func (r *Row) Title() string {
+	switch r.Policy {
+	case policy.NameInfernoFixed:
+		return "inferno"
+	case policy.NameInferno:
+		return "inferno, token budgets too"
+	}
+	return r.Policy
 }
 
 // Series is a quantity over the time of the report: each value is the mean of one of equally long parts, absent where it is not known there.
@@ -90,18 +101,25 @@ type Report struct {
 	// Was is what was measured; Rows are the same time played again, what was done among them.
 	Was  Measured `json:"was"`
 	Rows []Row    `json:"rows"`
-	// Saving is what inferno would have cost less than what was done, as a share, and SavingOfTuned less than the best tuned rule; absent where it is not
-	// promised, and Why says why.
-	Saving        *float64 `json:"saving,omitempty"`
-	SavingOfTuned *float64 `json:"savingOfTuned,omitempty"`
-	Why           string   `json:"why,omitempty"`
-	Assumptions   []string `json:"assumptions"`
+	// Saving is what inferno would have cost less than what was done, as a share, and SavingOfTuned less than the best tuned rule, with the token budgets that
+	// engines have; absent where it is not promised, and Why says why. SavingWithBudgets is the one of what was done where engines take budgets from inferno.
+	Saving            *float64 `json:"saving,omitempty"`
+	SavingOfTuned     *float64 `json:"savingOfTuned,omitempty"`
+	SavingWithBudgets *float64 `json:"savingWithBudgets,omitempty"`
+	Why               string   `json:"why,omitempty"`
+	Assumptions       []string `json:"assumptions"`
 }
 
 // leastKnown share of a server's time whose load must be known for it to be played again.
 //
 // Tuned: share; guard against a day that is made of a few minutes of it
 const leastKnown = 0.5
+
+// lead is how long before what is counted is played, as far as it was read: policies are not judged by how they begin, with replicas that others left.
+//
+// Tuned: duration; derived from the 300 s for which an autoscaler keeps what it had, and the hold-down of some start-ups of ours; at half: what was held of
+// before is in the cost; at twice: a quarter more to play of an hour
+const lead = 15 * time.Minute
 
 // Options of a replay.
 type Options struct {
@@ -111,7 +129,7 @@ type Options struct {
 	StartUp float64
 	// Span is how long of the end is played, in seconds; 0 for all.
 	Span float64
-	// TuneSpan is for how long from the start, in seconds, settings of rules are searched; 0 for all of it.
+	// TuneSpan is for how long from where it counts, in seconds, settings of rules are searched; 0 for all of it.
 	TuneSpan float64
 	// Progress is told what was played; nil tells nobody.
 	Progress func(string)
@@ -119,7 +137,8 @@ type Options struct {
 
 // Replay plays the time again, under inferno and under rules that are tuned for it, and reports.
 func (s *Studied) Replay(q *Question, o Options) (*Report, error) {
-	s, q = s.last(q, o.Span)
+	before, asked := s, q
+	s, q = before.last(asked, o.Span)
 	r := s.Describe(q)
 	for i := range r.Servers {
 		if r.Servers[i].Known < leastKnown {
@@ -127,7 +146,12 @@ func (s *Studied) Replay(q *Question, o Options) (*Report, error) {
 			return r, nil
 		}
 	}
-	played, err := s.scenario(q, &o)
+	counted := len(q.Past)
+	if o.Span > 0 {
+		s, q = before.last(asked, o.Span+lead.Seconds())
+	}
+	warmUp := float64(len(q.Past)-counted) * q.Window.Seconds()
+	played, err := s.scenario(q, &o, warmUp)
 	if err != nil {
 		return nil, err
 	}
@@ -135,11 +159,14 @@ func (s *Studied) Replay(q *Question, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries := []*policy.Entry{nil, policy.Recorded(s.ready(q)), nil, nil}
-	for i, name := range map[int]string{0: policy.NameInferno, 2: policy.NameHPA, 3: policy.NameKEDA} {
+	entries := []*policy.Entry{nil, policy.Recorded(s.ready(q)), nil, nil, nil}
+	for i, name := range map[int]string{0: policy.NameInfernoFixed, 2: policy.NameInferno, 3: policy.NameHPA, 4: policy.NameKEDA} {
 		if entries[i], err = policy.Find(name); err != nil {
 			return nil, err
 		}
+	}
+	if o.TuneSpan > 0 {
+		o.TuneSpan += warmUp
 	}
 	result, err := contest.Hold(fleet, entries, contest.Options{Tune: true, TuneSpan: o.TuneSpan, Progress: func(played *contest.Outcome) {
 		if o.Progress != nil {
@@ -150,13 +177,13 @@ func (s *Studied) Replay(q *Question, o Options) (*Report, error) {
 		return nil, err
 	}
 	for _, outcome := range result.Outcomes {
-		row := Row{Policy: outcome.Policy, Settings: outcome.Settings, CostPerHour: outcome.CostPerHour, Attainment: outcome.Served}
+		row := Row{Policy: outcome.Policy, Settings: outcome.Settings, CostPerHour: outcome.Counted, Attainment: outcome.Served}
 		for i := range q.Servers {
 			if ready := outcome.Ready(q.Servers[i].played()); len(ready) > 0 {
 				if row.Replicas == nil {
 					row.Replicas = map[string]Series{}
 				}
-				row.Replicas[q.Servers[i].ID()] = seriesOf(ready)
+				row.Replicas[q.Servers[i].ID()] = seriesOf(ready[int(warmUp/played.Times.Window):])
 			}
 		}
 		r.Rows = append(r.Rows, row)
@@ -236,11 +263,12 @@ func (s *Studied) ready(q *Question) func(string, float64) int {
 }
 
 // scenario of the time: what is told of it to planners is what was learned.
-func (s *Studied) scenario(q *Question, o *Options) (*scenario.Scenario, error) {
+func (s *Studied) scenario(q *Question, o *Options, warmUp float64) (*scenario.Scenario, error) {
 	play := &scenario.Scenario{
-		Name: "past", Duration: float64(len(q.Past)) * q.Window.Seconds(), Seed: 1, Initial: map[string]int{}, Pinned: map[string]string{}, System: *s.system,
+		Name: "past", Duration: float64(len(q.Past)) * q.Window.Seconds(), WarmUp: warmUp, Seed: 1, Initial: map[string]int{}, Pinned: map[string]string{}, System: *s.system,
 	}
 	play.System.Servers.Spec = slices.Clone(s.system.Servers.Spec)
+	play.System.Optimizer.Spec.SaturationPolicy = jsonspec.SaturationPriorityExhaustive // as it is installed
 	play.System.Optimizer.Spec.QueueModel = &jsonspec.Plug{Name: queueing.ModelContinuousBatching}
 	most := map[string]int{} // cards that ran at a time
 	for i := range s.Histories {
@@ -270,7 +298,7 @@ func (s *Studied) scenario(q *Question, o *Options) (*scenario.Scenario, error) 
 		f := &s.Fits[i]
 		const block = 16 // tokens
 		play.Truths = append(play.Truths, scenario.Truth{
-			Model: f.Model, Accelerator: f.Accelerator, NoiseCV: 0.05, Cache: simulation.Cache{BlockSize: block, Blocks: max(1, f.performance.KVTokens/block)},
+			Model: f.Model, Accelerator: f.Accelerator, NoiseCV: 0.05, Cache: simulation.Cache{BlockSize: block, Blocks: max(1, f.Performance.KVTokens/block), PrefixHitRate: f.prefixHitRate},
 			StepTime: jsonspec.Plug{Name: "linear", Options: &runtime.RawExtension{Raw: []byte(`{"base": 0.01}`)}}, // until the law takes its place
 		})
 	}
@@ -305,17 +333,10 @@ func (s *Server) played() string { return s.Namespace + "." + s.Name }
 
 // load of a server, and the most replicas that were ready. Where it is not known it is as before.
 func (h *History) load(q *Question) (scenario.Load, int, error) {
-	load := scenario.Load{Server: h.played()}
-	var cvs []float64
-	for _, m := range h.Moments {
-		if !math.IsNaN(m.CV) {
-			cvs = append(cvs, m.CV)
-		}
-	}
-	cv := 1.0 // Poisson, where nothing is known
-	if typical := median(cvs); typical != nil {
-		cv = *typical
-	}
+	load := scenario.Load{Server: h.played(), Counted: true} // what was counted has chance in it already
+	cv := h.typical(func(m *Moment) float64 { return m.CV })
+	load.Play.TokenCV = h.typical(func(m *Moment) float64 { return m.InputCV })
+	load.Play.OutputCV = h.typical(func(m *Moment) float64 { return m.OutputCV })
 	in, out, peak := math.NaN(), math.NaN(), 0
 	for i, m := range h.Moments {
 		peak = max(peak, m.Ready)
@@ -333,6 +354,21 @@ func (h *History) load(q *Question) (scenario.Load, int, error) {
 	return load, peak, nil
 }
 
+// typical coefficient of variation of what was seen: the median, and 1 where nothing was, as if by chance.
+func (h *History) typical(of func(*Moment) float64) float64 {
+	const least, most = 0.05, 10 // what can be drawn
+	var seen []float64
+	for i := range h.Moments {
+		if cv := of(&h.Moments[i]); !math.IsNaN(cv) {
+			seen = append(seen, cv)
+		}
+	}
+	if middle := median(seen); middle != nil {
+		return min(max(*middle, least), most)
+	}
+	return 1
+}
+
 // fleet of a scenario whose engines follow the laws that were fitted.
 func (s *Studied) fleet(play *scenario.Scenario) (*policy.Fleet, error) {
 	fleet, err := policy.NewFleet(play)
@@ -340,7 +376,7 @@ func (s *Studied) fleet(play *scenario.Scenario) (*policy.Fleet, error) {
 		return nil, err
 	}
 	for i := range s.Fits {
-		law, err := queueing.NewLaw(s.Fits[i].performance)
+		law, err := queueing.NewLaw(s.Fits[i].Performance)
 		if err != nil {
 			return nil, err
 		}
@@ -372,12 +408,15 @@ func (s stepTime) Validate() error {
 
 // result in words.
 func (r *Row) result() string {
-	return strings.TrimSpace(r.Policy+" "+r.Settings) + fmt.Sprintf(" serves %.2f %% for %.0f ¢/h", 100*r.Attainment, r.CostPerHour)
+	return strings.TrimSpace(r.Title()+" "+r.Settings) + fmt.Sprintf(" serves %.2f %% for %.0f ¢/h", 100*r.Attainment, r.CostPerHour)
 }
 
 // promise a saving where inferno serves as much as what it is compared with, or as its targets ask.
 func (r *Report) promise(q *Question) {
 	goal := q.Targets.Percentile / 100
+	for i := range q.Servers { // the highest that is asked for
+		goal = max(goal, q.class(&q.Servers[i]).Targets.Percentile/100)
+	}
 	find := func(match func(*Row) bool) *Row {
 		var best *Row
 		for i := range r.Rows {
@@ -387,19 +426,20 @@ func (r *Report) promise(q *Question) {
 		}
 		return best
 	}
-	ours := find(func(row *Row) bool { return row.Policy == policy.NameInferno })
+	ours := find(func(row *Row) bool { return row.Policy == policy.NameInfernoFixed })
+	free := find(func(row *Row) bool { return row.Policy == policy.NameInferno })
 	was := find(func(row *Row) bool { return row.Policy == policy.NameRecorded })
 	rule := find(func(row *Row) bool {
 		return (row.Policy == policy.NameHPA || row.Policy == policy.NameKEDA) && row.Attainment >= min(ours.Attainment, goal)
 	})
-	saves := func(than *Row) *float64 {
+	saves := func(ours, than *Row) *float64 {
 		if than == nil || ours.Attainment < min(than.Attainment, goal) || !(ours.CostPerHour < than.CostPerHour) {
 			return nil
 		}
 		share := 1 - ours.CostPerHour/than.CostPerHour
 		return &share
 	}
-	r.Saving, r.SavingOfTuned = saves(was), saves(rule)
+	r.Saving, r.SavingOfTuned, r.SavingWithBudgets = saves(ours, was), saves(ours, rule), saves(free, was)
 	switch {
 	case r.Saving == nil:
 		r.Why = fmt.Sprintf("against what was done: %s, %s", ours.result(), was.result())

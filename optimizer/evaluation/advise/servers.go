@@ -14,11 +14,16 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/workload"
 )
 
+// ClassLabel on a workload or its pods names the class that it is of.
+const ClassLabel = "inferno.platform.ai/class"
+
 // Workload is a set of pods with one template.
 type Workload struct {
 	Namespace, Name string
 	// Kind is Deployment or StatefulSet.
-	Kind     string
+	Kind string
+	// Class that a label of it names; empty where none does.
+	Class    string
 	Replicas int
 	Template *corev1.PodTemplateSpec
 }
@@ -36,6 +41,8 @@ type Server struct {
 	Name      string `json:"name"`
 	Kind      string `json:"kind"`
 	Replicas  int    `json:"replicas"`
+	// Class that its workload names; empty where it names none.
+	Class string `json:"class,omitempty"`
 	// Accelerator is the type that its pods run on, Cards those of a replica.
 	Accelerator string             `json:"accelerator"`
 	Cards       int                `json:"cards"`
@@ -68,7 +75,7 @@ func Find(c *Cluster) ([]Server, []Skipped) {
 			}
 			continue
 		}
-		s := Server{Namespace: w.Namespace, Name: w.Name, Kind: w.Kind, Replicas: w.Replicas, Serves: read, Cards: max(1, read.Cards.Value), pods: podsOf(w)}
+		s := Server{Namespace: w.Namespace, Name: w.Name, Kind: w.Kind, Class: w.Class, Replicas: w.Replicas, Serves: read, Cards: max(1, read.Cards.Value), pods: podsOf(w)}
 		if why := s.place(c.Pods, typeOf); why != "" {
 			skipped = append(skipped, Skipped{id, why})
 			continue

@@ -33,10 +33,27 @@ type Question struct {
 	// Past are the measurements at each multiple of the Window, oldest first.
 	Past   []observe.MetricsAt
 	Window time.Duration
-	// Targets of all servers, in seconds.
+	// Targets of servers whose class has none of its own, in seconds, and the Classes that have, the most important first.
 	Targets   sizing.Targets
+	Classes   []Class
 	Prices    catalogue.Prices
 	Knowledge fitting.Knowledge
+}
+
+// Class of servers with targets of its own.
+type Class struct {
+	Name    string
+	Targets sizing.Targets
+}
+
+// class of a server: the one that it names where that has targets, else the one of all others.
+func (q *Question) class(s *Server) Class {
+	for _, c := range q.Classes {
+		if c.Name == s.Class {
+			return c
+		}
+	}
+	return Class{className, q.Targets}
 }
 
 // Moment is the load of a server at a time. A NaN was not measured.
@@ -44,6 +61,8 @@ type Moment struct {
 	Time time.Time
 	// Rate of arrivals in requests per second, CV of the times between them, lengths in tokens.
 	Rate, CV, InputTokens, OutputTokens float64
+	// InputCV and OutputCV are coefficients of variation of the lengths.
+	InputCV, OutputCV float64
 	// Ready replicas.
 	Ready int
 	// Attainment is the share of requests within both targets, where buckets tell it.
@@ -75,7 +94,10 @@ type Fit struct {
 	ITL  []Check `json:"itl,omitempty"`
 	TTFT []Check `json:"ttft,omitempty"`
 
-	performance jsonspec.Performance
+	// Performance that was learned, as a Model says it.
+	Performance jsonspec.Performance `json:"performance"`
+	// prefixHitRate is the median share of prompt tokens that were found in the prefix cache, 0 to 1.
+	prefixHitRate float64
 }
 
 // Check is a latency that was not learned from, and what was predicted of it, in seconds, above 0.
@@ -96,7 +118,7 @@ type Studied struct {
 // Tuned: share; guard against a fit that is checked by what it was made of: the last quarter of a day holds hours of each load
 const learnedShare = 0.75
 
-// className is the class that all servers are taken to be of.
+// className is the class that servers are taken to be of whose own has no targets.
 const className = "advised"
 
 // Study makes the load anew and fits the laws. The error joins every fault of the question.
@@ -114,6 +136,7 @@ func Study(q *Question) (*Studied, error) {
 	}
 	lessons := map[control.Pair][]estimation.Observation{}
 	caches := map[control.Pair]float64{}
+	hits := map[control.Pair][]float64{}
 	since := map[types.NamespacedName]time.Time{}
 	for i := range q.Past {
 		o := observe.Observe(q.readings(&q.Past[i], resources, since))
@@ -126,14 +149,24 @@ func Study(q *Question) (*Studied, error) {
 		for k := range core.Servers {
 			if seen := core.Servers[k].Seen; seen != nil {
 				for _, g := range seen.Groups {
+					pair := control.Pair{Model: core.Servers[k].Model, Accelerator: g.Accelerator}
 					if v := g.KVTokens.Or(0); v >= 1 {
-						caches[control.Pair{Model: core.Servers[k].Model, Accelerator: g.Accelerator}] = v
+						caches[pair] = v
+					}
+					if v := g.PrefixHitRate.OrNaN(); v >= 0 && v < 1 {
+						hits[pair] = append(hits[pair], v)
 					}
 				}
 			}
 		}
 	}
-	return s, s.fit(q, lessons, caches)
+	err = s.fit(q, lessons, caches)
+	for i := range s.Fits {
+		if typical := median(hits[control.Pair{Model: s.Fits[i].Model, Accelerator: s.Fits[i].Accelerator}]); typical != nil {
+			s.Fits[i].prefixHitRate = *typical
+		}
+	}
+	return s, err
 }
 
 func (q *Question) validate() error {
@@ -144,10 +177,12 @@ func (q *Question) validate() error {
 	if len(q.Past) == 0 {
 		faults = append(faults, errors.New("past: nothing was measured"))
 	}
-	if !(q.Targets.TTFT > 0) || !(q.Targets.ITL > 0) {
-		faults = append(faults, fmt.Errorf("ttft, itl: %v and %v s are not allowed, must be above 0", q.Targets.TTFT, q.Targets.ITL))
+	for _, c := range append(slices.Clone(q.Classes), Class{className, q.Targets}) {
+		if !(c.Targets.TTFT > 0) || !(c.Targets.ITL > 0) {
+			faults = append(faults, fmt.Errorf("class %s: ttft, itl: %v and %v s are not allowed, must be above 0", c.Name, c.Targets.TTFT, c.Targets.ITL))
+		}
+		faults = append(faults, c.Targets.Validate())
 	}
-	faults = append(faults, q.Targets.Validate())
 	for i := range q.Servers {
 		if _, priced := q.Prices.Find(q.Servers[i].Accelerator); !priced {
 			faults = append(faults, fmt.Errorf("price: %s, which %s runs on, has none", q.Servers[i].Accelerator, q.Servers[i].ID()))
@@ -156,16 +191,18 @@ func (q *Question) validate() error {
 	return errors.Join(faults...)
 }
 
-// modelName of a server: models that are loaded in another precision or on other numbers of cards are others.
-func modelName(s *Server) string {
+// ModelName of a server: models that are loaded in another precision or on other numbers of cards are others.
+func ModelName(s *Server) string {
 	return fmt.Sprintf("%s %s ×%d", s.Serves.Name(), s.Serves.Precision.Value, s.Cards)
 }
 
 // System that inferno would be told: what is found, prices and targets, no law.
 func (q *Question) System() *jsonspec.System {
 	s := new(jsonspec.System)
-	class := jsonspec.ServiceClassEntry{Name: className, ServiceClassSpec: jsonspec.ServiceClassSpec{Priority: 1}}
 	types, models := map[string]bool{}, map[string]bool{}
+	for i, c := range append(slices.Clone(q.Classes), Class{className, q.Targets}) { // the order is that of importance
+		s.ServiceClasses.Spec = append(s.ServiceClasses.Spec, jsonspec.ServiceClassEntry{Name: c.Name, ServiceClassSpec: jsonspec.ServiceClassSpec{Priority: i + 1}})
+	}
 	for i := range q.Servers {
 		server := &q.Servers[i]
 		if typ := server.Accelerator; !types[typ] {
@@ -174,13 +211,15 @@ func (q *Question) System() *jsonspec.System {
 			properties := jsonspec.AcceleratorProperties{Type: typ, Cost: price.CentsPerHour}
 			s.Accelerators.Spec = append(s.Accelerators.Spec, jsonspec.AcceleratorEntry{Name: typ, AcceleratorSpec: jsonspec.AcceleratorSpec{AcceleratorProperties: properties}})
 		}
-		model := modelName(server)
+		model := ModelName(server)
 		if !models[model] {
 			models[model] = true
 			s.Models.Info = append(s.Models.Info, jsonspec.ModelInfo{Name: model, ModelProperties: jsonspec.ModelProperties{ServedName: server.Serves.Name()}})
-			class.ModelTargets = append(class.ModelTargets, jsonspec.ModelTarget{
-				Model: model, TTFT: jsonspec.Milliseconds(q.Targets.TTFT), ITL: jsonspec.Milliseconds(q.Targets.ITL), Percentile: q.Targets.Percentile,
-			})
+		}
+		class := q.class(server)
+		entered := &s.ServiceClasses.Spec[slices.IndexFunc(s.ServiceClasses.Spec, func(e jsonspec.ServiceClassEntry) bool { return e.Name == class.Name })]
+		if t := class.Targets; !slices.ContainsFunc(entered.ModelTargets, func(m jsonspec.ModelTarget) bool { return m.Model == model }) {
+			entered.ModelTargets = append(entered.ModelTargets, jsonspec.ModelTarget{Model: model, TTFT: jsonspec.Milliseconds(t.TTFT), ITL: jsonspec.Milliseconds(t.ITL), Percentile: t.Percentile})
 		}
 		if !slices.ContainsFunc(s.Models.Spec, func(p jsonspec.PerformanceEntry) bool { return p.Name == model && p.Acc == server.Accelerator }) {
 			s.Models.Spec = append(s.Models.Spec, jsonspec.PerformanceEntry{Name: model, Performance: jsonspec.Performance{
@@ -188,11 +227,11 @@ func (q *Question) System() *jsonspec.System {
 				Match: server.Serves.Match(),
 			}})
 		}
-		entry := jsonspec.ServerEntry{Name: server.Name, Namespace: server.Namespace, Class: className, Model: model, MinNumReplicas: 1}
+		entry := jsonspec.ServerEntry{Name: server.Name, Namespace: server.Namespace, Class: class.Name, Model: model, MinNumReplicas: 1}
 		entry.ScaleTargetRef = &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: server.Kind, Name: server.Name}
 		s.Servers.Spec = append(s.Servers.Spec, entry)
 	}
-	s.ServiceClasses.Spec = []jsonspec.ServiceClassEntry{class}
+	s.ServiceClasses.Spec = slices.DeleteFunc(s.ServiceClasses.Spec, func(c jsonspec.ServiceClassEntry) bool { return len(c.ModelTargets) == 0 })
 	return s
 }
 
@@ -279,7 +318,7 @@ func (s *Studied) note(at *observe.MetricsAt, seen *jsonspec.System) {
 			continue
 		}
 		nan := math.NaN()
-		m := Moment{Time: at.Time, Rate: nan, CV: nan, InputTokens: nan, OutputTokens: nan, Attainment: nan}
+		m := Moment{Time: at.Time, Rate: nan, CV: nan, InputTokens: nan, OutputTokens: nan, InputCV: nan, OutputCV: nan, Attainment: nan}
 		for _, p := range e.Observation.Parts {
 			m.Ready += p.Ready
 		}
@@ -294,6 +333,11 @@ func (s *Studied) note(at *observe.MetricsAt, seen *jsonspec.System) {
 		}
 		if e.Observation.ArrivalCV != nil {
 			m.CV = *e.Observation.ArrivalCV
+		}
+		for _, g := range e.Observation.Groups { // of which there is one while limits do not change
+			if g.InputTokensSD != nil && g.OutputTokensSD != nil && g.InputTokens != nil && g.OutputTokens != nil {
+				m.InputCV, m.OutputCV = *g.InputTokensSD / *g.InputTokens, *g.OutputTokensSD / *g.OutputTokens
+			}
 		}
 		if e.Observation.Attainment != nil {
 			m.Attainment = *e.Observation.Attainment
@@ -318,15 +362,15 @@ func (s *Studied) fit(q *Question, lessons map[control.Pair][]estimation.Observa
 			continue
 		}
 		pair := control.Pair{Model: e.Name, Accelerator: e.Acc}
-		f := Fit{Model: e.Name, Accelerator: e.Acc, Cards: e.Accelerators(), From: assumed.From, performance: assumed.Performance}
-		f.performance.KVTokens = assumed.KVTokens
+		f := Fit{Model: e.Name, Accelerator: e.Acc, Cards: e.Accelerators(), From: assumed.From, Performance: assumed.Performance}
+		f.Performance.KVTokens = assumed.KVTokens
 		if size := caches[pair]; size >= 1 {
-			f.performance.KVTokens = int(min(size, math.MaxInt32))
+			f.Performance.KVTokens = int(min(size, math.MaxInt32))
 		}
 		if err := f.learn(estimator, lessons[pair], q.until()); err != nil {
 			faults = append(faults, fmt.Errorf("%s on %s: %w", e.Name, e.Acc, err))
 		}
-		e.Performance = f.performance
+		e.Performance = f.Performance
 		s.Fits = append(s.Fits, f)
 	}
 	return errors.Join(faults...)
@@ -340,7 +384,7 @@ func (q *Question) until() float64 {
 
 // learn from observations. Those after a time check what was learned before it; then they are learned from as well.
 func (f *Fit) learn(estimator estimation.Estimator, seen []estimation.Observation, until float64) error {
-	given := f.performance
+	given := f.Performance
 	var learned *v1alpha1.PairStatus
 	var itl, ttft []Check
 	checking := (*v1alpha1.PairStatus)(nil)
@@ -365,7 +409,7 @@ func (f *Fit) learn(estimator estimation.Estimator, seen []estimation.Observatio
 		if err != nil {
 			return err
 		}
-		learned, f.performance = next.Learned, next.Performance
+		learned, f.Performance = next.Learned, next.Performance
 	}
 	f.ITLError, f.TTFTError = median(relative(itl)), median(relative(ttft))
 	f.ITL, f.TTFT = some(itl), some(ttft)

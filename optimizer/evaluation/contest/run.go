@@ -31,6 +31,8 @@ type Outcome struct {
 	// CostPerHour is the mean cost, cents/hour, and ToOracle its ratio to the oracle's at the same attainment; absent where none was asked for.
 	CostPerHour float64  `json:"costPerHour"`
 	ToOracle    *float64 `json:"toOracle,omitempty"`
+	// Counted is the mean cost after the warm-up, cents/hour.
+	Counted float64 `json:"-"`
 	// Hours of accelerators by name.
 	Hours map[string]float64 `json:"hours"`
 	// Peak is the highest number of replicas at a time.
@@ -97,9 +99,17 @@ type Quantiles struct {
 
 // Run plays a scenario under a policy.
 func Run(f *policy.Fleet, e *policy.Entry, s policy.Settings) (*Outcome, error) {
+	return Watch(f, e, s, nil)
+}
+
+// Watch plays a scenario under a policy and shows every view that it decides on; nil shows none.
+func Watch(f *policy.Fleet, e *policy.Entry, s policy.Settings, see func(*cluster.View)) (*Outcome, error) {
 	p, err := e.New(f, s)
 	if err != nil {
 		return nil, err
+	}
+	if see != nil {
+		p = watched{p, see}
 	}
 	o, err := play(f, p)
 	if err != nil {
@@ -107,6 +117,17 @@ func Run(f *policy.Fleet, e *policy.Entry, s policy.Settings) (*Outcome, error) 
 	}
 	o.Policy, o.Settings = e.Name, s.String()
 	return o, nil
+}
+
+// watched is a policy that others see the views of.
+type watched struct {
+	cluster.Policy
+	see func(*cluster.View)
+}
+
+func (w watched) Decide(v *cluster.View) (map[string]cluster.Order, error) {
+	w.see(v)
+	return w.Policy.Decide(v)
 }
 
 func play(f *policy.Fleet, p cluster.Policy) (*Outcome, error) {
@@ -186,6 +207,7 @@ func score(f *policy.Fleet, c *cluster.Cluster) *Outcome {
 	usage := c.Usage()
 	o.Hours = usage.Hours
 	o.CostPerHour = usage.Cost / (f.Scenario.Duration / 3600)
+	o.Counted = (usage.Cost - usage.CostBefore) / ((f.Scenario.Duration - f.Scenario.WarmUp) / 3600)
 	for _, s := range c.Scales() {
 		o.Changes += s.Out + s.In
 		o.Reversals += s.Reversals

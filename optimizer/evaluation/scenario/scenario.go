@@ -100,6 +100,8 @@ type Load struct {
 	Steps []Step `json:"steps,omitempty"`
 	// Ramp goes from step to step in a straight line instead.
 	Ramp bool `json:"ramp,omitempty"`
+	// Counted has as many requests come in each step as its rate says, none more or fewer by chance. The last step ends as the scenario does.
+	Counted bool `json:"counted,omitempty"`
 	// MaxCV bounds the interarrival CV of a rate-level trace; 0 for no bound. Recorded windows beside an outage have absurd ones.
 	MaxCV float64       `json:"maxCV,omitempty"`
 	Play  trace.Options `json:"play,omitempty"`
@@ -439,6 +441,9 @@ func (s *Scenario) traffic(l *Load) (cluster.Traffic, error) {
 		if step.CV != nil {
 			w.CV = *step.CV
 		}
+		if l.Counted {
+			w.End = min(end, s.Duration)
+		}
 		if !l.Ramp || math.IsInf(end, 1) {
 			t.Trace.Windows = append(t.Trace.Windows, w)
 			continue
@@ -453,5 +458,12 @@ func (s *Scenario) traffic(l *Load) (cluster.Traffic, error) {
 			t.Trace.Windows = append(t.Trace.Windows, part)
 		}
 	}
-	return t, nil
+	if !l.Counted {
+		return t, nil
+	}
+	o := l.Play
+	o.Seed += s.Seed
+	counted, err := t.Trace.Counted(o)
+	t.Trace = counted
+	return t, err
 }

@@ -102,8 +102,8 @@ func (s *stream) advance() {
 type Usage struct {
 	// Hours of accelerators that replicas held, by name.
 	Hours map[string]float64
-	// Cost of them in cents.
-	Cost float64
+	// Cost of them in cents, and what of it there was before anything is counted ([Config.CountFrom]).
+	Cost, CostBefore float64
 }
 
 // Scale is how often a server's order changed, beyond the first.
@@ -297,7 +297,11 @@ func (c *Cluster) account(seconds float64) {
 			if p.node != nil {
 				held := float64(p.count) * seconds / 3600
 				c.usage.Hours[p.accelerator] += held
-				c.usage.Cost += held * c.accelerator(p.accelerator).Price
+				cost := held * c.accelerator(p.accelerator).Price
+				c.usage.Cost += cost
+				if c.now < c.config.CountFrom {
+					c.usage.CostBefore += cost
+				}
 			}
 		}
 	}

@@ -21,7 +21,7 @@ type Config struct {
 	Seed         uint64
 	// Scores tells by its arrival time whether a request is in the score; nil for all.
 	Scores func(arrivedAt float64) bool
-	// CountFrom is when changes of orders begin to be counted, s.
+	// CountFrom is when changes of orders begin to be counted, and cost that is counted ([Usage]), s.
 	CountFrom float64
 }
 

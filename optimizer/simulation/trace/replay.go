@@ -18,6 +18,8 @@ type Options struct {
 	// TokenCV is the coefficient of variation of the token counts that a
 	// rate-level trace is filled with (gamma distributed); 1, the exponential.
 	TokenCV float64 `json:"tokenCV,omitempty"`
+	// OutputCV is that of the generated tokens alone; TokenCV.
+	OutputCV float64 `json:"outputCV,omitempty"`
 }
 
 func (o Options) withDefaults() Options {
@@ -25,6 +27,9 @@ func (o Options) withDefaults() Options {
 		if *field == 0 {
 			*field = 1
 		}
+	}
+	if o.OutputCV == 0 {
+		o.OutputCV = o.TokenCV
 	}
 	return o
 }
@@ -35,7 +40,7 @@ func (o Options) validate(end float64) error {
 		name        string
 		value       float64
 		least, most float64
-	}{{"speedUp", o.SpeedUp, 1e-6, 1e6}, {"scale", o.Scale, 1e-6, 1e6}, {"tokenCV", o.TokenCV, 1e-6, maxCV}} {
+	}{{"speedUp", o.SpeedUp, 1e-6, 1e6}, {"scale", o.Scale, 1e-6, 1e6}, {"tokenCV", o.TokenCV, 1e-6, maxCV}, {"outputCV", o.OutputCV, 1e-6, maxCV}} {
 		if !(field.value >= field.least && field.value <= field.most) {
 			faults = append(faults, fmt.Errorf("%s: %v, want %v to %v", field.name, field.value, field.least, field.most))
 		}

@@ -3,6 +3,7 @@ package trace
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -246,5 +247,35 @@ func TestSplitter(t *testing.T) {
 	}
 	if _, err := NewSplitter(nil, 1); err == nil {
 		t.Error("no shares are accepted")
+	}
+}
+
+// Counted arrivals are as many in each window as its rate says, in order of time and within it, whatever the chance; fractions are not lost.
+func TestCounted(t *testing.T) {
+	for _, cv := range []float64{0, 0.5, 1, 4} {
+		windows := &Trace{Windows: []Window{{0, 120, 2, 500, 100, cv}, {120, 240, 0, 500, 100, cv}, {240, 300, 0.125, 500, 100, cv}, {300, 360, 0.125, 500, 100, cv}}}
+		counted, err := windows.Counted(Options{Seed: 3, TokenCV: 0.5, OutputCV: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, last := make([]int, len(windows.Windows)), 0.0
+		for _, a := range counted.Arrivals {
+			if a.At < last || a.InputTokens < 1 || a.OutputTokens < 1 {
+				t.Fatalf("CV %v: %+v after %v s", cv, a, last)
+			}
+			last = a.At
+			for i, w := range windows.Windows {
+				if a.At >= w.Start && a.At <= w.End {
+					n[i]++
+					break
+				}
+			}
+		}
+		if want := []int{240, 0, 7, 8}; !slices.Equal(n, want) {
+			t.Errorf("CV %v: %v arrivals, want %v", cv, n, want)
+		}
+	}
+	if _, err := Constant(1, 1, 1, 1).Counted(Options{OutputCV: -1}); err == nil || !strings.Contains(err.Error(), "outputCV") || !strings.Contains(err.Error(), "windows that end") {
+		t.Errorf("%v, want both faults", err)
 	}
 }
