@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/xml"
 	"errors"
+	"flag"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +15,11 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 	"github.com/llm-inferno/inferno/optimizer/workload"
 )
+
+// shownReport is a page as it is written, for test/browser to look at.
+const shownReport = "../../test/data/advice/report.html"
+
+var updateReport = flag.Bool("update-report", false, "write "+shownReport)
 
 // hostile is a name that would run where it is not escaped.
 const hostile = `"><script src=http://x.example/y>alert('1')</script><img onerror=alert(1)>`
@@ -91,6 +97,14 @@ func TestReportIsOnePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := string(text)
+	if *updateReport {
+		if err := os.WriteFile(shownReport, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if shown, err := os.ReadFile(shownReport); err != nil || string(shown) != page {
+		t.Errorf("%s is of another time (%v): go test ./cmd/inferno -run TestReportIsOnePage -update-report", shownReport, err)
+	}
 	count := elements(t, page)
 	for _, name := range []string{"script", "img", "link", "iframe", "object", "embed", "use", "image", "a", "base", "form"} {
 		if count[name] > 0 {
