@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -235,13 +236,14 @@ func (r *Reconciler) look(ctx context.Context, w *Workload) (*World, error) {
 
 // refuse a workload: what is wrong with it is said on it, and on the Server that was made of it when it was right.
 func (r *Reconciler) refuse(ctx context.Context, o client.Object, before *v1alpha1.Server, fault error) error {
-	r.Events.Eventf(o, nil, corev1.EventTypeWarning, v1alpha1.ReasonWorkloadUnreadable, "Adopt", "it is not planned: %v", fault)
+	words := strings.ReplaceAll(fault.Error(), "\n", "; ")
+	r.Events.Eventf(o, nil, corev1.EventTypeWarning, v1alpha1.ReasonWorkloadUnreadable, "Adopt", "it is not planned: %s", words)
 	if before == nil {
 		return nil
 	}
 	return r.say(ctx, before, metav1.Condition{
 		Type: v1alpha1.ConditionAdopted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonWorkloadUnreadable,
-		Message: fmt.Sprintf("the Server stays as it is, %s %s is not read any more: %v", r.Kind, o.GetName(), fault),
+		Message: fmt.Sprintf("the Server stays as it is, %s %s is not read any more: %s", r.Kind, o.GetName(), words),
 	})
 }
 

@@ -39,15 +39,15 @@ func plain(name, image string, replicas int32) *appsv1.Deployment {
 	return d
 }
 
-// One label on a Deployment that runs, in a cluster in which nobody wrote an object of inferno's: it is planned, and follows its plan; what people write stays;
-// without the label all is as it was.
-func TestALabelIsEnough(t *testing.T) {
+// labelled is a cluster in which nobody wrote an object of inferno's, where a Deployment that runs an LLM, and one that does not, have got a label.
+func labelled(t *testing.T, kubernetes string) (*system, *appsv1.Deployment) {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("starts a control plane")
 	}
 	progress := &strings.Builder{}
 	up, err := stack.Start(t.Context(), stack.Options{
-		Programs: programs, PodStartup: 2 * time.Second, Progress: progress, Policies: true, Defaults: true,
+		Programs: programs, PodStartup: 2 * time.Second, Progress: progress, Policies: true, Defaults: true, Kubernetes: kubernetes,
 		Nodes: []controlplane.NodePool{{Name: "h100", Count: 3, GPU: controlplane.H100, GPUsPerNode: 4}},
 	})
 	if err != nil {
@@ -82,15 +82,29 @@ func TestALabelIsEnough(t *testing.T) {
 		}
 		return nil
 	})
-	const labelled = `{"metadata": {"labels": {"inferno.platform.ai/class": "premium"}}}`
+	const label = `{"metadata": {"labels": {"inferno.platform.ai/class": "premium"}}}`
 	s.load("chat", 10)
-	s.patch(chat, labelled)
-	s.patch(web, labelled)
+	s.patch(chat, label)
+	s.patch(web, label)
+	return s, chat
+}
+
+// One label on a Deployment that runs, in a cluster in which nobody wrote an object of inferno's: it is planned, and follows its plan; what people write stays;
+// without the label all is as it was.
+func TestALabelIsEnough(t *testing.T) {
+	s, chat := labelled(t, "")
 	t.Run("it is planned, and what was assumed is said", func(t *testing.T) { s.t = t; s.isAdopted() })
-	t.Run("it follows its plan", func(t *testing.T) { s.t = t; s.followsItsLabel() })
+	t.Run("it follows its plan", func(t *testing.T) { s.t = t; s.followsItsLabel("inferno-scheduler") })
 	t.Run("what people write stays", func(t *testing.T) { s.t = t; s.peopleWin(chat) })
 	t.Run("what cannot be read is told", func(t *testing.T) { s.t = t; s.isTold("web", "serves no LLM that is known") })
 	t.Run("without the label all is as it was", func(t *testing.T) { s.t = t; s.isLeft(chat) })
+}
+
+// Before Kubernetes 1.36 nothing changes pods at admission: any scheduler places them, they are told afterwards whose they are, and their number is the plan's.
+func TestALabelIsEnoughForOldVersions(t *testing.T) {
+	s, _ := labelled(t, controlplane.Versions()[0])
+	s.isAdopted()
+	s.followsItsLabel(corev1.DefaultSchedulerName)
 }
 
 func (s *system) isAdopted() {
@@ -124,21 +138,22 @@ func (s *system) autoscaled(most int32) func(context.Context) error {
 	}
 }
 
-func (s *system) followsItsLabel() {
+// followsItsLabel in the number of its pods, which this scheduler places.
+func (s *system) followsItsLabel(scheduler string) {
 	if replicas, err := s.replicas(s.t.Context(), "chat"); err != nil || replicas != 3 && s.autoscaled(1000)(s.t.Context()) != nil {
 		s.t.Errorf("%d replicas before there is an autoscaler (%v)", replicas, err)
 	}
 	s.eventually("chat has an autoscaler", s.autoscaled(1000))
 	s.wantCondition("chat", v1alpha1.ConditionAdopted, metav1.ConditionTrue, v1alpha1.ReasonAdopted)
 	s.load("chat", 150)
-	s.eventually("chat scales with its plan, by its scheduler", func(ctx context.Context) error {
+	s.eventually("chat scales with its plan, by "+scheduler, func(ctx context.Context) error {
 		pods, err := s.pods(ctx, "chat")
 		if err != nil {
 			return err
 		}
 		placed := 0
 		for i := range pods {
-			if pods[i].Spec.SchedulerName == "inferno-scheduler" && pods[i].Spec.NodeName != "" {
+			if pods[i].Spec.SchedulerName == scheduler && pods[i].Spec.NodeName != "" {
 				placed++
 			}
 		}
