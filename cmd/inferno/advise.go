@@ -354,19 +354,19 @@ func printAdvice(out io.Writer, r *advise.Report, o *adviseOptions) error {
 	servers := [][]string{{"SERVER", "MODEL", "RUNS ON", "REQ/s", "PEAK", "TOKENS IN/OUT", "KNOWN"}}
 	for _, s := range r.Servers {
 		servers = append(servers, []string{
-			short(s.ID(), 32), short(s.Serves.Name(), 34), fmt.Sprintf("%d × %d %s", s.Replicas, s.Cards, s.Accelerator), fmt.Sprintf("%.2f", s.MeanRate), fmt.Sprintf("%.2f", s.PeakRate),
+			s.ID(), s.Serves.Name(), fmt.Sprintf("%d × %d %s", s.Replicas, s.Cards, s.Accelerator), fmt.Sprintf("%.2f", s.MeanRate), fmt.Sprintf("%.2f", s.PeakRate),
 			fmt.Sprintf("%.0f/%.0f", s.InputTokens, s.OutputTokens), fmt.Sprintf("%.0f %%", 100*s.Known),
 		})
 	}
 	fits := [][]string{{"FIT OF", "ON", "LEARNED FROM", "CHECKED ON", "ITL OFF BY", "TTFT OFF BY"}}
 	for _, f := range r.Fits {
-		fits = append(fits, []string{short(f.Model, 48), f.Accelerator, strconv.Itoa(f.Observations), strconv.Itoa(f.Checked), percent(f.ITLError), percent(f.TTFTError)})
+		fits = append(fits, []string{f.Model, f.Accelerator, strconv.Itoa(f.Observations), strconv.Itoa(f.Checked), percent(f.ITLError), percent(f.TTFTError)})
 	}
 	tables := [][][]string{servers, fits}
 	if len(r.Rows) > 0 {
 		played := [][]string{{fmt.Sprintf("FROM %s PLAYED AGAIN", r.From.Local().Format(time.DateTime)), "COST ¢/h", "WITHIN TARGETS", "SETTINGS"}}
 		for _, row := range r.Rows {
-			played = append(played, []string{row.Title(), fmt.Sprintf("%.0f", row.CostPerHour), fmt.Sprintf("%.2f %%", 100*row.Attainment), short(row.Settings, 46)})
+			played = append(played, []string{row.Title(), fmt.Sprintf("%.0f", row.CostPerHour), fmt.Sprintf("%.2f %%", 100*row.Attainment), row.Settings})
 		}
 		tables = append(tables, played)
 	}
@@ -376,7 +376,9 @@ func printAdvice(out io.Writer, r *advise.Report, o *adviseOptions) error {
 		for _, row := range table {
 			fmt.Fprintln(w, strings.Join(row, "\t"))
 		}
-		w.Flush() // which a Builder takes all of
+		if err := w.Flush(); err != nil {
+			return err
+		}
 		text.WriteString("\n")
 	}
 	for _, line := range verdict(r) {
@@ -387,16 +389,6 @@ func printAdvice(out io.Writer, r *advise.Report, o *adviseOptions) error {
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
-}
-
-// short is a name of at most so many characters: of a longer one its begin and its end.
-func short(name string, most int) string {
-	letters := []rune(name)
-	if len(letters) <= most {
-		return name
-	}
-	head := most / 2
-	return string(letters[:head]) + "…" + string(letters[len(letters)-(most-head-1):])
 }
 
 // verdict in sentences.
