@@ -34,7 +34,7 @@ func (o *World) model(read *workload.Workload, performance []v1alpha1.Performanc
 	if found != nil {
 		name = found.Name
 	} else if name = o.free(read); name == "" {
-		return "", nil, fmt.Errorf("Models have all names that one of %s could have: write one with servedName %s, and %d cards per replica", read.Name(), read.Shown(), read.Cards.Value)
+		return "", nil, fmt.Errorf("all names that a Model of %s could have are taken: write one with servedName %s, and %d cards per replica", read.Name(), read.Shown(), read.Cards.Value)
 	}
 	made, err = newModel(name, read, performance)
 	return name, made, err
