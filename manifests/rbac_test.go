@@ -100,7 +100,8 @@ func spell(compact ...string) []string {
 // optimizerRights and adapterRights are all that these programs may do.
 var (
 	optimizerRights = []string{
-		"cluster: get,list,watch inferno.platform.ai/accelerators,models,optimizers,servers,serviceclasses",
+		"cluster: get,list,watch inferno.platform.ai/accelerators,estimates,models,optimizers,servers,serviceclasses",
+		"cluster: create,delete,update inferno.platform.ai/estimates",
 		"cluster: patch inferno.platform.ai/accelerators/status,models/status,optimizers/status,servers/status,serviceclasses/status",
 		"cluster: get,list,watch /limitranges,namespaces,nodes,pods,resourcequotas",
 		"cluster: get,list,watch scheduling.k8s.io/priorityclasses",

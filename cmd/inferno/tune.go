@@ -151,7 +151,7 @@ type tuneStep struct {
 
 // tune feeds the records to the estimator in their order.
 func tune(estimator estimation.Estimator, pairs map[pair]jsonspec.Performance, records []recording.Record) ([]tuneStep, error) {
-	learned := map[pair]*v1alpha1.PairStatus{}
+	learned := map[pair]*v1alpha1.PairMemory{}
 	steps := make([]tuneStep, 0, len(records))
 	for _, r := range records {
 		key := pair{r.Model, r.Accelerator}

@@ -21,7 +21,7 @@ func NewRecent(keep int) (Recent, error) {
 }
 
 // Estimate implements estimation.Estimator.
-func (r Recent) Estimate(given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []estimation.Observation) (estimation.Estimate, error) {
+func (r Recent) Estimate(given jsonspec.Performance, learned *v1alpha1.PairMemory, seen []estimation.Observation) (estimation.Estimate, error) {
 	return r.within.Estimate(given, learned, seen)
 }
 

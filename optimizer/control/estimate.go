@@ -32,7 +32,7 @@ func (p pairs) of(model, namespace, accelerator string) *sizing.Pair {
 type estimated struct {
 	pairs pairs
 	// learned is what to remember.
-	learned map[string]map[string]*v1alpha1.PairStatus
+	learned map[string]map[string]*v1alpha1.PairMemory
 	// judgements of all observations in the order of models and accelerators.
 	judgements []fleet.Judgement
 	// assumptions about pairs of which no performance was given, in the same order.
@@ -70,7 +70,7 @@ func (st *Stages) assume(p *sizing.Pair, m jsonspec.ModelProperties, runs bool) 
 }
 
 // estimate prepares the law of every pair, from the performance that was given and what is learned of it.
-func (st *Stages) estimate(snap *fleet.Snapshot, before map[string]map[string]*v1alpha1.PairStatus) estimated {
+func (st *Stages) estimate(snap *fleet.Snapshot, before map[string]map[string]*v1alpha1.PairMemory) estimated {
 	shown, times := lessonsOf(snap), startingOf(snap, before)
 	serve := map[string][]string{}
 	for i := range snap.Servers {
@@ -81,7 +81,7 @@ func (st *Stages) estimate(snap *fleet.Snapshot, before map[string]map[string]*v
 	for i := range snap.Models {
 		models[snap.Models[i].Name] = &snap.Models[i]
 	}
-	out := estimated{pairs: pairs{}, learned: map[string]map[string]*v1alpha1.PairStatus{}}
+	out := estimated{pairs: pairs{}, learned: map[string]map[string]*v1alpha1.PairMemory{}}
 	for _, name := range slices.Sorted(maps.Keys(models)) {
 		m := models[name]
 		slices.Sort(serve[name])
@@ -123,9 +123,9 @@ func (st *Stages) teach(out *estimated, given *sizing.Pair, m *fleet.Model, less
 		}
 		out.assumptions = append(out.assumptions, a)
 	}
-	var common *v1alpha1.PairStatus
+	var common *v1alpha1.PairMemory
 	if given.Fault == nil && slices.ContainsFunc(lessons, func(l *lesson) bool { return known[l.namespace] == nil }) {
-		common = known.common(m.Given.TrustedNamespaces, func(p *v1alpha1.PairStatus) queueing.Law {
+		common = known.common(m.Given.TrustedNamespaces, func(p *v1alpha1.PairMemory) queueing.Law {
 			law := *given
 			st.learn(&law, p, nil)
 			return law.Law
@@ -161,7 +161,7 @@ func (st *Stages) teach(out *estimated, given *sizing.Pair, m *fleet.Model, less
 }
 
 // taught is a pair after a lesson, and what to remember of it; nil where there is nothing.
-func (st *Stages) taught(out *estimated, given *sizing.Pair, own *v1alpha1.PairStatus, l *lesson, cache int) (sizing.Pair, *v1alpha1.PairStatus) {
+func (st *Stages) taught(out *estimated, given *sizing.Pair, own *v1alpha1.PairMemory, l *lesson, cache int) (sizing.Pair, *v1alpha1.PairMemory) {
 	p := *given
 	if p.Fault != nil {
 		return p, own
@@ -180,7 +180,7 @@ func (st *Stages) taught(out *estimated, given *sizing.Pair, own *v1alpha1.PairS
 }
 
 // inherited is what a namespace begins with that has taught nothing of a pair; nil where there is nothing.
-func inherited(common *v1alpha1.PairStatus, namespace string) *v1alpha1.PairStatus {
+func inherited(common *v1alpha1.PairMemory, namespace string) *v1alpha1.PairMemory {
 	if common == nil {
 		return nil
 	}
@@ -190,15 +190,15 @@ func inherited(common *v1alpha1.PairStatus, namespace string) *v1alpha1.PairStat
 }
 
 // remember what was learned of a pair.
-func (e *estimated) remember(model string, p *v1alpha1.PairStatus) {
+func (e *estimated) remember(model string, p *v1alpha1.PairMemory) {
 	if e.learned[model] == nil {
-		e.learned[model] = map[string]*v1alpha1.PairStatus{}
+		e.learned[model] = map[string]*v1alpha1.PairMemory{}
 	}
 	e.learned[model][p.Key()] = p
 }
 
 // learn fills in a pair's law, and returns what to remember.
-func (st *Stages) learn(p *sizing.Pair, before *v1alpha1.PairStatus, seen []estimation.Observation) (*v1alpha1.PairStatus, []estimation.Judgement) {
+func (st *Stages) learn(p *sizing.Pair, before *v1alpha1.PairMemory, seen []estimation.Observation) (*v1alpha1.PairMemory, []estimation.Judgement) {
 	e, err := st.Estimator.Estimate(p.Performance, before, seen)
 	if err != nil {
 		p.Fault = fmt.Errorf("estimating: %w", err)
@@ -210,11 +210,11 @@ func (st *Stages) learn(p *sizing.Pair, before *v1alpha1.PairStatus, seen []esti
 }
 
 // withCache remembers the size of the cache that was seen last, 0 for none; it changes nothing that others hold.
-func withCache(learned *v1alpha1.PairStatus, acc string, size int) *v1alpha1.PairStatus {
+func withCache(learned *v1alpha1.PairMemory, acc string, size int) *v1alpha1.PairMemory {
 	if size == 0 || (learned != nil && learned.KVTokens == size) {
 		return learned
 	}
-	next := &v1alpha1.PairStatus{Acc: acc}
+	next := &v1alpha1.PairMemory{Acc: acc}
 	if learned != nil {
 		next = learned.DeepCopy()
 	}

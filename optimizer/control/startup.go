@@ -28,8 +28,8 @@ const (
 )
 
 // withStarts takes the starts into what is remembered of a pair that it has not seen yet; it changes nothing that others hold.
-func withStarts(learned *v1alpha1.PairStatus, acc string, starts []fleet.Start) *v1alpha1.PairStatus {
-	var m v1alpha1.StartUpStatus
+func withStarts(learned *v1alpha1.PairMemory, acc string, starts []fleet.Start) *v1alpha1.PairMemory {
+	var m v1alpha1.StartUpMemory
 	if learned != nil && learned.StartUp != nil {
 		m = *learned.StartUp
 	}
@@ -52,7 +52,7 @@ func withStarts(learned *v1alpha1.PairStatus, acc string, starts []fleet.Start) 
 	if m.Count == before && m.ReadyAt.Unix() == last {
 		return learned
 	}
-	next := &v1alpha1.PairStatus{Acc: acc}
+	next := &v1alpha1.PairMemory{Acc: acc}
 	if learned != nil {
 		next = learned.DeepCopy()
 	}
@@ -67,12 +67,12 @@ type starting struct {
 	said bool
 	all  float64
 	// of namespaces, over all that they run.
-	namespaces map[string]v1alpha1.StartUpStatus
+	namespaces map[string]v1alpha1.StartUpMemory
 }
 
-func startingOf(snap *fleet.Snapshot, learned map[string]map[string]*v1alpha1.PairStatus) starting {
+func startingOf(snap *fleet.Snapshot, learned map[string]map[string]*v1alpha1.PairMemory) starting {
 	c := snap.Policy.Change
-	s := starting{said: c != nil && c.StartupSeconds > 0, all: snap.StartUp, namespaces: map[string]v1alpha1.StartUpStatus{}}
+	s := starting{said: c != nil && c.StartupSeconds > 0, all: snap.StartUp, namespaces: map[string]v1alpha1.StartUpMemory{}}
 	for _, model := range slices.Sorted(maps.Keys(learned)) {
 		for _, key := range slices.Sorted(maps.Keys(learned[model])) {
 			if p := learned[model][key]; p.StartUp != nil && p.StartUp.Count > 0 {
@@ -87,7 +87,7 @@ func startingOf(snap *fleet.Snapshot, learned map[string]map[string]*v1alpha1.Pa
 }
 
 // of a pair; 0 where nothing tells.
-func (s *starting) of(namespace string, learned *v1alpha1.PairStatus) float64 {
+func (s *starting) of(namespace string, learned *v1alpha1.PairMemory) float64 {
 	prior := cmp.Or(s.namespaces[namespace].Seconds, s.all)
 	switch {
 	case s.said:

@@ -12,8 +12,8 @@ import (
 type State struct {
 	// Servers by name.
 	Servers map[string]ServerState `json:"servers,omitempty"`
-	// Learned performance by model, then by [v1alpha1.PairStatus.Key].
-	Learned map[string]map[string]*v1alpha1.PairStatus `json:"learned,omitempty"`
+	// Learned performance by model, then by [v1alpha1.PairMemory.Key].
+	Learned map[string]map[string]*v1alpha1.PairMemory `json:"learned,omitempty"`
 	// Prices of cards by type in the last plan, cents per hour: where the solver starts from.
 	Prices map[string]float64 `json:"prices,omitempty"`
 	// Pools of elastic capacity by name.

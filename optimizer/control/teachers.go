@@ -26,10 +26,10 @@ const mostTeachers = 16
 const agreement = 0.3
 
 // taught is what is remembered of a pair, by namespace.
-type taught map[string]*v1alpha1.PairStatus
+type taught map[string]*v1alpha1.PairMemory
 
 // taughtOf an accelerator, from all that is remembered of a model.
-func taughtOf(all map[string]*v1alpha1.PairStatus, accelerator string) taught {
+func taughtOf(all map[string]*v1alpha1.PairMemory, accelerator string) taught {
 	t := taught{}
 	for _, p := range all {
 		if p.Acc == accelerator {
@@ -41,8 +41,8 @@ func taughtOf(all map[string]*v1alpha1.PairStatus, accelerator string) taught {
 
 // common is what those learn from who have taught nothing themselves: the best known of what trusted namespaces taught, and, where there is none, of
 // what two agree on; nil where there is nothing. A system without namespaces trusts itself.
-func (t taught) common(trusted []string, law func(*v1alpha1.PairStatus) queueing.Law) *v1alpha1.PairStatus {
-	var known, confirmed []*v1alpha1.PairStatus
+func (t taught) common(trusted []string, law func(*v1alpha1.PairMemory) queueing.Law) *v1alpha1.PairMemory {
+	var known, confirmed []*v1alpha1.PairMemory
 	var laws []queueing.Law
 	for _, namespace := range slices.Sorted(maps.Keys(t)) {
 		p := t[namespace]
@@ -66,7 +66,7 @@ func (t taught) common(trusted []string, law func(*v1alpha1.PairStatus) queueing
 	if len(confirmed) == 0 {
 		return nil
 	}
-	return slices.MaxFunc(confirmed, func(a, b *v1alpha1.PairStatus) int { return cmp.Compare(a.Observations, b.Observations) })
+	return slices.MaxFunc(confirmed, func(a, b *v1alpha1.PairMemory) int { return cmp.Compare(a.Observations, b.Observations) })
 }
 
 // agree says whether two laws give nearly the same times to iterations from one decode to a full batch, and from a short prompt to a long one.
@@ -108,7 +108,7 @@ func (t taught) forget(lessons []*lesson, most int) {
 }
 
 // updated is when a pair was last learned, in seconds since the Unix epoch; 0 where never.
-func updated(p *v1alpha1.PairStatus) int64 {
+func updated(p *v1alpha1.PairMemory) int64 {
 	if p.UpdatedAt == nil {
 		return 0
 	}

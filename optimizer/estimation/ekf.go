@@ -16,12 +16,12 @@ import (
 type ekf struct{ options Options }
 
 // Estimate implements [Estimator].
-func (e ekf) Estimate(given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
+func (e ekf) Estimate(given jsonspec.Performance, learned *v1alpha1.PairMemory, seen []Observation) (Estimate, error) {
 	return estimate(EstimatorEKF, &e.options, 2*acquisition, given, learned, seen)
 }
 
 // estimate runs the estimator of that name, which fits up to keep observations all at once.
-func estimate(name string, o *Options, keep int, given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
+func estimate(name string, o *Options, keep int, given jsonspec.Performance, learned *v1alpha1.PairMemory, seen []Observation) (Estimate, error) {
 	f, err := newForm(given, *o)
 	if errors.Is(err, queueing.ErrNoParameters) {
 		return Estimate{Performance: given, Learned: learned, Notice: "nothing can be learned: " + err.Error()}, nil
@@ -47,7 +47,7 @@ func estimate(name string, o *Options, keep int, given jsonspec.Performance, lea
 type tracker struct {
 	form    *form
 	options *Options
-	memory  *v1alpha1.PairStatus
+	memory  *v1alpha1.PairMemory
 	gaussian
 	learner *learner
 	law     func(x []float64) queueing.Law

@@ -2,7 +2,7 @@
 //
 // An [Estimator] takes what performance was given, what it remembers and what was observed, and returns the performance to plan with, what
 // to remember, and a judgement of every observation. Estimators are chosen by registered name. They hold no state: all that they remember
-// is in the [v1alpha1.PairStatus] that they hand back, so that a restart at any point continues identically.
+// is in the [v1alpha1.PairMemory] that they hand back, so that a restart at any point continues identically.
 //
 // Derivation, noise, limits and measured figures are in docs/estimation.md.
 package estimation
@@ -77,7 +77,7 @@ type Estimate struct {
 	// Performance to plan with.
 	Performance jsonspec.Performance
 	// Learned is what to remember; nil where nothing was learned.
-	Learned *v1alpha1.PairStatus
+	Learned *v1alpha1.PairMemory
 	// Judgements of the observations, in their order.
 	Judgements []Judgement
 	// Notice says what a person should know, such as why what was remembered could not be taken up; empty where there is nothing.
@@ -88,7 +88,7 @@ type Estimate struct {
 type Estimator interface {
 	// Estimate learns from the observations seen. learned is what the last call returned, nil where nothing was learned yet; it is not
 	// changed. An error means that what was given cannot be used at all; bad observations are judgements, not errors.
-	Estimate(given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error)
+	Estimate(given jsonspec.Performance, learned *v1alpha1.PairMemory, seen []Observation) (Estimate, error)
 }
 
 // Names of the registered estimators.

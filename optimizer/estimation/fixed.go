@@ -14,9 +14,9 @@ import (
 type Fixed struct{}
 
 // Estimate implements [Estimator].
-func (Fixed) Estimate(given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
+func (Fixed) Estimate(given jsonspec.Performance, learned *v1alpha1.PairMemory, seen []Observation) (Estimate, error) {
 	e := Estimate{Performance: given, Learned: learned}
-	memory := &v1alpha1.PairStatus{Acc: given.Acc, Estimator: EstimatorFixed}
+	memory := &v1alpha1.PairMemory{Acc: given.Acc, Estimator: EstimatorFixed}
 	if learned != nil {
 		memory = learned.DeepCopy()
 	}

@@ -24,8 +24,8 @@ const memoryVersion = 1
 const maxSources = 64
 
 // recall returns a copy of what was remembered, or a fresh memory and why what was remembered is not taken up.
-func recall(learned *v1alpha1.PairStatus, f *form, estimator, acc string) (*v1alpha1.PairStatus, gaussian, string) {
-	fresh := &v1alpha1.PairStatus{Acc: acc, Estimator: estimator, Version: memoryVersion, Basis: f.basis}
+func recall(learned *v1alpha1.PairMemory, f *form, estimator, acc string) (*v1alpha1.PairMemory, gaussian, string) {
+	fresh := &v1alpha1.PairMemory{Acc: acc, Estimator: estimator, Version: memoryVersion, Basis: f.basis}
 	if learned == nil {
 		return fresh, f.prior.clone(), ""
 	}
@@ -33,7 +33,7 @@ func recall(learned *v1alpha1.PairStatus, f *form, estimator, acc string) (*v1al
 	if learned.Estimator == "" || learned.Estimator == EstimatorFixed { // nothing else was learned yet
 		return fresh, f.prior.clone(), ""
 	}
-	refuse := func(format string, args ...any) (*v1alpha1.PairStatus, gaussian, string) {
+	refuse := func(format string, args ...any) (*v1alpha1.PairMemory, gaussian, string) {
 		fresh.Notice = "learning begins anew: " + fmt.Sprintf(format, args...)
 		return fresh, f.prior.clone(), fresh.Notice
 	}
@@ -64,12 +64,12 @@ func recall(learned *v1alpha1.PairStatus, f *form, estimator, acc string) (*v1al
 }
 
 // store writes the state of learning into a memory.
-func store(m *v1alpha1.PairStatus, f *form, g gaussian) {
+func store(m *v1alpha1.PairMemory, f *form, g gaussian) {
 	m.Law = &jsonspec.LawParms{Name: f.law.Name, Version: f.law.Version, Parameters: f.parameters(g), Order: f.names(), Covariance: g.rows()}
 }
 
 // source returns what was last seen of a source; nil where it was never seen.
-func source(m *v1alpha1.PairStatus, name string) *v1alpha1.SourceStatus {
+func source(m *v1alpha1.PairMemory, name string) *v1alpha1.SourceMemory {
 	for i := range m.Sources {
 		if m.Sources[i].Name == name {
 			return &m.Sources[i]
@@ -79,8 +79,8 @@ func source(m *v1alpha1.PairStatus, name string) *v1alpha1.SourceStatus {
 }
 
 // remember what was seen of a source. Sources are kept in the order of their names.
-func remember(m *v1alpha1.PairStatus, s v1alpha1.SourceStatus) {
-	i, found := slices.BinarySearchFunc(m.Sources, s.Name, func(a v1alpha1.SourceStatus, name string) int { return strings.Compare(a.Name, name) })
+func remember(m *v1alpha1.PairMemory, s v1alpha1.SourceMemory) {
+	i, found := slices.BinarySearchFunc(m.Sources, s.Name, func(a v1alpha1.SourceMemory, name string) int { return strings.Compare(a.Name, name) })
 	if found {
 		m.Sources[i] = s
 		return
@@ -99,7 +99,7 @@ func remember(m *v1alpha1.PairStatus, s v1alpha1.SourceStatus) {
 
 // elapsed returns the whole seconds since the memory was updated, and the new time of update. Whole seconds, because that is what a
 // resource's status keeps, and a restart must not change what is learned. Where an observation does not say when it was made, none have passed.
-func elapsed(m *v1alpha1.PairStatus, seconds float64) (float64, *metav1.Time) {
+func elapsed(m *v1alpha1.PairMemory, seconds float64) (float64, *metav1.Time) {
 	if math.IsNaN(seconds) {
 		return 0, m.UpdatedAt
 	}
@@ -113,7 +113,7 @@ func elapsed(m *v1alpha1.PairStatus, seconds float64) (float64, *metav1.Time) {
 }
 
 // suspect adds a surprise to the suspicion of a latency and returns it; it begins anew where the direction changes.
-func suspect(m *v1alpha1.PairStatus, name string, innovation float64) *v1alpha1.Suspicion {
+func suspect(m *v1alpha1.PairMemory, name string, innovation float64) *v1alpha1.Suspicion {
 	var s *v1alpha1.Suspicion
 	for i := range m.Suspicions {
 		if m.Suspicions[i].Name == name {
@@ -133,7 +133,7 @@ func suspect(m *v1alpha1.PairStatus, name string, innovation float64) *v1alpha1.
 }
 
 // trust forgets the suspicion of a latency.
-func trust(m *v1alpha1.PairStatus, name string) {
+func trust(m *v1alpha1.PairMemory, name string) {
 	m.Suspicions = slices.DeleteFunc(m.Suspicions, func(s v1alpha1.Suspicion) bool { return s.Name == name })
 	if len(m.Suspicions) == 0 {
 		m.Suspicions = nil
@@ -156,7 +156,7 @@ const (
 )
 
 // assess counts predictions of ITL that failed, before they were learned from.
-func assess(m *v1alpha1.PairStatus, innovation float64) {
+func assess(m *v1alpha1.PairMemory, innovation float64) {
 	switch miss := math.Abs(math.Expm1(-innovation)); {
 	case math.IsNaN(miss):
 		return

@@ -13,19 +13,19 @@ import (
 func TestMemoryOfAnotherKindIsRefused(t *testing.T) {
 	w := newWorld(1)
 	for name, c := range map[string]struct {
-		spoil func(*v1alpha1.PairStatus)
+		spoil func(*v1alpha1.PairMemory)
 		want  string
 	}{
-		"estimator":  {func(s *v1alpha1.PairStatus) { s.Estimator = "other" }, `by the estimator "other"`},
-		"version":    {func(s *v1alpha1.PairStatus) { s.Version = 99 }, "version 99"},
-		"basis":      {func(s *v1alpha1.PairStatus) { s.Basis = "x" }, "was given has changed"},
-		"law":        {func(s *v1alpha1.PairStatus) { s.Law.Name = "linear" }, "law"},
-		"no law":     {func(s *v1alpha1.PairStatus) { s.Law = nil }, "law"},
-		"order":      {func(s *v1alpha1.PairStatus) { s.Law.Order[0] = "beta" }, "parameters"},
-		"covariance": {func(s *v1alpha1.PairStatus) { s.Law.Covariance = s.Law.Covariance[1:] }, "covariance"},
-		"row":        {func(s *v1alpha1.PairStatus) { s.Law.Covariance[1] = nil }, "covariance[1]"},
-		"variance":   {func(s *v1alpha1.PairStatus) { s.Law.Covariance[1][1] = -1 }, "variance -1"},
-		"parameter":  {func(s *v1alpha1.PairStatus) { s.Law.Parameters["alpha"] = 0 }, "not above 0"},
+		"estimator":  {func(s *v1alpha1.PairMemory) { s.Estimator = "other" }, `by the estimator "other"`},
+		"version":    {func(s *v1alpha1.PairMemory) { s.Version = 99 }, "version 99"},
+		"basis":      {func(s *v1alpha1.PairMemory) { s.Basis = "x" }, "was given has changed"},
+		"law":        {func(s *v1alpha1.PairMemory) { s.Law.Name = "linear" }, "law"},
+		"no law":     {func(s *v1alpha1.PairMemory) { s.Law = nil }, "law"},
+		"order":      {func(s *v1alpha1.PairMemory) { s.Law.Order[0] = "beta" }, "parameters"},
+		"covariance": {func(s *v1alpha1.PairMemory) { s.Law.Covariance = s.Law.Covariance[1:] }, "covariance"},
+		"row":        {func(s *v1alpha1.PairMemory) { s.Law.Covariance[1] = nil }, "covariance[1]"},
+		"variance":   {func(s *v1alpha1.PairMemory) { s.Law.Covariance[1][1] = -1 }, "variance -1"},
+		"parameter":  {func(s *v1alpha1.PairMemory) { s.Law.Parameters["alpha"] = 0 }, "not above 0"},
 	} {
 		p := newPupil(t, estimation.EstimatorEKF, truth.performance())
 		for range 30 {
@@ -126,7 +126,7 @@ func TestUpdatesDoNotGrow(t *testing.T) {
 func TestCacheSizeIsKept(t *testing.T) {
 	w := newWorld(1)
 	p := newPupil(t, estimation.EstimatorEKF, truth.performance())
-	p.learned = &v1alpha1.PairStatus{Acc: "H100", KVTokens: 1000}
+	p.learned = &v1alpha1.PairMemory{Acc: "H100", KVTokens: 1000}
 	p.sees(w.observe(truth, w.vary()))
 	if p.last.Notice != "" || p.learned.Notice != "" || p.learned.KVTokens != 1000 || p.learned.Observations != 1 {
 		t.Errorf("notice %q, learned %+v", p.last.Notice, p.learned)

@@ -21,7 +21,7 @@ type reading struct {
 }
 
 // read checks an observation and says, in the error, everything that is wrong with it.
-func (o *Observation) read(options *Options, last *v1alpha1.SourceStatus) (reading, error) {
+func (o *Observation) read(options *Options, last *v1alpha1.SourceMemory) (reading, error) {
 	if err := errors.Join(o.faults(), o.stale(last)); err != nil {
 		return reading{}, err
 	}
@@ -66,7 +66,7 @@ const tolerated = 0.02
 
 // readBatch says how sure the batch is. While the load moves, the window that latencies are measured over is not quite the one that the
 // batch is measured over; arrivals tell what a batch grows to and completions what it was, and the window lies between.
-func (o *Observation) readBatch(r *reading, options *Options, last *v1alpha1.SourceStatus) {
+func (o *Observation) readBatch(r *reading, options *Options, last *v1alpha1.SourceMemory) {
 	if !math.IsNaN(o.Running) {
 		r.batchNoise = square(options.RunningNoise)
 		if last != nil && last.Running > 0 && !o.Settled {
@@ -124,7 +124,7 @@ func sampling(mean, p90, requests, assumed float64) float64 {
 }
 
 // overlap is the number of observations of a source that one measured request enters, because windows are longer than the time between.
-func (o *Observation) overlap(last *v1alpha1.SourceStatus) float64 {
+func (o *Observation) overlap(last *v1alpha1.SourceMemory) float64 {
 	if last == nil || !(o.Window > 0) || !(o.Time > last.Seconds) {
 		return 1
 	}
@@ -195,7 +195,7 @@ const (
 )
 
 // stale says whether an observation repeats the last one of its source. Two windows of real traffic never agree to the last bit.
-func (o *Observation) stale(last *v1alpha1.SourceStatus) error {
+func (o *Observation) stale(last *v1alpha1.SourceMemory) error {
 	if last == nil {
 		return nil
 	}
@@ -210,14 +210,14 @@ func (o *Observation) stale(last *v1alpha1.SourceStatus) error {
 }
 
 // status is what is remembered of the observation.
-func (o *Observation) status() v1alpha1.SourceStatus {
+func (o *Observation) status() v1alpha1.SourceMemory {
 	known := func(v float64) float64 {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return 0
 		}
 		return v
 	}
-	return v1alpha1.SourceStatus{
+	return v1alpha1.SourceMemory{
 		Name: o.Source, Seconds: known(o.Time), Running: known(o.Running), ArrivalRate: known(o.ArrivalRate), Replicas: known(o.Replicas),
 		ITL: known(o.ITL), TTFT: known(o.TTFT),
 	}

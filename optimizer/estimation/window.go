@@ -11,7 +11,7 @@ import (
 type slidingWindow struct{ options WindowOptions }
 
 // Estimate implements [Estimator].
-func (e slidingWindow) Estimate(given jsonspec.Performance, learned *v1alpha1.PairStatus, seen []Observation) (Estimate, error) {
+func (e slidingWindow) Estimate(given jsonspec.Performance, learned *v1alpha1.PairMemory, seen []Observation) (Estimate, error) {
 	return estimate(EstimatorSlidingWindow, &e.options.Options, e.options.Keep, given, learned, seen)
 }
 

@@ -70,7 +70,7 @@ type pupil struct {
 	t       *testing.T
 	e       estimation.Estimator
 	given   jsonspec.Performance
-	learned *v1alpha1.PairStatus
+	learned *v1alpha1.PairMemory
 	last    estimation.Estimate
 }
 
@@ -135,7 +135,7 @@ func (p *pupil) reborn() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.learned = new(v1alpha1.PairStatus)
+	p.learned = new(v1alpha1.PairMemory)
 	if err := json.Unmarshal(text, p.learned); err != nil {
 		p.t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -113,7 +112,7 @@ func (c *cycle) run(ctx context.Context) error {
 	}
 	o.Snapshot.StartUpSeconds, o.Snapshot.WindowSeconds = observe.StartUp(c.optimizer, readings.Pods), readings.Window.Seconds()
 	o.Snapshot.HorizonSeconds = interval(c.optimizer).Seconds() + o.Snapshot.StartUpSeconds
-	c.state.Learned = latest(c.state.Learned, LearnedOf(readings.Resources.Models))
+	c.takeUp(&readings.Resources)
 	if last := c.optimizer.Status.LastCycle; c.state.Pools == nil && last != nil {
 		c.state.Pools = control.PoolsOf(last)
 	}
@@ -229,6 +228,7 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 	var (
 		accelerators v1alpha1.AcceleratorList
 		models       v1alpha1.ModelList
+		estimates    v1alpha1.EstimateList
 		classes      v1alpha1.ServiceClassList
 		servers      v1alpha1.ServerList
 		nodes        corev1.NodeList
@@ -238,7 +238,7 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		namespaces   corev1.NamespaceList
 		priorities   schedulingv1.PriorityClassList
 	)
-	for _, list := range []client.ObjectList{&accelerators, &models, &classes, &servers, &quotas, &limits, &namespaces, &priorities} {
+	for _, list := range []client.ObjectList{&accelerators, &models, &estimates, &classes, &servers, &quotas, &limits, &namespaces, &priorities} {
 		if err := c.Client.List(ctx, list); err != nil {
 			return nil, fmt.Errorf("listing %T: %w", list, err)
 		}
@@ -250,7 +250,7 @@ func (c *cycle) read(ctx context.Context) (*observe.Readings, error) {
 		}
 	}
 	r.Resources = specification.Resources{
-		Accelerators: accelerators.Items, Models: models.Items, ServiceClasses: classes.Items, Servers: servers.Items, Optimizer: c.optimizer,
+		Accelerators: accelerators.Items, Models: models.Items, Estimates: estimates.Items, ServiceClasses: classes.Items, Servers: servers.Items, Optimizer: c.optimizer,
 	}
 	r.Nodes, r.Pods, r.Quotas, r.Limits = nodes.Items, pods.Items, quotas.Items, limits.Items
 	r.PriorityClasses = priorities.Items
@@ -435,6 +435,7 @@ func (c *cycle) writeOthers(ctx context.Context, r *observe.Readings, o *observe
 			c.tryStatus(ctx, "Accelerator", a, &next)
 		}
 	}
+	c.writeEstimates(ctx, &r.Resources)
 	for i := range r.Resources.Models {
 		m := &r.Resources.Models[i]
 		name := specification.Name(m)
@@ -515,52 +516,21 @@ func acceleratorStatus(a *v1alpha1.Accelerator, t observe.TypeCapacity, allocate
 	return next
 }
 
-// LearnedOf is what the statuses of models say was learned, by model and key: what a new leader, or a restart, begins with.
-func LearnedOf(models []v1alpha1.Model) map[string]map[string]*v1alpha1.PairStatus {
-	all := map[string]map[string]*v1alpha1.PairStatus{}
-	for i := range models {
-		m := &models[i]
-		byKey := map[string]*v1alpha1.PairStatus{}
-		for j := range m.Status.Learned {
-			pair := m.Status.Learned[j].DeepCopy()
-			byKey[pair.Key()] = pair
-		}
-		all[specification.Name(m)] = byKey
-	}
-	return all
-}
-
 // probesOf a model.
 func probesOf(model string, all []jsonspec.Probe) []jsonspec.Probe {
 	return slices.DeleteFunc(slices.Clone(all), func(p jsonspec.Probe) bool { return p.Model != model })
 }
 
-// latest of what this process remembers and what the statuses say, pair by pair. They differ after a restart, and where another leader was
-// at work meanwhile: what it learned is taken up, and not overwritten.
-func latest(ours, theirs map[string]map[string]*v1alpha1.PairStatus) map[string]map[string]*v1alpha1.PairStatus {
-	all := map[string]map[string]*v1alpha1.PairStatus{}
-	for _, side := range []map[string]map[string]*v1alpha1.PairStatus{ours, theirs} {
-		for model, pairs := range side {
-			if all[model] == nil {
-				all[model] = map[string]*v1alpha1.PairStatus{}
-			}
-			for acc, p := range pairs {
-				if known := all[model][acc]; known == nil || (p.UpdatedAt != nil && (known.UpdatedAt == nil || known.UpdatedAt.Before(p.UpdatedAt))) {
-					all[model][acc] = p
-				}
-			}
-		}
-	}
-	return all
-}
-
-func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned map[string]*v1alpha1.PairStatus, assumed []fleet.Assumption, probes []jsonspec.Probe, now metav1.Time) v1alpha1.ModelStatus {
+func modelStatus(m *v1alpha1.Model, accelerators []v1alpha1.Accelerator, learned map[string]*v1alpha1.PairMemory, assumed []fleet.Assumption, probes []jsonspec.Probe, now metav1.Time) v1alpha1.ModelStatus {
 	next := m.Status
 	next.ObservedGeneration = m.Generation
-	next.Learned = nil
-	for _, a := range slices.Sorted(maps.Keys(learned)) {
-		next.Learned = append(next.Learned, *learned[a])
+	next.LearnedOn = nil
+	for _, p := range learned {
+		if !slices.Contains(next.LearnedOn, p.Acc) {
+			next.LearnedOn = append(next.LearnedOn, p.Acc)
+		}
 	}
+	slices.Sort(next.LearnedOn)
 	next.Conditions = slices.Clone(m.Status.Conditions)
 	known := map[string]bool{}
 	for i := range accelerators {

@@ -253,16 +253,16 @@ func (s *stage) server() *v1alpha1.Server {
 	return &v
 }
 
-func (s *stage) learned() *v1alpha1.PairStatus {
+func (s *stage) learned() *v1alpha1.PairMemory {
 	s.t.Helper()
-	var m v1alpha1.Model
-	if err := s.client.Get(context.Background(), client.ObjectKey{Name: "m"}, &m); err != nil {
+	var list v1alpha1.EstimateList
+	if err := s.client.List(context.Background(), &list); err != nil {
 		s.t.Fatal(err)
 	}
-	if len(m.Status.Learned) == 0 {
+	if len(list.Items) == 0 {
 		return nil
 	}
-	return &m.Status.Learned[0]
+	return &list.Items[0].Learned
 }
 
 // condition of the server, or of the Optimizer for those types that only it has, as reason and message.
@@ -784,6 +784,95 @@ func TestRestartAtAnyPoint(t *testing.T) {
 		if !bytes.Equal(a, b) {
 			t.Fatalf("cycle %d: a restart changes what is learned:\n%s", i, cmp.Diff(string(a), string(b)))
 		}
+	}
+}
+
+// A status that is lost, with a process that has just begun, is there again after one cycle: the contract that others follow is no state that a backup must have.
+func TestAStatusIsRebuiltInOneCycle(t *testing.T) {
+	s := newStage(t)
+	s.settle()
+	plan := s.server().Status.Desired
+	for _, o := range []client.Object{s.server(), &v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "m"}}, &v1alpha1.Optimizer{ObjectMeta: metav1.ObjectMeta{Name: "default"}}} {
+		if err := s.client.Get(context.Background(), client.ObjectKeyFromObject(o), o); err != nil {
+			t.Fatal(err)
+		}
+		switch o := o.(type) {
+		case *v1alpha1.Server:
+			o.Status = v1alpha1.ServerStatus{}
+		case *v1alpha1.Model:
+			o.Status = v1alpha1.ModelStatus{}
+		case *v1alpha1.Optimizer:
+			o.Status = v1alpha1.OptimizerStatus{}
+		}
+		if err := s.client.Status().Update(context.Background(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.server().Status.Desired != nil {
+		t.Fatal("the status is still there")
+	}
+	if err := s.cycle(s.start()); err != nil {
+		t.Fatal(err)
+	}
+	now := s.server().Status.Desired
+	if now == nil {
+		t.Fatalf("no plan: %s", s.condition(v1alpha1.ConditionPlanned))
+	}
+	if diff := cmp.Diff(plan.Parts, now.Parts); diff != "" || plan.Replicas != now.Replicas {
+		t.Errorf("%d replicas, then %d:\n%s", plan.Replicas, now.Replicas, diff)
+	}
+	if p := s.learned(); p.Observations != 6 {
+		t.Errorf("%d observations, want 6", p.Observations)
+	}
+}
+
+// Estimates belong to people, too: one that is deleted has its pair learned anew, those of a Model that goes go with it, and one that was restored before its
+// Model stays, and is taken up when that comes.
+func TestEstimatesAreDeletedAndRestored(t *testing.T) {
+	s := newStage(t)
+	estimates := func() []v1alpha1.Estimate {
+		t.Helper()
+		var list v1alpha1.EstimateList
+		if err := s.client.List(context.Background(), &list); err != nil {
+			t.Fatal(err)
+		}
+		return list.Items
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.settle()
+	kept := estimates()[0]
+	must(s.client.Delete(context.Background(), kept.DeepCopy()))
+	must(s.cycle(s.Reconciler))
+	if p := s.learned(); p == nil || p.Observations != 1 {
+		t.Errorf("learned after its Estimate was deleted: %+v, want one observation", p)
+	}
+
+	must(s.cycle(s.Reconciler)) // sees the new one
+	m := &v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "m"}}
+	must(s.client.Get(context.Background(), client.ObjectKeyFromObject(m), m))
+	must(s.client.Delete(context.Background(), m.DeepCopy()))
+	must(s.cycle(s.Reconciler))
+	if left := estimates(); len(left) > 0 {
+		t.Errorf("left of a Model that is gone: %+v", left)
+	}
+
+	kept.UID, kept.ResourceVersion = "", ""
+	must(s.client.Create(context.Background(), &kept))
+	restarted := s.start()
+	must(s.cycle(restarted))
+	if len(estimates()) != 1 {
+		t.Fatal("an Estimate that was restored before its Model is gone")
+	}
+	m.UID, m.ResourceVersion = "", ""
+	must(s.client.Create(context.Background(), m))
+	must(s.cycle(restarted))
+	if p := s.learned(); p == nil || p.Observations != 6 {
+		t.Errorf("learned after it was restored: %+v, want 6 observations", p)
 	}
 }
 

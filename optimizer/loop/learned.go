@@ -18,7 +18,7 @@ import (
 
 // learnedCondition says what is known of a model on each accelerator: since when, how well it predicts one step ahead, what was last
 // rejected and why, and what would make it better known.
-func learnedCondition(learned map[string]*v1alpha1.PairStatus, probes []jsonspec.Probe) metav1.Condition {
+func learnedCondition(learned map[string]*v1alpha1.PairMemory, probes []jsonspec.Probe) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionLearned, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonLearned}
 	var words []string
 	known := false
@@ -85,7 +85,7 @@ func assumedWords(list []fleet.Assumption) (metav1.ConditionStatus, string, stri
 }
 
 // pairWords are what is known of a pair.
-func pairWords(p *v1alpha1.PairStatus) string {
+func pairWords(p *v1alpha1.PairMemory) string {
 	words := []string{fmt.Sprintf("%d observations", p.Observations)}
 	if p.LearnedSince != nil {
 		words = append(words, fmt.Sprintf("since %s, one step ahead off by %.1f %% in ITL and %.0f %% in TTFT", p.LearnedSince.UTC().Format("2006-01-02 15:04"), 100*p.ITLError, 100*p.TTFTError))

@@ -18,27 +18,27 @@ import (
 
 func TestLearnedCondition(t *testing.T) {
 	since := metav1.NewTime(time.Unix(0, 0))
-	good := &v1alpha1.PairStatus{Observations: 120, LearnedSince: &since, ITLError: 0.031, TTFTError: 0.08, Rejected: 4, LastRejection: "itl is odd"}
-	failing := &v1alpha1.PairStatus{Observations: 7, Unreliable: true}
-	restarted := &v1alpha1.PairStatus{Notice: "learning begins anew: version 1, not 2"}
+	good := &v1alpha1.PairMemory{Observations: 120, LearnedSince: &since, ITLError: 0.031, TTFTError: 0.08, Rejected: 4, LastRejection: "itl is odd"}
+	failing := &v1alpha1.PairMemory{Observations: 7, Unreliable: true}
+	restarted := &v1alpha1.PairMemory{Notice: "learning begins anew: version 1, not 2"}
 	for _, c := range []struct {
 		name    string
-		learned map[string]*v1alpha1.PairStatus
+		learned map[string]*v1alpha1.PairMemory
 		probes  []jsonspec.Probe
 		want    string
 		says    []string
 	}{
 		{"nothing", nil, nil, "False NothingLearned", []string{"was given"}},
-		{"learned", map[string]*v1alpha1.PairStatus{"h100": good}, nil, "True Learned",
+		{"learned", map[string]*v1alpha1.PairMemory{"h100": good}, nil, "True Learned",
 			[]string{"h100: 120 observations", "since 1970-01-01 00:00", "3.1 % in ITL and 8 % in TTFT", "4 rejected, the last because itl is odd"}},
-		{"failing", map[string]*v1alpha1.PairStatus{"h100": good, "l4": failing}, nil, "False PredictionsFail", []string{"l4: 7 observations, predictions keep failing"}},
-		{"restarted", map[string]*v1alpha1.PairStatus{"h100": good, "l4": restarted}, nil, "False LearningRestarted", []string{"l4: 0 observations, learning begins anew: version 1"}},
-		{"failing and restarted", map[string]*v1alpha1.PairStatus{"h100": restarted, "l4": failing}, nil, "False PredictionsFail", nil},
-		{"probe", map[string]*v1alpha1.PairStatus{"h100": good}, []jsonspec.Probe{{Server: "chat", Accelerator: "l4", PlannedRunning: 40, Running: 32, SDBefore: 0.4, SDAfter: 0.1}}, "True Learned",
+		{"failing", map[string]*v1alpha1.PairMemory{"h100": good, "l4": failing}, nil, "False PredictionsFail", []string{"l4: 7 observations, predictions keep failing"}},
+		{"restarted", map[string]*v1alpha1.PairMemory{"h100": good, "l4": restarted}, nil, "False LearningRestarted", []string{"l4: 0 observations, learning begins anew: version 1"}},
+		{"failing and restarted", map[string]*v1alpha1.PairMemory{"h100": restarted, "l4": failing}, nil, "False PredictionsFail", nil},
+		{"probe", map[string]*v1alpha1.PairMemory{"h100": good}, []jsonspec.Probe{{Server: "chat", Accelerator: "l4", PlannedRunning: 40, Running: 32, SDBefore: 0.4, SDAfter: 0.1}}, "True Learned",
 			[]string{"suggestion: let 32 run on a replica of chat on l4", "10 % instead of 40 %"}},
-		{"probing", map[string]*v1alpha1.PairStatus{"h100": good}, []jsonspec.Probe{{Server: "chat", Accelerator: "h100", PlannedRunning: 40, SDBefore: 0.4, Replicas: 3, Until: 90}}, "True Probing",
+		{"probing", map[string]*v1alpha1.PairMemory{"h100": good}, []jsonspec.Probe{{Server: "chat", Accelerator: "h100", PlannedRunning: 40, SDBefore: 0.4, Replicas: 3, Until: 90}}, "True Probing",
 			[]string{"probing: 3 replicas of chat on h100 until 00:01:30", "the ITL of 40 running, known to 40 %"}},
-		{"probing one, failing on another", map[string]*v1alpha1.PairStatus{"l4": failing}, []jsonspec.Probe{{Replicas: 3}}, "False PredictionsFail", nil},
+		{"probing one, failing on another", map[string]*v1alpha1.PairMemory{"l4": failing}, []jsonspec.Probe{{Replicas: 3}}, "False PredictionsFail", nil},
 	} {
 		got := learnedCondition(c.learned, c.probes)
 		if string(got.Status)+" "+got.Reason != c.want || got.Type != v1alpha1.ConditionLearned {
@@ -87,7 +87,7 @@ func TestLearningMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	m := newMetrics(registry)
 	since := metav1.NewTime(time.Unix(60, 0))
-	m.model("m", map[string]*v1alpha1.PairStatus{"chat/h100": {Acc: "h100", Namespace: "chat", Observations: 3, Rejected: 2, ITLError: 0.5, TTFTError: 0.25, Unreliable: true, LearnedSince: &since}})
+	m.model("m", map[string]*v1alpha1.PairMemory{"chat/h100": {Acc: "h100", Namespace: "chat", Observations: 3, Rejected: 2, ITLError: 0.5, TTFTError: 0.25, Unreliable: true, LearnedSince: &since}})
 	want := `
 # HELP inferno_learning_prediction_error_ratio Recent mean error of predictions one step ahead, as a share of what was measured, by latency: itl or ttft.
 # TYPE inferno_learning_prediction_error_ratio gauge

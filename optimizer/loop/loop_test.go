@@ -226,15 +226,19 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// What was learned is in the status of the models, whence a restart takes it up.
+// What was learned is in Estimates, whence a restart takes it up.
 func TestLearnedSurvivesARestart(t *testing.T) {
-	learned := map[string]*v1alpha1.PairStatus{
+	learned := map[string]*v1alpha1.PairMemory{
 		"a": {Acc: "a", Observations: 3, Law: &jsonspec.LawParms{Name: "work", Parameters: map[string]float64{"alpha": 7}}},
 		"b": {Acc: "b", Observations: 4},
 	}
 	m := v1alpha1.Model{ObjectMeta: metav1.ObjectMeta{Name: "m"}}
-	m.Status = modelStatus(&m, nil, learned, nil, nil, now)
-	if diff := cmp.Diff(map[string]map[string]*v1alpha1.PairStatus{"m": learned}, LearnedOf([]v1alpha1.Model{m})); diff != "" {
+	r := specification.Resources{Models: []v1alpha1.Model{m}}
+	for key, p := range learned {
+		r.Estimates = append(r.Estimates, *estimateOf(&m, key, p))
+	}
+	r.Estimates = append(r.Estimates, v1alpha1.Estimate{Model: "gone"})
+	if diff := cmp.Diff(map[string]map[string]*v1alpha1.PairMemory{"m": learned}, LearnedOf(&r)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -176,7 +176,7 @@ func (m *metrics) server(s *v1alpha1.Server, st *v1alpha1.ServerStatus) {
 }
 
 // model sets the gauges of what was learned of one model.
-func (m *metrics) model(name string, learned map[string]*v1alpha1.PairStatus) {
+func (m *metrics) model(name string, learned map[string]*v1alpha1.PairMemory) {
 	for _, p := range learned {
 		m.observations.put(float64(p.Observations), name, p.Acc, p.Namespace)
 		m.rejected.put(float64(p.Rejected), name, p.Acc, p.Namespace)

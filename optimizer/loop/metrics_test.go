@@ -33,7 +33,7 @@ func published(t *testing.T) []*dto.MetricFamily {
 	})
 	m.share(&jsonspec.ShareStatus{Name: "search", Cards: []jsonspec.ShareCardsStatus{{Type: "H100", Most: new(4)}}})
 	since := metav1.Now()
-	m.model("m", map[string]*v1alpha1.PairStatus{"A": {LearnedSince: &since}})
+	m.model("m", map[string]*v1alpha1.PairMemory{"A": {LearnedSince: &since}})
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

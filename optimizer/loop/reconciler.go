@@ -62,6 +62,8 @@ type Reconciler struct {
 
 	metrics *metrics
 	state   control.State
+	// estimates were there in the last cycle: what each is about, by name.
+	estimates map[string]learnedPair
 	// karpenter is what was last read of Karpenter's resources; nil where they are not asked for.
 	karpenter *observe.Karpenter
 	// evicted are pods that Kueue takes back.
@@ -159,7 +161,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	if o.Spec.Mode == v1alpha1.ModeSuspended {
 		r.due.expect(time.Time{})
-		return reconcile.Result{}, r.setReady(ctx, o, nil, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "spec.suspend is true: plans stay as they are")
+		return reconcile.Result{}, r.setReady(ctx, o, nil, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "spec.mode is Suspended: plans stay as they are")
 	}
 	if wait := minimalGap - r.Clock.Since(r.last); wait > 0 && !r.last.IsZero() {
 		return reconcile.Result{RequeueAfter: wait}, nil

@@ -59,7 +59,7 @@ type pair struct{ model, accelerator string }
 
 // tuned is what was learned of a pair.
 type tuned struct {
-	learned *v1alpha1.PairStatus
+	learned *v1alpha1.PairMemory
 	// performance to plan with; its zero value where nothing was accepted yet.
 	performance jsonspec.Performance
 	parms       jsonspec.PerfParms

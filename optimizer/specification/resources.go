@@ -18,8 +18,10 @@ import (
 
 // Resources are the custom resources that say the same as a system, capacity excepted: a cluster's capacity is that of its nodes.
 type Resources struct {
-	Accelerators   []v1alpha1.Accelerator
-	Models         []v1alpha1.Model
+	Accelerators []v1alpha1.Accelerator
+	Models       []v1alpha1.Model
+	// Estimates are what was learned of models.
+	Estimates      []v1alpha1.Estimate
 	ServiceClasses []v1alpha1.ServiceClass
 	Servers        []v1alpha1.Server
 	Optimizer      *v1alpha1.Optimizer

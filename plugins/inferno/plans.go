@@ -93,10 +93,7 @@ func (p *plans) measured(model string) []string {
 	for _, d := range m.Spec.Performance {
 		names = append(names, d.Accelerator)
 	}
-	for _, d := range m.Status.Learned {
-		names = append(names, d.Acc)
-	}
-	return names
+	return append(names, m.Status.LearnedOn...)
 }
 
 // allAccelerators are all Accelerator resources.

@@ -185,7 +185,11 @@ func rightsHold(s *system) {
 		add(false, a, "create", "", "pods/eviction,pods/exec,serviceaccounts/token")
 		add(false, a, "impersonate", "", "users,groups,serviceaccounts")
 	}
-	add(true, manifests.OptimizerAccount, "get,list,watch", v1alpha1.Group, "accelerators,models,optimizers,serviceclasses")
+	add(true, manifests.OptimizerAccount, "get,list,watch", v1alpha1.Group, "accelerators,estimates,models,optimizers,serviceclasses")
+	add(true, manifests.OptimizerAccount, "create,update,delete", v1alpha1.Group, "estimates")
+	for _, a := range []string{manifests.AdapterAccount, manifests.SchedulerAccount} {
+		add(false, a, "get,list,watch,create,update,patch,delete", v1alpha1.Group, "estimates")
+	}
 	add(true, manifests.OptimizerAccount, "patch", v1alpha1.Group, "servers/status,models/status,accelerators/status,optimizers/status,serviceclasses/status")
 	add(true, manifests.OptimizerAccount, "get,list,watch", "", "nodes,pods")
 	add(true, manifests.OptimizerAccount, "patch", "", "pods")

@@ -69,14 +69,18 @@ func (s *system) watch() (stop func() watched) {
 	return func() watched { cancel(); wait.Wait(); return w }
 }
 
-// learned is what the status of the model holds, the parameters that were learned and from how much.
-func (s *system) learned() []v1alpha1.PairStatus {
+// learned is what was learned of the model: the parameters, and from how much.
+func (s *system) learned() []v1alpha1.PairMemory {
 	s.t.Helper()
-	var m v1alpha1.Model
-	if err := s.Client.Get(s.t.Context(), client.ObjectKey{Name: "llama"}, &m); err != nil {
+	var list v1alpha1.EstimateList
+	if err := s.Client.List(s.t.Context(), &list); err != nil {
 		s.t.Fatal(err)
 	}
-	return m.Status.Learned
+	var all []v1alpha1.PairMemory
+	for i := range list.Items {
+		all = append(all, list.Items[i].Learned)
+	}
+	return all
 }
 
 // upgraded to another release and back again under load: no replica that is needed is lost, autoscalers are told all the time, what was learned and
@@ -197,7 +201,7 @@ func (s *system) uninstalled() {
 	}
 	// docs/upgrade.md says the same.
 	want := []string{"Optimizer/default"}
-	for _, kind := range []string{"accelerators", "models", "optimizers", "serviceclasses", "servers"} {
+	for _, kind := range []string{"accelerators", "models", "estimates", "optimizers", "serviceclasses", "servers"} {
 		want = append(want, "CustomResourceDefinition/"+kind+".inferno.platform.ai")
 	}
 	slices.Sort(want)
@@ -234,10 +238,10 @@ func (s *system) kubectl(input []byte, args ...string) []byte {
 }
 
 // restored from a backup as docs/upgrade.md tells to make one: what was learned is there again after everything was deleted, the optimizer goes on from
-// it, and owns it.
+// it.
 func (s *system) restored() {
 	var backup unstructured.UnstructuredList
-	if err := json.Unmarshal(s.kubectl(nil, "get", "accelerators,models,serviceclasses,servers,optimizers", "--all-namespaces", "--output=json"), &backup); err != nil {
+	if err := json.Unmarshal(s.kubectl(nil, "get", "accelerators,models,serviceclasses,servers,optimizers,estimates", "--all-namespaces", "--output=json"), &backup); err != nil {
 		s.t.Fatal(err)
 	}
 	for i := range backup.Items {
@@ -253,7 +257,6 @@ func (s *system) restored() {
 	s.kubectl(nil, "delete", "crd", "--selector=app.kubernetes.io/part-of=inferno", "--wait")
 	s.helm("install", stack.Release, chart, "--namespace="+manifests.Namespace, "--set=image.tag="+s.tag, "--set=optimizer.replicas=0", "--wait", "--timeout=10m")
 	s.kubectl(data, "apply", "--server-side", "--force-conflicts", "--filename=-")
-	s.kubectl(data, "apply", "--server-side", "--force-conflicts", "--subresource=status", "--field-manager=inferno-optimizer", "--filename=-")
 	s.helm("upgrade", stack.Release, chart, "--namespace="+manifests.Namespace, "--reset-then-reuse-values", "--set=optimizer.replicas=2", "--wait", "--timeout=10m")
 	defer s.load(4)()
 	s.eventually("it goes on learning", func(context.Context) error {
@@ -264,15 +267,6 @@ func (s *system) restored() {
 		return nil
 	})
 	s.settled(1, cards)
-	var m v1alpha1.Model
-	if err := s.Client.Get(s.t.Context(), client.ObjectKey{Name: "llama"}, &m); err != nil {
-		s.t.Fatal(err)
-	}
-	for _, f := range m.ManagedFields {
-		if f.Subresource == "status" && f.Manager != "inferno-optimizer" {
-			s.t.Errorf("the status is %s's too", f.Manager)
-		}
-	}
 }
 
 // keepState shows how pods are, and the ends of inferno's logs.

@@ -17,6 +17,7 @@ func AddToScheme(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&Accelerator{}, &AcceleratorList{},
 		&Model{}, &ModelList{},
+		&Estimate{}, &EstimateList{},
 		&ServiceClass{}, &ServiceClassList{},
 		&Server{}, &ServerList{},
 		&Optimizer{}, &OptimizerList{},

@@ -125,6 +125,7 @@ func (c *Cluster) read(ctx context.Context) (*observe.Readings, []string) {
 		optimizers   v1alpha1.OptimizerList
 		accelerators v1alpha1.AcceleratorList
 		models       v1alpha1.ModelList
+		estimates    v1alpha1.EstimateList
 		classes      v1alpha1.ServiceClassList
 		servers      v1alpha1.ServerList
 		nodes        corev1.NodeList
@@ -143,7 +144,8 @@ func (c *Cluster) read(ctx context.Context) (*observe.Readings, []string) {
 		options     []client.ListOption
 	}{
 		{"Optimizers", "the cycle, what was bought and the solver's settings are not known", &optimizers, nil}, {"Servers", "there is nothing to show", &servers, []client.ListOption{in}},
-		{"Accelerators", "costs and candidates are not known", &accelerators, nil}, {"Models", "candidates are not known", &models, nil}, {"ServiceClasses", "targets and priorities are not known", &classes, nil},
+		{"Accelerators", "costs and candidates are not known", &accelerators, nil}, {"Models", "candidates are not known", &models, nil},
+		{"Estimates", "plans are of what was given, not of what was learned", &estimates, nil}, {"ServiceClasses", "targets and priorities are not known", &classes, nil},
 		{"nodes", "capacity is what Accelerators say of it", &nodes, nil}, {"pods", "what runs is what Servers say of it", &pods, []client.ListOption{in, client.HasLabels{v1alpha1.ServerLabel}}},
 		{"resource quotas", "their bounds are not counted", &quotas, []client.ListOption{in}}, {"limit ranges", "their bounds are not counted", &limits, []client.ListOption{in}},
 		{"ResourceSlices", "devices of drivers are not counted", &slices, nil}, {"ResourceClaims", "devices of drivers are not counted", &claims, []client.ListOption{in}}, {"DeviceClasses", "devices of drivers are not counted", &devices, nil},
@@ -155,7 +157,7 @@ func (c *Cluster) read(ctx context.Context) (*observe.Readings, []string) {
 	r := &observe.Readings{
 		Now: time.Now().Truncate(time.Second), Window: window, StaleAfter: 3 * window, Nodes: nodes.Items, Pods: pods.Items, Quotas: quotas.Items, Limits: limits.Items,
 		Slices: slices.Items, Claims: claims.Items, Classes: devices.Items,
-		Resources: specification.Resources{Accelerators: accelerators.Items, Models: models.Items, ServiceClasses: classes.Items, Servers: servers.Items},
+		Resources: specification.Resources{Accelerators: accelerators.Items, Models: models.Items, Estimates: estimates.Items, ServiceClasses: classes.Items, Servers: servers.Items},
 	}
 	if len(optimizers.Items) > 0 {
 		r.Resources.Optimizer = loop.Oldest(optimizers.Items)
@@ -179,7 +181,7 @@ func (c *Cluster) cycle(ctx context.Context, r *observe.Readings, o *observe.Obs
 		o.Snapshot.StartUpSeconds = observe.StartUp(optimizer, r.Pods)
 		o.Snapshot.HorizonSeconds = optimizer.Spec.Interval.Seconds() + o.Snapshot.StartUpSeconds
 	}
-	c.state.Learned = loop.LearnedOf(r.Resources.Models)
+	c.state.Learned = loop.LearnedOf(&r.Resources)
 	cycle.State = c.state
 	stages, err := control.NewStages(&system.Optimizer.Spec)
 	if err != nil {

@@ -72,7 +72,7 @@ func Run(t *testing.T, e estimation.Estimator) {
 	})
 	t.Run("laws stay laws", func(t *testing.T) {
 		for name, given := range laws() {
-			var learned *v1alpha1.PairStatus
+			var learned *v1alpha1.PairMemory
 			for i, o := range steady(40) {
 				o.ITL *= math.Pow(3, float64(i%5)-2)
 				o.TTFT *= math.Pow(3, float64(i%3)-1)
@@ -96,7 +96,7 @@ func Run(t *testing.T, e estimation.Estimator) {
 	})
 }
 
-func estimate(t *testing.T, e estimation.Estimator, given jsonspec.Performance, learned *v1alpha1.PairStatus, seen ...estimation.Observation) estimation.Estimate {
+func estimate(t *testing.T, e estimation.Estimator, given jsonspec.Performance, learned *v1alpha1.PairMemory, seen ...estimation.Observation) estimation.Estimate {
 	t.Helper()
 	out, err := e.Estimate(given, learned, seen)
 	if err != nil {
@@ -132,11 +132,11 @@ func text(t *testing.T, v any) string {
 	return string(b)
 }
 
-func reborn(t *testing.T, s *v1alpha1.PairStatus) *v1alpha1.PairStatus {
+func reborn(t *testing.T, s *v1alpha1.PairMemory) *v1alpha1.PairMemory {
 	if s == nil {
 		return nil
 	}
-	out := new(v1alpha1.PairStatus)
+	out := new(v1alpha1.PairMemory)
 	if err := json.Unmarshal([]byte(text(t, s)), out); err != nil {
 		t.Fatal(err)
 	}

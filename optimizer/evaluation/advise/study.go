@@ -385,9 +385,9 @@ func (q *Question) until() float64 {
 // learn from observations. Those after a time check what was learned before it; then they are learned from as well.
 func (f *Fit) learn(estimator estimation.Estimator, seen []estimation.Observation, until float64) error {
 	given := f.Performance
-	var learned *v1alpha1.PairStatus
+	var learned *v1alpha1.PairMemory
 	var itl, ttft []Check
-	checking := (*v1alpha1.PairStatus)(nil)
+	checking := (*v1alpha1.PairMemory)(nil)
 	for i := range seen {
 		one := seen[i : i+1]
 		if seen[i].Time > until {

@@ -122,7 +122,7 @@ type foresight struct{ given, learned, n float64 }
 
 // judge what was observed by what was given and by what was learned before, by pair, from the 6th observation of a pair on.
 func judge(t *testing.T, sums map[control.Pair]*foresight, seen map[control.Pair]int, r *loop.Record) {
-	estimate := func(name string, p control.Pair, memory *v1alpha1.PairStatus, list []estimation.Observation) []estimation.Judgement {
+	estimate := func(name string, p control.Pair, memory *v1alpha1.PairMemory, list []estimation.Observation) []estimation.Judgement {
 		e, err := estimation.Estimators().New(name, nil)
 		if err != nil {
 			t.Fatal(err)
