@@ -146,6 +146,7 @@ bench-now: prepare
 	$(GO) test $(GOTAGS) -run='^$$' -bench=. -benchtime=1x -timeout=30m ./plugins/inferno
 	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -run='^$$' -bench=. -benchtime=1x -timeout=30m ./test/e2e
 	INFERNO_PROGRAMS=$(CURDIR)/$(BIN) $(GO) test $(GOTAGS) -run=TestWithstands/kills -kill-rounds=50 -timeout=60m ./test/e2e
+	cd test/promql && $(GO) test -mod=mod -run='^$$' -bench=. -benchtime=1x -timeout=30m ./...
 	@echo "measuring the solvers (some minutes)"
 	$(GO) run $(GOTAGS) ./test/plans
 

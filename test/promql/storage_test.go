@@ -119,7 +119,7 @@ type sample struct {
 }
 
 // readPage parses a page as Prometheus would.
-func readPage(t *testing.T, name string) page {
+func readPage(t testing.TB, name string) page {
 	t.Helper()
 	text, err := os.ReadFile(name)
 	if err != nil {
