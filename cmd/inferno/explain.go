@@ -111,7 +111,7 @@ func printServer(out io.Writer, s *v1alpha1.Server) error {
 		}
 	}
 	for _, c := range s.Status.Conditions {
-		if c.Status != metav1.ConditionTrue {
+		if c.Status != metav1.ConditionTrue && c.Type != v1alpha1.ConditionReady { // which says the same again
 			text.WriteString(wrapped(fmt.Sprintf("%s is %s (%s): %s", c.Type, c.Status, c.Reason, c.Message)))
 		}
 	}

@@ -172,13 +172,13 @@ func TestServerStatus(t *testing.T) {
 	server := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Generation: 7}}
 	observed := v1alpha1.ServerStatus{Current: []jsonspec.ObservedPart{on("A", 3, 0)}, Load: &v1alpha1.ObservedLoad{Load: jsonspec.Load{AvgOutTokens: 1}}}
 	st := serverStatus(server, observed, &jsonspec.Observation{}, decided(allocation("A", 3), good))
-	if diff := cmp.Diff(map[string]string{"Observed": "True Observed", "Planned": "True Planned", "Realised": "True Realised"}, conditions(t, st)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"Observed": "True Observed", "Planned": "True Planned", "Realised": "True Realised", "Ready": "True Realised"}, conditions(t, st)); diff != "" {
 		t.Error(diff)
 	}
 	server.Status = st
 
 	st = serverStatus(server, observed, &jsonspec.Observation{Fault: v1alpha1.ReasonNoMetrics, Detail: "none"}, decided(allocation("A", 5), fleet.Verdict{Reason: v1alpha1.ReasonNoMetrics, Message: "held"}))
-	if diff := cmp.Diff(map[string]string{"Observed": "False NoMetrics", "Planned": "False NoMetrics", "Realised": "False Realising"}, conditions(t, st)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"Observed": "False NoMetrics", "Planned": "False NoMetrics", "Realised": "False Realising", "Ready": "False NoMetrics"}, conditions(t, st)); diff != "" {
 		t.Error(diff)
 	}
 	if c := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionRealised); c.Message != "A: 3 of 5 ready" {
@@ -190,7 +190,7 @@ func TestServerStatus(t *testing.T) {
 	if st := serverStatus(server, observed, nil, dry); st.Desired.Replicas != 3 || conditions(t, st)["Planned"] != "False DryRun" {
 		t.Errorf("a dry run wrote %+v, %v", st.Desired, st.Conditions)
 	}
-	if diff := cmp.Diff(3, len(server.Status.Conditions)); diff != "" {
+	if diff := cmp.Diff(4, len(server.Status.Conditions)); diff != "" {
 		t.Error("the input changed: " + diff)
 	}
 }

@@ -54,7 +54,18 @@ func serverStatus(s *v1alpha1.Server, observed v1alpha1.ServerStatus, observatio
 	set(observedCondition(next.Load, observation))
 	set(plannedCondition(p))
 	set(realisedCondition(next.Desired, observed.Current))
+	set(readyCondition(next.Conditions))
 	return next
+}
+
+// readyCondition sums up a server: planned as its targets need, realised as planned, and observed. Otherwise it is what the first of these that is not True says.
+func readyCondition(conditions []metav1.Condition) metav1.Condition {
+	for _, kind := range []string{v1alpha1.ConditionPlanned, v1alpha1.ConditionRealised, v1alpha1.ConditionObserved} {
+		if c := meta.FindStatusCondition(conditions, kind); c != nil && c.Status != metav1.ConditionTrue {
+			return metav1.Condition{Type: v1alpha1.ConditionReady, Status: c.Status, Reason: c.Reason, Message: c.Message}
+		}
+	}
+	return metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonRealised, Message: "its plan meets the targets, and ready pods are where it says"}
 }
 
 // desired is the next plan of a server. It keeps the time of the decision where nothing that is followed changed.

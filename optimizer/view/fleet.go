@@ -201,7 +201,7 @@ func (c *Cycle) row(s *system, e *jsonspec.ServerEntry) Row {
 		r.Ready += p.Ready
 	}
 	for _, k := range c.Conditions[e.Name] {
-		if k.Status != metav1.ConditionTrue {
+		if k.Status != metav1.ConditionTrue && k.Type != v1alpha1.ConditionReady { // which says the same again
 			r.Conditions = append(r.Conditions, Condition{k.Type, string(k.Status), k.Reason, k.Message})
 		}
 	}

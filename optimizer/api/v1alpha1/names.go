@@ -52,7 +52,8 @@ const (
 	ConditionAccepted = "Accepted"
 	// ConditionLearned of a Model is True while what was learned of its pairs predicts.
 	ConditionLearned = "Learned"
-	// ConditionReady summarises an Optimizer (its cycles run) and an Accelerator, Model or ServiceClass (valid and used).
+	// ConditionReady summarises a Server (planned as its targets need, realised, observed), an Optimizer (its cycles run) and an Accelerator, Model or
+	// ServiceClass (valid and used).
 	ConditionReady = "Ready"
 	// ConditionPodsCounted of an Optimizer is True while plans count every bound pod that bears the label of a Server as a replica of it.
 	ConditionPodsCounted = "PodsCounted"

@@ -521,7 +521,7 @@ type ServerStatus struct {
 	// MaxPodPriority is the highest priority that its pods may have, the value of its class's PriorityClass; absent where the class names none.
 	// +optional
 	MaxPodPriority *int32 `json:"maxPodPriority,omitempty"`
-	// Conditions of the server: Observed, Planned, Realised, Gated once a pod came without a gate that should have one, Accepted once it asked for what its class does not allow, PodsStart once one of its pods failed,
+	// Conditions of the server: Ready, which sums up the next three, Observed, Planned, Realised, Gated once a pod came without a gate that should have one, Accepted once it asked for what its class does not allow, PodsStart once one of its pods failed,
 	// PodsAdmitted once a LimitRange refused one, QueueAdmits once Kueue held one back or took it back, LimitsHold once an engine ran more than its limits, ScaleInOrder once its workload was to remove other pods than those with the least work, TrafficWeights where spec.routeRef is set, CapacityAhead while its plan asks for any, Written once one could not be written to.
 	// +listType=map
 	// +listMapKey=type
