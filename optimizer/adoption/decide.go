@@ -5,6 +5,7 @@ package adoption
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -174,27 +175,29 @@ func unreadable(read *workload.Workload) error {
 
 // accelerators that nodes carry and nobody wrote, with their list prices, and what is assumed by that.
 func (o *World) accelerators(read *workload.Workload) (made []v1alpha1.Accelerator, assumed []string) {
-	known, seen := catalogue.ClassifierOf(o.Accelerators), map[string]bool{}
+	known, nodes := catalogue.ClassifierOf(o.Accelerators), map[string][]map[string]string{}
 	for i := range o.Nodes {
 		labels := o.Nodes[i].Labels
-		e, carries := catalogue.Carried(labels)
-		if !carries || e.ResourceName != read.Resource.Value || seen[e.Type] || len(known.Names(labels)) > 0 {
-			continue
+		if e, carries := catalogue.Carried(labels); carries && e.ResourceName == read.Resource.Value && len(known.Names(labels)) == 0 {
+			nodes[e.Type] = append(nodes[e.Type], labels)
 		}
-		seen[e.Type] = true
-		price, listed := o.Prices.Find(e.Type)
+	}
+	for _, typ := range slices.Sorted(maps.Keys(nodes)) {
+		price, listed := catalogue.OnNodes(typ, nodes[typ])
 		if !listed {
-			assumed = append(assumed, fmt.Sprintf("nodes with %s are left out, of which no list price is known: write an Accelerator", e.Type))
+			price, listed = o.Prices.Find(typ)
+		}
+		if !listed {
+			assumed = append(assumed, fmt.Sprintf("nodes with %s are left out, of which no list price is known: write an Accelerator", typ))
 			continue
 		}
-		a := v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), Spec: v1alpha1.AcceleratorSpec{Type: e.Type, CostPerHour: v1alpha1.DecimalOf(price.CentsPerHour)}}
-		a.Name, a.Labels = strings.ToLower(e.Type), map[string]string{ManagedByLabel: ManagedBy}
+		a := v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), Spec: v1alpha1.AcceleratorSpec{Type: typ, CostPerHour: v1alpha1.DecimalOf(price.CentsPerHour)}}
+		a.Name, a.Labels = strings.ToLower(typ), map[string]string{ManagedByLabel: ManagedBy}
 		a.Annotations = map[string]string{v1alpha1.AssumedAnnotation: "costPerHour: " + price.String()}
 		if !slices.ContainsFunc(o.Accelerators, func(b v1alpha1.Accelerator) bool { return b.Name == a.Name }) {
 			made = append(made, a)
 		}
 	}
-	slices.SortFunc(made, func(a, b v1alpha1.Accelerator) int { return strings.Compare(a.Name, b.Name) })
 	return made, assumed
 }
 

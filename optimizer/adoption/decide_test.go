@@ -98,6 +98,19 @@ func TestALabelIsEnough(t *testing.T) {
 	}
 }
 
+// Nodes whose instance type is listed have its price, not that of any cloud.
+func TestPricesByInstanceType(t *testing.T) {
+	o := installed("NVIDIA-H100-80GB-HBM3", "NVIDIA-L40S")
+	o.Nodes[0].Labels[corev1.LabelInstanceTypeStable] = "p5.48xlarge"
+	made := decided(t, serving(model), o).Accelerators
+	if got := made[0].Spec.CostPerHour.Float(); got != 688 || !strings.Contains(made[0].Annotations[v1alpha1.AssumedAnnotation], "p5.48xlarge us-east-1 by 8") {
+		t.Errorf("an H100 of a p5.48xlarge costs %v: %s", got, made[0].Annotations[v1alpha1.AssumedAnnotation])
+	}
+	if price, _ := catalogue.BuiltInPrices().Find("L40S"); made[1].Spec.CostPerHour.Float() != price.CentsPerHour {
+		t.Errorf("an L40S of a node that says no instance type costs %v", made[1].Spec.CostPerHour)
+	}
+}
+
 // What is decided is decided again when it is there, and adds nothing.
 func TestDecidingAgainChangesNothing(t *testing.T) {
 	w, o := serving(model), installed("NVIDIA-H100-80GB-HBM3")
