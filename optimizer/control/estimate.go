@@ -82,6 +82,7 @@ func (st *Stages) estimate(snap *fleet.Snapshot, before map[string]map[string]*v
 		models[snap.Models[i].Name] = &snap.Models[i]
 	}
 	out := estimated{pairs: pairs{}, learned: map[string]map[string]*v1alpha1.PairMemory{}}
+	var classes []class
 	for _, name := range slices.Sorted(maps.Keys(models)) {
 		m := models[name]
 		slices.Sort(serve[name])
@@ -95,10 +96,50 @@ func (st *Stages) estimate(snap *fleet.Snapshot, before map[string]map[string]*v
 				runs = runs || len(lessons[i].seen) > 0
 			}
 			cache := st.assume(given, m.Given, runs)
-			st.teach(&out, given, m, lessons, taughtOf(before[name], given.Accelerator.Name), cache, &times)
+			classes = append(classes, class{given, m, lessons, taughtOf(before[name], given.Accelerator.Name), cache})
 		}
 	}
+	shared := relatives(classes)
+	for i := range classes {
+		st.teach(&out, &classes[i], shared, &times)
+	}
 	return out
+}
+
+// class is what there is to teach a pair.
+type class struct {
+	given   *sizing.Pair
+	model   *fleet.Model
+	lessons []*lesson
+	known   taught
+	// cache, in tokens, is what is assumed where nothing else is known.
+	cache int
+}
+
+// relatives are what was learned of pairs that began with a prior of physics, by the namespace that taught it.
+func relatives(classes []class) map[string][]estimation.Relative {
+	of := map[string][]estimation.Relative{}
+	for i := range classes {
+		c := &classes[i]
+		if c.given.Assumed == "" || c.given.Fault != nil {
+			continue
+		}
+		for namespace, m := range c.known {
+			if r, ok := estimation.NewRelative(c.model.Name, c.given.Performance, m); ok {
+				of[namespace] = append(of[namespace], r)
+			}
+		}
+	}
+	return of
+}
+
+// borrow moves the prior of a pair, of which nobody showed anything, by what its relatives showed.
+func borrow(p *sizing.Pair, known *v1alpha1.PairMemory, relatives []estimation.Relative) {
+	if p.Assumed == "" || p.Fault != nil || known != nil && known.Observations > 0 {
+		return
+	}
+	p.Performance = estimation.Borrow(p.Model, p.Performance, relatives)
+	p.Law, p.Fault = queueing.NewLaw(p.Performance)
 }
 
 // lesson is what the pods of one namespace showed of a pair.
@@ -113,8 +154,9 @@ type lesson struct {
 // empty says that nothing was shown.
 func (l *lesson) empty() bool { return len(l.seen) == 0 && len(l.starts) == 0 && l.cache == 0 }
 
-// teach a pair what was seen of it, each namespace for its own servers. The cache, in tokens, is what is assumed where nothing else is known.
-func (st *Stages) teach(out *estimated, given *sizing.Pair, m *fleet.Model, lessons []*lesson, known taught, cache int, times *starting) {
+// teach a pair what was seen of it, each namespace for its own servers; relatives are what each learned of other pairs.
+func (st *Stages) teach(out *estimated, c *class, relatives map[string][]estimation.Relative, times *starting) {
+	given, m, lessons, known, cache := c.given, c.model, c.lessons, c.known, c.cache
 	acc := given.Accelerator.Name
 	if given.Fault != nil || given.Assumed != "" {
 		a := fleet.Assumption{Model: m.Name, Accelerator: acc, From: given.Assumed}
@@ -151,6 +193,7 @@ func (st *Stages) teach(out *estimated, given *sizing.Pair, m *fleet.Model, less
 			p = *untaught
 		}
 		pair := p
+		borrow(&pair, cmp.Or(own, common), relatives[l.namespace])
 		pair.StartUp = times.of(l.namespace, own)
 		out.pairs[m.Name][l.namespace] = append(out.pairs[m.Name][l.namespace], &pair)
 	}

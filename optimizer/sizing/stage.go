@@ -258,7 +258,7 @@ func (st *Stage) sustained(one *Sized, t Targets, r queueing.Requests) (float64,
 	}
 	rate, _, err = st.highest(careful, r, one.Limits, t)
 	if err != nil {
-		return 0, nil, fmt.Errorf("with a confidence of %g: %w", st.Confidence, err)
+		return 0, nil, fmt.Errorf("with a confidence of %g: %w", st.confidence(one.Pair), err)
 	}
 	return rate, careful, nil
 }
@@ -273,10 +273,7 @@ func (st *Stage) highest(law queueing.Law, r queueing.Requests, l queueing.Limit
 // that is slower by as much as is not known of it.
 func (st *Stage) careful(p *Pair, likeliest queueing.Prediction, r queueing.Requests) (queueing.Law, error) {
 	at := estimation.Point{Running: likeliest.InService, InputTokens: r.InputTokens, OutputTokens: r.OutputTokens}
-	confidence := st.Confidence
-	if p.Assumed != "" {
-		confidence = max(confidence, assumedConfidence)
-	}
+	confidence := st.confidence(p)
 	if !(confidence > 0) || confidence == 0.5 || !(at.Running > 0) {
 		return p.Law, nil
 	}
@@ -285,6 +282,14 @@ func (st *Stage) careful(p *Pair, likeliest queueing.Prediction, r queueing.Requ
 		return nil, fmt.Errorf("confidence: %w", err)
 	}
 	return queueing.NewLaw(perf)
+}
+
+// confidence to size a pair with: 0 for the likeliest law.
+func (st *Stage) confidence(p *Pair) float64 {
+	if p.Assumed != "" {
+		return max(st.Confidence, assumedConfidence)
+	}
+	return st.Confidence
 }
 
 // assumedConfidence is the least probability with which ITL is no longer than a law says that nobody gave: the wider a prior is, the more carefully
