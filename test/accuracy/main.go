@@ -5,6 +5,8 @@
 //	go run ./test/accuracy -write docs/models.md
 //	go run ./test/accuracy -grid    play the simulated engines of the grid again
 //	go run ./test/accuracy -learn   the prior learned from all measurements, as Go source
+//	go run ./test/accuracy -held-out test/data/measured/held-out.json
+//	                                the priors learned without each family of models
 package main
 
 import (
@@ -17,7 +19,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"sort"
 
 	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
@@ -29,6 +30,7 @@ func main() {
 	log.SetFlags(0)
 	data := flag.String("data", "test/data", "folder of the data")
 	learn := flag.Bool("learn", false, "print the prior learned from all measurements, as Go source")
+	without := flag.String("held-out", "", "file to write the priors to that are learned without each family of models")
 	document := flag.String("write", "", "document whose tables to replace, between its marks")
 	play := flag.Bool("grid", false, "play the grid of simulated engines again")
 	flag.Parse()
@@ -46,6 +48,8 @@ func main() {
 	switch {
 	case *learn:
 		err = printExperience(pairs)
+	case *without != "":
+		err = writeHeldOut(*without, pairs)
 	case *document != "":
 		err = update(*document, *data, pairs)
 	default:
@@ -212,16 +216,6 @@ func (s *score) String() string {
 }
 
 func tables(w io.Writer, data string, pairs [][]fitting.Point) error {
-	families := map[string]bool{}
-	for _, g := range pairs {
-		families[family(g[0].Group["model"])] = true
-	}
-	names := make([]string, 0, len(families))
-	for f := range families {
-		names = append(names, f)
-	}
-	sort.Strings(names)
-
 	protocols := []struct {
 		name  string
 		split split
@@ -229,15 +223,9 @@ func tables(w io.Writer, data string, pairs [][]fitting.Point) error {
 	laws := fitting.LawNames()
 	scores := map[string]*score{}
 	var priorITL, priorTTFT []float64
-	for _, f := range names {
+	for _, f := range families(pairs) {
 		k := fitting.BuiltIn()
-		var others [][]fitting.Point
-		for _, g := range pairs {
-			if family(g[0].Group["model"]) != f {
-				others = append(others, g)
-			}
-		}
-		e, err := k.Learn(others)
+		e, err := k.Learn(others(pairs, f))
 		if err != nil {
 			return err
 		}
