@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -36,7 +37,7 @@ type adviseOptions struct {
 	span, window, replay, startUp, ttft, itl           time.Duration
 	percentile                                         float64
 	write, report                                      string
-	workloads, classes                                 []string
+	workloads, classes, accelerators                   []string
 	force                                              bool
 }
 
@@ -67,6 +68,7 @@ and asks Prometheus. What it cannot read it names, with the reason.`,
 	f.DurationVar(&o.itl, "itl", 50*time.Millisecond, "target of servers without a --class on the time between tokens")
 	f.Float64Var(&o.percentile, "percentile", 90, "percentile of requests that the targets hold for")
 	f.StringArrayVar(&o.classes, "class", nil, "targets of the workloads that the label "+advise.ClassLabel+" puts into a class, as NAME=TTFT,ITL or NAME=TTFT,ITL,PERCENTILE, such as premium=500ms,20ms,99; may be repeated, the most important first")
+	f.StringSliceVar(&o.accelerators, "accelerators", nil, "types of cards to say of what servers would need on them; default those of the cluster's nodes")
 	f.StringArrayVar(&o.prices, "price", nil, "price of a card as TYPE=CENTS_PER_HOUR, such as H100=250; may be repeated")
 	f.StringVar(&o.priceFile, "prices", "", "CSV of prices with the columns type and cents_per_hour")
 	f.StringVar(&o.write, "write", "", "directory to write manifests to that let inferno plan the workloads: a component of kustomize")
@@ -101,6 +103,13 @@ func (o *adviseOptions) validate() (catalogue.Prices, error) {
 	}
 	if !(o.percentile > 0 && o.percentile < 100) {
 		faults = append(faults, fmt.Errorf("--percentile: %v is not allowed, must be above 0 and below 100", o.percentile))
+	}
+	for _, a := range o.accelerators {
+		if _, known := catalogue.Lookup(a); !known {
+			faults = append(faults, fmt.Errorf("--accelerators: %q is not known, known are %s", a, strings.Join(catalogue.TypeNames(), ", ")))
+		} else if _, priced := prices.Find(a); !priced {
+			faults = append(faults, fmt.Errorf("--accelerators: %q has no price, give one (--price, --prices)", a))
+		}
 	}
 	_, err := o.servedClasses()
 	faults = append(faults, err)
@@ -263,9 +272,26 @@ func (o *adviseOptions) advise(ctx context.Context, cluster *advise.Cluster, que
 			return nil, err
 		}
 	}
+	if report.Elsewhere, err = studied.Elsewhere(q, report, o.types(cluster, prices)); err != nil {
+		return nil, err
+	}
 	report.Skipped = skipped
 	report.Assumptions = append(o.assumptions(), strangers(servers, classes)...)
 	return report, nil
+}
+
+// types of cards to say of what servers would need on them: those that are asked for, else those of the cluster that have a price.
+func (o *adviseOptions) types(cluster *advise.Cluster, prices catalogue.Prices) []string {
+	if len(o.accelerators) > 0 {
+		return o.accelerators
+	}
+	var all []string
+	for _, typ := range slices.Sorted(maps.Keys(advise.PoolsOf(cluster.Nodes))) {
+		if _, priced := prices.Find(typ); priced {
+			all = append(all, typ)
+		}
+	}
+	return all
 }
 
 // unanswered says what is wrong with a Prometheus that does not answer a question.
@@ -291,7 +317,7 @@ func (o *adviseOptions) assumptions() []string {
 		fmt.Sprintf("a replica takes %s to start (--start-up)", o.startUp),
 		"pods are told by their names, and ran on the type of card on which those run that there are now",
 		"prices are on-demand list prices where none are given (--price, --prices)",
-		"under inferno, too, servers stay on the type of card that they run on: others were not seen",
+		"under inferno, too, servers stay in the replay on the type of card that they run on: others were not seen, and what is said of them (--accelerators) follows from physics and from what the model showed where it runs",
 	}
 }
 
@@ -370,6 +396,9 @@ func printAdvice(out io.Writer, r *advise.Report, o *adviseOptions) error {
 		}
 		tables = append(tables, played)
 	}
+	if rows := elsewhere(r); len(rows) > 0 {
+		tables = append(tables, append([][]string{{"NOT SEEN, AT THE PEAK: SERVER", "ON", "REPLICAS", "COST ¢/h", "AT MOST ¢/h", "SURE"}}, rows...))
+	}
 	text := new(strings.Builder)
 	for _, table := range tables {
 		w := newTable(text)
@@ -389,6 +418,29 @@ func printAdvice(out io.Writer, r *advise.Report, o *adviseOptions) error {
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// elsewhere are rows of what servers would need on each type of card; none where that is only the type that they run on.
+func elsewhere(r *advise.Report) [][]string {
+	var rows [][]string
+	for _, e := range r.Elsewhere {
+		if len(e.Choices) == 1 && e.Choices[0].Runs {
+			continue
+		}
+		for _, c := range e.Choices {
+			name, most := fmt.Sprintf("%d × %s", c.TensorParallel, c.Accelerator), "?"
+			if c.Runs {
+				name += " (runs)"
+			}
+			if c.CautiousCostPerHour != nil {
+				most = fmt.Sprintf("%.0f", *c.CautiousCostPerHour)
+			}
+			rows = append(rows, []string{
+				e.Server, name, fmt.Sprintf("%d (%s-%s)", c.Replicas, bound(c.Range.P10), bound(c.Range.P90)), fmt.Sprintf("%.0f", c.CostPerHour), most, fmt.Sprintf("%.0f %%", 100*c.Feasible),
+			})
+		}
+	}
+	return rows
 }
 
 // verdict in sentences.
@@ -435,6 +487,11 @@ func notes(r *advise.Report) []note {
 			all = append(all, note{"not known", fmt.Sprintf("%s: Prometheus has no load of its pods: %s", s.ID(), scrape)})
 		} else if s.Known < thin {
 			all = append(all, note{"thin", fmt.Sprintf("%s: Prometheus has the load of its pods for %.0f %% of the time: %s, or give a shorter --span", s.ID(), 100*s.Known, scrape)})
+		}
+	}
+	for _, e := range r.Elsewhere {
+		for _, x := range e.Excluded {
+			all = append(all, note{"not elsewhere", fmt.Sprintf("%s on %s: %s", e.Server, x.Accelerator, x.Why)})
 		}
 	}
 	for _, s := range r.Skipped {

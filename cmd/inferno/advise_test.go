@@ -31,8 +31,8 @@ import (
 )
 
 func TestAdviseFaults(t *testing.T) {
-	_, err := runAlone(t, newAdviseCommand(), "--prometheus-url", "here", "--window", "1s", "--span", "1m", "--ttft", "0s", "--percentile", "100", "-o", "csv", "--price", "X=1", "--replay=-1h")
-	for _, want := range []string{`--prometheus-url: "here"`, "--window: 1s", "--ttft: 0s", "--percentile: 100", "--output", "--price: type", "--replay: -1h"} {
+	_, err := runAlone(t, newAdviseCommand(), "--prometheus-url", "here", "--window", "1s", "--span", "1m", "--ttft", "0s", "--percentile", "100", "-o", "csv", "--price", "X=1", "--replay=-1h", "--accelerators=H100,X9")
+	for _, want := range []string{`--prometheus-url: "here"`, "--window: 1s", "--ttft: 0s", "--percentile: 100", "--output", "--price: type", "--replay: -1h", `--accelerators: "X9"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want that it says %q", err, want)
 		}

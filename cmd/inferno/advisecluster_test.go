@@ -230,12 +230,16 @@ func TestAdviseOnARealCluster(t *testing.T) {
 		}
 	}
 	var report advise.Report
-	text, err := run(plane.PrometheusURL(), "-o", "json", "--replay", "0s")
+	text, err := run(plane.PrometheusURL(), "-o", "json", "--replay", "0s", "--accelerators", "L40S")
 	if err := json.Unmarshal([]byte(text[strings.Index(text, "{"):]), &report); err != nil {
 		t.Fatal(err)
 	}
 	if err != nil || len(report.Servers) != 1 || report.Servers[0].Known < 0.8 || !(report.Servers[0].MeanRate > 3 && report.Servers[0].MeanRate < 9) {
 		t.Errorf("of 6 requests/s at llm/chat it saw %+v (%v)", report.Servers, err)
+	}
+
+	if e := report.Elsewhere; len(e) != 1 || len(e[0].Choices) != 2 || !e[0].Choices[0].Runs || e[0].Choices[0].Accelerator != "H100" || e[0].Choices[1].Accelerator != "L40S" {
+		t.Errorf("on H100 and L40S it would need %+v", e)
 	}
 
 	all := askedFor(t, log)

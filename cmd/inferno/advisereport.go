@@ -23,7 +23,7 @@ var reportText string
 
 // reportPage escapes all that it is given for where it stands: names come from whoever may create workloads.
 var reportPage = template.Must(template.New(reportFile).Funcs(template.FuncMap{
-	"percent": percent, "hundred": func(x float64) float64 { return 100 * x }, "facts": factsOf, "loadPicture": loadPicture, "replicasPicture": replicasPicture,
+	"percent": percent, "hundred": func(x float64) float64 { return 100 * x }, "facts": factsOf, "elsewhere": elsewhere, "loadPicture": loadPicture, "replicasPicture": replicasPicture,
 	"fitPictures": fitPictures, "costPicture": costPicture, "time": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") },
 }).Parse(reportText))
 

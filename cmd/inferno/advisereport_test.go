@@ -13,6 +13,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/evaluation/advise"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
+	"github.com/llm-inferno/inferno/optimizer/recommend"
 	"github.com/llm-inferno/inferno/optimizer/workload"
 )
 
@@ -52,6 +53,13 @@ func told(t *testing.T) *advise.Report {
 		{Policy: policy.NameInfernoFixed, CostPerHour: 300, Attainment: 0.999, Replicas: map[string]advise.Series{s.ID(): series(1, 2, 2, 2)}},
 		{Policy: "as it was", Settings: hostile, CostPerHour: 900, Attainment: 1},
 	}
+	enough, most, dear := 2, 4, 1180.0
+	r.Elsewhere = []advise.Elsewhere{{
+		Server: hostile, Rate: 4, Excluded: []recommend.Excluded{{Accelerator: "L4", Why: hostile}}, Choices: []advise.Choice{{
+			Configuration:       recommend.Configuration{Accelerator: "H100", TensorParallel: 1, Replicas: 3, Range: recommend.Range{P10: &enough, P90: &most}, Feasible: 0.95, CostPerHour: 885},
+			CautiousCostPerHour: &dear,
+		}},
+	}}
 	r.Saving, r.Why = &off, hostile
 	f := &r.Fits[0]
 	f.Model, f.From, f.ITLError, f.ITL, f.TTFT = hostile, hostile, &off, []advise.Check{{Measured: 0.02, Predicted: 0.021}}, []advise.Check{{Measured: 0.3, Predicted: 0.2}}
@@ -120,7 +128,7 @@ func TestReportIsOnePage(t *testing.T) {
 	}
 	for _, want := range []string{
 		"inferno would have cost 2.0 % less", "As it was: 3 to 4. Under inferno: 1 to 2.", "Requests per second over time: 1 to 4.", "Its load is not known.", "off by 2.0 %", "prefers-color-scheme: dark",
-		"scrape their port 8000", "prices are on-demand list prices", "no pod of it is on a node", "default-src &#39;none&#39;",
+		"scrape their port 8000", "What was not seen: other accelerators", "<td>3 (2-4)</td><td>885</td><td>1180</td><td>95 %</td>", "prices are on-demand list prices", "no pod of it is on a node", "default-src &#39;none&#39;",
 	} {
 		if !strings.Contains(page, want) && !strings.Contains(page, strings.ReplaceAll(want, "&#39;", "'")) {
 			t.Errorf("it does not say %q", want)

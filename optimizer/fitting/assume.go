@@ -118,8 +118,9 @@ func precisionName(p string) string {
 }
 
 // Draws are n laws that a pair may have by what is known of it, likeliest first, the others drawn from the prior: the same multiples of its spreads for
-// every pair, so that pairs are told apart by what they are. The field KVTokens of each is the size of the cache. The error is that of Assume.
-func (k Knowledge) Draws(model string, m jsonspec.ModelProperties, accelerator string, a jsonspec.AcceleratorProperties, given jsonspec.Performance, n int) ([]queueing.Roofline, error) {
+// every pair, so that pairs are told apart by what they are. What was learned of a sibling, which may be nil, moves and narrows the prior. The field KVTokens
+// of each is the size of the cache. The error is that of Assume.
+func (k Knowledge) Draws(model string, m jsonspec.ModelProperties, accelerator string, a jsonspec.AcceleratorProperties, given jsonspec.Performance, sibling *Sibling, n int) ([]queueing.Roofline, error) {
 	if _, err := k.Assume(model, m, accelerator, a, given); err != nil {
 		return nil, err
 	}
@@ -129,6 +130,9 @@ func (k Knowledge) Draws(model string, m jsonspec.ModelProperties, accelerator s
 	}
 	_, s := k.unmeasured(model, m, card, given.Accelerators()*max(1, a.Multiplicity), given.Match)
 	mean, sd := k.Experience.prior(s.kind, s.vague)
+	if mean, sd, err = k.beside(sibling, s, model, m, mean, sd); err != nil {
+		return nil, err
+	}
 	source := rand.New(rand.NewPCG(1, 2))
 	laws := make([]queueing.Roofline, n)
 	for i := range laws {

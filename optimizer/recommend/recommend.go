@@ -34,6 +34,8 @@ type Question struct {
 	Accelerators []string
 	Prices       catalogue.Prices
 	Knowledge    fitting.Knowledge
+	// Sibling is what was learned of the model where it runs; nil where it does not.
+	Sibling *fitting.Sibling
 }
 
 // Configuration is one way to serve it.
@@ -236,7 +238,7 @@ func (q *Question) configure(sizer *sizing.Sizer, typ string, cards, heads int, 
 	if err != nil {
 		return nil, err
 	}
-	laws, err := q.Knowledge.Draws(q.Model, q.properties(), typ, properties, given, draws)
+	laws, err := q.Knowledge.Draws(q.Model, q.properties(), typ, properties, given, q.Sibling, draws)
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,9 @@ type Report struct {
 	SavingOfTuned     *float64 `json:"savingOfTuned,omitempty"`
 	SavingWithBudgets *float64 `json:"savingWithBudgets,omitempty"`
 	Why               string   `json:"why,omitempty"`
-	Assumptions       []string `json:"assumptions"`
+	// Elsewhere is what servers would need on accelerators, those that they run on first. None of it was seen but of those.
+	Elsewhere   []Elsewhere `json:"elsewhere,omitempty"`
+	Assumptions []string    `json:"assumptions"`
 }
 
 // leastKnown share of a server's time whose load must be known for it to be played again.
