@@ -4,6 +4,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -202,7 +203,7 @@ func (o *options) run() error {
 		}
 	}
 	if o.adopt != "" {
-		if err := adoption.Setup(manager, brief{manager.GetEventRecorder("inferno-adoption")}, adoption.Metrics(o.adopt)); err != nil {
+		if err := adoption.Setup(manager, brief{manager.GetEventRecorder("inferno-adoption")}, adoption.Metrics(o.adopt), o.nodeCosts(reconciler.Querier)); err != nil {
 			return err
 		}
 	}
@@ -318,6 +319,23 @@ func (o *options) queriers() func(*v1alpha1.PrometheusSource) (observe.Querier, 
 			known[k] = q
 		}
 		return q, err
+	}
+}
+
+// nodeCosts asks the Prometheus of the Optimizer that drives, or that of the flags, what OpenCost says of nodes.
+func (o *options) nodeCosts(querier func(*v1alpha1.PrometheusSource) (observe.Querier, error)) func(context.Context, []v1alpha1.Optimizer) (map[string]float64, error) {
+	return func(ctx context.Context, optimizers []v1alpha1.Optimizer) (map[string]float64, error) {
+		source := new(v1alpha1.PrometheusSource)
+		if len(optimizers) > 0 {
+			source = &loop.Oldest(optimizers).Spec.Prometheus
+		}
+		q, err := querier(source)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, o.queryTimeout)
+		defer cancel()
+		return observe.NodeCosts(ctx, q)
 	}
 }
 

@@ -143,6 +143,11 @@ func (o *adviseOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	if err != nil {
 		return badInput{fmt.Errorf("--prometheus-url: %w", err)}
 	}
+	costs, err := observe.NodeCosts(ctx, querier)
+	if err != nil {
+		return o.unanswered(ctx, err)
+	}
+	prices = advise.PricesOn(cluster.Nodes, costs, prices)
 	report, err := o.advise(ctx, cluster, querier, prices, time.Now(), errOut)
 	if err != nil {
 		return err
@@ -276,8 +281,19 @@ func (o *adviseOptions) advise(ctx context.Context, cluster *advise.Cluster, que
 		return nil, err
 	}
 	report.Skipped = skipped
-	report.Assumptions = append(o.assumptions(), strangers(servers, classes)...)
+	report.Assumptions = slices.Concat(o.assumptions(), pricesOf(servers, prices), strangers(servers, classes))
 	return report, nil
+}
+
+// pricesOf are the prices of the cards that servers run on, and who says so.
+func pricesOf(servers []advise.Server, prices catalogue.Prices) []string {
+	words := map[string]bool{}
+	for i := range servers {
+		if p, priced := prices.Find(servers[i].Accelerator); priced {
+			words[fmt.Sprintf("one %s costs %s", p.Type, p)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(words))
 }
 
 // types of cards to say of what servers would need on them: those that are asked for, else those of the cluster that have a price.

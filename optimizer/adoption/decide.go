@@ -56,7 +56,9 @@ type World struct {
 	// Servers and Autoscalers of the workload's namespace.
 	Servers     []v1alpha1.Server
 	Autoscalers []autoscalingv2.HorizontalPodAutoscaler
-	// Prices of cards that nobody gave.
+	// NodeCosts are what OpenCost says of nodes, in cents per hour by name.
+	NodeCosts map[string]float64
+	// Prices of cards of which nothing else is known.
 	Prices catalogue.Prices
 	// Metrics by which autoscalers read plans.
 	Metrics Metrics
@@ -175,15 +177,15 @@ func unreadable(read *workload.Workload) error {
 
 // accelerators that nodes carry and nobody wrote, with their list prices, and what is assumed by that.
 func (o *World) accelerators(read *workload.Workload) (made []v1alpha1.Accelerator, assumed []string) {
-	known, nodes := catalogue.ClassifierOf(o.Accelerators), map[string][]map[string]string{}
+	known, nodes := catalogue.ClassifierOf(o.Accelerators), map[string][]*corev1.Node{}
 	for i := range o.Nodes {
-		labels := o.Nodes[i].Labels
-		if e, carries := catalogue.Carried(labels); carries && e.ResourceName == read.Resource.Value && len(known.Names(labels)) == 0 {
-			nodes[e.Type] = append(nodes[e.Type], labels)
+		n := &o.Nodes[i]
+		if e, carries := catalogue.Carried(n.Labels); carries && e.ResourceName == read.Resource.Value && len(known.Names(n.Labels)) == 0 {
+			nodes[e.Type] = append(nodes[e.Type], n)
 		}
 	}
 	for _, typ := range slices.Sorted(maps.Keys(nodes)) {
-		price, listed := catalogue.OnNodes(typ, nodes[typ])
+		price, listed := catalogue.OnNodes(typ, nodes[typ], o.NodeCosts)
 		if !listed {
 			price, listed = o.Prices.Find(typ)
 		}

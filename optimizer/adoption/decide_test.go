@@ -106,6 +106,11 @@ func TestPricesByInstanceType(t *testing.T) {
 	if got := made[0].Spec.CostPerHour.Float(); got != 688 || !strings.Contains(made[0].Annotations[v1alpha1.AssumedAnnotation], "p5.48xlarge us-east-1 by 8") {
 		t.Errorf("an H100 of a p5.48xlarge costs %v: %s", got, made[0].Annotations[v1alpha1.AssumedAnnotation])
 	}
+	o.Nodes[0].Name, o.NodeCosts = "n", map[string]float64{"n": 800}
+	o.Nodes[0].Status.Capacity = corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("2")}
+	if got := decided(t, serving(model), o).Accelerators[0].Spec.CostPerHour.Float(); got != 400 {
+		t.Errorf("one of two cards of a node that costs 800 costs %v", got)
+	}
 	if price, _ := catalogue.BuiltInPrices().Find("L40S"); made[1].Spec.CostPerHour.Float() != price.CentsPerHour {
 		t.Errorf("an L40S of a node that says no instance type costs %v", made[1].Spec.CostPerHour)
 	}

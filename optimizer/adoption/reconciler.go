@@ -55,6 +55,8 @@ type Reconciler struct {
 	Kind string
 	// Metrics by which autoscalers read plans.
 	Metrics Metrics
+	// NodeCosts asks what nodes cost, in cents per hour by name, when an Accelerator is to be made. Nil asks nobody.
+	NodeCosts func(context.Context, []v1alpha1.Optimizer) (map[string]float64, error)
 }
 
 // Labelled selects the workloads that name a class.
@@ -70,10 +72,10 @@ func Labelled() labels.Selector {
 func Kinds() []client.Object { return []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}} }
 
 // Setup the controllers of all kinds.
-func Setup(m ctrl.Manager, recorder events.EventRecorder, by Metrics) error {
+func Setup(m ctrl.Manager, recorder events.EventRecorder, by Metrics, costs func(context.Context, []v1alpha1.Optimizer) (map[string]float64, error)) error {
 	var faults []error
 	for _, kind := range []string{"Deployment", "StatefulSet"} {
-		r := &Reconciler{Client: m.GetClient(), Direct: m.GetAPIReader(), Events: recorder, Clock: clock.RealClock{}, Kind: kind, Metrics: by}
+		r := &Reconciler{Client: m.GetClient(), Direct: m.GetAPIReader(), Events: recorder, Clock: clock.RealClock{}, Kind: kind, Metrics: by, NodeCosts: costs}
 		faults = append(faults, r.setup(m))
 	}
 	return errors.Join(faults...)
@@ -176,6 +178,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, err
 	}
 	wanted, err := Decide(w, world)
+	if err == nil && wanted != nil && len(wanted.Accelerators) > 0 && r.NodeCosts != nil {
+		costs, unread := r.NodeCosts(ctx, world.Optimizers)
+		if unread != nil {
+			ctrl.LoggerFrom(ctx).Error(unread, "taking list prices for Accelerators")
+		}
+		world.NodeCosts = costs
+		wanted, err = Decide(w, world)
+	}
 	if err != nil {
 		return reconcile.Result{}, r.refuse(ctx, o, world.ours(w), err)
 	}

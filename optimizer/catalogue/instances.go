@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,22 +49,38 @@ var instanceTypes = sync.OnceValue(func() map[string]instance {
 	return all
 })
 
-// OnNodes is the list price of one card of a type on nodes of which these are the labels: the mean over those whose instance type is listed, by which more is
-// known than by the type of the cards. False where none is.
-func OnNodes(typ string, nodes []map[string]string) (Price, bool) {
-	p, n, offers := Price{Type: typ}, 0, map[string]bool{}
-	for _, labels := range nodes {
-		name := labels[corev1.LabelInstanceTypeStable]
+// OnNodes is the price of one card of a type on nodes that carry it, by which more is known than by the type: the mean of what OpenCost says that they cost, in
+// cents per hour by the names of nodes, or else of the list prices of their instance types, by the card. False where nothing is known of any.
+func OnNodes(typ string, nodes []*corev1.Node, costs map[string]float64) (Price, bool) {
+	e, known := Lookup(typ)
+	if !known {
+		return Price{}, false
+	}
+	sum, n := 0.0, 0
+	for _, node := range nodes {
+		if cards := node.Status.Capacity[corev1.ResourceName(e.ResourceName)]; costs[node.Name] > 0 && cards.Value() > 0 {
+			sum += costs[node.Name] / float64(cards.Value())
+			n++
+		}
+	}
+	if n > 0 {
+		return Price{Type: typ, CentsPerHour: hundredths(sum / float64(n)), Source: fmt.Sprintf("OpenCost, in the mean of %d nodes", n)}, true
+	}
+	p, offers := Price{Type: typ}, map[string]bool{}
+	for _, node := range nodes {
+		name := node.Labels[corev1.LabelInstanceTypeStable]
 		i, listed := instanceTypes()[name]
 		if !listed {
 			continue
 		}
-		p.CentsPerHour += i.centsPerHour / float64(i.cards)
+		sum += i.centsPerHour / float64(i.cards)
 		p.Source, p.Date = i.source, i.date
 		offers[fmt.Sprintf("%s %s by %d", name, i.region, i.cards)] = true
 		n++
 	}
-	p.CentsPerHour /= float64(max(n, 1))
+	p.CentsPerHour = hundredths(sum / float64(max(n, 1)))
 	p.Offer = strings.Join(slices.Sorted(maps.Keys(offers)), ", ")
 	return p, n > 0
 }
+
+func hundredths(x float64) float64 { return math.Round(100*x) / 100 }

@@ -4,6 +4,7 @@ package advise
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -115,6 +116,28 @@ func nodeTypes(nodes []corev1.Node) map[string]string {
 		}
 	}
 	return found
+}
+
+// PricesOn are prices, and where nobody gave one that of the nodes that carry the card, whose costs in cents per hour OpenCost may have told: see
+// [catalogue.OnNodes].
+func PricesOn(nodes []corev1.Node, costs map[string]float64, prices catalogue.Prices) catalogue.Prices {
+	carry, typeOf := map[string][]*corev1.Node{}, nodeTypes(nodes)
+	for i := range nodes {
+		if typ := typeOf[nodes[i].Name]; typ != "" {
+			carry[typ] = append(carry[typ], &nodes[i])
+		}
+	}
+	listed := catalogue.BuiltInPrices()
+	for _, typ := range slices.Sorted(maps.Keys(carry)) {
+		price, priced := prices.Find(typ)
+		if ours, _ := listed.Find(typ); priced && price != ours {
+			continue // somebody gave it
+		}
+		if p, known := catalogue.OnNodes(typ, carry[typ], costs); known {
+			prices = prices.With(p)
+		}
+	}
+	return prices
 }
 
 // place finds the accelerator that a server's pods run on; where there is not one it says why.
