@@ -222,7 +222,7 @@ func TestStreams(t *testing.T) {
 			t.Errorf("%s is empty", name)
 		}
 	}
-	if got, want := len(decode(t, CRDs())), 5; got != want {
+	if got, want := len(decode(t, CRDs())), 6; got != want {
 		t.Errorf("%d definitions, want %d", got, want)
 	}
 	if _, _, err := schedulerscheme.Codecs.UniversalDecoder().Decode(SchedulerConfig(), nil, nil); err != nil {
