@@ -165,7 +165,7 @@ func checkChart(t *testing.T, file string) {
 func checkManifests(t *testing.T, dir string) {
 	t.Helper()
 	everything := string(read(t, dir, "inferno.yaml"))
-	for part, n := range map[string]int{"kind: CustomResourceDefinition\n": 5, "kind: Deployment\n": 3, "inferno-optimizer:v1.2.3\n": 1, "kind: Optimizer\nmeta": 0, "kind: APIService\n": 0} {
+	for part, n := range map[string]int{"kind: CustomResourceDefinition\n": 6, "kind: Deployment\n": 3, "inferno-optimizer:v1.2.3\n": 1, "kind: Optimizer\nmeta": 0, "kind: APIService\n": 0} {
 		if got := strings.Count(everything, part); got != n {
 			t.Errorf("inferno.yaml has %d times %q, want %d", got, part, n)
 		}

@@ -157,8 +157,8 @@ func draw(random *rand.Rand, s, definitions map[string]any) (value any, drawn bo
 		}
 		return nil, false
 	case "object":
-		_, plain := s["additionalProperties"].(map[string]any)
-		return map[string]any{"example.com/key": "value"}, plain
+		inner, plain := s["additionalProperties"].(map[string]any)
+		return map[string]any{"example.com/key": "value"}, plain && inner["type"] != "object"
 	}
 	return text(random, s), true
 }
