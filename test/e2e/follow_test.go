@@ -395,11 +395,13 @@ func optimizerDrives(s *system) {
 			return fmt.Errorf("it is %+v", c)
 		})
 	}
-	s.patch(optimizer(), `{"spec":{"suspend":true}}`)
+	s.patch(optimizer(), `{"spec":{"mode":"Suspended"}}`)
 	wantReady(metav1.ConditionFalse, v1alpha1.ReasonSuspended)
-	s.patch(optimizer(), `{"spec":{"suspend":false,"interval":"1s","solver":{"name":"oracle"}}}`)
-	wantReady(metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec)
-	s.patch(optimizer(), `{"spec":{"solver":null}}`)
+	unknown := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"solver":{"oracle":{}}}}`))
+	if err := s.Client.Patch(s.t.Context(), optimizer(), unknown); err == nil || !strings.Contains(err.Error(), "exactly one of the fields in [auto exact greedy milp separable]") {
+		s.t.Errorf("a solver that there is not: %v", err)
+	}
+	s.patch(optimizer(), `{"spec":{"mode":"Active","interval":"1s"}}`)
 	wantReady(metav1.ConditionTrue, v1alpha1.ReasonCycleSucceeded, v1alpha1.ReasonCycleDegraded)
 
 	// A dry run decides and writes no plan.

@@ -42,12 +42,12 @@ func BenchmarkMemory(b *testing.B) {
 	s := start(b, func(o *stack.Options) { o.PrometheusTimeout = soon })
 	answers := httptest.NewServer(http.HandlerFunc(answerForAll))
 	defer answers.Close()
-	s.patch(optimizer(), fmt.Sprintf(`{"spec": {"suspend": true, "interval": "5s", "prometheus": {"url": %q}}}`, answers.URL))
+	s.patch(optimizer(), fmt.Sprintf(`{"spec": {"mode": "Suspended", "interval": "5s", "prometheus": {"url": %q}}}`, answers.URL))
 	c := s.unhurried()
 	if err := s.fill(b.Context(), c); err != nil {
 		b.Fatal(err)
 	}
-	s.patch(optimizer(), `{"spec": {"suspend": false}}`)
+	s.patch(optimizer(), `{"spec": {"mode": "Active"}}`)
 	cycles := func() (int64, error) {
 		o := optimizer()
 		if err := c.Get(b.Context(), client.ObjectKeyFromObject(o), o); err != nil || o.Status.LastCycle == nil {

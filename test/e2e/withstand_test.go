@@ -105,7 +105,7 @@ spec:
     - {accelerator: h100, maxBatchSize: 64, atTokens: 100, work: {alpha: "7.0", beta: "0.0325", gamma: "0.000049"}}
 `)
 	s.patch(&v1alpha1.ServiceClass{ObjectMeta: named("premium")}, `{"spec":{"targets":[{"model":"llama","itl":"60ms","ttft":"2s"},{"model":"big","itl":"60ms","ttft":"2s"}]}}`)
-	s.patch(optimizer(), `{"spec":{"unlimited":true}}`)
+	s.patch(optimizer(), `{"spec":{"capacity":"Unlimited"}}`)
 	server := &v1alpha1.Server{ObjectMeta: named("big")}
 	server.Namespace = namespace
 	server.Spec = v1alpha1.ServerSpec{Model: "big", ServiceClass: "premium"}
@@ -152,7 +152,7 @@ spec:
 		}
 		return err
 	})
-	s.patch(optimizer(), `{"spec":{"unlimited":false}}`)
+	s.patch(optimizer(), `{"spec":{"capacity":"Limited"}}`)
 	if err := s.Client.Delete(s.t.Context(), server); err != nil {
 		s.t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func startKueue(t *testing.T, h100, a100 int) *site {
 		Kueue: true, Policies: true, Nodes: []controlplane.NodePool{{Name: "h100", Count: 1, GPU: controlplane.H100, GPUsPerNode: 8}, {Name: "a100", Count: 1, GPU: controlplane.A100, GPUsPerNode: 8}},
 	}, cluster(map[string]carried{"h100": {kind: "H100"}, "a100": {kind: "A100"}}, fmt.Sprintf(`  interval: %s
   staleAfter: 5m
-  heterogeneous: true
+  acceleratorsPerServer: Several
   saturationPolicy: PriorityExhaustive
   prometheus: {window: 8s}
   sharesFrom: Kueue
