@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/advise"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
@@ -31,14 +32,15 @@ import (
 )
 
 type adviseOptions struct {
-	kubeconfig, context, namespace, prometheus, output string
-	prices                                             []string
-	priceFile                                          string
-	span, window, replay, startUp, ttft, itl           time.Duration
-	percentile                                         float64
-	write, report                                      string
-	workloads, classes, accelerators                   []string
-	force                                              bool
+	clusterFlags
+	prometheus, output                       string
+	prices                                   []string
+	priceFile                                string
+	span, window, replay, startUp, ttft, itl time.Duration
+	percentile                               float64
+	write, report                            string
+	workloads, classes, accelerators         []string
+	force                                    bool
 }
 
 func newAdviseCommand() *cobra.Command {
@@ -56,9 +58,7 @@ and asks Prometheus. What it cannot read it names, with the reason.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; default $KUBECONFIG, then ~/.kube/config")
-	f.StringVar(&o.context, "context", "", "context of the kubeconfig; default its current one")
-	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the workloads; default all")
+	o.add(f, "namespace of the workloads; default all")
 	f.StringVar(&o.prometheus, "prometheus-url", "", "URL of the Prometheus API as reached from here")
 	f.DurationVar(&o.span, "span", 24*time.Hour, "how much of the past to read")
 	f.DurationVar(&o.window, "window", 2*time.Minute, "window over which rates are taken: at least two scrapes, better four")
@@ -67,7 +67,7 @@ and asks Prometheus. What it cannot read it names, with the reason.`,
 	f.DurationVar(&o.ttft, "ttft", time.Second, "target of servers without a --class on the time to first token")
 	f.DurationVar(&o.itl, "itl", 50*time.Millisecond, "target of servers without a --class on the time between tokens")
 	f.Float64Var(&o.percentile, "percentile", 90, "percentile of requests that the targets hold for")
-	f.StringArrayVar(&o.classes, "class", nil, "targets of the workloads that the label "+advise.ClassLabel+" puts into a class, as NAME=TTFT,ITL or NAME=TTFT,ITL,PERCENTILE, such as premium=500ms,20ms,99; may be repeated, the most important first")
+	f.StringArrayVar(&o.classes, "class", nil, "targets of the workloads that the label "+v1alpha1.ClassLabel+" puts into a class, as NAME=TTFT,ITL or NAME=TTFT,ITL,PERCENTILE, such as premium=500ms,20ms,99; may be repeated, the most important first")
 	f.StringSliceVar(&o.accelerators, "accelerators", nil, "types of cards to say of what servers would need on them; default those of the cluster's nodes")
 	f.StringArrayVar(&o.prices, "price", nil, "price of a card as TYPE=CENTS_PER_HOUR, such as H100=250; may be repeated")
 	f.StringVar(&o.priceFile, "prices", "", "CSV of prices with the columns type and cents_per_hour")
@@ -350,7 +350,7 @@ func strangers(servers []advise.Server, classes []advise.Class) []string {
 
 // classOf a workload: what a label of its own says, or one of its pods.
 func classOf(workload client.Object, pods *corev1.PodTemplateSpec) string {
-	return cmp.Or(workload.GetLabels()[advise.ClassLabel], pods.Labels[advise.ClassLabel])
+	return cmp.Or(workload.GetLabels()[v1alpha1.ClassLabel], pods.Labels[v1alpha1.ClassLabel])
 }
 
 // readWorkloads lists what there is; what may not be listed is an error that says which right is missing.

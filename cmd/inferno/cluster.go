@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"strings"
 	"time"
@@ -10,21 +9,24 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/localcluster/stack"
 )
 
 // clusterFlags say which cluster is asked, and of which namespace.
 type clusterFlags struct{ kubeconfig, context, namespace string }
 
-func (c *clusterFlags) add(f *pflag.FlagSet) {
+// lookAt says what the namespace is for where a command reads alone.
+const lookAt = "namespace to look at; default all"
+
+// add the flags; what the namespace is for, and what none means, is the command's to say.
+func (c *clusterFlags) add(f *pflag.FlagSet, namespace string) {
 	f.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; default $KUBECONFIG, then ~/.kube/config")
 	f.StringVar(&c.context, "context", "", "context of the kubeconfig; default its current one")
-	f.StringVarP(&c.namespace, "namespace", "n", "", "namespace to look at; default all")
+	f.StringVarP(&c.namespace, "namespace", "n", "", namespace)
 }
 
 // client of the cluster, and its address.
@@ -33,8 +35,8 @@ func (c *clusterFlags) client() (client.WithWatch, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	scheme, err := stack.Scheme()
+	if err != nil {
 		return nil, "", err
 	}
 	watching, err := client.NewWithWatch(config, client.Options{Scheme: scheme})

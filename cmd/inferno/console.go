@@ -20,9 +20,9 @@ import (
 )
 
 type consoleOptions struct {
-	log, scenario, listen          string
-	kubeconfig, context, namespace string
-	speedUp                        float64
+	log, scenario, listen string
+	clusterFlags
+	speedUp float64
 }
 
 func newConsoleCommand() *cobra.Command {
@@ -40,9 +40,7 @@ writes nothing, and asks nobody else.`,
 	f.StringVar(&o.log, "log", "", "decision log to look at instead of a cluster; what is added to it is shown too")
 	f.StringVar(&o.scenario, "scenario", "", "scenario to play instead: a file, YAML or JSON, or one that is built in: "+strings.Join(scenario.BuiltIn(), ", "))
 	f.Float64Var(&o.speedUp, "speed-up", 60, "seconds of the scenario that pass in a second")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; default $KUBECONFIG, then ~/.kube/config")
-	f.StringVar(&o.context, "context", "", "context of the kubeconfig; default its current one")
-	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the Servers to show; default all")
+	o.add(f, "namespace of the Servers to show; default all")
 	f.StringVar(&o.listen, "listen", "localhost:7411", "address of this machine to serve on; port 0 takes a free one")
 	return cmd
 }

@@ -56,7 +56,7 @@ assumed and what is left to do is said on standard error, each by object and fie
 	f.StringVarP(&o.file, "file", "f", "", "manifests to read, - for standard input; default the cluster")
 	f.StringVar(&o.class, "class", "", "ServiceClass of models that no class of the input has a target for")
 	f.StringVar(&o.label, "accelerator-label", wva.AcceleratorLabel, "label of VariantAutoscalings that names the accelerator of their pods")
-	o.add(f)
+	o.add(f, lookAt)
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long to wait for answers")
 	return cmd
 }

@@ -22,10 +22,11 @@ import (
 )
 
 type doctorOptions struct {
-	kubeconfig, context, namespace, installed string
-	schedulers                                []string
-	prometheus, output                        string
-	window, timeout                           time.Duration
+	clusterFlags
+	installed          string
+	schedulers         []string
+	prometheus, output string
+	window, timeout    time.Duration
 }
 
 // errFindings is what doctor fails with where plans cannot be followed.
@@ -43,9 +44,7 @@ nothing or only warnings were found, 1 for faults, 2 for a bad command line.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; default $KUBECONFIG, then ~/.kube/config")
-	f.StringVar(&o.context, "context", "", "context of the kubeconfig; default its current one")
-	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the Servers to examine; default all")
+	o.add(f, "namespace of the Servers to examine; default all")
 	f.StringVar(&o.installed, "inferno-namespace", manifests.Namespace, "namespace that inferno is installed in")
 	f.StringSliceVar(&o.schedulers, "scheduler-name", []string{"inferno-scheduler"}, "profiles that run inferno's plugin")
 	f.StringVar(&o.prometheus, "prometheus-url", "", "URL of the Prometheus API as reached from here; empty asks it nothing")

@@ -37,7 +37,7 @@ lift it, and the conditions that are not as they should be. It reads the Server 
 			return o.run(cmd.Context(), cmd.OutOrStdout(), args[0])
 		},
 	}
-	o.add(cmd.Flags())
+	o.add(cmd.Flags(), lookAt)
 	cmd.Flags().StringVarP(&o.output, "output", "o", "table", "output format: "+strings.Join(outputFormats, ", "))
 	return cmd
 }

@@ -23,8 +23,9 @@ import (
 )
 
 type gatesOptions struct {
-	kubeconfig, context, namespace, server string
-	allNamespaces                          bool
+	clusterFlags
+	server        string
+	allNamespaces bool
 }
 
 func newGatesCommand() *cobra.Command {
@@ -61,9 +62,7 @@ added to what they ask of nodes. Plans are not followed by it. Exit status: 0 wh
 }
 
 func (o *gatesOptions) add(f *pflag.FlagSet) {
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; default $KUBECONFIG, then ~/.kube/config")
-	f.StringVar(&o.context, "context", "", "context of the kubeconfig; default its current one")
-	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of the pods; default all that are listed, none that are released")
+	o.clusterFlags.add(f, "namespace of the pods; default all that are listed, none that are released")
 	f.StringVar(&o.server, "server", "", "Server of the pods; default all")
 	f.BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "pods of all namespaces")
 }

@@ -106,7 +106,7 @@ ok, or the reasons of the conditions that are not as they should be. With --watc
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), cmd.OutOrStdout(), args) },
 	}
-	o.add(cmd.Flags())
+	o.add(cmd.Flags(), lookAt)
 	cmd.Flags().StringVarP(&o.output, "output", "o", "table", "output format: "+strings.Join(getFormats, ", "))
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "go on with what changes")
 	return cmd

@@ -41,7 +41,7 @@ in cents per hour, a service class in ms); CHANGE: +N, -N, *F or a number.`,
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
 		},
 	}
-	o.add(cmd.Flags())
+	o.add(cmd.Flags(), lookAt)
 	cmd.Flags().StringVar(&o.solver, "solver", "", "solver to use instead of the cluster's: "+strings.Join(solver.Solvers().Names(), ", "))
 	cmd.Flags().StringVarP(&o.output, "output", "o", "table", "output format: "+strings.Join(outputFormats, ", "))
 	return cmd

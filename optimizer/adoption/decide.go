@@ -193,7 +193,7 @@ func (o *World) accelerators(read *workload.Workload) (made []v1alpha1.Accelerat
 			assumed = append(assumed, fmt.Sprintf("nodes with %s are left out, of which no list price is known: write an Accelerator", typ))
 			continue
 		}
-		a := v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), Spec: v1alpha1.AcceleratorSpec{Type: typ, CostPerHour: v1alpha1.DecimalOf(price.CentsPerHour)}}
+		a := v1alpha1.Accelerator{TypeMeta: v1alpha1.TypeMeta("Accelerator"), Spec: v1alpha1.AcceleratorSpec{Type: typ, CostPerHour: v1alpha1.DecimalOf(price.CentsPerHour)}}
 		a.Name, a.Labels = strings.ToLower(typ), map[string]string{ManagedByLabel: ManagedBy}
 		a.Annotations = map[string]string{v1alpha1.AssumedAnnotation: "costPerHour: " + price.String()}
 		if !slices.ContainsFunc(o.Accelerators, func(b v1alpha1.Accelerator) bool { return b.Name == a.Name }) {
@@ -218,7 +218,7 @@ func performances(read *workload.Workload, accelerators []v1alpha1.Accelerator) 
 
 // server of the workload. Limits that its engine is started with it keeps.
 func server(w *Workload, read *workload.Workload, model string) *v1alpha1.Server {
-	s := &v1alpha1.Server{TypeMeta: typeMeta("Server")}
+	s := &v1alpha1.Server{TypeMeta: v1alpha1.TypeMeta("Server")}
 	s.Name, s.Namespace, s.Labels = w.Name, w.Namespace, map[string]string{ManagedByLabel: ManagedBy}
 	s.OwnerReferences = []metav1.OwnerReference{w.owner()}
 	s.Spec.Model, s.Spec.ServiceClass = model, w.Class
@@ -235,10 +235,6 @@ func (w *Workload) reference() *jsonspec.ScaleTargetRef {
 // owner reference to the workload, by which what was made of it goes with it.
 func (w *Workload) owner() metav1.OwnerReference {
 	return metav1.OwnerReference{APIVersion: "apps/v1", Kind: w.Kind, Name: w.Name, UID: w.UID, Controller: new(true)}
-}
-
-func typeMeta(kind string) metav1.TypeMeta {
-	return metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind}
 }
 
 // Owns says whether a pod is one of the workload's: of a Deployment by the name of its ReplicaSet, which ends with the hash that the pod bears.

@@ -19,10 +19,7 @@ type learnedPair struct{ model, key string }
 
 // LearnedOf is what Estimates say was learned of models, by model and key: what a new leader, or a restart, begins with.
 func LearnedOf(r *specification.Resources) map[string]map[string]*v1alpha1.PairMemory {
-	all, names := map[string]map[string]*v1alpha1.PairMemory{}, map[string]string{}
-	for i := range r.Models {
-		names[r.Models[i].Name] = specification.Name(&r.Models[i])
-	}
+	all, names := map[string]map[string]*v1alpha1.PairMemory{}, modelNames(r)
 	for i := range r.Estimates {
 		e := &r.Estimates[i]
 		name, ok := names[e.Model]
@@ -37,15 +34,20 @@ func LearnedOf(r *specification.Resources) map[string]map[string]*v1alpha1.PairM
 	return all
 }
 
-// takeUp what Estimates say that is newer than what this process remembers, as after a restart, or where another leader was at work meanwhile. A pair whose
-// Estimate was there in the last cycle, and was deleted since, is forgotten: that is how people have it learned anew.
-func (c *cycle) takeUp(r *specification.Resources) {
-	theirs := LearnedOf(r)
-	learned := latest(c.state.Learned, theirs)
+// modelNames are those of models in the specification, by those of their resources.
+func modelNames(r *specification.Resources) map[string]string {
 	names := map[string]string{}
 	for i := range r.Models {
 		names[r.Models[i].Name] = specification.Name(&r.Models[i])
 	}
+	return names
+}
+
+// takeUp what Estimates say that is newer than what this process remembers, as after a restart, or where another leader was at work meanwhile. A pair whose
+// Estimate was there in the last cycle, and was deleted since, is forgotten: that is how people have it learned anew.
+func (c *cycle) takeUp(r *specification.Resources) {
+	theirs := LearnedOf(r)
+	learned, names := latest(c.state.Learned, theirs), modelNames(r)
 	now := map[string]learnedPair{}
 	for i := range r.Estimates {
 		e := &r.Estimates[i]
@@ -116,7 +118,7 @@ func (c *cycle) writeEstimates(ctx context.Context, r *specification.Resources) 
 // estimateOf a model has no owner: what is restored from a backup would have one that is gone, and go too.
 func estimateOf(m *v1alpha1.Model, key string, learned *v1alpha1.PairMemory) *v1alpha1.Estimate {
 	return &v1alpha1.Estimate{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Estimate"},
+		TypeMeta:   v1alpha1.TypeMeta("Estimate"),
 		ObjectMeta: metav1.ObjectMeta{Name: specification.ResourceName(m.Name + "/" + key)},
 		Model:      m.Name, Learned: *learned,
 	}

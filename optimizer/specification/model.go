@@ -14,7 +14,7 @@ func models(d *jsonspec.ModelData) []v1alpha1.Model {
 	get := func(name string) *v1alpha1.Model {
 		m, ok := byName[name]
 		if !ok {
-			m = &v1alpha1.Model{TypeMeta: typeMeta("Model"), ObjectMeta: objectMeta(name, "")}
+			m = &v1alpha1.Model{TypeMeta: v1alpha1.TypeMeta("Model"), ObjectMeta: objectMeta(name, "")}
 			byName[name] = m
 			names = append(names, name)
 		}

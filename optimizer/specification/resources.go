@@ -39,11 +39,11 @@ type Resources struct {
 func ToResources(s *jsonspec.System, namespace string) (Resources, error) {
 	var r Resources
 	for _, a := range s.Accelerators.Spec {
-		r.Accelerators = append(r.Accelerators, v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), ObjectMeta: objectMeta(a.Name, ""), Spec: acceleratorSpec(&a.AcceleratorSpec)})
+		r.Accelerators = append(r.Accelerators, v1alpha1.Accelerator{TypeMeta: v1alpha1.TypeMeta("Accelerator"), ObjectMeta: objectMeta(a.Name, ""), Spec: acceleratorSpec(&a.AcceleratorSpec)})
 	}
 	r.Models = models(&s.Models)
 	for _, c := range s.ServiceClasses.Spec {
-		r.ServiceClasses = append(r.ServiceClasses, v1alpha1.ServiceClass{TypeMeta: typeMeta("ServiceClass"), ObjectMeta: objectMeta(c.Name, ""), Spec: classSpec(&c.ServiceClassSpec, r.Models)})
+		r.ServiceClasses = append(r.ServiceClasses, v1alpha1.ServiceClass{TypeMeta: v1alpha1.TypeMeta("ServiceClass"), ObjectMeta: objectMeta(c.Name, ""), Spec: classSpec(&c.ServiceClassSpec, r.Models)})
 	}
 	for _, e := range s.Servers.Spec {
 		o := server(e, cmp.Or(e.Namespace, namespace))
@@ -55,7 +55,7 @@ func ToResources(s *jsonspec.System, namespace string) (Resources, error) {
 		o.Solver = &jsonspec.Plug{Name: "milp"}
 	}
 	choices, faults := plugs(&o.Plugs)
-	r.Optimizer = &v1alpha1.Optimizer{TypeMeta: typeMeta("Optimizer"), ObjectMeta: objectMeta("default", ""), Spec: v1alpha1.OptimizerSpec{
+	r.Optimizer = &v1alpha1.Optimizer{TypeMeta: v1alpha1.TypeMeta("Optimizer"), ObjectMeta: objectMeta("default", ""), Spec: v1alpha1.OptimizerSpec{
 		PlanPolicy: policy(&o.SolverPolicy), Plugs: choices, Elastic: elastic(s.Capacity.Elastic), Cohorts: o.Cohorts,
 	}}
 	for i := range o.Shares {
@@ -123,10 +123,6 @@ func reference[T any, P named[T]](name string, list []T) string {
 	return name
 }
 
-func typeMeta(kind string) metav1.TypeMeta {
-	return metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind}
-}
-
 func objectMeta(name, namespace string) metav1.ObjectMeta {
 	m := metav1.ObjectMeta{Name: ResourceName(name), Namespace: namespace}
 	if m.Name != name {
@@ -187,7 +183,7 @@ func serverNames(servers []v1alpha1.Server) []string {
 }
 
 func server(e jsonspec.ServerEntry, namespace string) v1alpha1.Server {
-	s := v1alpha1.Server{TypeMeta: typeMeta("Server"), ObjectMeta: objectMeta(e.Name, namespace)}
+	s := v1alpha1.Server{TypeMeta: v1alpha1.TypeMeta("Server"), ObjectMeta: objectMeta(e.Name, namespace)}
 	if s.Annotations == nil {
 		s.Annotations = map[string]string{v1alpha1.NameAnnotation: e.Name}
 	}

@@ -171,7 +171,7 @@ func (v *variant) runsOn() map[string]int {
 }
 
 func (c *converter) accelerator(name string, cost float64) *v1alpha1.Accelerator {
-	a := &v1alpha1.Accelerator{TypeMeta: typeMeta("Accelerator"), ObjectMeta: metav1.ObjectMeta{Name: workload.ResourceName(name)}}
+	a := &v1alpha1.Accelerator{TypeMeta: v1alpha1.TypeMeta("Accelerator"), ObjectMeta: metav1.ObjectMeta{Name: workload.ResourceName(name)}}
 	a.Spec.Type, a.Spec.CostPerHour = name, v1alpha1.DecimalOf(cost)
 	for _, e := range catalogue.Types() {
 		if strings.EqualFold(e.Type, name) || slices.Contains(e.ProductNames, name) {
@@ -191,7 +191,7 @@ func (c *converter) models() {
 		name := c.modelNames[v.model]
 		m := done[name]
 		if m == nil {
-			m = &v1alpha1.Model{TypeMeta: typeMeta("Model"), ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ModelSpec{ServedName: v.model}}
+			m = &v1alpha1.Model{TypeMeta: v1alpha1.TypeMeta("Model"), ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ModelSpec{ServedName: v.model}}
 			done[name] = m
 		}
 		for _, p := range v.profiles {
@@ -226,7 +226,7 @@ func (c *converter) performance(m *v1alpha1.Model, p profile) {
 func (c *converter) serviceClasses() {
 	for i := range c.classes {
 		k := &c.classes[i]
-		s := &v1alpha1.ServiceClass{TypeMeta: typeMeta("ServiceClass"), ObjectMeta: metav1.ObjectMeta{Name: workload.ResourceName(k.name)}}
+		s := &v1alpha1.ServiceClass{TypeMeta: v1alpha1.TypeMeta("ServiceClass"), ObjectMeta: metav1.ObjectMeta{Name: workload.ResourceName(k.name)}}
 		if slices.ContainsFunc(c.classes[:i], func(o class) bool { return o.resource == s.Name }) {
 			k.fields.fault("name", "%q is %s in Kubernetes, as another class is: rename one of them", k.name, s.Name)
 		}
@@ -260,7 +260,7 @@ func milliseconds(ms float64) *metav1.Duration {
 // server is what variants of one model in one namespace make up together.
 func (c *converter) server(variants []variant) {
 	first := &variants[0]
-	s := &v1alpha1.Server{TypeMeta: typeMeta("Server"), ObjectMeta: metav1.ObjectMeta{Namespace: first.namespace, Name: c.label(first)}}
+	s := &v1alpha1.Server{TypeMeta: v1alpha1.TypeMeta("Server"), ObjectMeta: metav1.ObjectMeta{Namespace: first.namespace, Name: c.label(first)}}
 	if len(variants) > 1 {
 		s.Name = c.modelNames[first.model]
 	}
@@ -407,8 +407,4 @@ func (c *converter) goesToZero(model, namespace string) bool {
 		}
 	}
 	return c.toZero
-}
-
-func typeMeta(kind string) metav1.TypeMeta {
-	return metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: kind}
 }

@@ -15,9 +15,6 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/workload"
 )
 
-// ClassLabel on a workload or its pods names the class that it is of.
-const ClassLabel = "inferno.platform.ai/class"
-
 // Workload is a set of pods with one template.
 type Workload struct {
 	Namespace, Name string

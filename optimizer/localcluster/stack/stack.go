@@ -217,10 +217,16 @@ func (s *Stack) enforcePolicies(ctx context.Context) error {
 // policiesPatience is how long policies may take to come into force: the API server looks for new definitions every ten seconds.
 const policiesPatience = 5 * time.Minute
 
+// Scheme of native objects and inferno's.
+func Scheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	return scheme, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+}
+
 // Clients of an API server for native objects and inferno's.
 func Clients(config *rest.Config) (client.Client, kubernetes.Interface, error) {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	scheme, err := Scheme()
+	if err != nil {
 		return nil, nil, err
 	}
 	c, err := client.New(config, client.Options{Scheme: scheme})
