@@ -706,6 +706,16 @@ spec: {model: m, serviceClass: c, scaleTargetRef: {apiVersion: apps/v1, kind: De
 		return o
 	}
 	const label, owner = "labels: {app.kubernetes.io/managed-by: inferno}", "ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: new, uid: a, controller: true}]"
+	// Policies that ask for ServiceClasses refuse everything until the API server has read these, a moment later.
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		err := admin.Create(t.Context(), object("apiVersion: inferno.platform.ai/v1alpha1\nkind: Server\nmetadata: {namespace: llm, name: first}\nspec: {model: m, serviceClass: c}"), client.DryRunAll)
+		if err == nil {
+			break
+		}
+		if !strings.Contains(err.Error(), "not yet synced") || time.Since(began) > 5*time.Minute {
+			t.Fatal(err)
+		}
+	}
 	scaler := "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {namespace: llm, name: new, LABEL, OWNER}\nspec: {maxReplicas: 3, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: new}}"
 	for name, text := range map[string]string{
 		"Server":      "apiVersion: inferno.platform.ai/v1alpha1\nkind: Server\nmetadata: {namespace: llm, name: new, LABEL, OWNER}\nspec: {model: m, serviceClass: c}",

@@ -176,10 +176,9 @@ func rightsHold(s *system) {
 	for _, a := range everyone {
 		add(true, a, "get,list,watch", v1alpha1.Group, "servers")
 		add(false, a, "get,list,watch,create,update,patch,delete", "", "secrets")
-		add(false, a, "create,update,patch,delete", v1alpha1.Group, "servers,models,accelerators,optimizers,serviceclasses")
+		add(false, a, "create,update,patch,delete", v1alpha1.Group, "optimizers,serviceclasses")
 		add(false, a, "create,update,patch,delete", "apps", "deployments,statefulsets,replicasets")
 		add(false, a, "update,patch", "apps", "deployments/scale")
-		add(false, a, "create,update,patch,delete", "autoscaling", "horizontalpodautoscalers")
 		add(false, a, "create,update,patch,delete,bind,escalate", "rbac.authorization.k8s.io", "roles,clusterroles,rolebindings,clusterrolebindings")
 		add(false, a, "create,delete", "", "pods,nodes,namespaces,serviceaccounts")
 		add(false, a, "create", "", "pods/eviction,pods/exec,serviceaccounts/token")
@@ -187,7 +186,18 @@ func rightsHold(s *system) {
 	}
 	add(true, manifests.OptimizerAccount, "get,list,watch", v1alpha1.Group, "accelerators,estimates,models,optimizers,serviceclasses")
 	add(true, manifests.OptimizerAccount, "create,update,delete", v1alpha1.Group, "estimates")
+	// What is made of labelled workloads; an admission policy holds it to objects that say so.
+	add(true, manifests.OptimizerAccount, "create,patch,delete", v1alpha1.Group, "servers")
+	add(true, manifests.OptimizerAccount, "create,patch", v1alpha1.Group, "models")
+	add(true, manifests.OptimizerAccount, "create", v1alpha1.Group, "accelerators")
+	add(true, manifests.OptimizerAccount, "list,create,patch,delete", "autoscaling", "horizontalpodautoscalers")
+	add(false, manifests.OptimizerAccount, "update", v1alpha1.Group, "servers,models,accelerators")
+	add(false, manifests.OptimizerAccount, "delete", v1alpha1.Group, "models,accelerators")
+	add(false, manifests.OptimizerAccount, "patch", v1alpha1.Group, "accelerators")
+	add(false, manifests.OptimizerAccount, "update", "autoscaling", "horizontalpodautoscalers")
 	for _, a := range []string{manifests.AdapterAccount, manifests.SchedulerAccount} {
+		add(false, a, "create,update,patch,delete", v1alpha1.Group, "servers,models,accelerators")
+		add(false, a, "create,update,patch,delete", "autoscaling", "horizontalpodautoscalers")
 		add(false, a, "get,list,watch,create,update,patch,delete", v1alpha1.Group, "estimates")
 	}
 	add(true, manifests.OptimizerAccount, "patch", v1alpha1.Group, "servers/status,models/status,accelerators/status,optimizers/status,serviceclasses/status")
