@@ -80,7 +80,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	for i := range questions {
 		if faults[i] == nil {
 			options[i], memories[i].Stability = st.stabilise(&questions[i], sized[i], &sizings[i], memories[i].Stability, &policy, snap)
-			options[i] = prober.offer(sized[i], options[i])
+			options[i] = prober.offer(sized[i], &sizings[i], options[i])
 		}
 	}
 

@@ -134,8 +134,8 @@ func relatives(classes []class) map[string][]estimation.Relative {
 }
 
 // borrow moves the prior of a pair, of which nobody showed anything, by what its relatives showed.
-func borrow(p *sizing.Pair, known *v1alpha1.PairMemory, relatives []estimation.Relative) {
-	if p.Assumed == "" || p.Fault != nil || known != nil && known.Observations > 0 {
+func borrow(p *sizing.Pair, relatives []estimation.Relative) {
+	if p.Assumed == "" || p.Fault != nil || p.Observed {
 		return
 	}
 	p.Performance = estimation.Borrow(p.Model, p.Performance, relatives)
@@ -193,7 +193,9 @@ func (st *Stages) teach(out *estimated, c *class, relatives map[string][]estimat
 			p = *untaught
 		}
 		pair := p
-		borrow(&pair, cmp.Or(own, common), relatives[l.namespace])
+		known := cmp.Or(own, common)
+		pair.Observed = known != nil && known.Observations > 0
+		borrow(&pair, relatives[l.namespace])
 		pair.StartUp = times.of(l.namespace, own)
 		out.pairs[m.Name][l.namespace] = append(out.pairs[m.Name][l.namespace], &pair)
 	}

@@ -21,7 +21,7 @@ type policy struct {
 	factor float64
 	// quantile that loads are forecast with; 0 is the forecaster's own.
 	quantile float64
-	// probing is whether probes are suggested, and probeEvery the least time in seconds between two of a pair that are acted on; 0 where none is.
+	// probing is whether probes are suggested, and probeEvery the least time in seconds between two of a pair.
 	probing    bool
 	probeEvery float64
 }
@@ -30,10 +30,7 @@ type policy struct {
 func policyOf(o *jsonspec.SolverPolicy) (policy, error) {
 	p := policy{
 		SolverPolicy: o, weightedSum: o.Objective == jsonspec.ObjectiveWeightedSum, byLoad: o.Counting == jsonspec.CountingLoad,
-		factor: cmp.Or(o.PriorityFactor, jsonspec.DefaultPriorityFactor), probing: o.Probing != "",
-	}
-	if o.Probing == jsonspec.ProbingAct {
-		p.probeEvery = cmp.Or(o.ProbingCooldownSeconds, probeEvery)
+		factor: cmp.Or(o.PriorityFactor, jsonspec.DefaultPriorityFactor), probing: o.Probing != "", probeEvery: cmp.Or(o.ProbingCooldownSeconds, probeEvery),
 	}
 	var faults []error
 	fault := func(wrong bool, format string, args ...any) {

@@ -14,14 +14,16 @@ import (
 )
 
 // Probing is a probe that is acted on, or was: a server's plan has more replicas than it needs, so that fewer requests run on each than where
-// its pair was seen so far.
+// its pair was seen so far, or so that one runs on an accelerator on which its model never did.
 type Probing struct {
 	Server      string `json:"server"`
 	Model       string `json:"model"`
 	Accelerator string `json:"accelerator"`
 	Namespace   string `json:"namespace,omitempty"`
-	// Replicas that the plan has at least.
+	// Replicas that the plan has at least; of a trial those on its accelerator.
 	Replicas int `json:"replicas"`
+	// Trial of an accelerator on which the model never ran; nil where it did.
+	Trial *Trial `json:"trial,omitempty"`
 	// Since and Until in seconds since the Unix epoch. Until then it lasts; it is remembered until the next may begin.
 	Since float64 `json:"since"`
 	Until float64 `json:"until"`
@@ -58,10 +60,12 @@ type prober struct {
 	remembered []Probing
 	// offered are pairs that a probe was offered for in this cycle: one server at a time.
 	offered map[Pair]bool
+	// suggested trials, by server.
+	suggested map[string]jsonspec.Probe
 }
 
 func newProber(p *policy, stage *sizing.Stage, snap *fleet.Snapshot, before []Probing) *prober {
-	r := &prober{policy: p, stage: stage, snap: snap, offered: map[Pair]bool{}}
+	r := &prober{policy: p, stage: stage, snap: snap, offered: map[Pair]bool{}, suggested: map[string]jsonspec.Probe{}}
 	if r.acts() {
 		for _, b := range before {
 			if snap.Time < max(b.Until, b.Since+p.probeEvery) {
@@ -73,13 +77,18 @@ func newProber(p *policy, stage *sizing.Stage, snap *fleet.Snapshot, before []Pr
 }
 
 // acts says whether probes are acted on.
-func (r *prober) acts() bool { return r.policy.probing && r.policy.probeEvery > 0 && r.snap.Time > 0 }
+func (r *prober) acts() bool { return r.policy.Probing == jsonspec.ProbingAct && r.snap.Time > 0 }
 
-// offer a probe of the pair that a server runs on: the options of it that are there, and one more where the probe asks for more replicas than
-// any of them has.
-func (r *prober) offer(s *sizing.Server, options []option) []option {
-	at := r.candidate(s, options)
-	if at < 0 {
+// offer a trial to a server, or a probe of the pair that it runs on: the options of it that are there, and one more.
+func (r *prober) offer(s *sizing.Server, z *sizing.Sizing, options []option) []option {
+	if !r.policy.probing || s.Held() == nil {
+		return options
+	}
+	if o := r.trial(s, z, options); o != nil {
+		return append(options, *o)
+	}
+	at := fullest(options, s.Held().Parts[0].Accelerator)
+	if at < 0 || !r.acts() || len(s.Held().Parts) != 1 {
 		return options
 	}
 	one := options[at].candidate.Parts[0].Sized
@@ -94,15 +103,12 @@ func (r *prober) offer(s *sizing.Server, options []option) []option {
 	return append(options, r.option(probe, s, &options[at]))
 }
 
-// candidate is the index of the fullest option on the one accelerator that a server runs on, where that can be probed; -1 where it cannot.
-func (r *prober) candidate(s *sizing.Server, options []option) int {
+// fullest is the index of the option with most replicas on one accelerator that can be probed; -1 where there is none.
+func fullest(options []option, accelerator string) int {
 	best := -1
-	if !r.acts() || s.Held() == nil || len(s.Held().Parts) != 1 {
-		return best
-	}
 	for i := range options {
 		o := &options[i]
-		if o.candidate.ID() == s.Held().Parts[0].Accelerator && probed(o) != nil && (best < 0 || o.replicas() > options[best].replicas()) {
+		if o.candidate.ID() == accelerator && probed(o) != nil && (best < 0 || o.replicas() > options[best].replicas()) {
 			best = i
 		}
 	}
@@ -131,9 +137,8 @@ func (r *prober) lasting(s *sizing.Server, one *sizing.Sized) (Probing, bool) {
 // that could carry many times as much is not near what its plan counts on, and what is known of that does not matter yet.
 func (r *prober) begin(s *sizing.Server, one *sizing.Sized, replicas int, load float64) (Probing, bool) {
 	pair := Pair{one.Model, one.Accelerator.Name, s.Namespace}
-	rests := slices.ContainsFunc(r.remembered, func(b Probing) bool { return Pair{b.Model, b.Accelerator, b.Namespace} == pair })
 	at, known := point(s, one, one.Rate)
-	if rests || r.offered[pair] || !known || one.Unreliable || load/float64(replicas) < one.Rate/relevance {
+	if r.rests(pair) || !known || one.Unreliable || load/float64(replicas) < one.Rate/relevance {
 		return Probing{}, false
 	}
 	if _, worth := estimation.SuggestProbe(one.Performance, at, float64(one.Limits.MaxBatch)); !worth {
@@ -152,6 +157,11 @@ func (r *prober) begin(s *sizing.Server, one *sizing.Sized, replicas int, load f
 		}
 	}
 	return Probing{}, false
+}
+
+// rests says that a pair is being probed, or was a short while ago.
+func (r *prober) rests(pair Pair) bool {
+	return r.offered[pair] || slices.ContainsFunc(r.remembered, func(b Probing) bool { return Pair{b.Model, b.Accelerator, b.Namespace} == pair })
 }
 
 // fits says whether a server may have the replicas of a probe: fewer are needed, they are within its bounds, the targets are met by the pessimistic
@@ -192,20 +202,30 @@ func (r *prober) settle(servers []*sizing.Server, chosen []*option) ([]jsonspec.
 	acted := map[string]bool{}
 	for i, s := range servers {
 		o := chosen[i]
-		if o == nil || probed(o) == nil {
+		if o == nil {
 			continue
 		}
-		suggestion, worth := suggest(s, probed(o))
 		if b := o.probe; b != nil {
-			suggestion.Replicas, suggestion.Until = b.Replicas, b.Until
-			worth = true
 			acted[s.Name] = true
-			if !slices.Contains(after, *b) {
+			if !slices.ContainsFunc(after, func(a Probing) bool { return a.Server == b.Server && a.Accelerator == b.Accelerator && a.Since == b.Since }) {
 				after = append(after, *b)
 			}
+			if b.Trial != nil {
+				list = append(list, b.Trial.suggestion(b))
+				continue
+			}
 		}
-		if worth {
-			list = append(list, suggestion)
+		if one := probed(o); one != nil {
+			suggestion, worth := suggest(s, one)
+			if b := o.probe; b != nil {
+				suggestion.Replicas, suggestion.Until, worth = b.Replicas, b.Until, true
+			}
+			if worth {
+				list = append(list, suggestion)
+			}
+		}
+		if trial, ok := r.suggested[s.Name]; ok {
+			list = append(list, trial)
 		}
 	}
 	for i := range after {

@@ -16,6 +16,9 @@ func Uncertainty(p jsonspec.Performance, at Point) (float64, error) {
 	return math.Sqrt(s.covariance(at, at)), nil
 }
 
+// Unsure says that a standard deviation of log ITL is one for which a probe may be worth its disturbance.
+func Unsure(sd float64) bool { return sd >= tolerable }
+
 // Probe is a suggestion: to let so many requests run on a replica for one window would make ITL at the point that matters better known.
 type Probe struct {
 	// Running requests per replica: a batch size to set, or a share of the load to give it.
@@ -59,7 +62,7 @@ func bestProbe(p jsonspec.Performance, at Point, tries []float64) (probe Probe, 
 		return Probe{}, false
 	}
 	before := s.covariance(at, at)
-	if before < tolerable*tolerable {
+	if !Unsure(math.Sqrt(before)) {
 		return Probe{}, false
 	}
 	o := DefaultOptions()

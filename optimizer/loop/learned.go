@@ -38,10 +38,14 @@ func learnedCondition(learned map[string]*v1alpha1.PairMemory, probes []jsonspec
 		words = append(words, "plans use the performance that was given")
 	}
 	for _, p := range probes {
+		if p.Replicas > 0 && c.Status == metav1.ConditionTrue {
+			c.Reason = v1alpha1.ReasonProbing
+		}
+		if p.ExpectedSaving > 0 {
+			words = append(words, trialWords(&p))
+			continue
+		}
 		if p.Replicas > 0 {
-			if c.Status == metav1.ConditionTrue {
-				c.Reason = v1alpha1.ReasonProbing
-			}
 			words = append(words, fmt.Sprintf("probing: %d replicas of %s on %s until %s, so that the ITL of %.0f running, known to %.0f %%, is known better",
 				p.Replicas, p.Server, p.Accelerator, time.Unix(int64(p.Until), 0).UTC().Format("15:04:05"), p.PlannedRunning, 100*p.SDBefore))
 			continue
@@ -51,6 +55,15 @@ func learnedCondition(learned map[string]*v1alpha1.PairMemory, probes []jsonspec
 	}
 	c.Message = strings.Join(words, "; ")
 	return c
+}
+
+// trialWords say what a trial is for.
+func trialWords(p *jsonspec.Probe) string {
+	expected := fmt.Sprintf("on which the model never ran, is expected to save %.2f cents/h, for %.2f cents; ITL there is known to %.0f %%", p.ExpectedSaving, p.Cost, 100*p.SDBefore)
+	if p.Replicas == 0 {
+		return fmt.Sprintf("suggestion: to try a replica of %s on %s, %s", p.Server, p.Accelerator, expected)
+	}
+	return fmt.Sprintf("probing until %s: to try a replica of %s on %s, %s", time.Unix(int64(p.Until), 0).UTC().Format("15:04:05"), p.Server, p.Accelerator, expected)
 }
 
 // assumptionsOf a model.

@@ -20,6 +20,8 @@ type Pair struct {
 	Law         queueing.Law
 	// Assumed says what the law rests on where none was given; empty where one was. Then the pair is sized with some confidence, whatever is asked for.
 	Assumed string
+	// Observed says that something was learned of it.
+	Observed bool
 	// StartUp of a replica in seconds; 0 where it is not known.
 	StartUp float64
 	// Unreliable is whether predictions of the law keep failing.

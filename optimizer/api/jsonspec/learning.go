@@ -34,4 +34,8 @@ type Probe struct {
 	// Replicas that the plan has for the probe, 0 where it is only suggested, and until when, in seconds since the Unix epoch.
 	Replicas int     `json:"replicas,omitempty"`
 	Until    float64 `json:"until,omitempty"`
+	// ExpectedSaving in cents per hour, and what it costs to find out in cents, where the probe is a trial of an accelerator on which the model never
+	// ran; else 0.
+	ExpectedSaving float64 `json:"expectedSaving,omitempty"`
+	Cost           float64 `json:"cost,omitempty"`
 }

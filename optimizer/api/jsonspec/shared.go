@@ -258,7 +258,8 @@ type SolverPolicy struct {
 	// Probing suggests, where set to Suggest, a number of running requests that would make known what matters for a plan and is not.
 	// Suggestions are written down, nothing is done about them. Where set to Act, replicas are added for some windows so that fewer requests
 	// run on each: where cards are to spare, where the targets are met even by a pessimistic view of what is known, on one server of each
-	// (model, accelerator) pair at a time. Nothing is ever taken away for a probe. Defaults to none.
+	// (model, accelerator) pair at a time. Nothing is ever taken away for a probe. An accelerator on which the model never ran is tried by one
+	// replica, where that is expected to pay for itself before the next try. Defaults to none.
 	Probing string `json:"probing,omitempty"`
 	// ProbingCooldownSeconds is the least time from one probe of a pair to its next. Absent or 0: an hour.
 	ProbingCooldownSeconds float64 `json:"probingCooldownSeconds,omitempty"`

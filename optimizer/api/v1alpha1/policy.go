@@ -82,7 +82,8 @@ type PlanPolicy struct {
 	// Probing with numbers of running requests that would make known what matters for a plan and is not. Suggest writes them down; nothing is done
 	// about them. Act adds replicas for some windows so that fewer requests
 	// run on each: where cards are to spare, where the targets are met even by a pessimistic view of what is known, on one server of each
-	// (model, accelerator) pair at a time. Nothing is ever taken away for a probe.
+	// (model, accelerator) pair at a time. Nothing is ever taken away for a probe. An accelerator on which the model never ran is tried by one
+	// replica, where that is expected to pay for itself before the next try.
 	// +kubebuilder:default=None
 	// +kubebuilder:validation:Enum=None;Suggest;Act
 	// +optional
