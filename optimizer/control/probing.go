@@ -207,7 +207,9 @@ func (r *prober) settle(servers []*sizing.Server, chosen []*option) ([]jsonspec.
 		}
 		if b := o.probe; b != nil {
 			acted[s.Name] = true
-			if !slices.ContainsFunc(after, func(a Probing) bool { return a.Server == b.Server && a.Accelerator == b.Accelerator && a.Since == b.Since }) {
+			if !slices.ContainsFunc(after, func(a Probing) bool {
+				return a.Server == b.Server && a.Accelerator == b.Accelerator && a.Since == b.Since
+			}) {
 				after = append(after, *b)
 			}
 			if b.Trial != nil {
