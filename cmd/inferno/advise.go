@@ -505,6 +505,11 @@ func notes(r *advise.Report) []note {
 			all = append(all, note{"thin", fmt.Sprintf("%s: Prometheus has the load of its pods for %.0f %% of the time: %s, or give a shorter --span", s.ID(), 100*s.Known, scrape)})
 		}
 	}
+	for i := range r.Fits {
+		if f := &r.Fits[i]; min(f.ITLChecked, f.TTFTChecked) < f.Checked {
+			all = append(all, note{"left out", fmt.Sprintf("of the %d times that %s on %s was checked on, ITL of %d and TTFT of %d: requests waited for a place in the batch or the cache there, or were preempted and computed anew, which is not the law's", f.Checked, f.Model, f.Accelerator, f.Checked-f.ITLChecked, f.Checked-f.TTFTChecked)})
+		}
+	}
 	for _, e := range r.Elsewhere {
 		for _, x := range e.Excluded {
 			all = append(all, note{"not elsewhere", fmt.Sprintf("%s on %s: %s", e.Server, x.Accelerator, x.Why)})

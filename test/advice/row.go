@@ -79,7 +79,9 @@ func try(s *scenario.Scenario, share float64) (*row, error) {
 	f.Scenario = told(f.Scenario, q, report)
 	r := &row{scenario: s.Name, rule: strings.TrimSpace(name + " " + settings.String()), was: h.outcome, itl: math.NaN(), ttft: math.NaN()}
 	for i := range report.Fits {
-		r.itl, r.ttft = worst(r.itl, report.Fits[i].ITLError), worst(r.ttft, report.Fits[i].TTFTError)
+		fit := &report.Fits[i]
+		r.itl, r.ttft = worst(r.itl, fit.ITLError), worst(r.ttft, fit.TTFTError)
+		fmt.Fprintf(os.Stderr, "  %s on %s: of %d windows ITL tells in %d, TTFT in %d\n", fit.Model, fit.Accelerator, fit.Checked, fit.ITLChecked, fit.TTFTChecked)
 	}
 	if r.fixed, err = held(f, policy.NameInfernoFixed, report.Saving, h.outcome); err != nil {
 		return nil, err

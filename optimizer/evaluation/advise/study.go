@@ -85,6 +85,10 @@ type Fit struct {
 	// Observations that it was learned from, and Checked the later ones that its errors are of.
 	Observations int `json:"observations"`
 	Checked      int `json:"checked"`
+	// ITLChecked and TTFTChecked are how many of those tell of the law at all. In the others requests waited for a place in the batch or the cache, or were
+	// preempted and computed anew: what was measured there is a queue, which no law of iterations predicts. Or nothing that makes sense was measured.
+	ITLChecked  int `json:"itlChecked"`
+	TTFTChecked int `json:"ttftChecked"`
 	// ITLError and TTFTError are the medians of the relative errors of predictions for what was not learned from, absent where none was measured.
 	ITLError  *float64 `json:"itlError,omitempty"`
 	TTFTError *float64 `json:"ttftError,omitempty"`
@@ -399,7 +403,7 @@ func (f *Fit) learn(estimator estimation.Estimator, seen []estimation.Observatio
 				return err
 			}
 			for _, j := range check.Judgements {
-				itl, ttft = within(itl, j.PredictedITL, seen[i].ITL), within(ttft, j.PredictedTTFT, seen[i].TTFT)
+				itl, ttft = within(itl, j.PredictedITL, j.InnovationITL), within(ttft, j.PredictedTTFT, j.InnovationTTFT)
 			}
 			f.Checked++
 		} else {
@@ -412,12 +416,15 @@ func (f *Fit) learn(estimator estimation.Estimator, seen []estimation.Observatio
 		learned, f.Performance = next.Learned, next.Performance
 	}
 	f.ITLError, f.TTFTError = median(relative(itl)), median(relative(ttft))
+	f.ITLChecked, f.TTFTChecked = len(itl), len(ttft)
 	f.ITL, f.TTFT = some(itl), some(ttft)
 	return nil
 }
 
-// within adds a prediction, where there is one and it was measured.
-func within(checks []Check, predicted, measured float64) []Check {
+// within adds a prediction and what was measured, which is so much above it as a logarithm, where the estimator has both: it has none of a latency that it
+// would not learn from, whatever it was, for it is not the law's. What only surprises it counts.
+func within(checks []Check, predicted, innovation float64) []Check {
+	measured := predicted * math.Exp(innovation)
 	if measured > 0 && predicted > 0 && predicted/measured < math.Inf(1) {
 		return append(checks, Check{measured, predicted})
 	}
