@@ -62,6 +62,20 @@ var kinds = []kind{
 			return []string{c.Name, strconv.Itoa(c.Spec.Priority), strconv.Itoa(c.Status.Servers), state(c.Status.Conditions)}
 		}, nil,
 	},
+	{
+		"Estimate", "estimates", "MODEL\tACCELERATOR\tNAMESPACE\tOBSERVATIONS\tITL ERROR\tTTFT ERROR\tSTATE", "\tNAME",
+		func() client.ObjectList { return new(v1alpha1.EstimateList) },
+		func(o client.Object) []string {
+			e := o.(*v1alpha1.Estimate)
+			l := &e.Learned
+			holds := "ok"
+			if l.Unreliable {
+				holds = v1alpha1.ReasonPredictionsFail
+			}
+			return []string{e.Model, l.Acc, l.Namespace, strconv.FormatInt(l.Observations, 10), fmt.Sprintf("%.1f %%", 100*l.ITLError), fmt.Sprintf("%.0f %%", 100*l.TTFTError), holds}
+		},
+		func(o client.Object) []string { return []string{o.GetName()} },
+	},
 }
 
 // singular as kubectl knows it.
@@ -90,9 +104,9 @@ func newGetCommand() *cobra.Command {
 	var o getOptions
 	cmd := &cobra.Command{
 		Use:   "get [KIND] [NAME...]",
-		Short: "List servers with their load, plan and state, or accelerators, models and service classes",
-		Long: `Lists what inferno knows of a cluster: servers (where no KIND is named), accelerators, models or serviceclasses; it needs the right to list them. STATE is
-ok, or the reasons of the conditions that are not as they should be. With --watch what changes follows, until Ctrl-C.`,
+		Short: "List servers with their load, plan and state, or accelerators, models, service classes and what was learned",
+		Long: `Lists what inferno knows of a cluster: servers (where no KIND is named), accelerators, models, serviceclasses or estimates, which are what was learned of models; it
+needs the right to list them. STATE is ok, or the reasons of the conditions that are not as they should be. With --watch what changes follows, until Ctrl-C.`,
 		Args: cobra.ArbitraryArgs,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {

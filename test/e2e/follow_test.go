@@ -40,6 +40,7 @@ func TestFollowsThePlan(t *testing.T) {
 	t.Run("load up and down", func(t *testing.T) { s.t = t; loadUpAndDown(s) })
 	t.Run("limits reach the pods", func(t *testing.T) { s.t = t; limitsReachThePods(s) })
 	t.Run("the doctor finds what is wrong", func(t *testing.T) { s.t = t; consultDoctor(s) })
+	t.Run("kubectl finds its plugin", func(t *testing.T) { s.t = t; asPlugin(s) })
 	t.Run("new limits reach running pods", func(t *testing.T) { s.t = t; newLimits(s) })
 	t.Run("a server of an unknown model harms no other", func(t *testing.T) { s.t = t; unknownModel(s) })
 	t.Run("programs that die lose nothing", func(t *testing.T) { s.t = t; restarts(s) })
