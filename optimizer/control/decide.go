@@ -137,6 +137,12 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 		_, known := state.Servers[w.Name]
 		memories[i].Ahead = b.ahead(w, d.Plan.Allocations[w.Name].Parts, memories[i].Ahead, policy.AheadSeconds, !known)
 		memories[i].Waits = d.Verdicts[w.Name].Reason == v1alpha1.ReasonNoCapacity || memories[i].Waits && w.held != nil && w.held.Replicas() == 0
+		switch m := &memories[i]; {
+		case !m.Waits:
+			m.Doubted = 0
+		case m.Doubted == 0 || demands[i].Unknown:
+			m.Doubted = snap.Time
+		}
 		d.State.Servers[w.Name] = memories[i]
 	}
 	return d, nil

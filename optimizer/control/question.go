@@ -87,6 +87,13 @@ func names[V any](m map[string]V) string {
 	return strings.Join(keys, ", ")
 }
 
+// doubtAfter is how long a server waits for capacity with the load that it last had before it starts small once, to be measured: what was seen of it
+// while its replicas went may be more than ever comes again.
+//
+// Tuned: s; measured by TestALoadThatIsRecalledIsDoubted; at half: no difference there, one replica twice as often for a server that cannot have its
+// need; at twice: it returns ten minutes later
+const doubtAfter = 600
+
 // demand of the server, and what to remember. A server whose load is not known has none, with the reason, unless it has no plan yet, and starts
 // small, or waits for capacity with a load that it had, or one whose pods all fail, for which nothing can be measured before it runs elsewhere.
 func (st *Stages) demand(q *question, m ServerState, p *policy, c demand.Clock) (demand.Demand, demand.Memory, *fleet.Fault) {
@@ -96,6 +103,9 @@ func (st *Stages) demand(q *question, m ServerState, p *policy, c demand.Clock) 
 		case q.Plan == nil:
 			return demand.Demand{Unknown: true}, m.Demand, nil
 		case q.Fault.Reason == v1alpha1.ReasonNoMetrics && q.Plan.Replicas() == 0 && m.Waits && recalled:
+			if m.Doubted > 0 && c.Now-m.Doubted >= doubtAfter {
+				d = demand.Demand{Unknown: true}
+			}
 			return d, m.Demand, nil
 		case q.Fault.Reason == v1alpha1.ReasonNoMetrics && q.Seen.NothingStarts() && recalled:
 			return d, m.Demand, nil

@@ -31,6 +31,8 @@ type ServerState struct {
 	Ahead map[string]Ahead `json:"ahead,omitempty"`
 	// Waits says that the last plan had no capacity for it.
 	Waits bool `json:"waits,omitempty"`
+	// Doubted is when it began to wait, or the load that it waits with was last doubted, in seconds since the Unix epoch; 0 where it does not wait.
+	Doubted float64 `json:"doubted,omitempty"`
 }
 
 // Decision is the outcome of a cycle.

@@ -8,6 +8,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
 	"github.com/llm-inferno/inferno/optimizer/demand"
+	"github.com/llm-inferno/inferno/optimizer/forecast"
 	"github.com/llm-inferno/inferno/optimizer/stability"
 )
 
@@ -50,6 +51,47 @@ func TestServersWithoutCapacityReturn(t *testing.T) {
 		}
 		if (replicas[1] > 0) != (c.before > 0) || replicas[4] != c.during || !c.after(replicas[1], replicas[5]) {
 			t.Errorf("%s: %v replicas", c.name, replicas)
+		}
+	}
+}
+
+// A load that was seen while requests piled up may need more than there ever is: a server that waits with it starts small now and then, is measured, and
+// gets what it needs. One that cannot have even that goes on to wait with all of its need.
+func TestALoadThatIsRecalledIsDoubted(t *testing.T) {
+	const load = 600 // of 3000 a minute that were seen last
+	last := control.ServerState{Waits: true, Doubted: 1000, Demand: demand.Memory{
+		Lengths: &demand.Lengths{InputTokens: 1000, OutputTokens: 200, Time: 1000}, Recent: []forecast.Sample{{Time: 1000, Rate: 500}},
+	}}
+	for _, c := range []struct {
+		cards    int
+		recovers bool
+	}{{5, true}, {0, false}} {
+		state := control.State{Servers: map[string]control.ServerState{"s": last}}
+		a := jsonspec.Allocation{Accelerator: "A"}
+		first := -1
+		var d *decided
+		for i := range 30 {
+			seconds := 1060 + 60*int64(i)
+			s := observed(seconds, a.NumReplicas, 22, 0)
+			s.Optimizer.Spec.Unlimited, s.Capacity.Count = false, []jsonspec.AcceleratorCount{{Type: "A", Count: c.cards}}
+			e := &s.Servers.Spec[0]
+			e.DesiredAlloc = &a
+			e.CurrentAlloc.Load.ArrivalRate, e.CurrentAlloc.Load.Throughput = load, load
+			if a.NumReplicas == 0 {
+				e.CurrentAlloc.Load = nil
+				e.Observation.Fault, e.Observation.Detail, e.Observation.Parts, e.Observation.Groups = v1alpha1.ReasonNoMetrics, "there is no ready pod to measure", nil, nil
+			}
+			d = decideOn(t, at(s, seconds), state)
+			a, state = d.Plan.Allocations["s"], d.State
+			if a.NumReplicas > 0 && first < 0 {
+				first = i
+			}
+		}
+		if recovers := a.NumReplicas > 0 && d.Verdicts["s"].Planned; recovers != c.recovers || recovers && first != 9 {
+			t.Errorf("with %d cards: %d replicas in the end, the first in minute %d, %+v", c.cards, a.NumReplicas, first, d.Verdicts["s"])
+		}
+		if !c.recovers && !(state.Servers["s"].Waits && len(state.Servers["s"].Demand.Recent) > 0) {
+			t.Errorf("with %d cards: %+v", c.cards, state.Servers["s"])
 		}
 	}
 }
