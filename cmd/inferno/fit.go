@@ -65,7 +65,8 @@ func newFitCommand() *cobra.Command {
 		Use:   "fit --data points.csv --out fitted.json",
 		Short: "Learn service-time laws from benchmark points",
 		Long: `Learns the service-time law of every pair of model and accelerator from measured points, starting from what physics and other pairs
-say, and writes it as model data. Rows with a request_rate are measurements of open arrivals and are left out.`,
+say, and writes it as model data. Rows with a request_rate are measurements of open arrivals and are left out. Rows with the columns prefill_workers and decode_workers
+(and the parallelism of either) are of servers whose prompts and decodes run apart: of these the law of a pair is learned whatever the numbers of workers and their parallelism.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if data == "" || out == "" {
@@ -83,10 +84,14 @@ say, and writes it as model data. Rows with a request_rate are measurements of o
 			if err != nil {
 				return badInput{err}
 			}
-			if err := writeModels(out, fits); err != nil {
+			roles, err := knowledge.FitRoles(points, fits, fitting.Options{OpenLoop: openLoop})
+			if err != nil {
+				return badInput{err}
+			}
+			if err := writeModels(out, fits, roles); err != nil {
 				return err
 			}
-			return printFits(cmd.OutOrStdout(), fits)
+			return printFits(cmd.OutOrStdout(), fits, roles)
 		},
 	}
 	f := cmd.Flags()
@@ -98,10 +103,13 @@ say, and writes it as model data. Rows with a request_rate are measurements of o
 	return cmd
 }
 
-func writeModels(name string, fits []*fitting.Fit) error {
-	var models jsonspec.ModelData
+func writeModels(name string, fits []*fitting.Fit, roles []*fitting.RolesFit) error {
+	models := jsonspec.ModelData{Spec: []jsonspec.PerformanceEntry{}}
 	for _, f := range fits {
 		models.Spec = append(models.Spec, f.Performance())
+	}
+	for _, f := range roles {
+		models.Roles = append(models.Roles, f.Entry())
 	}
 	text, err := json.MarshalIndent(models, "", "  ")
 	if err != nil {
@@ -110,16 +118,27 @@ func writeModels(name string, fits []*fitting.Fit) error {
 	return os.WriteFile(name, append(text, '\n'), 0o644)
 }
 
-func printFits(w io.Writer, fits []*fitting.Fit) error {
+func printFits(w io.Writer, fits []*fitting.Fit, roles []*fitting.RolesFit) error {
 	t := newTable(w)
 	fmt.Fprintln(t, "GROUP\tPOINTS\tITL ERROR\tTTFT ERROR\tPARAMETERS\tNOT IDENTIFIED\tOUTLIERS (LINES)")
+	line := func(key string, points int, itl, ttft float64, parameters string, unseen []string, guessed bool, residuals []fitting.Residual) {
+		unknown := strings.Join(unseen, " ")
+		if guessed {
+			unknown = strings.TrimSpace(unknown + " (architecture or card guessed)")
+		}
+		fmt.Fprintf(t, "%s\t%d\t%.1f %%\t%.1f %%\t%s\t%s\t%s\n", key, points, 100*itl, 100*ttft, parameters, unknown, lines(residuals))
+	}
 	for _, f := range fits {
 		itl, ttft := f.Errors()
-		unseen := strings.Join(f.Unseen, " ")
-		if f.Guessed {
-			unseen = strings.TrimSpace(unseen + " (architecture or card guessed)")
+		line(f.Group.Key(), f.Points, itl, ttft, f.Describe(), f.Unseen, f.Guessed, f.Residuals)
+	}
+	for _, f := range roles {
+		itl, ttft := f.Errors()
+		key := f.Group.Key() + " (roles apart)"
+		if f.Unsaid > 0 {
+			key += fmt.Sprintf(" (%d rows left out that do not say whether decodes speculate)", f.Unsaid)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%.1f %%\t%.1f %%\t%s\t%s\t%s\n", f.Group.Key(), f.Points, 100*itl, 100*ttft, f.Describe(), unseen, lines(f.Residuals))
+		line(key, f.Points, itl, ttft, f.Describe(), f.Unseen, f.Guessed, f.Residuals)
 	}
 	return t.Flush()
 }

@@ -140,3 +140,47 @@ func TestPlotFit(t *testing.T) {
 		t.Errorf("no picture: %v", err)
 	}
 }
+
+const rolesPoints = `engine,model,accelerator,precision,prefill_workers,prefill_tensor_parallel,prefill_attention_dp,prefill_expert_parallel,decode_workers,decode_tensor_parallel,decode_attention_dp,decode_expert_parallel,input_tokens,output_tokens,concurrency,request_rate,speculative,ttft_ms,itl_ms
+trtllm,deepseek-ai/DeepSeek-R1,b200_sxm,fp8,1,1,8,8,1,1,8,8,8192,1024,128,,none,1947.784,30.6371
+trtllm,deepseek-ai/DeepSeek-R1,b200_sxm,fp8,1,1,8,8,1,1,8,8,8192,1024,256,,none,3634.55,33.6462
+trtllm,deepseek-ai/DeepSeek-R1,b200_sxm,fp8,1,1,8,8,4,8,1,8,8192,1024,32,,none,1460.855,10.2836
+trtllm,deepseek-ai/DeepSeek-R1,b200_sxm,fp8,1,1,8,8,4,8,1,8,8192,1024,128,,none,3069.659,16.2048
+`
+
+// TestFitAndPredictRoles: rows with roles are fitted and answered, open arrivals with percentiles, and what is wrong with them is named.
+func TestFitAndPredictRoles(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "fitted.json")
+	table, err := runAlone(t, newFitCommand(), "--data", file(t, "points.csv", rolesPoints), "--out", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(strings.Join(strings.Fields(table), " "), "(roles") || !strings.Contains(table, "accepted=") {
+		t.Errorf("the table lacks the pair or its multipliers:\n%s", table)
+	}
+	header, _, _ := strings.Cut(rolesPoints, ",speculative")
+	ask := header + `
+trtllm,deepseek-ai/DeepSeek-R1,b200_sxm,fp8,1,1,8,8,2,1,8,8,8192,1024,128,
+trtllm,deepseek-ai/DeepSeek-R1,b200_sxm,fp8,2,1,8,8,2,1,8,8,8192,1024,,2
+`
+	for _, how := range [][]string{{"--fit", out}, {"--prior"}} {
+		text, err := runAlone(t, newPredictCommand(), append(how, "--data", file(t, "questions.csv", ask))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := parse(t, text)
+		measured, _ := strconv.ParseFloat(rows[0]["predicted_itl_ms"], 64)
+		if math.Abs(measured/25.3-1) > 0.25 { // measured twice: 26.1 and 24.5
+			t.Errorf("%v: ITL %v, measured are 25.3", how, measured)
+		}
+		for _, column := range []string{"predicted_ttft_ms", "predicted_ttft_p90_ms", "predicted_itl_ms", "predicted_itl_p99_ms", "predicted_request_itl_p99_ms"} {
+			if v, err := strconv.ParseFloat(rows[1][column], 64); err != nil || !(v > 0) {
+				t.Errorf("%v: open arrivals: %s is %q", how, column, rows[1][column])
+			}
+		}
+	}
+	bad := header + "\ntrtllm,deepseek-ai/DeepSeek-R1,b200_sxm,fp8,1,3,1,1,2,1,8,8,8192,1024,128,\n"
+	if _, err := runAlone(t, newPredictCommand(), "--prior", "--data", file(t, "bad.csv", bad)); err == nil || !strings.Contains(err.Error(), "line 2: prefill_tensor_parallel: 3 does not divide the 128 attention heads") {
+		t.Errorf("prompts on 3 cards: %v", err)
+	}
+}

@@ -61,7 +61,7 @@ file. Patterns in it are what the law misses. Without --fit the prior is drawn.`
 					return err
 				}
 			}
-			predictor, err := fitting.NewPredictor(queueing.ContinuousBatching{}, knowledge, models.Spec)
+			predictor, err := fitting.NewPredictor(queueing.ContinuousBatching{}, knowledge, models)
 			if err != nil {
 				return badInput{err}
 			}

@@ -28,7 +28,9 @@ func newPredictCommand() *cobra.Command {
 		Use:   "predict (--fit fitted.json | --prior) --data points.csv",
 		Short: "Predict latencies of benchmark points, from a fit or from physics alone",
 		Long: `Writes the rows of the data as CSV, with the predicted mean time to first token and time between tokens and, for open arrivals, their
-90th and 99th percentiles, over requests and over intervals, and those of each request's mean time between tokens. Measured columns are never read. A pair that the fit lacks is predicted from the prior.`,
+90th and 99th percentiles, over requests and over intervals, and those of each request's mean time between tokens. Measured columns are never read. A pair that the fit lacks is predicted from the prior.
+Rows with the columns prefill_workers and decode_workers are of servers whose prompts and decodes run apart: from a fit to such rows, else from one to replicas of the
+pair that do both.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if data == "" || prior == (fit != "") {
@@ -52,7 +54,7 @@ func newPredictCommand() *cobra.Command {
 			if err != nil {
 				return badInput{err}
 			}
-			predictor, err := fitting.NewPredictor(queue, knowledge, models.Spec)
+			predictor, err := fitting.NewPredictor(queue, knowledge, models)
 			if err != nil {
 				return badInput{fmt.Errorf("%s: %w", fit, err)}
 			}

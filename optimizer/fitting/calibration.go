@@ -94,7 +94,7 @@ func calibrate(points []Point, residuals []Residual) Calibration {
 	for i, w := range weights {
 		c.anchors[i].itl = w
 	}
-	weights, reach := adaptive(c, ttft)
+	weights, reach := adaptive(c.likeness, ttft)
 	for i, w := range weights {
 		c.anchors[i].ttft, c.anchors[i].reach = w, reach
 	}
@@ -114,13 +114,13 @@ func (c Calibration) likeness(reach float64) *mat.SymDense {
 }
 
 // adaptive chooses the process that predicts every point best from the others, held to the usual one by a log-normal prior of spread 1.
-func adaptive(c Calibration, y []float64) (weights []float64, reach float64) {
+func adaptive(likeness func(reach float64) *mat.SymDense, y []float64) (weights []float64, reach float64) {
 	best := math.Inf(1)
 	for _, r := range ttftReaches {
-		likeness := c.likeness(r)
+		alike := likeness(r)
 		for _, miss := range ttftMisses {
 			for _, noise := range ttftNoises {
-				w, surprise := process(likeness, y, miss, noise)
+				w, surprise := process(alike, y, miss, noise)
 				for _, ratio := range []float64{miss / ttftMiss, noise / ttftPointNoise, r} {
 					surprise += math.Log(ratio) * math.Log(ratio) / 2
 				}

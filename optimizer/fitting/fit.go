@@ -19,11 +19,13 @@ type Knowledge struct {
 	Architectures Architectures
 	Accelerators  Accelerators
 	Experience    Experience
+	// Roles is the experience with servers whose prompts and decodes run apart.
+	Roles RoleExperience
 }
 
 // BuiltIn is the knowledge that comes with the program.
 func BuiltIn() Knowledge {
-	return Knowledge{Architectures: BuiltInArchitectures(), Accelerators: BuiltInAccelerators(), Experience: BuiltInExperience()}
+	return Knowledge{Architectures: BuiltInArchitectures(), Accelerators: BuiltInAccelerators(), Experience: BuiltInExperience(), Roles: BuiltInRoleExperience()}
 }
 
 // UnknownAccelerator says that nothing is known of a card.
@@ -85,11 +87,7 @@ func (k Knowledge) settingOn(g Group, card Accelerator) setting {
 		return n
 	}
 	precision := Precision(g["precision"])
-	cacheBytes := 2.0
-	if g["engine"] == "trtllm" && precision.bytes() <= 1 {
-		cacheBytes = 1 // TensorRT-LLM caches in 8 bits where the weights have at most that
-	}
-	s := scales(arch, card, precision, parallelism(degree("tensor_parallel"), degree("attention_dp"), degree("expert_parallel")), cacheBytes)
+	s := scales(arch, card, precision, parallelism(degree("tensor_parallel"), degree("attention_dp"), degree("expert_parallel")), cacheBytes(g["engine"], precision))
 	all := setting{
 		physics: s,
 		kind:    kind{engine: g["engine"], moe: s.moe, cards: s.cards, precision: precision, accelerator: card.Name},
@@ -158,7 +156,7 @@ type Options struct {
 func (k Knowledge) FitAll(points *Points, o Options) ([]*Fit, error) {
 	var fits []*Fit
 	var faults []error
-	for _, group := range points.Groups(func(p Point) bool { return p.Clients > 0 || o.OpenLoop }) {
+	for _, group := range points.Groups(func(p Point) bool { return p.Roles == nil && (p.Clients > 0 || o.OpenLoop) }) {
 		f, err := k.fit(group, o)
 		if err != nil {
 			faults = append(faults, err)
@@ -166,7 +164,7 @@ func (k Knowledge) FitAll(points *Points, o Options) ([]*Fit, error) {
 		}
 		fits = append(fits, f)
 	}
-	if len(fits) == 0 && len(faults) == 0 {
+	if len(fits) == 0 && len(faults) == 0 && !slices.ContainsFunc(points.Rows, func(p Point) bool { return p.Roles != nil && p.Clients > 0 }) {
 		faults = append(faults, errors.New("no points to fit: no row has a concurrency"))
 	}
 	return fits, errors.Join(faults...)
@@ -207,15 +205,23 @@ func (l form) fit(points []Point) ([]float64, *mat.Dense) {
 	return x, l.explain(points, x, l.noise(points, x, jac))
 }
 
+// skewed is a residual of TTFT, less where the measured one is longer and roles have workers of their own.
+func (l form) skewed(r float64) float64 {
+	if l.split != nil && r < 0 {
+		return r / rolesSkew
+	}
+	return r
+}
+
 // explain moves parameters to those that explain the points best under a noise, and returns the Jacobian there.
 func (l form) explain(points []Point, x []float64, n noise) *mat.Dense {
 	m := len(points)
 	return leastSquares(x, 2*m+len(x), func(x, r []float64) {
-		law := l.law(x)
+		expected := l.at(x)
 		for i, p := range points {
-			itl, ttft := predicted(law, p)
+			itl, ttft := expected(p)
 			r[i] = robust(math.Log(itl/p.ITL), n.itl)
-			r[m+i] = robust(math.Log(ttft/p.TTFT), n.ttft[i])
+			r[m+i] = robust(l.skewed(math.Log(ttft/p.TTFT)), n.ttft[i])
 		}
 		for j := range x {
 			r[2*m+j] = (x[j] - l.mean[j]) / l.sd[j]
@@ -224,10 +230,13 @@ func (l form) explain(points []Point, x []float64, n noise) *mat.Dense {
 }
 
 // Errors are the mean relative errors of the law alone on its own points.
-func (f *Fit) Errors() (itl, ttft float64) {
-	for _, r := range f.Residuals {
-		itl += math.Abs(math.Expm1(r.ITL)) / float64(f.Points)
-		ttft += math.Abs(math.Expm1(r.TTFT)) / float64(f.Points)
+func (f *Fit) Errors() (itl, ttft float64) { return meanErrors(f.Residuals) }
+
+func meanErrors(residuals []Residual) (itl, ttft float64) {
+	n := float64(len(residuals))
+	for _, r := range residuals {
+		itl += math.Abs(math.Expm1(r.ITL)) / n
+		ttft += math.Abs(math.Expm1(r.TTFT)) / n
 	}
 	return itl, ttft
 }

@@ -212,7 +212,7 @@ func TestFitWithoutDataIsThePrior(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := NewPredictor(queueing.ContinuousBatching{}, k, nil)
+	p, err := NewPredictor(queueing.ContinuousBatching{}, k, jsonspec.ModelData{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestFittedModelDataPredictTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := NewPredictor(queueing.ContinuousBatching{}, k, []jsonspec.PerformanceEntry{fits[0].Performance()})
+	p, err := NewPredictor(queueing.ContinuousBatching{}, k, jsonspec.ModelData{Spec: []jsonspec.PerformanceEntry{fits[0].Performance()}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,20 @@ type form struct {
 	names    []string
 	mean, sd []float64
 	law      func(x []float64) queueing.Law
+	// split is what answers instead of a law where roles have workers of their own; nil where they have not.
+	split func(x []float64) answers
+}
+
+// answers are the latencies that are expected of a point, in seconds; NaN for what cannot be predicted.
+type answers func(p Point) (itl, ttft float64)
+
+// at these parameters.
+func (l form) at(x []float64) answers {
+	if l.split != nil {
+		return l.split(x)
+	}
+	law := l.law(x)
+	return func(p Point) (itl, ttft float64) { return predicted(law, p) }
 }
 
 // LawNames are the laws that can be fitted: [queueing.Roofline], and those whose parameters all say which physical scales they are like.
@@ -35,7 +49,7 @@ const vague = 2.3
 func (s setting) form(name string, experience *Experience) (form, error) {
 	if name == queueing.LawRoofline || name == "" {
 		mean, sd := experience.prior(s.kind, s.vague)
-		return form{multiplierNames[:], mean[:], sd[:], s.roofline}, nil
+		return form{names: multiplierNames[:], mean: mean[:], sd: sd[:], law: s.roofline}, nil
 	}
 	d, err := queueing.LawNamed(name)
 	if err != nil || !slices.Contains(LawNames(), name) {

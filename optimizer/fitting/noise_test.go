@@ -55,7 +55,7 @@ func TestFewRequestsSayLess(t *testing.T) {
 	points, f := benchmark(t, 0, 0)
 	p := points[8] // one client, long prompts
 	p.Requests.InputTokensSD = p.Requests.InputTokens / 3
-	law := f.law(f.mean)
+	law := f.at(f.mean)
 	if got := p.samplingNoise(law); got != 0 {
 		t.Errorf("noise %v although the number of requests is unknown", got)
 	}

@@ -45,6 +45,8 @@ type Point struct {
 	Clients float64
 	// Rate of open arrivals in requests per second, 0 for a closed loop.
 	Rate float64
+	// Roles are the workers where prompts and decodes have their own; nil where a replica does both.
+	Roles *Roles
 	// Samples is the number of requests that the measured means were taken over, 0 where unknown.
 	Samples float64
 	// TTFT and ITL are the measured means in seconds, NaN where not measured.
@@ -121,6 +123,7 @@ func (r *record) point(measured bool) Point {
 			}
 		}
 	}
+	p.Roles = r.roles()
 	unknown := func(column string) float64 {
 		if r.text(column) == "" {
 			return math.NaN()

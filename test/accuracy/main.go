@@ -4,6 +4,7 @@
 //	go run ./test/accuracy          the tables
 //	go run ./test/accuracy -write docs/models.md
 //	go run ./test/accuracy -grid    play the simulated engines of the grid again
+//	go run ./test/accuracy -roles   the tables of servers whose prompts and decodes run apart alone
 //	go run ./test/accuracy -learn   the prior learned from all measurements, as Go source
 //	go run ./test/accuracy -held-out test/data/measured/held-out.json
 //	                                the priors learned without each family of models
@@ -31,6 +32,7 @@ func main() {
 	data := flag.String("data", "test/data", "folder of the data")
 	learn := flag.Bool("learn", false, "print the prior learned from all measurements, as Go source")
 	without := flag.String("held-out", "", "file to write the priors to that are learned without each family of models")
+	roles := flag.Bool("roles", false, "print the tables of servers whose prompts and decodes run apart alone")
 	document := flag.String("write", "", "document whose tables to replace, between its marks")
 	play := flag.Bool("grid", false, "play the grid of simulated engines again")
 	flag.Parse()
@@ -47,7 +49,9 @@ func main() {
 	pairs := known(silicon.Groups(func(p fitting.Point) bool { return true }))
 	switch {
 	case *learn:
-		err = printExperience(pairs)
+		err = errors.Join(printExperience(pairs), printRoleExperience(*data))
+	case *roles:
+		err = errors.Join(rolesTable(os.Stdout, *data, pairs), simulatedRoles(os.Stdout, *data))
 	case *without != "":
 		err = writeHeldOut(*without, pairs)
 	case *document != "":
@@ -283,6 +287,9 @@ func tables(w io.Writer, data string, pairs [][]fitting.Point) error {
 	if err := simulated(w, data); err != nil {
 		return err
 	}
+	if err := errors.Join(rolesTable(w, data, pairs), simulatedRoles(w, data)); err != nil {
+		return err
+	}
 	if err := engines(w); err != nil {
 		return err
 	}
@@ -310,7 +317,7 @@ func predictor(k fitting.Knowledge, fits []*fitting.Fit, m queueing.Model) (*fit
 	for _, f := range fits {
 		entries = append(entries, f.Performance())
 	}
-	return fitting.NewPredictor(m, k, entries)
+	return fitting.NewPredictor(m, k, jsonspec.ModelData{Spec: entries})
 }
 
 func each(points []fitting.Point, of func(fitting.Point) float64) []float64 {

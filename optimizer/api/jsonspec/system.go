@@ -33,6 +33,50 @@ type ModelData struct {
 	Spec []PerformanceEntry `json:"models"`
 	// Info is what is known of the models themselves; a model that has none needs no entry.
 	Info []ModelInfo `json:"info,omitempty"`
+	// Roles is what was learned of pairs whose prompts and decodes run on workers of their own; plans do not read it.
+	Roles []RolesEntry `json:"roles,omitempty"`
+}
+
+// RolesEntry is what was learned of one model on one accelerator, whatever the numbers of workers and their parallelism.
+type RolesEntry struct {
+	// Version of what the multipliers mean; entries of another one are refused.
+	Version int `json:"version"`
+	// Match is what it holds for: engine, model, accelerator, precision.
+	Match map[string]string `json:"match"`
+	// Architecture and Card are what the physics are derived from.
+	Architecture Architecture `json:"architecture"`
+	// Guessed is true where the architecture is guessed from the model's name.
+	Guessed bool           `json:"guessed,omitempty"`
+	Card    CardProperties `json:"card"`
+	// Multipliers are the logarithms of the factors by which engines differ from the physics.
+	Multipliers map[string]float64 `json:"multipliers"`
+	// Order lists the multipliers in the order of the covariance's rows.
+	Order      []string    `json:"order,omitempty"`
+	Covariance [][]float64 `json:"covariance,omitempty"`
+	// Reach of the measured points in TTFT, as a multiple of that in ITL.
+	Reach float64 `json:"reach,omitempty"`
+	// Points are measured ones that correct what is predicted near them.
+	Points []RolesPoint `json:"points,omitempty"`
+}
+
+// CardProperties are the numbers of one card that bound what an iteration takes.
+type CardProperties struct {
+	Name string `json:"name"`
+	// Memory in bytes, Bandwidth and Link in bytes per second.
+	Memory    float64 `json:"memory"`
+	Bandwidth float64 `json:"bandwidth"`
+	Link      float64 `json:"link,omitempty"`
+	// BF16, FP8 and FP4 are FLOP/s.
+	BF16 float64 `json:"bf16"`
+	FP8  float64 `json:"fp8,omitempty"`
+	FP4  float64 `json:"fp4,omitempty"`
+}
+
+// RolesPoint is where a point was measured, and its weights in the correction of ITL and TTFT.
+type RolesPoint struct {
+	At   []float64 `json:"at"`
+	ITL  float64   `json:"itl"`
+	TTFT float64   `json:"ttft"`
 }
 
 // ModelInfo is what is known of a model whatever the accelerator.
