@@ -72,13 +72,17 @@ func (s Split) tokens() float64 {
 	return s.TokensPerIteration
 }
 
-// decoding is the law of a worker that sees no prompts: its delay is before the prompt, and an iteration makes several tokens where it speculates.
+// decoding is the law of a worker that sees no prompts: its delay is before the prompt. An iteration that speculates computes and makes several tokens of each
+// sequence, which read its cache once.
 type decoding struct {
 	Law
 	tokens float64
 }
 
-func (d decoding) IterationTime(b Batch) float64 { return d.Law.IterationTime(b) / d.tokens }
+func (d decoding) IterationTime(b Batch) float64 {
+	b.Decodes *= d.tokens
+	return d.Law.IterationTime(b) / d.tokens
+}
 
 // FirstTokenDelay implements Delayed.
 func (d decoding) FirstTokenDelay() float64 { return 0 }
