@@ -3,6 +3,7 @@ package promql
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -15,9 +16,16 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/llm-inferno/inferno/optimizer/catalogue"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/advise"
+	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
 	"github.com/llm-inferno/inferno/optimizer/observe"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
 )
 
 // A day of a fleet as inferno advise reads it by default.
@@ -59,8 +67,89 @@ func BenchmarkReadDay(b *testing.B) {
 	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/op")
 }
 
+// The whole of inferno advise, with one core for it and one for Prometheus, on a day of 20 servers of four vLLM pods each: read-s reads it, fit-s learns the laws,
+// replay-s plays the last hour again under all policies and searches the settings of rules, and says what servers would need on other cards.
+func BenchmarkAdviseDay(b *testing.B) {
+	until := time.Now().Truncate(dayWindow)
+	data := b.TempDir()
+	fillDay(b, data, until)
+	querier, err := observe.NewPrometheus(startPrometheus(b, data), http.DefaultTransport)
+	if err != nil {
+		b.Fatal(err)
+	}
+	source, err := observe.NewSource(querier, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cluster := dayCluster()
+	servers, skipped := advise.Find(cluster)
+	if len(servers) != fleetServers || len(skipped) > 0 {
+		b.Fatalf("found %d servers, skipped %v", len(servers), skipped)
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	took := map[string]time.Duration{}
+	for b.Loop() {
+		began := time.Now()
+		lap := func(what string) { took[what], began = took[what]+time.Since(began), time.Now() }
+		past, err := observe.ReadMetricsOver(b.Context(), source, until.Add(-day), until, dayWindow, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		lap("read")
+		q := &advise.Question{
+			Servers: servers, Past: past, Window: dayWindow, Targets: sizing.Targets{TTFT: 1, ITL: 0.05, Percentile: 90}, Prices: catalogue.BuiltInPrices(), Knowledge: fitting.BuiltIn(),
+		}
+		studied, err := advise.Study(q)
+		if err != nil {
+			b.Fatal(err)
+		}
+		lap("fit")
+		report, err := studied.Replay(q, advise.Options{Pools: advise.PoolsOf(cluster.Nodes), StartUp: 120, Span: 3600, TuneSpan: 900})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := studied.Elsewhere(q, report, []string{"H100", "L40S"}); err != nil {
+			b.Fatal(err)
+		}
+		lap("replay")
+		if len(report.Servers) != fleetServers || len(report.Rows) < 5 || report.Fits[0].Observations < int(day/dayWindow)*7/10 {
+			b.Fatalf("%d servers, %d rows, %+v", len(report.Servers), len(report.Rows), report.Fits)
+		}
+		for _, row := range report.Rows {
+			b.Logf("%s %s: %.2f %% at %.0f ¢/h", row.Policy, row.Settings, 100*row.Attainment, row.CostPerHour)
+		}
+	}
+	for what, time := range took {
+		b.ReportMetric(time.Seconds()/float64(b.N), what+"-s")
+	}
+}
+
+// dayCluster is the cluster that the day is of.
+func dayCluster() *advise.Cluster {
+	c := new(advise.Cluster)
+	for server := range fleetServers {
+		name, node := fmt.Sprintf("server-%d", server), fmt.Sprintf("node-%d", server/2)
+		if server%2 == 0 {
+			n := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node, Labels: map[string]string{"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}}}
+			n.Status.Allocatable = corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("8")}
+			c.Nodes = append(c.Nodes, n)
+		}
+		c.Workloads = append(c.Workloads, advise.Workload{Namespace: "llm", Name: name, Kind: "Deployment", Replicas: podsOfEach, Template: &corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
+			Name: "vllm", Image: "vllm/vllm-openai:v0.10.2", Args: []string{"--model=meta-llama/Llama-3.1-8B-Instruct", "--max-num-seqs=256", "--max-num-batched-tokens=8192"},
+			Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"nvidia.com/gpu": resource.MustParse("1")}},
+		}}}}})
+		for pod := range podsOfEach {
+			c.Pods = append(c.Pods, corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: dayPod(server, pod)}, Spec: corev1.PodSpec{NodeName: node}})
+		}
+	}
+	return c
+}
+
+// dayPod is the name of a pod of a server.
+func dayPod(server, pod int) string { return fmt.Sprintf("server-%d-5d9f8c7b6d-abcd%d", server, pod) }
+
 // fillDay writes what Prometheus would have of a day until then to a directory, and says how many samples that are: every pod serves what a recorded page
-// shows every five minutes.
+// shows every five minutes, half as much more and less over the day.
 func fillDay(b *testing.B, dir string, until time.Time) int {
 	b.Helper()
 	db, err := tsdb.Open(dir, nil, nil, tsdb.DefaultOptions(), nil)
@@ -74,7 +163,7 @@ func fillDay(b *testing.B, dir string, until time.Time) int {
 	var all []series
 	for server := range fleetServers {
 		for pod := range podsOfEach {
-			name := fmt.Sprintf("server-%d-5d9f8c7b6d-abcd%d", server, pod)
+			name := dayPod(server, pod)
 			for _, s := range readPage(b, pages+"/vllm-0.10.2.end.prom") {
 				s.labels = labels.NewBuilder(s.labels).Set("namespace", "llm").Set("pod", name).Set("instance", name+":8000").Set("job", "models").Labels()
 				all = append(all, series{sample: s})
@@ -88,7 +177,8 @@ func fillDay(b *testing.B, dir string, until time.Time) int {
 			s := &all[i]
 			value := s.value
 			if s.counter {
-				value *= float64(at.Sub(until.Add(-2*day))) / float64(length)
+				ago, turn := until.Sub(at).Seconds(), day.Seconds()/(2*math.Pi)
+				value *= (2*day.Seconds() - ago + turn/2*math.Sin(ago/turn)) / length.Seconds()
 			}
 			if s.ref, err = app.Append(s.ref, s.labels, at.UnixMilli(), value); err != nil {
 				b.Fatal(err)
