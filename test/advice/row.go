@@ -90,9 +90,10 @@ func try(s *scenario.Scenario, share float64) (*row, error) {
 	return r, err
 }
 
-// told is a scenario whose planner is told of performance what advise learned: that is in the manifests that it writes.
+// told is a scenario whose planner is told of performance what advise learned, which is in the manifests that it writes, and for the rest is as it is installed.
 func told(s *scenario.Scenario, q *advise.Question, r *advise.Report) *scenario.Scenario {
 	with := *s
+	with.System.Optimizer.Spec = advise.Installed()
 	with.System.Models.Spec = slices.Clone(s.System.Models.Spec)
 	for i := range q.Servers {
 		server := &q.Servers[i]

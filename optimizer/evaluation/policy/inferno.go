@@ -8,6 +8,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/estimation"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/readings"
 	"github.com/llm-inferno/inferno/optimizer/loop"
 	"github.com/llm-inferno/inferno/optimizer/observe"
@@ -75,6 +76,16 @@ func newReference(f *Fleet, set Settings) (cluster.Policy, error) {
 	}
 	p.completions = true
 	return p, nil
+}
+
+// Keeping is a policy of inferno that learns no laws, and plans with those that it is told.
+func Keeping(e *Entry) *Entry {
+	return &Entry{e.Name, e.About, e.Knobs, func(f *Fleet, set Settings) (cluster.Policy, error) {
+		fleet, told := *f, *f.Scenario
+		told.System.Optimizer.Spec.Estimator = &jsonspec.Plug{Name: estimation.EstimatorFixed}
+		fleet.Scenario = &told
+		return e.new(&fleet, set)
+	}}
 }
 
 func newLoop(f *Fleet, system jsonspec.System, interval float64) (*inferno, error) {
