@@ -59,7 +59,11 @@ func (r *rising) at(rate float64) jsonspec.Allocation {
 // later is the rate, per minute, that a rise goes to by the time a node has come.
 func (r *rising) later() float64 {
 	m := r.state.Servers["s"].Demand
-	return jsonspec.PerMinute(forecast.Rise(m.Recent, 60, 30+r.ahead, m.Bursts))
+	rise := forecast.Rise(m.Recent, 60, 30+r.ahead, m.Bursts)
+	if math.IsNaN(rise) {
+		rise = forecast.Level(m.Recent, 60, m.Bursts)
+	}
+	return jsonspec.PerMinute(rise)
 }
 
 // What is needed ahead of time is what a plan for the load to come has beyond this one, and changes nothing else.

@@ -78,7 +78,7 @@ const minBacklogTime = 60
 func Of(s *fleet.Server, m Memory, predict func(horizon float64) forecast.Predictor, c Clock) (Demand, Memory) {
 	predictor := predict(c.Horizon)
 	load := s.Load
-	m.Lengths = lengths(m.Lengths, Lengths{c.Now, load.InputTokens, load.OutputTokens}, load.Completions, c.Window, s.Seen)
+	m.Lengths = lengths(m.Lengths, Lengths{c.Now, load.InputTokens, load.OutputTokens}, load.Completions, c.Window, s)
 	m.Bursts = bursts(m.Bursts, s.Seen)
 	d := Demand{
 		InputTokens: prompt(m.Lengths.InputTokens, s.Seen), OutputTokens: m.Lengths.OutputTokens, Bursts: m.Bursts,

@@ -36,7 +36,9 @@ type Lengths struct {
 
 // lengths averages the lengths of the last windows with those before, over lengthRequests requests: of a server that gets ten requests a minute
 // some windows show a few, and the mean of a few requests is chance. What differs by more than chance is taken at once. completed are requests per second.
-func lengths(last *Lengths, now Lengths, completed, window float64, o *fleet.Observation) *Lengths {
+func lengths(last *Lengths, now Lengths, completed, window float64, s *fleet.Server) *Lengths {
+	o := s.Seen
+	completed *= told(s)
 	seen := completed * LengthWindows * window
 	passed := 0.0
 	if last != nil {
@@ -48,7 +50,7 @@ func lengths(last *Lengths, now Lengths, completed, window float64, o *fleet.Obs
 	inSD, outSD := deviations(o)
 	share := -math.Expm1(-passed * completed / lengthRequests)
 	next := func(last, now, sd float64) float64 {
-		if chance.Exceeded(now-last, standardError(sd, now, seen)) {
+		if chance.MeanExceeded(now, last, sd, seen) {
 			return now
 		}
 		return last + share*(now-last)
@@ -57,12 +59,26 @@ func lengths(last *Lengths, now Lengths, completed, window float64, o *fleet.Obs
 	return &now
 }
 
-// standardError of a mean of n lengths; where their deviation is not known, as if they were distributed exponentially.
-func standardError(sd, mean, n float64) float64 {
-	if math.IsNaN(sd) {
-		sd = mean
+// told is the share of the requests that run of which those that ended tell, 0 to 1. By Little's law as many run as end in the time that one of them takes,
+//
+//	running = completions · output tokens · ITL,
+//
+// unless many came together, of which the short ones end first: then those that ended are few beside those that run. 1 where that is not known.
+func told(s *fleet.Server) float64 {
+	if s.Seen == nil || s.Load == nil {
+		return 1
 	}
-	return sd / math.Sqrt(n)
+	running := s.Seen.Running.Or(0) * float64(s.Seen.Ready())
+	var itl float64
+	for _, a := range []*fleet.Allocation{s.Runs, s.Plan} {
+		if a != nil && !(itl > 0) {
+			itl = a.ITL.Or(0)
+		}
+	}
+	if ended := s.Load.Completions * s.Load.OutputTokens * itl; itl > 0 && ended < running {
+		return ended / running
+	}
+	return 1
 }
 
 // prompt is the mean length of the prompts that arrive: that of the last few windows, or, where those that were admitted in the last one differ
@@ -83,7 +99,7 @@ func prompt(mean float64, o *fleet.Observation) float64 {
 	}
 	sd, _ := deviations(o)
 	last := tokens / n
-	if math.Abs(last-mean) > promptChange*mean && chance.Exceeded(last-mean, standardError(sd, mean, n)) {
+	if math.Abs(last-mean) > promptChange*mean && chance.MeanExceeded(last, mean, sd, n) {
 		return last
 	}
 	return mean

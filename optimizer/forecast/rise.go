@@ -112,8 +112,8 @@ func Level(recent []Sample, window, dispersion float64) float64 {
 }
 
 // Rise is the rate to be expected so many seconds after the last of the recent samples, each a mean over a window of the given seconds, if load
-// goes on rising as it does: the last rate plus the slope times the time to come and half a window, for a mean lags behind. It is the last rate
-// where the slope is not above chance (see [Level]), and at most twice that. A rise is expected
+// goes on rising as it does: the last rate plus the slope times the time to come and half a window, for a mean lags behind, and at most twice that. It is NaN
+// where the slope is not above chance (see [Level]): a last rate that is high by chance is no load to size for. A rise is expected
 // to go on for as long as it has been seen, no longer: how old something is, is all that is known of how long it will last (Gott, Implications of
 // the Copernican principle, Nature 363, 1993).
 //
@@ -126,7 +126,7 @@ func Rise(recent []Sample, window, horizon, dispersion float64) float64 {
 	}
 	last := recent[n-1].Rate
 	if n < 3 || !(window > 0) || !(horizon >= 0) {
-		return last
+		return math.NaN()
 	}
 	var t, r float64
 	for _, s := range recent {
@@ -140,7 +140,7 @@ func Rise(recent []Sample, window, horizon, dispersion float64) float64 {
 	slope := tr / tt
 	deviation := math.Sqrt(max(dispersion, leastDispersion) * overlap * r / window / tt)
 	if !(slope > 0) || !chance.Exceeded(slope, deviation) {
-		return last
+		return math.NaN()
 	}
 	seen := recent[n-1].Time - recent[0].Time + window
 	return min(last+slope*min(horizon+window/2, seen), riseLimit*last)
