@@ -74,6 +74,12 @@ type Clock struct {
 // Tuned: s; guard against a horizon of 0 s: half and twice of it make no difference with one of minutes
 const minBacklogTime = 60
 
+// beginning is by what share the last measurement alone is followed: it may begin a rise, or be chance.
+//
+// Tuned: share; measured by the scenarios day-30s and fleet-day; at half: 5 % more cost of day-30s over three seeds, for its trim makes up
+// for what is missed; at twice: 2 % more cost of day-30s and 98.9 % of fleet-day, after 99.2, at 5 % more cost
+const beginning = 0.1
+
 // Of a server whose load is known, and what to remember. Predictors are asked for by how far ahead they look, in seconds.
 func Of(s *fleet.Server, m Memory, predict func(horizon float64) forecast.Predictor, c Clock) (Demand, Memory) {
 	predictor := predict(c.Horizon)
@@ -93,8 +99,11 @@ func Of(s *fleet.Server, m Memory, predict func(horizon float64) forecast.Predic
 	m.Forecast = predictor.Observe(m.Forecast, forecast.Sample{Time: c.Now, Rate: rate})
 	d.Rate = predictor.Forecast(m.Forecast, c.Now).Upper
 	rise := forecast.Rise(m.Recent, c.Window, c.Horizon, m.Bursts)
-	if d.Steady = !(rise > rate); !d.Steady {
-		d.Rate = max(d.Rate, rise)
+	if d.Steady = !(rise > rate || load.Arrivals > rate); !d.Steady {
+		d.Rate = max(d.Rate, min(load.Arrivals, (1+beginning)*rate))
+		if rise > d.Rate {
+			d.Rate = rise
+		}
 	}
 	d.Later = d.later(m, predict, predictor, c)
 	d.Drain = d.Backlog / max(c.Horizon, minBacklogTime)
