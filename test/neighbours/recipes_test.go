@@ -15,7 +15,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/yaml"
 
@@ -28,7 +27,8 @@ import (
 // pages of the recipes, each with its manifests in a folder of its name.
 const pages = "../../docs/recipes"
 
-var more = flag.String("definitions", "", "directory of definitions that no Go module has, to test what is otherwise passed over: of Dynamo, of WVA")
+// outlines are what recipes use of definitions that are in no Go module, of Dynamo and of WVA.
+var outlines = flag.String("definitions", "../data/neighbours", "directory of definitions that no Go module has: of Dynamo, of WVA")
 
 // released are neighbours by the Go module that has their definitions, in the version and with the sum of their release: what is downloaded is what was released.
 var released = []struct {
@@ -53,9 +53,6 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: workload-variant-autoscaler-system}
 `
-
-// undefined are the API groups whose definitions are in no Go module: what is of them is tested with -definitions alone.
-var undefined = []string{"nvidia.com", "llmd.ai"}
 
 // download a module, and say where it is.
 func download(t *testing.T, module, sum string) string {
@@ -214,14 +211,16 @@ func TestRecipesAreAccepted(t *testing.T) {
 			definitions = append(definitions, definition(t, filepath.Join(dir, file)))
 		}
 	}
-	if *more != "" {
-		files, err := filepath.Glob(filepath.Join(*more, "*.yaml"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("-definitions: %s has no definitions: %v", *more, err)
+	files, err := filepath.Glob(filepath.Join(*outlines, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("-definitions: %s has no definitions: %v", *outlines, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, file := range files {
-			definitions = append(definitions, definition(t, file))
-		}
+		definitions = append(definitions, text)
 	}
 	if err := plane.Apply(t.Context(), manifests.Join(definitions...)); err != nil {
 		t.Fatal(err)
@@ -234,30 +233,15 @@ func TestRecipesAreAccepted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// asked says whether the API server knows a kind; those of groups that have no module it need not.
-	asked := func(kind schema.GroupVersionKind) bool {
-		if !slices.Contains(undefined, kind.Group) {
-			return true
-		}
-		list, err := known.ServerResourcesForGroupVersion(kind.GroupVersion().String())
-		return err == nil && slices.ContainsFunc(list.APIResources, func(r metav1.APIResource) bool { return r.Kind == kind.Kind })
-	}
 	accepted := func(t *testing.T, objects []*unstructured.Unstructured) {
 		t.Helper()
 		var stream bytes.Buffer
 		for _, o := range objects {
-			if !asked(o.GroupVersionKind()) {
-				t.Logf("%s %s is passed over: -definitions tests it", o.GetKind(), o.GetName())
-				continue
-			}
 			text, err := json.Marshal(o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			fmt.Fprintf(&stream, "---\n%s\n", text)
-		}
-		if stream.Len() == 0 {
-			return
 		}
 		cmd := exec.CommandContext(t.Context(), kubectl, "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
 		cmd.Env, cmd.Stdin = append(os.Environ(), "KUBECONFIG="+plane.AdminKubeconfig()), &stream
@@ -274,7 +258,7 @@ func TestRecipesAreAccepted(t *testing.T) {
 					return
 				}
 				for _, target := range targets(t, objects) {
-					if asked(schema.FromAPIVersionAndKind(target[0], target[1])) && !scalable(t, known, target[0], target[1]) {
+					if !scalable(t, known, target[0], target[1]) {
 						t.Errorf("a %s of %s cannot be scaled", target[1], target[0])
 					}
 				}
