@@ -118,6 +118,9 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	if err != nil {
 		return nil, fmt.Errorf("solver %s: %w", st.Names["solver"], err)
 	}
+	if solution, err = st.keep(ctx, problem, solution, solved, questions, sizings, sized, &policy, options); err != nil {
+		return nil, err
+	}
 
 	enter(StageExplain)
 	b := basis{snap: snap, problem: problem, solution: solution, spare: spareBeside(problem, solution, overdrawn), held: shared, servers: make([]considered, n), index: make(map[string]int, n)}

@@ -130,11 +130,10 @@ func (b *basis) explainOptions(e *jsonspec.Explanation, w *considered) error {
 		for _, p := range o.penalties {
 			x.Penalties = append(x.Penalties, jsonspec.Penalty{Cents: p.Cents, Reason: p.Reason, Lifted: p.Lifted})
 		}
-		if o.short {
+		if o.short || o.candidate.Fault != nil {
 			x.Feasible = false
 		}
-		if fault := o.candidate.Fault; fault != nil {
-			x.Feasible = false
+		if fault := o.candidate.Fault; fault != nil && !o.short { // else the note says it
 			x.Why += "; " + fault.Error()
 		}
 		if o.note != "" {
