@@ -56,7 +56,7 @@ func (st *Stages) keep(ctx context.Context, p *solver.Problem, first *solver.Sol
 func (p *policy) kept(s *sizing.Server, z *sizing.Sizing, options []option, inForce map[string]int) *option {
 	for _, c := range z.Candidates {
 		n := inForce[c.ID()]
-		if len(c.Parts) != 1 || n == 0 || !errors.As(c.Fault, new(*sizing.Infeasible)) || slices.ContainsFunc(options, func(o option) bool { return o.candidate == c }) {
+		if len(c.Parts) != 1 || n == 0 || !errors.As(c.Fault, new(*sizing.Infeasible)) {
 			continue
 		}
 		o := p.option(s, c, n, inForce)

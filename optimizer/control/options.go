@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -145,13 +146,13 @@ func present(q *question, feasible []*sizing.Candidate) int {
 	if nearest >= 0 {
 		return nearest
 	}
-	largest := held.Parts[0]
-	for _, p := range held.Parts[1:] {
-		if p.Replicas > largest.Replicas {
-			largest = p
-		}
-	}
-	return slices.IndexFunc(feasible, func(c *sizing.Candidate) bool { return len(c.Parts) == 1 && c.ID() == largest.Accelerator })
+	most := largest(held.Parts).Accelerator
+	return slices.IndexFunc(feasible, func(c *sizing.Candidate) bool { return len(c.Parts) == 1 && c.ID() == most })
+}
+
+// largest part of an allocation that has some: the first with most replicas.
+func largest(parts []fleet.Part) fleet.Part {
+	return slices.MaxFunc(parts, func(a, b fleet.Part) int { return cmp.Compare(a.Replicas, b.Replicas) })
 }
 
 // asked writes an option of a server for the solver.

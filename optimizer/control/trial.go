@@ -39,13 +39,8 @@ var outcomes = [...]float64{0.1, 0.3, 0.5, 0.7, 0.9}
 // ever being seen.
 func (r *prober) trial(s *sizing.Server, z *sizing.Sizing, options []option) *option {
 	held := s.Held().Parts
-	most := held[0]
-	for _, p := range held[1:] {
-		if p.Replicas > most.Replicas {
-			most = p
-		}
-	}
-	at := fullest(options, most.Accelerator)
+	most := largest(held).Accelerator
+	at := fullest(options, most)
 	if at < 0 {
 		return nil
 	}
@@ -53,19 +48,22 @@ func (r *prober) trial(s *sizing.Server, z *sizing.Sizing, options []option) *op
 	var best Probing
 	var with *sizing.Sized
 	for _, c := range z.Candidates {
-		if len(c.Parts) != 1 || c.ID() == most.Accelerator {
+		if len(c.Parts) != 1 || c.ID() == most {
 			continue
 		}
-		slow := r.likely(s, c.Parts[0].Sized, pessimism)
-		if slow == nil {
-			continue
+		one := c.Parts[0].Sized
+		b, lasts := r.lasting(s, one)
+		if lasts = lasts && b.Trial != nil; !lasts {
+			var pays bool
+			if b, pays = r.pays(s, one, options); !pays || len(held) > 1 || with != nil && b.Trial.net(r) <= best.Trial.net(r) {
+				continue
+			}
 		}
-		if b, ok := r.lasting(s, slow); ok && b.Trial != nil {
+		if slow := r.likely(s, one, pessimism); slow != nil {
 			best, with = b, slow
+		}
+		if lasts {
 			break
-		}
-		if b, ok := r.pays(s, c.Parts[0].Sized, options); ok && len(held) == 1 && (with == nil || b.Trial.net(r) > best.Trial.net(r)) {
-			best, with = b, slow
 		}
 	}
 	if with == nil {

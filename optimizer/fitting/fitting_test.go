@@ -264,16 +264,25 @@ func TestLeastSquaresOnKnownProblem(t *testing.T) {
 
 func TestMeasuredDataAreReadable(t *testing.T) {
 	for _, name := range []string{"measured/silicon.csv", "simulated/open-loop.csv", "simulated/token-budget.csv"} {
-		f, err := os.Open("../../test/data/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := ReadPoints(f, true)
-		_ = f.Close()
-		if err != nil || len(p.Rows) == 0 {
-			t.Errorf("%s: %d rows, %v", name, len(p.Rows), err)
+		if p := pointsOf(t, name); len(p.Rows) == 0 {
+			t.Errorf("%s: no rows", name)
 		}
 	}
+}
+
+// pointsOf a file of the project's data.
+func pointsOf(t *testing.T, name string) *Points {
+	t.Helper()
+	f, err := os.Open("../../test/data/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	p, err := ReadPoints(f, true)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return p
 }
 
 func FuzzReadPoints(f *testing.F) {

@@ -136,26 +136,19 @@ func regress(e *Experience, j int, pairs []lesson) {
 		normal.SymRankOne(normal, w, mat.NewVecDense(features, p.features[:]))
 		right.AddScaledVec(right, w*p.at[j], mat.NewVecDense(features, append([]float64(nil), p.features[:]...)))
 	}
-	for i := range features {
-		share, mean := kindShare, 0.0
+	coefficients, ok := believed(normal, right, b.sd, func(i int) (share, mean float64) {
 		switch {
 		case i == 0:
-			share, mean = 1, b.mean
+			return 1, b.mean
 		case i <= 3:
-			share = engineShare
+			return engineShare, 0
 		}
-		precision := 1 / (share * share * b.sd * b.sd)
-		normal.SetSym(i, i, normal.At(i, i)+precision)
-		right.SetVec(i, right.AtVec(i)+precision*mean)
-	}
-	var chol mat.Cholesky
-	var solved mat.VecDense
-	if !chol.Factorize(normal) || chol.SolveVecTo(&solved, right) != nil {
+		return kindShare, 0
+	})
+	if !ok {
 		return // keeps what was believed; cannot happen, the prior alone is positive definite
 	}
-	for i := range features {
-		t.Mean[i] = solved.AtVec(i)
-	}
+	copy(t.Mean[:], coefficients)
 	sum, weights := 0.0, 0.0
 	for i := range pairs {
 		r := left(&pairs[i])
@@ -163,5 +156,27 @@ func regress(e *Experience, j int, pairs []lesson) {
 		weights += trust[i]
 	}
 	n := float64(len(pairs))
-	t.Spread = math.Max(0.05, math.Min(2, math.Sqrt((sum/weights*n+withinWeight*b.within*b.within)/(n+withinWeight))))
+	t.Spread = spreadOf(sum/weights*n, n, b.within)
+}
+
+// believed are the coefficients of a regression, given its normal equations, where each has a prior: a mean, and a share of a standard deviation. ok is false
+// where they have no solution.
+func believed(normal *mat.SymDense, right *mat.VecDense, sd float64, prior func(i int) (share, mean float64)) (coefficients []float64, ok bool) {
+	for i := range right.Len() {
+		share, mean := prior(i)
+		precision := 1 / (share * share * sd * sd)
+		normal.SetSym(i, i, normal.At(i, i)+precision)
+		right.SetVec(i, right.AtVec(i)+precision*mean)
+	}
+	var chol mat.Cholesky
+	var solved mat.VecDense
+	if !chol.Factorize(normal) || chol.SolveVecTo(&solved, right) != nil {
+		return nil, false
+	}
+	return solved.RawVector().Data, true
+}
+
+// spreadOf n residuals, by the sum of their squares and what was believed of it.
+func spreadOf(sum, n, within float64) float64 {
+	return math.Max(0.05, math.Min(2, math.Sqrt((sum+withinWeight*within*within)/(n+withinWeight))))
 }

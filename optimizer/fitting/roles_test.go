@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -214,15 +213,7 @@ func TestRolesEntriesThatAreWrong(t *testing.T) {
 
 // TestMeasuredRoles: every other point of servers that were measured, predicted from the others. The bounds are what was measured, rounded up.
 func TestMeasuredRoles(t *testing.T) {
-	f, err := os.Open("../../test/data/measured/disagg.csv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	points, err := ReadPoints(f, true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	points := pointsOf(t, "measured/disagg.csv")
 	k := BuiltIn()
 	var itl, ttft []float64
 	for _, g := range points.Groups(func(p Point) bool { return !p.Roles.Speculative && !p.Roles.Unsaid }) {

@@ -2,7 +2,6 @@ package fitting
 
 import (
 	"errors"
-	"math"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -73,23 +72,16 @@ func (e *RoleExperience) regress(j int, all []*roleLesson) {
 		normal.SymRankOne(normal, w, x)
 		right.AddScaledVec(right, w*l.at[j], x)
 	}
-	for i := range roleFeatures {
-		share, mean := engineShare, 0.0
+	coefficients, ok := believed(normal, right, b.sd, func(i int) (share, mean float64) {
 		if i == 0 {
-			share, mean = 1, b.mean
+			return 1, b.mean
 		}
-		precision := 1 / (share * share * b.sd * b.sd)
-		normal.SetSym(i, i, normal.At(i, i)+precision)
-		right.SetVec(i, right.AtVec(i)+precision*mean)
-	}
-	var chol mat.Cholesky
-	var solved mat.VecDense
-	if !chol.Factorize(normal) || chol.SolveVecTo(&solved, right) != nil {
+		return engineShare, 0
+	})
+	if !ok {
 		return // keeps what was believed; cannot happen, the prior alone is positive definite
 	}
-	for i := range roleFeatures {
-		t.Mean[i] = solved.AtVec(i)
-	}
+	copy(t.Mean[:], coefficients)
 	sum := 0.0
 	for _, l := range all {
 		r := l.at[j]
@@ -98,8 +90,7 @@ func (e *RoleExperience) regress(j int, all []*roleLesson) {
 		}
 		sum += r*r + l.variance[j]
 	}
-	n := float64(len(all))
-	t.Spread = math.Max(0.05, math.Min(2, math.Sqrt((sum+withinWeight*b.sd*b.sd)/(n+withinWeight))))
+	t.Spread = spreadOf(sum, float64(len(all)), b.sd)
 }
 
 // BuiltInRoleExperience was learned by [Knowledge.LearnRoles] from all servers of test/data/measured/disagg.csv that say whether they speculate;

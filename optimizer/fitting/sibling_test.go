@@ -3,7 +3,6 @@ package fitting
 import (
 	"flag"
 	"math"
-	"os"
 	"testing"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
@@ -16,15 +15,7 @@ func TestAkin(t *testing.T) {
 	if !*measureAkin {
 		t.Skip("fits 93 pairs; go test ./optimizer/fitting -run TestAkin -akin")
 	}
-	f, err := os.Open("../../test/data/measured/silicon.csv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	points, err := ReadPoints(f, true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	points := pointsOf(t, "measured/silicon.csv")
 	groups := map[string][]Point{}
 	for _, p := range points.Rows {
 		groups[p.Group.Key()] = append(groups[p.Group.Key()], p)
