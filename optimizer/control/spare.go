@@ -28,8 +28,8 @@ func (f *spare) lacks(w *considered, parts []sizing.Part) map[string]int {
 		own := f.problem.Servers[w.choice].Candidates[choice.Candidate].Resized(choice.Replicas).Parts
 		for _, p := range own {
 			stock := f.stock[p.Type].Within(p.Scope)
-			stock.Add(p.UnitsPerReplica, -p.Replicas)
-			defer stock.Add(p.UnitsPerReplica, p.Replicas)
+			stock.Add(p.UnitsPerReplica/max(p.Pods, 1), -p.Replicas*max(p.Pods, 1))
+			defer stock.Add(p.UnitsPerReplica/max(p.Pods, 1), p.Replicas*max(p.Pods, 1))
 		}
 	}
 	missing := map[string]int{}

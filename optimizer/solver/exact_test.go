@@ -47,6 +47,7 @@ func TestExactPlacesAndBuysLikeBruteForce(t *testing.T) {
 
 func TestExactBundlesLikeBruteForce(t *testing.T) {
 	likeBruteForce(t, instances.Bundled)
+	likeBruteForce(t, instances.Roles)
 }
 
 // Where some replicas can be on some nodes alone, all is where it can be, and no plan claims to be better than it is. Rows count what each scope needs; where

@@ -53,9 +53,12 @@ func (d *draft) room(server int, c *Candidate) int {
 		return allowed
 	case len(c.Parts) == 1:
 		part := &c.Parts[0]
-		return d.of(part).Room(part.UnitsPerReplica, allowed)
+		return d.of(part).Room(part.perPod(), part.pods(allowed)) / part.pods(1)
 	case d.together(c.Parts):
 		return allowed
+	case c.Ratio:
+		steps := c.steps()
+		return below(steps, func(n int) bool { return n <= allowed && d.together(c.at(n)) })
 	}
 	return 0
 }
@@ -70,21 +73,26 @@ func (d *draft) together(parts []Part) bool {
 		return d.together(parts[1:])
 	}
 	s := d.of(part)
-	if s.Room(part.UnitsPerReplica, part.Replicas) < part.Replicas {
+	each, n := part.perPod(), part.pods(part.Replicas)
+	if s.Room(each, n) < n {
 		return false
 	}
-	s.Add(part.UnitsPerReplica, part.Replicas)
-	defer s.Add(part.UnitsPerReplica, -part.Replicas)
+	s.Add(each, n)
+	defer s.Add(each, -n)
 	return d.together(parts[1:])
 }
 
 // fits says whether the server can have the candidate in full.
 func (d *draft) fits(server int, c *Candidate) bool { return d.room(server, c) >= c.Replicas() }
 
-// give adds replicas of the candidate to what the server has: of several parts, all.
+// give adds replicas of the candidate to what the server has: of several parts, all, or as many as keep their ratio.
 func (d *draft) give(server, candidate, replicas int) {
 	c := &d.p.Servers[server].Candidates[candidate]
 	ch := &d.choices[server]
+	if c.Ratio && ch.Replicas > 0 {
+		d.hold(server, c, ch.Replicas, -1)
+		replicas, ch.Replicas = ch.Replicas+replicas, 0
+	}
 	ch.Candidate = candidate
 	ch.Replicas += replicas
 	ch.BestEffort = ch.Replicas < c.Replicas()
@@ -107,15 +115,12 @@ func (d *draft) hold(server int, c *Candidate, replicas, sign int) {
 	if d.p.Unlimited {
 		return
 	}
-	c.uses(func(part *Part) {
-		n := part.Replicas
-		if len(c.Parts) == 1 {
-			n = replicas
+	parts := c.at(replicas)
+	for i := range parts {
+		if part := &parts[i]; part.Replicas > 0 {
+			d.of(part).Add(part.perPod(), sign*part.pods(part.Replicas))
 		}
-		if n > 0 {
-			d.of(part).Add(part.UnitsPerReplica, sign*n)
-		}
-	})
+	}
 }
 
 // buy adds purchases from an elastic pool.
@@ -359,9 +364,9 @@ func (d *draft) lacks(server int, c *Candidate, has *Choice) lack {
 	c.uses(func(part *Part) {
 		own, needs := 0, c.cards(part.Type)
 		if has != nil && has.BestEffort {
-			if p := &d.p.Servers[has.Server].Candidates[has.Candidate].Parts[0]; p.Type == part.Type {
-				own = has.Replicas * p.UnitsPerReplica
-			}
+			with := d.p.Servers[has.Server].Candidates[has.Candidate]
+			with.Parts = with.at(has.Replicas)
+			own = with.cards(part.Type)
 		}
 		l := lack{kind: part.Type, needs: needs, left: d.of(part).Left() + own}
 		if part.Scope != "" {

@@ -73,19 +73,31 @@ func (d *draft) roundRobin(servers []ranked) {
 				return true
 			}
 			c := &d.p.Servers[r.server].Candidates[j]
-			if d.choices[r.server].Replicas >= c.Replicas() || d.room(r.server, c) < 1 {
+			more := c.next(d.choices[r.server].Replicas)
+			if more == 0 || !d.fitsMore(r.server, c, more) {
 				return true
 			}
-			d.give(r.server, j, 1)
+			d.give(r.server, j, more)
 			return false
 		})
 	}
 }
 
-// startable is the first candidate of a single part of which at least one replica fits, -1 where none does.
+// fitsMore says whether the server can have so many replicas of a candidate beside those that it has of it.
+func (d *draft) fitsMore(server int, c *Candidate, replicas int) bool {
+	has := d.choices[server].Replicas
+	if !c.Ratio || has == 0 {
+		return d.room(server, c) >= replicas
+	}
+	d.hold(server, c, has, -1)
+	defer d.hold(server, c, has, 1)
+	return d.room(server, c) >= has+replicas
+}
+
+// startable is the first candidate that can be had in part of which at least one replica fits, -1 where none does.
 func (d *draft) startable(r *ranked) int {
 	for _, j := range r.candidates {
-		if c := &d.p.Servers[r.server].Candidates[j]; len(c.Parts) == 1 && d.room(r.server, c) > 0 {
+		if c := &d.p.Servers[r.server].Candidates[j]; (len(c.Parts) == 1 || c.Ratio) && d.room(r.server, c) > 0 {
 			return j
 		}
 	}

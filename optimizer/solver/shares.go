@@ -154,8 +154,8 @@ func newShares(d *draft) *shares {
 func (d *draft) amount(c *Candidate, k kind) int {
 	n := 0
 	for i := range c.Parts {
-		if part := &c.Parts[i]; part.Type == k.name && part.UnitsPerReplica >= k.size && d.holds(part, k.scope) {
-			n += part.Replicas * (part.UnitsPerReplica / k.size)
+		if part := &c.Parts[i]; part.Type == k.name && part.perPod() >= k.size && d.holds(part, k.scope) {
+			n += part.pods(part.Replicas) * (part.perPod() / k.size)
 		}
 	}
 	return n
@@ -180,30 +180,34 @@ func (d *draft) holdShare(server int, c *Candidate, replicas, sign int) {
 	if l == nil {
 		return
 	}
-	n, all := l.of[server], c.Replicas()
-	if len(c.Parts) != 1 {
-		replicas = all
-	}
-	part := func(amount int) int { return sign * amount * replicas / max(all, 1) } // every replica takes the same
-	c.types(func(kind string, cards int) {
-		l.cards[n][kind] += part(cards)
+	n, had := l.of[server], c.had(replicas)
+	had.types(func(kind string, cards int) {
+		l.cards[n][kind] += sign * cards
 		for k := range l.bearing(n, kind) {
-			k.add(k.used, n, part(d.amount(c, k.kind)))
+			k.add(k.used, n, sign*d.amount(had, k.kind))
 		}
 	})
-	if all == 0 {
-		l.cost[n] += float64(sign) * c.Cost
-	} else {
-		l.cost[n] += float64(sign*replicas) / float64(all) * c.Cost
-	}
+	l.cost[n] += float64(sign) * had.Cost
 }
 
-// allowed is the number of replicas of a candidate that the shares leave to a server, at most as many as it needs. Of several parts all or none.
+// allowed is the number of replicas of a candidate that the shares leave to a server, at most as many as it needs. Of several parts all or none, or as many
+// as keep their ratio.
 func (d *draft) allowed(server int, c *Candidate) int {
-	l, all := d.shares, c.Replicas()
-	if l == nil {
-		return all
+	if d.shares == nil {
+		return c.Replicas()
 	}
+	n := d.allowedAtOnce(server, c)
+	if n < 0 && c.Ratio {
+		if n = below(c.steps(), func(n int) bool { return d.allowedAtOnce(server, c.had(n)) == n }); n == 0 {
+			return -1
+		}
+	}
+	return n
+}
+
+// allowedAtOnce is allowed, of several parts all or none.
+func (d *draft) allowedAtOnce(server int, c *Candidate) int {
+	l, all := d.shares, c.Replicas()
 	n, replicas := l.of[server], all
 	bound := func(amount, left int) {
 		switch {
@@ -265,10 +269,10 @@ func (d *draft) owe(due []Choice) {
 		if choice.Candidate < 0 {
 			continue
 		}
-		c := &l.p.Servers[i].Candidates[choice.Candidate]
+		c := l.p.Servers[i].Candidates[choice.Candidate].had(choice.Replicas)
 		c.types(func(kind string, _ int) {
 			for k := range l.bearing(l.of[i], kind) {
-				k.add(k.due, l.of[i], d.amount(c, k.kind)*choice.Replicas/max(c.Replicas(), 1))
+				k.add(k.due, l.of[i], d.amount(c, k.kind))
 			}
 		})
 	}
@@ -574,8 +578,7 @@ func (d *draft) costLacks(server int, c *Candidate, has *Choice, note func(lack)
 	n := l.of[server]
 	most, own := l.mostCost(n), 0.0
 	if has != nil && has.BestEffort {
-		x := &d.p.Servers[server].Candidates[has.Candidate]
-		own = x.Cost * float64(has.Replicas) / float64(x.Replicas())
+		own = d.p.Servers[server].Candidates[has.Candidate].had(has.Replicas).Cost
 	}
 	if left := most - l.cost[n] + own; c.Cost > left+centTolerance {
 		note(lack{kind: "¢/h", needs: int(math.Ceil(c.Cost)), left: int(max(left, 0)), where: fmt.Sprintf(" of the %g that share %s may cost", most, l.p.Shares[n].Name)})

@@ -20,6 +20,8 @@ type Candidate struct {
 	// Parts that meet the targets together; none for a server that needs no replica. A candidate of several parts is taken in full or not at
 	// all, one of a single part also with fewer replicas, as best effort.
 	Parts []Part
+	// Ratio says that several parts serve with fewer replicas too as long as these keep their ratio, as roles do: one part does what others need of it.
+	Ratio bool
 	// Cost in cents per hour.
 	Cost float64
 	// Value is what is minimised: the cost plus the price of change.
@@ -30,8 +32,12 @@ type Candidate struct {
 type Part struct {
 	// Accelerator names the accelerator, and Type the cards that the part takes capacity of.
 	Accelerator, Type string
-	// Replicas of the part, and the number of cards of the type that each takes, all on one node.
+	// Replicas of the part, and the number of cards of the type that each takes, all on one node, or as many for each of its pods on theirs.
 	Replicas, UnitsPerReplica int
+	// Pods of a replica, which it has all of or none; 0 is 1. They divide its cards.
+	Pods int
+	// Cost of a replica in cents per hour, of what keeps a ratio; else it may be left out.
+	Cost float64
 	// Share of the server's requests that the part is assumed to get, from 0 to 1.
 	Share float64
 	// Scope is the set of nodes that the replicas can be on, by the name that nodes have it under; empty for all nodes with the type. Where no nodes are
@@ -74,11 +80,24 @@ func (c Candidate) Types() string {
 	return strings.Join(names, "+")
 }
 
+// perPod is how many cards a pod of the part takes, all on one node.
+func (p *Part) perPod() int { return p.UnitsPerReplica / max(p.Pods, 1) }
+
+// pods of so many replicas of the part.
+func (p *Part) pods(replicas int) int { return replicas * max(p.Pods, 1) }
+
 // Resized is the candidate with so many replicas in all, where it has any: parts keep their proportions as well as whole replicas can, the largest
-// remainders and then the first rounded up. Cost and value are as they were.
+// remainders and then the first rounded up. One that keeps a ratio has at most so many ([Kept]). Cost and value are as they were.
 func (c Candidate) Resized(replicas int) Candidate {
 	resized, all := c, c.Replicas()
 	if all == 0 {
+		return resized
+	}
+	if c.Ratio {
+		resized.Parts = slices.Clone(c.Parts)
+		for i, n := range Kept(c.counts(), replicas) {
+			resized.Parts[i].Replicas = n
+		}
 		return resized
 	}
 	resized.Parts = slices.Clone(c.Parts)

@@ -207,11 +207,16 @@ func (p *Part) validate() error {
 	case p.Replicas == 0:
 	case p.UnitsPerReplica < 1:
 		faults = append(faults, fmt.Errorf("unitsPerReplica: %d is below 1", p.UnitsPerReplica))
+	case p.Pods < 0 || p.UnitsPerReplica%max(p.Pods, 1) != 0:
+		faults = append(faults, fmt.Errorf("pods: %d do not share %d units evenly", p.Pods, p.UnitsPerReplica))
 	case p.Replicas > maxUnits/p.UnitsPerReplica:
 		faults = append(faults, fmt.Errorf("replicas: %d × %d units is above %d", p.Replicas, p.UnitsPerReplica, maxUnits))
 	}
 	if p.Replicas > 0 && p.Type == "" {
 		faults = append(faults, errors.New("type: empty, a part with replicas needs one"))
+	}
+	if !(p.Cost >= 0 && p.Cost <= math.MaxFloat64) {
+		faults = append(faults, fmt.Errorf("cost: %v is not a number of at least 0", p.Cost))
 	}
 	if math.IsNaN(p.Share) || p.Share < 0 || p.Share > 1 {
 		faults = append(faults, fmt.Errorf("share: %v is not between 0 and 1", p.Share))

@@ -42,13 +42,15 @@ func Check(p *solver.Problem, s *solver.Solution) error {
 			x := p.Servers[i].Candidates[c.Candidate]
 			for _, part := range parts(x, c.Replicas) {
 				sum[part.Type] += part.Replicas * part.UnitsPerReplica
-				held[size{part.Type, part.UnitsPerReplica, part.Scope}] += part.Replicas
+				held[sizeOf(part)] += pods(part)
 			}
 			switch {
 			case c.BestEffort && (c.Replicas < 1 || c.Replicas >= total(x) || c.Reason == ""):
 				fault("%s: best effort with %d of %d replicas, reason %q", name, c.Replicas, total(x), c.Reason)
-			case c.BestEffort && len(x.Parts) != 1:
+			case c.BestEffort && len(x.Parts) != 1 && !x.Ratio:
 				fault("%s: best effort of %d parts: which of them?", name, len(x.Parts))
+			case c.BestEffort && x.Ratio && badRatio(x, c.Replicas) != "":
+				fault("%s: best effort with %d of %d replicas: %s", name, c.Replicas, total(x), badRatio(x, c.Replicas))
 			case !c.BestEffort && (c.Replicas != total(x) || c.Reason != ""):
 				fault("%s: served with %d of %d replicas, reason %q", name, c.Replicas, total(x), c.Reason)
 			case !c.BestEffort:
@@ -149,8 +151,49 @@ func total(c solver.Candidate) int {
 	return n
 }
 
-// parts are what the candidate takes with so many replicas: of several parts, all.
+// sizeOf the pods of a part.
+func sizeOf(p solver.Part) size { return size{p.Type, p.UnitsPerReplica / max(1, p.Pods), p.Scope} }
+
+// pods of a part.
+func pods(p solver.Part) int { return p.Replicas * max(1, p.Pods) }
+
+// badRatio says what is wrong with so many replicas of parts that are to keep their ratio; empty where nothing is.
+func badRatio(c solver.Candidate, replicas int) string {
+	with := parts(c, replicas)
+	if n := total(solver.Candidate{Parts: with}); n != replicas {
+		return fmt.Sprintf("the parts can have %d at that ratio", n)
+	}
+	for i, a := range with {
+		for j, b := range with {
+			if c.Parts[i].Replicas > 0 && c.Parts[j].Replicas > 0 && (a.Replicas-1)*c.Parts[j].Replicas >= b.Replicas*c.Parts[i].Replicas {
+				return fmt.Sprintf("%d × %s are more than %d × %s need", a.Replicas, a.Accelerator, b.Replicas, b.Accelerator)
+			}
+		}
+	}
+	return ""
+}
+
+// parts are what the candidate takes with so many replicas: of several parts, all, or, where they keep their ratio, the most that are no more than that:
+// all shares of all parts are tried.
 func parts(c solver.Candidate, replicas int) []solver.Part {
+	if c.Ratio && replicas != total(c) {
+		best := solver.Candidate{Parts: slices.Clone(c.Parts)}
+		for i := range best.Parts {
+			best.Parts[i].Replicas = 0
+		}
+		for _, of := range c.Parts {
+			for k := range of.Replicas {
+				with := solver.Candidate{Parts: slices.Clone(c.Parts)}
+				for i := range with.Parts {
+					with.Parts[i].Replicas = int(math.Ceil(float64(with.Parts[i].Replicas*(k+1))/float64(of.Replicas) - 1e-9))
+				}
+				if n := total(with); n <= replicas && n > total(best) {
+					best = with
+				}
+			}
+		}
+		return best.Parts
+	}
 	if len(c.Parts) != 1 {
 		return c.Parts
 	}
@@ -327,7 +370,7 @@ func BruteForce(p *solver.Problem, due ...solver.Choice) Standing {
 			fits := true
 			for _, x := range c.Parts {
 				left[x.Type] -= x.Replicas * x.UnitsPerReplica
-				held[size{x.Type, x.UnitsPerReplica, x.Scope}] += x.Replicas
+				held[sizeOf(x)] += pods(x)
 				fits = fits && (left[x.Type] >= 0 || p.Unlimited)
 			}
 			if fits {
@@ -343,7 +386,7 @@ func BruteForce(p *solver.Problem, due ...solver.Choice) Standing {
 			}
 			for _, x := range c.Parts {
 				left[x.Type] += x.Replicas * x.UnitsPerReplica
-				held[size{x.Type, x.UnitsPerReplica, x.Scope}] -= x.Replicas
+				held[sizeOf(x)] -= pods(x)
 			}
 		}
 		try(i + 1)

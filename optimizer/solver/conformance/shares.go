@@ -35,8 +35,13 @@ func taken(p *solver.Problem, choices []solver.Choice) uses {
 		c := p.Servers[i].Candidates[choice.Candidate]
 		part := c
 		part.Parts = parts(c, choice.Replicas)
-		if n := total(c); n > 0 {
+		if n := total(c); n > 0 && !(c.Ratio && choice.Replicas < n) {
 			part.Cost *= float64(choice.Replicas) / float64(n)
+		} else if n > 0 {
+			part.Cost = 0
+			for _, x := range part.Parts {
+				part.Cost += float64(x.Replicas) * x.Cost
+			}
 		}
 		of := u[p.Servers[i].Share]
 		for _, x := range part.Parts {
@@ -69,7 +74,7 @@ func rows(p *solver.Problem, bought []int) map[row]int {
 			for _, x := range c.Parts {
 				if onNodes[x.Type] && x.Replicas > 0 {
 					for _, scope := range []string{"", x.Scope} {
-						places[row{x.Type, scope, 1}], places[row{x.Type, scope, x.UnitsPerReplica}] = 0, 0
+						places[row{x.Type, scope, 1}], places[row{x.Type, scope, sizeOf(x).cards}] = 0, 0
 					}
 				}
 			}
@@ -99,7 +104,7 @@ func takes(p *solver.Problem, r row, share string, choices []solver.Choice) int 
 		}
 		for _, x := range parts(p.Servers[i].Candidates[choice.Candidate], choice.Replicas) {
 			if x.Type == r.kind && inside(p, x.Type, x.Scope, r.scope) {
-				sum += x.Replicas * (x.UnitsPerReplica / r.cards)
+				sum += pods(x) * (sizeOf(x).cards / r.cards)
 			}
 		}
 	}

@@ -99,6 +99,14 @@ func plansHold(t *testing.T, s solver.Solver, n int) {
 			t.Fatalf("seed %d: better than the best %+v: %+v", seed, best, Of(p, got))
 		}
 	}
+	for seed := range uint64(n / 2) {
+		p := instances.Roles(seed)
+		p.SaturationPolicy = policies[seed%uint64(len(policies))]
+		got := solveAndCheck(t, s, p)
+		if best := BruteForce(p); p.SaturationPolicy == "" && Of(p, got).Compare(best) < 0 {
+			t.Fatalf("seed %d: better than the best %+v: %+v", seed, best, Of(p, got))
+		}
+	}
 	for seed := range uint64(n / 8) {
 		for _, p := range []*solver.Problem{instances.Counted(seed), instances.Summed(seed)} {
 			p.SaturationPolicy = policies[seed%uint64(len(policies))]
@@ -198,6 +206,8 @@ func badInput(t *testing.T, s solver.Solver) {
 		{"negative replicas", func(p *solver.Problem) { part(p).Replicas = -3 }, []string{"parts[0]", "replicas: -3"}},
 		{"no units", func(p *solver.Problem) { part(p).UnitsPerReplica = 0 }, []string{"unitsPerReplica: 0"}},
 		{"too many units", func(p *solver.Problem) { part(p).Replicas = math.MaxInt }, []string{"replicas: 9223372036854775807"}},
+		{"pods that do not share cards", func(p *solver.Problem) { part(p).Pods = 3; part(p).UnitsPerReplica = 4 }, []string{"pods: 3 do not share 4 units"}},
+		{"cost of a part", func(p *solver.Problem) { part(p).Cost = -1 }, []string{"parts[0]: cost: -1"}},
 		{"no type", func(p *solver.Problem) { part(p).Type = "" }, []string{"type: empty"}},
 		{"share", func(p *solver.Problem) { part(p).Share = 1.5 }, []string{"servers[one].candidates[0]: parts[0]: share: 1.5"}},
 		{"stop", func(p *solver.Problem) { p.StopAt = -9 }, []string{"stopAt: -9"}},

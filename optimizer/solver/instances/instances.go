@@ -160,6 +160,37 @@ func bundle(r *rand.Rand, cost float64) solver.Candidate {
 	return c
 }
 
+// Roles is a small problem of servers that are served by a prefill and a decode workload which keep their ratio, replicas of several pods among them,
+// with less capacity than all need. Of a third, the servers are of a share that may have only so much.
+func Roles(seed uint64) *solver.Problem {
+	p := Bundled(seed)
+	r := source(seed + 12<<32)
+	for t := range p.Capacity {
+		p.Capacity[t] /= 2
+	}
+	for i := range p.Servers {
+		for j := range p.Servers[i].Candidates {
+			c := &p.Servers[i].Candidates[j]
+			c.Cost = 0
+			for k := range c.Parts {
+				part := &c.Parts[k]
+				part.Replicas, part.Pods, part.Cost = 1+r.IntN(6), 1+r.IntN(2), float64(1+r.IntN(9))
+				part.UnitsPerReplica *= part.Pods
+				c.Cost += float64(part.Replicas) * part.Cost
+			}
+			c.Ratio, c.Value = len(c.Parts) > 1, c.Cost
+		}
+	}
+	if seed%3 == 0 {
+		cost := 10 + 60*r.Float64()
+		p.Shares = []solver.Share{{Name: "t", Most: map[string]int{"A": 2 + r.IntN(12), "B": 2 + r.IntN(12)}, MostCost: &cost}}
+		for i := range p.Servers {
+			p.Servers[i].Share = "t"
+		}
+	}
+	return p
+}
+
 // Counted is a small problem in which servers count by their weights.
 func Counted(seed uint64) *solver.Problem {
 	p := Small(seed)
@@ -232,6 +263,45 @@ func Fleet(seed uint64, servers, types int, share float64) *solver.Problem {
 	}
 	for t := range types {
 		p.Capacity[cards[t].name] = int(need[t] / float64(types) * share * (.5 + r.Float64()))
+	}
+	return p
+}
+
+// FleetOfRoles is a fleet whose servers may also compute prompts on one type and decode on the same or another, in one of two ratios: some forty ways each
+// with six types. Replicas of more than four cards are of two pods. Where apart is false, ways of two roles are on the first type alone: as many ways, of
+// a single part.
+func FleetOfRoles(seed uint64, servers, types int, share float64, apart bool) *solver.Problem {
+	p := Fleet(seed, servers, types, share)
+	r := source(seed + 13<<32)
+	for i := range p.Servers {
+		s := &p.Servers[i]
+		for j := range s.Candidates {
+			if part := &s.Candidates[j].Parts[0]; part.UnitsPerReplica > 4 {
+				part.Pods = 2
+			}
+		}
+		whole := s.Candidates
+		for _, a := range whole {
+			for _, b := range whole {
+				prompts, saved := .2+.4*r.Float64(), .7+.6*r.Float64()
+				prefill, decode := a.Parts[0], b.Parts[0]
+				prefill.Cost, decode.Cost = a.Cost/float64(prefill.Replicas), b.Cost/float64(decode.Replicas)
+				prefill.Replicas = max(1, int(math.Round(prompts*saved*float64(prefill.Replicas))))
+				decode.Replicas = max(1, int(math.Round((1-prompts)*saved*float64(decode.Replicas))))
+				if !apart {
+					prefill.Replicas += decode.Replicas
+					c := solver.Candidate{ID: a.ID + "/" + b.ID, Parts: []solver.Part{prefill}, Cost: float64(prefill.Replicas) * prefill.Cost}
+					c.Value = c.Cost
+					s.Candidates = append(s.Candidates, c)
+					continue
+				}
+				prefill.Accelerator, decode.Accelerator = prefill.Accelerator+"/prefill", decode.Accelerator+"/decode"
+				c := solver.Candidate{ID: prefill.Accelerator + "+" + decode.Accelerator, Ratio: true, Parts: []solver.Part{prefill, decode}}
+				c.Cost = float64(prefill.Replicas)*prefill.Cost + float64(decode.Replicas)*decode.Cost
+				c.Value = c.Cost
+				s.Candidates = append(s.Candidates, c)
+			}
+		}
 	}
 	return p
 }
