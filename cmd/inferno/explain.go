@@ -99,6 +99,9 @@ func printServer(out io.Writer, s *v1alpha1.Server) error {
 		text.WriteString("plan: none yet\n")
 	} else {
 		text.WriteString(wrapped(fmt.Sprintf("plan: %d replicas for %.0f ¢/h; %d are ready: %s", d.Replicas, d.CostPerHour, s.Status.ReadyReplicas, orDash(s.Status.Placement))))
+		if rate := d.AdmissibleRate; rate != nil {
+			text.WriteString(wrapped(fmt.Sprintf("admissible: %.1f requests per minute are served within targets; a gateway may refuse the rest", *rate)))
+		}
 		text.WriteString(wrapped("latencies: predicted " + latencies(d.Predicted) + "; measured " + latencies(s.Status.Measured)))
 	}
 	e := s.Status.Explanation

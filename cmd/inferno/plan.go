@@ -212,6 +212,9 @@ func printTable(out io.Writer, system *jsonspec.System, plan *jsonspec.Solution)
 		if a.BestEffort {
 			slo = "best effort"
 		}
+		if rate := a.AdmissibleRate; rate != nil {
+			slo += fmt.Sprintf(", of %.0f/min", *rate)
+		}
 		accelerator := orDash(a.Accelerator)
 		if len(a.Parts) > 0 {
 			accelerator = partsOf(a.Parts)

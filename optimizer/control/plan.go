@@ -17,6 +17,7 @@ import (
 // considered is what became of one server on its way to a plan. It is made once, and read by whoever writes the plan and explains it.
 type considered struct {
 	*question
+	sized   *sizing.Server
 	sizing  *sizing.Sizing
 	options []option
 	// fault says why it was not put to the solver; nil where it was. held is then the plan that stays, nil where there is none.
@@ -33,6 +34,7 @@ type considered struct {
 // basis is what a decision was made from, kept so that it can be explained.
 type basis struct {
 	snap     *fleet.Snapshot
+	stage    *sizing.Stage
 	problem  *solver.Problem
 	solution *solver.Solution
 	servers  []considered
@@ -82,7 +84,7 @@ func (b *basis) decision(solverName string, pools elastic) fleet.Decision {
 			d.Plan.Allocations[w.Name] = *a
 		}
 		if !verdict.Planned {
-			d.Plan.Unserved = append(d.Plan.Unserved, jsonspec.Unserved{Server: w.Name, Reason: verdict.Message})
+			d.Plan.Unserved = append(d.Plan.Unserved, jsonspec.Unserved{Server: w.Name, Reason: verdict.Message, AdmissibleRate: nothing(a, verdict).Pointer()})
 		}
 		for _, c := range w.sizing.Candidates {
 			d.Candidates = append(d.Candidates, w.report(c))
@@ -134,13 +136,17 @@ func (b *basis) settle(w *considered) (*fleet.Allocation, fleet.Verdict) {
 	}
 	a := &fleet.Allocation{Parts: partsOf(parts), Cost: sizing.Cost(parts), BestEffort: choice.BestEffort || c.Capped || o.short, Reason: b.why(w, o, choice)}
 	a.TTFT, a.ITL = c.Latencies(parts)
+	a.Admissible = b.admissible(w, parts, a.BestEffort)
+	short := func(why string) (*fleet.Allocation, fleet.Verdict) {
+		return a, fleet.Verdict{Reason: v1alpha1.ReasonBestEffort, Message: why + admitted(a.Admissible)}
+	}
 	switch {
 	case choice.BestEffort:
-		return a, fleet.Verdict{Reason: v1alpha1.ReasonBestEffort, Message: choice.Reason}
+		return short(choice.Reason)
 	case c.Capped:
-		return a, fleet.Verdict{Reason: v1alpha1.ReasonBestEffort, Message: c.Fault.Error()}
+		return short(c.Fault.Error())
 	case o.short:
-		return a, fleet.Verdict{Reason: v1alpha1.ReasonBestEffort, Message: o.note}
+		return short(o.note)
 	case w.unknown:
 		return a, fleet.Verdict{Planned: true, Reason: v1alpha1.ReasonPlanned, Message: "no load observed yet: " + a.Reason}
 	}

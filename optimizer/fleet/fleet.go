@@ -199,6 +199,8 @@ type Allocation struct {
 	TTFT, ITL Maybe
 	// BestEffort marks fewer replicas than the targets need.
 	BestEffort bool
+	// Admissible is the highest rate of requests per second that is served within the targets; missing where all of the load is, or that is not known.
+	Admissible Maybe
 	// Held marks the plan that was in force before and stays so.
 	Held bool
 	// Reason for people.

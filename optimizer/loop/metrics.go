@@ -46,6 +46,7 @@ type metrics struct {
 	desired  *gauges
 	ready    *gauges
 	arrivals *gauges
+	admitted *gauges
 	capacity *gauges
 	prices   *gauges
 	// what the plan gives shares, and what bounds it
@@ -86,6 +87,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		arrivals: newGauges(prometheus.GaugeOpts{
 			Name: observe.ArrivalRateMetric,
 			Help: "Offered load of a server as observed, in requests per second.",
+		}, []string{"namespace", "server"}),
+		admitted: newGauges(prometheus.GaugeOpts{
+			Name: "inferno_admissible_rate",
+			Help: "Highest rate of requests to a server that is served within its targets, in requests per second; absent where all of its load can be admitted, or that is not known.",
 		}, []string{"namespace", "server"}),
 		capacity: newGauges(prometheus.GaugeOpts{
 			Name: "inferno_accelerator_available_cards",
@@ -159,6 +164,9 @@ func (m *metrics) server(s *v1alpha1.Server, st *v1alpha1.ServerStatus) {
 		for a, n := range realise.PlanBy(st.Desired.Parts) {
 			m.desired.put(float64(n), s.Namespace, s.Name, a)
 		}
+		if rate := st.Desired.AdmissibleRate; rate != nil {
+			m.admitted.put(jsonspec.PerSecond(*rate), s.Namespace, s.Name)
+		}
 	}
 	for a, n := range realise.ReadyBy(st.Current) {
 		m.ready.put(float64(n), s.Namespace, s.Name, a)
@@ -215,6 +223,6 @@ func (m *metrics) settle() {
 
 func (m *metrics) all() []*gauges {
 	return []*gauges{
-		m.desired, m.ready, m.arrivals, m.capacity, m.prices, m.shareUsed, m.shareDue, m.shareGuaranteed, m.shareMost, m.shareCost, m.trims, m.conditions, m.observations, m.rejected, m.errors, m.unreliable, m.since,
+		m.desired, m.ready, m.arrivals, m.admitted, m.capacity, m.prices, m.shareUsed, m.shareDue, m.shareGuaranteed, m.shareMost, m.shareCost, m.trims, m.conditions, m.observations, m.rejected, m.errors, m.unreliable, m.since,
 	}
 }

@@ -28,7 +28,7 @@ func published(t *testing.T) []*dto.MetricFamily {
 	m.prices.put(1, "H100")
 	m.trims.put(1, "llm", "chat", "H100")
 	m.server(&v1alpha1.Server{}, &v1alpha1.ServerStatus{
-		Desired: &v1alpha1.DesiredState{Parts: plan("A", 1)}, Current: []jsonspec.ObservedPart{on("A", 1, 0)}, Load: &v1alpha1.ObservedLoad{},
+		Desired: &v1alpha1.DesiredState{Parts: plan("A", 1), AdmissibleRate: new(float64)}, Current: []jsonspec.ObservedPart{on("A", 1, 0)}, Load: &v1alpha1.ObservedLoad{},
 		Conditions: []metav1.Condition{{Type: "Observed", Status: "True"}},
 	})
 	m.share(&jsonspec.ShareStatus{Name: "search", Cards: []jsonspec.ShareCardsStatus{{Type: "H100", Most: new(4)}}})

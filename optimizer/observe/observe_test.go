@@ -604,6 +604,13 @@ func TestGateway(t *testing.T) {
 			r.Pods, r.Metrics = nil, Metrics{}
 			r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: jsonspec.Load{AvgInTokens: 11, AvgOutTokens: 22}}
 		}, 180},
+		{"none of its pods is ready", func(r *Readings) {
+			r.Arrivals = map[types.NamespacedName]Counted{{Namespace: "llm", Name: "chat"}: {Rate: 3, Known: true}}
+			for i := range r.Pods {
+				r.Pods[i].Status.Conditions = nil
+			}
+			r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: jsonspec.Load{AvgInTokens: 11, AvgOutTokens: 22}}
+		}, 180},
 		{"scaled to zero", func(r *Readings) {
 			r.Gateways = Gateways{{"llm", "m"}: {Rate: 3}}
 			r.Pods, r.Metrics = nil, Metrics{}

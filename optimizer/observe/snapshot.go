@@ -233,8 +233,8 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	e.Observation = &jsonspec.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current, Starts: r.starts(v, pods)}
 
 	l, missing := r.measureServer(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, pods, e.Routing)
-	if rate, known := r.atGateway(s); missing != nil && missing.reason == v1alpha1.ReasonNoMetrics && len(pods) == 0 && known && s.Status.Load != nil {
-		// No pod says anything, but the gateway does: a server that was scaled to zero wakes up.
+	if rate, known := r.atGateway(s); missing != nil && missing.reason == v1alpha1.ReasonNoMetrics && st.ReadyReplicas == 0 && known && s.Status.Load != nil {
+		// No pod says anything, but the gateway does: a server that was scaled to zero wakes up, and one whose pods come is planned for what comes.
 		missing = nil
 		l = nothingMeasured()
 		l.arrivals = rate + r.Gateways[Route{s.Namespace, r.servedName(s)}].Held/r.Window.Seconds()

@@ -303,7 +303,7 @@ func Next(last, given *v1alpha1.DesiredState, noCapacity bool, leaving int, mess
 	case noCapacity && leaving > 0:
 		return &v1alpha1.DesiredState{Replicas: leaving, Surge: leaving, Reason: fmt.Sprintf("%s; %d serve on nodes that take no more pods, until they are gone", message, leaving)}
 	case noCapacity:
-		return &v1alpha1.DesiredState{Reason: message}
+		return &v1alpha1.DesiredState{Reason: message, AdmissibleRate: new(float64)} // where nothing serves nothing can be admitted
 	}
 	return last
 }

@@ -59,6 +59,7 @@ type Sized struct {
 	demand  float64          // total rate to share among the replicas
 	drain   int              // least number of replicas that serve in time what waits
 	late    int              // of them should have been ready and are not: they are not counted on
+	even    bool             // bursts were left out, which no number of replicas stands
 }
 
 // Part of a candidate: replicas of one pair.

@@ -236,7 +236,7 @@ func (st *Stage) rate(one *Sized, t Targets, d *demand.Demand) (law queueing.Law
 		enough *= 2
 	}
 	if d.Bursty() && (errors.As(err, new(*Infeasible)) || errors.Is(err, errNoLoad)) {
-		d.Bursts = 0
+		d.Bursts, one.even = 0, true
 		return st.rate(one, t, d)
 	}
 	if err != nil || enough == 1 {

@@ -133,7 +133,7 @@ func allocationOf(a *jsonspec.Allocation) *fleet.Allocation {
 	if a == nil {
 		return nil
 	}
-	out := &fleet.Allocation{Cost: a.Cost, BestEffort: a.BestEffort, Reason: a.Reason}
+	out := &fleet.Allocation{Cost: a.Cost, BestEffort: a.BestEffort, Admissible: measured(a.AdmissibleRate, jsonspec.PerSecond), Reason: a.Reason}
 	for _, p := range a.Parts {
 		out.Parts = append(out.Parts, fleet.Part{Accelerator: p.Accelerator, Replicas: p.Replicas, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens}, Share: p.Share, Ahead: p.Ahead})
 	}
@@ -256,6 +256,10 @@ func milliseconds(seconds float64) float64 { return jsonspec.Digits(jsonspec.Mil
 // part.
 func allocation(a *fleet.Allocation) jsonspec.Allocation {
 	out := jsonspec.Allocation{Cost: a.Cost, TTFTAverage: milliseconds(a.TTFT.Or(0)), ITLAverage: milliseconds(a.ITL.Or(0)), BestEffort: a.BestEffort, Reason: a.Reason}
+	if rate, known := a.Admissible.Get(); known {
+		rate = jsonspec.Digits(jsonspec.PerMinute(rate))
+		out.AdmissibleRate = &rate
+	}
 	setParts(&out, allocationParts(a.Parts))
 	return out
 }

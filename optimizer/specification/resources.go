@@ -245,7 +245,7 @@ func latencies(a *jsonspec.Allocation) *v1alpha1.Latencies {
 // Desired writes an allocation as the plan of a Server, without its times.
 func Desired(a *jsonspec.Allocation) *v1alpha1.DesiredState {
 	d := &v1alpha1.DesiredState{
-		Replicas: a.NumReplicas, Parts: a.Parts, CostPerHour: a.Cost, Predicted: latencies(a), Load: a.Load, BestEffort: a.BestEffort, Reason: a.Reason,
+		Replicas: a.NumReplicas, Parts: a.Parts, CostPerHour: a.Cost, Predicted: latencies(a), Load: a.Load, BestEffort: a.BestEffort, AdmissibleRate: a.AdmissibleRate, Reason: a.Reason,
 	}
 	if len(d.Parts) == 0 && a.Accelerator != "" {
 		d.Parts = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens, Ahead: a.Ahead}}
@@ -300,7 +300,7 @@ func Current(st *v1alpha1.ServerStatus) *jsonspec.Allocation {
 // FromDesired writes the plan of a Server as an allocation. How many replicas are asked for the time being is another matter: more where others are
 // to stay until these are ready, fewer where pods make way for a more important server's.
 func FromDesired(d *v1alpha1.DesiredState) *jsonspec.Allocation {
-	a := &jsonspec.Allocation{Cost: d.CostPerHour, BestEffort: d.BestEffort, Reason: d.Reason, Load: d.Load}
+	a := &jsonspec.Allocation{Cost: d.CostPerHour, BestEffort: d.BestEffort, AdmissibleRate: d.AdmissibleRate, Reason: d.Reason, Load: d.Load}
 	if d.Predicted != nil {
 		a.ITLAverage, a.TTFTAverage = fleet.At(d.Predicted.ITL).Or(0), fleet.At(d.Predicted.TTFT).Or(0)
 	}

@@ -257,6 +257,9 @@ func (v *validator) allocation(path string, a *jsonspec.Allocation) {
 	}
 	v.numbers(path, atLeast("numReplicas", a.NumReplicas, 0), atLeast("ahead", a.Ahead, 0), atLeast("maxBatch", a.MaxBatch, 0), atLeast("cost", a.Cost, 0),
 		atLeast("itlAverage", a.ITLAverage, 0), atLeast("ttftAverage", a.TTFTAverage, 0))
+	if rate := a.AdmissibleRate; rate != nil {
+		v.numbers(path, number{"admissibleRate", *rate, 0, jsonspec.MaxArrivalRate})
+	}
 	if l := a.Load; l != nil {
 		v.numbers(path+".load", number{"arrivalRate", l.ArrivalRate, 0, jsonspec.MaxArrivalRate}, atLeast("throughput", l.Throughput, 0),
 			atLeast("avgInTokens", l.AvgInTokens, 0), atLeast("avgOutTokens", l.AvgOutTokens, 0))

@@ -45,6 +45,7 @@ type request struct {
 	scenarios, policies           names
 	document, data, memory        string
 	withoutTuning, withoutPlaying bool
+	admission                     int
 }
 
 // names to choose; all where there are none.
@@ -81,6 +82,7 @@ func main() {
 	flag.StringVar(&r.memory, "memory", "", "file that remembers what the searches of earlier runs found of the alternatives and schedules; delete it when the simulator or they change")
 	flag.BoolVar(&r.withoutTuning, "defaults", false, "play the alternatives with their defaults alone, and search no settings")
 	flag.BoolVar(&r.withoutPlaying, "draw", false, "play nothing: write the tables and the pictures of cost again from the results that are there")
+	flag.IntVar(&r.admission, "admission", 0, "play nothing but the scarcity before gateways that do and do not refuse, with so many seeds")
 	flag.Parse()
 	if err := r.run(os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "evaluate:", err)
@@ -89,6 +91,9 @@ func main() {
 }
 
 func (r *request) run(out io.Writer) error {
+	if r.admission > 0 {
+		return r.admit()
+	}
 	pictures := strings.TrimSuffix(r.document, ".md")
 	file := filepath.Join(pictures, "results.json")
 	all, err := readResults(file)

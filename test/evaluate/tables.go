@@ -10,22 +10,27 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 )
 
-const (
-	begin = "<!-- written by make evaluate: begin -->"
-	end   = "<!-- written by make evaluate: end -->"
-)
-
-// writeTables puts the tables between the marks of the document.
-func writeTables(document string, all results) error {
-	text, err := os.ReadFile(document)
+// between puts text between the marks of a section of the document; the tables of the scenarios are in that without a name.
+func between(document, section, text string) error {
+	by := "make evaluate"
+	if section != "" {
+		by = "go run ./test/evaluate -" + section
+	}
+	begin, end := "<!-- written by "+by+": begin -->", "<!-- written by "+by+": end -->"
+	old, err := os.ReadFile(document)
 	if err != nil {
 		return err
 	}
-	head, rest, found := strings.Cut(string(text), begin)
+	head, rest, found := strings.Cut(string(old), begin)
 	_, tail, closed := strings.Cut(rest, end)
 	if !found || !closed {
 		return fmt.Errorf("%s: lacks the lines %q and %q", document, begin, end)
 	}
+	return os.WriteFile(document, []byte(head+begin+"\n\n"+text+end+tail), 0o644)
+}
+
+// writeTables puts the tables of the scenarios into the document.
+func writeTables(document string, all results) error {
 	var b strings.Builder
 	summary(&b, all)
 	for _, c := range contests {
@@ -33,7 +38,7 @@ func writeTables(document string, all results) error {
 			table(&b, filepath.Base(strings.TrimSuffix(document, ".md")), c.name, r.Outcomes)
 		}
 	}
-	return os.WriteFile(document, []byte(head+begin+"\n\n"+b.String()+end+tail), 0o644)
+	return between(document, "", b.String())
 }
 
 // summary compares inferno with the cheapest of the others that serve at least as much.

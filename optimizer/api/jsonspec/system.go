@@ -254,6 +254,9 @@ type Allocation struct {
 	Ahead int `json:"ahead,omitempty"`
 	// BestEffort marks an allocation that does not meet its targets.
 	BestEffort bool `json:"bestEffort,omitempty"`
+	// AdmissibleRate is the highest rate in requests per minute that is served within the targets, below that of the load: what a gateway may let through.
+	// Absent where all of the load can be admitted, or that is not known.
+	AdmissibleRate *float64 `json:"admissibleRate,omitempty"`
 	// Parts of an allocation over several accelerators; empty where there is one.
 	Parts []AllocationPart `json:"parts,omitempty"`
 	// Reason says why this allocation was chosen.
@@ -421,6 +424,8 @@ type Unserved struct {
 	// Lacks are the ways to serve it that lack the fewest cards, at most three, the one that lacks fewest first; absent where no capacity
 	// would do.
 	Lacks []Lack `json:"lacks,omitempty"`
+	// AdmissibleRate is 0 where nothing serves it, absent where pods may that nobody planned.
+	AdmissibleRate *float64 `json:"admissibleRate,omitempty"`
 }
 
 // Lack is what capacity would serve a server on an accelerator.

@@ -419,6 +419,11 @@ type DesiredState struct {
 	// BestEffort marks a plan that does not meet the targets.
 	// +optional
 	BestEffort bool `json:"bestEffort,omitempty"`
+	// AdmissibleRate is the highest rate in requests per minute that is served within the targets, where that is below the load: a gateway that lets
+	// through no more keeps the targets of what it lets through. Absent where all of the load can be admitted, or it is not known.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	AdmissibleRate *float64 `json:"admissibleRate,omitempty"`
 	// Reason why this plan was chosen.
 	// +optional
 	Reason string `json:"reason,omitempty"`
@@ -544,6 +549,7 @@ type ServerStatus struct {
 // +kubebuilder:printcolumn:name="Planned",type=string,JSONPath=`.status.conditions[?(@.type=="Planned")].status`
 // +kubebuilder:printcolumn:name="Realised",type=string,JSONPath=`.status.conditions[?(@.type=="Realised")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Admissible/min",type=number,JSONPath=`.status.desired.admissibleRate`,description="requests per minute that are served within targets, where not all are",priority=1
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Planned")].message`,priority=1
 type Server struct {
 	metav1.TypeMeta   `json:",inline"`

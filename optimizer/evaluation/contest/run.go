@@ -43,8 +43,9 @@ type Outcome struct {
 	// Follow is the time from the scenario's step until windows meet their targets again, s; absent without a step, −1 for never.
 	Follow *float64 `json:"secondsToFollow,omitempty"`
 	// Dropped requests fit no cache, TimedOut ones came too late for their clients, Unfinished ones were not served at the end, Retried
-	// ones started over.
+	// ones started over. Shed ones the gateway refused.
 	Dropped    int `json:"dropped"`
+	Shed       int `json:"shed,omitempty"`
 	TimedOut   int `json:"timedOut"`
 	Unfinished int `json:"unfinished"`
 	Retried    int `json:"retried"`
@@ -145,7 +146,7 @@ func play(f *policy.Fleet, p cluster.Policy) (*Outcome, error) {
 type tally struct{ ended, both, ttft, itl int }
 
 func (t *tally) add(w *serving.Tally) {
-	t.ended += w.Completions + w.Rejected
+	t.ended += w.Ended()
 	t.both += w.MetBoth
 	t.ttft += w.MetTTFT
 	t.itl += w.MetITL
@@ -172,6 +173,7 @@ func score(f *policy.Fleet, c *cluster.Cluster) *Outcome {
 		}
 		o.Requests += r.Total.Arrivals
 		o.Dropped += r.Total.Rejected
+		o.Shed += r.Total.Shed
 		o.TimedOut += r.Total.TimedOut
 		o.Retried += r.Total.Retried
 		o.Unfinished += r.Queued + r.Pending

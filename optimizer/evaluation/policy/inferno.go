@@ -152,7 +152,12 @@ func (p *inferno) realise(o *observe.Observation, d *specification.Decision) map
 		p.source.Resources.Servers[i].Status = o.Statuses[name]
 		p.source.Resources.Servers[i].Status.Desired = next
 		if next != nil {
-			orders[p.fleet.Config.Servers[i].Name] = cluster.Order{Replicas: next.Replicas, Parts: next.Parts}
+			order := cluster.Order{Replicas: next.Replicas, Parts: next.Parts}
+			if perMinute := next.AdmissibleRate; perMinute != nil {
+				rate := jsonspec.PerSecond(*perMinute)
+				order.Admissible = &rate
+			}
+			orders[p.fleet.Config.Servers[i].Name] = order
 		}
 	}
 	return orders

@@ -90,6 +90,7 @@ func poolName(cardType string, i int) string { return fmt.Sprintf("%s-%d", cardT
 func (s *Source) Read(v *cluster.View) *observe.Readings {
 	r := &observe.Readings{
 		Now: at(v.Now), Window: duration(s.window), StaleAfter: duration(staleWindows * s.window), Resources: s.Resources, Metrics: observe.Metrics{},
+		Arrivals: map[types.NamespacedName]observe.Counted{},
 	}
 	types := map[string]string{}
 	for i := range v.Nodes {
@@ -98,6 +99,9 @@ func (s *Source) Read(v *cluster.View) *observe.Readings {
 	}
 	for i := range v.Servers {
 		server := &v.Servers[i]
+		if rate, known := server.Came.Rate(cluster.GatewayRequests, v.Now, s.window); known {
+			r.Arrivals[key(s.servers[server.Name])] = observe.Counted{Rate: rate, Known: true}
+		}
 		for j := range server.Pods {
 			p := &server.Pods[j]
 			r.Pods = append(r.Pods, s.pod(server.Name, p, s.resources[types[p.Node]]))
@@ -159,8 +163,12 @@ func (s *Source) pod(server string, p *cluster.PodView, resource corev1.Resource
 
 func (s *Source) measure(r *observe.Readings, now float64, p *cluster.PodView) {
 	if m := Metrics(p.Series, now, s.window); m != nil {
-		r.Metrics[types.NamespacedName{Namespace: namespace, Name: p.Name}] = m
+		r.Metrics[key(p.Name)] = m
 	}
+}
+
+func key(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: namespace, Name: name}
 }
 
 // Metrics of a pod as Prometheus answers the queries of package observe about vLLM, over a window that ends at a time, in seconds; nil without a

@@ -47,7 +47,9 @@ type Scenario struct {
 	Load     []Load            `json:"load"`
 	// Clients of servers, where they do not wait for ever.
 	Clients map[string]serving.Clients `json:"clients,omitempty"`
-	Faults  []Fault                    `json:"faults,omitempty"`
+	// Gateway before the servers, where it does more than spread requests.
+	Gateway *Gateway `json:"gateway,omitempty"`
+	Faults  []Fault  `json:"faults,omitempty"`
 	// Initial replicas of servers, on the accelerator they are pinned to or the one cheapest for them; where not given as many as the busiest
 	// minute of the first ten needs.
 	Initial map[string]int `json:"initial,omitempty"`
@@ -61,6 +63,12 @@ type Scenario struct {
 type Span struct {
 	From  float64 `json:"from"`
 	Until float64 `json:"until"`
+}
+
+// Gateway counts the requests that come to it, those that it refuses included, where Prometheus reads it.
+type Gateway struct {
+	// ObeysAdmission has it refuse at once what is beyond the admissible rate of a server's plan.
+	ObeysAdmission bool `json:"obeysAdmission,omitempty"`
 }
 
 // Loop is how the decision core is run.
@@ -361,6 +369,9 @@ func (s *Scenario) Scores(at float64) bool {
 // Cluster is the configuration of the cluster, without the initial orders.
 func (s *Scenario) Cluster() (*cluster.Config, error) {
 	c := &cluster.Config{Times: s.Times, Seed: s.Seed, Scores: s.Scores, CountFrom: s.WarmUp}
+	if s.Gateway != nil {
+		c.Gateway = cluster.Gateway{Counts: true, ObeysAdmission: s.Gateway.ObeysAdmission}
+	}
 	for _, a := range s.System.Accelerators.Spec {
 		c.Accelerators = append(c.Accelerators, cluster.Accelerator{Name: a.Name, Type: a.CardType(a.Name), Cards: a.Cards(), Price: a.Cost})
 	}

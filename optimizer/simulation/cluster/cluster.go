@@ -21,6 +21,8 @@ type Order struct {
 	// Parts say on which accelerators pods are bound, as far as room is left in a part's replicas and surge, and with which limits they are started;
 	// 0 is the server's own. They may sum up to less than the replicas: what is beyond was started before and stays until it is not needed.
 	Parts []jsonspec.AllocationPart
+	// Admissible rate of requests per second, which a gateway that obeys lets through; nil for all.
+	Admissible *float64
 }
 
 // quotas by accelerator.
@@ -80,6 +82,7 @@ type server struct {
 	order   Order
 	pods    []*pod // in order of creation
 	gone    []*pod // whose counters still tell of the window
+	came    Series // to the gateway, where it counts
 	scale   Scale
 }
 
@@ -265,7 +268,21 @@ func (c *Cluster) enact(orders map[string]Order) {
 		}
 		s.order = o
 		c.replicate(s)
+		if c.config.Gateway.ObeysAdmission {
+			s.admit(c.now)
+		}
 	}
+}
+
+// admit at the gateway what the order says can be, and at once as much of that as comes in the time within which a first token is due: what comes at once when
+// nothing waits has its first token in time, for the replicas sustain at least that rate.
+func (s *server) admit(at float64) {
+	if s.order.Admissible == nil {
+		s.serving.LetAll(at)
+		return
+	}
+	rate := *s.order.Admissible
+	s.serving.Limit(at, rate, math.Max(rate*s.Targets.TTFT, min(rate, 1)))
 }
 
 func (k *Scale) note(before, after Order) {
@@ -315,6 +332,11 @@ func (c *Cluster) accelerator(name string) *Accelerator {
 func (c *Cluster) scrape() {
 	const kept = 1200 // seconds that any policy looks back
 	for _, s := range c.servers {
+		if c.config.Gateway.Counts {
+			if s.came = append(s.came, Sample{At: c.now, Value: []float64{float64(s.serving.Sent())}}); s.came[0].At < c.now-2*kept {
+				s.came = slices.Clone(s.came.within(c.now-kept, c.now))
+			}
+		}
 		for _, p := range s.pods {
 			if p.state == ready || p.state == draining {
 				p.series = append(p.series, p.counters.scrape(c.now, p.engine))

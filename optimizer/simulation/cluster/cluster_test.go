@@ -139,3 +139,32 @@ func TestEveryFaultIsNamed(t *testing.T) {
 		t.Error("40 initial replicas in 4 cards")
 	}
 }
+
+// A gateway that obeys lets through what an order admits, counts all that comes, and what it refuses is not served. One that does not obey lets all through.
+func TestAGatewayObeysAdmission(t *testing.T) {
+	play := func(obeys bool) (served, shed int, came float64) {
+		c := config()
+		c.Gateway = Gateway{Counts: true, ObeysAdmission: obeys}
+		rate := 2.0
+		bounded := order(1, 0)
+		bounded.Admissible = &rate
+		r := run(t, c, script{300: bounded, 900: order(1, 0)}, 1500)
+		counted, _ := r.view().Servers[0].Came.Rate(GatewayRequests, 900, 300)
+		total := r.Reports()["s"].Total
+		if total.Arrivals != total.Completions+total.Shed+r.Reports()["s"].Pending {
+			t.Errorf("%d came, %d were completed and %d refused", total.Arrivals, total.Completions, total.Shed)
+		}
+		if share, _ := total.Attainment(); share > float64(total.Completions)/float64(total.Ended()) {
+			t.Errorf("what was refused counts as served: %v", share)
+		}
+		return total.Completions, total.Shed, counted
+	}
+	served, shed, came := play(true)
+	// 5 requests/s for 25 minutes, of which 2 are let through for ten.
+	if shed < 1600 || shed > 2000 || came < 4.5 || came > 5.5 {
+		t.Errorf("%d were refused of %v requests/s", shed, came)
+	}
+	if all, none, counted := play(false); none != 0 || all < served+1500 || counted != came {
+		t.Errorf("one that does not obey: %d served, %d refused, %v requests/s", all, none, counted)
+	}
+}

@@ -18,6 +18,7 @@ type Config struct {
 	Servers      []Server
 	Faults       []Fault
 	Times        Times
+	Gateway      Gateway
 	Seed         uint64
 	// Scores tells by its arrival time whether a request is in the score; nil for all.
 	Scores func(arrivedAt float64) bool
@@ -45,6 +46,14 @@ type Times struct {
 // grace; two minutes until an engine has loaded its weights.
 func DefaultTimes() Times {
 	return Times{Scrape: 15, Sync: 15, StartUp: 120, Drain: 30, Window: 60, Timeout: 60}
+}
+
+// Gateway that requests come to. The zero value is one that nobody reads and that lets all through.
+type Gateway struct {
+	// Counts says that it counts what comes, that which it refuses included, and Prometheus scrapes that.
+	Counts bool
+	// ObeysAdmission says that it refuses at once what is beyond the admissible rate of an order.
+	ObeysAdmission bool
 }
 
 // Accelerator that replicas run on.

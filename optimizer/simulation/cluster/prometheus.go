@@ -32,6 +32,11 @@ const (
 	quantityCount
 )
 
+// GatewayRequests is what a scrape of the gateway reads, and all of it.
+//
+// Exact: the first of one value.
+const GatewayRequests Quantity = 0
+
 // Histogram of a pod.
 type Histogram int
 

@@ -16,6 +16,7 @@ type ServerView struct {
 	Pods     []PodView
 	Departed []PodView // gone or going
 	Queued   int       // at the gateway, because there is no replica
+	Came     Series    // requests that came to the gateway, as [GatewayRequests]; nil where it does not count
 }
 
 // PodView is a pod.
@@ -49,7 +50,7 @@ func (c *Cluster) view() *View {
 		}
 	}
 	for _, s := range c.servers {
-		sv := ServerView{Name: s.Name, Replicas: s.order.Replicas, Queued: s.serving.Queued()}
+		sv := ServerView{Name: s.Name, Replicas: s.order.Replicas, Queued: s.serving.Queued(), Came: s.came}
 		for _, p := range s.pods {
 			if p.state == draining {
 				sv.Departed = append(sv.Departed, c.podView(p))

@@ -62,6 +62,7 @@ type Tally struct {
 	Abandoned    int // times that a client gave up before its first token
 	Resent       int // times that one sent a request again
 	Lost         int // requests that were given up for good
+	Shed         int // requests that the gateway refused, for good
 
 	MetTTFT int
 	MetITL  int
@@ -73,10 +74,13 @@ type Tally struct {
 // Sent is how often requests were sent, those that were sent again included.
 func (t Tally) Sent() int { return t.Arrivals + t.Resent }
 
+// Ended is the number of requests of which it is known what came: completed, or never to be.
+func (t Tally) Ended() int { return t.Completions + t.Rejected + t.Lost + t.Shed }
+
 // Attainment is the share of requests that met both targets, of those that were
-// completed, rejected or given up for good; ok is false if there were none.
+// completed, rejected, refused or given up for good; ok is false if there were none.
 func (t Tally) Attainment() (share float64, ok bool) {
-	ended := t.Completions + t.Rejected + t.Lost
+	ended := t.Ended()
 	if ended == 0 {
 		return 0, false
 	}
@@ -207,6 +211,16 @@ func (r *recorder) rejected(arrivedAt float64) {
 	}
 	for _, t := range r.tallies() {
 		t.Rejected++
+	}
+}
+
+// shed notes a request that the gateway refused.
+func (r *recorder) shed(arrivedAt float64) {
+	if r.options.scores(arrivedAt) {
+		r.scored.Shed++
+	}
+	for _, t := range r.tallies() {
+		t.Shed++
 	}
 }
 

@@ -17,6 +17,7 @@ type Server struct {
 	balancer routing.Balancer
 	recorder *recorder
 	clients  *crowd
+	gate     gate
 
 	replicas []*replica // by name
 	routed   []*replica // scratch of dispatch, as is the next
@@ -103,9 +104,29 @@ func (s *Server) Arrive(arrival trace.Arrival) {
 	}
 	s.nextID++
 	s.recorder.arrived(request)
+	if !s.gate.admit(arrival.At) {
+		s.recorder.shed(request.ArrivedAt)
+		return
+	}
 	s.clients.sent(arrival.At, 0, request)
 	s.dispatch(arrival.At, request)
 }
+
+// Limit what is let through at the gateway from a time on to a rate in requests per second, and so many requests at once. What is beyond is refused at once, for
+// good.
+func (s *Server) Limit(at, rate, burst float64) {
+	s.Advance(at)
+	s.gate.bound(at, rate, burst)
+}
+
+// LetAll ends the limit.
+func (s *Server) LetAll(at float64) {
+	s.Advance(at)
+	s.gate.open()
+}
+
+// Sent is how many requests came to the gateway, those that it refused and that were sent again included.
+func (s *Server) Sent() int { return s.recorder.total.Sent() }
 
 // act does what an impatient client does: give up a request that has no first token, or send it again.
 func (s *Server) act(a attempt) {
@@ -114,6 +135,10 @@ func (s *Server) act(a attempt) {
 		request.ID = s.nextID
 		s.nextID++
 		s.recorder.resent()
+		if !s.gate.admit(a.at) {
+			s.recorder.shed(request.ArrivedAt)
+			return
+		}
 		s.clients.sent(a.at, a.number, request)
 		s.dispatch(a.at, request)
 		return
