@@ -25,6 +25,32 @@ func execute(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	return out.String(), errOut.String(), status
 }
 
+// What docs/variants.md shows is what the command prints, and the parts name variant and role.
+func TestPlanRoles(t *testing.T) {
+	stdout, stderr, status := execute(t, "plan", "--system", systems+"roles/system.yaml")
+	if status != 0 {
+		t.Fatal(stderr)
+	}
+	page, err := os.ReadFile("../../docs/variants.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.SplitN(stdout, "\n", 4)[:3] {
+		if !strings.Contains(string(page), strings.TrimSpace(line)) {
+			t.Errorf("docs/variants.md does not show %q", line)
+		}
+	}
+	stdout, _, _ = execute(t, "plan", "--system", systems+"roles/system.yaml", "-o", "json")
+	var plan jsonspec.Solution
+	if err := json.Unmarshal([]byte(stdout), &plan); err != nil {
+		t.Fatal(err)
+	}
+	parts := plan.Allocations["chat"].Parts
+	if len(parts) != 2 || parts[0].Role != jsonspec.RolePrefill || parts[1].Role != jsonspec.RoleDecode || parts[0].Variant != "prefill" || parts[0].Accelerator != "B200" {
+		t.Errorf("parts %+v", parts)
+	}
+}
+
 func TestPlanJSON(t *testing.T) {
 	candidates := filepath.Join(t.TempDir(), "candidates.json")
 	stdout, stderr, status := execute(t, "plan", "--system", systems+"small", "-o", "json", "--candidates", candidates)

@@ -215,7 +215,7 @@ func printTable(out io.Writer, system *jsonspec.System, plan *jsonspec.Solution)
 		if rate := a.AdmissibleRate; rate != nil {
 			slo += fmt.Sprintf(", of %.0f/min", *rate)
 		}
-		accelerator := orDash(a.Accelerator)
+		accelerator := orDash(a.On())
 		if len(a.Parts) > 0 {
 			accelerator = partsOf(a.Parts)
 		}
@@ -254,11 +254,11 @@ func printTable(out io.Writer, system *jsonspec.System, plan *jsonspec.Solution)
 	return errors.Join(printExplanations(out, plan), printDifference(out, plan.WhatIf))
 }
 
-// partsOf a split, such as "A100:3 L4:2".
+// partsOf a split, such as "A100:3 L4:2", or of roles, "H200/prefill:2 H200/decode:1".
 func partsOf(parts []jsonspec.AllocationPart) string {
 	words := make([]string, len(parts))
 	for i, p := range parts {
-		words[i] = fmt.Sprintf("%s:%d", p.Accelerator, p.Replicas)
+		words[i] = fmt.Sprintf("%s:%d", p.On(), p.Replicas)
 	}
 	return strings.Join(words, " ")
 }

@@ -44,11 +44,11 @@ func placed(a *jsonspec.Allocation) string {
 	if a == nil || a.NumReplicas == 0 {
 		return "-"
 	}
-	text := fmt.Sprintf("%d × %s", a.NumReplicas, a.Accelerator)
+	text := fmt.Sprintf("%d × %s", a.NumReplicas, a.On())
 	if len(a.Parts) > 0 {
 		words := make([]string, len(a.Parts))
 		for i, p := range a.Parts {
-			words[i] = fmt.Sprintf("%d × %s", p.Replicas, p.Accelerator)
+			words[i] = fmt.Sprintf("%d × %s", p.Replicas, p.On())
 		}
 		text = strings.Join(words, " + ")
 	}

@@ -53,8 +53,8 @@ func uses(s *solver.Server, e *solver.Elastic) int {
 	for _, c := range s.Candidates {
 		n := 0
 		for _, part := range c.Parts {
-			if part.Type == e.Type && part.UnitsPerReplica > 0 && part.UnitsPerReplica <= e.Cards {
-				n += part.Replicas
+			if pods := max(part.Pods, 1); part.Type == e.Type && part.UnitsPerReplica > 0 && part.UnitsPerReplica/pods <= e.Cards {
+				n += part.Replicas * pods
 			}
 		}
 		most = max(most, n)
@@ -68,7 +68,7 @@ func nodeName(n jsonspec.NodeCapacity) string { return n.Name + " (" + n.Type + 
 // boughtNode is the solver's name of the k-th purchase from a pool.
 func boughtNode(pool string, k int) string { return fmt.Sprintf("%s/%d", pool, k) }
 
-// take reserves cards, on the nodes of a scope, for replicas that are not put to the solver, and returns how many of them there are not, or not together
+// take reserves cards, on the nodes of a scope, for pods that are not put to the solver, and returns how many of them there are not, or not together
 // on a node.
 func take(p *solver.Problem, kind, scope string, replicas, cards int) (short int) {
 	short = max(replicas*cards-p.Capacity[kind], 0)

@@ -63,7 +63,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 		q := &questions[i]
 		sized[i] = &sizing.Server{Server: q.Server, Pairs: q.pairs, Targets: q.targets, Demand: demands[i]}
 		if q.class != nil {
-			sized[i].ViolationCost = q.class.ViolationCost
+			sized[i].ViolationCost, sized[i].Precisions = q.class.ViolationCost, q.class.Precisions
 		}
 		if faults[i] != nil {
 			continue
@@ -220,7 +220,8 @@ func reserve(from *solver.Problem, known pairs, s *fleet.Server, held *fleet.All
 	for _, part := range held.Parts {
 		if p := known.of(s.Model, s.Namespace, part.Accelerator); p != nil {
 			reserveShare(from, shared, s.Share, p.Accelerator.Type, part.Replicas*p.Cards(), float64(part.Replicas)*p.Cost())
-			overdrawn[p.Accelerator.Type] += take(from, p.Accelerator.Type, s.Scopes[part.Accelerator], part.Replicas, p.Cards())
+			pods := p.Performance.Pods()
+			overdrawn[p.Accelerator.Type] += take(from, p.Accelerator.Type, s.Scopes[part.Accelerator], part.Replicas*pods, p.Cards()/pods)
 		}
 	}
 }

@@ -51,9 +51,9 @@ func sound(t *testing.T, s *jsonspec.System, d *decided) {
 	for _, a := range s.Accelerators.Spec {
 		accelerators[a.Name] = a
 	}
-	perReplica := map[[2]string]int{}
+	perReplica := map[[3]string]int{}
 	for _, m := range s.Models.Spec {
-		perReplica[[2]string{m.Name, m.Acc}] = max(m.AccCount, 1)
+		perReplica[[3]string{m.Name, m.Acc, m.Way()}] = max(m.AccCount, 1)
 	}
 	left := map[string]int{}
 	for _, c := range s.Capacity.Count {
@@ -84,15 +84,17 @@ func sound(t *testing.T, s *jsonspec.System, d *decided) {
 		}
 		parts := a.Parts
 		if len(parts) == 0 {
-			parts = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, Share: 1}}
+			parts = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Variant: a.Variant, Replicas: a.NumReplicas, Share: 1}}
 		}
 		cost, replicas, share := 0.0, 0, 0.0
 		for _, p := range parts {
 			acc := accelerators[p.Accelerator]
-			accs := perReplica[[2]string{e.Model, p.Accelerator}]
+			accs := perReplica[[3]string{e.Model, p.Accelerator, p.Variant}]
 			cost += float64(p.Replicas*accs) * acc.Cost
 			replicas += p.Replicas
-			share += p.Share
+			if p.Role != jsonspec.RolePrefill { // each role gets all requests
+				share += p.Share
+			}
 			left[acc.Type] -= p.Replicas * accs * max(acc.Multiplicity, 1)
 		}
 		if math.Abs(a.Cost-cost) > 1e-6 || replicas != a.NumReplicas || math.Abs(share-1) > 1e-9 {

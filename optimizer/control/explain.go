@@ -35,6 +35,9 @@ func (b *basis) why(w *considered, o *option, choice solver.Choice) string {
 	}
 	parts := o.parts
 	if choice.BestEffort {
+		if o.candidate.Apart() {
+			return fmt.Sprintf("%s of %s needed: best effort, in the ratio of the roles", sizing.Describe(o.candidate.Resize(choice.Replicas, nil, "")), sizing.Describe(parts))
+		}
 		return fmt.Sprintf("%d × %s of %d needed: best effort", choice.Replicas, o.candidate.ID(), o.replicas())
 	}
 	why := sizing.Describe(parts)

@@ -157,10 +157,11 @@ func largest(parts []fleet.Part) fleet.Part {
 
 // asked writes an option of a server for the solver.
 func (o *option) asked(s *fleet.Server) solver.Candidate {
-	c := solver.Candidate{ID: o.candidate.ID(), Cost: o.cost, Value: o.value()}
+	c := solver.Candidate{ID: o.candidate.ID(), Cost: o.cost, Value: o.value(), Ratio: o.candidate.Apart()}
 	for _, p := range o.parts {
 		c.Parts = append(c.Parts, solver.Part{
-			Accelerator: p.Accelerator.Name, Type: p.Accelerator.Type, Replicas: p.Replicas, UnitsPerReplica: p.Cards(), Share: p.Share, Scope: s.Scopes[p.Accelerator.Name],
+			Accelerator: p.Accelerator.Name, Type: p.Accelerator.Type, Replicas: p.Replicas, UnitsPerReplica: p.Cards(), Pods: p.Performance.Pods(), Cost: p.Cost(), Share: p.Share,
+			Scope: s.Scopes[p.Accelerator.Name],
 		})
 	}
 	return c

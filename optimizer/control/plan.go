@@ -131,8 +131,12 @@ func (b *basis) settle(w *considered) (*fleet.Allocation, fleet.Verdict) {
 	}
 	c := o.candidate
 	parts := o.parts
-	if len(parts) == 1 && choice.Replicas != parts[0].Replicas {
+	switch {
+	case choice.Replicas == o.replicas():
+	case len(parts) == 1:
 		parts = []sizing.Part{{Sized: parts[0].Sized, Replicas: choice.Replicas, Share: 1}}
+	case c.Apart():
+		parts = c.Resize(choice.Replicas, nil, w.Routing)
 	}
 	a := &fleet.Allocation{Parts: partsOf(parts), Cost: sizing.Cost(parts), BestEffort: choice.BestEffort || c.Capped || o.short, Reason: b.why(w, o, choice)}
 	a.TTFT, a.ITL = c.Latencies(parts)

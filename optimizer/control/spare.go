@@ -34,12 +34,13 @@ func (f *spare) lacks(w *considered, parts []sizing.Part) map[string]int {
 	}
 	missing := map[string]int{}
 	for _, p := range parts {
-		kind, each := p.Accelerator.Type, p.Cards()
-		stock, n := f.stock[kind].Within(w.Scopes[p.Accelerator.Name]), p.Replicas
+		pods := p.Performance.Pods()
+		kind, each, all := p.Accelerator.Type, p.Cards()/pods, p.Replicas*pods
+		stock, n := f.stock[kind].Within(w.Scopes[p.Accelerator.Name]), all
 		if stock.OnNodes() {
-			n = stock.Room(each, p.Replicas)
-			missing[kind] += (p.Replicas - n) * each
-		} else if short := p.Replicas*each - max(stock.Left(), 0); short > 0 {
+			n = stock.Room(each, all)
+			missing[kind] += (all - n) * each
+		} else if short := all*each - max(stock.Left(), 0); short > 0 {
 			missing[kind] += short
 		}
 		stock.Add(each, n)
@@ -77,7 +78,7 @@ func (f *spare) beyond(kind string, parts []sizing.Part) int {
 	each := 1
 	for _, p := range parts {
 		if p.Accelerator.Type == kind {
-			each = max(each, p.Cards())
+			each = max(each, p.Cards()/p.Performance.Pods())
 		}
 	}
 	return (f.overdrawn[kind] + each - 1) / each * each

@@ -45,6 +45,15 @@ func randomSystem(t *testing.T, r *rand.Rand) *jsonspec.System {
 			}
 		}
 	}
+	if chance(0.4) {
+		for _, m := range slices.Clone(s.Models.Spec) {
+			m.AccCount, m.PodsPerReplica = 2*m.Accelerators(), 1+r.IntN(2)
+			m.Role = jsonspec.RolePrefill
+			s.Models.Spec = append(s.Models.Spec, m)
+			m.Role = jsonspec.RoleDecode
+			s.Models.Spec = append(s.Models.Spec, m)
+		}
+	}
 	for i := range s.Servers.Spec {
 		e := &s.Servers.Spec[i]
 		e.CurrentAlloc.Load.ArrivalRate *= math.Exp(2 * r.NormFloat64())
@@ -230,11 +239,11 @@ func (k *teller) cards() map[string]map[string]int {
 		all[e.Name] = map[string]int{}
 		list := a.Parts
 		if len(list) == 0 {
-			list = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas}}
+			list = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Variant: a.Variant, Replicas: a.NumReplicas}}
 		}
 		for _, p := range list {
 			for _, m := range k.system.Models.Spec {
-				if acc := of[p.Accelerator]; m.Name == e.Model && m.Acc == p.Accelerator {
+				if acc := of[p.Accelerator]; m.Name == e.Model && m.Acc == p.Accelerator && m.Way() == p.Variant {
 					all[e.Name][acc.CardType(acc.Name)] += p.Replicas * m.Accelerators() * acc.Cards()
 				}
 			}

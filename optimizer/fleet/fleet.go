@@ -31,9 +31,13 @@ type Snapshot struct {
 	Cohorts []jsonspec.Cohort
 }
 
-// Accelerator that replicas run on.
+// Accelerator that replicas run on. To the core each variant of a model is on an accelerator of its own, with the same cards: what runs on it is learned,
+// counted and planned for itself.
 type Accelerator struct {
+	// Name, such as H100, or H100/decode-tp8 for a variant.
 	Name string
+	// Base is the name without the variant.
+	Base string
 	// Type of its cards, which capacity is counted in, and their number, at least 1.
 	Type  string
 	Cards int
@@ -66,6 +70,8 @@ type Class struct {
 	Quantile float64
 	// ViolationCost of a request beyond targets in cents, 0 where the class says nothing.
 	ViolationCost float64
+	// Precisions that servers may be served with; nil for all.
+	Precisions []string
 	// Fault says what is wrong with the class; nil where nothing is.
 	Fault error
 }

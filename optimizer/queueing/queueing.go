@@ -115,6 +115,11 @@ type Shares interface {
 	Beyond(rate, ttft, itl float64) (ofTTFT, ofITL float64, err error)
 }
 
+// RoleRates is a replica of two roles, which says what one worker of each sustains in requests per second, whatever the latency.
+type RoleRates interface {
+	RoleRates() (prefill, decode float64)
+}
+
 // Resizer is a replica whose max batch can be changed without preparing it anew.
 type Resizer interface {
 	// Resize sets the max batch, from 1 to that of the limits it was prepared for.

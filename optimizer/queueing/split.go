@@ -145,24 +145,67 @@ func (r *splitReplica) MaxRate() float64 {
 	return math.Min(r.station.most()*(1-stabilityMargin), r.decode.MaxRate()*float64(r.Decode.Count))
 }
 
+// RoleRates implements [RoleRates].
+func (r *splitReplica) RoleRates() (prefill, decode float64) {
+	return r.station.most() * (1 - stabilityMargin) / float64(r.Prefill.Count), r.decode.MaxRate()
+}
+
 // Open implements [Replica].
 func (r *splitReplica) Open(rate float64) (Prediction, error) {
 	if err := validRate(rate); err != nil {
 		return Prediction{}, err
 	}
+	s, f := r.at(rate)
+	p := s.predict(true)
+	p.TTFT = f.quantity()
+	return r.predicted(p, &f, rate), nil
+}
+
+// Means implements [Means].
+func (r *splitReplica) Means(rate float64) (Prediction, error) {
+	if err := validRate(rate); err != nil {
+		return Prediction{}, err
+	}
+	s, f := r.at(rate)
+	p := s.predict(false)
+	p.TTFT = meanOnly(f.mean())
+	return r.predicted(p, &f, rate), nil
+}
+
+// Beyond implements [Shares].
+func (r *splitReplica) Beyond(rate, ttft, itl float64) (ofTTFT, ofITL float64, err error) {
+	if err := validRate(rate); err != nil {
+		return math.NaN(), math.NaN(), err
+	}
+	s, f := r.at(rate)
+	if ttft > 0 {
+		ofTTFT = f.beyond(ttft)
+	}
+	if itl > 0 {
+		m := s.intervals()
+		x := s.mixture(&m)
+		ofITL = x.beyond(itl)
+	}
+	return ofTTFT, ofITL, nil
+}
+
+// at a rate: the state of a decode worker, and what a time to first token is made of.
+func (r *splitReplica) at(rate float64) (steady, first) {
 	flow := math.Min(rate, r.MaxRate())
 	s := r.decode.steady(flow / float64(r.Decode.Count))
 	f := s.first()
-	waits := f.place.share * f.place.mean
 	r.prompt(&f, flow)
 	f.base += r.delay() + r.transfer(r.requests, flow)
-	p := s.predict(true)
+	return s, f
+}
+
+// predicted of all workers, from what is predicted of one that decodes.
+func (r *splitReplica) predicted(p Prediction, f *first, rate float64) Prediction {
 	p.Rate, p.Throughput, p.MaxRate = rate, math.Min(rate, r.MaxRate()), r.MaxRate()
-	p.TTFT = f.quantity()
-	p.Wait, p.Prefill = f.budget.share*f.budget.mean+waits, r.station.alone
+	p.Wait, p.Prefill = f.budget.share*f.budget.mean+f.place.share*f.place.mean, r.station.alone
 	p.Response = p.TTFT.Mean + r.decode.intervals()*p.ITL.Mean
 	p.InService *= float64(r.Decode.Count)
-	return p, nil
+	return p
 }
 
 // Prefills is the time from an arrival to the end of its prompt, at a rate over all workers.

@@ -2,6 +2,7 @@ package sizing
 
 import (
 	"math"
+	"slices"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
@@ -12,9 +13,12 @@ import (
 //
 //	atAll = Σ nᵢ · fullᵢ − drain    within = min(Σ nᵢ · rᵢ(n), atAll)
 //
-// or, with round robin, n · min rᵢ(n). No replicas serve nothing. Missing where it is not known of one of the parts, or where no rate meets the targets there:
+// or, with round robin, n · min rᵢ(n). Roles serve what both do together. No replicas serve nothing. Missing where it is not known of one of the parts, or where no rate meets the targets there:
 // less load would not help.
 func (st *Stage) Served(s *Server, parts []Part) (within, atAll fleet.Maybe) {
+	if len(parts) == 2 && parts[0].roles != nil {
+		return parts[0].roles.served(s, parts[0].Replicas, parts[1].Replicas)
+	}
 	total, sum, slowest, full := Count(parts), 0.0, math.Inf(1), 0.0
 	for _, p := range parts {
 		if p.Replicas == 0 {
@@ -51,6 +55,13 @@ func (z *Sizing) Ready(o *fleet.Observation) ([]Part, bool) {
 	var parts []Part
 	count := 0
 	for _, c := range z.Candidates {
+		if c.Apart() && o.ReadyOn(c.Parts[0].Accelerator.Name)+o.ReadyOn(c.Parts[1].Accelerator.Name) == o.Ready() && o.Ready() > 0 {
+			parts = slices.Clone(c.Parts)
+			for i := range parts {
+				parts[i].Replicas = o.ReadyOn(parts[i].Accelerator.Name)
+			}
+			return parts, true
+		}
 		if len(c.Parts) != 1 {
 			continue
 		}

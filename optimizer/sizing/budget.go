@@ -46,7 +46,7 @@ func (st *Stage) budgets(s *Server, before map[string]Budget, now float64) map[s
 	next := maps.Clone(before)
 	for _, p := range s.Pairs {
 		name := p.Accelerator.Name
-		if old := next[name]; p.Fault == nil && !old.stands(now, &s.Demand) {
+		if old := next[name]; p.Fault == nil && p.Performance.Role == "" && !old.stands(now, &s.Demand) {
 			if next == nil {
 				next = map[string]Budget{}
 			}

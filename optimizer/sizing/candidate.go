@@ -55,7 +55,9 @@ type Sized struct {
 	// Trim is the logarithm of a factor that is in the rate, from measured attainment.
 	Trim float64
 
-	replica queueing.Replica // predicts latencies; nil where there is no load to predict for
+	replica queueing.Replica // predicts latencies; nil where there is no load to predict for, and of roles, which are predicted together
+	most    float64          // rate that a replica of a role sustains whatever the latency
+	roles   *roles           // that it is one of; nil where its replicas do all that is to be done
 	demand  float64          // total rate to share among the replicas
 	drain   int              // least number of replicas that serve in time what waits
 	late    int              // of them should have been ready and are not: they are not counted on
@@ -83,6 +85,20 @@ type Candidate struct {
 	Renewing int
 	// Guarded is the floor by saturation where it lies above the need that is predicted, 0 where it does not.
 	Guarded int
+
+	roles *roles // nil where its replicas do all that is to be done
+}
+
+// Apart says that it computes prompts and decodes on replicas of their own: its parts are the two roles, and keep their ratio.
+func (c *Candidate) Apart() bool { return c.roles != nil }
+
+// counts are the replicas of the parts.
+func (c *Candidate) counts() []int {
+	list := make([]int, len(c.Parts))
+	for i := range c.Parts {
+		list[i] = c.Parts[i].Replicas
+	}
+	return list
 }
 
 // ID names the accelerators, such as A100 or A100+L4; empty without replicas.
@@ -138,17 +154,24 @@ func Describe(parts []Part) string {
 
 // Needed replicas for so many times the load within bounds, of which the upper is none where it is 0; 0 where that is not known, as of splits.
 func (c *Candidate) Needed(factor float64, least, most int) int {
-	if !c.rated() {
+	n := 0
+	switch {
+	case c.Apart():
+		for _, k := range c.Grown(factor, least) {
+			n += k
+		}
+	case c.rated():
+		n = c.Parts[0].needed(factor, least)
+	default:
 		return 0
 	}
-	n := c.Parts[0].needed(factor, least)
 	if most > 0 {
 		n = min(n, most)
 	}
 	return n
 }
 
-// Grown are the replicas of each part for so many times the load. What a split sustains grows with its parts, whatever the routing.
+// Grown are the replicas of each part for so many times the load. What a split sustains grows with its parts, whatever the routing, and so do roles.
 func (c *Candidate) Grown(factor float64, least int) []int {
 	if c.rated() {
 		return []int{c.Parts[0].needed(factor, least)}
@@ -177,10 +200,14 @@ func (s *Sized) trimmed(rate float64) float64 { return rate * math.Exp(s.Trim) }
 
 // Utilisation of a replica that gets so many requests per second, as a share of what it can sustain whatever the latency; 0 without load.
 func (s *Sized) Utilisation(rate float64) float64 {
-	if s.replica == nil || !(s.replica.MaxRate() > 0) {
+	most := s.most
+	if s.replica != nil {
+		most = s.replica.MaxRate()
+	}
+	if !(most > 0) {
 		return 0
 	}
-	return rate / s.replica.MaxRate()
+	return rate / most
 }
 
 // Predict what a replica does that gets so many requests per second; false where there is nothing to predict.
@@ -203,6 +230,9 @@ func (s *Sized) Means(rate float64) (queueing.Prediction, bool) {
 
 // Latencies are the mean TTFT and ITL in seconds, over all requests, of parts that share the demand; missing where there is nothing to predict.
 func (c *Candidate) Latencies(parts []Part) (ttft, itl fleet.Maybe) {
+	if c.Apart() {
+		return c.roles.latencies(parts, c.Demand)
+	}
 	var t, l, known float64
 	for _, p := range parts {
 		if p.Replicas == 0 {
@@ -219,12 +249,16 @@ func (c *Candidate) Latencies(parts []Part) (ttft, itl fleet.Maybe) {
 }
 
 // Resize the candidate to so many replicas. Of a split, what is added goes to the parts with fewer replicas than are in force, then to those
-// that cost least, and what is taken comes from those with most beyond them; each keeps one.
+// that cost least, and what is taken comes from those with most beyond them; each keeps one. Of roles there may be fewer than that, so that they keep
+// their ratio.
 func (c *Candidate) Resize(replicas int, inForce map[string]int, routing string) []Part {
 	parts := slices.Clone(c.Parts)
-	if len(parts) == 1 {
+	switch {
+	case len(parts) == 1:
 		parts[0].Replicas = replicas
 		return parts
+	case c.Apart():
+		return c.resizeRoles(replicas, inForce)
 	}
 	for n := Count(parts); n < replicas; n++ {
 		parts[shortest(parts, inForce)].Replicas++

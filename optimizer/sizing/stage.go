@@ -51,6 +51,8 @@ type Server struct {
 	Demand  demand.Demand
 	// ViolationCost of a request beyond the targets in cents; 0 where its class says nothing.
 	ViolationCost float64
+	// Precisions that it may be served with; nil for all.
+	Precisions []string
 }
 
 // Sizing is what came of it.
@@ -102,8 +104,11 @@ func (st *Stage) Size(s *Server, m Memory, now float64) (Sizing, Memory, error) 
 func capacityPrice(feasible []*Candidate) fleet.Maybe {
 	least := math.Inf(1)
 	for _, c := range feasible {
-		if c.rated() {
+		switch {
+		case c.rated():
 			least = min(least, c.Parts[0].Cost()/(c.Parts[0].Rate*secondsPerHour))
+		case c.Apart() && c.Demand > 0:
+			least = min(least, Cost(c.Parts)/(c.Demand*secondsPerHour))
 		}
 	}
 	return fleet.Measured(least)
@@ -120,6 +125,9 @@ func (st *Stage) candidates(s *Server, m *Memory, late map[string]int) []*Candid
 	inForce := s.InForce()
 	list := make([]*Candidate, 0, len(s.Pairs))
 	for _, p := range s.Pairs {
+		if p.Performance.Role != "" {
+			continue
+		}
 		name := p.Accelerator.Name
 		one := &Sized{
 			Pair: p, Limits: limits(s, p, m.Budgets[name].Tokens), Trim: m.Trims[name], late: late[name],
@@ -132,7 +140,7 @@ func (st *Stage) candidates(s *Server, m *Memory, late map[string]int) []*Candid
 		}
 		list = append(list, c)
 	}
-	return list
+	return append(list, st.apart(s, late)...)
 }
 
 // idle candidates are those of a server without load: its least replicas wherever it may run. Of a server whose load is unknown nothing can be
@@ -148,21 +156,33 @@ func idle(s *Server, budgets map[string]Budget) []*Candidate {
 	inForce := s.InForce()
 	list := make([]*Candidate, 0, len(s.Pairs))
 	for _, p := range s.Pairs {
+		if p.Performance.Role != "" {
+			continue
+		}
 		one := &Sized{Pair: p, Limits: limits(s, p, budgets[p.Accelerator.Name].Tokens)}
 		one.Limits, _ = running(s, p.Accelerator.Name, one.Limits) // nothing is gained by other limits where there is no load
 		list = append(list, &Candidate{Parts: []Part{{one, least, 1}}, Fault: allowed(s, p, inForce)})
 	}
-	return list
+	return append(list, idleApart(s, least)...)
 }
 
 // allowed says whether the server may use the accelerator at all.
 func allowed(s *Server, p *Pair, inForce map[string]int) error {
-	_, runs := inForce[p.Accelerator.Name]
+	runs := len(inForce) == 0
+	for name := range inForce {
+		of := PairOn(s.Pairs, name)
+		runs = runs || name == p.Accelerator.Name || of != nil && of.Accelerator.Base == p.Accelerator.Base
+	}
+	precision := p.Performance.Match["precision"]
 	switch {
 	case p.Fault != nil:
 		return p.Fault
-	case s.KeepAccelerator && len(inForce) > 0 && !runs:
+	case s.KeepAccelerator && !runs:
 		return fmt.Errorf("keepAccelerator holds the server on %s", strings.Join(slices.Sorted(maps.Keys(inForce)), ", "))
+	case s.Precisions != nil && precision == "":
+		return fmt.Errorf("its class allows the precisions %s, and the performance data do not say theirs", strings.Join(s.Precisions, ", "))
+	case s.Precisions != nil && !slices.Contains(s.Precisions, precision):
+		return fmt.Errorf("its class allows the precisions %s, not %s", strings.Join(s.Precisions, ", "), precision)
 	}
 	return nil
 }

@@ -57,8 +57,7 @@ func (d *draft) room(server int, c *Candidate) int {
 	case d.together(c.Parts):
 		return allowed
 	case c.Ratio:
-		steps := c.steps()
-		return below(steps, func(n int) bool { return n <= allowed && d.together(c.at(n)) })
+		return c.most(func(n int) bool { return n <= allowed && d.together(c.at(n)) })
 	}
 	return 0
 }
@@ -83,7 +82,12 @@ func (d *draft) together(parts []Part) bool {
 }
 
 // fits says whether the server can have the candidate in full.
-func (d *draft) fits(server int, c *Candidate) bool { return d.room(server, c) >= c.Replicas() }
+func (d *draft) fits(server int, c *Candidate) bool {
+	if c.Ratio && !d.p.Unlimited { // how much of it fits is another question
+		return d.allowedAtOnce(server, c) >= c.Replicas() && d.together(c.Parts)
+	}
+	return d.room(server, c) >= c.Replicas()
+}
 
 // give adds replicas of the candidate to what the server has: of several parts, all, or as many as keep their ratio.
 func (d *draft) give(server, candidate, replicas int) {

@@ -3,7 +3,6 @@ package solver_test
 import (
 	"context"
 	"math"
-	"slices"
 	"testing"
 	"time"
 
@@ -12,35 +11,6 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/solver/conformance"
 	"github.com/llm-inferno/inferno/optimizer/solver/instances"
 )
-
-// With fewer replicas no role grows, none has a replica that the others do not need, and each more that there may be takes nothing from any.
-func TestKept(t *testing.T) {
-	for p := 1; p <= 9; p++ {
-		for d := 1; d <= 13; d++ {
-			before := []int{0, 0}
-			for most := range p + d + 3 {
-				got := solver.Kept([]int{p, d}, most)
-				switch {
-				case got[0]+got[1] > most || got[0] > p || got[1] > d:
-					t.Fatalf("%d of %d + %d: %v", most, p, d, got)
-				case got[0] < before[0] || got[1] < before[1]:
-					t.Fatalf("%d of %d + %d: %v after %v", most, p, d, got, before)
-				case (got[0] == 0) != (got[1] == 0):
-					t.Fatalf("%d of %d + %d: %v serves nobody", most, p, d, got)
-				case got[0] > 0 && ((got[0]-1)*d >= got[1]*p || (got[1]-1)*p >= got[0]*d):
-					t.Fatalf("%d of %d + %d: of %v one is more than the other needs", most, p, d, got)
-				}
-				before = got
-			}
-			if !slices.Equal(before, []int{p, d}) {
-				t.Fatalf("all of %d + %d are %v", p, d, before)
-			}
-		}
-	}
-	if got := solver.Kept([]int{10, 1}, 3); !slices.Equal(got, []int{2, 1}) {
-		t.Errorf("3 of 10 + 1 are %v", got)
-	}
-}
 
 // What is there is given in the ratio of the roles, whatever the policy: never one role alone, and never more of one where there is less of the other.
 func TestScarcityKeepsTheRatio(t *testing.T) {

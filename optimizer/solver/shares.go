@@ -198,7 +198,7 @@ func (d *draft) allowed(server int, c *Candidate) int {
 	}
 	n := d.allowedAtOnce(server, c)
 	if n < 0 && c.Ratio {
-		if n = below(c.steps(), func(n int) bool { return d.allowedAtOnce(server, c.had(n)) == n }); n == 0 {
+		if n = c.most(func(n int) bool { had := c.had(n); return d.allowedAtOnce(server, had) >= had.Replicas() }); n == 0 {
 			return -1
 		}
 	}
@@ -208,6 +208,9 @@ func (d *draft) allowed(server int, c *Candidate) int {
 // allowedAtOnce is allowed, of several parts all or none.
 func (d *draft) allowedAtOnce(server int, c *Candidate) int {
 	l, all := d.shares, c.Replicas()
+	if l == nil {
+		return all
+	}
 	n, replicas := l.of[server], all
 	bound := func(amount, left int) {
 		switch {

@@ -11,6 +11,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/ratio"
 )
 
 // Candidate is one way to serve a server.
@@ -87,7 +89,7 @@ func (p *Part) perPod() int { return p.UnitsPerReplica / max(p.Pods, 1) }
 func (p *Part) pods(replicas int) int { return replicas * max(p.Pods, 1) }
 
 // Resized is the candidate with so many replicas in all, where it has any: parts keep their proportions as well as whole replicas can, the largest
-// remainders and then the first rounded up. One that keeps a ratio has at most so many ([Kept]). Cost and value are as they were.
+// remainders and then the first rounded up. One that keeps a ratio has at most so many ([ratio.Within]). Cost and value are as they were.
 func (c Candidate) Resized(replicas int) Candidate {
 	resized, all := c, c.Replicas()
 	if all == 0 {
@@ -95,7 +97,7 @@ func (c Candidate) Resized(replicas int) Candidate {
 	}
 	if c.Ratio {
 		resized.Parts = slices.Clone(c.Parts)
-		for i, n := range Kept(c.counts(), replicas) {
+		for i, n := range ratio.Within(c.counts(), replicas) {
 			resized.Parts[i].Replicas = n
 		}
 		return resized

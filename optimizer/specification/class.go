@@ -20,7 +20,7 @@ func reversed(priority int) int { return topPriority + lowPriority - priority }
 func classSpec(c *jsonspec.ServiceClassSpec, models []v1alpha1.Model) v1alpha1.ServiceClassSpec {
 	spec := v1alpha1.ServiceClassSpec{
 		Priority: reversed(c.Priority), ForecastQuantile: decimal(c.ForecastQuantile), ViolationCost: decimal(c.ViolationCost),
-		AllowedNamespaces: c.AllowedNamespaces, MaxMinReplicas: c.MaxMinReplicas, PriorityClassName: c.PriorityClassName,
+		AllowedNamespaces: c.AllowedNamespaces, MaxMinReplicas: c.MaxMinReplicas, PriorityClassName: c.PriorityClassName, Precisions: c.Precisions,
 	}
 	for _, t := range c.ModelTargets {
 		spec.Targets = append(spec.Targets, v1alpha1.Target{
@@ -35,7 +35,7 @@ func classSpec(c *jsonspec.ServiceClassSpec, models []v1alpha1.Model) v1alpha1.S
 func fromClassSpec(c *v1alpha1.ServiceClassSpec, served []string, modelNames map[string]string) jsonspec.ServiceClassSpec {
 	spec := jsonspec.ServiceClassSpec{
 		Priority: reversed(c.Priority), ForecastQuantile: float(c.ForecastQuantile), ViolationCost: float(c.ViolationCost),
-		AllowedNamespaces: c.AllowedNamespaces, MaxMinReplicas: c.MaxMinReplicas, PriorityClassName: c.PriorityClassName,
+		AllowedNamespaces: c.AllowedNamespaces, MaxMinReplicas: c.MaxMinReplicas, PriorityClassName: c.PriorityClassName, Precisions: c.Precisions,
 	}
 	add := func(model string, t *v1alpha1.Target) {
 		spec.ModelTargets = append(spec.ModelTargets, jsonspec.ModelTarget{

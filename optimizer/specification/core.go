@@ -42,14 +42,18 @@ func (s *Snapshot) Core() *fleet.Snapshot {
 	}
 	for i := range s.System.Accelerators.Spec {
 		a := &s.System.Accelerators.Spec[i]
-		c.Accelerators = append(c.Accelerators, fleet.Accelerator{Name: a.Name, Type: a.CardType(a.Name), Cards: a.Cards(), Cost: a.Cost, Interruptions: a.InterruptionsPerHour, Power: a.Power, Given: a.AcceleratorProperties})
+		c.Accelerators = append(c.Accelerators, fleet.Accelerator{Name: a.Name, Base: a.Name, Type: a.CardType(a.Name), Cards: a.Cards(), Cost: a.Cost, Interruptions: a.InterruptionsPerHour, Power: a.Power, Given: a.AcceleratorProperties})
 	}
+	ways := waysOf(&s.System)
+	c.Accelerators = ways.accelerators(c.Accelerators)
 	c.Models = modelsOf(&s.System.Models)
 	for i := range s.System.ServiceClasses.Spec {
 		c.Classes = append(c.Classes, classOf(&s.System.ServiceClasses.Spec[i]))
 	}
 	for i := range s.System.Servers.Spec {
-		c.Servers = append(c.Servers, serverOf(&s.System.Servers.Spec[i]))
+		server := serverOf(&s.System.Servers.Spec[i])
+		server.Scopes = ways.scopes(server.Scopes)
+		c.Servers = append(c.Servers, server)
 	}
 	return c
 }
@@ -72,13 +76,15 @@ func modelsOf(d *jsonspec.ModelData) []fleet.Model {
 	}
 	for _, p := range d.Spec {
 		m := at(p.Name)
-		m.Performance = append(m.Performance, p.Performance)
+		perf := p.Performance
+		perf.Acc = on(perf.Acc, perf.Way())
+		m.Performance = append(m.Performance, perf)
 	}
 	return list
 }
 
 func classOf(e *jsonspec.ServiceClassEntry) fleet.Class {
-	c := fleet.Class{Name: e.Name, Priority: e.Priority, Targets: make(map[string]fleet.Targets, len(e.ModelTargets))}
+	c := fleet.Class{Name: e.Name, Priority: e.Priority, Precisions: e.Precisions, Targets: make(map[string]fleet.Targets, len(e.ModelTargets))}
 	for _, t := range e.ModelTargets {
 		c.Targets[t.Model] = fleet.Targets{TTFT: jsonspec.Seconds(t.TTFT), ITL: jsonspec.Seconds(t.ITL), TPS: t.TPS, Percentile: t.Percentile}
 	}
@@ -135,10 +141,10 @@ func allocationOf(a *jsonspec.Allocation) *fleet.Allocation {
 	}
 	out := &fleet.Allocation{Cost: a.Cost, BestEffort: a.BestEffort, Admissible: measured(a.AdmissibleRate, jsonspec.PerSecond), Reason: a.Reason}
 	for _, p := range a.Parts {
-		out.Parts = append(out.Parts, fleet.Part{Accelerator: p.Accelerator, Replicas: p.Replicas, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens}, Share: p.Share, Ahead: p.Ahead})
+		out.Parts = append(out.Parts, fleet.Part{Accelerator: p.On(), Replicas: p.Replicas, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens}, Share: p.Share, Ahead: p.Ahead})
 	}
 	if len(a.Parts) == 0 && a.Accelerator != "" {
-		out.Parts = []fleet.Part{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, Limits: fleet.Limits{MaxBatch: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}, Share: 1, Ahead: a.Ahead}}
+		out.Parts = []fleet.Part{{Accelerator: a.On(), Replicas: a.NumReplicas, Limits: fleet.Limits{MaxBatch: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}, Share: 1, Ahead: a.Ahead}}
 	}
 	if a.TTFTAverage != 0 || a.ITLAverage != 0 {
 		out.TTFT, out.ITL = fleet.Known(jsonspec.Seconds(a.TTFTAverage)), fleet.Known(jsonspec.Seconds(a.ITLAverage))
@@ -156,11 +162,11 @@ func observationOf(o *jsonspec.Observation) *fleet.Observation {
 	}
 	for _, p := range o.Parts {
 		out.Pods = append(out.Pods, fleet.Pods{
-			Accelerator: p.Accelerator, Ready: p.Ready, Starting: p.Starting, Failing: p.Failing, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens},
+			Accelerator: on(p.Accelerator, p.Variant), Ready: p.Ready, Starting: p.Starting, Failing: p.Failing, Limits: fleet.Limits{MaxBatch: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens},
 		})
 	}
 	for _, s := range o.Starts {
-		out.Starts = append(out.Starts, fleet.Start{Accelerator: s.Accelerator, ReadyAt: float64(s.ReadyAt.Unix()), Taken: s.Seconds})
+		out.Starts = append(out.Starts, fleet.Start{Accelerator: on(s.Accelerator, s.Variant), ReadyAt: float64(s.ReadyAt.Unix()), Taken: s.Seconds})
 	}
 	for i := range o.Groups {
 		out.Groups = append(out.Groups, groupOf(&o.Groups[i]))
@@ -186,7 +192,7 @@ func groupOf(g *jsonspec.ObservedGroup) fleet.Group {
 		return out
 	}
 	return fleet.Group{
-		Accelerator: g.Accelerator, Limits: fleet.Limits{MaxBatch: g.MaxBatchSize, MaxBatchedTokens: g.MaxBatchedTokens}, Replicas: g.Replicas,
+		Accelerator: on(g.Accelerator, g.Variant), Limits: fleet.Limits{MaxBatch: g.MaxBatchSize, MaxBatchedTokens: g.MaxBatchedTokens}, Replicas: g.Replicas,
 		Window: g.WindowSeconds, Age: g.AgeSeconds,
 		Running: measured(g.Running, as), RunningSD: measured(g.RunningSD, as), Waiting: measured(g.Waiting, as),
 		Admissions: measured(g.Admissions, jsonspec.PerSecond), Completions: measured(g.Throughput, jsonspec.PerSecond), Preemptions: measured(g.Preemptions, jsonspec.PerSecond),
@@ -214,8 +220,12 @@ type Decision struct {
 // Report writes a decision about the system down.
 func Report(s *jsonspec.System, d *fleet.Decision) *Decision {
 	r := &Decision{Plan: Solution(s, &d.Plan), Candidates: make([]jsonspec.Candidate, len(d.Candidates)), Verdicts: d.Verdicts, Assumptions: d.Assumptions, Probes: d.Probes}
+	ways, models := waysOf(s), map[string]string{}
+	for i := range s.Servers.Spec {
+		models[s.Servers.Spec[i].Name] = s.Servers.Spec[i].Model
+	}
 	for i := range d.Candidates {
-		r.Candidates[i] = candidate(&d.Candidates[i])
+		r.Candidates[i] = candidate(&d.Candidates[i], ways[models[d.Candidates[i].Server]])
 	}
 	for i := range d.Judgements {
 		r.Learning = append(r.Learning, judgement(&d.Judgements[i]))
@@ -229,6 +239,7 @@ func Solution(s *jsonspec.System, p *fleet.Plan) jsonspec.Solution {
 		Allocations: make(map[string]jsonspec.Allocation, len(p.Allocations)), TotalCost: p.TotalCost, Unserved: p.Unserved, Placement: p.Placement,
 		Bought: p.Bought, TakenBack: p.TakenBack, Shares: p.Shares, Solver: p.Solver,
 	}
+	ways := waysOf(s)
 	for i := range s.Servers.Spec {
 		e := &s.Servers.Spec[i]
 		a, planned := p.Allocations[e.Name]
@@ -239,7 +250,7 @@ func Solution(s *jsonspec.System, p *fleet.Plan) jsonspec.Solution {
 			held.Reason = a.Reason
 			out.Allocations[e.Name] = held
 		default:
-			w := allocation(&a)
+			w := allocation(&a, ways[e.Model])
 			if e.CurrentAlloc != nil {
 				w.Load = e.CurrentAlloc.Load
 			}
@@ -254,29 +265,35 @@ func milliseconds(seconds float64) float64 { return jsonspec.Digits(jsonspec.Mil
 
 // allocation as the specification has it: a split has parts, another its accelerator. Accelerator and limits of a split are those of the larger
 // part.
-func allocation(a *fleet.Allocation) jsonspec.Allocation {
+func allocation(a *fleet.Allocation, of map[string]way) jsonspec.Allocation {
 	out := jsonspec.Allocation{Cost: a.Cost, TTFTAverage: milliseconds(a.TTFT.Or(0)), ITLAverage: milliseconds(a.ITL.Or(0)), BestEffort: a.BestEffort, Reason: a.Reason}
 	if rate, known := a.Admissible.Get(); known {
 		rate = jsonspec.Digits(jsonspec.PerMinute(rate))
 		out.AdmissibleRate = &rate
 	}
-	setParts(&out, allocationParts(a.Parts))
+	setParts(&out, allocationParts(a.Parts, of))
 	return out
 }
 
 // allocationParts as the specification has them: one that gets everything names no share.
-func allocationParts(list []fleet.Part) []jsonspec.AllocationPart {
+func allocationParts(list []fleet.Part, of map[string]way) []jsonspec.AllocationPart {
 	out := make([]jsonspec.AllocationPart, 0, len(list))
 	for _, p := range list {
 		if len(list) == 1 {
 			p.Share = 0
 		}
-		out = append(out, jsonspec.AllocationPart{Accelerator: p.Accelerator, Replicas: p.Replicas, MaxBatchSize: p.MaxBatch, MaxBatchedTokens: p.MaxBatchedTokens, Share: p.Share, Ahead: p.Ahead})
+		w, known := of[p.Accelerator]
+		if !known {
+			w.accelerator = p.Accelerator
+		}
+		out = append(out, jsonspec.AllocationPart{
+			Accelerator: w.accelerator, Variant: w.variant, Role: w.role, Replicas: p.Replicas, MaxBatchSize: p.MaxBatch, MaxBatchedTokens: p.MaxBatchedTokens, Share: p.Share, Ahead: p.Ahead,
+		})
 	}
 	return out
 }
 
-func candidate(c *fleet.Candidate) jsonspec.Candidate {
+func candidate(c *fleet.Candidate, of map[string]way) jsonspec.Candidate {
 	r := jsonspec.Candidate{
 		Server: c.Server, Accelerator: c.ID, Type: c.Types, Priority: c.Priority, Units: c.Cards, Cost: c.Cost, Value: c.Value,
 		ITL: milliseconds(c.ITL.Or(0)), TTFT: milliseconds(c.TTFT.Or(0)), RatePerReplica: jsonspec.Digits(jsonspec.PerMinute(c.Rate)), Trim: c.Trim, Feasible: c.Fault == nil,
@@ -284,7 +301,7 @@ func candidate(c *fleet.Candidate) jsonspec.Candidate {
 	for _, p := range c.Parts {
 		r.NumReplicas += p.Replicas
 	}
-	if list := allocationParts(c.Parts); len(list) > 1 {
+	if list := allocationParts(c.Parts, of); len(list) > 1 {
 		r.Parts = list
 	} else if len(list) == 1 {
 		r.MaxBatch, r.MaxBatchedTokens = list[0].MaxBatchSize, list[0].MaxBatchedTokens

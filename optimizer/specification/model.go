@@ -53,7 +53,7 @@ func fromModel(m *v1alpha1.Model, d *jsonspec.ModelData) {
 // performance of a pair. Where the JSON specification has a law beside parameters of its own, the law is what is used, and what is written.
 func performance(p *jsonspec.Performance) v1alpha1.Performance {
 	out := v1alpha1.Performance{
-		Accelerator: p.Acc, AcceleratorsPerReplica: p.AccCount, MaxBatchSize: p.MaxBatchSize, AtTokens: p.AtTokens, KVTokens: p.KVTokens, Match: p.Match,
+		Accelerator: p.Acc, AcceleratorsPerReplica: p.AccCount, PodsPerReplica: p.PodsPerReplica, MaxBatchSize: p.MaxBatchSize, AtTokens: p.AtTokens, KVTokens: p.KVTokens, Match: p.Match,
 	}
 	of := v1alpha1.DecimalOf
 	switch {
@@ -81,7 +81,7 @@ func performance(p *jsonspec.Performance) v1alpha1.Performance {
 
 func fromPerformance(p *v1alpha1.Performance) jsonspec.Performance {
 	out := jsonspec.Performance{
-		Acc: p.Accelerator, AccCount: p.AcceleratorsPerReplica, MaxBatchSize: p.MaxBatchSize, AtTokens: p.AtTokens, KVTokens: p.KVTokens, Match: p.Match,
+		Acc: p.Accelerator, AccCount: p.AcceleratorsPerReplica, PodsPerReplica: p.PodsPerReplica, MaxBatchSize: p.MaxBatchSize, AtTokens: p.AtTokens, KVTokens: p.KVTokens, Match: p.Match,
 	}
 	if w := p.Work; w != nil {
 		out.PerfParms = &jsonspec.PerfParms{Alpha: w.Alpha.Float(), Beta: w.Beta.Float(), Gamma: w.Gamma.Float()}

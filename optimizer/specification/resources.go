@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -55,6 +56,11 @@ func ToResources(s *jsonspec.System, namespace string) (Resources, error) {
 		o.Solver = &jsonspec.Plug{Name: "milp"}
 	}
 	choices, faults := plugs(&o.Plugs)
+	for i := range s.Models.Spec {
+		if p := &s.Models.Spec[i]; p.Way() != "" {
+			faults = append(faults, fmt.Errorf("models[%s on %s as %s]: resources have no variants and roles yet; only plans from files do", p.Name, p.Acc, p.Way()))
+		}
+	}
 	r.Optimizer = &v1alpha1.Optimizer{TypeMeta: v1alpha1.TypeMeta("Optimizer"), ObjectMeta: objectMeta("default", ""), Spec: v1alpha1.OptimizerSpec{
 		PlanPolicy: policy(&o.SolverPolicy), Plugs: choices, Elastic: elastic(s.Capacity.Elastic), Cohorts: o.Cohorts,
 	}}
@@ -331,7 +337,7 @@ func setParts(a *jsonspec.Allocation, parts []jsonspec.AllocationPart) {
 	}
 	switch {
 	case len(parts) == 1 && parts[0].Share == 0:
-		a.Accelerator, a.MaxBatch, a.MaxBatchedTokens = parts[0].Accelerator, parts[0].MaxBatchSize, parts[0].MaxBatchedTokens
+		a.Accelerator, a.Variant, a.MaxBatch, a.MaxBatchedTokens = parts[0].Accelerator, parts[0].Variant, parts[0].MaxBatchSize, parts[0].MaxBatchedTokens
 		a.Ahead = parts[0].Ahead
 	case len(parts) > 0:
 		largest := slices.MaxFunc(parts, func(x, y jsonspec.AllocationPart) int { return cmp.Compare(x.Replicas, y.Replicas) })

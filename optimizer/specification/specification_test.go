@@ -172,6 +172,52 @@ func TestLoadNamesFaultsOfReadingAndOfValuesTogether(t *testing.T) {
 	}
 }
 
+// What is said of variants, roles and replicas of several pods is checked all at once, and each fault says what is possible.
+func TestValidateNamesFaultsOfRoles(t *testing.T) {
+	entry := func(variant, role string, change func(*jsonspec.Performance)) jsonspec.PerformanceEntry {
+		p := jsonspec.PerformanceEntry{Name: "big", Performance: jsonspec.Performance{Acc: "H200", Variant: variant, Role: role, AccCount: 12}}
+		change(&p.Performance)
+		return p
+	}
+	nothing := func(*jsonspec.Performance) {}
+	s := &jsonspec.System{}
+	s.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: "H200"}}
+	s.Models.Info = []jsonspec.ModelInfo{{Name: "big", ModelProperties: jsonspec.ModelProperties{Architecture: &jsonspec.Architecture{NumAttentionHeads: 12, NRoutedExperts: 8}}}}
+	s.Models.Spec = []jsonspec.PerformanceEntry{
+		entry("", "prefill", nothing), entry("prefill", "", nothing), entry("TP 4", "", nothing), entry("a", "encode", nothing),
+		entry("b", "", func(p *jsonspec.Performance) { p.PodsPerReplica = 5 }),
+		entry("c", "", func(p *jsonspec.Performance) { p.Ranks, p.Transfer = 2, &jsonspec.Transfer{Bandwidth: 1} }),
+		entry("d", "prefill", func(p *jsonspec.Performance) { p.Transfer = &jsonspec.Transfer{Delay: -1, BytesPerToken: math.NaN()} }),
+		entry("e", "", func(p *jsonspec.Performance) {
+			p.Match = map[string]string{"tensor_parallel": "5", "expert_parallel": "3"}
+		}),
+		{Name: "apart", Performance: jsonspec.Performance{Acc: "H200", Role: "prefill"}}, {Name: "apart", Performance: jsonspec.Performance{Acc: "H200", Role: "decode"}},
+	}
+	s.ServiceClasses.Spec = []jsonspec.ServiceClassEntry{{Name: "gold", ServiceClassSpec: jsonspec.ServiceClassSpec{Priority: 1, Precisions: []string{"fp8", "fp8", ""}}}}
+	s.Servers.Spec = []jsonspec.ServerEntry{{Name: "chat", Class: "gold", Model: "apart", MaxNumReplicas: 1}}
+	_, err := specification.Validate(s)
+	for _, want := range []string{
+		"models[big on H200 as prefill]: is given twice; entries of a model on one accelerator differ by variant or role",
+		`models[big on H200 as TP 4].variant: "TP 4" is not allowed, must be of lower-case letters`,
+		`models[big on H200 as a].role: "encode" is not allowed, must be one of prefill, decode`,
+		"models[big on H200 as b].podsPerReplica: 5 pods cannot have 12 accelerators between them evenly; possible are 1, 2, 3, 4, 6, 12",
+		"models[big on H200 as c].ranks: 2 is not allowed without a role", "models[big on H200 as c].transfer: is not allowed without a role",
+		"models[big on H200 as d].transfer.bandwidth: 0 is not allowed", "models[big on H200 as d].transfer.delay: -1", "models[big on H200 as d].transfer.bytesPerToken: NaN",
+		"models[big on H200 as e].match.tensor_parallel: 5 does not divide the 12 attention heads of the model; possible are 1, 2, 3, 4, 6, 12",
+		"models[big on H200 as e].match.expert_parallel: 3 does not divide the 8 experts of the model; possible are 1, 2, 4, 8",
+		"models[big]: has entries with the role prefill and none with the role decode, without which they serve nobody",
+		`serviceClasses[gold].precisions[1]: "fp8" is empty or given twice`, `serviceClasses[gold].precisions[2]: "" is empty or given twice`,
+		"servers[chat].maxNumReplicas: 1 is not allowed: model apart has performance data for a prefill and a decode role alone, which are at least 2 replicas",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error does not say %q:\n%v", want, err)
+		}
+	}
+	if _, err := specification.ToResources(s, "default"); err == nil || !strings.Contains(err.Error(), "models[big on H200 as a]: resources have no variants and roles yet") {
+		t.Errorf("written as resources, which lose the roles: %v", err)
+	}
+}
+
 func TestValidateNamesEveryFault(t *testing.T) {
 	s := load(t, "small")
 	s.Accelerators.Spec[0].Cost = math.NaN()

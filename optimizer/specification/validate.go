@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
@@ -128,7 +130,11 @@ func (v *validator) models(s *jsonspec.System) {
 	for _, a := range s.Accelerators.Spec {
 		known[a.Name] = true
 	}
-	seen := map[[2]string]bool{}
+	architectures := map[string]*jsonspec.Architecture{}
+	for _, m := range s.Models.Info {
+		architectures[m.Name] = m.Architecture
+	}
+	seen := map[[3]string]bool{}
 	for i, m := range s.Models.Spec {
 		if !v.read("models", i) {
 			continue
@@ -142,20 +148,117 @@ func (v *validator) models(s *jsonspec.System) {
 		}
 		if m.Name != "" && m.Acc != "" {
 			path = fmt.Sprintf("models[%s on %s]", m.Name, m.Acc)
-			if pair := [2]string{m.Name, m.Acc}; seen[pair] {
-				v.fault(path, "is given twice")
+			if m.Way() != "" {
+				path = fmt.Sprintf("models[%s on %s as %s]", m.Name, m.Acc, m.Way())
+			}
+			if way := [3]string{m.Name, m.Acc, m.Way()}; seen[way] {
+				v.fault(path, "is given twice; entries of a model on one accelerator differ by variant or role")
 			} else {
-				seen[pair] = true
+				seen[way] = true
 			}
 			if !known[m.Acc] {
 				v.warn(path+".acc", "%q is not an accelerator of this system; the entry is not used", m.Acc)
 			}
 		}
 		v.performance(path, &m.Performance)
+		v.degrees(path, &m.Performance, architectures[m.Name])
+	}
+	v.partners(s.Models.Spec)
+}
+
+// variantName is what variants may be named.
+var variantName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+
+// way that an entry runs its model in.
+func (v *validator) way(path string, p *jsonspec.Performance) {
+	if p.Variant != "" && !variantName.MatchString(p.Variant) {
+		v.fault(path+".variant", "%q is not allowed, must be of lower-case letters, digits, - and ., and begin and end with a letter or digit", p.Variant)
+	}
+	v.oneOf(path+".role", p.Role, []string{jsonspec.RolePrefill, jsonspec.RoleDecode})
+	v.numbers(path, atLeast("podsPerReplica", p.PodsPerReplica, 0), atLeast("ranks", p.Ranks, 0))
+	if pods := p.Pods(); pods > 0 && p.Accelerators()%pods != 0 {
+		v.fault(path+".podsPerReplica", "%d pods cannot have %d accelerators between them evenly; possible are %s", pods, p.Accelerators(), divisors(p.Accelerators()))
+	}
+	if p.Role == "" && p.Ranks > 0 {
+		v.fault(path+".ranks", "%d is not allowed without a role", p.Ranks)
+	}
+	if p.Role == "" && p.Transfer != nil {
+		v.fault(path+".transfer", "is not allowed without a role: nothing is transferred")
+	}
+	if t := p.Transfer; t != nil {
+		v.numbers(path+".transfer", atLeast("delay", t.Delay, 0), atLeast("bytesPerToken", t.BytesPerToken, 0))
+		if !(t.Bandwidth > 0) || math.IsInf(t.Bandwidth, 0) {
+			v.fault(path+".transfer.bandwidth", "%v is not allowed, must be a finite number above 0", t.Bandwidth)
+		}
+	}
+}
+
+// degrees of parallelism that an entry says it was measured with must divide what they share out.
+func (v *validator) degrees(path string, p *jsonspec.Performance, a *jsonspec.Architecture) {
+	if a == nil {
+		return
+	}
+	for _, d := range []struct {
+		column, what string
+		of           int
+	}{
+		{"tensor_parallel", "attention heads", a.NumAttentionHeads},
+		{"expert_parallel", "experts", max(a.NumExperts, a.NumLocalExperts, a.NRoutedExperts)},
+	} {
+		text, given := p.Match[d.column]
+		if n, err := strconv.Atoi(text); given && err == nil && n > 0 && d.of > 0 && d.of%n != 0 {
+			v.fault(fmt.Sprintf("%s.match.%s", path, d.column), "%d does not divide the %d %s of the model; possible are %s", n, d.of, d.what, divisors(d.of))
+		}
+	}
+}
+
+// divisors of a number, for a message.
+func divisors(n int) string {
+	var list []string
+	for d := 1; d <= n; d++ {
+		if n%d == 0 {
+			list = append(list, strconv.Itoa(d))
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// onlyApart says that all entries of a model have a role.
+func onlyApart(s *jsonspec.System, model string) bool {
+	apart := false
+	for i := range s.Models.Spec {
+		if p := &s.Models.Spec[i]; p.Name == model {
+			if p.Role == "" {
+				return false
+			}
+			apart = true
+		}
+	}
+	return apart
+}
+
+// partners of roles: a prefill without a decode serves nobody, nor the other way round.
+func (v *validator) partners(list []jsonspec.PerformanceEntry) {
+	roles := map[string]map[string]bool{}
+	for i := range list {
+		p := &list[i]
+		if roles[p.Name] == nil {
+			roles[p.Name] = map[string]bool{}
+		}
+		roles[p.Name][p.Role] = true
+	}
+	for _, name := range slices.Sorted(maps.Keys(roles)) {
+		has := roles[name]
+		for _, pair := range [][2]string{{jsonspec.RolePrefill, jsonspec.RoleDecode}, {jsonspec.RoleDecode, jsonspec.RolePrefill}} {
+			if has[pair[0]] && !has[pair[1]] {
+				v.fault(fmt.Sprintf("models[%s]", name), "has entries with the role %s and none with the role %s, without which they serve nobody", pair[0], pair[1])
+			}
+		}
 	}
 }
 
 func (v *validator) performance(path string, p *jsonspec.Performance) {
+	v.way(path, p)
 	v.numbers(path, atLeast("accCount", p.AccCount, 0), atLeast("maxBatchSize", p.MaxBatchSize, 0), atLeast("atTokens", p.AtTokens, 0),
 		atLeast("kvTokens", p.KVTokens, 0))
 	if w := p.PerfParms; w != nil {
@@ -190,6 +293,11 @@ func (v *validator) classes(list []jsonspec.ServiceClassEntry) {
 		v.quantile(path, c.ForecastQuantile)
 		if x := c.ViolationCost; x != nil && (!(*x > 0) || math.IsInf(*x, 0)) {
 			v.fault(path+".violationCost", "%v is not allowed, must be a finite number above 0", *x)
+		}
+		for j, precision := range c.Precisions {
+			if precision == "" || slices.Contains(c.Precisions[:j], precision) {
+				v.fault(fmt.Sprintf("%s.precisions[%d]", path, j), "%q is empty or given twice", precision)
+			}
 		}
 		if c.ForecastQuantile != nil && c.ViolationCost != nil {
 			v.fault(path, "forecastQuantile follows from violationCost; give one of them")
@@ -238,6 +346,9 @@ func (v *validator) servers(system *jsonspec.System) {
 			atLeast("maxQueueSize", s.MaxQueueSize, 0))
 		if s.MaxNumReplicas > 0 && s.MaxNumReplicas < s.MinNumReplicas {
 			v.fault(path+".maxNumReplicas", "%d is below minNumReplicas %d", s.MaxNumReplicas, s.MinNumReplicas)
+		}
+		if s.MaxNumReplicas == 1 && onlyApart(system, s.Model) {
+			v.fault(path+".maxNumReplicas", "1 is not allowed: model %s has performance data for a prefill and a decode role alone, which are at least 2 replicas", s.Model)
 		}
 		for _, name := range slices.Sorted(maps.Keys(s.Scopes)) {
 			if !accelerators[name] {

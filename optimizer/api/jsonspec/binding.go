@@ -125,6 +125,11 @@ type LabelValue string
 type AllocationPart struct {
 	// Accelerator names the accelerator.
 	Accelerator string `json:"accelerator"`
+	// Variant of the model that runs on it, where it has several, and its role, where prompts and decodes run apart.
+	// +optional
+	Variant string `json:"variant,omitempty"`
+	// +optional
+	Role string `json:"role,omitempty"`
 	// Replicas on it.
 	// +kubebuilder:validation:Minimum=0
 	Replicas int `json:"replicas"`

@@ -101,8 +101,18 @@ type LawParms struct {
 type Performance struct {
 	// Acc names the accelerator.
 	Acc string `json:"acc"`
+	// Variant names this way to run the model on the accelerator where there are several, such as tp4-fp8: lower-case letters, digits, - and . Absent: the role.
+	Variant string `json:"variant,omitempty"`
+	// Role of replicas, prefill or decode, of a model whose prompts and decodes may run on replicas of their own; absent: both.
+	Role string `json:"role,omitempty"`
 	// AccCount is the number of accelerators one replica takes. Defaults to 1.
 	AccCount int `json:"accCount,omitempty"`
+	// PodsPerReplica that have its accelerators between them, each on one node, and come and go together. Defaults to 1.
+	PodsPerReplica int `json:"podsPerReplica,omitempty"`
+	// Ranks of a replica with a role that each take requests of their own (attention data parallelism). Defaults to 1.
+	Ranks int `json:"ranks,omitempty"`
+	// Transfer of KV caches to or from a replica with a role; absent: it takes no time.
+	Transfer *Transfer `json:"transfer,omitempty"`
 	// MaxBatchSize is the largest batch the accelerator's memory holds at atTokens generated tokens per request.
 	MaxBatchSize int `json:"maxBatchSize,omitempty"`
 	// AtTokens is the number of tokens per request for which maxBatchSize holds.
@@ -119,6 +129,22 @@ type Performance struct {
 	KVTokens int `json:"kvTokens,omitempty"`
 	// Match says which measurements the entry was fitted on, by column (engine, precision, tensor_parallel, …).
 	Match map[string]string `json:"match,omitempty"`
+}
+
+// Roles of replicas.
+const (
+	RolePrefill = "prefill"
+	RoleDecode  = "decode"
+)
+
+// Transfer is what the KV cache of a prompt goes over between replicas of two roles: the narrower bandwidth of both counts, and the longer delay.
+type Transfer struct {
+	// Bandwidth of a replica in GB/s.
+	Bandwidth float64 `json:"bandwidth"`
+	// Delay of a transfer whatever its size, in ms.
+	Delay float64 `json:"delay,omitempty"`
+	// BytesPerToken of the KV cache.
+	BytesPerToken float64 `json:"bytesPerToken"`
 }
 
 // ModelProperties are what is known of a model whatever the accelerator.
@@ -163,6 +189,8 @@ type ServiceClassSpec struct {
 	ViolationCost *float64 `json:"violationCost,omitempty"`
 	// ModelTargets are the objectives, one entry for each model.
 	ModelTargets []ModelTarget `json:"modelTargets,omitempty"`
+	// Precisions that servers of the class may be served with, as performance entries name theirs (match.precision): fp8, bf16, …. Absent: all.
+	Precisions []string `json:"precisions,omitempty"`
 	// AllowedNamespaces selects by their labels, of which kubernetes.io/metadata.name is the name, the namespaces whose Servers may use the class.
 	// Absent: all. A Server elsewhere is refused; one that was there before keeps its plan, and is given no other.
 	AllowedNamespaces *metav1.LabelSelector `json:"allowedNamespaces,omitempty"`

@@ -162,8 +162,9 @@ type Observation struct {
 // ObservedGroup is what was measured of those replicas of a server that are alike (on one accelerator, started with the same limits) and
 // were ready for the whole window, so that a mean over them is of none that came or went meanwhile. What is absent was not measured.
 type ObservedGroup struct {
-	// Accelerator the replicas run on, and the limits they were started with, 0 where they say none.
+	// Accelerator and variant of the model that the replicas run, and the limits they were started with, 0 where they say none.
 	Accelerator      string `json:"accelerator"`
+	Variant          string `json:"variant,omitempty"`
 	MaxBatchSize     int    `json:"maxBatchSize,omitempty"`
 	MaxBatchedTokens int    `json:"maxBatchedTokens,omitempty"`
 	// Replicas that were measured, and the engines in each of them.
@@ -210,6 +211,7 @@ type ObservedLatency struct {
 // ObservedStart is how long a pod took from its creation until it was ready.
 type ObservedStart struct {
 	Accelerator string      `json:"accelerator"`
+	Variant     string      `json:"variant,omitempty"`
 	ReadyAt     metav1.Time `json:"readyAt"`
 	Seconds     float64     `json:"seconds"`
 }
@@ -219,6 +221,9 @@ type ObservedPart struct {
 	// Accelerator the pods run on, empty for pods that wait for a node.
 	// +optional
 	Accelerator string `json:"accelerator,omitempty"`
+	// Variant of the model that the pods run, where it has several.
+	// +optional
+	Variant string `json:"variant,omitempty"`
 	// Ready pods.
 	Ready int `json:"ready"`
 	// Leaving are those of the ready whose node is cordoned or goes away: others are to be ready before they go.
@@ -240,7 +245,9 @@ type ObservedPart struct {
 
 // Allocation is what one server gets, or has.
 type Allocation struct {
-	Accelerator string  `json:"accelerator"`
+	Accelerator string `json:"accelerator"`
+	// Variant of the model that runs on it, where it has several.
+	Variant     string  `json:"variant,omitempty"`
 	NumReplicas int     `json:"numReplicas"`
 	MaxBatch    int     `json:"maxBatch"`
 	Cost        float64 `json:"cost"`

@@ -9,6 +9,7 @@ const (
 	millisecondsPerSecond = 1000 // Exact: what milli means.
 	secondsPerMinute      = 60   // Exact: a minute has so many.
 	wattsPerKilowatt      = 1000 // Exact: what kilo means.
+	bytesPerGigabyte      = 1e9  // Exact: what giga means.
 )
 
 // MaxArrivalRate in requests per minute is more than any server gets; a larger one is a fault of who says so.
@@ -24,6 +25,28 @@ func (p *AcceleratorProperties) Cards() int { return max(p.Multiplicity, 1) }
 
 // Accelerators is the number of accelerators that one replica takes, at least 1.
 func (p *Performance) Accelerators() int { return max(p.AccCount, 1) }
+
+// Pods of a replica.
+func (p *Performance) Pods() int { return max(p.PodsPerReplica, 1) }
+
+// Way that the entry runs the model on its accelerator: its variant, or its role; empty for the only one.
+func (p *Performance) Way() string { return cmp.Or(p.Variant, p.Role) }
+
+// On says what a part runs on for people, such as H100 or H100/decode-tp8.
+func (p *AllocationPart) On() string { return on(p.Accelerator, cmp.Or(p.Variant, p.Role)) }
+
+// On says what an allocation on one accelerator runs on for people.
+func (a *Allocation) On() string { return on(a.Accelerator, a.Variant) }
+
+func on(accelerator, variant string) string {
+	if variant == "" || accelerator == "" {
+		return accelerator
+	}
+	return accelerator + "/" + variant
+}
+
+// Bytes converts the boundary's GB to the core's bytes.
+func Bytes(gigabytes float64) float64 { return gigabytes * bytesPerGigabyte }
 
 // PerSecond converts the boundary's requests per minute to the core's requests per second.
 func PerSecond(perMinute float64) float64 { return perMinute / secondsPerMinute }

@@ -25,6 +25,7 @@ type ModelSpec struct {
 }
 
 // Performance says how fast a model runs on one accelerator: measured, fitted, or left out, which is then the prior from physics.
+// +kubebuilder:validation:XValidation:rule="!has(self.podsPerReplica) || !has(self.acceleratorsPerReplica) || self.acceleratorsPerReplica % self.podsPerReplica == 0",message="podsPerReplica must divide acceleratorsPerReplica"
 // +kubebuilder:validation:XValidation:rule="[has(self.work), has(self.linear), has(self.law)].filter(given, given).size() <= 1",message="work, linear and law are different laws; give one"
 type Performance struct {
 	// Accelerator by the name of an Accelerator.
@@ -37,6 +38,12 @@ type Performance struct {
 	// +kubebuilder:validation:Maximum=1024
 	// +optional
 	AcceleratorsPerReplica int `json:"acceleratorsPerReplica,omitempty"`
+	// PodsPerReplica that have its accelerators between them, each on one node, such as the size of a LeaderWorkerSet. They come and go together.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1024
+	// +optional
+	PodsPerReplica int `json:"podsPerReplica,omitempty"`
 	// MaxBatchSize is the largest batch the accelerator's memory holds at atTokens generated tokens per request.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65536

@@ -192,6 +192,15 @@ type ServiceClassSpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	Targets []Target `json:"targets,omitempty"`
+	// Precisions that its Servers may be served with, as the performance entries of Models name theirs (match.precision): fp8, bf16. Absent: all. Which of
+	// them are good enough for the class is the user's to say.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +listType=set
+	// +optional
+	Precisions []string `json:"precisions,omitempty"`
 	// AllowedNamespaces selects by their labels, of which kubernetes.io/metadata.name is the name, the namespaces whose Servers may use the class.
 	// Absent: all. A Server elsewhere is refused; one that was there before keeps its plan, and is given no other.
 	// +optional

@@ -1775,6 +1775,11 @@ func (in *ServiceClassSpec) DeepCopyInto(out *ServiceClassSpec) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.Precisions != nil {
+		in, out := &in.Precisions, &out.Precisions
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.AllowedNamespaces != nil {
 		in, out := &in.AllowedNamespaces, &out.AllowedNamespaces
 		*out = new(v1.LabelSelector)

@@ -382,6 +382,11 @@ func (s *Scenario) Cluster() (*cluster.Config, error) {
 		c.Faults = append(c.Faults, cluster.Fault{Type: f.Type, Nodes: f.Nodes, At: f.At, Until: f.Until})
 	}
 	var faults []error
+	for i := range s.System.Models.Spec {
+		if p := &s.System.Models.Spec[i]; p.Way() != "" || p.Pods() > 1 {
+			faults = append(faults, fmt.Errorf("system.modelData.models[%d]: variants, roles and replicas of several pods are not simulated", i))
+		}
+	}
 	for i, t := range s.Truths {
 		var options []byte
 		if t.StepTime.Options != nil {

@@ -182,7 +182,7 @@ func Roles(seed uint64) *solver.Problem {
 		}
 	}
 	if seed%3 == 0 {
-		cost := 10 + 60*r.Float64()
+		cost := 10 + 50*r.Float64()
 		p.Shares = []solver.Share{{Name: "t", Most: map[string]int{"A": 2 + r.IntN(12), "B": 2 + r.IntN(12)}, MostCost: &cost}}
 		for i := range p.Servers {
 			p.Servers[i].Share = "t"

@@ -1,0 +1,314 @@
+package sizing
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+	"github.com/llm-inferno/inferno/optimizer/ratio"
+)
+
+// roles are replicas that compute prompts and others that decode, which are sized together: a first token comes when a prompt was computed, its cache
+// transferred, and an iteration of the other role is through.
+type roles struct {
+	prefill, decode *Sized
+	split           queueing.Split // without counts
+	requests        queueing.Requests
+}
+
+// apart are the ways of a server to compute prompts on replicas of one pair and to decode on those of another, or of the same accelerator.
+func (st *Stage) apart(s *Server, late map[string]int) []*Candidate {
+	inForce := s.InForce()
+	var list []*Candidate
+	for _, pair := range pairsOfRoles(s.Pairs) {
+		demand := s.Targets.Demand(s.Demand.Rate, s.Demand.OutputTokens)
+		part := func(p *Pair) *Sized {
+			return &Sized{Pair: p, Limits: limits(s, p, 0), late: late[p.Accelerator.Name], demand: demand}
+		}
+		r := &roles{prefill: part(pair[0]), decode: part(pair[1]), requests: s.Demand.Requests(1)}
+		c := r.candidate(1, 1, demand)
+		if c.Fault = errors.Join(allowed(s, pair[0], inForce), allowed(s, pair[1], inForce)); c.Fault == nil {
+			st.sizeRoles(c, s)
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// pairsOfRoles are those that can hand caches over to each other, prefill first: each with each, but for other precisions.
+func pairsOfRoles(pairs []*Pair) (list [][2]*Pair) {
+	for _, p := range pairs {
+		for _, d := range pairs {
+			if p.Performance.Role != jsonspec.RolePrefill || d.Performance.Role != jsonspec.RoleDecode {
+				continue
+			}
+			if a, b := p.Performance.Match["precision"], d.Performance.Match["precision"]; a != "" && b != "" && a != b {
+				continue
+			}
+			list = append(list, [2]*Pair{p, d})
+		}
+	}
+	return list
+}
+
+// idleApart are the ways of a server without load whose prompts and decodes run apart: one replica of each role, or as many as it must have in all.
+func idleApart(s *Server, least int) []*Candidate {
+	inForce := s.InForce()
+	var list []*Candidate
+	for _, pair := range pairsOfRoles(s.Pairs) {
+		part := func(p *Pair) *Sized { return &Sized{Pair: p, Limits: limits(s, p, 0)} }
+		r := &roles{prefill: part(pair[0]), decode: part(pair[1])}
+		n := ratio.Grow([]int{1, 1}, []int{1, 1}, least)
+		c := r.candidate(n[0], n[1], 0)
+		c.Fault = errors.Join(allowed(s, pair[0], inForce), allowed(s, pair[1], inForce))
+		list = append(list, c)
+	}
+	return list
+}
+
+func (r *roles) candidate(prefill, decode int, demand float64) *Candidate {
+	r.prefill.roles, r.decode.roles = r, r
+	return &Candidate{Parts: []Part{{r.prefill, prefill, 1}, {r.decode, decode, 1}}, Demand: demand, roles: r}
+}
+
+// routings of requests to the replicas of a role, by that of the server.
+var routings = map[string]queueing.Routing{
+	jsonspec.RoutingRoundRobin: queueing.RoundRobin, jsonspec.RoutingLeastRequest: queueing.QueueAware, jsonspec.RoutingWeighted: queueing.Random, "": queueing.Random,
+}
+
+// under laws, the roles as one queueing model, without counts.
+func (r *roles) under(prefill, decode queueing.Law, routing string) {
+	workers := func(one *Sized, law queueing.Law) queueing.Workers {
+		return queueing.Workers{Law: law, Ranks: one.Performance.Ranks, Limits: one.Limits}
+	}
+	r.split = queueing.Split{Prefill: workers(r.prefill, prefill), Decode: workers(r.decode, decode), Routing: routings[routing]}
+	r.split.Link, r.split.TokenBytes = link(r.prefill.Performance.Transfer, r.decode.Performance.Transfer)
+}
+
+// link between replicas of two roles: the narrower end of both, and the longer delay.
+func link(ends ...*jsonspec.Transfer) (l queueing.Link, tokenBytes float64) {
+	for _, t := range ends {
+		if t == nil {
+			continue
+		}
+		if width := jsonspec.Bytes(t.Bandwidth); l.Bandwidth == 0 || width < l.Bandwidth {
+			l.Bandwidth = width
+		}
+		l.Delay, tokenBytes = max(l.Delay, jsonspec.Seconds(t.Delay)), max(tokenBytes, t.BytesPerToken)
+	}
+	return l, tokenBytes
+}
+
+// with so many replicas of each role.
+func (r *roles) with(prefill, decode int) (queueing.Replica, error) {
+	s := r.split
+	s.Prefill.Count, s.Decode.Count = prefill, decode
+	return s.Replica(r.requests)
+}
+
+// sizeRoles fills in the replicas of a candidate of two roles.
+func (st *Stage) sizeRoles(c *Candidate, s *Server) {
+	r := c.roles
+	n, err := st.fewest(r, s)
+	if err != nil {
+		c.Fault = err
+		return
+	}
+	for i := range n {
+		n[i] += min(c.Parts[i].late, n[i])
+	}
+	n = ratio.Grow(n, n, s.MinReplicas)
+	c.Parts[0].Replicas, c.Parts[1].Replicas = n[0], n[1]
+	if all := c.Replicas(); s.MaxReplicas > 0 && all > s.MaxReplicas {
+		c.Fault = fmt.Errorf("needs %d replicas, maxNumReplicas is %d", all, s.MaxReplicas)
+		if n = ratio.Within(n, s.MaxReplicas); n[0] > 0 {
+			c.Capped = true
+			c.Parts[0].Replicas, c.Parts[1].Replicas = n[0], n[1]
+		}
+	}
+}
+
+// fewest replicas of both roles that serve the demand, by cost: under the likeliest laws, or, where confidence is asked for, under such as are slower by as
+// much as is not known of each at the operating point of the likeliest.
+func (st *Stage) fewest(r *roles, s *Server) ([]int, error) {
+	r.under(r.prefill.Law, r.decode.Law, s.Routing)
+	n, there, err := r.search(s)
+	if err != nil {
+		return nil, err
+	}
+	var laws [2]queueing.Law
+	for i, one := range []*Sized{r.prefill, r.decode} {
+		at := there
+		if at.InService = 1; i == 1 {
+			at.InService = there.InService / float64(n[1])
+		}
+		if laws[i], err = st.careful(one.Pair, at, r.requests); err != nil {
+			return nil, err
+		}
+	}
+	if laws[0] == r.prefill.Law && laws[1] == r.decode.Law {
+		return n, nil
+	}
+	r.under(laws[0], laws[1], s.Routing)
+	if n, _, err = r.search(s); err != nil {
+		return nil, fmt.Errorf("with a confidence of %g: %w", max(st.confidence(r.prefill.Pair), st.confidence(r.decode.Pair)), err)
+	}
+	return n, nil
+}
+
+// tries of one more decode replica than suffices, each of which may do with fewer prefill replicas.
+//
+// Tuned: replicas; guard against a search without end: the first hardly ever pays
+const tries = 16
+
+// search for the cheapest numbers of replicas that meet the targets. The ITL depends on the decode replicas alone, and falls with their number; the TTFT falls with
+// both. So: the fewest decode replicas with which enough prefill replicas would do, then the fewest of these, and then one more decode replica as long as it can
+// pay.
+func (r *roles) search(s *Server) ([]int, queueing.Prediction, error) {
+	rate, total := r.decode.demand, s.Demand.Rate+s.Demand.Drain
+	var there queueing.Prediction
+	var failed error
+	meets := func(prefill, decode int) bool {
+		replica, err := r.with(prefill, decode)
+		if err != nil {
+			failed = err
+			return false
+		}
+		if replica.MaxRate() < max(rate, total) {
+			return false
+		}
+		q := newSearch(replica, s.Targets)
+		over := q.over(rate)
+		failed = cmp.Or(failed, q.err)
+		return over <= 0
+	}
+	alone, err := r.with(1, 1)
+	if err != nil {
+		return nil, there, err
+	}
+	each, known := alone.(queueing.RoleRates)
+	if !known {
+		return nil, there, errors.New("the queueing model does not know roles")
+	}
+	r.prefill.most, r.decode.most = each.RoleRates()
+	if !(r.prefill.most > 0 && r.decode.most > 0) {
+		return nil, there, errNoLoad
+	}
+	lowest := func(most float64) int { return max(1, int(math.Ceil(max(rate, total)/most))) }
+	if lowest(r.prefill.most) > most || lowest(r.decode.most) > most {
+		return nil, there, fmt.Errorf("needs more than %d replicas", most)
+	}
+	const ample = 4 // times what is needed at least: prompts hardly wait
+	plenty := ample * (lowest(r.prefill.most) + 1)
+	decode := fewestOf(lowest(r.decode.most), func(n int) bool { return meets(plenty, n) })
+	if failed != nil || decode == 0 {
+		return nil, there, cmp.Or(failed, r.infeasible(s.Targets))
+	}
+	fewest := func(decode int) int {
+		low := lowest(r.prefill.most)
+		return low + sort.Search(plenty-low, func(n int) bool { return meets(low+n, decode) })
+	}
+	cost := func(n []int) float64 {
+		return float64(n[0])*r.prefill.Cost() + float64(n[1])*r.decode.Cost()
+	}
+	best := []int{fewest(decode), decode}
+	for more := decode + 1; more <= decode+tries && cost([]int{lowest(r.prefill.most), more}) < cost(best); more++ {
+		if n := []int{fewest(more), more}; cost(n) < cost(best) {
+			best = n
+		}
+	}
+	replica, err := r.with(best[0], best[1])
+	if err != nil {
+		return nil, there, err
+	}
+	if there, err = means(replica, rate); err != nil {
+		return nil, there, err
+	}
+	return best, there, failed
+}
+
+// fewestOf numbers from the lowest on for which something holds that holds for all above; 0 where it holds for none.
+func fewestOf(lowest int, holds func(n int) bool) int {
+	step := 1
+	for !holds(lowest + step - 1) {
+		if step *= 2; step > mostSharing*lowest {
+			return 0
+		}
+	}
+	return lowest + sort.Search(step-1, func(n int) bool { return holds(lowest + n) })
+}
+
+// infeasible names the target that is missed most where hardly anything is to be done.
+func (r *roles) infeasible(t Targets) error {
+	replica, err := r.with(1, 1)
+	if err != nil {
+		return err
+	}
+	s := newSearch(replica, t)
+	p, err := replica.Open(s.low)
+	if err != nil {
+		return err
+	}
+	return s.infeasible(&p)
+}
+
+// served by so many replicas of each role: within the targets, and at all beside what waits; missing where no rate meets the targets.
+func (r *roles) served(s *Server, prefill, decode int) (within, atAll fleet.Maybe) {
+	if prefill == 0 || decode == 0 {
+		return fleet.Known(0), fleet.Known(0)
+	}
+	if r.split.Decode.Law == nil {
+		return within, atAll
+	}
+	replica, err := r.with(prefill, decode)
+	if err != nil {
+		return within, atAll
+	}
+	rate, _, err := highest(replica, s.Targets, r.decode.demand)
+	if err != nil {
+		return within, atAll
+	}
+	full := max(replica.MaxRate()-s.Demand.Drain, 0)
+	return fleet.Measured(min(rate, full)), fleet.Measured(full)
+}
+
+// latencies of so many replicas of each role at a rate.
+func (r *roles) latencies(parts []Part, rate float64) (ttft, itl fleet.Maybe) {
+	if parts[0].Replicas == 0 || parts[1].Replicas == 0 || !(rate > 0) {
+		return ttft, itl
+	}
+	replica, err := r.with(parts[0].Replicas, parts[1].Replicas)
+	if err != nil {
+		return ttft, itl
+	}
+	p, err := means(replica, rate)
+	if err != nil {
+		return ttft, itl
+	}
+	return fleet.Measured(p.TTFT.Mean), fleet.Measured(p.ITL.Mean)
+}
+
+// resizeRoles are the parts with so many replicas in all: of fewer than are needed at most as many as keep the ratio of the roles; of more, each role keeps
+// what it has in force as far as that goes, and what is left grows in the ratio.
+func (c *Candidate) resizeRoles(replicas int, inForce map[string]int) []Part {
+	needed, parts := c.counts(), slices.Clone(c.Parts)
+	n, left := ratio.Within(needed, replicas), replicas-c.Replicas()
+	for i := range parts {
+		if more := min(left, inForce[parts[i].Accelerator.Name]-needed[i]); more > 0 {
+			n[i], left = n[i]+more, left-more
+		}
+	}
+	if left > 0 {
+		n = ratio.Grow(needed, n, replicas)
+	}
+	for i := range parts {
+		parts[i].Replicas = n[i]
+	}
+	return parts
+}

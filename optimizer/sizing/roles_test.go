@@ -1,0 +1,96 @@
+package sizing
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
+	"github.com/llm-inferno/inferno/optimizer/demand"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+)
+
+// rolesOf a server with random laws, targets and load.
+func rolesOf(r *rand.Rand) (*roles, *Server) {
+	part := func(acc string, cards int, demand float64) *Sized {
+		law := jsonspec.Performance{Acc: acc, AccCount: cards, PerfParms: &jsonspec.PerfParms{Alpha: 5 + 20*r.Float64(), Beta: .02 + .08*r.Float64(), Gamma: 3e-5 * r.Float64()}}
+		l, err := queueing.NewLaw(law)
+		if err != nil {
+			panic(err)
+		}
+		return &Sized{
+			Pair:   &Pair{Accelerator: &fleet.Accelerator{Name: acc, Cost: 1 + float64(r.IntN(4)), Cards: 1}, Performance: law, Law: l},
+			Limits: queueing.Limits{MaxBatch: 128, MaxBatchedTokens: 8192}, demand: demand,
+		}
+	}
+	rate := 10 * r.Float64()
+	s := &Server{
+		Server: &fleet.Server{}, Targets: Targets{TTFT: .3 + 2*r.Float64(), ITL: .015 + .04*r.Float64(), Percentile: []float64{0, 90}[r.IntN(2)]},
+		Demand: demand.Demand{Rate: rate, InputTokens: 500 + 6000*r.Float64(), OutputTokens: 50 + 500*r.Float64(), InputTokensSD: math.NaN(), OutputTokensSD: math.NaN()},
+	}
+	x := &roles{prefill: part("P", 1+r.IntN(4), rate), decode: part("D", 1+r.IntN(4), rate), requests: s.Demand.Requests(1)}
+	x.under(x.prefill.Law, x.decode.Law, []string{"", jsonspec.RoutingRoundRobin, jsonspec.RoutingLeastRequest}[r.IntN(3)])
+	return x, s
+}
+
+// What is found is the cheapest of all numbers of replicas up to some that meet the targets, and meets them; where nothing is found, none do.
+func TestFewestReplicasOfRoles(t *testing.T) {
+	found := 0
+	for seed := range uint64(200) {
+		x, s := rolesOf(rand.New(rand.NewPCG(seed, 3)))
+		cost := func(p, d int) float64 { return float64(p)*x.prefill.Cost() + float64(d)*x.decode.Cost() }
+		n, _, err := x.search(s)
+		const most = 14
+		best := math.Inf(1)
+		for p := 1; p <= most; p++ {
+			for d := 1; d <= most; d++ {
+				replica, err := x.with(p, d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if replica.MaxRate() < s.Demand.Rate {
+					continue
+				}
+				q := newSearch(replica, s.Targets)
+				if q.over(s.Demand.Rate) <= 0 {
+					best = min(best, cost(p, d))
+				}
+			}
+		}
+		switch {
+		case err != nil && !math.IsInf(best, 1):
+			t.Errorf("seed %d: %v, but it can be met for %v", seed, err, best)
+		case err == nil && n[0] <= most && n[1] <= most && cost(n[0], n[1]) > best+1e-9:
+			t.Errorf("seed %d: %v cost %v, the best %v", seed, n, cost(n[0], n[1]), best)
+		case err == nil && n[0] <= most && n[1] <= most && cost(n[0], n[1]) < best-1e-9:
+			t.Errorf("seed %d: %v miss the targets", seed, n)
+		case err == nil:
+			found++
+		}
+	}
+	if found < 50 {
+		t.Errorf("%d of 200 can be served: the test says little", found)
+	}
+}
+
+// A plan that is resized gives back roles in their ratio, and keeps what it has where more are held.
+func TestResizeRoles(t *testing.T) {
+	x, _ := rolesOf(rand.New(rand.NewPCG(1, 3)))
+	c := x.candidate(4, 2, 1)
+	for _, tt := range []struct {
+		replicas, inForceP, inForceD int
+		wantP, wantD                 int
+	}{
+		{6, 0, 0, 4, 2}, {5, 0, 0, 3, 2}, {3, 0, 0, 2, 1}, {1, 9, 9, 0, 0},
+		{8, 4, 6, 4, 4}, {8, 6, 2, 6, 2}, {9, 4, 3, 6, 3}, {12, 0, 0, 8, 4},
+	} {
+		got := c.Resize(tt.replicas, map[string]int{"P": tt.inForceP, "D": tt.inForceD}, "")
+		if got[0].Replicas != tt.wantP || got[1].Replicas != tt.wantD {
+			t.Errorf("%d replicas with %d + %d in force: %d + %d, want %d + %d", tt.replicas, tt.inForceP, tt.inForceD, got[0].Replicas, got[1].Replicas, tt.wantP, tt.wantD)
+		}
+	}
+	if c.Replicas() != 6 || c.Needed(2, 0, 0) != 12 || c.Needed(2, 0, 10) != 10 {
+		t.Errorf("%d replicas, %d for twice the load", c.Replicas(), c.Needed(2, 0, 0))
+	}
+}

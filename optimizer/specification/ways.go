@@ -1,0 +1,77 @@
+package specification
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
+)
+
+// way is how a model runs on an accelerator, of those of the specification.
+type way struct{ accelerator, variant, role string }
+
+// ways by model, then by the core's name of the accelerator; of models that run in one way on each accelerator there are none.
+type ways map[string]map[string]way
+
+// on is the core's name of an accelerator that a variant runs on.
+func on(accelerator, variant string) string {
+	return (&jsonspec.AllocationPart{Accelerator: accelerator, Variant: variant}).On()
+}
+
+func waysOf(s *jsonspec.System) ways {
+	all := ways{}
+	for i := range s.Models.Spec {
+		p := &s.Models.Spec[i]
+		if p.Way() == "" {
+			continue
+		}
+		if all[p.Name] == nil {
+			all[p.Name] = map[string]way{}
+		}
+		all[p.Name][on(p.Acc, p.Way())] = way{p.Acc, p.Way(), p.Role}
+	}
+	return all
+}
+
+// accelerators of the core: those that are given, each followed by what variants run on it, by name.
+func (w ways) accelerators(given []fleet.Accelerator) []fleet.Accelerator {
+	if len(w) == 0 {
+		return given
+	}
+	variants := map[string]map[string]bool{}
+	for _, of := range w {
+		for name, way := range of {
+			if variants[way.accelerator] == nil {
+				variants[way.accelerator] = map[string]bool{}
+			}
+			variants[way.accelerator][name] = true
+		}
+	}
+	var all []fleet.Accelerator
+	for _, a := range given {
+		all = append(all, a)
+		for _, name := range slices.Sorted(maps.Keys(variants[a.Name])) {
+			v := a
+			v.Name, v.Given.Type = name, a.Type
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// scopes by the core's names: those of an accelerator hold for all that runs on it.
+func (w ways) scopes(given map[string]string) map[string]string {
+	if len(w) == 0 || len(given) == 0 {
+		return given
+	}
+	all := maps.Clone(given)
+	for _, of := range w {
+		for name, way := range of {
+			if scope, bounded := given[way.accelerator]; bounded {
+				all[name] = scope
+			}
+		}
+	}
+	return all
+}
