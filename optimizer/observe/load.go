@@ -23,6 +23,8 @@ type load struct {
 	ttft, itl float64
 	// per pod.
 	running, waiting, kvUsage float64
+	// waited says that some of the arrivals may have waited for the pods, for minutes.
+	waited bool
 }
 
 // nothingMeasured is the load of a server without a pod.
@@ -49,8 +51,9 @@ type readPod struct {
 // Requests that arrived in a window were completed in it, or are there at its end though they were not at its beginning, or were given up or refused:
 // offered load is the rate of completions plus the growth of what runs and waits, and what was not served. That holds under overload too, when completions alone say what capacity is; and
 // when a pod dies and a gateway sends what it had in hand to others: those leave one batch and enter another, where counting first tokens would
-// count them twice.
-func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Duration, routing string) (load, *fault) {
+// count them twice. A server that was not measured for so long, unseen, has pods again that all began since, and maybe found what had waited for minutes: that is
+// no load of a window, and its load is not known until they were there for one. Of a server that was never measured what they found is all that is known.
+func measure(pods []readPod, departed []*PodMetrics, window, staleAfter, unseen time.Duration, routing string) (load, *fault) {
 	var fresh []*PodMetrics
 	stale, missing := 0, 0
 	for _, p := range pods {
@@ -98,11 +101,32 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter time.Dur
 	if math.IsNaN(l.arrivals) {
 		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of requests yet", len(fresh))}
 	}
-	unseen := float64(len(fresh)+stale+missing) / float64(len(fresh))
-	l.arrivalCV = arrivalCV(fresh, departed, unseen, jsonspec.InTurns(routing))
-	l.arrivals = max(l.arrivals, 0) * unseen
-	l.completions = known(l.completions) * unseen
+	all := float64(len(fresh)+stale+missing) / float64(len(fresh))
+	l.arrivalCV = arrivalCV(fresh, departed, all, jsonspec.InTurns(routing))
+	l.arrivals = max(l.arrivals, 0) * all
+	l.completions = known(l.completions) * all
+	if l.waited = waited(pods, counted, unseen); l.waited {
+		return l, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("all %d pods with samples began within the window, after a time without any: what had waited for them is not told from what came", len(fresh))}
+	}
 	return l, nil
+}
+
+// waited says that what the pods of a server have may have waited for them: it was unseen until after they all became ready, and of none of those counted is it known
+// how many requests it had when the window began, though it is now.
+func waited(pods []readPod, counted []*PodMetrics, unseen time.Duration) bool {
+	for _, p := range pods {
+		if p.readyFor >= unseen {
+			return false
+		}
+	}
+	now := false
+	for _, p := range counted {
+		if !math.IsNaN(p.value(RunningThen)) || !math.IsNaN(p.value(WaitingThen)) {
+			return false
+		}
+		now = now || !math.IsNaN(p.value(RunningNow)) || !math.IsNaN(p.value(WaitingNow))
+	}
+	return now
 }
 
 // growth of a number of requests over the window. A pod that is gone has none now. What is not known of one that is there has not gone: questions are asked one

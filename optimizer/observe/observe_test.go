@@ -56,42 +56,50 @@ func TestMeasure(t *testing.T) {
 	good := readPod{sampled(nil), time.Hour}
 	unseen := readPod{nil, time.Hour}
 	young := readPod{nil, time.Second}
+	first := map[Quantity]float64{RunningNow: 60, WaitingNow: 205, RunningThen: nan, WaitingThen: nan}
 	for _, c := range []struct {
 		name     string
 		pods     []readPod
 		departed []*PodMetrics
 		arrivals float64
 		fault    string
+		unseen   time.Duration
 	}{
-		{"one pod", []readPod{good}, nil, 2, ""},
-		{"pods add up", []readPod{good, good, good}, nil, 6, ""},
-		{"a growing queue is load", []readPod{{sampled(map[Quantity]float64{WaitingNow: 95}), time.Hour}}, nil, 3.5, ""},
-		{"a shrinking queue is not", []readPod{{sampled(map[Quantity]float64{WaitingThen: 35}), time.Hour}}, nil, 1.5, ""},
-		{"a queue that was not there before", []readPod{{sampled(map[Quantity]float64{WaitingNow: 60, WaitingThen: nan}), time.Hour}}, nil, 3, ""},
-		{"load is never negative", []readPod{{sampled(map[Quantity]float64{WaitingThen: 1000}), time.Hour}}, nil, 0, ""},
-		{"overload: nothing completes", []readPod{{sampled(map[Quantity]float64{Completions: 0, RunningNow: 130, WaitingNow: 65}), time.Hour}}, nil, 3, ""},
-		{"nothing was ever completed", []readPod{{sampled(map[Quantity]float64{Completions: nan, RunningNow: 130, WaitingNow: 65}), time.Hour}}, nil, 3, ""},
-		{"zero is zero", []readPod{{sampled(map[Quantity]float64{Completions: 0, Admissions: 0}), time.Hour}}, nil, 0, ""},
-		{"admissions unknown", []readPod{{sampled(map[Quantity]float64{Admissions: nan}), time.Hour}}, nil, 2, ""},
-		{"admissions unknown, a growing batch", []readPod{{sampled(map[Quantity]float64{Admissions: nan, RunningNow: 70}), time.Hour}}, nil, 3, ""},
-		{"infinite is not counted", []readPod{good, {sampled(map[Quantity]float64{WaitingNow: math.Inf(1), WaitingThen: nan}), time.Hour}}, nil, 4, ""},
-		{"a pod that departed, and clients that do not come back", []readPod{good}, []*PodMetrics{sampled(gone)}, 4 - 15.0/60, ""},
-		{"a pod that departed, its requests now with another one", []readPod{{sampled(map[Quantity]float64{RunningNow: 20, WaitingNow: 10}), time.Hour}}, []*PodMetrics{sampled(gone)}, 4, ""},
-		{"a pod that still serves what it has while it departs", []readPod{good}, []*PodMetrics{sampled(nil)}, 4, ""},
-		{"a series that ends between two questions", []readPod{{sampled(gone), time.Hour}, {sampled(gone), time.Hour}}, nil, 4, ""},
-		{"and so does a counter of what comes", []readPod{{sampled(map[Quantity]float64{RunningNow: nan, WaitingNow: nan, Received: 2}), time.Hour}}, nil, 2, ""},
-		{"half of the targets missing", []readPod{good, unseen}, nil, 4, ""},
-		{"stale ones are not believed, but carry load", []readPod{good, old}, nil, 4, ""},
-		{"a young pod may not have been scraped", []readPod{good, young}, nil, 2, ""},
-		{"no pod", nil, nil, 0, v1alpha1.ReasonNoMetrics},
-		{"no samples", []readPod{unseen}, nil, 0, v1alpha1.ReasonNoMetrics},
-		{"only a young pod", []readPod{young}, nil, 0, v1alpha1.ReasonNoMetrics},
-		{"all stale", []readPod{old, old}, nil, 0, v1alpha1.ReasonStaleMetrics},
-		{"NaN age", []readPod{{sampled(map[Quantity]float64{SampleAge: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
-		{"no rate known", []readPod{{sampled(map[Quantity]float64{Completions: nan, Admissions: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics},
+		{"one pod", []readPod{good}, nil, 2, "", 0},
+		{"pods add up", []readPod{good, good, good}, nil, 6, "", 0},
+		{"a growing queue is load", []readPod{{sampled(map[Quantity]float64{WaitingNow: 95}), time.Hour}}, nil, 3.5, "", 0},
+		{"a shrinking queue is not", []readPod{{sampled(map[Quantity]float64{WaitingThen: 35}), time.Hour}}, nil, 1.5, "", 0},
+		{"a queue that was not there before", []readPod{{sampled(map[Quantity]float64{WaitingNow: 60, WaitingThen: nan}), time.Hour}}, nil, 3, "", 0},
+		{"load is never negative", []readPod{{sampled(map[Quantity]float64{WaitingThen: 1000}), time.Hour}}, nil, 0, "", 0},
+		{"overload: nothing completes", []readPod{{sampled(map[Quantity]float64{Completions: 0, RunningNow: 130, WaitingNow: 65}), time.Hour}}, nil, 3, "", 0},
+		{"nothing was ever completed", []readPod{{sampled(map[Quantity]float64{Completions: nan, RunningNow: 130, WaitingNow: 65}), time.Hour}}, nil, 3, "", 0},
+		{"zero is zero", []readPod{{sampled(map[Quantity]float64{Completions: 0, Admissions: 0}), time.Hour}}, nil, 0, "", 0},
+		{"admissions unknown", []readPod{{sampled(map[Quantity]float64{Admissions: nan}), time.Hour}}, nil, 2, "", 0},
+		{"admissions unknown, a growing batch", []readPod{{sampled(map[Quantity]float64{Admissions: nan, RunningNow: 70}), time.Hour}}, nil, 3, "", 0},
+		{"infinite is not counted", []readPod{good, {sampled(map[Quantity]float64{WaitingNow: math.Inf(1), WaitingThen: nan}), time.Hour}}, nil, 4, "", 0},
+		{"a pod that departed, and clients that do not come back", []readPod{good}, []*PodMetrics{sampled(gone)}, 4 - 15.0/60, "", 0},
+		{"a pod that departed, its requests now with another one", []readPod{{sampled(map[Quantity]float64{RunningNow: 20, WaitingNow: 10}), time.Hour}}, []*PodMetrics{sampled(gone)}, 4, "", 0},
+		{"a pod that still serves what it has while it departs", []readPod{good}, []*PodMetrics{sampled(nil)}, 4, "", 0},
+		{"a series that ends between two questions", []readPod{{sampled(gone), time.Hour}, {sampled(gone), time.Hour}}, nil, 4, "", 0},
+		{"and so does a counter of what comes", []readPod{{sampled(map[Quantity]float64{RunningNow: nan, WaitingNow: nan, Received: 2}), time.Hour}}, nil, 2, "", 0},
+		{"half of the targets missing", []readPod{good, unseen}, nil, 4, "", 0},
+		{"stale ones are not believed, but carry load", []readPod{good, old}, nil, 4, "", 0},
+		{"a young pod may not have been scraped", []readPod{good, young}, nil, 2, "", 0},
+		{"no pod", nil, nil, 0, v1alpha1.ReasonNoMetrics, 0},
+		{"no samples", []readPod{unseen}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
+		{"only a young pod", []readPod{young}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
+		{"all stale", []readPod{old, old}, nil, 0, v1alpha1.ReasonStaleMetrics, 0},
+		{"NaN age", []readPod{{sampled(map[Quantity]float64{SampleAge: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
+		{"no rate known", []readPod{{sampled(map[Quantity]float64{Completions: nan, Admissions: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
+		{"pods that find what waited for minutes", []readPod{{sampled(first), 40 * time.Second}, {sampled(first), 20 * time.Second}}, nil, 0, v1alpha1.ReasonNoMetrics, 10 * time.Minute},
+		{"the first of a server that was never measured", []readPod{{sampled(first), 40 * time.Second}}, nil, 2 + 265./60, "", 0},
+		{"measured since", []readPod{{sampled(first), 40 * time.Second}}, nil, 2 + 265./60, "", 30 * time.Second},
+		{"there for a window", []readPod{{sampled(nil), 90 * time.Second}}, nil, 2, "", 10 * time.Minute},
+		{"a pod beside others", []readPod{good, {sampled(first), 40 * time.Second}}, nil, 4 + 265./60, "", 30 * time.Second},
+		{"a pod in place of one that left", []readPod{{sampled(first), 40 * time.Second}}, []*PodMetrics{sampled(gone)}, 4 + 250./60, "", time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, f := measure(c.pods, c.departed, window, staleAfter, "")
+			l, f := measure(c.pods, c.departed, window, staleAfter, c.unseen, "")
 			switch {
 			case c.fault != "":
 				if f == nil || f.reason != c.fault || f.detail == "" {
@@ -174,7 +182,7 @@ func TestArrivalCV(t *testing.T) {
 		for range c.unseen {
 			pods = append(pods, readPod{nil, time.Hour})
 		}
-		l, f := measure(pods, departed, window, staleAfter, c.routing)
+		l, f := measure(pods, departed, window, staleAfter, 0, c.routing)
 		if f != nil {
 			t.Fatal(f)
 		}
@@ -182,14 +190,14 @@ func TestArrivalCV(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, l.arrivalCV, c.want)
 		}
 	}
-	if l, f := measure([]readPod{{sampled(nil), time.Hour}}, nil, window, staleAfter, ""); f != nil || !math.IsNaN(l.arrivalCV) {
+	if l, f := measure([]readPod{{sampled(nil), time.Hour}}, nil, window, staleAfter, 0, ""); f != nil || !math.IsNaN(l.arrivalCV) {
 		t.Errorf("of what was not measured: %v, %v", l.arrivalCV, f)
 	}
 }
 
 // Without a finished request lengths and latencies are unknown, not zero.
 func TestMeansOfNothingAreUnknown(t *testing.T) {
-	l, f := measure([]readPod{{sampled(map[Quantity]float64{PromptRequests: 0, GenerationRequests: 0, TTFTCount: 0, ITLCount: math.NaN()}), time.Hour}}, nil, window, staleAfter, "")
+	l, f := measure([]readPod{{sampled(map[Quantity]float64{PromptRequests: 0, GenerationRequests: 0, TTFTCount: 0, ITLCount: math.NaN()}), time.Hour}}, nil, window, staleAfter, 0, "")
 	if f != nil {
 		t.Fatal(f)
 	}
@@ -561,6 +569,22 @@ func warned(warning string) Querier {
 	})
 }
 
+// began makes the pods of readings ones that were ready 40 s ago, and found a queue, of a server that was last measured so long ago.
+func began(r *Readings, unseen time.Duration) {
+	r.Pods[0].Status.Conditions[0].LastTransitionTime = metav1.NewTime(now.Add(-40 * time.Second))
+	r.Metrics = Metrics{{Namespace: "llm", Name: "chat-1"}: sampled(map[Quantity]float64{RunningNow: 60, WaitingNow: 205, RunningThen: math.NaN(), WaitingThen: math.NaN()})}
+	r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{ObservedAt: metav1.NewTime(now.Add(-unseen)), Load: jsonspec.Load{ArrivalRate: 7, AvgInTokens: 11, AvgOutTokens: 22}}
+}
+
+// What waited while there was no pod is no load: the last that was measured stands until there is one.
+func TestWhatWaitedIsNoLoad(t *testing.T) {
+	o := Observe(readings(func(r *Readings) { began(r, 10*time.Minute) }))
+	e := o.Snapshot.System.Servers.Spec[0]
+	if l := o.Statuses["llm/chat"].Load; l == nil || l.ArrivalRate != 7 || e.Observation.Fault != v1alpha1.ReasonNoMetrics {
+		t.Errorf("load %+v, fault %q", l, e.Observation.Fault)
+	}
+}
+
 // Where a gateway counts for a server alone its rate is the load; not where it counts for several together, or others bypass it.
 func TestGateway(t *testing.T) {
 	for _, c := range []struct {
@@ -603,6 +627,14 @@ func TestGateway(t *testing.T) {
 			r.Gateways = Gateways{{"llm", "m"}: {Held: 3 * window.Seconds()}}
 			r.Pods, r.Metrics = nil, Metrics{}
 			r.Resources.Servers[0].Status.Load = &v1alpha1.ObservedLoad{Load: jsonspec.Load{AvgInTokens: 11, AvgOutTokens: 22}}
+		}, 180},
+		{"its first pod after a time without", func(r *Readings) {
+			began(r, 10*time.Minute)
+			r.Gateways = Gateways{{"llm", "m"}: {Rate: 3}}
+		}, 180},
+		{"its first pod while the gateway was measured", func(r *Readings) {
+			began(r, 30*time.Second)
+			r.Gateways = Gateways{{"llm", "m"}: {Rate: 3}}
 		}, 180},
 		{"none of its pods is ready", func(r *Readings) {
 			r.Arrivals = map[types.NamespacedName]Counted{{Namespace: "llm", Name: "chat"}: {Rate: 3, Known: true}}

@@ -232,8 +232,13 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	st.Placement = placed(st.Current)
 	e.Observation = &jsonspec.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current, Starts: r.starts(v, pods)}
 
-	l, missing := r.measureServer(types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, pods, e.Routing)
-	if rate, known := r.atGateway(s); missing != nil && missing.reason == v1alpha1.ReasonNoMetrics && st.ReadyReplicas == 0 && known && s.Status.Load != nil {
+	rate, counted := r.atGateway(s)
+	l, missing := r.measureServer(s, pods, e.Routing, counted)
+	switch {
+	case l.waited && counted:
+		// The gateway tells what came from what waited.
+		missing, l.arrivals = nil, rate
+	case missing != nil && missing.reason == v1alpha1.ReasonNoMetrics && st.ReadyReplicas == 0 && counted && s.Status.Load != nil:
 		// No pod says anything, but the gateway does: a server that was scaled to zero wakes up, and one whose pods come is planned for what comes.
 		missing = nil
 		l = nothingMeasured()
@@ -293,7 +298,8 @@ func metricsReason(err error) string {
 	return v1alpha1.ReasonPrometheusUnreachable
 }
 
-func (r *Readings) measureServer(server types.NamespacedName, pods []*corev1.Pod, routing string) (load, *fault) {
+// measureServer is what the pods of a server measured; counted says that a gateway counts what comes to it.
+func (r *Readings) measureServer(s *v1alpha1.Server, pods []*corev1.Pod, routing string, counted bool) (load, *fault) {
 	if r.MetricsFault != nil {
 		return load{}, &fault{metricsReason(r.MetricsFault), r.MetricsFault.Error()}
 	}
@@ -306,11 +312,18 @@ func (r *Readings) measureServer(server types.NamespacedName, pods []*corev1.Pod
 	}
 	var departed []*PodMetrics
 	for pod, of := range r.Departed {
-		if m := r.Metrics[pod]; m != nil && of == server {
+		if m := r.Metrics[pod]; m != nil && of == (types.NamespacedName{Namespace: s.Namespace, Name: s.Name}) {
 			departed = append(departed, m)
 		}
 	}
-	return measure(ready, departed, r.Window, r.StaleAfter, routing)
+	unseen := time.Duration(0)
+	switch last := s.Status.Load; {
+	case counted:
+		unseen = math.MaxInt64 // whatever was last measured was measured there
+	case last != nil:
+		unseen = r.Now.Sub(last.ObservedAt.Time)
+	}
+	return measure(ready, departed, r.Window, r.StaleAfter, unseen, routing)
 }
 
 // known is the value, 0 where it was not measured.
