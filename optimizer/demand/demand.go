@@ -84,13 +84,13 @@ const beginning = 0.1
 func Of(s *fleet.Server, m Memory, predict func(horizon float64) forecast.Predictor, c Clock) (Demand, Memory) {
 	predictor := predict(c.Horizon)
 	load := s.Load
-	m.Lengths = lengths(m.Lengths, Lengths{c.Now, load.InputTokens, load.OutputTokens}, load.Completions, c.Window, s)
+	m.Lengths = lengths(m.Lengths, Lengths{Time: c.Now, InputTokens: load.InputTokens, OutputTokens: load.OutputTokens}, load.Completions, c.Window, s)
 	m.Bursts = bursts(m.Bursts, s.Seen)
 	d := Demand{
 		InputTokens: prompt(m.Lengths.InputTokens, s.Seen), OutputTokens: m.Lengths.OutputTokens, Bursts: m.Bursts,
 		Turns: jsonspec.InTurns(s.Routing), Backlog: s.Seen.Backlog(),
 	}
-	d.InputTokensSD, d.OutputTokensSD = deviations(s.Seen)
+	d.InputTokensSD, d.OutputTokensSD = m.Lengths.InputTokensSD.OrNaN(), m.Lengths.OutputTokensSD.OrNaN()
 	rate := load.Arrivals
 	m.Recent = forecast.Recent(m.Recent, forecast.Sample{Time: c.Now, Rate: rate})
 	if c.Now > 0 {
@@ -143,7 +143,7 @@ func Recalled(s *fleet.Server, m Memory) (Demand, bool) {
 	slices.Sort(rates)
 	d := Demand{
 		Rate: rates[len(rates)/2], InputTokens: m.Lengths.InputTokens, OutputTokens: m.Lengths.OutputTokens,
-		InputTokensSD: math.NaN(), OutputTokensSD: math.NaN(), Bursts: m.Bursts, Turns: jsonspec.InTurns(s.Routing),
+		InputTokensSD: m.Lengths.InputTokensSD.OrNaN(), OutputTokensSD: m.Lengths.OutputTokensSD.OrNaN(), Bursts: m.Bursts, Turns: jsonspec.InTurns(s.Routing),
 	}
 	return d, d.Rate > 0
 }

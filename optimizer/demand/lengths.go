@@ -32,12 +32,20 @@ type Lengths struct {
 	Time         float64 `json:"time"` // s
 	InputTokens  float64 `json:"inputTokens"`
 	OutputTokens float64 `json:"outputTokens"`
+	// InputTokensSD and OutputTokensSD are their standard deviations, missing where they were not measured.
+	InputTokensSD  fleet.Maybe `json:"inputTokensSD,omitzero"`
+	OutputTokensSD fleet.Maybe `json:"outputTokensSD,omitzero"`
+	// Another is since when outputs differ from those remembered by more than chance, in seconds since the Unix epoch; 0 where they do not.
+	Another float64 `json:"another,omitempty"`
 }
 
 // lengths averages the lengths of the last windows with those before, over lengthRequests requests: of a server that gets ten requests a minute
-// some windows show a few, and the mean of a few requests is chance. What differs by more than chance is taken at once. completed are requests per second.
+// some windows show a few, and the mean of a few requests is chance; more still so is how they spread. What differs by more than chance is taken at
+// once; of outputs when it has differed for as long as a request takes, for of those that came together the short ones end first and the long ones last.
+// completed are requests per second.
 func lengths(last *Lengths, now Lengths, completed, window float64, s *fleet.Server) *Lengths {
-	o := s.Seen
+	inSD, outSD := deviations(s.Seen)
+	now.InputTokensSD, now.OutputTokensSD = fleet.Measured(inSD), fleet.Measured(outSD)
 	completed *= told(s)
 	seen := completed * LengthWindows * window
 	passed := 0.0
@@ -47,16 +55,29 @@ func lengths(last *Lengths, now Lengths, completed, window float64, s *fleet.Ser
 	if last == nil || !(seen > 0) || seen >= lengthRequests || !(passed >= 0) || passed*completed >= lengthRequests {
 		return &now
 	}
-	inSD, outSD := deviations(o)
 	share := -math.Expm1(-passed * completed / lengthRequests)
-	next := func(last, now, sd float64) float64 {
-		if chance.MeanExceeded(now, last, sd, seen) {
-			return now
-		}
-		return last + share*(now-last)
+	next := Lengths{Time: now.Time, InputTokens: now.InputTokens, InputTokensSD: now.InputTokensSD, OutputTokens: now.OutputTokens, OutputTokensSD: now.OutputTokensSD}
+	if !chance.MeanExceeded(now.InputTokens, last.InputTokens, last.InputTokensSD.Or(inSD), seen) {
+		next.InputTokens, next.InputTokensSD = mixed(last.InputTokens, now.InputTokens, last.InputTokensSD, now.InputTokensSD, share)
 	}
-	now.InputTokens, now.OutputTokens = next(last.InputTokens, now.InputTokens, inSD), next(last.OutputTokens, now.OutputTokens, outSD)
-	return &now
+	if chance.MeanExceeded(now.OutputTokens, last.OutputTokens, last.OutputTokensSD.Or(outSD), seen) {
+		if next.Another = last.Another; next.Another == 0 {
+			next.Another = now.Time
+		}
+		if takes := interval(s) * max(last.OutputTokens, now.OutputTokens); now.Time-next.Another >= takes {
+			next.Another = 0
+			return &next
+		}
+	}
+	next.OutputTokens, next.OutputTokensSD = mixed(last.OutputTokens, now.OutputTokens, last.OutputTokensSD, now.OutputTokensSD, share)
+	return &next
+}
+
+// mixed are the mean and the standard deviation of two sets of which the second has a share: those of a mixture. A deviation that one of them lacks is the other's.
+func mixed(a, b float64, aSD, bSD fleet.Maybe, share float64) (mean float64, sd fleet.Maybe) {
+	mean = a + share*(b-a)
+	x, y := aSD.Or(bSD.OrNaN()), bSD.Or(aSD.OrNaN())
+	return mean, fleet.Measured(math.Sqrt((1-share)*x*x + share*y*y + share*(1-share)*(b-a)*(b-a)))
 }
 
 // told is the share of the requests that run of which those that ended tell, 0 to 1. By Little's law as many run as end in the time that one of them takes,
@@ -68,17 +89,21 @@ func told(s *fleet.Server) float64 {
 	if s.Seen == nil || s.Load == nil {
 		return 1
 	}
-	running := s.Seen.Running.Or(0) * float64(s.Seen.Ready())
-	var itl float64
-	for _, a := range []*fleet.Allocation{s.Runs, s.Plan} {
-		if a != nil && !(itl > 0) {
-			itl = a.ITL.Or(0)
-		}
-	}
+	running, itl := s.Seen.Running.Or(0)*float64(s.Seen.Ready()), interval(s)
 	if ended := s.Load.Completions * s.Load.OutputTokens * itl; itl > 0 && ended < running {
 		return ended / running
 	}
 	return 1
+}
+
+// interval between the tokens of a server's requests in seconds, as measured or else as planned; 0 where it is not known.
+func interval(s *fleet.Server) float64 {
+	for _, a := range []*fleet.Allocation{s.Runs, s.Plan} {
+		if a != nil && a.ITL.Or(0) > 0 {
+			return a.ITL.Or(0)
+		}
+	}
+	return 0
 }
 
 // prompt is the mean length of the prompts that arrive: that of the last few windows, or, where those that were admitted in the last one differ

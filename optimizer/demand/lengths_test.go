@@ -1,6 +1,8 @@
 package demand
 
 import (
+	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/llm-inferno/inferno/optimizer/fleet"
@@ -78,11 +80,70 @@ func TestLengthsWhileManyRunThatCameTogether(t *testing.T) {
 	}{
 		{"as many end as come", 45, 0.3, mean, 2900, 3100},
 		{"the first end, the short ones", 45, 0.05, 800, 2900, 3000},
-		{"requests of another kind", 12, 0.3, 800, 800, 800},
+		{"requests of another kind, maybe", 12, 0.3, 800, 2800, 2950},
 	} {
 		now := Lengths{Time: 1030, InputTokens: 1000, OutputTokens: c.tokens}
 		if got := lengths(last, now, c.ended, window, server(c.running, c.ended, c.tokens)).OutputTokens; got < c.low || got > c.high {
 			t.Errorf("%s: %v output tokens, want %v to %v", c.name, got, c.low, c.high)
 		}
+	}
+}
+
+// Outputs that differ by more than chance are taken when they have differed for as long as a request takes, no sooner: until then those that came together
+// may end in the order of their lengths.
+func TestOutputsOfAnotherKind(t *testing.T) {
+	const window, itl, ended = 60., 0.05, 0.3
+	of := func(m *Lengths, now, tokens float64) *Lengths {
+		s := &fleet.Server{Load: &fleet.Load{Completions: ended, OutputTokens: tokens}, Runs: &fleet.Allocation{ITL: fleet.Known(itl)}}
+		return lengths(m, Lengths{Time: now, InputTokens: 1000, OutputTokens: tokens}, ended, window, s)
+	}
+	m := &Lengths{Time: 1000, InputTokens: 1000, OutputTokens: 3000}
+	var at float64
+	for now := 1030.; now < 2000; now += 30 {
+		if m = of(m, now, 800); m.OutputTokens == 800 {
+			at = now
+			break
+		}
+	}
+	if takes := at - 1030; takes < 3000*itl-30 || takes > 3000*itl+30 {
+		t.Errorf("taken after %v s, want the %v s that a request takes", takes, 3000*itl)
+	}
+	m = &Lengths{Time: 1000, InputTokens: 1000, OutputTokens: 3000}
+	for now := 1030.; now < 2000; now += 30 {
+		tokens := 3000.
+		if int(now)%120 < 60 {
+			tokens = 800
+		}
+		if m = of(m, now, tokens); m.OutputTokens < 1500 {
+			t.Fatalf("after %v s %v tokens of outputs that are short and long in turn", now-1000, m.OutputTokens)
+		}
+	}
+}
+
+// How lengths spread is averaged over many requests, as their means are: of a few that is chance more than anything.
+func TestSpreadOfFewRequests(t *testing.T) {
+	const window, mean, each = 60., 3000., 40
+	r := rand.New(rand.NewPCG(1, 2))
+	var m *Lengths
+	least, most, seenLeast, seenMost := math.Inf(1), 0., math.Inf(1), 0.
+	for k := range 200 {
+		sum, squares := 0., 0.
+		for range each {
+			x := mean * r.ExpFloat64()
+			sum, squares = sum+x/each, squares+x*x/each
+		}
+		sd := math.Sqrt(squares - sum*sum)
+		s := &fleet.Server{Seen: &fleet.Observation{Groups: []fleet.Group{{Replicas: 1, InputTokensSD: fleet.Known(500), OutputTokensSD: fleet.Known(sd)}}}}
+		m = lengths(m, Lengths{Time: 30 * float64(k), InputTokens: 1000, OutputTokens: sum}, each/window/LengthWindows, window, s)
+		if k > 20 {
+			got := m.OutputTokensSD.OrNaN()
+			least, most, seenLeast, seenMost = min(least, got), max(most, got), min(seenLeast, sd), max(seenMost, sd)
+		}
+	}
+	if !(most/least < math.Sqrt(seenMost/seenLeast) && least > 0.75*mean && most < 1.3*mean) {
+		t.Errorf("from %v to %v tokens, where %v were drawn and %v to %v seen", least, most, mean, seenLeast, seenMost)
+	}
+	if sd := m.InputTokensSD.OrNaN(); math.Abs(sd-500) > 1e-6 {
+		t.Errorf("of prompts that all spread by 500 %v", sd)
 	}
 }
