@@ -70,7 +70,7 @@ func (d Damping) Shape(now float64, current Current, ways []Way, m Memory) ([]Op
 	holdDown := d.holdDown(current.StartUp)
 	loads := m.rememberLoad(now, current.Load, dwellHolds*holdDown)
 	if current.At < 0 {
-		return options, Memory{Loads: loads, Accelerator: m.Accelerator, Moved: m.Moved}
+		return options, Memory{Loads: loads, Accelerator: m.Accelerator, Moved: m.Moved, Moves: m.Moves}
 	}
 	at := current.At
 	present := &ways[at]
@@ -78,6 +78,7 @@ func (d Damping) Shape(now float64, current Current, ways []Way, m Memory) ([]Op
 	m.Loads = loads
 	for i := range options {
 		if i != at {
+			d.room(&options[i], current, &ways[i], m)
 			d.elsewhere(&options[i], now, current, &ways[i], present, m)
 		}
 	}
@@ -144,9 +145,9 @@ func (d Damping) dwells(now float64, current Current, m Memory) bool {
 	return m.Moved > 0 && now-m.Moved < dwellHolds*d.holdDown(current.StartUp)
 }
 
-// elsewhere penalises an option on other accelerators than the present ones: it must have room for a little more load, and for what there was
-// lately, or the server would have to come back with the next breath of it; and it must save the minimal gain; soon after a move, everything.
-func (d Damping) elsewhere(o *Option, now float64, current Current, way, present *Way, m Memory) {
+// room makes an option on other accelerators than the present ones one for a little more load, and for what there was lately, or the server would have to come
+// back with the next breath of it.
+func (d Damping) room(o *Option, current Current, way *Way, m Memory) {
 	factor := 1 + d.ScaleInMargin
 	if len(m.Loads) > 0 && current.Load > 0 {
 		factor = max(factor, m.Loads[0].Rate/current.Load)
@@ -155,14 +156,24 @@ func (d Damping) elsewhere(o *Option, now float64, current Current, way, present
 		o.Note = fmt.Sprintf("%d needed, %d for %.3g times the load", o.Replicas, n, factor)
 		o.Replicas = n
 	}
-	p := Penalty{d.MinimalGain, fmt.Sprintf("must save %g %% against %s", 100*d.MinimalGain, present.ID), "a larger saving"}
+}
+
+// elsewhere penalises an option on other accelerators than the present ones: it must save the minimal gain, or what going and coming back cost an hour as often
+// as the server moved lately, if that is more; soon after a move, everything.
+func (d Damping) elsewhere(o *Option, now float64, current Current, way, present *Way, m Memory) {
+	here := present.Cost(present.Replicas)
+	p := Penalty{d.MinimalGain * here, fmt.Sprintf("must save %g %% against %s", 100*d.MinimalGain, present.ID), "a larger saving"}
+	often := m.often(now)
+	if moving := often * (1 + d.Regret) * current.StartUp / lately * (here + way.Cost(o.Replicas)); moving > p.Cents {
+		p = Penalty{moving, fmt.Sprintf("moved %.2g times lately: must save what moves cost", often), "a larger saving"}
+	}
 	if d.dwells(now, current, m) {
 		wait := dwellHolds * d.holdDown(current.StartUp)
-		p = Penalty{max(d.MinimalGain, 1), fmt.Sprintf("stays for %g s on %s, to which it moved", wait, present.ID), fmt.Sprintf("%g s", wait-(now-m.Moved))}
+		p = Penalty{max(d.MinimalGain, 1) * here, fmt.Sprintf("stays for %g s on %s, to which it moved", wait, present.ID), fmt.Sprintf("%g s", wait-(now-m.Moved))}
 	} else if current.BestEffort {
-		p = Penalty{max(d.MinimalGain, 1), fmt.Sprintf("stays with what is left of %s unless it is served in full elsewhere", present.ID), "capacity on " + present.ID}
+		p = Penalty{max(d.MinimalGain, 1) * here, fmt.Sprintf("stays with what is left of %s unless it is served in full elsewhere", present.ID), "capacity on " + present.ID}
 	}
-	if p.Cents *= present.Cost(present.Replicas); p.Cents != 0 {
+	if p.Cents != 0 {
 		o.Penalties = append(o.Penalties, p)
 	}
 }
@@ -192,6 +203,16 @@ func (d Damping) least(current int) int {
 	return current - max(int(d.MaxScaleIn*float64(current)), 1)
 }
 
+// lately is the time in which moves are counted, those before it for less and less: what happens so often in an hour, what is paid by the hour must pay for.
+//
+// Exact: s; prices are an hour's
+const lately = 3600
+
+// often is how many times the server moved lately, those of longer ago counting for less and less.
+func (m Memory) often(now float64) float64 {
+	return m.Moves * math.Exp(-max(0, now-m.Moved)/lately)
+}
+
 // remember adds the need of now and forgets what lies further back than the hold-down. A memory of another accelerator, or none (after a
 // restart), begins with the plan in force: it was needed once, though nobody remembers when.
 func (m Memory) remember(now float64, on string, inForce, replicas int, holdDown float64) Memory {
@@ -199,9 +220,9 @@ func (m Memory) remember(now float64, on string, inForce, replicas int, holdDown
 	if m.Accelerator != on || len(old) == 0 {
 		old = []Need{{Time: now, Replicas: inForce}}
 	}
-	next := Memory{Accelerator: on, Moved: m.Moved}
+	next := Memory{Accelerator: on, Moved: m.Moved, Moves: m.Moves}
 	if m.Accelerator != "" && m.Accelerator != on {
-		next.Moved = now
+		next.Moved, next.Moves = now, m.often(now)+1
 	}
 	for _, n := range old {
 		if n.Time > now-holdDown || (n.Time == now && holdDown > 0) {

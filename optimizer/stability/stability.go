@@ -22,6 +22,8 @@ type Memory struct {
 	Accelerator string `json:"accelerator,omitempty"`
 	// Moved is when the server came to the accelerator from another, in seconds since the Unix epoch; 0 for never.
 	Moved float64 `json:"moved,omitempty"`
+	// Moves is how many times it had moved by then in an hour, earlier ones counting for less.
+	Moves float64 `json:"moves,omitempty"`
 	// Loads that were sized for, oldest first, each larger than those after it, in the unit of Current.Load.
 	Loads forecast.Samples `json:"loads,omitempty"`
 	// Needs on it, oldest first.

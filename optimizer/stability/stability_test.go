@@ -423,6 +423,42 @@ func TestStaysAfterAMove(t *testing.T) {
 	}
 }
 
+// A server that moves to and fro must save what that costs: the more often it moved lately, the more, and it goes on when enough of that is long ago.
+func TestMovesPayForThemselves(t *testing.T) {
+	d := stability.DefaultDamping()
+	const startUp, cycle, hour = 120., 30., 3600.
+	after := func(moves float64, there int) float64 {
+		current := inForce{Accelerator: "A", Replicas: 10, StartUp: startUp}
+		m := stability.Memory{Accelerator: "A", Moved: 1, Moves: moves, Needs: []stability.Need{{Time: 1, Replicas: 10}}}
+		for now := cycle; now < 4*hour; now += cycle {
+			var options []option
+			if options, m = shape(d, now, current, []stability.Way{on("A", 10), on("B", there)}, m); cheapest(options).Accelerator == "B" {
+				return now
+			}
+		}
+		return math.Inf(1)
+	}
+	for _, c := range []struct {
+		moves float64
+		there int
+	}{{0, 8}, {1, 1}, {4, 8}, {4, 6}, {8, 6}} {
+		saved, both := 10*float64(10-c.there), (1+d.Regret)*startUp/hour*10*float64(10+c.there) // cents per hour, and cents
+		want := 720.                                                                            // two hold-downs
+		for saved < both*c.moves*math.Exp(-want/hour) {
+			want++
+		}
+		if got := after(c.moves, c.there); math.Abs(got-want) > 2*cycle {
+			t.Errorf("after %v moves it goes to %d replicas in place of 10 after %v s, want %v", c.moves, c.there, got, want)
+		}
+	}
+	m := stability.Memory{}
+	for k, at := range []string{"A", "B", "A", "B"} {
+		if _, m = shape(d, 1000+60*float64(k), inForce{Accelerator: at, Replicas: 10, StartUp: startUp}, []stability.Way{on("A", 10), on("B", 10)}, m); math.Abs(m.Moves-float64(k)) > 0.1 {
+			t.Errorf("%v moves are remembered of %d", m.Moves, k)
+		}
+	}
+}
+
 // A server that moved lately stays with what it has where there is not enough for its need, unless it has hardly any of it: what is needed
 // comes before, going elsewhere after.
 func TestStaysWhereItMovedTo(t *testing.T) {
