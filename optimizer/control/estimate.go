@@ -12,6 +12,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/estimation"
+	"github.com/llm-inferno/inferno/optimizer/fitting"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
@@ -54,18 +55,26 @@ func pairsOf(m *fleet.Model, accelerators []fleet.Accelerator) []*sizing.Pair {
 	return list
 }
 
-// assume completes a pair of which no law was given by what physics and experience say, and returns the tokens that its cache probably holds. A pair
+// assume completes a pair of which no law was given by what physics and experience say, or what was fitted to servers with roles, and returns the tokens that its cache probably holds. A pair
 // that cannot be for want of memory, but runs, is: then it is what was said of it that is wrong.
-func (st *Stages) assume(p *sizing.Pair, m jsonspec.ModelProperties, runs bool) (kvTokens int) {
+func (st *Stages) assume(p *sizing.Pair, m jsonspec.ModelProperties, fitted []jsonspec.RolesEntry, runs bool) (kvTokens int) {
 	if _, err := queueing.ParmsIn(p.Performance); !errors.Is(err, queueing.ErrNoParameters) {
 		return 0
 	}
-	a, err := st.Knowledge.Assume(p.Model, m, p.Accelerator.Name, p.Accelerator.Given, p.Performance)
+	base := cmp.Or(p.Accelerator.Base, p.Accelerator.Name)
+	var a fitting.Assumed
+	var err error
+	if p.Performance.Role == "" {
+		a, err = st.Knowledge.Assume(p.Model, m, base, p.Accelerator.Given, p.Performance)
+	} else {
+		a, err = st.Knowledge.AssumeRole(p.Model, m, base, p.Accelerator.Given, p.Performance, fitted)
+	}
 	if err != nil && !(runs && a.Law != nil) {
 		p.Fault = err
 		return 0
 	}
 	p.Performance, p.Assumed = a.Performance, a.From
+	p.Performance.Acc = p.Accelerator.Name
 	return a.KVTokens
 }
 
@@ -95,7 +104,7 @@ func (st *Stages) estimate(snap *fleet.Snapshot, before map[string]map[string]*v
 				lessons[i] = cmp.Or(shown[Pair{name, given.Accelerator.Name, namespace}], &lesson{namespace: namespace})
 				runs = runs || len(lessons[i].seen) > 0
 			}
-			cache := st.assume(given, m.Given, runs)
+			cache := st.assume(given, m.Given, m.Roles, runs)
 			classes = append(classes, class{given, m, lessons, taughtOf(before[name], given.Accelerator.Name), cache})
 		}
 	}

@@ -291,43 +291,60 @@ func (t roleTheta) with(off theta) roleTheta {
 
 // split is the server of a point whose workers have these multipliers; those of the server are the decode workers'.
 func (h hardware) split(e *Experience, prefill, decode roleTheta, p Point) queueing.Split {
-	workers := func(r Role, t roleTheta) (queueing.Workers, queueing.Roofline) {
-		s := h.worker(r)
-		m, _ := e.prior(s.kind, 0)
-		for j := range m {
-			m[j] += t[j]
-		}
-		law := s.law(m)
-		law.Overhead *= 1 + wideScale*math.Exp(t[wide])*math.Log2(math.Max(1, s.cards/node))
-		law.Bunch, law.Step = 0, 0
-		w := queueing.Workers{Count: r.Workers, Ranks: r.Data, Limits: p.Limits}
+	workers := func(name string, r Role, t roleTheta) queueing.Workers {
+		law := h.roleLaw(e, name, r, t)
+		w := queueing.Workers{Law: law, Count: r.Workers, Ranks: r.Data, Limits: p.Limits}
 		if w.Limits.KVTokens == 0 {
 			w.Limits.KVTokens = int(math.Max(1, math.Min(law.KVTokens, math.MaxInt32)))
 		}
-		return w, law
+		return w
 	}
 	q := queueing.Split{
-		Link:       p.Roles.Link,
-		TokenBytes: measure(h.architecture).kv * cacheBytes(h.engine, h.precision),
-		Bunch:      openingScale * math.Exp(decode[bunch]), Wait: math.Exp(decode[step]),
+		Prefill: workers(jsonspec.RolePrefill, p.Roles.Prefill, prefill), Decode: workers(jsonspec.RoleDecode, p.Roles.Decode, decode),
+		Link: p.Roles.Link, TokenBytes: h.tokenBytes(),
+		Bunch: openingScale * math.Exp(decode[bunch]), Wait: math.Exp(decode[step]),
 	}
-	var prompts, tokens queueing.Roofline
-	q.Prefill, prompts = workers(p.Roles.Prefill, prefill)
-	q.Decode, tokens = workers(p.Roles.Decode, decode)
-	more := math.Exp(prefill[prompt])
-	prompts.Compute, prompts.Attention = prompts.Compute*more, prompts.Attention*more
-	q.Prefill.Law, q.Decode.Law = prompts, tokens
 	if q.Link.Bandwidth == 0 {
-		each := float64(network)
-		if strings.HasPrefix(plain(h.card.Name), "gb") && h.card.Link > 0 { // the cards of a rack are one domain
-			each = h.card.Link
-		}
-		q.Link.Bandwidth = each * float64(min(p.Roles.Prefill.cards(), p.Roles.Decode.cards()))
+		q.Link.Bandwidth = min(h.bandwidth(p.Roles.Prefill), h.bandwidth(p.Roles.Decode))
 	}
 	if p.Roles.Speculative {
-		q.TokensPerIteration = math.Max(1, acceptedScale*math.Exp(decode[accepted]))
+		q.TokensPerIteration = decode.accepts()
 	}
 	return q
+}
+
+// roleLaw is the law of a worker of a role with these multipliers.
+func (h hardware) roleLaw(e *Experience, name string, r Role, t roleTheta) queueing.Roofline {
+	s := h.worker(r)
+	m, _ := e.prior(s.kind, 0)
+	for j := range m {
+		m[j] += t[j]
+	}
+	law := s.law(m)
+	law.Overhead *= 1 + wideScale*math.Exp(t[wide])*math.Log2(math.Max(1, s.cards/node))
+	law.Bunch, law.Step = 0, 0
+	if name == jsonspec.RolePrefill {
+		more := math.Exp(t[prompt])
+		law.Compute, law.Attention = law.Compute*more, law.Attention*more
+	}
+	return law
+}
+
+// accepts is the number of tokens of an iteration that speculates.
+func (t roleTheta) accepts() float64 { return math.Max(1, acceptedScale*math.Exp(t[accepted])) }
+
+// tokenBytes are those that the cache of a token takes.
+func (h hardware) tokenBytes() float64 {
+	return measure(h.architecture).kv * cacheBytes(h.engine, h.precision)
+}
+
+// bandwidth of a worker to others, where none is given, in bytes per second.
+func (h hardware) bandwidth(r Role) float64 {
+	each := float64(network)
+	if strings.HasPrefix(plain(h.card.Name), "gb") && h.card.Link > 0 { // the cards of a rack are one domain
+		each = h.card.Link
+	}
+	return each * float64(r.cards())
 }
 
 // expect of a point whose workers have these multipliers.

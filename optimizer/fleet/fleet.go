@@ -55,6 +55,8 @@ type Accelerator struct {
 type Model struct {
 	Name        string
 	Performance []jsonspec.Performance
+	// Roles is what was fitted to servers whose prompts and decodes run apart.
+	Roles []jsonspec.RolesEntry
 	// Given is what is said of it, for priors.
 	Given jsonspec.ModelProperties
 }

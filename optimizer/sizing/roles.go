@@ -88,6 +88,7 @@ func (r *roles) under(prefill, decode queueing.Law, routing string) {
 		return queueing.Workers{Law: law, Ranks: one.Performance.Ranks, Limits: one.Limits}
 	}
 	r.split = queueing.Split{Prefill: workers(r.prefill, prefill), Decode: workers(r.decode, decode), Routing: routings[routing]}
+	r.split.TokensPerIteration = r.decode.Performance.TokensPerIteration
 	r.split.Link, r.split.TokenBytes = link(r.prefill.Performance.Transfer, r.decode.Performance.Transfer)
 }
 

@@ -74,11 +74,23 @@ func modelsOf(d *jsonspec.ModelData) []fleet.Model {
 	for _, m := range d.Info {
 		at(m.Name).Given = m.ModelProperties
 	}
+	served := map[string]string{}
+	for _, m := range d.Info {
+		served[m.Name] = m.ServedName
+	}
 	for _, p := range d.Spec {
 		m := at(p.Name)
 		perf := p.Performance
 		perf.Acc = on(perf.Acc, perf.Way())
 		m.Performance = append(m.Performance, perf)
+	}
+	for i := range list {
+		m := &list[i]
+		for _, e := range d.Roles {
+			if name := e.Match["model"]; name == m.Name || name != "" && name == served[m.Name] {
+				m.Roles = append(m.Roles, e)
+			}
+		}
 	}
 	return list
 }

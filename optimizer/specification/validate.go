@@ -182,6 +182,9 @@ func (v *validator) way(path string, p *jsonspec.Performance) {
 	if p.Role == "" && p.Ranks > 0 {
 		v.fault(path+".ranks", "%d is not allowed without a role", p.Ranks)
 	}
+	if n := p.TokensPerIteration; n != 0 && (p.Role != jsonspec.RoleDecode || !(n >= 1) || math.IsInf(n, 0)) {
+		v.fault(path+".tokensPerIteration", "%v is not allowed, must be a finite number of at least 1, of the role decode", n)
+	}
 	if p.Role == "" && p.Transfer != nil {
 		v.fault(path+".transfer", "is not allowed without a role: nothing is transferred")
 	}

@@ -111,6 +111,8 @@ type Performance struct {
 	PodsPerReplica int `json:"podsPerReplica,omitempty"`
 	// Ranks of a replica with a role that each take requests of their own (attention data parallelism). Defaults to 1.
 	Ranks int `json:"ranks,omitempty"`
+	// TokensPerIteration that a decode of a replica with the role decode accepts on average where it speculates. Defaults to 1.
+	TokensPerIteration float64 `json:"tokensPerIteration,omitempty"`
 	// Transfer of KV caches to or from a replica with a role; absent: it takes no time.
 	Transfer *Transfer `json:"transfer,omitempty"`
 	// MaxBatchSize is the largest batch the accelerator's memory holds at atTokens generated tokens per request.

@@ -33,7 +33,7 @@ type ModelData struct {
 	Spec []PerformanceEntry `json:"models"`
 	// Info is what is known of the models themselves; a model that has none needs no entry.
 	Info []ModelInfo `json:"info,omitempty"`
-	// Roles is what was learned of pairs whose prompts and decodes run on workers of their own; plans do not read it.
+	// Roles is what was learned of pairs whose prompts and decodes run on workers of their own: the laws of entries with a role that give none.
 	Roles []RolesEntry `json:"roles,omitempty"`
 }
 

@@ -1,0 +1,128 @@
+package fitting
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
+)
+
+// AssumeRole completes what is given of replicas of one role, which names no law: by what was fitted to servers with roles of the same model, card, engine and
+// precision, as far as that is said, whatever their parallelism; else by physics and experience. The parallelism is that of the columns tensor_parallel and
+// expert_parallel that the entry matches and of its ranks; without the first all cards of a rank share each layer. What is fitted of other pairs is passed over.
+func (k Knowledge) AssumeRole(model string, m jsonspec.ModelProperties, accelerator string, a jsonspec.AcceleratorProperties, given jsonspec.Performance, fitted []jsonspec.RolesEntry) (Assumed, error) {
+	card, err := k.Accelerators.Card(accelerator, a)
+	if err != nil {
+		return Assumed{}, err
+	}
+	r, err := roleOf(given, max(1, a.Multiplicity))
+	if err != nil {
+		return Assumed{}, err
+	}
+	group, s := k.unmeasured(model, m, card, r.cards(), given.Match)
+	h := hardware{card: card, precision: Precision(group["precision"]), engine: group["engine"]}
+	if m.Architecture != nil {
+		h.architecture = *m.Architecture
+	} else {
+		h.architecture, _ = k.Architectures.Find(group["model"])
+		h.vague = s.vague
+	}
+	mean, sd := k.Experience.roles(h, &k.Roles)
+	from := "physics and experience with roles"
+	if l, name, ok := k.fittedRoles(group["model"], given.Match, card, fitted); ok {
+		h, mean, sd = l.hardware, l.at, l.sd
+		from = "what was fitted to servers with roles, " + name
+	}
+	w := h.worker(r)
+	var full error
+	if !w.fits {
+		full = fmt.Errorf("the weights of %s take %.0f GB in %s, of which %d × %s hold %.0f GB beside what an engine needs",
+			model, w.bytes/giga, precisionName(string(h.precision)), r.cards(), card.Name, float64(r.cards())*(card.Memory*usedMemory-reserve)/giga)
+	}
+	law := h.roleLaw(&k.Experience, given.Role, r, mean)
+	parms, err := queueing.ParmsOf(law)
+	if err != nil {
+		return Assumed{}, err
+	}
+	learned := []int{overhead, weights, compute, kv, sequence, prefill, delay}
+	for i, j := range learned {
+		row := make([]float64, len(learned))
+		if row[i] = sd[j] * sd[j]; j == compute && given.Role == jsonspec.RolePrefill {
+			row[i] += sd[prompt] * sd[prompt]
+		}
+		parms.Order, parms.Covariance = append(parms.Order, multiplierNames[j]), append(parms.Covariance, row)
+	}
+	given.Law, given.Ranks = &parms, r.Data
+	if given.Transfer == nil {
+		given.Transfer = &jsonspec.Transfer{Bandwidth: h.bandwidth(r) / giga, BytesPerToken: h.tokenBytes()}
+	}
+	if given.Role == jsonspec.RoleDecode && given.Match["speculative"] == "mtp" {
+		given.TokensPerIteration = cmp.Or(given.TokensPerIteration, mean.accepts())
+	}
+	return Assumed{given, int(math.Min(law.KVTokens, math.MaxInt32)), fmt.Sprintf("%s, in %s on %d × %s", from, precisionName(string(h.precision)), r.cards(), card.Name)}, full
+}
+
+// roleOf the replicas of an entry.
+func roleOf(given jsonspec.Performance, multiplicity int) (Role, error) {
+	cards, ranks := given.Accelerators()*multiplicity, max(1, given.Ranks)
+	degree := func(column string, otherwise int) (int, error) {
+		text := given.Match[column]
+		if text == "" {
+			return otherwise, nil
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return 0, fmt.Errorf("match.%s: %q is not a whole number of at least 1", column, text)
+		}
+		return n, nil
+	}
+	tensor, err := degree("tensor_parallel", max(1, cards/ranks))
+	if err != nil {
+		return Role{}, err
+	}
+	expert, err := degree("expert_parallel", 1)
+	if err != nil {
+		return Role{}, err
+	}
+	if tensor*ranks != cards {
+		return Role{}, fmt.Errorf("%d ranks of %d cards (ranks, match.tensor_parallel) are not the %d cards of a replica", ranks, tensor, cards)
+	}
+	return Role{Workers: 1, Tensor: tensor, Data: ranks, Expert: expert}, nil
+}
+
+// fittedRoles is the first entry by its key that was fitted to a model on a card, with its name; false where there is none. Engine and precision count where the
+// pair says them.
+func (k Knowledge) fittedRoles(model string, match map[string]string, card Accelerator, fitted []jsonspec.RolesEntry) (l sureRoles, name string, ok bool) {
+	here, _ := k.Accelerators.Find(card.Name)
+	sorted := slices.Clone(fitted)
+	slices.SortStableFunc(sorted, func(a, b jsonspec.RolesEntry) int { return cmp.Compare(Group(a.Match).Key(), Group(b.Match).Key()) })
+	for _, e := range sorted {
+		on, known := k.Accelerators.Find(e.Match["accelerator"])
+		differs := func(column string) bool { return match[column] != "" && match[column] != e.Match[column] }
+		if e.Match["model"] != model || !known || on.Name != here.Name || differs("engine") || differs("precision") {
+			continue
+		}
+		learned, err := loadRoles(e)
+		if err != nil {
+			continue
+		}
+		l = sureRoles{learnedRoles: learned}
+		for j := range l.sd {
+			if j < len(e.Covariance) && j < len(e.Covariance[j]) {
+				l.sd[j] = math.Sqrt(math.Max(0, e.Covariance[j][j]))
+			}
+		}
+		return l, Group(e.Match).Key(), true
+	}
+	return l, "", false
+}
+
+// sureRoles is what was learned, and how sure it is.
+type sureRoles struct {
+	learnedRoles
+	sd roleTheta
+}
