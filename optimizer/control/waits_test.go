@@ -147,3 +147,18 @@ func TestStayingShortIsBestEffort(t *testing.T) {
 		t.Errorf("%d replicas, best effort %v, verdict %+v, unserved %+v", a.NumReplicas, a.BestEffort, v, d.Plan.Unserved)
 	}
 }
+
+// A server that never ran, for want of capacity, was never measured: it starts small once there is some. One that may be at zero waits for its gateway.
+func TestAServerThatNeverRanStarts(t *testing.T) {
+	for _, least := range []int{0, 1} {
+		s := observed(1000, 2, 22, 0)
+		s.Optimizer.Spec.Unlimited = false
+		s.Capacity.Count = []jsonspec.AcceleratorCount{{Type: "A", Count: 20}}
+		e := &s.Servers.Spec[0]
+		e.MinNumReplicas, e.CurrentAlloc, e.DesiredAlloc = least, nil, &jsonspec.Allocation{}
+		e.Observation = &jsonspec.Observation{Time: e.Observation.Time, Fault: v1alpha1.ReasonNoMetrics, Detail: "there is no ready pod to measure"}
+		if n := decide(t, s, control.State{}).Plan.Allocations["s"].NumReplicas; n != least {
+			t.Errorf("at least %d: %d replicas", least, n)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -58,7 +57,7 @@ func (r *request) admit() error {
 
 // scarcity played by inferno.
 func (r *request) scarcity(ours *policy.Entry, load float64, seed uint64, gateway *scenario.Gateway) (*contest.Outcome, error) {
-	s, err := scenario.Open(filepath.Join(r.data, "scarcity-admission.yaml"))
+	s, err := r.open("scarcity-admission")
 	if err != nil {
 		return nil, err
 	}

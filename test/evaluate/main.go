@@ -45,7 +45,7 @@ type request struct {
 	scenarios, policies           names
 	document, data, memory        string
 	withoutTuning, withoutPlaying bool
-	admission                     int
+	admission, families           int
 }
 
 // names to choose; all where there are none.
@@ -83,6 +83,7 @@ func main() {
 	flag.BoolVar(&r.withoutTuning, "defaults", false, "play the alternatives with their defaults alone, and search no settings")
 	flag.BoolVar(&r.withoutPlaying, "draw", false, "play nothing: write the tables and the pictures of cost again from the results that are there")
 	flag.IntVar(&r.admission, "admission", 0, "play nothing but the scarcity before gateways that do and do not refuse, with so many seeds")
+	flag.IntVar(&r.families, "families", 0, "play nothing but families: so many draws of each base, and as many of the half that is judged")
 	flag.Parse()
 	if err := r.run(os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "evaluate:", err)
@@ -91,8 +92,15 @@ func main() {
 }
 
 func (r *request) run(out io.Writer) error {
-	if r.admission > 0 {
-		return r.admit()
+	if r.admission > 0 || r.families > 0 {
+		var faults []error
+		if r.admission > 0 {
+			faults = append(faults, r.admit())
+		}
+		if r.families > 0 {
+			faults = append(faults, r.playFamilies())
+		}
+		return errors.Join(faults...)
 	}
 	pictures := strings.TrimSuffix(r.document, ".md")
 	file := filepath.Join(pictures, "results.json")
@@ -141,12 +149,16 @@ func remember(m *contest.Memory, file string) error {
 	return m.Write(file)
 }
 
-func (r *request) hold(name, pictures string, o contest.Options) (*contest.Result, error) {
-	where := filepath.Join(r.data, name+".yaml")
+// open a scenario by its name.
+func (r *request) open(name string) (*scenario.Scenario, error) {
 	if slices.Contains(scenario.BuiltIn(), name) {
-		where = name
+		return scenario.Open(name)
 	}
-	s, err := scenario.Open(where)
+	return scenario.Open(filepath.Join(r.data, name+".yaml"))
+}
+
+func (r *request) hold(name, pictures string, o contest.Options) (*contest.Result, error) {
+	s, err := r.open(name)
 	if err != nil {
 		return nil, err
 	}
