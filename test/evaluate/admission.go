@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/llm-inferno/inferno/optimizer/evaluation/contest"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
@@ -31,12 +34,20 @@ func (r *request) admit() error {
 	for _, load := range []float64{1, 1.25, 1.5} {
 		best := make([]float64, r.admission)
 		for g, gateway := range gateways {
-			var served, premium, bulk, refused, gain []float64
-			for seed := range r.admission {
-				o, err := r.scarcity(ours, load, uint64(seed+1), gateway.is)
-				if err != nil {
+			outcomes := make([]*contest.Outcome, r.admission)
+			var group errgroup.Group
+			group.SetLimit(runtime.GOMAXPROCS(0))
+			for seed := range outcomes {
+				group.Go(func() (err error) {
+					outcomes[seed], err = r.scarcity(ours, load, uint64(seed+1), gateway.is)
 					return err
-				}
+				})
+			}
+			if err := group.Wait(); err != nil {
+				return err
+			}
+			var served, premium, bulk, refused, gain []float64
+			for seed, o := range outcomes {
 				served, premium, bulk = append(served, 100*o.Served), append(premium, 100*o.Classes["premium"]), append(bulk, 100*o.Classes["bulk"])
 				refused, gain = append(refused, 100*float64(o.Shed)/float64(o.Requests)), append(gain, o.Served/best[seed])
 				if g < len(gateways)-1 {
@@ -75,5 +86,6 @@ func (r *request) scarcity(ours *policy.Entry, load float64, seed uint64, gatewa
 // spread is the median, and the least and the largest.
 func spread(x []float64, format string) string {
 	slices.Sort(x)
-	return fmt.Sprintf(format+" ("+format+" to "+format+")", x[len(x)/2], x[0], x[len(x)-1])
+	n := len(x)
+	return fmt.Sprintf(format+" ("+format+" to "+format+")", (x[(n-1)/2]+x[n/2])/2, x[0], x[n-1])
 }
