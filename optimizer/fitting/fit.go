@@ -63,6 +63,12 @@ func (k Knowledge) setting(g Group) (setting, error) {
 	return k.settingOn(g, card), nil
 }
 
+// Cards of a replica that the points of a group were measured on. A card that is not known is an error.
+func (k Knowledge) Cards(g Group) (int, error) {
+	s, err := k.setting(g)
+	return int(s.cards), err
+}
+
 // measuredSetting of a pair of which there are measurements; a card that is not known is guessed, for they will tell.
 func (k Knowledge) measuredSetting(g Group) setting {
 	if s, err := k.setting(g); err == nil {

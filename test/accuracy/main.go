@@ -33,6 +33,7 @@ func main() {
 	learn := flag.Bool("learn", false, "print the prior learned from all measurements, as Go source")
 	without := flag.String("held-out", "", "file to write the priors to that are learned without each family of models")
 	roles := flag.Bool("roles", false, "print the tables of servers whose prompts and decodes run apart alone")
+	chosen := flag.String("choice", "", "print the table of configurations that are chosen by predictions, and draw what measured ones cost with and without roles to this file")
 	document := flag.String("write", "", "document whose tables to replace, between its marks")
 	play := flag.Bool("grid", false, "play the grid of simulated engines again")
 	flag.Parse()
@@ -50,6 +51,8 @@ func main() {
 	switch {
 	case *learn:
 		err = errors.Join(printExperience(pairs), printRoleExperience(*data))
+	case *chosen != "":
+		err = errors.Join(choiceTable(os.Stdout, *data, pairs), drawChoice(*chosen, *data, pairs))
 	case *roles:
 		err = errors.Join(rolesTable(os.Stdout, *data, pairs), simulatedRoles(os.Stdout, *data))
 	case *without != "":
@@ -287,7 +290,7 @@ func tables(w io.Writer, data string, pairs [][]fitting.Point) error {
 	if err := simulated(w, data); err != nil {
 		return err
 	}
-	if err := errors.Join(rolesTable(w, data, pairs), simulatedRoles(w, data)); err != nil {
+	if err := errors.Join(rolesTable(w, data, pairs), simulatedRoles(w, data), choiceTable(w, data, pairs)); err != nil {
 		return err
 	}
 	if err := engines(w); err != nil {
