@@ -59,27 +59,31 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	enter(StageSize)
 	stage := sizing.Stage{Model: st.Model, Confidence: policy.Confidence, Heterogeneous: policy.Heterogeneous, Change: policy.Change}
 	sized, sizings := make([]*sizing.Server, n), make([]sizing.Sizing, n)
-	for i := range questions {
+	each(n, func(i int) {
 		q := &questions[i]
 		sized[i] = &sizing.Server{Server: q.Server, Pairs: q.pairs, Targets: q.targets, Demand: demands[i]}
 		if q.class != nil {
 			sized[i].ViolationCost, sized[i].Precisions = q.class.ViolationCost, q.class.Precisions
 		}
 		if faults[i] != nil {
-			continue
+			return
 		}
 		var none error
 		if sizings[i], memories[i].Sizing, none = stage.Size(sized[i], memories[i].Sizing, snap.Time); none != nil {
 			faults[i] = &fleet.Fault{Reason: v1alpha1.ReasonInfeasible, Message: none.Error()}
 		}
-	}
+	})
 
 	enter(StageStabilise)
 	prober := newProber(&policy, &stage, snap, state.Probing)
 	options := make([][]option, n)
-	for i := range questions {
+	each(n, func(i int) {
 		if faults[i] == nil {
 			options[i], memories[i].Stability = st.stabilise(&questions[i], sized[i], &sizings[i], memories[i].Stability, &policy, snap)
+		}
+	})
+	for i := range questions {
+		if faults[i] == nil {
 			options[i] = prober.offer(sized[i], &sizings[i], options[i])
 		}
 	}

@@ -86,10 +86,14 @@ func (b *basis) decision(solverName string, pools elastic) fleet.Decision {
 		if !verdict.Planned {
 			d.Plan.Unserved = append(d.Plan.Unserved, jsonspec.Unserved{Server: w.Name, Reason: verdict.Message, AdmissibleRate: nothing(a, verdict).Pointer()})
 		}
-		for _, c := range w.sizing.Candidates {
-			d.Candidates = append(d.Candidates, w.report(c))
-		}
 	}
+	reports := make([][]fleet.Candidate, len(b.servers))
+	each(len(reports), func(i int) {
+		for _, c := range b.servers[i].sizing.Candidates {
+			reports[i] = append(reports[i], b.servers[i].report(c))
+		}
+	})
+	d.Candidates = slices.Concat(reports...)
 	slices.SortFunc(d.Plan.Unserved, func(a, b jsonspec.Unserved) int { return strings.Compare(a.Server, b.Server) })
 	slices.SortStableFunc(d.Candidates, func(a, b fleet.Candidate) int {
 		return cmp.Or(strings.Compare(a.Server, b.Server), strings.Compare(a.ID, b.ID))

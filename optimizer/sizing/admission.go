@@ -31,7 +31,7 @@ func (st *Stage) Served(s *Server, parts []Part) (within, atAll fleet.Maybe) {
 		if p.even {
 			d.Bursts = 0
 		}
-		rate, _, err := st.sustained(p.Sized, s.Targets, d.Requests(total))
+		rate, _, _, err := st.sustained(p.Sized, s.Targets, d.Requests(total))
 		if err != nil {
 			return fleet.Maybe{}, fleet.Maybe{}
 		}

@@ -197,7 +197,7 @@ func (st *Stage) size(c *Candidate, s *Server) {
 	part := &c.Parts[0]
 	d := s.Demand
 	law, err := st.rate(part.Sized, s.Targets, &d)
-	if err == nil {
+	if err == nil && (d.Bursty() || d.Turns) { // what is irregular depends on how many share it
 		part.replica, err = st.Model.Replica(law, d.Requests(part.needed(1, 0)), part.Limits)
 	}
 	if err != nil {
@@ -238,7 +238,7 @@ var errNoLoad = errors.New("a replica sustains no load")
 func (st *Stage) rate(one *Sized, t Targets, d *demand.Demand) (law queueing.Law, err error) {
 	suffices := func(replicas int) bool {
 		var rate float64
-		if rate, law, err = st.sustained(one, t, d.Requests(replicas)); err == nil && !(rate > 0) {
+		if rate, law, one.replica, err = st.sustained(one, t, d.Requests(replicas)); err == nil && !(rate > 0) {
 			err = errNoLoad
 		}
 		if err != nil {
@@ -266,21 +266,22 @@ func (st *Stage) rate(one *Sized, t Targets, d *demand.Demand) (law queueing.Law
 	return law, err
 }
 
-// sustained is the rate that a replica sustains, under the law to size it by.
-func (st *Stage) sustained(one *Sized, t Targets, r queueing.Requests) (float64, queueing.Law, error) {
-	rate, likeliest, err := st.highest(one.Law, r, one.Limits, t)
+// sustained is the rate that a replica sustains, under the law to size it by, and that replica.
+func (st *Stage) sustained(one *Sized, t Targets, r queueing.Requests) (float64, queueing.Law, queueing.Replica, error) {
+	s := Sizer{Model: st.Model}
+	rate, likeliest, err := s.Rate(one.Law, r, one.Limits, t)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
 	careful, err := st.careful(one.Pair, likeliest, r)
 	if err != nil || careful == one.Law {
-		return rate, one.Law, err
+		return rate, one.Law, s.replica, err
 	}
-	rate, _, err = st.highest(careful, r, one.Limits, t)
+	rate, _, err = s.Rate(careful, r, one.Limits, t)
 	if err != nil {
-		return 0, nil, fmt.Errorf("with a confidence of %g: %w", st.confidence(one.Pair), err)
+		return 0, nil, nil, fmt.Errorf("with a confidence of %g: %w", st.confidence(one.Pair), err)
 	}
-	return rate, careful, nil
+	return rate, careful, s.replica, nil
 }
 
 // highest rate that a replica sustains, and the means there.
