@@ -282,7 +282,7 @@ type way struct {
 	accelerator string
 	kind        catalogue.Kind
 	template    *template
-	// cards of a replica.
+	// cards of a pod.
 	cards int
 }
 
@@ -290,7 +290,7 @@ func (s *scopes) ways(o *v1alpha1.Server, e *jsonspec.ServerEntry, system *jsons
 	for i := range system.Models.Spec {
 		m := &system.Models.Spec[i]
 		if kind, known := s.view.classifier.Kind(m.Acc); known && m.Name == e.Model {
-			list = append(list, way{m.Acc, kind, s.templates[workloadFor(o, m.Acc)], m.Accelerators() * kind.Multiplicity})
+			list = append(list, way{m.Acc, kind, s.templates[workloadFor(o, m.Acc)], m.Accelerators() / m.Pods() * kind.Multiplicity})
 		}
 	}
 	return list

@@ -110,7 +110,7 @@ func TestScopesOfServers(t *testing.T) {
 func TestPortionsOfNodes(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		cpu  map[string]string // of a replica of two cards, by server
+		cpu  map[string]string // of a pod of two cards, by server
 		want map[string][]float64
 	}{
 		{"plenty for any mix", map[string]string{"chat": "16", "other": "8"}, nil},
@@ -118,26 +118,30 @@ func TestPortionsOfNodes(t *testing.T) {
 		{"one asks much", map[string]string{"chat": "32", "other": "8"}, map[string][]float64{"llm/chat on h100": {0.5}, "llm/other on h100": {0.125}}},
 		{"who asks the same shares a scope", map[string]string{"chat": "32", "other": "8", "third": "8"}, map[string][]float64{"llm/chat on h100": {0.5}, "llm/other on h100": {0.125}}},
 	} {
-		o := Observe(readings(func(r *Readings) {
-			r.Nodes = []corev1.Node{node("a", h100Product, 8, nil)}
-			r.Nodes[0].Status.Allocatable[corev1.ResourceCPU] = resource.MustParse("64")
-			r.Pods, r.Templates = nil, map[Workload]*corev1.PodSpec{}
-			first := r.Resources.Servers[0]
-			r.Resources.Servers = nil
-			for _, name := range slices.Sorted(maps.Keys(c.cpu)) {
-				s := first.DeepCopy()
-				s.Name = name
-				r.Resources.Servers = append(r.Resources.Servers, *s)
-				r.Templates[Workload{Server: types.NamespacedName{Namespace: "llm", Name: name}}] = &corev1.PodSpec{Containers: []corev1.Container{{
-					Resources: corev1.ResourceRequirements{Requests: resources("nvidia.com/gpu=2 cpu=" + c.cpu[name])},
-				}}}
+		for pods := 1; pods <= 2; pods++ { // a pod of a replica of two takes what a replica of one does
+			o := Observe(readings(func(r *Readings) {
+				p := &r.Resources.Models[0].Spec.Performance[0]
+				p.AcceleratorsPerReplica, p.PodsPerReplica = 2*pods, pods
+				r.Nodes = []corev1.Node{node("a", h100Product, 8, nil)}
+				r.Nodes[0].Status.Allocatable[corev1.ResourceCPU] = resource.MustParse("64")
+				r.Pods, r.Templates = nil, map[Workload]*corev1.PodSpec{}
+				first := r.Resources.Servers[0]
+				r.Resources.Servers = nil
+				for _, name := range slices.Sorted(maps.Keys(c.cpu)) {
+					s := first.DeepCopy()
+					s.Name = name
+					r.Resources.Servers = append(r.Resources.Servers, *s)
+					r.Templates[Workload{Server: types.NamespacedName{Namespace: "llm", Name: name}}] = &corev1.PodSpec{Containers: []corev1.Container{{
+						Resources: corev1.ResourceRequirements{Requests: resources("nvidia.com/gpu=2 cpu=" + c.cpu[name])},
+					}}}
+				}
+			}))
+			if diff := cmp.Diff(c.want, o.Snapshot.System.Capacity.Nodes[0].Portions); diff != "" {
+				t.Errorf("%s: %s", c.name, diff)
 			}
-		}))
-		if diff := cmp.Diff(c.want, o.Snapshot.System.Capacity.Nodes[0].Portions); diff != "" {
-			t.Errorf("%s: %s", c.name, diff)
-		}
-		if len(o.Barred) > 0 {
-			t.Errorf("%s: barred %v", c.name, o.Barred)
+			if len(o.Barred) > 0 {
+				t.Errorf("%s: barred %v", c.name, o.Barred)
+			}
 		}
 	}
 }

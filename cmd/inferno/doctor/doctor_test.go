@@ -247,6 +247,10 @@ func TestFindings(t *testing.T) {
 		{"at zero by hand", func(p parts) { p.deploy.Spec.Replicas = new(int32(0)) }, Fault, "deployment/llm/chat-premium", "autoscalers take that for a pause"},
 		{"paused", func(p parts) { p.deploy.Spec.Paused = true }, Warning, "deployment/llm/chat-premium", "spec.paused"},
 		{"unknown accelerator", func(p parts) { planOn(p, "tpu") }, Fault, "server/llm/chat-premium", `names "tpu"`},
+		{"groups of another size", func(p parts) {
+			planOn(p, p.Accelerators[0].Name)
+			p.Pods = grouped(p.Cluster, p.deploy, "2")
+		}, Fault, "deployment/llm/chat-premium", "have 2 pods each, and are planned with 1"},
 		{"too few cards", func(p parts) {
 			planOn(p, p.Accelerators[0].Name)
 			p.Accelerators[0].Spec.Cards = 4
@@ -443,5 +447,34 @@ func TestReadLeases(t *testing.T) {
 	want := []Lease{{Name: "second", Deployment: "here/optimizer"}, held("inferno-optimizer", "here/optimizer-old"), held("ours", "here/scheduler")}
 	if diff := cmp.Diff(want, got, cmpopts.EquateApproxTime(0)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// grouped are pods of the Server that make up replicas of so many.
+func grouped(c *Cluster, d *appsv1.Deployment, size string) []corev1.Pod {
+	return []corev1.Pod{{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "p", Namespace: "llm", CreationTimestamp: metav1.NewTime(now),
+			Labels:      map[string]string{v1alpha1.ServerLabel: "chat-premium", v1alpha1.GroupLabel: "g"},
+			Annotations: map[string]string{v1alpha1.AcceleratorAnnotation: c.Accelerators[0].Name, v1alpha1.GroupSizeAnnotation: size},
+		},
+		Spec: corev1.PodSpec{SchedulerName: d.Spec.Template.Spec.SchedulerName},
+	}}
+}
+
+// Pods of a group have their part of a replica's cards.
+func TestGroupsShareTheCards(t *testing.T) {
+	c := healthy(t)
+	s, d, _ := c.premium(t)
+	on := c.Accelerators[0].Name
+	s.Status.Desired.Parts = []jsonspec.AllocationPart{{Accelerator: on, Replicas: 2}}
+	for i := range c.Models {
+		if m := &c.Models[i]; m.Name == s.Spec.Model {
+			m.Spec.Performance = []v1alpha1.Performance{{Accelerator: on, AcceleratorsPerReplica: 2, PodsPerReplica: 2}}
+		}
+	}
+	c.Pods = grouped(c, d, "2")
+	for _, f := range Examine(c, stock) {
+		t.Errorf("%+v", f)
 	}
 }

@@ -198,34 +198,55 @@ func (r *report) cards(c *Cluster, t target, spec *corev1.PodSpec) {
 			r.fault("server/"+t.server.Namespace+"/"+t.server.Name, fmt.Sprintf("its plan names %q, and there is no such Accelerator", name), "create it")
 			continue
 		}
-		asked, planned := placement.Cards(requests, kind), kind.Multiplicity*perReplica(c, t.server.Spec.Model, name)
+		accelerators, pods := perReplica(c, t.server.Spec.Model, name)
+		asked, planned := placement.Cards(requests, kind), kind.Multiplicity*accelerators/pods
 		if asked != planned && (asked > 0 || len(spec.ResourceClaims) == 0) {
-			r.fault(t.object(), fmt.Sprintf("its pods request %d × %s, a replica on %s is planned with %d", asked, kind.ResourceName, name, planned),
-				"correct the request, or spec.cards of the Accelerator and acceleratorsPerReplica of the Model")
+			r.fault(t.object(), fmt.Sprintf("its pods request %d × %s, a pod of a replica on %s is planned with %d", asked, kind.ResourceName, name, planned),
+				"correct the request, or spec.cards of the Accelerator and acceleratorsPerReplica and podsPerReplica of the Model")
+		}
+		r.groups(c, t, name, pods)
+	}
+}
+
+// groups tells where pods make up replicas of another number of them than plans count with.
+func (r *report) groups(c *Cluster, t target, accelerator string, planned int) {
+	for i := range c.Pods {
+		p := &c.Pods[i]
+		if !t.has(p) {
+			continue
+		}
+		if n := max(placement.GroupOf(p).Size, 1); n != planned && p.Annotations[v1alpha1.AcceleratorAnnotation] == accelerator {
+			r.fault(t.object(), fmt.Sprintf("replicas on %s have %d pods each, and are planned with %d", accelerator, n, planned), "correct podsPerReplica of the Model, or the size of the groups")
+			return
 		}
 	}
 }
 
-// perReplica is the number of accelerators that a replica of the model takes.
-func perReplica(c *Cluster, model, accelerator string) int {
+// has says whether a pod is of the server and variant.
+func (t target) has(p *corev1.Pod) bool {
+	return p.Namespace == t.server.Namespace && p.Labels[v1alpha1.ServerLabel] == t.server.Name && p.Labels[v1alpha1.VariantLabel] == t.variant
+}
+
+// perReplica is the number of accelerators that a replica of the model takes, and of the pods that have them between them.
+func perReplica(c *Cluster, model, accelerator string) (accelerators, pods int) {
 	for i := range c.Models {
 		if c.Models[i].Name != model {
 			continue
 		}
 		for j := range c.Models[i].Spec.Performance {
 			if p := &c.Models[i].Spec.Performance[j]; p.Accelerator == accelerator {
-				return max(p.AcceleratorsPerReplica, 1)
+				return max(p.AcceleratorsPerReplica, 1), max(p.PodsPerReplica, 1)
 			}
 		}
 	}
-	return 1
+	return 1, 1
 }
 
 // pending tells which pods no scheduler takes notice of.
 func (r *report) pending(c *Cluster, t target) {
 	for i := range c.Pods {
 		p := &c.Pods[i]
-		if p.Namespace != t.server.Namespace || p.Labels[v1alpha1.ServerLabel] != t.server.Name || p.Labels[v1alpha1.VariantLabel] != t.variant {
+		if !t.has(p) {
 			continue
 		}
 		noticed := slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodScheduled })
