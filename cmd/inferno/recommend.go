@@ -40,7 +40,7 @@ func newRecommendCommand() *cobra.Command {
 		Use:   "recommend MODEL --rate 5 --input 1000 --output 200 --ttft 500ms --itl 30ms",
 		Short: "Say what a model that does not run yet would run on, by cost, and how sure that is",
 		Long: `Sizes a model for a load and targets on every accelerator with a price, for each tensor parallelism that fits its memory and divides its heads of
-attention. Nothing was measured of it: times follow from physics and from what other models showed, and their spread is carried through to the
+attention; on several nodes where it fits none. Nothing was measured of it: times follow from physics and from what other models showed, and their spread is carried through to the
 replicas. REPLICAS 3 (2-5) says that 3 are likely, that in one of ten cases fewer than 2 are enough, and that in one of ten more than 5 are needed;
 a ? that there the targets cannot be met by any number.
 SURE is the share of cases in which the targets can be met at all. Prices are on-demand list prices unless given: ` + "`-o json`" + ` says of what and when.`,
@@ -191,6 +191,9 @@ func (o *recommendOptions) run(out io.Writer, model string) error {
 	if len(answer.Configurations) == 0 {
 		return fmt.Errorf("no accelerator serves %s within the targets", model)
 	}
+	if c := &answer.Configurations[0]; o.write != "" && c.Nodes > 1 {
+		return fmt.Errorf("--write: no manifests are written of replicas over %d nodes, which are no Deployment's; name --accelerators that hold the model on one, or see docs/variants.md", c.Nodes)
+	}
 	if o.write != "" {
 		return writeRecommended(o.write, o.name, &o.question, &answer.Configurations[0])
 	}
@@ -206,7 +209,11 @@ func printRecommended(out io.Writer, a *recommend.Answer, t sizing.Targets) erro
 	w := newTable(out)
 	fmt.Fprintf(w, "ACCELERATOR\tREPLICAS\tCOST ¢/h\t¢/M TOKENS\tBATCH\tBUDGET\tTTFT %[1]s ms\tITL %[1]s ms\tSURE\n", what)
 	for _, c := range a.Configurations {
-		fmt.Fprintf(w, "%d × %s\t%d (%s-%s)\t%.0f\t%.1f\t%d\t%d\t%.0f\t%.1f\t%.0f %%\n", c.TensorParallel, c.Accelerator, c.Replicas, bound(c.Range.P10), bound(c.Range.P90),
+		on := fmt.Sprintf("%d × %s", c.TensorParallel, c.Accelerator)
+		if c.Nodes > 1 {
+			on += fmt.Sprintf(" (%d nodes)", c.Nodes)
+		}
+		fmt.Fprintf(w, "%s\t%d (%s-%s)\t%.0f\t%.1f\t%d\t%d\t%.0f\t%.1f\t%.0f %%\n", on, c.Replicas, bound(c.Range.P10), bound(c.Range.P90),
 			c.CostPerHour, c.CentsPerMillionTokens, c.MaxNumSeqs, c.MaxNumBatchedTokens, c.TTFT, c.ITL, 100*c.Feasible)
 	}
 	if err := w.Flush(); err != nil {

@@ -173,3 +173,16 @@ func definitions(t *testing.T) map[string]validation.SchemaValidator {
 	}
 	return all
 }
+
+// What spans nodes is shown as such, and no manifests are made of it.
+func TestRecommendOverNodes(t *testing.T) {
+	dir := t.TempDir()
+	stdout, stderr, status := execute(t, "recommend", "deepseek-ai/DeepSeek-R1", "--rate", "5", "--input", "2000", "--output", "500", "--ttft", "5s", "--itl", "100ms", "--precision", "fp8",
+		"--accelerators", "H100", "--write", dir)
+	if status == 0 || !strings.Contains(stdout, "16 × H100 (2 nodes)") || !strings.Contains(stderr, "--write: no manifests are written of replicas over 2 nodes") {
+		t.Errorf("status %d\n%s\n%s", status, stdout, stderr)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+		t.Errorf("%v was written, %v", files, err)
+	}
+}

@@ -31,8 +31,7 @@ func (k Knowledge) Assume(model string, m jsonspec.ModelProperties, accelerator 
 	group, s := k.unmeasured(model, m, card, cards, given.Match)
 	var full error
 	if !s.fits {
-		full = fmt.Errorf("the weights of %s take %.0f GB in %s, of which %d × %s hold %.0f GB beside what an engine needs",
-			model, s.bytes/giga, precisionName(group["precision"]), cards, card.Name, float64(cards)*(card.Memory*usedMemory-reserve)/giga)
+		full = tooLarge(model, s.bytes, group["precision"], cards, card)
 	}
 	mean, sd := k.Experience.prior(s.kind, s.vague)
 	law := s.law(mean)
@@ -55,6 +54,17 @@ func (k Knowledge) Assume(model string, m jsonspec.ModelProperties, accelerator 
 		}
 	}
 	return Assumed{given, int(math.Min(law.KVTokens, math.MaxInt32)), fmt.Sprintf("%s, in %s on %d × %s", from, precisionName(group["precision"]), cards, card.Name)}, full
+}
+
+// TooLarge says that weights do not fit.
+type TooLarge struct{ what string }
+
+// Error implements error.
+func (t *TooLarge) Error() string { return t.what }
+
+func tooLarge(model string, bytes float64, precision string, cards int, card Accelerator) *TooLarge {
+	return &TooLarge{fmt.Sprintf("the weights of %s take %.0f GB in %s, of which %d × %s hold %.0f GB beside what an engine needs",
+		model, bytes/giga, precisionName(precision), cards, card.Name, float64(cards)*(card.Memory*usedMemory-reserve)/giga)}
 }
 
 // CardsFor are as few of 1, 2, 4 and 8 accelerators as hold a model with a cache; 1 where nothing is known of the accelerator, or none do.
@@ -85,7 +95,7 @@ func (k Knowledge) unmeasured(model string, m jsonspec.ModelProperties, card Acc
 		precision = string(PrecisionOf(name))
 	}
 	g := Group{"model": name, "precision": precision, "engine": match["engine"], "tensor_parallel": fmt.Sprint(cards)}
-	return g, k.settingOn(g, card)
+	return g, k.settingOn(g, card.wired(cards))
 }
 
 // giga bytes.

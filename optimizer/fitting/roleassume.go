@@ -40,8 +40,7 @@ func (k Knowledge) AssumeRole(model string, m jsonspec.ModelProperties, accelera
 	w := h.worker(r)
 	var full error
 	if !w.fits {
-		full = fmt.Errorf("the weights of %s take %.0f GB in %s, of which %d × %s hold %.0f GB beside what an engine needs",
-			model, w.bytes/giga, precisionName(string(h.precision)), r.cards(), card.Name, float64(r.cards())*(card.Memory*usedMemory-reserve)/giga)
+		full = tooLarge(model, w.bytes, string(h.precision), r.cards(), card)
 	}
 	law := h.roleLaw(&k.Experience, given.Role, r, mean)
 	parms, err := queueing.ParmsOf(law)

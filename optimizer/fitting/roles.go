@@ -341,10 +341,27 @@ func (h hardware) tokenBytes() float64 {
 // bandwidth of a worker to others, where none is given, in bytes per second.
 func (h hardware) bandwidth(r Role) float64 {
 	each := float64(network)
-	if strings.HasPrefix(plain(h.card.Name), "gb") && h.card.Link > 0 { // the cards of a rack are one domain
+	if h.card.rack() {
 		each = h.card.Link
 	}
 	return each * float64(r.cards())
+}
+
+// rack says that the cards of a rack are one domain, whatever their nodes.
+func (c Accelerator) rack() bool { return strings.HasPrefix(plain(c.Name), "gb") && c.Link > 0 }
+
+// wired is a card as one of so many of a replica: those on several nodes have the network between them.
+func (c Accelerator) wired(cards int) Accelerator {
+	if cards > node && !c.rack() {
+		c.Link = math.Min(c.Link, network)
+	}
+	return c
+}
+
+// SpansNodes says whether replicas of a type are built over nodes: those of cards whose links are faster than the network.
+func (k Knowledge) SpansNodes(typ string) bool {
+	c, known := k.Accelerators.Find(typ)
+	return known && c.Link > network
 }
 
 // expect of a point whose workers have these multipliers.

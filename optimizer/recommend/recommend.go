@@ -41,8 +41,9 @@ type Question struct {
 // Configuration is one way to serve it.
 type Configuration struct {
 	Accelerator string `json:"accelerator"`
-	// TensorParallel is the number of cards of a replica.
+	// TensorParallel is the number of cards of a replica, and Nodes those that it spans, absent for one.
 	TensorParallel int `json:"tensorParallel"`
+	Nodes          int `json:"nodes,omitempty"`
 	// Replicas that are likely needed, and by how much that may be wrong.
 	Replicas int   `json:"replicas"`
 	Range    Range `json:"replicasRange"`
@@ -96,6 +97,11 @@ const (
 	// Tuned: cards; derived from nodes of clouds, which have eight; at half: models above 150 billion parameters in 16 bits fit nothing; at twice:
 	// no node has them
 	mostCards = 8
+	// mostNodes of a replica, of a model that fits no single one.
+	//
+	// Tuned: nodes; derived from the largest open models, of 700 billion to a thousand billion parameters, whose 16-bit weights take 1.4 to 2 TB and four
+	// nodes of eight cards of 80 GB; at half: they fit nothing but larger cards; at twice: no model needs them
+	mostNodes = 4
 	// mostReplicas that are recommended.
 	//
 	// Tuned: replicas; guard against a rate that is a mistake
@@ -156,8 +162,13 @@ func Ask(q *Question) (*Answer, error) {
 			a.Excluded = append(a.Excluded, Excluded{Accelerator: typ, Why: "nothing is known of its memory and speed"})
 			continue
 		}
-		for cards := 1; cards <= mostCards; cards *= 2 {
+		fits := false
+		for cards := 1; cards <= mostCards*mostNodes; cards *= 2 {
+			if cards > mostCards && (fits || !q.Knowledge.SpansNodes(typ)) {
+				break // over nodes is for what fits on none
+			}
 			c, err := q.configure(sizer, typ, cards, heads, price)
+			fits = fits || !errors.As(err, new(*fitting.TooLarge))
 			if err != nil {
 				a.Excluded = append(a.Excluded, Excluded{typ, cards, err.Error()})
 				continue
@@ -260,7 +271,7 @@ func (q *Question) configure(sizer *sizing.Sizer, typ string, cards, heads int, 
 	}
 	c := &Configuration{
 		Accelerator: typ, TensorParallel: cards, Replicas: sizing.Replicas(q.Rate, best.Rate, 1),
-		MaxNumSeqs: best.Limits.MaxBatch, MaxNumBatchedTokens: best.Limits.MaxBatchedTokens, Price: price, Assumed: assumed.From,
+		Nodes: nodes(cards), MaxNumSeqs: best.Limits.MaxBatch, MaxNumBatchedTokens: best.Limits.MaxBatchedTokens, Price: price, Assumed: assumed.From,
 	}
 	if c.Range, c.Feasible, err = q.spread(sizer, laws, requests, best.Limits); err != nil {
 		return nil, err
@@ -272,6 +283,14 @@ func (q *Question) configure(sizer *sizing.Sizer, typ string, cards, heads int, 
 	c.CostPerHour = each * float64(c.Replicas)
 	c.CentsPerMillionTokens = c.CostPerHour / (q.Rate * q.OutputTokens * secondsPerHour) * 1e6
 	return c, nil
+}
+
+// nodes that a replica of so many cards spans; 0 for one.
+func nodes(cards int) int {
+	if cards <= mostCards {
+		return 0
+	}
+	return (cards + mostCards - 1) / mostCards
 }
 
 // Exact: an hour has so many seconds.

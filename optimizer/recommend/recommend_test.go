@@ -7,8 +7,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/fitting"
+	"github.com/llm-inferno/inferno/optimizer/queueing"
 	"github.com/llm-inferno/inferno/optimizer/sizing"
 )
 
@@ -65,6 +67,36 @@ func TestConfigurationsHold(t *testing.T) {
 		}) {
 			t.Errorf("%s: not by cost", model)
 		}
+	}
+}
+
+// A model that fits no node is recommended over several, of cards that are made for it, and one that fits is not; what the network between nodes costs is in its law.
+func TestOverNodes(t *testing.T) {
+	q := question("deepseek-ai/DeepSeek-R1")
+	q.Precision, q.Accelerators, q.Targets = "fp8", []string{"H100", "H200", "L40S"}, sizing.Targets{TTFT: 5, ITL: 0.1, Percentile: 90}
+	a := ask(t, q)
+	for _, c := range a.Configurations {
+		switch {
+		case c.Accelerator == "H200" && (c.TensorParallel > 8 || c.Nodes != 0), c.Accelerator == "H100" && (c.TensorParallel != 16 || c.Nodes != 2), c.Accelerator == "L40S":
+			t.Errorf("%+v", c)
+		}
+	}
+	if len(a.Configurations) != 2 {
+		t.Errorf("%d configurations, %+v", len(a.Configurations), a.Excluded)
+	}
+	prompt := func(cards int) float64 {
+		p, err := q.Knowledge.Assume(q.Model, q.properties(), "H200", jsonspec.AcceleratorProperties{}, jsonspec.Performance{AccCount: cards, Match: map[string]string{"precision": "fp8"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		law, err := queueing.NewLaw(p.Performance)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return law.IterationTime(queueing.Batch{PrefillTokens: 8192, PrefillContext: 8192, Prefills: 1})
+	}
+	if eight, sixteen := prompt(8), prompt(16); sixteen < 0.6*eight {
+		t.Errorf("a prompt takes %v s on one node, %v on two: nothing is between them", eight, sixteen)
 	}
 }
 
