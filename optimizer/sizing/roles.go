@@ -106,9 +106,15 @@ func link(ends ...*jsonspec.Transfer) (l queueing.Link, tokenBytes float64) {
 	return l, tokenBytes
 }
 
+// errNotSized says that roles were not sized, for one of them cannot be.
+var errNotSized = errors.New("was not sized")
+
 // with so many replicas of each role.
 func (r *roles) with(prefill, decode int) (queueing.Replica, error) {
 	s := r.split
+	if s.Decode.Law == nil {
+		return nil, errNotSized
+	}
 	s.Prefill.Count, s.Decode.Count = prefill, decode
 	return s.Replica(r.requests)
 }
@@ -263,9 +269,6 @@ func (r *roles) infeasible(t Targets) error {
 func (r *roles) served(s *Server, prefill, decode int) (within, atAll fleet.Maybe) {
 	if prefill == 0 || decode == 0 {
 		return fleet.Known(0), fleet.Known(0)
-	}
-	if r.split.Decode.Law == nil {
-		return within, atAll
 	}
 	replica, err := r.with(prefill, decode)
 	if err != nil {

@@ -94,3 +94,16 @@ func TestResizeRoles(t *testing.T) {
 		t.Errorf("%d replicas, %d for twice the load", c.Replicas(), c.Needed(2, 0, 0))
 	}
 }
+
+// Of roles that could not be sized nothing is predicted.
+func TestRolesThatWereNotSized(t *testing.T) {
+	x, s := rolesOf(rand.New(rand.NewPCG(1, 3)))
+	x.split = queueing.Split{}
+	c := x.candidate(1, 1, 1)
+	if ttft, itl := c.Latencies(c.Parts); !ttft.IsZero() || !itl.IsZero() {
+		t.Errorf("predicted %v, %v", ttft, itl)
+	}
+	if within, all := new(Stage).Served(s, c.Parts); !within.IsZero() || !all.IsZero() {
+		t.Errorf("serve %v, %v", within, all)
+	}
+}
