@@ -13,7 +13,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/queueing"
 )
 
-// prices of a card in dollars an hour, as a study of the same data assumed them.
+// prices of a card in dollars an hour that the comparison assumes.
 var prices = map[string]float64{"h100_sxm": 2.5, "h200_sxm": 3.3, "b200_sxm": 5, "b300_sxm": 6, "gb200": 5.5, "gb300": 6.5}
 
 // objectives are the targets that configurations are chosen for: ITL, and TTFT of short and of long prompts, in seconds.
