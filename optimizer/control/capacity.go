@@ -53,8 +53,8 @@ func uses(s *solver.Server, e *solver.Elastic) int {
 	for _, c := range s.Candidates {
 		n := 0
 		for _, part := range c.Parts {
-			if pods := max(part.Pods, 1); part.Type == e.Type && part.UnitsPerReplica > 0 && part.UnitsPerReplica/pods <= e.Cards {
-				n += part.Replicas * pods
+			if part.Type == e.Type && part.UnitsPerReplica > 0 && part.UnitsPerPod() <= e.Cards {
+				n += part.PodsOf(part.Replicas)
 			}
 		}
 		most = max(most, n)

@@ -224,8 +224,8 @@ func reserve(from *solver.Problem, known pairs, s *fleet.Server, held *fleet.All
 	for _, part := range held.Parts {
 		if p := known.of(s.Model, s.Namespace, part.Accelerator); p != nil {
 			reserveShare(from, shared, s.Share, p.Accelerator.Type, part.Replicas*p.Cards(), float64(part.Replicas)*p.Cost())
-			pods := p.Performance.Pods()
-			overdrawn[p.Accelerator.Type] += take(from, p.Accelerator.Type, s.Scopes[part.Accelerator], part.Replicas*pods, p.Cards()/pods)
+			pods, cards := p.Pods(part.Replicas)
+			overdrawn[p.Accelerator.Type] += take(from, p.Accelerator.Type, s.Scopes[part.Accelerator], pods, cards)
 		}
 	}
 }

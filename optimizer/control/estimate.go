@@ -55,8 +55,8 @@ func pairsOf(m *fleet.Model, accelerators []fleet.Accelerator) []*sizing.Pair {
 	return list
 }
 
-// assume completes a pair of which no law was given by what physics and experience say, or what was fitted to servers with roles, and returns the tokens that its cache probably holds. A pair
-// that cannot be for want of memory, but runs, is: then it is what was said of it that is wrong.
+// assume completes a pair of which no law was given by what physics and experience say, or what was fitted to servers with roles, and returns the tokens that
+// its cache probably holds. A pair that cannot be for want of memory, but runs, is: then it is what was said of it that is wrong.
 func (st *Stages) assume(p *sizing.Pair, m jsonspec.ModelProperties, fitted []jsonspec.RolesEntry, runs bool) (kvTokens int) {
 	if _, err := queueing.ParmsIn(p.Performance); !errors.Is(err, queueing.ErrNoParameters) {
 		return 0

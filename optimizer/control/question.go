@@ -95,7 +95,8 @@ func names[V any](m map[string]V) string {
 const doubtAfter = 600
 
 // demand of the server, and what to remember. A server whose load is not known has none, with the reason, unless it has no plan yet, and starts
-// small, as does one that never ran, or waits for capacity with a load that it had, or one whose pods all fail, for which nothing can be measured before it runs elsewhere.
+// small, as does one that never ran, or waits for capacity with a load that it had, or one whose pods all fail, for which nothing can be measured before it
+// runs elsewhere.
 func (st *Stages) demand(q *question, m ServerState, p *policy, c demand.Clock) (demand.Demand, demand.Memory, *fleet.Fault) {
 	if q.Fault != nil {
 		d, recalled := demand.Recalled(q.Server, m.Demand)

@@ -28,14 +28,14 @@ func (f *spare) lacks(w *considered, parts []sizing.Part) map[string]int {
 		own := f.problem.Servers[w.choice].Candidates[choice.Candidate].Resized(choice.Replicas).Parts
 		for _, p := range own {
 			stock := f.stock[p.Type].Within(p.Scope)
-			stock.Add(p.UnitsPerReplica/max(p.Pods, 1), -p.Replicas*max(p.Pods, 1))
-			defer stock.Add(p.UnitsPerReplica/max(p.Pods, 1), p.Replicas*max(p.Pods, 1))
+			stock.Add(p.UnitsPerPod(), -p.PodsOf(p.Replicas))
+			defer stock.Add(p.UnitsPerPod(), p.PodsOf(p.Replicas))
 		}
 	}
 	missing := map[string]int{}
 	for _, p := range parts {
-		pods := p.Performance.Pods()
-		kind, each, all := p.Accelerator.Type, p.Cards()/pods, p.Replicas*pods
+		kind := p.Accelerator.Type
+		all, each := p.Pods(p.Replicas)
 		stock, n := f.stock[kind].Within(w.Scopes[p.Accelerator.Name]), all
 		if stock.OnNodes() {
 			n = stock.Room(each, all)
@@ -78,7 +78,8 @@ func (f *spare) beyond(kind string, parts []sizing.Part) int {
 	each := 1
 	for _, p := range parts {
 		if p.Accelerator.Type == kind {
-			each = max(each, p.Cards()/p.Performance.Pods())
+			_, cards := p.Pods(1)
+			each = max(each, cards)
 		}
 	}
 	return (f.overdrawn[kind] + each - 1) / each * each

@@ -214,3 +214,20 @@ func (r *record) positive(column string) float64 {
 	}
 	return v
 }
+
+// rack says that the cards of a rack are one domain, whatever their nodes.
+func (c Accelerator) rack() bool { return strings.HasPrefix(plain(c.Name), "gb") && c.Link > 0 }
+
+// wired is a card as one of so many of a replica: those on several nodes have the network between them.
+func (c Accelerator) wired(cards int) Accelerator {
+	if cards > node && !c.rack() {
+		c.Link = min(c.Link, network)
+	}
+	return c
+}
+
+// SpansNodes says whether replicas of a type are built over nodes: those of cards whose links are faster than the network.
+func (k Knowledge) SpansNodes(typ string) bool {
+	c, known := k.Accelerators.Find(typ)
+	return known && c.Link > network
+}

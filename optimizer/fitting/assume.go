@@ -39,12 +39,7 @@ func (k Knowledge) Assume(model string, m jsonspec.ModelProperties, accelerator 
 	if err != nil {
 		return Assumed{}, err
 	}
-	learned := []int{overhead, weights, compute, kv, sequence, prefill, delay}
-	for i, m := range learned {
-		row := make([]float64, len(learned))
-		row[i] = sd[m] * sd[m]
-		parms.Order, parms.Covariance = append(parms.Order, multiplierNames[m]), append(parms.Covariance, row)
-	}
+	unsure(&parms, sd)
 	given.Acc, given.Law = accelerator, &parms
 	from := "the architecture given"
 	if m.Architecture == nil {
@@ -54,6 +49,16 @@ func (k Knowledge) Assume(model string, m jsonspec.ModelProperties, accelerator 
 		}
 	}
 	return Assumed{given, int(math.Min(law.KVTokens, math.MaxInt32)), fmt.Sprintf("%s, in %s on %d × %s", from, precisionName(group["precision"]), cards, card.Name)}, full
+}
+
+// unsure states how wide the priors of a law's multipliers are, those that traffic tells of.
+func unsure(parms *jsonspec.LawParms, sd theta) {
+	learned := []int{overhead, weights, compute, kv, sequence, prefill, delay}
+	for i, m := range learned {
+		row := make([]float64, len(learned))
+		row[i] = sd[m] * sd[m]
+		parms.Order, parms.Covariance = append(parms.Order, multiplierNames[m]), append(parms.Covariance, row)
+	}
 }
 
 // TooLarge says that weights do not fit.

@@ -42,7 +42,7 @@ func measure(a jsonspec.Architecture) footprint {
 	f := func(n int) float64 { return float64(n) }
 	layers, hidden, heads := f(a.NumHiddenLayers), f(a.HiddenSize), f(a.NumAttentionHeads)
 	kvHeads, headDim := f(or(a.NumKeyValueHeads, a.NumAttentionHeads)), f(or(a.HeadDim, a.HiddenSize/max(1, a.NumAttentionHeads)))
-	routed := f(max(a.NumLocalExperts, a.NRoutedExperts, a.NumExperts))
+	routed := f(a.Experts())
 	inter, expert := 3*hidden*f(a.IntermediateSize), 3*hidden*f(or(a.MoEIntermediateSize, a.IntermediateSize))
 
 	var attention float64

@@ -47,14 +47,10 @@ func (k Knowledge) AssumeRole(model string, m jsonspec.ModelProperties, accelera
 	if err != nil {
 		return Assumed{}, err
 	}
-	learned := []int{overhead, weights, compute, kv, sequence, prefill, delay}
-	for i, j := range learned {
-		row := make([]float64, len(learned))
-		if row[i] = sd[j] * sd[j]; j == compute && given.Role == jsonspec.RolePrefill {
-			row[i] += sd[prompt] * sd[prompt]
-		}
-		parms.Order, parms.Covariance = append(parms.Order, multiplierNames[j]), append(parms.Covariance, row)
+	if given.Role == jsonspec.RolePrefill {
+		sd[compute] = math.Hypot(sd[compute], sd[prompt])
 	}
+	unsure(&parms, theta(sd[:multipliers]))
 	given.Law, given.Ranks = &parms, r.Data
 	if given.Transfer == nil {
 		given.Transfer = &jsonspec.Transfer{Bandwidth: h.bandwidth(r) / giga, BytesPerToken: h.tokenBytes()}

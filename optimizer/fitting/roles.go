@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/queueing"
@@ -184,7 +183,7 @@ func (h hardware) allows(p Point) error {
 		if h.vague == 0 && a.NumAttentionHeads%r.Tensor != 0 {
 			faults = append(faults, fmt.Errorf("%s_tensor_parallel: %d does not divide the %d attention heads of %s", roleNames[i], r.Tensor, a.NumAttentionHeads, p.Group["model"]))
 		}
-		if experts := max(a.NumLocalExperts, a.NRoutedExperts, a.NumExperts); h.vague == 0 && r.Expert > 1 && r.Expert > experts {
+		if experts := a.Experts(); h.vague == 0 && r.Expert > 1 && r.Expert > experts {
 			faults = append(faults, fmt.Errorf("%s_expert_parallel: %d is more than the %d experts of %s", roleNames[i], r.Expert, experts, p.Group["model"]))
 		}
 	}
@@ -345,23 +344,6 @@ func (h hardware) bandwidth(r Role) float64 {
 		each = h.card.Link
 	}
 	return each * float64(r.cards())
-}
-
-// rack says that the cards of a rack are one domain, whatever their nodes.
-func (c Accelerator) rack() bool { return strings.HasPrefix(plain(c.Name), "gb") && c.Link > 0 }
-
-// wired is a card as one of so many of a replica: those on several nodes have the network between them.
-func (c Accelerator) wired(cards int) Accelerator {
-	if cards > node && !c.rack() {
-		c.Link = math.Min(c.Link, network)
-	}
-	return c
-}
-
-// SpansNodes says whether replicas of a type are built over nodes: those of cards whose links are faster than the network.
-func (k Knowledge) SpansNodes(typ string) bool {
-	c, known := k.Accelerators.Find(typ)
-	return known && c.Link > network
 }
 
 // expect of a point whose workers have these multipliers.

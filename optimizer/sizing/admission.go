@@ -13,8 +13,8 @@ import (
 //
 //	atAll = Σ nᵢ · fullᵢ − drain    within = min(Σ nᵢ · rᵢ(n), atAll)
 //
-// or, with round robin, n · min rᵢ(n). Roles serve what both do together. No replicas serve nothing. Missing where it is not known of one of the parts, or where no rate meets the targets there:
-// less load would not help.
+// or, with round robin, n · min rᵢ(n). Roles serve what both do together. No replicas serve nothing. Missing where it is not known of one of the parts, or
+// where no rate meets the targets there: less load would not help.
 func (st *Stage) Served(s *Server, parts []Part) (within, atAll fleet.Maybe) {
 	if len(parts) == 2 && parts[0].roles != nil {
 		return parts[0].roles.served(s, parts[0].Replicas, parts[1].Replicas)

@@ -43,6 +43,12 @@ func PairOn(pairs []*Pair, accelerator string) *Pair {
 // Cards that a replica takes.
 func (p *Pair) Cards() int { return p.Performance.Accelerators() * p.Accelerator.Cards }
 
+// Pods of so many replicas, and the cards that each takes.
+func (p *Pair) Pods(replicas int) (pods, cards int) {
+	each := p.Performance.Pods()
+	return replicas * each, p.Cards() / each
+}
+
 // Cost of a replica in cents per hour.
 func (p *Pair) Cost() float64 { return float64(p.Performance.Accelerators()) * p.Accelerator.Cost }
 
@@ -85,12 +91,10 @@ type Candidate struct {
 	Renewing int
 	// Guarded is the floor by saturation where it lies above the need that is predicted, 0 where it does not.
 	Guarded int
-
-	roles *roles // nil where its replicas do all that is to be done
 }
 
 // Apart says that it computes prompts and decodes on replicas of their own: its parts are the two roles, and keep their ratio.
-func (c *Candidate) Apart() bool { return c.roles != nil }
+func (c *Candidate) Apart() bool { return len(c.Parts) == 2 && c.Parts[0].roles != nil }
 
 // counts are the replicas of the parts.
 func (c *Candidate) counts() []int {
@@ -231,7 +235,7 @@ func (s *Sized) Means(rate float64) (queueing.Prediction, bool) {
 // Latencies are the mean TTFT and ITL in seconds, over all requests, of parts that share the demand; missing where there is nothing to predict.
 func (c *Candidate) Latencies(parts []Part) (ttft, itl fleet.Maybe) {
 	if c.Apart() {
-		return c.roles.latencies(parts, c.Demand)
+		return c.Parts[0].roles.latencies(parts, c.Demand)
 	}
 	var t, l, known float64
 	for _, p := range parts {

@@ -74,7 +74,7 @@ func idleApart(s *Server, least int) []*Candidate {
 
 func (r *roles) candidate(prefill, decode int, demand float64) *Candidate {
 	r.prefill.roles, r.decode.roles = r, r
-	return &Candidate{Parts: []Part{{r.prefill, prefill, 1}, {r.decode, decode, 1}}, Demand: demand, roles: r}
+	return &Candidate{Parts: []Part{{r.prefill, prefill, 1}, {r.decode, decode, 1}}, Demand: demand}
 }
 
 // routings of requests to the replicas of a role, by that of the server.
@@ -121,8 +121,7 @@ func (r *roles) with(prefill, decode int) (queueing.Replica, error) {
 
 // sizeRoles fills in the replicas of a candidate of two roles.
 func (st *Stage) sizeRoles(c *Candidate, s *Server) {
-	r := c.roles
-	n, err := st.fewest(r, s)
+	n, err := st.fewest(c.Parts[0].roles, s)
 	if err != nil {
 		c.Fault = err
 		return

@@ -330,7 +330,7 @@ func newPool(d *draft, levels []level) *pool {
 						if part := &c.Parts[i]; part.Replicas > 0 {
 							for _, row := range rows[part.Type] {
 								if d.holds(part, row.scope) {
-									possible = f.take(first, row.rows, d.shares.share(r.server), part.pods(part.Replicas), part.perPod()) && possible
+									possible = f.take(first, row.rows, d.shares.share(r.server), part.PodsOf(part.Replicas), part.UnitsPerPod()) && possible
 								}
 							}
 							possible = possible && len(rows[part.Type]) > 0
@@ -467,7 +467,7 @@ func (d *draft) sizes(servers func(yield func(server int))) map[string]*sizesOf 
 					z = d.noSizes(part.Type)
 					sizes[part.Type] = z
 				}
-				z.note(part.perPod(), part.Scope)
+				z.note(part.UnitsPerPod(), part.Scope)
 			})
 		}
 	})

@@ -53,7 +53,7 @@ func (d *draft) room(server int, c *Candidate) int {
 		return allowed
 	case len(c.Parts) == 1:
 		part := &c.Parts[0]
-		return d.of(part).Room(part.perPod(), part.pods(allowed)) / part.pods(1)
+		return d.of(part).Room(part.UnitsPerPod(), part.PodsOf(allowed)) / part.PodsOf(1)
 	case d.together(c.Parts):
 		return allowed
 	case c.Ratio:
@@ -72,7 +72,7 @@ func (d *draft) together(parts []Part) bool {
 		return d.together(parts[1:])
 	}
 	s := d.of(part)
-	each, n := part.perPod(), part.pods(part.Replicas)
+	each, n := part.UnitsPerPod(), part.PodsOf(part.Replicas)
 	if s.Room(each, n) < n {
 		return false
 	}
@@ -122,7 +122,7 @@ func (d *draft) hold(server int, c *Candidate, replicas, sign int) {
 	parts := c.at(replicas)
 	for i := range parts {
 		if part := &parts[i]; part.Replicas > 0 {
-			d.of(part).Add(part.perPod(), sign*part.pods(part.Replicas))
+			d.of(part).Add(part.UnitsPerPod(), sign*part.PodsOf(part.Replicas))
 		}
 	}
 }

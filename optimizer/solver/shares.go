@@ -154,8 +154,8 @@ func newShares(d *draft) *shares {
 func (d *draft) amount(c *Candidate, k kind) int {
 	n := 0
 	for i := range c.Parts {
-		if part := &c.Parts[i]; part.Type == k.name && part.perPod() >= k.size && d.holds(part, k.scope) {
-			n += part.pods(part.Replicas) * (part.perPod() / k.size)
+		if part := &c.Parts[i]; part.Type == k.name && part.UnitsPerPod() >= k.size && d.holds(part, k.scope) {
+			n += part.PodsOf(part.Replicas) * (part.UnitsPerPod() / k.size)
 		}
 	}
 	return n
@@ -193,9 +193,6 @@ func (d *draft) holdShare(server int, c *Candidate, replicas, sign int) {
 // allowed is the number of replicas of a candidate that the shares leave to a server, at most as many as it needs. Of several parts all or none, or as many
 // as keep their ratio.
 func (d *draft) allowed(server int, c *Candidate) int {
-	if d.shares == nil {
-		return c.Replicas()
-	}
 	n := d.allowedAtOnce(server, c)
 	if n < 0 && c.Ratio {
 		if n = c.most(func(n int) bool { had := c.had(n); return d.allowedAtOnce(server, had) >= had.Replicas() }); n == 0 {

@@ -82,11 +82,11 @@ func (c Candidate) Types() string {
 	return strings.Join(names, "+")
 }
 
-// perPod is how many cards a pod of the part takes, all on one node.
-func (p *Part) perPod() int { return p.UnitsPerReplica / max(p.Pods, 1) }
+// UnitsPerPod is how many cards a pod of the part takes, all on one node.
+func (p *Part) UnitsPerPod() int { return p.UnitsPerReplica / max(p.Pods, 1) }
 
-// pods of so many replicas of the part.
-func (p *Part) pods(replicas int) int { return replicas * max(p.Pods, 1) }
+// PodsOf so many replicas of the part.
+func (p *Part) PodsOf(replicas int) int { return replicas * max(p.Pods, 1) }
 
 // Resized is the candidate with so many replicas in all, where it has any: parts keep their proportions as well as whole replicas can, the largest
 // remainders and then the first rounded up. One that keeps a ratio has at most so many ([ratio.Within]). Cost and value are as they were.

@@ -120,7 +120,7 @@ func architecture(a *jsonspec.Architecture) *v1alpha1.Architecture {
 	return &v1alpha1.Architecture{
 		Architectures: a.Architectures, NumHiddenLayers: a.NumHiddenLayers, HiddenSize: a.HiddenSize, IntermediateSize: a.IntermediateSize,
 		NumAttentionHeads: a.NumAttentionHeads, NumKeyValueHeads: a.NumKeyValueHeads, HeadDim: a.HeadDim, VocabSize: a.VocabSize,
-		TieWordEmbeddings: a.TieWordEmbeddings, NumExperts: max(a.NumExperts, a.NumLocalExperts, a.NRoutedExperts),
+		TieWordEmbeddings: a.TieWordEmbeddings, NumExperts: a.Experts(),
 		NumExpertsPerToken: a.NumExpertsPerTok, NumSharedExperts: a.NSharedExperts, MoEIntermediateSize: a.MoEIntermediateSize,
 		FirstKDenseReplace: a.FirstKDenseReplace, KVLoRARank: a.KVLoraRank, QLoRARank: a.QLoraRank, QKRoPEHeadDim: a.QKRopeHeadDim,
 		QKNoPEHeadDim: a.QKNopeHeadDim, VHeadDim: a.VHeadDim,

@@ -206,7 +206,7 @@ func (v *validator) degrees(path string, p *jsonspec.Performance, a *jsonspec.Ar
 		of           int
 	}{
 		{"tensor_parallel", "attention heads", a.NumAttentionHeads},
-		{"expert_parallel", "experts", max(a.NumExperts, a.NumLocalExperts, a.NRoutedExperts)},
+		{"expert_parallel", "experts", a.Experts()},
 	} {
 		text, given := p.Match[d.column]
 		if n, err := strconv.Atoi(text); given && err == nil && n > 0 && d.of > 0 && d.of%n != 0 {

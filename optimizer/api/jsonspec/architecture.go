@@ -36,3 +36,6 @@ type Architecture struct {
 	QKNopeHeadDim int `json:"qk_nope_head_dim,omitempty"`
 	VHeadDim      int `json:"v_head_dim,omitempty"`
 }
+
+// Experts that a layer routes to, by whichever of their names; 0 of a dense model.
+func (a *Architecture) Experts() int { return max(a.NumExperts, a.NumLocalExperts, a.NRoutedExperts) }
