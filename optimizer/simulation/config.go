@@ -68,6 +68,9 @@ type Config struct {
 	NoiseCV float64
 	Seed    uint64
 
+	// KeepsCaches says that the caches of completed requests are held until it is let go of them ([Engine.LetGo]): what computes prompts for others sends them.
+	KeepsCaches bool
+
 	Hooks Hooks
 }
 

@@ -23,6 +23,10 @@ type Engine struct {
 	running []*sequence // in order of admission
 	partial *sequence   // the one in running whose prompt is not finished, always the last
 
+	arriving []*sequence    // whose caches others send, by when they are here
+	kept     map[uint64]int // blocks of the caches of completed requests, where they are kept, until it is known when they go
+	releases []release      // of them, by time
+
 	// The iteration in progress, if any.
 	inProgress bool
 	startedAt  float64
@@ -97,15 +101,22 @@ func New(config Config) (*Engine, error) {
 // time the engine was advanced to nor before an earlier submission. Latency
 // counts from the arrival of the request, which is not later.
 func (e *Engine) Submit(at float64, request Request) error {
+	s, err := e.submit(at, request)
+	if err == nil {
+		e.waiting.pushBack(s)
+	}
+	return err
+}
+
+func (e *Engine) submit(at float64, request Request) (*sequence, error) {
 	if err := e.check(at, request); err != nil {
-		return fmt.Errorf("request %d: %w", request.ID, err)
+		return nil, fmt.Errorf("request %d: %w", request.ID, err)
 	}
 	s := e.allocate()
 	s.request, s.submittedAt, s.target = request, at, request.InputTokens
-	e.waiting.pushBack(s)
 	e.submitted = at
 	e.counters.Submitted++
-	return nil
+	return s, nil
 }
 
 func (e *Engine) check(at float64, r Request) error {
@@ -146,6 +157,7 @@ func (e *Engine) Advance(to float64, done []Completion) []Completion {
 			if !math.IsInf(to, 1) {
 				e.clock = max(e.clock, to)
 			}
+			e.free(e.clock)
 			return done
 		}
 	}
@@ -172,14 +184,14 @@ func (e *Engine) Step(limit float64, done []Completion) ([]Completion, bool) {
 func (e *Engine) Now() float64 { return e.clock }
 
 // Pending is the number of requests in the engine, running and waiting.
-func (e *Engine) Pending() int { return len(e.running) + e.waiting.len() }
+func (e *Engine) Pending() int { return len(e.running) + e.waiting.len() + len(e.arriving) }
 
 // Stats returns the present state.
 func (e *Engine) Stats() Stats {
 	return Stats{
 		Counters:   e.counters,
 		Running:    len(e.running),
-		Waiting:    e.waiting.len(),
+		Waiting:    e.waiting.len() + len(e.arriving),
 		UsedBlocks: e.config.Blocks - e.freeBlocks,
 		Blocks:     e.config.Blocks,
 	}
@@ -187,7 +199,8 @@ func (e *Engine) Stats() Stats {
 
 // Abort stops all work at once, as when a pod is lost, and returns the requests
 // that were not finished: the running ones in order of admission, then the
-// waiting ones. The engine is idle and empty afterwards.
+// waiting ones, then those whose caches were to come. The engine is idle and empty
+// afterwards.
 func (e *Engine) Abort() []Request {
 	lost := make([]Request, 0, e.Pending())
 	for _, s := range e.running {
@@ -195,6 +208,9 @@ func (e *Engine) Abort() []Request {
 	}
 	for i := range e.waiting.len() {
 		lost = append(lost, e.waiting.at(i).request)
+	}
+	for _, s := range e.arriving {
+		lost = append(lost, s.request)
 	}
 	config, counters := e.config, e.counters
 	*e = Engine{
@@ -219,6 +235,11 @@ func (e *Engine) Abandon(id uint64) bool {
 			e.abandon(s)
 			return true
 		}
+	}
+	if i := slices.IndexFunc(e.arriving, func(s *sequence) bool { return s.request.ID == id }); i >= 0 {
+		e.abandon(e.arriving[i])
+		e.arriving = slices.Delete(e.arriving, i, i+1)
+		return true
 	}
 	for i, s := range e.running {
 		if s.request.ID != id {
@@ -262,14 +283,26 @@ func (e *Engine) nextStart() float64 {
 	if len(e.running) > 0 {
 		return e.freeAt
 	}
-	if e.waiting.len() == 0 {
+	var next *sequence
+	if e.waiting.len() > 0 {
+		next = e.waiting.at(0)
+	}
+	if len(e.arriving) > 0 && (next == nil || e.arriving[0].hereAt < e.queuedAt(next)) {
+		next = e.arriving[0]
+	}
+	if next == nil {
 		return math.Inf(1)
 	}
-	return max(e.freeAt, e.queuedAt(e.waiting.at(0)))
+	return max(e.freeAt, e.clock, e.queuedAt(next), e.roomAt(e.blocks(next.target)))
 }
 
 // queuedAt is when a sequence came to the queue, ready to be scheduled.
-func (e *Engine) queuedAt(s *sequence) float64 { return s.submittedAt + e.config.RequestOverhead }
+func (e *Engine) queuedAt(s *sequence) float64 {
+	if s.filled {
+		return s.hereAt
+	}
+	return s.submittedAt + e.config.RequestOverhead
+}
 
 func (e *Engine) allocate() *sequence {
 	if last := len(e.spare) - 1; last >= 0 {

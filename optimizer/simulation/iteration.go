@@ -12,6 +12,7 @@ func (e *Engine) start(at float64) {
 	e.batch = Batch{}
 	e.prefilled = e.prefilled[:0]
 
+	e.due(at)
 	e.growDecodes()
 	budget := e.config.MaxNumBatchedTokens - e.decodes
 	if e.partial != nil {
@@ -72,6 +73,11 @@ func (e *Engine) admit(budget int) {
 		e.running = append(e.running, s)
 		if !s.scheduled {
 			s.scheduled, s.scheduledAt = true, e.startedAt
+		}
+		if s.filled && s.preemptions == 0 {
+			e.takeOver(s)
+			budget--
+			continue
 		}
 		e.lookUpPrefix(s)
 		chunk := min(budget, s.target-s.computed)
@@ -137,8 +143,8 @@ func (e *Engine) finish(done []Completion) []Completion {
 	e.inProgress = false
 	e.freeAt = at
 	e.clock = max(e.clock, at)
-	if hook := e.config.Hooks.TokenInterval; hook != nil && e.batch.Decodes > 0 {
-		hook(at, at-e.startedAt, e.batch.Decodes)
+	if hook := e.config.Hooks.TokenInterval; hook != nil && e.decodes > 0 {
+		hook(at, at-e.startedAt, e.decodes)
 	}
 	for i := len(e.running) - 1; i >= 0 && e.abandoned > 0; i-- {
 		if s := e.running[i]; s.abandoned {
@@ -163,7 +169,7 @@ func (e *Engine) account(seconds float64) {
 	c := &e.counters
 	c.Iterations++
 	c.ComputedTokens += int64(e.batch.Tokens())
-	c.GenerationTokens += int64(e.batch.Decodes + len(e.prefilled))
+	c.GenerationTokens += int64(e.decodes + len(e.prefilled))
 	c.BusySeconds += seconds
 	c.SequenceSeconds += seconds * float64(e.batch.Sequences())
 }
@@ -211,7 +217,11 @@ func (e *Engine) collect(at float64, done []Completion) []Completion {
 				hook(completion)
 			}
 			done = append(done, completion)
-			e.leave(s, s.contextAfter(e.iteration))
+			held := s.contextAfter(e.iteration)
+			e.leave(s, held)
+			if e.config.KeepsCaches {
+				e.keep(s, held)
+			}
 			e.spare = append(e.spare, s)
 			e.counters.Completed++
 			continue

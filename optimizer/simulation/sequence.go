@@ -23,6 +23,9 @@ type sequence struct {
 
 	abandoned bool // its client is gone
 
+	filled bool    // others computed its prompt
+	hereAt float64 // when its cache is here, then
+
 	decoding bool
 	joined   int64 // number of its first decode iteration
 	finishes int64 // number of the iteration that yields its last token

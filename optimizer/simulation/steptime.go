@@ -4,7 +4,7 @@ import "github.com/llm-inferno/inferno/optimizer/plug"
 
 // Batch is the work of one iteration.
 type Batch struct {
-	Decodes        int     // sequences in decode, one new token each
+	Decodes        int     // sequences in decode, one new token each, and those whose prompts others computed
 	DecodeContext  int     // tokens in the KV cache of all decoding sequences, the new ones included
 	Prefills       int     // prompts worked on, whole or in part
 	PrefillTokens  int     // prompt tokens computed

@@ -93,7 +93,7 @@ type Window struct {
 	Tally
 	Queued   int            // requests at the gateway that no replica has taken
 	Pending  int            // requests in replicas, running and waiting
-	Replicas map[string]int // by accelerator
+	Replicas map[string]int // by what they run on: accelerator, and way where there are several
 }
 
 // Report is the record of a server.
@@ -106,7 +106,7 @@ type Report struct {
 	// The present state.
 	Queued   int
 	Pending  int
-	Replicas map[string]int // by accelerator
+	Replicas map[string]int // as those of a window
 }
 
 // recorder sorts what happens into windows.
@@ -227,10 +227,10 @@ func (r *recorder) shed(arrivedAt float64) {
 // tallies are those that count what happens now.
 func (r *recorder) tallies() [2]*tally { return [2]*tally{&r.total, &r.open} }
 
-func (r *recorder) add(accelerator string, replicas int) {
-	r.replicas[accelerator] += replicas
-	if r.replicas[accelerator] == 0 {
-		delete(r.replicas, accelerator)
+func (r *recorder) add(on string, replicas int) {
+	r.replicas[on] += replicas
+	if r.replicas[on] == 0 {
+		delete(r.replicas, on)
 	}
 }
 

@@ -2,7 +2,6 @@ package serving
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -14,24 +13,34 @@ import (
 // Server is a model server: replicas behind a gateway. Times, in s, never
 // decrease from call to call. It is not safe for concurrent use.
 type Server struct {
-	balancer routing.Balancer
-	recorder *recorder
-	clients  *crowd
-	gate     gate
+	balancers [roleCount]routing.Balancer
+	recorder  *recorder
+	clients   *crowd
+	gate      gate
 
-	replicas []*replica // by name
-	routed   []*replica // scratch of dispatch, as is the next
+	replicas []*replica     // by name
+	there    [roleCount]int // of each role, that take requests
+	routed   []*replica     // scratch of pick, as is the next
 	pending  []int
 	queue    []simulation.Request
 	nextID   uint64
 	done     []simulation.Completion
+
+	outputs  map[uint64]int // of requests whose prompts are computed apart
+	computed []handover     // prompts for which there was no decode replica
 }
 
 type replica struct {
-	name        string
-	accelerator string
-	engine      *simulation.Engine
-	draining    bool // takes no new requests
+	name     string
+	on       string // accelerator, and way to run the model on it
+	role     Role
+	engine   *simulation.Engine
+	draining bool // takes no new requests
+
+	// Of a role: an end of the link. What sends has caches on their way over it, in order, and is free again at a time.
+	link       Link
+	sending    []sending
+	linkFreeAt float64
 }
 
 // NewServer makes a server without replicas.
@@ -39,20 +48,29 @@ func NewServer(balancer routing.Balancer, record RecordOptions) (*Server, error)
 	if err := record.Validate(); err != nil {
 		return nil, err
 	}
-	return &Server{balancer: balancer, recorder: newRecorder(record), clients: newCrowd(record.Clients)}, nil
+	return &Server{
+		balancers: [roleCount]routing.Balancer{Both: balancer}, recorder: newRecorder(record), clients: newCrowd(record.Clients), outputs: map[uint64]int{},
+	}, nil
 }
 
 // Add makes a replica available, an engine that nobody else uses. What waits at
 // the gateway is dispatched.
-func (s *Server) Add(at float64, name, accelerator string, engine *simulation.Engine) error {
-	i, found := s.find(name)
+func (s *Server) Add(at float64, name, on string, engine *simulation.Engine) error {
+	return s.add(at, &replica{name: name, on: on, engine: engine})
+}
+
+func (s *Server) add(at float64, r *replica) error {
+	i, found := s.find(r.name)
 	if found {
-		return fmt.Errorf("replica %q: is there already", name)
+		return fmt.Errorf("replica %q: is there already", r.name)
 	}
 	s.Advance(at)
-	engine.Advance(at, nil)
-	s.replicas = slices.Insert(s.replicas, i, &replica{name: name, accelerator: accelerator, engine: engine})
-	s.recorder.add(accelerator, 1)
+	r.engine.Advance(at, nil)
+	s.replicas = slices.Insert(s.replicas, i, r)
+	s.count(r, 1)
+	if r.role == Decode {
+		s.handOver(at)
+	}
 	waiting := s.queue
 	s.queue = nil
 	for _, request := range waiting {
@@ -61,8 +79,8 @@ func (s *Server) Add(at float64, name, accelerator string, engine *simulation.En
 	return nil
 }
 
-// Remove takes a replica away at once. Requests that it had not finished start
-// over at others; their latency still counts from their arrival.
+// Remove takes a replica away at once. Requests that it had not finished, or whose
+// caches it had not sent, start over at others; their latency still counts from their arrival.
 func (s *Server) Remove(at float64, name string) error {
 	i, found := s.find(name)
 	if !found {
@@ -72,9 +90,13 @@ func (s *Server) Remove(at float64, name string) error {
 	gone := s.replicas[i]
 	s.replicas = slices.Delete(s.replicas, i, i+1)
 	if !gone.draining {
-		s.recorder.add(gone.accelerator, -1)
+		s.count(gone, -1)
 	}
 	lost := gone.engine.Abort()
+	for i := range lost {
+		lost[i] = s.whole(lost[i])
+	}
+	lost = append(lost, s.unsent(at, gone)...)
 	s.recorder.retried(len(lost))
 	for _, request := range lost {
 		s.dispatch(at, request)
@@ -91,7 +113,7 @@ func (s *Server) Drain(at float64, name string) error {
 	s.Advance(at)
 	if r := s.replicas[i]; !r.draining {
 		r.draining = true
-		s.recorder.add(r.accelerator, -1)
+		s.count(r, -1)
 	}
 	return nil
 }
@@ -143,21 +165,29 @@ func (s *Server) act(a attempt) {
 		s.dispatch(a.at, request)
 		return
 	}
-	if s.abandon(a.request.ID) {
+	if s.abandon(a.at, a.request.ID) {
 		s.recorder.abandoned(a.request.ArrivedAt, s.clients.again(a))
 	}
 }
 
 // abandon a request wherever it waits; false where it has its first token.
-func (s *Server) abandon(id uint64) bool {
+func (s *Server) abandon(at float64, id uint64) bool {
 	for i := range s.queue {
 		if s.queue[i].ID == id {
 			s.queue = slices.Delete(s.queue, i, i+1)
 			return true
 		}
 	}
+	for i := range s.computed {
+		if h := &s.computed[i]; h.request.ID == id {
+			h.from.engine.LetGo(at, id)
+			s.computed = slices.Delete(s.computed, i, i+1)
+			return true
+		}
+	}
 	for _, r := range s.replicas {
 		if r.engine.Abandon(id) {
+			delete(s.outputs, id)
 			return true
 		}
 	}
@@ -183,7 +213,17 @@ func (s *Server) Advance(to float64) {
 }
 
 func (s *Server) run(to float64) {
+	s.computePrompts(to)
+	s.advance(Both, to)
+	s.advance(Decode, to)
+}
+
+// advance the replicas of a role.
+func (s *Server) advance(role Role, to float64) {
 	for _, r := range s.replicas {
+		if r.role != role {
+			continue
+		}
 		s.done = r.engine.Advance(to, s.done[:0])
 		for _, completion := range s.done {
 			s.recorder.completed(completion)
@@ -194,7 +234,7 @@ func (s *Server) run(to float64) {
 // Report returns the record so far.
 func (s *Server) Report() Report { return s.recorder.report(s.load()) }
 
-// Queued is the number of requests that wait at the gateway because there is no replica.
+// Queued is the number of requests that wait at the gateway because there is no replica, or none of a role that it needs.
 func (s *Server) Queued() int { return len(s.queue) }
 
 // load is the number of requests at the gateway and in the replicas.
@@ -202,26 +242,17 @@ func (s *Server) load() (queued, pending int) {
 	for _, r := range s.replicas {
 		pending += r.engine.Pending()
 	}
-	return len(s.queue), pending
+	return len(s.queue), pending + len(s.computed)
 }
 
 func (s *Server) dispatch(at float64, request simulation.Request) {
-	s.routed, s.pending = s.routed[:0], s.pending[:0]
-	for _, r := range s.replicas {
-		if !r.draining {
-			s.routed, s.pending = append(s.routed, r), append(s.pending, r.engine.Pending())
-		}
-	}
-	if len(s.routed) == 0 {
-		s.queue = append(s.queue, request)
-		return
-	}
-	err := s.routed[s.balancer.Pick(s.pending)].engine.Submit(at, request)
 	switch {
-	case errors.Is(err, simulation.ErrTooLong):
-		s.recorder.rejected(request.ArrivedAt)
-	case err != nil:
-		panic(fmt.Sprintf("serving: %v", err)) // Arrive and trace give well-formed requests only
+	case s.apart():
+		s.prompt(at, request)
+	case s.has(Both):
+		s.submitted(s.pick(Both).engine.Submit(at, request), &request)
+	default:
+		s.queue = append(s.queue, request)
 	}
 }
 
