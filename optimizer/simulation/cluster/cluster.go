@@ -19,25 +19,46 @@ type Order struct {
 	// Replicas in all.
 	Replicas int
 	// Parts say on which accelerators pods are bound, as far as room is left in a part's replicas and surge, and with which limits they are started;
-	// 0 is the server's own. They may sum up to less than the replicas: what is beyond was started before and stays until it is not needed.
+	// 0 is the server's own. They may sum up to less than the replicas: what is beyond was started before and stays until it is not needed. A part with
+	// a variant or role is a workload of its own, of its replicas and surge; all others are one.
 	Parts []jsonspec.AllocationPart
 	// Admissible rate of requests per second, which a gateway that obeys lets through; nil for all.
 	Admissible *float64
 }
 
-// quotas by accelerator.
+// quotas by what parts run on.
 func (o *Order) quotas() map[string]int {
 	by := map[string]int{}
 	for _, p := range o.Parts {
-		by[p.Accelerator] += p.Replicas + p.Surge
+		by[p.On()] += p.Replicas + p.Surge
 	}
 	return by
 }
 
-// limits that a pod is started with on an accelerator, where the server's own are these. No engine takes more requests than tokens at a time.
-func (o *Order) limits(accelerator string, own simulation.Limits) simulation.Limits {
+// workload of the pods of a part.
+func workload(p *jsonspec.AllocationPart) string {
+	if p.Variant == "" && p.Role == "" {
+		return ""
+	}
+	return p.On()
+}
+
+// workloads with their replicas.
+func (o *Order) workloads() map[string]int {
+	n := map[string]int{"": o.Replicas}
+	for i := range o.Parts {
+		if p := &o.Parts[i]; workload(p) != "" {
+			n[workload(p)] += p.Replicas + p.Surge
+			n[""] -= p.Replicas + p.Surge
+		}
+	}
+	return n
+}
+
+// limits that a pod is started with on something, where the server's own are these. No engine takes more requests than tokens at a time.
+func (o *Order) limits(on string, own simulation.Limits) simulation.Limits {
 	for _, p := range o.Parts {
-		if p.Accelerator == accelerator {
+		if p.On() == on {
 			own.MaxNumSeqs, own.MaxNumBatchedTokens = cmp.Or(p.MaxBatchSize, own.MaxNumSeqs), cmp.Or(p.MaxBatchedTokens, own.MaxNumBatchedTokens)
 		}
 	}
@@ -115,7 +136,7 @@ type Scale struct {
 	// Reversals are changes in the other direction than the one before.
 	Reversals int
 	last      int
-	// Switches of accelerator.
+	// Switches of accelerator, or of the way to run the model on it.
 	Switches int
 }
 
@@ -160,17 +181,22 @@ func New(config Config, policy Policy) (*Cluster, error) {
 }
 
 func (c *Cluster) newServer(config *Server, number uint64) (*server, error) {
-	balancer, err := routing.Balancers().New(config.Balancer, nil)
-	if err != nil {
-		return nil, err
+	var balancers [3]routing.Balancer
+	for i := range balancers {
+		var err error
+		if balancers[i], err = routing.Balancers().New(config.Balancer, nil); err != nil {
+			return nil, err
+		}
 	}
 	s := &server{Server: *config}
 	clients := config.Clients
 	clients.Seed += c.config.Seed + 1000*number
-	s.serving, err = serving.NewServer(balancer, serving.RecordOptions{Targets: config.Targets, Window: c.config.Times.Window, Keep: math.MaxInt32, Timeout: c.config.Times.Timeout, Scores: c.config.Scores, Clients: clients})
+	var err error
+	s.serving, err = serving.NewServer(balancers[0], serving.RecordOptions{Targets: config.Targets, Window: c.config.Times.Window, Keep: math.MaxInt32, Timeout: c.config.Times.Timeout, Scores: c.config.Scores, Clients: clients})
 	if err != nil {
 		return nil, err
 	}
+	s.serving.Apart(balancers[1], balancers[2])
 	for i, t := range config.Traffic {
 		o := t.Options
 		o.Seed += c.config.Seed + 1000*number + uint64(i)
@@ -311,10 +337,10 @@ func (k *Scale) note(before, after Order) {
 func (c *Cluster) account(seconds float64) {
 	for _, s := range c.servers {
 		for _, p := range s.pods {
-			if p.node != nil {
-				held := float64(p.count) * seconds / 3600
-				c.usage.Hours[p.accelerator] += held
-				cost := held * c.accelerator(p.accelerator).Price
+			if len(p.nodes) > 0 {
+				held := float64(p.truth.Count) * seconds / 3600
+				c.usage.Hours[p.truth.Accelerator] += held
+				cost := held * c.accelerator(p.truth.Accelerator).Price
 				c.usage.Cost += cost
 				if c.now < c.config.CountFrom {
 					c.usage.CostBefore += cost

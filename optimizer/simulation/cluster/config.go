@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 	"github.com/llm-inferno/inferno/optimizer/simulation/trace"
@@ -76,17 +77,30 @@ type Pool struct {
 	Delay   float64
 }
 
-// Truth is how a model really behaves on an accelerator.
+// Truth is how a model really behaves on an accelerator, in one way where it runs there in several.
 type Truth struct {
 	Model       string
 	Accelerator string
-	Count       int // accelerators per replica
+	Variant     string // of the model, where it is not told apart by its role
+	Role        string // jsonspec's; empty: both
+	Count       int    // accelerators per replica
+	Pods        int    // that have them between them, each on one node; 0 for one
+	Link        serving.Link
 	StepTime    simulation.StepTime
 	Cache       simulation.Cache
 
 	RequestOverhead float64 // see [simulation.Config], as is the next
 	NoiseCV         float64
 }
+
+// On says what the replicas run on, as parts of orders do.
+func (t *Truth) On() string {
+	p := jsonspec.AllocationPart{Accelerator: t.Accelerator, Variant: t.Variant, Role: t.Role}
+	return p.On()
+}
+
+// roles of replicas by their names.
+var roles = map[string]serving.Role{"": serving.Both, jsonspec.RolePrefill: serving.Prefill, jsonspec.RoleDecode: serving.Decode}
 
 // Server with its load.
 type Server struct {

@@ -35,57 +35,70 @@ func (c *Cluster) free(n *node) int {
 	left := n.cards
 	for _, s := range c.servers {
 		for _, p := range s.pods {
-			if p.node == n {
-				left -= p.count * c.accelerator(p.accelerator).Cards
+			for _, of := range p.nodes {
+				if of == n {
+					left -= c.cards(p.truth)
+				}
 			}
 		}
 	}
 	return left
 }
 
-// schedule binds the pods that wait to nodes of accelerators whose quota has room, accelerators and
-// nodes in the order of the scheduler plugin. Where none has, an elastic node is asked for.
+// cards of each pod of a replica.
+func (c *Cluster) cards(t *Truth) int {
+	return t.Count * c.accelerator(t.Accelerator).Cards / max(t.Pods, 1)
+}
+
+// schedule binds the replicas that wait to nodes of accelerators whose quota has room, accelerators and nodes in the order of the scheduler plugin. Of several
+// pods all find room at once, or none is bound. Where none has room, an elastic node is asked for.
 func (c *Cluster) schedule(s *server) {
+	full := map[string]bool{}
 	for _, p := range s.pods {
-		if p.state != unscheduled {
+		if p.state != unscheduled || full[p.workload] {
 			continue
 		}
-		wanted := s.lacking()
+		wanted := s.lacking(p.workload)
 		bound := false
-		for _, t := range wanted {
-			truth := c.truth(s.Model, t)
+		for _, on := range wanted {
+			truth := c.truth(s.Model, on)
 			if truth == nil {
 				continue
 			}
-			if n := c.room(c.accelerator(t).Type, truth.Count*c.accelerator(t).Cards); n != nil {
-				must(c.bind(s, p, n, truth))
+			if nodes := c.rooms(truth); nodes != nil {
+				must(c.bind(s, p, nodes, truth))
 				bound = true
 				break
 			}
 		}
 		if !bound {
 			if len(wanted) > 0 {
-				c.provision(wanted[0])
+				c.provision(s.Model, wanted[0])
 			}
-			break // pods of a server are alike: where one finds no room none does
+			full[p.workload] = true // pods of a workload are alike: where one finds no room none does
 		}
 	}
 	c.arrive()
 }
 
-// lacking are the accelerators that have fewer bound pods than their quota, in the order in which the scheduler plugin fills them.
-func (s *server) lacking() []string {
-	quota := s.order.quotas()
+// lacking is what has fewer bound pods of a workload than its quota, in the order in which the scheduler plugin fills it.
+func (s *server) lacking(of string) []string {
+	quota := map[string]int{}
+	for i := range s.order.Parts {
+		if p := &s.order.Parts[i]; workload(p) == of {
+			quota[p.On()] += p.Replicas + p.Surge
+		}
+	}
 	lack := maps.Clone(quota)
 	for _, p := range s.pods {
 		if p.bound() {
-			lack[p.accelerator]--
+			lack[p.truth.On()]--
 		}
 	}
 	var names []string
-	for a, n := range lack {
+	for on, n := range lack {
 		if n > 0 {
-			names = append(names, a)
+			names = append(names, on)
 		}
 	}
 	slices.SortFunc(names, func(a, b string) int {
@@ -94,24 +107,43 @@ func (s *server) lacking() []string {
 	return names
 }
 
-func (c *Cluster) truth(model, accelerator string) *Truth {
+func (c *Cluster) truth(model, on string) *Truth {
 	for i := range c.config.Truths {
-		if t := &c.config.Truths[i]; t.Model == model && t.Accelerator == accelerator {
+		if t := &c.config.Truths[i]; t.Model == model && t.On() == on {
 			return t
 		}
 	}
 	return nil
 }
 
-// room is the present node of a type that the scheduler plugin would choose for so many cards; nil where there is none.
-func (c *Cluster) room(kind string, cards int) *node {
+// rooms are nodes for the pods of a replica, that of the leader first; nil where not all find one.
+func (c *Cluster) rooms(t *Truth) []*node {
+	var nodes []*node
+	for range max(t.Pods, 1) {
+		n := c.room(c.accelerator(t.Accelerator).Type, c.cards(t), nodes)
+		if n == nil {
+			return nil
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+// room is the present node of a type that the scheduler plugin would choose for so many cards, where as many are promised on others; nil where there is none.
+func (c *Cluster) room(kind string, cards int, promised []*node) *node {
 	var best *node
 	var lowest placement.Harm
 	for _, n := range c.nodes {
 		if n.kind != kind || n.state != present {
 			continue
 		}
-		if free := c.free(n); free >= cards {
+		free := c.free(n)
+		for _, p := range promised {
+			if p == n {
+				free -= cards
+			}
+		}
+		if free >= cards {
 			if harm := placement.HarmOf(int64(free), int64(cards), int64(n.cards)); best == nil || harm.Compare(lowest) < 0 {
 				best, lowest = n, harm
 			}
@@ -120,9 +152,13 @@ func (c *Cluster) room(kind string, cards int) *node {
 	return best
 }
 
-// provision asks for one node of an accelerator's type where none is coming.
-func (c *Cluster) provision(accelerator string) {
-	kind := c.accelerator(accelerator).Type
+// provision asks for one node of the type that something runs on where none is coming.
+func (c *Cluster) provision(model, on string) {
+	t := c.truth(model, on)
+	if t == nil {
+		return
+	}
+	kind := c.accelerator(t.Accelerator).Type
 	for _, n := range c.nodes {
 		if n.kind == kind && n.state == coming {
 			return
@@ -144,7 +180,8 @@ func (c *Cluster) arrive() {
 	}
 }
 
-// fail takes nodes away, with the pods on them, and brings them back.
+// fail takes nodes away, with the replicas that have a pod on them, and brings them back. A replica of several pods starts again as a whole, as those of a
+// LeaderWorkerSet do (restart policy RecreateGroupOnPodRestart, its default).
 func (c *Cluster) fail() {
 	for i := range c.config.Faults {
 		f := &c.config.Faults[i]
@@ -172,7 +209,7 @@ func (c *Cluster) lose(f *Fault) {
 		left--
 		for _, s := range c.servers {
 			for _, p := range slices.Clone(s.pods) {
-				if p.node == n {
+				if slices.Contains(p.nodes, n) {
 					c.remove(s, p)
 				}
 			}

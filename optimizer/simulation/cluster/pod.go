@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
@@ -21,50 +22,59 @@ const (
 	ended
 )
 
-// pod is one replica.
+// pod is one replica, be it of several pods.
 type pod struct {
-	name        string
-	number      int // of creation
-	state       state
-	node        *node
-	accelerator string
-	count       int // accelerators it holds
-	limits      simulation.Limits
-	createdAt   float64
-	readyAt     float64 // when it will be, or was
-	endedAt     float64 // when it will be gone at the latest, or was
-	engine      *simulation.Engine
-	counters    *counters
-	series      Series
+	name      string
+	number    int    // of creation
+	workload  string // see [Order]
+	state     state
+	nodes     []*node // one for each of its pods, the leader's first
+	truth     *Truth  // of what it runs on, or ran
+	limits    simulation.Limits
+	createdAt float64
+	readyAt   float64 // when it will be, or was
+	endedAt   float64 // when it will be gone at the latest, or was
+	engine    *simulation.Engine
+	counters  *counters
+	series    Series
 }
+
+// busy tells whether it has work, or caches to send.
+func (p *pod) busy() bool { return p.engine.Pending()+p.engine.Keeps() > 0 }
 
 // bound tells whether the pod holds a node and is not going.
 func (p *pod) bound() bool { return p.state == starting || p.state == ready }
 
-// replicate creates or ends pods until there are as many as ordered, as a ReplicaSet does.
+// replicate creates or ends pods until each workload has as many as ordered, as a ReplicaSet does.
 func (c *Cluster) replicate(s *server) {
-	var alive []*pod
+	wanted := s.order.workloads()
 	for _, p := range s.pods {
-		if p.state < draining {
-			alive = append(alive, p)
+		wanted[p.workload] += 0 // also those that the order no longer has
+	}
+	for _, w := range slices.Sorted(maps.Keys(wanted)) {
+		var alive []*pod
+		for _, p := range s.pods {
+			if p.workload == w && p.state < draining {
+				alive = append(alive, p)
+			}
 		}
-	}
-	for n := len(alive); n < s.order.Replicas; n++ {
-		c.created++
-		s.pods = append(s.pods, &pod{name: fmt.Sprintf("%s-%d", s.Name, c.created), number: c.created, createdAt: c.now})
-	}
-	if excess := len(alive) - s.order.Replicas; excess > 0 {
-		s.sortForDeletion(alive)
-		for _, p := range alive[:excess] {
-			c.end(s, p)
+		for n := len(alive); n < wanted[w]; n++ {
+			c.created++
+			s.pods = append(s.pods, &pod{name: fmt.Sprintf("%s-%d", s.Name, c.created), number: c.created, workload: w, createdAt: c.now})
+		}
+		if excess := len(alive) - max(wanted[w], 0); excess > 0 {
+			s.sortForDeletion(alive, w)
+			for _, p := range alive[:excess] {
+				c.end(s, p)
+			}
 		}
 	}
 }
 
 // sortForDeletion puts those first that a ReplicaSet deletes first: unscheduled, not ready, of the lowest deletion cost (those beyond the quota
 // of their accelerator), then the newest. Source: controller_utils.go of the ReplicaSet controller, ActivePodsWithRanks.
-func (s *server) sortForDeletion(pods []*pod) {
-	over := s.beyondQuota()
+func (s *server) sortForDeletion(pods []*pod, workload string) {
+	over := s.beyondQuota(workload)
 	slices.SortFunc(pods, func(a, b *pod) int {
 		return cmp.Or(cmp.Compare(a.state, b.state), cmp.Compare(rank(over[b]), rank(over[a])), cmp.Compare(b.number, a.number))
 	})
@@ -77,20 +87,26 @@ func rank(b bool) int {
 	return 0
 }
 
-// beyondQuota are the bound pods that the order has no place for.
-func (s *server) beyondQuota() map[*pod]bool {
+// beyondQuota are the bound pods of a workload that the order has no place for.
+func (s *server) beyondQuota(of string) map[*pod]bool {
 	var bound []*pod
 	var list []realise.Pod
 	for _, p := range s.pods {
-		if p.bound() {
+		if p.bound() && p.workload == of {
 			bound = append(bound, p)
 			list = append(list, realise.Pod{Name: p.name, Created: p.createdAt, Started: jsonspec.ObservedPart{
-				Accelerator: p.accelerator, MaxBatchSize: p.limits.MaxNumSeqs, MaxBatchedTokens: p.limits.MaxNumBatchedTokens,
+				Accelerator: p.truth.Accelerator, Variant: cmp.Or(p.truth.Variant, p.truth.Role), MaxBatchSize: p.limits.MaxNumSeqs, MaxBatchedTokens: p.limits.MaxNumBatchedTokens,
 			}})
 		}
 	}
+	var parts []jsonspec.AllocationPart
+	for i := range s.order.Parts {
+		if p := &s.order.Parts[i]; workload(p) == of {
+			parts = append(parts, *p)
+		}
+	}
 	over := map[*pod]bool{}
-	for _, i := range realise.OverQuota(s.order.Parts, list) {
+	for _, i := range realise.OverQuota(parts, list) {
 		over[bound[i]] = true
 	}
 	return over
@@ -98,7 +114,7 @@ func (s *server) beyondQuota() map[*pod]bool {
 
 // end a pod: one that serves drains, others go at once.
 func (c *Cluster) end(s *server, p *pod) {
-	if p.state == ready && p.engine.Pending() > 0 && c.config.Times.Drain > 0 {
+	if p.state == ready && p.busy() && c.config.Times.Drain > 0 {
 		must(s.serving.Drain(c.now, p.name))
 		p.state, p.endedAt = draining, c.now+c.config.Times.Drain
 		return
@@ -112,7 +128,7 @@ func (c *Cluster) remove(s *server, p *pod) {
 		must(s.serving.Remove(c.now, p.name))
 		s.gone = append(s.gone, p)
 	}
-	p.state, p.endedAt, p.node = ended, c.now, nil
+	p.state, p.endedAt, p.nodes = ended, c.now, nil
 	s.pods = slices.DeleteFunc(s.pods, func(x *pod) bool { return x == p })
 }
 
@@ -122,26 +138,26 @@ func (c *Cluster) settle(s *server) {
 		switch {
 		case p.state == starting && c.now >= p.readyAt:
 			p.state, p.readyAt = ready, c.now
-			must(s.serving.Add(c.now, p.name, p.accelerator, p.engine))
-		case p.state == draining && (p.engine.Pending() == 0 || c.now >= p.endedAt):
+			must(s.serving.AddApart(c.now, p.name, p.truth.On(), roles[p.truth.Role], p.truth.Link, p.engine))
+		case p.state == draining && (!p.busy() || c.now >= p.endedAt):
 			c.remove(s, p)
 		}
 	}
 }
 
-// bind a pod to a node.
-func (c *Cluster) bind(s *server, p *pod, n *node, t *Truth) error {
-	limits := s.order.limits(t.Accelerator, s.Limits)
+// bind a pod to nodes.
+func (c *Cluster) bind(s *server, p *pod, nodes []*node, t *Truth) error {
+	limits := s.order.limits(t.On(), s.Limits)
 	p.counters = newCounters(t.Cache)
 	engine, err := simulation.New(simulation.Config{
 		Limits: limits, Cache: t.Cache, StepTime: t.StepTime, RequestOverhead: t.RequestOverhead, NoiseCV: t.NoiseCV,
-		Seed: c.config.Seed ^ uint64(p.number)*0x9e3779b97f4a7c15, Hooks: p.counters.hooks(),
+		Seed: c.config.Seed ^ uint64(p.number)*0x9e3779b97f4a7c15, KeepsCaches: t.Role == jsonspec.RolePrefill, Hooks: p.counters.hooks(),
 	})
 	if err != nil {
-		return fmt.Errorf("pod %s on %s: %w", p.name, t.Accelerator, err)
+		return fmt.Errorf("pod %s on %s: %w", p.name, t.On(), err)
 	}
 	p.engine, p.limits = engine, limits
-	p.state, p.node, p.accelerator, p.count = starting, n, t.Accelerator, t.Count
+	p.state, p.nodes, p.truth = starting, nodes, t
 	p.readyAt = c.now + c.config.Times.StartUp
 	return nil
 }

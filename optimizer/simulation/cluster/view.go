@@ -19,12 +19,15 @@ type ServerView struct {
 	Came     Series    // requests that came to the gateway, as [GatewayRequests]; nil where it does not count
 }
 
-// PodView is a pod.
+// PodView is a replica: a pod, or several.
 type PodView struct {
 	Name        string
-	Node        string // empty while it waits for one, and when it is gone
-	Accelerator string // empty while it waits for a node
-	Cards       int
+	Node        string   // empty while it waits for one, and when it is gone; that of the leader of several pods
+	Workers     []string // nodes of the further pods
+	Accelerator string   // empty while it waits for a node
+	Variant     string   // of the model there, where it has several, as is the role
+	Role        string
+	Cards       int // of all its pods, which have them between them evenly
 	Limits      simulation.Limits
 	Ready       bool
 	ReadyAt     float64 // since when, or when it will be
@@ -67,12 +70,17 @@ func (c *Cluster) view() *View {
 }
 
 func (c *Cluster) podView(p *pod) PodView {
-	v := PodView{Name: p.name, Accelerator: p.accelerator, Limits: p.limits, Ready: p.state == ready, ReadyAt: p.readyAt, CreatedAt: p.createdAt, Series: p.series}
-	if p.accelerator != "" {
-		v.Cards = p.count * c.accelerator(p.accelerator).Cards
+	v := PodView{Name: p.name, Limits: p.limits, Ready: p.state == ready, ReadyAt: p.readyAt, CreatedAt: p.createdAt, Series: p.series}
+	if p.truth != nil {
+		v.Accelerator, v.Variant, v.Role = p.truth.Accelerator, p.truth.Variant, p.truth.Role
+		v.Cards = p.truth.Count * c.accelerator(p.truth.Accelerator).Cards
 	}
-	if p.node != nil {
-		v.Node = p.node.name
+	for i, n := range p.nodes {
+		if i == 0 {
+			v.Node = n.name
+			continue
+		}
+		v.Workers = append(v.Workers, n.name)
 	}
 	return v
 }

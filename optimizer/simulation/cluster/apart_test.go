@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
+	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
+)
+
+// apart is a cluster whose model also runs with roles on A, and as groups of two pods of two cards each.
+func apart() Config {
+	c := config()
+	c.Pools = []Pool{{Type: "A", Cards: 4, Nodes: 4}, {Type: "B", Cards: 4, Nodes: 1}}
+	for _, way := range []Truth{
+		{Role: jsonspec.RolePrefill, Variant: "fill", Count: 2}, {Role: jsonspec.RoleDecode, Count: 1}, {Variant: "group", Count: 4, Pods: 2},
+	} {
+		t := c.Truths[0]
+		t.Role, t.Variant, t.Count, t.Pods = way.Role, way.Variant, way.Count, way.Pods
+		t.Link = serving.Link{Bandwidth: 1e9, Delay: 0.01, TokenBytes: 1e5}
+		c.Truths = append(c.Truths, t)
+	}
+	return c
+}
+
+// ways is an order of so many replicas that do both, prefill, decode, and groups.
+func ways(both, prefill, decode, groups int) Order {
+	return Order{Replicas: both + prefill + decode + groups, Parts: []jsonspec.AllocationPart{
+		{Accelerator: "A", Replicas: both}, {Accelerator: "A", Variant: "fill", Role: jsonspec.RolePrefill, Replicas: prefill},
+		{Accelerator: "A", Role: jsonspec.RoleDecode, Replicas: decode}, {Accelerator: "A", Variant: "group", Replicas: groups},
+	}}
+}
+
+// A server goes from one way to another, and each workload has what is ordered of it; nothing is lost where the one that serves goes once the other does.
+func TestWorkloadsOfWays(t *testing.T) {
+	c := apart()
+	c.Servers[0].Initial = ways(2, 0, 0, 0)
+	played := run(t, c, script{60: ways(2, 1, 2, 0), 240: ways(0, 1, 2, 0), 420: ways(0, 0, 0, 1), 600: ways(0, 2, 1, 1)}, 900)
+	want := []map[string]int{{"A": 2}, {"A": 2, "A/fill": 1, "A/decode": 2}, {"A/fill": 1, "A/decode": 2}, {}, {"A/group": 1}, {"A/group": 1, "A/fill": 2, "A/decode": 1}}
+	if d := cmp.Diff(want, replicas(played, 1, 3, 6, 7, 9, 13)); d != "" {
+		t.Error(d)
+	}
+	r := played.Reports()["s"]
+	if r.Total.Arrivals != r.Total.Ended()+r.Queued+r.Pending || r.Total.Completions < r.Total.Arrivals-20 {
+		t.Errorf("%+v with %d and %d left", r.Total, r.Queued, r.Pending)
+	}
+	if played.Scales()["s"].Switches != 5 {
+		t.Errorf("%+v, want 5 switches: to prefill and decode, to the group, and back to the two", played.Scales()["s"])
+	}
+}
+
+// The loss of a worker's node takes a whole replica, which starts again as a whole when there is room for all of it: on a node that comes, or that returns.
+func TestLostNodeOfAGroup(t *testing.T) {
+	c := apart()
+	c.Pools[0].Cards = 2
+	c.Servers[0].Initial = ways(0, 0, 0, 1)
+	c.Faults = []Fault{{Type: "A", Nodes: 3, At: 100, Until: 400}}
+	group, none := map[string]int{"A/group": 1}, map[string]int{}
+	if d := cmp.Diff([]map[string]int{group, none, none, group}, replicas(run(t, c, script{}, 700), 0, 2, 6, 9)); d != "" {
+		t.Errorf("a node that returns: %s", d)
+	}
+	c.Pools[0].Elastic, c.Pools[0].Delay = 1, 60
+	if d := cmp.Diff([]map[string]int{group, none, group, group}, replicas(run(t, c, script{}, 700), 0, 2, 6, 9)); d != "" {
+		t.Errorf("a node that comes: %s", d)
+	}
+}
+
+// random orders, with a look at every view: nothing is ever half seated, on a node that is not there, or beyond the cards of one.
+type random struct {
+	*testing.T
+	*rand.Rand
+	groups, most int
+}
+
+func (*random) Interval() float64 { return 15 }
+func (*random) Lag() float64      { return 7 }
+
+func (r *random) Decide(v *View) (map[string]Order, error) {
+	free := map[string]int{}
+	for _, n := range v.Nodes {
+		free[n.Name] = n.Cards
+	}
+	bound := 0
+	for _, s := range v.Servers {
+		for _, p := range append(s.Pods, s.Departed...) {
+			if p.Node == "" {
+				if len(p.Workers) > 0 {
+					r.Fatalf("%v s: %s has workers on %v and no leader", v.Now, p.Name, p.Workers)
+				}
+				continue
+			}
+			pods := 1
+			if p.Variant == "group" {
+				pods, bound = 2, bound+1
+			}
+			if len(p.Workers) != pods-1 {
+				r.Fatalf("%v s: %s of %d pods has %d workers", v.Now, p.Name, pods, len(p.Workers))
+			}
+			for _, n := range append(p.Workers, p.Node) {
+				if _, there := free[n]; !there {
+					r.Fatalf("%v s: %s is on %s, which is not there", v.Now, p.Name, n)
+				}
+				if free[n] -= p.Cards / pods; free[n] < 0 {
+					r.Fatalf("%v s: %s has more cards taken than it has", v.Now, n)
+				}
+			}
+		}
+	}
+	r.groups, r.most = r.groups+bound, max(r.most, bound)
+	if r.IntN(4) > 0 {
+		return nil, nil
+	}
+	return map[string]Order{"s": ways(r.IntN(4), r.IntN(3), r.IntN(4), r.IntN(5))}, nil
+}
+
+func TestGroupsAreNeverHalfSeated(t *testing.T) {
+	groups, most, retried := 0, 0, 0
+	for seed := range uint64(100) {
+		p := &random{T: t, Rand: rand.New(rand.NewPCG(seed, 9))}
+		c := apart()
+		c.Seed = seed
+		c.Pools[0].Elastic, c.Pools[0].Delay = 2, 60
+		c.Times.StartUp = float64(30 + p.IntN(120))
+		for at := 60.0; at < 1500; at += 60 + 240*p.Float64() {
+			c.Faults = append(c.Faults, Fault{Type: "A", Nodes: 1 + p.IntN(3), At: at, Until: at + 30 + 90*p.Float64()})
+		}
+		c.Servers[0].Initial = ways(1, 1, 1, 1)
+		r := run(t, c, p, 1800).Reports()["s"]
+		if r.Total.Arrivals != r.Total.Ended()+r.Queued+r.Pending {
+			t.Fatalf("seed %d: %+v and %d and %d left", seed, r.Total, r.Queued, r.Pending)
+		}
+		groups, most, retried = groups+p.groups, max(most, p.most), retried+r.Total.Retried
+	}
+	if groups < 1000 || most < 3 || retried < 1000 {
+		t.Errorf("%d groups seen, %d at most, %d requests retried: too little went on", groups, most, retried)
+	}
+}
