@@ -71,7 +71,7 @@ type Fleet struct {
 	Scenario *scenario.Scenario
 	Config   *cluster.Config
 	Profile  *Profile
-	// Pins are the accelerators of the servers' Deployments, for policies that choose none.
+	// Pins are what the servers' Deployments run on, for policies that choose nothing.
 	Pins map[string]string
 	// Peak is the highest rate over a minute of each server, requests/s, and its mean tokens.
 	Peak map[string]Demand
@@ -125,9 +125,8 @@ func (f *Fleet) start() error {
 			d.Rate = begin.Rate
 			n = f.Need(name, pin, d)
 		}
-		kind, cards := f.accelerator(pin).Type, f.cards(name, pin)
-		n = left[kind].Room(cards, n)
-		left[kind].Add(cards, n)
+		n = f.room(left, name, pin, n)
+		f.take(left, name, pin, n)
 		server.Initial = f.order(name, n)
 	}
 	return nil
@@ -152,7 +151,7 @@ func (f *Fleet) pin() error {
 			if n == 0 {
 				continue
 			}
-			kind, cost := f.accelerator(a).Type, float64(n)*f.ReplicaPrice(server, a)
+			kind, cost := f.accelerator(server, a).Type, float64(n)*f.ReplicaPrice(server, a)
 			// What fits is equally good; where nothing does, the type is best that would be overbooked least.
 			room := min(float64(left[kind].Left()-n*f.cards(server, a))/float64(max(all[kind].Left(), 1)), 0)
 			if best == "" || room > mostRoom || room == mostRoom && cost < lowest {
@@ -163,7 +162,7 @@ func (f *Fleet) pin() error {
 			return fmt.Errorf("server %q: no accelerator meets its targets even at hardly any load", server)
 		}
 		f.Pins[server] = best
-		left[f.accelerator(best).Type].Add(f.cards(server, best), f.Need(server, best, f.Peak[server]))
+		f.take(left, server, best, f.Need(server, best, f.Peak[server]))
 	}
 	return nil
 }
@@ -197,30 +196,45 @@ func (f *Fleet) server(name string) *cluster.Server {
 	return &f.Config.Servers[i]
 }
 
-func (f *Fleet) accelerator(name string) *cluster.Accelerator {
+// truth of replicas of a server on something.
+func (f *Fleet) truth(server, on string) *cluster.Truth {
+	model := f.server(server).Model
+	i := slices.IndexFunc(f.Config.Truths, func(t cluster.Truth) bool { return t.Model == model && t.On() == on })
+	return &f.Config.Truths[i]
+}
+
+// accelerator that is made of.
+func (f *Fleet) accelerator(server, on string) *cluster.Accelerator {
+	name := f.truth(server, on).Accelerator
 	i := slices.IndexFunc(f.Config.Accelerators, func(a cluster.Accelerator) bool { return a.Name == name })
 	return &f.Config.Accelerators[i]
 }
 
-func (f *Fleet) truth(server, accelerator string) *cluster.Truth {
-	model := f.server(server).Model
-	i := slices.IndexFunc(f.Config.Truths, func(t cluster.Truth) bool { return t.Model == model && t.Accelerator == accelerator })
-	return &f.Config.Truths[i]
+// cards of a replica.
+func (f *Fleet) cards(server, on string) int {
+	return f.truth(server, on).Count * f.accelerator(server, on).Cards
 }
 
-// cards of a replica.
-func (f *Fleet) cards(server, accelerator string) int {
-	return f.truth(server, accelerator).Count * f.accelerator(accelerator).Cards
+// room for replicas among what is left, at most so many.
+func (f *Fleet) room(left map[string]*placement.Stock, server, on string, most int) int {
+	pods := max(f.truth(server, on).Pods, 1)
+	return left[f.accelerator(server, on).Type].Room(f.cards(server, on)/pods, min(most, math.MaxInt/pods)*pods) / pods
+}
+
+// take what replicas hold.
+func (f *Fleet) take(left map[string]*placement.Stock, server, on string, replicas int) {
+	pods := max(f.truth(server, on).Pods, 1)
+	left[f.accelerator(server, on).Type].Add(f.cards(server, on)/pods, replicas*pods)
 }
 
 // ReplicaPrice in cents per hour.
-func (f *Fleet) ReplicaPrice(server, accelerator string) float64 {
-	return float64(f.truth(server, accelerator).Count) * f.accelerator(accelerator).Price
+func (f *Fleet) ReplicaPrice(server, on string) float64 {
+	return float64(f.truth(server, on).Count) * f.accelerator(server, on).Price
 }
 
 // Need is the number of replicas that a demand takes at the rate that one truly sustains with default limits; 0 where none meets the targets.
-func (f *Fleet) Need(server, accelerator string, d Demand) int {
-	rate := f.Profile.Capacity(server, accelerator, f.Scenario.Limits(server), d.InputTokens, d.OutputTokens)
+func (f *Fleet) Need(server, on string, d Demand) int {
+	rate := f.Profile.Capacity(server, on, f.Scenario.Limits(server), d.InputTokens, d.OutputTokens)
 	if rate == 0 {
 		return 0
 	}
@@ -229,12 +243,15 @@ func (f *Fleet) Need(server, accelerator string, d Demand) int {
 
 // order for so many replicas on the pinned accelerator, with default limits.
 func (f *Fleet) order(server string, replicas int) cluster.Order {
-	return cluster.Order{Replicas: replicas, Parts: []jsonspec.AllocationPart{part(f.Pins[server], replicas, f.Scenario.Limits(server))}}
+	return cluster.Order{Replicas: replicas, Parts: []jsonspec.AllocationPart{f.part(server, f.Pins[server], replicas, f.Scenario.Limits(server))}}
 }
 
 // part of an order.
-func part(accelerator string, replicas int, l simulation.Limits) jsonspec.AllocationPart {
-	return jsonspec.AllocationPart{Accelerator: accelerator, Replicas: replicas, MaxBatchSize: l.MaxNumSeqs, MaxBatchedTokens: l.MaxNumBatchedTokens}
+func (f *Fleet) part(server, on string, replicas int, l simulation.Limits) jsonspec.AllocationPart {
+	t := f.truth(server, on)
+	return jsonspec.AllocationPart{
+		Accelerator: t.Accelerator, Variant: t.Variant, Role: t.Role, Replicas: replicas, MaxBatchSize: l.MaxNumSeqs, MaxBatchedTokens: l.MaxNumBatchedTokens,
+	}
 }
 
 // least and most replicas of a server.

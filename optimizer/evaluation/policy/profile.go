@@ -30,9 +30,9 @@ type operating struct {
 
 // trial is what a capacity was found for; tokens are powers of 1.2, so that similar loads share a trial.
 type trial struct {
-	server, accelerator string
-	limits              simulation.Limits
-	in, out             int
+	server, on string
+	limits     simulation.Limits
+	in, out    int
 }
 
 // NewProfile knows nothing yet.
@@ -56,8 +56,8 @@ func grid(tokens float64) int { return int(math.Round(math.Log(max(tokens, 1)) /
 
 // Capacity is the highest rate of Poisson arrivals, requests/s, at which 99 % of the requests to one replica meet both targets of the server;
 // 0 where there is none. Tokens are exponential, as in the traces.
-func (p *Profile) Capacity(server, accelerator string, limits simulation.Limits, in, out float64) float64 {
-	key := trial{server, accelerator, limits, grid(in), grid(out)}
+func (p *Profile) Capacity(server, on string, limits simulation.Limits, in, out float64) float64 {
+	key := trial{server, on, limits, grid(in), grid(out)}
 	return once(&p.mutex, p.known, key, func() float64 {
 		return p.search(key, math.Pow(tokenStep, float64(key.in)), math.Pow(tokenStep, float64(key.out)))
 	})
@@ -118,7 +118,7 @@ func (p *Profile) server(name string) *cluster.Server {
 // fit no cache, and false where visit had enough or the replica is overloaded beyond return.
 func (p *Profile) try(key trial, rate, in, out float64, visit func(*simulation.Completion) (more bool)) (refused int, ok bool) {
 	model := p.server(key.server).Model
-	i := slices.IndexFunc(p.config.Truths, func(t cluster.Truth) bool { return t.Model == model && t.Accelerator == key.accelerator })
+	i := slices.IndexFunc(p.config.Truths, func(t cluster.Truth) bool { return t.Model == model && t.On() == key.on })
 	truth := &p.config.Truths[i]
 	engine, err := simulation.New(simulation.Config{
 		Limits: key.limits, Cache: truth.Cache, StepTime: truth.StepTime, RequestOverhead: truth.RequestOverhead, NoiseCV: truth.NoiseCV, Seed: 1,
@@ -180,13 +180,13 @@ func (p *Profile) percentiles(key trial, steps int, step, in, out float64) [2]fl
 var budgets = []int{192, 256, 384, 512, 1024, 2048}
 
 // Best limits of a replica and the rate it sustains with them, over token budgets.
-func (p *Profile) Best(server, accelerator string, limits simulation.Limits, in, out float64) (simulation.Limits, float64) {
-	best, rate := limits, p.Capacity(server, accelerator, limits, in, out)
+func (p *Profile) Best(server, on string, limits simulation.Limits, in, out float64) (simulation.Limits, float64) {
+	best, rate := limits, p.Capacity(server, on, limits, in, out)
 	for _, b := range budgets {
 		l := limits
 		l.MaxNumBatchedTokens = b
 		l.MaxNumSeqs = min(l.MaxNumSeqs, b)
-		if r := p.Capacity(server, accelerator, l, in, out); r > rate {
+		if r := p.Capacity(server, on, l, in, out); r > rate {
 			best, rate = l, r
 		}
 	}
@@ -194,8 +194,8 @@ func (p *Profile) Best(server, accelerator string, limits simulation.Limits, in,
 }
 
 // Latency is the true 90th percentile of TTFT and of the mean token time of requests at a rate of Poisson arrivals to one replica, s.
-func (p *Profile) Latency(server, accelerator string, limits simulation.Limits, rate, in, out float64) (ttft, itl float64) {
-	capacity := p.Capacity(server, accelerator, limits, in, out)
+func (p *Profile) Latency(server, on string, limits simulation.Limits, rate, in, out float64) (ttft, itl float64) {
+	capacity := p.Capacity(server, on, limits, in, out)
 	if capacity == 0 {
 		return math.Inf(1), math.Inf(1)
 	}
@@ -203,8 +203,8 @@ func (p *Profile) Latency(server, accelerator string, limits simulation.Limits, 
 	const step = 0.05
 	x := rate / capacity / step
 	below := math.Floor(x)
-	a := p.percentiles(trial{server, accelerator, limits, 0, 0}, int(below), capacity*step, in, out)
-	b := p.percentiles(trial{server, accelerator, limits, 0, 0}, int(below)+1, capacity*step, in, out)
+	a := p.percentiles(trial{server, on, limits, 0, 0}, int(below), capacity*step, in, out)
+	b := p.percentiles(trial{server, on, limits, 0, 0}, int(below)+1, capacity*step, in, out)
 	t := x - below
 	return a[0] + t*(b[0]-a[0]), a[1] + t*(b[1]-a[1])
 }

@@ -378,7 +378,7 @@ func (p *melange) cheapest(server string, rate, in, out float64, cards map[strin
 		each := f.Profile.Capacity(server, a, limits, in, out)
 		most := 0
 		if each > 0 {
-			most = cards[f.accelerator(a).Type].Room(f.cards(server, a), int(math.Ceil(left/each)))
+			most = f.room(cards, server, a, int(math.Ceil(left/each)))
 		}
 		for n := 0; n <= most && cost+float64(n)*f.ReplicaPrice(server, a) < lowest; n++ {
 			mix[a] = n
@@ -389,11 +389,11 @@ func (p *melange) cheapest(server string, rate, in, out float64, cards map[strin
 	fill(0, max(rate, 1e-9), 0, map[string]int{})
 	if best == nil { // more than all types hold: all of the pinned one
 		pin := f.Pins[server]
-		best = map[string]int{pin: cards[f.accelerator(pin).Type].Room(f.cards(server, pin), math.MaxInt)}
+		best = map[string]int{pin: f.room(cards, server, pin, math.MaxInt)}
 	}
 	var o cluster.Order
 	for _, a := range slices.Sorted(maps.Keys(best)) {
-		o.Parts = append(o.Parts, part(a, best[a], limits))
+		o.Parts = append(o.Parts, f.part(server, a, best[a], limits))
 		o.Replicas += best[a]
 	}
 	return o

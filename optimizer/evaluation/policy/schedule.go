@@ -11,7 +11,7 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
 )
 
-// Schedule is a policy that was written with the future known: replicas by server, accelerator and slot.
+// Schedule is a policy that was written with the future known: replicas by server, what they run on, and slot.
 type Schedule struct {
 	fleet  *Fleet
 	plan   map[string]map[string][]int
@@ -139,7 +139,7 @@ func (s *Schedule) serve(name string, k int, rate, in, out, share float64, left 
 	f := s.fleet
 	least, _ := f.bounds(name)
 	type choice struct {
-		accelerator  string
+		on           string
 		sustain, per float64 // requests/s of a replica, and its price for each
 	}
 	var choices []choice
@@ -149,27 +149,26 @@ func (s *Schedule) serve(name string, k int, rate, in, out, share float64, left 
 		}
 	}
 	slices.SortFunc(choices, func(a, b choice) int {
-		return cmp.Or(cmp.Compare(a.per, b.per), cmp.Compare(a.accelerator, b.accelerator))
+		return cmp.Or(cmp.Compare(a.per, b.per), cmp.Compare(a.on, b.on))
 	})
 	served := 0
 	for i, c := range choices {
 		if rate <= 0 && served >= least {
 			break
 		}
-		cards := f.cards(name, c.accelerator)
 		want := max(int(math.Ceil(rate/c.sustain)), least-served)
-		n := left[f.accelerator(c.accelerator).Type].Room(cards, want)
+		n := f.room(left, name, c.on, want)
 		// A last replica that is hardly used may be smaller.
 		if rest := rate - float64(n-1)*c.sustain; n == want && n > 1 && i+1 < len(choices) {
 			for _, other := range choices[i+1:] {
-				if other.sustain >= rest && f.ReplicaPrice(name, other.accelerator) < f.ReplicaPrice(name, c.accelerator) && left[f.accelerator(other.accelerator).Type].Room(f.cards(name, other.accelerator), 1) > 0 {
+				if other.sustain >= rest && f.ReplicaPrice(name, other.on) < f.ReplicaPrice(name, c.on) && f.room(left, name, other.on, 1) > 0 {
 					n--
 					break
 				}
 			}
 		}
-		s.plan[name][c.accelerator][k] = n
-		left[f.accelerator(c.accelerator).Type].Add(cards, n)
+		s.plan[name][c.on][k] = n
+		f.take(left, name, c.on, n)
 		rate -= float64(n) * c.sustain
 		served += n
 	}
@@ -207,7 +206,7 @@ func (s *Schedule) order(name string, from, to int) cluster.Order {
 		if n := s.plan[name][a]; from < len(n) {
 			most = slices.Max(n[from:min(to, len(n))])
 		}
-		o.Parts = append(o.Parts, part(a, most, s.limits[name][a]))
+		o.Parts = append(o.Parts, s.fleet.part(name, a, most, s.limits[name][a]))
 		o.Replicas += most
 	}
 	return o

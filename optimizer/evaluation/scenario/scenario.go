@@ -53,7 +53,8 @@ type Scenario struct {
 	// Initial replicas of servers, on the accelerator they are pinned to or the one cheapest for them; where not given as many as the busiest
 	// minute of the first ten needs.
 	Initial map[string]int `json:"initial,omitempty"`
-	// Pinned is the accelerator of the Deployment of a server under policies that choose none; the cheapest for its load where not given.
+	// Pinned is what a server's Deployment runs on under policies that choose nothing, an accelerator or a variant there, such as H100/tp4; the cheapest for its
+	// load where not given.
 	Pinned map[string]string `json:"pinned,omitempty"`
 
 	folder string
@@ -88,12 +89,15 @@ type Pool struct {
 	Delay   float64 `json:"delay,omitempty"`
 }
 
-// Truth is how a model really behaves on an accelerator. The number of accelerators of a replica is that of the system's performance data.
+// Truth is how a model really behaves on an accelerator. The number of accelerators of a replica, its pods, and its transfer of caches are those of the system's
+// performance data.
 type Truth struct {
-	Model       string           `json:"model"`
-	Accelerator string           `json:"accelerator"`
-	StepTime    jsonspec.Plug    `json:"stepTime"`
-	Cache       simulation.Cache `json:"cache"`
+	Model       string `json:"model"`
+	Accelerator string `json:"accelerator"`
+	// Variant of the model there, where the data have several: as they name it, or its role.
+	Variant  string           `json:"variant,omitempty"`
+	StepTime jsonspec.Plug    `json:"stepTime"`
+	Cache    simulation.Cache `json:"cache"`
 	// RequestOverhead is the time between arrival and queue, and NoiseCV the variation of iterations.
 	RequestOverhead float64 `json:"requestOverhead,omitempty"`
 	NoiseCV         float64 `json:"noiseCV,omitempty"`
@@ -217,9 +221,23 @@ func (s *Scenario) names() []error {
 			fault("pools[%d]: %d cards, %d nodes, %d elastic after %v s, want at least one card and no negative number", i, p.Cards, p.Nodes, p.Elastic, p.Delay)
 		}
 	}
-	for i, t := range s.Truths {
-		if s.performance(t.Model, t.Accelerator) == nil {
-			fault("truths[%d]: the system has no performance data of model %q on accelerator %q", i, t.Model, t.Accelerator)
+	for i := range s.Truths {
+		t := &s.Truths[i]
+		if s.performance(t.Model, t.on()) == nil {
+			fault("truths[%d]: the system has no performance data of model %q on accelerator %q", i, t.Model, t.on())
+		}
+		if slices.ContainsFunc(s.Truths[:i], func(o Truth) bool { return o.Model == t.Model && o.on() == t.on() }) {
+			fault("truths[%d]: there is one of model %q on accelerator %q already", i, t.Model, t.on())
+		}
+	}
+	for i := range s.System.Models.Spec {
+		p := &s.System.Models.Spec[i]
+		path := fmt.Sprintf("system.modelData.models[%d]", i)
+		if p.Way() != "" && !slices.ContainsFunc(s.Truths, func(t Truth) bool { return t.Model == p.Name && t.on() == on(p) }) {
+			fault("truths: there is none of model %q on accelerator %q (%s)", p.Name, on(p), path)
+		}
+		if p.Ranks > 1 || p.TokensPerIteration > 1 {
+			fault("%s: %d ranks and %v tokens per iteration, want neither: they are not simulated", path, p.Ranks, p.TokensPerIteration)
 		}
 	}
 	loaded := map[string]bool{}
@@ -247,7 +265,7 @@ func (s *Scenario) names() []error {
 			fault("system: class %q needs targets for TTFT and ITL of model %q", e.Class, e.Model)
 		}
 		if len(s.Accelerators(e.Name)) == 0 {
-			fault("truths: there is none of model %q of server %q", e.Model, e.Name)
+			fault("truths: there is none of model %q of server %q whose replicas compute prompts and tokens", e.Model, e.Name)
 		}
 	}
 	for i, f := range s.Faults {
@@ -265,9 +283,12 @@ func (s *Scenario) names() []error {
 			fault("initial.%s: %d, want a server and at least one replica", server, n)
 		}
 	}
-	for server, a := range s.Pinned {
-		if e := s.server(server); e == nil || s.performance(e.Model, a) == nil {
-			fault("pinned.%s: %q, want a server and an accelerator that serves its model", server, a)
+	for server, on := range s.Pinned {
+		e := s.server(server)
+		if e == nil {
+			fault("pinned.%s: no such server", server)
+		} else if p := s.performance(e.Model, on); p == nil || p.Role != "" {
+			fault("pinned.%s: %q, want a server and an accelerator that serves its model", server, on)
 		}
 	}
 	return faults
@@ -282,9 +303,21 @@ func (s *Scenario) server(name string) *jsonspec.ServerEntry {
 	return nil
 }
 
-func (s *Scenario) performance(model, accelerator string) *jsonspec.PerformanceEntry {
+// on says what replicas of an entry run on, as parts of plans do.
+func on(p *jsonspec.PerformanceEntry) string {
+	part := jsonspec.AllocationPart{Accelerator: p.Acc, Variant: p.Way()}
+	return part.On()
+}
+
+func (t *Truth) on() string {
+	part := jsonspec.AllocationPart{Accelerator: t.Accelerator, Variant: t.Variant}
+	return part.On()
+}
+
+// performance of a model on an accelerator, or in one of its ways there.
+func (s *Scenario) performance(model, where string) *jsonspec.PerformanceEntry {
 	for i := range s.System.Models.Spec {
-		if p := &s.System.Models.Spec[i]; p.Name == model && p.Acc == accelerator {
+		if p := &s.System.Models.Spec[i]; p.Name == model && on(p) == where {
 			return p
 		}
 	}
@@ -328,16 +361,28 @@ func (s *Scenario) Targets(server string) serving.Targets {
 // Percentile that the targets of a server are for; 0 is the mean.
 func (s *Scenario) Percentile(server string) float64 { return s.target(server).Percentile }
 
-// Accelerators that a server's model runs on, by name.
-func (s *Scenario) Accelerators(server string) []string {
+// Accelerators that a server's model runs on with replicas that compute prompts and tokens, by name, and variant where there are several.
+func (s *Scenario) Accelerators(server string) []string { return s.With(server, "") }
+
+// With a role is what replicas of a server that have it run on, by name.
+func (s *Scenario) With(server, role string) []string {
 	var names []string
-	for _, t := range s.Truths {
-		if t.Model == s.server(server).Model {
-			names = append(names, t.Accelerator)
+	for i := range s.Truths {
+		t := &s.Truths[i]
+		if t.Model != s.server(server).Model {
+			continue
+		}
+		if p := s.performance(t.Model, t.on()); p == nil && role == "" || p != nil && p.Role == role {
+			names = append(names, t.on())
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// HasRoles tells whether prompts and tokens of a server can be computed apart.
+func (s *Scenario) HasRoles(server string) bool {
+	return len(s.With(server, jsonspec.RolePrefill)) > 0 && len(s.With(server, jsonspec.RoleDecode)) > 0
 }
 
 // Limits that a server's engines start with where a policy says nothing.
@@ -382,11 +427,6 @@ func (s *Scenario) Cluster() (*cluster.Config, error) {
 		c.Faults = append(c.Faults, cluster.Fault{Type: f.Type, Nodes: f.Nodes, At: f.At, Until: f.Until})
 	}
 	var faults []error
-	for i := range s.System.Models.Spec {
-		if p := &s.System.Models.Spec[i]; p.Way() != "" || p.Pods() > 1 {
-			faults = append(faults, fmt.Errorf("system.modelData.models[%d]: variants, roles and replicas of several pods are not simulated", i))
-		}
-	}
 	for i, t := range s.Truths {
 		var options []byte
 		if t.StepTime.Options != nil {
@@ -399,10 +439,15 @@ func (s *Scenario) Cluster() (*cluster.Config, error) {
 		if err := t.Cache.Validate(); err != nil {
 			faults = append(faults, fmt.Errorf("truths[%d].cache: %w", i, err))
 		}
-		c.Truths = append(c.Truths, cluster.Truth{
-			Model: t.Model, Accelerator: t.Accelerator, Count: s.performance(t.Model, t.Accelerator).Accelerators(), StepTime: law, Cache: t.Cache,
+		p := s.performance(t.Model, t.on())
+		truth := cluster.Truth{
+			Model: t.Model, Accelerator: t.Accelerator, Variant: p.Variant, Role: p.Role, Count: p.Accelerators(), Pods: p.Pods(), StepTime: law, Cache: t.Cache,
 			RequestOverhead: t.RequestOverhead, NoiseCV: t.NoiseCV,
-		})
+		}
+		if x := p.Transfer; x != nil {
+			truth.Link = serving.Link{Bandwidth: jsonspec.Bytes(x.Bandwidth), Delay: jsonspec.Seconds(x.Delay), TokenBytes: x.BytesPerToken}
+		}
+		c.Truths = append(c.Truths, truth)
 	}
 	for _, e := range s.System.Servers.Spec {
 		server := cluster.Server{Name: e.Name, Model: e.Model, Targets: s.Targets(e.Name), Balancer: balancer(e.Routing), Limits: s.Limits(e.Name), Clients: s.Clients[e.Name]}

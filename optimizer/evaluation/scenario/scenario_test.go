@@ -1,6 +1,7 @@
 package scenario_test
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -207,4 +208,57 @@ func FuzzDecode(f *testing.F) {
 		}
 		s.Scores(s.WarmUp)
 	})
+}
+
+// ways is the small scenario with a model that also runs as groups of two pods, and with roles.
+func ways() string {
+	text := strings.Replace(small, "{name: m, acc: A100, accCount: 2, perf", `{name: m, acc: A100, variant: group, accCount: 8, podsPerReplica: 2, perfParms: {alpha: 9, beta: 0.03, gamma: 0.00005}},
+    {name: m, acc: A100, role: prefill, variant: fill, accCount: 2, transfer: {bandwidth: 2, delay: 3, bytesPerToken: 70000}, perfParms: {alpha: 9, beta: 0.03, gamma: 0.00005}},
+    {name: m, acc: A100, role: decode, accCount: 2, perfParms: {alpha: 9, beta: 0.03, gamma: 0.00005}}, {name: m, acc: A100, accCount: 2, perf`, 1)
+	var truths strings.Builder
+	for _, variant := range []string{"group", "fill", "decode"} {
+		truths.WriteString("- {model: m, accelerator: A100, variant: " + variant + ", cache: {blockSize: 16, blocks: 30000}, stepTime: {name: linear, options: {base: 0.009, perToken: 0.00003}}}\n")
+	}
+	return strings.Replace(text, "load: [", truths.String()+"load: [", 1)
+}
+
+// Ways to run a model have truths of their own, and what replicas are made of is that of the performance data.
+func TestWays(t *testing.T) {
+	s := decode(t, ways())
+	c, err := s.Cluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, truth := range c.Truths {
+		got = append(got, fmt.Sprintf("%s %s %d in %d: %v", truth.On(), truth.Role, truth.Count, truth.Pods, truth.Link))
+	}
+	want := []string{"A100  2 in 1: {0 0 0}", "A100/group  8 in 2: {0 0 0}", "A100/fill prefill 2 in 1: {2e+09 0.003 70000}", "A100/decode decode 2 in 1: {0 0 0}"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if a := s.Accelerators("s"); !slices.Equal(a, []string{"A100", "A100/group"}) || !s.HasRoles("s") || !slices.Equal(s.With("s", "prefill"), []string{"A100/fill"}) {
+		t.Errorf("replicas that do both on %v, roles %v, prefill on %v", a, s.HasRoles("s"), s.With("s", "prefill"))
+	}
+	text := ways()
+	var wants []string
+	for _, c := range [][3]string{
+		{"variant: group, cache", "variant: grup, cache", `truths[1]: the system has no performance data of model "m" on accelerator "A100/grup"`},
+		{"", "", `truths: there is none of model "m" on accelerator "A100/group" (system.modelData.models[0])`},
+		{"variant: decode, cache", "variant: fill, cache", `truths[3]: there is one of model "m" on accelerator "A100/fill" already`},
+		{"role: decode, ", "role: decode, ranks: 4, tokensPerIteration: 2, ", "system.modelData.models[2]: 4 ranks and 2 tokens per iteration"},
+		{"faults: [", "pinned: {s: A100/fill, x: A100}\nfaults: [", `pinned.s: "A100/fill"`},
+		{"", "", "pinned.x: no such server"},
+	} {
+		if c[0] != "" && !strings.Contains(text, c[0]) {
+			t.Fatalf("%q is not in the scenario", c[0])
+		}
+		text, wants = strings.Replace(text, c[0], c[1], 1), append(wants, c[2])
+	}
+	_, err = scenario.Decode([]byte(text), "small.yaml", "")
+	for _, want := range wants {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not said in\n%v", want, err)
+		}
+	}
 }
