@@ -145,7 +145,7 @@ func (o *adviseOptions) run(ctx context.Context, out, errOut io.Writer) error {
 	}
 	costs, err := observe.NodeCosts(ctx, querier)
 	if err != nil {
-		return o.unanswered(ctx, err)
+		return unanswered(ctx, o.prometheus, err)
 	}
 	prices = advise.PricesOn(cluster.Nodes, costs, prices)
 	report, err := o.advise(ctx, cluster, querier, prices, time.Now(), errOut)
@@ -254,7 +254,7 @@ func (o *adviseOptions) advise(ctx context.Context, cluster *advise.Cluster, que
 		fmt.Fprintf(errOut, "read %.0f %% of %s\n", 100*until.Sub(from).Seconds()/o.span.Seconds(), o.span)
 	})
 	if err != nil {
-		return nil, o.unanswered(ctx, err)
+		return nil, unanswered(ctx, o.prometheus, err)
 	}
 	classes, err := o.servedClasses()
 	if err != nil {
@@ -311,15 +311,15 @@ func (o *adviseOptions) types(cluster *advise.Cluster, prices catalogue.Prices) 
 }
 
 // unanswered says what is wrong with a Prometheus that does not answer a question.
-func (o *adviseOptions) unanswered(ctx context.Context, err error) error {
+func unanswered(ctx context.Context, address string, err error) error {
 	var network *url.Error
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &network):
-		return fmt.Errorf("--prometheus-url: %s does not answer: %w (where it runs in the cluster, kubectl port-forward reaches it)", o.prometheus, network.Err)
+		return fmt.Errorf("--prometheus-url: %s does not answer: %w (where it runs in the cluster, kubectl port-forward reaches it)", address, network.Err)
 	}
-	return fmt.Errorf("--prometheus-url: %s: %w", o.prometheus, err)
+	return fmt.Errorf("--prometheus-url: %s: %w", address, err)
 }
 
 // tunedFor is how long of what is played the settings of rules are searched on.

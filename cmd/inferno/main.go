@@ -62,7 +62,7 @@ size and token budget, so that every service class meets its latency targets at 
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return badInput{flagFault(err)} })
 	root.AddCommand(
-		newGetCommand(), newExplainCommand(), newWhatIfCommand(),
+		newGetCommand(), newExplainCommand(), newWhatIfCommand(), newReportCommand(),
 		newPlanCommand(), newRecommendCommand(), newAdviseCommand(), newUpCommand(), newConsoleCommand(), newServeCommand(),
 		newFitCommand(), newPredictCommand(), newAnalyzeCommand(), newPlotCommand(),
 		newTuneCommand(), newForecastCommand(),

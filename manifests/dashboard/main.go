@@ -46,6 +46,20 @@ var rows = []row{
 			{`clamp_min(max by (namespace, server, accelerator) (inferno_server_desired_replicas{` + ofServer + `}) - (max by (namespace, server, accelerator) (inferno_server_ready_replicas{` + ofServer + `}) or max by (namespace, server, accelerator) (0 * inferno_server_desired_replicas{` + ofServer + `})), 0)`, "{{namespace}}/{{server}} {{accelerator}}"},
 		}},
 	}},
+	{"What servers give and cost", []panel{
+		{"Output tokens within targets", "Of requests of which it is known whether they were.", "none", []query{
+			{`sum by (namespace, server) (rate(inferno_server_output_tokens_total{` + ofServer + `,targets="met"}[$__rate_interval]))`, "{{namespace}}/{{server}} tok/s"},
+		}},
+		{"Requests within targets", "Of those of which it is known.", "percentunit", []query{
+			{`sum by (namespace, server) (rate(inferno_server_requests_total{` + ofServer + `,targets="met"}[$__rate_interval])) / sum by (namespace, server) (rate(inferno_server_requests_total{` + ofServer + `,targets=~"met|missed"}[$__rate_interval]))`, "{{namespace}}/{{server}}"},
+		}},
+		{"Cost of a million output tokens", "While the load is known.", "none", []query{
+			{`1e6 * sum by (namespace, server) (rate(inferno_server_cost_cents_total{` + ofServer + `,load="known"}[$__rate_interval])) / sum by (namespace, server) (rate(inferno_server_output_tokens_total{` + ofServer + `}[$__rate_interval]))`, "{{namespace}}/{{server}} ¢"},
+		}},
+		{"Power", "By the power curves of the Accelerators.", "watt", []query{
+			{`sum by (namespace, server) (rate(inferno_server_energy_joules_total{` + ofServer + `}[$__rate_interval]))`, "{{namespace}}/{{server}}"},
+		}},
+	}},
 	{"Capacity", []panel{
 		{"Cards that plans may give", "By type, without what pods hold that are no server's.", "none", []query{{`max by (type) (inferno_accelerator_available_cards)`, "{{type}}"}}},
 		{"What one card more would save", "What to buy next.", "none", []query{{`max by (type) (inferno_accelerator_shadow_price_cents_per_hour)`, "{{type}} ¢/h"}}},

@@ -127,7 +127,7 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	}
 
 	enter(StageExplain)
-	b := basis{snap: snap, stage: &stage, problem: problem, solution: solution, spare: spareBeside(problem, solution, overdrawn), held: shared, servers: make([]considered, n), index: make(map[string]int, n)}
+	b := basis{snap: snap, stage: &stage, problem: problem, solution: solution, pairs: known.pairs, spare: spareBeside(problem, solution, overdrawn), held: shared, servers: make([]considered, n), index: make(map[string]int, n)}
 	for i := range questions {
 		b.servers[i] = considered{question: &questions[i], sized: sized[i], sizing: &sizings[i], options: options[i], fault: faults[i], held: held[i], choice: -1, unknown: demands[i].Unknown, growth: growth(&questions[i], &demands[i])}
 		b.index[questions[i].Name] = i

@@ -38,6 +38,8 @@ type basis struct {
 	problem  *solver.Problem
 	solution *solver.Solution
 	servers  []considered
+	// pairs of models on accelerators, by model and namespace.
+	pairs pairs
 	// spare is what the solution leaves.
 	spare *spare
 	// held is what held plans have, by share.

@@ -127,6 +127,7 @@ func (c *cycle) run(ctx context.Context) error {
 	c.state = decision.State
 	c.write(ctx, readings, o, report, c.explain(readings, o, decision, report))
 	c.watch.enter("")
+	c.use(readings.Resources.Servers, o, decision)
 	c.finish(readings.Resources.Servers, o, report)
 	record := &Record{ID: c.report.ID, Snapshot: o.Snapshot, State: before, Decision: report, Stages: c.watch.stages, DryRun: c.dryRun()}
 	if err := c.Log.Write(record); err != nil {

@@ -704,7 +704,7 @@ func TestSeriesDoNotVanish(t *testing.T) {
 		names := map[string]bool{}
 		for name := range all {
 			if strings.Contains(name, "inferno_server") || strings.Contains(name, "inferno_learning") || strings.Contains(name, "inferno_accelerator") || strings.Contains(name, "inferno_share") {
-				names[strings.Split(name, "gauge:")[0]] = true
+				names[strings.Split(strings.Split(name, "gauge:")[0], "counter:")[0]] = true
 			}
 		}
 		return names

@@ -57,6 +57,9 @@ type metrics struct {
 	shareCost       *gauges
 	trims           *gauges
 	conditions      *gauges
+	planCost        *gauges
+	// what servers gave, cost and drew
+	usage *usage
 	// what was learned, by model, accelerator and the namespace of the pods that taught it
 	observations *gauges
 	rejected     *gauges
@@ -109,6 +112,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "1 where the condition of the server is True, 0 where it is not.",
 		}, []string{"namespace", "server", "condition"}),
 	}
+	m.planCost = newGauges(prometheus.GaugeOpts{
+		Name: observe.ServerPlanCostMetric,
+		Help: "Cost of what the plan gives a server, in cents per hour.",
+	}, []string{"namespace", "server", "class"})
+	m.usage = newUsage(r)
 	share := []string{"share", "type"}
 	m.shareUsed = newGauges(prometheus.GaugeOpts{
 		Name: "inferno_share_used_cards",
@@ -164,6 +172,7 @@ func (m *metrics) server(s *v1alpha1.Server, st *v1alpha1.ServerStatus) {
 		for a, n := range realise.PlanBy(st.Desired.Parts) {
 			m.desired.put(float64(n), s.Namespace, s.Name, a)
 		}
+		m.planCost.put(st.Desired.CostPerHour, s.Namespace, s.Name, s.Spec.ServiceClass)
 		if rate := st.Desired.AdmissibleRate; rate != nil {
 			m.admitted.put(jsonspec.PerSecond(*rate), s.Namespace, s.Name)
 		}
@@ -223,6 +232,6 @@ func (m *metrics) settle() {
 
 func (m *metrics) all() []*gauges {
 	return []*gauges{
-		m.desired, m.ready, m.arrivals, m.admitted, m.capacity, m.prices, m.shareUsed, m.shareDue, m.shareGuaranteed, m.shareMost, m.shareCost, m.trims, m.conditions, m.observations, m.rejected, m.errors, m.unreliable, m.since,
+		m.desired, m.ready, m.arrivals, m.admitted, m.capacity, m.prices, m.shareUsed, m.shareDue, m.shareGuaranteed, m.shareMost, m.shareCost, m.trims, m.conditions, m.planCost, m.observations, m.rejected, m.errors, m.unreliable, m.since,
 	}
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/control"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
 // published are all metrics of the loop, each with a sample.
@@ -31,6 +33,8 @@ func published(t *testing.T) []*dto.MetricFamily {
 		Desired: &v1alpha1.DesiredState{Parts: plan("A", 1), AdmissibleRate: new(float64)}, Current: []jsonspec.ObservedPart{on("A", 1, 0)}, Load: &v1alpha1.ObservedLoad{},
 		Conditions: []metav1.Condition{{Type: "Observed", Status: "True"}},
 	})
+	m.usage.begin(metav1.Now().Time, defaultInterval)
+	m.usage.count(&v1alpha1.Server{}, control.Usage{Requests: fleet.Known(1), OutputTokens: fleet.Known(1), Attainment: fleet.Known(1), Cost: fleet.Known(1), Power: fleet.Known(1)}, 1)
 	m.share(&jsonspec.ShareStatus{Name: "search", Cards: []jsonspec.ShareCardsStatus{{Type: "H100", Most: new(4)}}})
 	since := metav1.Now()
 	m.model("m", map[string]*v1alpha1.PairMemory{"A": {LearnedSince: &since}})

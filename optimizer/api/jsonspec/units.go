@@ -8,6 +8,7 @@ import (
 const (
 	millisecondsPerSecond = 1000 // Exact: what milli means.
 	secondsPerMinute      = 60   // Exact: a minute has so many.
+	secondsPerHour        = 3600 // Exact: an hour has so many.
 	wattsPerKilowatt      = 1000 // Exact: what kilo means.
 	bytesPerGigabyte      = 1e9  // Exact: what giga means.
 )
@@ -59,6 +60,12 @@ func Seconds(milliseconds float64) float64 { return milliseconds / millisecondsP
 
 // Milliseconds converts the core's seconds to the boundary's milliseconds.
 func Milliseconds(seconds float64) float64 { return seconds * millisecondsPerSecond }
+
+// Hours converts seconds.
+func Hours(seconds float64) float64 { return seconds / secondsPerHour }
+
+// KilowattHours converts joules.
+func KilowattHours(joules float64) float64 { return Hours(Kilowatts(joules)) }
 
 // Kilowatts converts watts.
 func Kilowatts(watts float64) float64 { return watts / wattsPerKilowatt }
