@@ -61,11 +61,8 @@ func (o *simulateOptions) validate() ([]*policy.Entry, error) {
 		faults = append(faults, fmt.Errorf("--output: %q is not allowed, must be table or json", o.output))
 	}
 	var chosen []*policy.Entry
-	if slices.Equal(o.policies, []string{"all"}) {
-		for _, e := range policy.Entries() {
-			chosen = append(chosen, &e)
-		}
-		return chosen, errors.Join(faults...)
+	if o.all() {
+		return nil, errors.Join(faults...)
 	}
 	for _, name := range o.policies {
 		e, err := policy.Find(name)
@@ -77,6 +74,9 @@ func (o *simulateOptions) validate() ([]*policy.Entry, error) {
 	return chosen, errors.Join(faults...)
 }
 
+// all that can serve the scenario.
+func (o *simulateOptions) all() bool { return slices.Equal(o.policies, []string{"all"}) }
+
 func (o *simulateOptions) run(out, progress io.Writer) error {
 	chosen, err := o.validate()
 	if err != nil {
@@ -85,6 +85,11 @@ func (o *simulateOptions) run(out, progress io.Writer) error {
 	s, err := scenario.Open(o.scenario)
 	if err != nil {
 		return badInput{err}
+	}
+	if o.all() {
+		for _, e := range policy.For(s) {
+			chosen = append(chosen, &e)
+		}
 	}
 	f, err := policy.NewFleet(s)
 	if err != nil {

@@ -167,7 +167,7 @@ func (r *request) hold(name, pictures string, o contest.Options) (*contest.Resul
 		return nil, err
 	}
 	var entries []*policy.Entry
-	for _, e := range policy.Entries() {
+	for _, e := range policy.For(s) {
 		if r.policies.chosen(e.Name) {
 			entries = append(entries, &e)
 		}

@@ -246,19 +246,9 @@ func (r *Result) Compare() {
 	}
 }
 
-// playSchedule runs a schedule, whose first replicas are there from the start.
+// playSchedule runs a schedule.
 func playSchedule(f *policy.Fleet, s *policy.Schedule) (*Outcome, error) {
-	config := *f.Config
-	config.Servers = slices.Clone(config.Servers)
-	initial := s.Initial()
-	for i := range config.Servers {
-		if o := initial[config.Servers[i].Name]; o.Replicas > 0 {
-			config.Servers[i].Initial = o
-		}
-	}
-	with := *f
-	with.Config = &config
-	o, err := play(&with, s)
+	o, err := play(f, s, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -109,10 +109,7 @@ func Watch(f *policy.Fleet, e *policy.Entry, s policy.Settings, see func(*cluste
 	if err != nil {
 		return nil, err
 	}
-	if see != nil {
-		p = watched{p, see}
-	}
-	o, err := play(f, p)
+	o, err := play(f, p, see)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +128,24 @@ func (w watched) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 	return w.Policy.Decide(v)
 }
 
-func play(f *policy.Fleet, p cluster.Policy) (*Outcome, error) {
-	c, err := cluster.New(*f.Config, p)
+// play a policy, whose first replicas are there from the start where it says which.
+func play(f *policy.Fleet, p cluster.Policy, see func(*cluster.View)) (*Outcome, error) {
+	config := *f.Config
+	if own, has := p.(interface {
+		Initial() map[string]cluster.Order
+	}); has {
+		config.Servers = slices.Clone(config.Servers)
+		initial := own.Initial()
+		for i := range config.Servers {
+			if o := initial[config.Servers[i].Name]; o.Replicas > 0 {
+				config.Servers[i].Initial = o
+			}
+		}
+	}
+	if see != nil {
+		p = watched{p, see}
+	}
+	c, err := cluster.New(config, p)
 	if err != nil {
 		return nil, err
 	}

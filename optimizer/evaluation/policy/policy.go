@@ -63,7 +63,7 @@ func (e *Entry) New(f *Fleet, s Settings) (cluster.Policy, error) {
 
 // RunsCore tells whether the policy decides with the decision core.
 func (e *Entry) RunsCore() bool {
-	return e.Name == NameInferno || e.Name == NameInfernoFixed || e.Name == NameReference
+	return e.Name == NameInferno || e.Name == NameInfernoFixed || e.Name == NameInfernoTogether || e.Name == NameReference
 }
 
 // Fleet is what there is to decide over.

@@ -55,7 +55,7 @@ const (
 func grid(tokens float64) int { return int(math.Round(math.Log(max(tokens, 1)) / math.Log(tokenStep))) }
 
 // Capacity is the highest rate of Poisson arrivals, requests/s, at which 99 % of the requests to one replica meet both targets of the server;
-// 0 where there is none. Tokens are exponential, as in the traces.
+// 0 where there is none. Tokens differ as those of the server's load do, which are exponential where it does not say otherwise.
 func (p *Profile) Capacity(server, on string, limits simulation.Limits, in, out float64) float64 {
 	key := trial{server, on, limits, grid(in), grid(out)}
 	return once(&p.mutex, p.known, key, func() float64 {
@@ -126,7 +126,11 @@ func (p *Profile) try(key trial, rate, in, out float64, visit func(*simulation.C
 	if err != nil {
 		return 0, false
 	}
-	source, err := trace.Constant(rate, in, out, 1).Replay(trace.Options{Seed: 1})
+	options := trace.Options{Seed: 1}
+	if load := p.server(key.server).Traffic; len(load) > 0 {
+		options.TokenCV, options.OutputCV = load[0].Options.TokenCV, load[0].Options.OutputCV
+	}
+	source, err := trace.Constant(rate, in, out, 1).Replay(options)
 	if err != nil {
 		return 0, false
 	}

@@ -24,6 +24,12 @@ const (
 	NameWVACapacity   = "wva-capacity"
 	NameReference     = "llm-inferno"
 	NameMelange       = "aibrix-melange"
+
+	NameInfernoTogether = "inferno-together"
+	NameDynamo          = "dynamo-planner"
+	NameKEDARoles       = "keda-roles"
+	NameTokenScale      = "tokenscale"
+	NameRatio           = "fixed-ratio"
 )
 
 // Entries are the policies, ours first.
@@ -51,6 +57,18 @@ func Entries() []Entry {
 		{NameMelange, "AIBrix's GPU optimizer after Mélange: for each model alone the cheapest mix of types by a profile of what each sustains, " +
 			"for the rate of the last 4 minutes",
 			[]Knob{{"headroom", 1, []float64{1.1, 1.25, 1.5}}}, newMelange},
+		{NameInfernoTogether, "inferno, of scenarios with roles told only of replicas that compute prompts and tokens", nil, newInfernoTogether},
+		{NameDynamo, "Dynamo's SLA planner: prefill replicas by prompt tokens over the profiled throughput, decode replicas by tokens over that at the ITL target, both " +
+			"corrected by what was seen, predictor constant, each 180 s (github.com/ai-dynamo/dynamo, docs/planner/sla_planner.md)",
+			[]Knob{{"headroom", 1, []float64{1.25, 1.5, 2}}, {"target", 1, []float64{0.8}}, {"interval", 180, []float64{60}}}, newDynamo},
+		{NameKEDARoles, "llm-d's KEDA triggers for the pool of each role, queue 1 and running 16 per replica, windows of 300 s " +
+			"(llm-d, docs/architecture/advanced/autoscaling/keda-epp.md)",
+			[]Knob{{"prefill", 16, []float64{1, 2, 4}}, {"decode", 16, []float64{8, 24, 40}}, {"window", 300, []float64{0}}}, newKEDARoles},
+		{NameTokenScale, "TokenScale: tokens that come over the velocities at which a profile says that prompts are computed, sent, and tokens made, of the last minute, " +
+			"without decoders that convert (arXiv 2512.03416)",
+			[]Knob{{"headroom", 1, []float64{1.1, 1.25, 1.5, 2}}}, newTokenScale},
+		{NameRatio, "HPA on the requests in hand of all replicas per decode replica, with prefill replicas in a fixed ratio to these",
+			[]Knob{{"prefill", 1, []float64{0.33, 0.5, 2, 3, 4}}, {"requests", 32, []float64{8, 16, 24, 48}}}, newRatio},
 	}
 }
 

@@ -131,10 +131,11 @@ type Step struct {
 	CV *float64 `json:"cv,omitempty"`
 }
 
-// Fault takes nodes of a type away for a while.
+// Fault takes nodes of a type away for a while, the last ones after those that it skips.
 type Fault struct {
 	Type  string  `json:"type"`
 	Nodes int     `json:"nodes"`
+	Skip  int     `json:"skip,omitempty"`
 	At    float64 `json:"at"`
 	Until float64 `json:"until,omitempty"`
 }
@@ -424,7 +425,7 @@ func (s *Scenario) Cluster() (*cluster.Config, error) {
 		c.Pools = append(c.Pools, cluster.Pool{Type: p.Type, Cards: p.Cards, Nodes: p.Nodes, Elastic: p.Elastic, Delay: p.Delay})
 	}
 	for _, f := range s.Faults {
-		c.Faults = append(c.Faults, cluster.Fault{Type: f.Type, Nodes: f.Nodes, At: f.At, Until: f.Until})
+		c.Faults = append(c.Faults, cluster.Fault{Type: f.Type, Nodes: f.Nodes, Skip: f.Skip, At: f.At, Until: f.Until})
 	}
 	var faults []error
 	for i, t := range s.Truths {

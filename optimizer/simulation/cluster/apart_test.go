@@ -61,6 +61,16 @@ func TestLostNodeOfAGroup(t *testing.T) {
 	if d := cmp.Diff([]map[string]int{group, none, none, group}, replicas(run(t, c, script{}, 700), 0, 2, 6, 9)); d != "" {
 		t.Errorf("a node that returns: %s", d)
 	}
+	// A node that no pod of it is on changes nothing.
+	spared := c
+	spared.Faults = []Fault{{Type: "A", Nodes: 1, Skip: 1, At: 100, Until: 400}}
+	if d := cmp.Diff([]map[string]int{group, group, group}, replicas(run(t, spared, script{}, 400), 0, 2, 5)); d != "" {
+		t.Errorf("another node: %s", d)
+	}
+	spared.Faults = []Fault{{Type: "A", Nodes: 1, Skip: 2, At: 100}}
+	if d := cmp.Diff([]map[string]int{group, none, group}, replicas(run(t, spared, script{}, 400), 0, 2, 5)); d != "" {
+		t.Errorf("the worker's node, with others to go to: %s", d)
+	}
 	c.Pools[0].Elastic, c.Pools[0].Delay = 1, 60
 	if d := cmp.Diff([]map[string]int{group, none, group, group}, replicas(run(t, c, script{}, 700), 0, 2, 6, 9)); d != "" {
 		t.Errorf("a node that comes: %s", d)

@@ -129,6 +129,7 @@ type Traffic struct {
 type Fault struct {
 	Type  string  // of the cards
 	Nodes int     // how many, the last ones first
+	Skip  int     // how many of the last ones stay
 	At    float64 // s
 	Until float64 // when they return; 0 for never
 }
@@ -154,6 +155,9 @@ func (c *Config) Validate() error {
 		}
 		if f.Nodes < 1 {
 			faults = append(faults, fmt.Errorf("faults[%d].nodes: %d, want at least 1", i, f.Nodes))
+		}
+		if f.Skip < 0 {
+			faults = append(faults, fmt.Errorf("faults[%d].skip: %d, want at least 0", i, f.Skip))
 		}
 	}
 	return errors.Join(faults...)

@@ -199,10 +199,13 @@ func (c *Cluster) fail() {
 }
 
 func (c *Cluster) lose(f *Fault) {
-	left := f.Nodes
+	left, skip := f.Nodes, f.Skip
 	for i := len(c.nodes) - 1; i >= 0 && left > 0; i-- {
 		n := c.nodes[i]
 		if n.kind != f.Type || n.state != present {
+			continue
+		}
+		if skip--; skip >= 0 {
 			continue
 		}
 		n.state = failed

@@ -1,0 +1,127 @@
+package policy
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
+	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/simulation"
+	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
+)
+
+func fleetOf(t *testing.T, name string, duration float64) *Fleet {
+	t.Helper()
+	s, err := scenario.Open("../../../test/data/scenarios/" + name + ".yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Duration = duration
+	f, err := NewFleet(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// What roles need by hand, with laws that are straight lines: a prompt of 1000 tokens takes 10 + 100 ms, n requests that decode 10 + n ms for an iteration.
+func TestNeedsOfRoles(t *testing.T) {
+	f := fleetOf(t, "long-prompts", 1200)
+	for i := range f.Config.Truths {
+		truth := &f.Config.Truths[i]
+		if truth.StepTime = (simulation.Linear{Base: 0.01, PerToken: 1e-4}); truth.Role == jsonspec.RoleDecode {
+			truth.StepTime = simulation.Linear{Base: 0.01, PerToken: 1e-3}
+			truth.Cache = simulation.Cache{BlockSize: 10, Blocks: 1200} // 12 requests of 1000 tokens
+		}
+	}
+	p, err := f.pairOf("llama")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.limits.MaxNumBatchedTokens = 1999; p.prefill != "H100/prefill" || p.decode != "H100/decode" {
+		t.Fatalf("roles on %s and %s", p.prefill, p.decode)
+	}
+	for _, c := range []struct {
+		rate, itl float64
+		want      counts
+	}{
+		{1, 0.02, counts{1, 1}},    // 1 prompt of 110 ms; 10 requests make 500 tokens a second
+		{10, 0.02, counts{2, 4}},   // 1.1 s of prompts each second; 2000 tokens
+		{10, 0.0135, counts{2, 9}}, // 3 requests make 231 tokens a second
+		{10, 0.5, counts{2, 4}},    // 12 requests that the cache holds make 545
+	} {
+		if got := p.needs(Demand{Rate: c.rate, InputTokens: 1000 - 100, OutputTokens: 200}, c.itl); got.decode != c.want.decode {
+			t.Errorf("%v requests/s within %v s: %+v, want %+v", c.rate, c.itl, got, c.want)
+		}
+		if got := p.needs(Demand{Rate: c.rate, InputTokens: 1000, OutputTokens: 200}, c.itl); got.prefill != c.want.prefill {
+			t.Errorf("%v requests/s: %+v, want %+v", c.rate, got, c.want)
+		}
+	}
+	p.limits.MaxNumBatchedTokens = 250 // four parts of 10 + 25 ms each
+	if got := p.promptSeconds(1, 1000); got < 0.14-1e-9 || got > 0.14+1e-9 {
+		t.Errorf("a prompt in parts takes %v s, want 0.14", got)
+	}
+}
+
+// Policies of roles are for scenarios where all servers have them.
+func TestPoliciesForAScenario(t *testing.T) {
+	names := func(scenario string) (all []string) {
+		for _, e := range For(fleetOf(t, scenario, 600).Scenario) {
+			all = append(all, e.Name)
+		}
+		return all
+	}
+	without, with := names("short"), names("long-prompts")
+	for _, name := range append(slices.Clone(apart), NameInfernoTogether) {
+		if slices.Contains(without, name) || !slices.Contains(with, name) {
+			t.Errorf("%s: %v without roles, %v with", name, slices.Contains(without, name), slices.Contains(with, name))
+		}
+	}
+	if len(with) != len(Entries()) {
+		t.Errorf("%v of a scenario with roles", with)
+	}
+	e, err := Find(NameDynamo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.New(fleetOf(t, "short", 600), nil); err == nil {
+		t.Error("roles that are not there are planned with")
+	}
+}
+
+// Each policy of roles serves from the start, with what it orders, and no request is lost.
+func TestPoliciesOfRoles(t *testing.T) {
+	f := fleetOf(t, "roles-shapes", 1500)
+	for _, name := range apart {
+		e, err := Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := e.New(f, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := *f.Config
+		config.Servers = slices.Clone(config.Servers)
+		config.Servers[0].Initial = p.(interface {
+			Initial() map[string]cluster.Order
+		}).Initial()["llama"]
+		c, err := cluster.New(config, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Run(f.Scenario.Duration); err != nil {
+			t.Fatal(err)
+		}
+		r := c.Reports()["llama"]
+		if r.Total.Arrivals != r.Total.Ended()+r.Queued+r.Pending || r.Total.Completions < r.Total.Arrivals/2 {
+			t.Errorf("%s: %+v with %d and %d left", name, r.Total, r.Queued, r.Pending)
+		}
+		for _, w := range r.Windows {
+			if w.Replicas["H100/prefill"] == 0 || w.Replicas["H100/decode"] == 0 || len(w.Replicas) != 2 {
+				t.Errorf("%s: replicas %v at %v s", name, w.Replicas, w.Start)
+				break
+			}
+		}
+	}
+}
