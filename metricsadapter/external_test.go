@@ -222,6 +222,28 @@ func TestSurgeBelongsToItsVariant(t *testing.T) {
 	}
 }
 
+// Prompts and decodes that run apart are scaled apart, on one type of accelerator too; decodes come before prefills where there are to be more of both.
+func TestEachRoleHasItsReplicas(t *testing.T) {
+	s := server("llm", "apart", jsonspec.AllocationPart{Accelerator: "H100", Variant: "prefill", Role: jsonspec.RolePrefill, Replicas: 4, Later: 2},
+		jsonspec.AllocationPart{Accelerator: "H100", Variant: "decode", Role: jsonspec.RoleDecode, Replicas: 5, Surge: 1})
+	s.Status.Desired.Replicas = 8
+	s.Status.Current = []jsonspec.ObservedPart{{Accelerator: "H100", Variant: "prefill", Ready: 2}, {Accelerator: "H100", Variant: "decode", Ready: 3}}
+	s.Spec.ScaleTargetRef, s.Spec.Variants = nil, []jsonspec.Variant{
+		{Name: "prefills", ModelVariant: "prefill", Accelerators: []string{"H100"}, ScaleTargetRef: deployment("apart-prefill")},
+		{Name: "decodes", ModelVariant: "decode", Accelerators: []string{"H100"}, ScaleTargetRef: deployment("apart-decode")},
+		{Name: "both", Accelerators: []string{"H100"}, ScaleTargetRef: deployment("apart-both")},
+	}
+	for selector, want := range map[string][]string{
+		"server=apart": {"apart 8"}, "server=apart,variant=prefills": {"apart/prefills 2"}, "server=apart,variant=decodes": {"apart/decodes 6"}, "server=apart,variant=both": {"apart/both 0"},
+		"server=apart,variant=decodes,accelerator=H100": {"apart/decodes@H100 6"},
+	} {
+		got, err := answer(t, &fakeServers{servers: []*v1alpha1.Server{s}}, now, "llm", DesiredReplicas, selector)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: %v, %s", selector, err, diff)
+		}
+	}
+}
+
 // A plan that no optimizer should write yields an error, never a number to scale to.
 func TestImpossiblePlans(t *testing.T) {
 	for _, test := range []struct {

@@ -66,16 +66,15 @@ func plannedReplicas(server *v1alpha1.Server, s scope) (int64, error) {
 	}
 	var planned int64
 	for _, part := range plan.Parts {
-		if !s.covers(server, part.Accelerator) {
+		if !s.covers(server, part.Accelerator, part.Variant) {
 			continue
 		}
-		for _, n := range []int{part.Replicas, part.Surge} {
-			replicas, err := checkReplicas("planned replicas on "+part.Accelerator, int64(n))
-			if err != nil {
+		for _, n := range []int{part.Replicas, part.Surge, part.Now()} {
+			if _, err := checkReplicas("planned replicas on "+part.On(), int64(n)); err != nil {
 				return 0, err
 			}
-			planned += replicas
 		}
+		planned += int64(part.Now())
 	}
 	return checkReplicas("planned replicas", planned)
 }
@@ -109,7 +108,7 @@ func readyReplicas(server *v1alpha1.Server, s scope) int {
 	}
 	ready := 0
 	for _, part := range server.Status.Current {
-		if s.covers(server, part.Accelerator) {
+		if s.covers(server, part.Accelerator, part.Variant) {
 			ready += part.Ready
 		}
 	}
@@ -123,9 +122,9 @@ func limit(what string, of func(jsonspec.AllocationPart) int) func(*v1alpha1.Ser
 		for _, part := range server.Status.Desired.Parts {
 			set := of(part)
 			if set < 0 {
-				return resource.Quantity{}, fmt.Errorf("planned %s on %s: %d; must be at least 0", what, part.Accelerator, set)
+				return resource.Quantity{}, fmt.Errorf("planned %s on %s: %d; must be at least 0", what, part.On(), set)
 			}
-			if set > 0 && s.covers(server, part.Accelerator) && (smallest == 0 || set < smallest) {
+			if set > 0 && s.covers(server, part.Accelerator, part.Variant) && (smallest == 0 || set < smallest) {
 				smallest = set
 			}
 		}

@@ -51,12 +51,12 @@ func (s scope) labels(server *v1alpha1.Server) labels.Set {
 	return set
 }
 
-// covers tells whether what runs on the accelerator belongs to the scope.
-func (s scope) covers(server *v1alpha1.Server, accelerator string) bool {
+// covers tells whether what runs on the accelerator, with a variant of the model where it has several, belongs to the scope.
+func (s scope) covers(server *v1alpha1.Server, accelerator, ofModel string) bool {
 	if s.accelerator != "" && s.accelerator != accelerator {
 		return false
 	}
-	return s.variant == "" || s.variant == server.Spec.VariantOf(accelerator)
+	return s.variant == "" || s.variant == server.Spec.VariantOf(accelerator, ofModel)
 }
 
 // A level is the detail that is asked for.
@@ -72,13 +72,15 @@ func (l level) scopes(server *v1alpha1.Server) []scope {
 	switch {
 	case l.byAccelerator:
 		for _, accelerator := range accelerators(server) {
-			s := scope{accelerator: accelerator}
-			if l.byVariant {
-				if s.variant = server.Spec.VariantOf(accelerator); s.variant == "" {
-					continue
+			if !l.byVariant {
+				found = append(found, scope{accelerator: accelerator})
+				continue
+			}
+			for _, variant := range server.Spec.Variants {
+				if server.Spec.VariantOf(accelerator, variant.ModelVariant) == variant.Name {
+					found = append(found, scope{variant.Name, accelerator})
 				}
 			}
-			found = append(found, s)
 		}
 	case l.byVariant:
 		for _, variant := range server.Spec.Variants {

@@ -306,6 +306,13 @@ func lessonsOf(snap *fleet.Snapshot) map[Pair]*lesson {
 		}
 		return all[pair]
 	}
+	// What replicas of one role do is another iteration than that of the laws that are learned: their laws are those that are given, fitted or assumed.
+	roles := map[Pair]bool{}
+	for i := range snap.Models {
+		for _, p := range snap.Models[i].Performance {
+			roles[Pair{Model: snap.Models[i].Name, Accelerator: p.Acc}] = p.Role != ""
+		}
+	}
 	for i := range snap.Servers {
 		s := &snap.Servers[i]
 		if s.Seen == nil {
@@ -314,7 +321,9 @@ func lessonsOf(snap *fleet.Snapshot) map[Pair]*lesson {
 		for j := range s.Seen.Groups {
 			g := &s.Seen.Groups[j]
 			l := of(s, g.Accelerator)
-			l.seen = append(l.seen, ofGroup(s, g))
+			if !roles[Pair{Model: s.Model, Accelerator: g.Accelerator}] {
+				l.seen = append(l.seen, ofGroup(s, g))
+			}
 			if size := g.KVTokens.Or(0); size >= 1 && size < math.MaxInt32 && (l.cache == 0 || int(size) < l.cache) {
 				l.cache = int(size)
 			}

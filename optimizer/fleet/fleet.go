@@ -100,6 +100,8 @@ type Server struct {
 	Scopes map[string]string
 	// Refused says why it may not use its class; empty where it may.
 	Refused string
+	// Unrun are the accelerators with a variant of the model that no workload of the server runs; none where it names no workloads.
+	Unrun map[string]bool
 	// Share is the name of the share that bounds it with others; empty for none.
 	Share string
 	// Load that was measured last; nil where none ever was.

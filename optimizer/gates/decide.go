@@ -86,7 +86,7 @@ func decide(s snapshot) actions {
 			a.waiting = append(a.waiting, wait{p, d.Reason})
 			continue
 		}
-		if !ledger.Take(s.key, p, "", o.Accelerator, o.Quota) {
+		if !ledger.Take(s.key, s.server, p, "", o) {
 			a.waiting = append(a.waiting, wait{p, fmt.Sprintf("its replica %s has its seat on %q, which no Accelerator describes", placement.GroupOf(p).Name, together.Held)})
 			continue
 		}
@@ -112,10 +112,11 @@ func (s *snapshot) takenBack(ledger *seats.Ledger, locate func(*corev1.Pod, stri
 	if s.unplanned() != "" {
 		return nil
 	}
-	quota := map[string]int{}
+	type way struct{ accelerator, variant string } // of the model
+	quota := map[way]int{}
 	for _, part := range s.server.Status.Desired.Parts {
 		if kind, known := s.kinds.Kind(part.Accelerator); known {
-			quota[kind.Name] += part.Replicas + part.Surge
+			quota[way{kind.Name, part.Variant}] += part.Now()
 		}
 	}
 	pending := slices.DeleteFunc(slices.Clone(s.pods), func(p *corev1.Pod) bool { return seats.Leaving(p) || !seats.Let(p) })
@@ -124,8 +125,8 @@ func (s *snapshot) takenBack(ledger *seats.Ledger, locate func(*corev1.Pod, stri
 	})
 	var back []*corev1.Pod
 	for _, p := range pending {
-		accelerator := locate(p, "")
-		if !ledger.HasSeat(s.key, p.UID) || ledger.Seated(s.key, seats.RevisionOf(p))[accelerator] <= quota[accelerator] {
+		at := way{locate(p, ""), s.server.Spec.Runs(seats.VariantOf(p))}
+		if !ledger.HasSeat(s.key, p.UID) || ledger.Seated(s.key, seats.RevisionOf(p)).Of(s.server, at.accelerator, at.variant) <= quota[at] {
 			continue
 		}
 		together, replica := ledger.Together(s.key, p), []*corev1.Pod{p}

@@ -272,7 +272,7 @@ func (c *disorder) schedule(p *corev1.Pod) {
 	if c.server == nil {
 		return
 	}
-	if o, ok := d.First(); ok && c.plugin.Take(seatstest.Chat, p, o.Accelerator+"-1", o.Accelerator, o.Quota) {
+	if o, ok := d.First(); ok && c.plugin.Take(seatstest.Chat, c.server, p, o.Accelerator+"-1", o) {
 		bound := seatstest.On(p, o.Accelerator+"-1")
 		c.put(bound)
 		c.cache[p.Name] = bound

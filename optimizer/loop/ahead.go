@@ -166,9 +166,9 @@ func (c *cycle) tellRooms(ctx context.Context, s *v1alpha1.Server, parts []jsons
 			faults = append(faults, fmt.Sprintf("there is no Accelerator %s", p.Accelerator))
 			continue
 		}
-		name := roomName(s.Name, kind.Name)
+		name := roomName(s.Name, strings.Trim(kind.Name+"-"+p.Variant, "-"))
 		named[name] = true
-		of := fmt.Sprintf("%d × %s", p.Ahead, p.Accelerator)
+		of := fmt.Sprintf("%d × %s", p.Ahead, p.On())
 		b, err := c.tellRoom(ctx, s, name, kind, p)
 		if err != nil {
 			faults = append(faults, fmt.Sprintf("%s: %v", of, err))
@@ -212,9 +212,9 @@ func (c *cycle) tellRooms(ctx context.Context, s *v1alpha1.Server, parts []jsons
 	return nil
 }
 
-// roomName of the buffer and the template for a server on an accelerator.
-func roomName(server, accelerator string) string {
-	name := server + "-ahead-" + accelerator
+// roomName of the buffer and the template for a server on an accelerator, with a variant of its model where it has several.
+func roomName(server, on string) string {
+	name := server + "-ahead-" + on
 	if len(name) <= validation.DNS1123SubdomainMaxLength {
 		return name
 	}
@@ -227,7 +227,7 @@ func roomName(server, accelerator string) string {
 func (c *cycle) tellRoom(ctx context.Context, s *v1alpha1.Server, name string, kind catalogue.Kind, p jsonspec.AllocationPart) (*capacityBuffer, error) {
 	ref := s.Spec.ScaleTargetRef
 	for i := range s.Spec.Variants {
-		if v := &s.Spec.Variants[i]; v.Name == s.Spec.VariantOf(p.Accelerator) {
+		if v := &s.Spec.Variants[i]; v.Name == s.Spec.VariantOf(p.Accelerator, p.Variant) {
 			ref = &v.ScaleTargetRef
 		}
 	}

@@ -361,7 +361,7 @@ func (c *cycle) write(
 		next := serverStatus(s, o.Statuses[e.Name], e.Observation, p)
 		var over map[*corev1.Pod]bool
 		if next.Desired != nil && !c.dryRun() {
-			over = overQuota(next.Desired.Parts, o.Pods[e.Name], looks{o.AcceleratorOf, o.InHand, o.Leaves})
+			over = overQuota(next.Desired.Parts, o.Pods[e.Name], looks{o.Started, o.InHand, o.Leaves})
 		}
 		servers.Go(func() error {
 			c.writeServer(ctx, s, next, over, o, e.Name, r.Resources.Servers)
@@ -496,7 +496,7 @@ func allocatedCards(s *jsonspec.System, plan *jsonspec.Solution) map[string]int 
 			continue
 		}
 		for _, p := range specification.Desired(&a).Parts {
-			sum[p.Accelerator] += p.Replicas * cards[[2]string{e.Model, p.Accelerator}]
+			sum[p.Accelerator] += p.Replicas * cards[[2]string{e.Model, p.On()}]
 		}
 	}
 	return sum

@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
-	"github.com/llm-inferno/inferno/optimizer/observe"
 	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/realise"
 )
@@ -22,11 +21,11 @@ const deletionCostAnnotation = corev1.PodDeletionCost
 // overQuotaCost is the cost of a pod that the plan has no place for. Any number below 0, the default, would do.
 const overQuotaCost = "-100"
 
-// looks says of a pod on which accelerator it runs, what it would lose, NaN where that is not known, and whether its node goes.
+// looks says of a pod what it runs on and was started with, what it would lose, NaN where that is not known, and whether its node goes.
 type looks struct {
-	acceleratorOf func(*corev1.Pod) string
-	inHand        func(*corev1.Pod) (requests, warmth float64)
-	leaves        func(*corev1.Pod) bool
+	started func(*corev1.Pod) jsonspec.ObservedPart
+	inHand  func(*corev1.Pod) (requests, warmth float64)
+	leaves  func(*corev1.Pod) bool
 }
 
 // overQuota are the pods, of one server, that the plan has no place for. Pods that wait for a node are in nobody's way. Of pods that are not measured
@@ -37,10 +36,8 @@ func overQuota(plan []jsonspec.AllocationPart, pods []*corev1.Pod, at looks) map
 	var requests, warmth mean
 	for _, p := range pods {
 		if p.Spec.NodeName != "" {
-			started := observe.StartedWith(p)
-			started.Accelerator = at.acceleratorOf(p)
 			r := realise.Pod{
-				Name: p.Name, Created: float64(p.CreationTimestamp.Unix()), Started: started, Going: p.Annotations[deletionCostAnnotation] == overQuotaCost,
+				Name: p.Name, Created: float64(p.CreationTimestamp.Unix()), Started: at.started(p), Going: p.Annotations[deletionCostAnnotation] == overQuotaCost,
 				Leaving: at.leaves(p),
 			}
 			r.Requests, r.Warmth = at.inHand(p)

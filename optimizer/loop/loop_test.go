@@ -52,7 +52,7 @@ func stays(*corev1.Pod) bool { return false }
 // On each accelerator the oldest pods keep their place; those that wait for a node are in nobody's way.
 func TestOverQuota(t *testing.T) {
 	pods := []*corev1.Pod{pod("a-young", "A", 1), pod("a-old", "A", 3), pod("a-mid", "A", 2), pod("b", "B", 9), pod("waiting", "", 9), pod("c", "C", 1)}
-	over := overQuota([]jsonspec.AllocationPart{{Accelerator: "A", Replicas: 2}, {Accelerator: "C", Replicas: 5}}, pods, looks{func(p *corev1.Pod) string { return p.Labels["acc"] }, func(*corev1.Pod) (float64, float64) { return math.NaN(), math.NaN() }, stays})
+	over := overQuota([]jsonspec.AllocationPart{{Accelerator: "A", Replicas: 2}, {Accelerator: "C", Replicas: 5}}, pods, looks{func(p *corev1.Pod) jsonspec.ObservedPart { return jsonspec.ObservedPart{Accelerator: p.Labels["acc"]} }, func(*corev1.Pod) (float64, float64) { return math.NaN(), math.NaN() }, stays})
 	var names []string
 	for _, p := range pods {
 		if over[p] {
@@ -68,7 +68,7 @@ func TestOverQuota(t *testing.T) {
 func TestUnmeasuredPodsAreNotIdle(t *testing.T) {
 	requests := map[string]float64{"idle": 0, "busy": 9, "unknown": math.NaN()}
 	pods := []*corev1.Pod{pod("unknown", "A", 1), pod("idle", "A", 3), pod("busy", "A", 2)}
-	at := looks{func(*corev1.Pod) string { return "A" }, func(p *corev1.Pod) (float64, float64) { return requests[p.Name], math.NaN() }, stays}
+	at := looks{func(*corev1.Pod) jsonspec.ObservedPart { return jsonspec.ObservedPart{Accelerator: "A"} }, func(p *corev1.Pod) (float64, float64) { return requests[p.Name], math.NaN() }, stays}
 	for replicas, want := range map[int][]string{2: {"idle"}, 1: {"idle", "unknown"}} {
 		over := overQuota(plan("A", replicas), pods, at)
 		if len(over) != len(want) {

@@ -293,8 +293,11 @@ func (c *cycle) weighOnce(ctx context.Context, s *v1alpha1.Server, next *v1alpha
 		parts = next.Desired.Parts
 	}
 	for _, p := range parts {
-		if p.Replicas > 0 && s.Spec.VariantOf(p.Accelerator) == "" {
-			faults = append(faults, fmt.Sprintf("%s of the plan is of no variant, and has no backend", p.Accelerator))
+		if p.Role != "" {
+			return not(v1alpha1.ReasonWeightsHeld, "prompts and decodes run apart, on %s: which replicas requests go to first is not for weights to say", p.On())
+		}
+		if p.Replicas > 0 && s.Spec.VariantOf(p.Accelerator, p.Variant) == "" {
+			faults = append(faults, fmt.Sprintf("%s of the plan is of no variant, and has no backend", p.On()))
 		}
 	}
 	if len(faults) > 0 {

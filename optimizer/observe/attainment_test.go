@@ -52,7 +52,7 @@ func TestAttainmentThatBucketsProve(t *testing.T) {
 			}
 		}
 		r := &Readings{Metrics: Metrics{types.NamespacedName{Namespace: "llm", Name: "a"}: m}}
-		got := r.attainment([]*corev1.Pod{pod}, &jsonspec.ModelTarget{TTFT: 1000, ITL: 50, Percentile: 99})
+		got := r.attainment([]readPod{{metrics: r.Metrics[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]}}, &jsonspec.ModelTarget{TTFT: 1000, ITL: 50, Percentile: 99})
 		if math.Abs(got-c.want) > 1e-12 || math.IsNaN(got) != math.IsNaN(c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}

@@ -211,6 +211,28 @@ func (v *view) accelerator(p *corev1.Pod) string {
 	return kind.Alias
 }
 
+// started says what a pod runs on, as of an engine that was started.
+func (v *view) started(p *corev1.Pod) jsonspec.ObservedPart {
+	part := startedWith(p)
+	part.Accelerator, part.Variant = v.accelerator(p), v.variant(p)
+	return part
+}
+
+// variant of its model that a pod runs; empty for the only one.
+func (v *view) variant(p *corev1.Pod) string {
+	key, _ := serverOf(p)
+	if s, known := v.cluster.Servers[key]; known {
+		return s.binding.Runs(p.Labels[v1alpha1.VariantLabel])
+	}
+	return ""
+}
+
+// on is what a pod runs on, as that of a part of a plan; empty where it has no accelerator.
+func (v *view) on(p *corev1.Pod) string {
+	part := v.started(p)
+	return part.On()
+}
+
 // podsByServer are the pods of every server that still run or will, sorted by name.
 func (v *view) podsByServer() map[types.NamespacedName][]*corev1.Pod {
 	by := map[types.NamespacedName][]*corev1.Pod{}
@@ -249,10 +271,9 @@ func (v *view) parts(pods []*corev1.Pod) []jsonspec.ObservedPart {
 		if !v.counted[p] {
 			continue
 		}
-		part := StartedWith(p)
-		part.Accelerator = v.accelerator(p)
+		part := v.started(p)
 		i := slices.IndexFunc(parts, func(o jsonspec.ObservedPart) bool {
-			return o.Accelerator == part.Accelerator && o.MaxBatchSize == part.MaxBatchSize && o.MaxBatchedTokens == part.MaxBatchedTokens
+			return o.On() == part.On() && o.MaxBatchSize == part.MaxBatchSize && o.MaxBatchedTokens == part.MaxBatchedTokens
 		})
 		if i < 0 {
 			parts = append(parts, part)
@@ -271,7 +292,7 @@ func (v *view) parts(pods []*corev1.Pod) []jsonspec.ObservedPart {
 		}
 	}
 	slices.SortFunc(parts, func(a, b jsonspec.ObservedPart) int {
-		return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), cmp.Compare(a.MaxBatchSize, b.MaxBatchSize), cmp.Compare(a.MaxBatchedTokens, b.MaxBatchedTokens))
+		return cmp.Or(strings.Compare(a.On(), b.On()), cmp.Compare(a.MaxBatchSize, b.MaxBatchSize), cmp.Compare(a.MaxBatchedTokens, b.MaxBatchedTokens))
 	})
 	return parts
 }
@@ -312,7 +333,7 @@ func (v *view) failing(pods []*corev1.Pod) string {
 	for _, p := range pods {
 		if why := failure(p); why != "" && v.counted[p] {
 			if _, ready := readySince(p); !ready {
-				count[v.accelerator(p)+"\x00"+why]++
+				count[v.on(p)+"\x00"+why]++
 			}
 		}
 	}
@@ -324,8 +345,8 @@ func (v *view) failing(pods []*corev1.Pod) string {
 	return strings.Join(words, ", ")
 }
 
-// StartedWith says which limits a pod's engine was started with; zero where it says none.
-func StartedWith(p *corev1.Pod) jsonspec.ObservedPart {
+// startedWith says which limits a pod's engine was started with; zero where it says none.
+func startedWith(p *corev1.Pod) jsonspec.ObservedPart {
 	return jsonspec.ObservedPart{
 		MaxBatchSize: number(p.Annotations[v1alpha1.MaxNumSeqsAnnotation]), MaxBatchedTokens: number(p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]),
 	}
@@ -344,7 +365,7 @@ func number(s string) int {
 func placed(parts []jsonspec.ObservedPart) string {
 	ready := map[string]int{}
 	for _, p := range parts {
-		ready[p.Accelerator] += p.Ready
+		ready[p.On()] += p.Ready
 	}
 	var words []string
 	for _, a := range slices.Sorted(maps.Keys(ready)) {

@@ -40,8 +40,10 @@ func serverOf(p *corev1.Pod) (types.NamespacedName, bool) {
 type knownServer struct {
 	// plan in force; nil where there is none.
 	plan *v1alpha1.DesiredState
-	// performs are the accelerators of which there is performance data for its model: a plan counts by that.
+	// performs are what there is performance data of for its model, by accelerators and variants of the model: a plan counts by that.
 	performs map[string]bool
+	// binding to workloads, by whose variants pods say which variant of the model they run.
+	binding *jsonspec.ServerBinding
 }
 
 // knownServers of the resources, whose names in the specification index has.
@@ -52,13 +54,13 @@ func knownServers(servers []v1alpha1.Server, system *jsonspec.System, index map[
 		if performs[m.Name] == nil {
 			performs[m.Name] = map[string]bool{}
 		}
-		performs[m.Name][m.Acc] = true
+		performs[m.Name][m.On()] = true
 	}
 	known := make(map[types.NamespacedName]knownServer, len(servers))
 	for i := range system.Servers.Spec {
 		e := &system.Servers.Spec[i]
 		s := &servers[index[e.Name]]
-		known[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}] = knownServer{s.Status.Desired, performs[e.Model]}
+		known[types.NamespacedName{Namespace: s.Namespace, Name: s.Name}] = knownServer{s.Status.Desired, performs[e.Model], &s.Spec.ServerBinding}
 	}
 	return known
 }
@@ -77,8 +79,8 @@ func (v *view) count() {
 		switch {
 		case !known:
 			v.uncounted[p] = "there is no such Server"
-		case a != "" && !server.performs[a]:
-			v.uncounted[p] = fmt.Sprintf("its Model has no performance data for %s, where they run", a)
+		case a != "" && !server.performs[v.on(p)]:
+			v.uncounted[p] = fmt.Sprintf("its Model has no performance data for %s, where they run", v.on(p))
 		default:
 			v.counted[p] = true
 			bound[key] = append(bound[key], p)
@@ -96,14 +98,14 @@ func (v *view) count() {
 func (v *view) strays(plan *v1alpha1.DesiredState, pods []*corev1.Pod) {
 	left := map[string]int{}
 	for _, p := range plan.Parts {
-		left[p.Accelerator] += p.Replicas
+		left[p.On()] += p.Replicas
 	}
 	var others []*corev1.Pod
 	for _, p := range pods {
 		switch {
 		case p.Spec.NodeName == "" || finished(p) || p.DeletionTimestamp != nil:
 		case p.Annotations[v1alpha1.AcceleratorAnnotation] != "" || p.Labels[v1alpha1.VariantLabel] != "":
-			left[v.accelerator(p)]--
+			left[v.on(p)]--
 		default:
 			others = append(others, p)
 		}
@@ -112,7 +114,7 @@ func (v *view) strays(plan *v1alpha1.DesiredState, pods []*corev1.Pod) {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
 	})
 	for _, p := range others {
-		a := v.accelerator(p)
+		a := v.on(p)
 		if left[a]--; left[a] < 0 {
 			delete(v.counted, p)
 			v.uncounted[p] = fmt.Sprintf("a scheduler that does not follow the plan (%q) put them where it has no replicas; see docs/scheduler.md", p.Spec.SchedulerName)

@@ -28,7 +28,7 @@ func (r *Readings) groups(v *view, pods []*corev1.Pod) []jsonspec.ObservedGroup 
 			continue
 		}
 		g := jsonspec.ObservedGroup{
-			Accelerator: accelerator, MaxBatchSize: number(p.Annotations[v1alpha1.MaxNumSeqsAnnotation]),
+			Accelerator: accelerator, Variant: v.variant(p), MaxBatchSize: number(p.Annotations[v1alpha1.MaxNumSeqsAnnotation]),
 			MaxBatchedTokens: number(p.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation]), WindowSeconds: r.Window.Seconds(),
 		}
 		i := slices.IndexFunc(groups, func(o jsonspec.ObservedGroup) bool { return compareGroups(o, g) == 0 })
@@ -67,7 +67,7 @@ func (r *Readings) exceeding(pods []*corev1.Pod) string {
 }
 
 func compareGroups(a, b jsonspec.ObservedGroup) int {
-	return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), cmp.Compare(a.MaxBatchSize, b.MaxBatchSize), cmp.Compare(a.MaxBatchedTokens, b.MaxBatchedTokens))
+	return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), strings.Compare(a.Variant, b.Variant), cmp.Compare(a.MaxBatchSize, b.MaxBatchSize), cmp.Compare(a.MaxBatchedTokens, b.MaxBatchedTokens))
 }
 
 // measureGroup fills in what was measured of the pods of a group.

@@ -36,11 +36,29 @@ func nothingMeasured() load {
 // fault says why the load of a server is not known.
 type fault struct{ reason, detail string }
 
-// readPod is a ready pod with its measurements, nil where there are none.
+// readPod is a pod with its measurements, nil where there are none.
 type readPod struct {
 	metrics *PodMetrics
 	// readyFor is how long the pod has been ready.
 	readyFor time.Duration
+	// role of it, where prompts and decodes run apart; empty where it does both.
+	role string
+}
+
+// where requests come to, and where they end: all pods but those of the other role.
+func comeTo(p readPod) bool { return p.role != jsonspec.RoleDecode }
+func endAt(p readPod) bool  { return p.role != jsonspec.RolePrefill }
+func whatever(readPod) bool { return true }
+
+// measurements of those pods that are so.
+func measurements(pods []readPod, so func(readPod) bool) []*PodMetrics {
+	var list []*PodMetrics
+	for _, p := range pods {
+		if so(p) {
+			list = append(list, p.metrics)
+		}
+	}
+	return list
 }
 
 // measure adds up the pods of one server: those that are ready, and those that departed within the window, whose counters still tell of what
@@ -53,35 +71,44 @@ type readPod struct {
 // when a pod dies and a gateway sends what it had in hand to others: those leave one batch and enter another, where counting first tokens would
 // count them twice. A server that was not measured for so long, unseen, has pods again that all began since, and maybe found what had waited for minutes: that is
 // no load of a window, and its load is not known until they were there for one. Of a server that was never measured what they found is all that is known.
-func measure(pods []readPod, departed []*PodMetrics, window, staleAfter, unseen time.Duration, routing string) (load, *fault) {
-	var fresh []*PodMetrics
-	stale, missing := 0, 0
+//
+// Where prompts and decodes run apart, a request comes to a pod of the one role and ends at one of the other: it counts once, where it ends, with its lengths;
+// what waits and runs counts at both, and its time to first token is what it took at the one and then at the other.
+func measure(pods, departed []readPod, window, staleAfter, unseen time.Duration, routing string) (load, *fault) {
+	var fresh []readPod
+	stale, missing := 0, 0 // of those that requests end at
 	for _, p := range pods {
 		switch {
 		case p.metrics == nil || math.IsNaN(p.metrics.values[SampleAge]):
-			if p.readyFor > window {
+			if p.readyFor > window && endAt(p) {
 				missing++
 			}
 		case p.metrics.values[SampleAge] > staleAfter.Seconds():
-			stale++
+			if endAt(p) {
+				stale++
+			}
 		default:
-			fresh = append(fresh, p.metrics)
+			fresh = append(fresh, p)
 		}
 	}
-	if len(fresh) == 0 {
+	last := measurements(fresh, endAt)
+	if len(last) == 0 || len(measurements(fresh, comeTo)) == 0 {
 		switch {
 		case stale > 0:
 			return load{}, &fault{v1alpha1.ReasonStaleMetrics, fmt.Sprintf("the newest samples of all %d pods are older than %s", stale, staleAfter)}
+		case len(fresh) > 0:
+			return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("of the %d ready pods with samples all are of one role, and none of the other: nothing is served", len(fresh))}
 		case len(pods) > 0:
 			return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has no samples of any of the %d ready pods", len(pods))}
 		}
 		return load{}, &fault{v1alpha1.ReasonNoMetrics, "there is no ready pod to measure"}
 	}
 	counted := slices.Concat(fresh, departed)
+	all, ends := measurements(counted, whatever), measurements(counted, endAt)
 	l := load{
-		completions: total(counted, Completions), ttft: ratio(counted, TTFTSum, TTFTCount), itl: ratio(counted, ITLSum, ITLCount),
-		in: ratio(counted, PromptTokens, PromptRequests), out: ratio(counted, GenerationTokens, GenerationRequests),
-		running: mean(fresh, Running), waiting: mean(fresh, Waiting), kvUsage: mean(fresh, KVUsage),
+		completions: total(ends, Completions), ttft: total(all, TTFTSum) / positive(total(ends, TTFTCount)), itl: ratio(ends, ITLSum, ITLCount),
+		in: ratio(ends, PromptTokens, PromptRequests), out: ratio(ends, GenerationTokens, GenerationRequests),
+		running: total(last, Running) / float64(len(fresh)), waiting: mean(measurements(fresh, whatever), Waiting), kvUsage: mean(last, KVUsage),
 	}
 	var running, waiting, unanswered float64 // requests per second
 	add := func(p *PodMetrics, gone bool) {
@@ -89,23 +116,23 @@ func measure(pods []readPod, departed []*PodMetrics, window, staleAfter, unseen 
 		running, waiting, unanswered = running+r, waiting+w, unanswered+p.unserved(r+w)
 	}
 	for _, p := range fresh {
-		add(p, false)
+		add(p.metrics, false)
 	}
 	for _, p := range departed {
-		add(p, true)
+		add(p.metrics, true)
 	}
 	l.arrivals = l.completions + running + waiting + unanswered
 	if math.IsNaN(l.arrivals) { // an engine may count nothing before its first request is complete
-		l.arrivals = total(counted, Admissions) + waiting
+		l.arrivals = total(measurements(counted, comeTo), Admissions) + waiting
 	}
 	if math.IsNaN(l.arrivals) {
 		return load{}, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("Prometheus has samples of %d pods but no rate of requests yet", len(fresh))}
 	}
-	all := float64(len(fresh)+stale+missing) / float64(len(fresh))
-	l.arrivalCV = arrivalCV(fresh, departed, all, jsonspec.InTurns(routing))
-	l.arrivals = max(l.arrivals, 0) * all
-	l.completions = known(l.completions) * all
-	if l.waited = waited(pods, counted, unseen); l.waited {
+	every := float64(len(last)+stale+missing) / float64(len(last))
+	l.arrivalCV = arrivalCV(measurements(fresh, comeTo), measurements(departed, comeTo), every, jsonspec.InTurns(routing))
+	l.arrivals = max(l.arrivals, 0) * every
+	l.completions = known(l.completions) * every
+	if l.waited = waited(pods, all, unseen); l.waited {
 		return l, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("all %d pods with samples began within the window, after a time without any: what had waited for them is not told from what came", len(fresh))}
 	}
 	return l, nil
@@ -210,6 +237,14 @@ func (a *arrivals) at(step, seen int) float64 {
 		return 0
 	case step > a.last && a.gone:
 		return a.counted[a.last]
+	}
+	return math.NaN()
+}
+
+// positive is a count; NaN where there is none.
+func positive(n float64) float64 {
+	if n > 0 {
+		return n
 	}
 	return math.NaN()
 }

@@ -51,37 +51,52 @@ func sampled(changes map[Quantity]float64) *PodMetrics {
 
 func TestMeasure(t *testing.T) {
 	nan := math.NaN()
-	old := readPod{sampled(map[Quantity]float64{SampleAge: 600}), time.Hour}
+	old := readPod{sampled(map[Quantity]float64{SampleAge: 600}), time.Hour, ""}
 	gone := map[Quantity]float64{RunningNow: nan, WaitingNow: nan}
-	good := readPod{sampled(nil), time.Hour}
-	unseen := readPod{nil, time.Hour}
-	young := readPod{nil, time.Second}
+	good := readPod{sampled(nil), time.Hour, ""}
+	unseen := readPod{nil, time.Hour, ""}
+	young := readPod{nil, time.Second, ""}
+	// What a prefill tells of ends of requests is of its own: they end with their first token there.
+	prefill := func(changes map[Quantity]float64) readPod {
+		m := sampled(map[Quantity]float64{Completions: 7, PromptTokens: 1, GenerationTokens: 2, TTFTSum: 0.6, ITLSum: math.NaN(), ITLCount: math.NaN()})
+		for q, v := range changes {
+			m.values[q] = v
+		}
+		return readPod{m, time.Hour, jsonspec.RolePrefill}
+	}
+	decode := func(changes map[Quantity]float64) readPod {
+		m := sampled(map[Quantity]float64{TTFTSum: 0.4})
+		for q, v := range changes {
+			m.values[q] = v
+		}
+		return readPod{m, time.Hour, jsonspec.RoleDecode}
+	}
 	first := map[Quantity]float64{RunningNow: 60, WaitingNow: 205, RunningThen: nan, WaitingThen: nan}
 	for _, c := range []struct {
 		name     string
 		pods     []readPod
-		departed []*PodMetrics
+		departed []readPod
 		arrivals float64
 		fault    string
 		unseen   time.Duration
 	}{
 		{"one pod", []readPod{good}, nil, 2, "", 0},
 		{"pods add up", []readPod{good, good, good}, nil, 6, "", 0},
-		{"a growing queue is load", []readPod{{sampled(map[Quantity]float64{WaitingNow: 95}), time.Hour}}, nil, 3.5, "", 0},
-		{"a shrinking queue is not", []readPod{{sampled(map[Quantity]float64{WaitingThen: 35}), time.Hour}}, nil, 1.5, "", 0},
-		{"a queue that was not there before", []readPod{{sampled(map[Quantity]float64{WaitingNow: 60, WaitingThen: nan}), time.Hour}}, nil, 3, "", 0},
-		{"load is never negative", []readPod{{sampled(map[Quantity]float64{WaitingThen: 1000}), time.Hour}}, nil, 0, "", 0},
-		{"overload: nothing completes", []readPod{{sampled(map[Quantity]float64{Completions: 0, RunningNow: 130, WaitingNow: 65}), time.Hour}}, nil, 3, "", 0},
-		{"nothing was ever completed", []readPod{{sampled(map[Quantity]float64{Completions: nan, RunningNow: 130, WaitingNow: 65}), time.Hour}}, nil, 3, "", 0},
-		{"zero is zero", []readPod{{sampled(map[Quantity]float64{Completions: 0, Admissions: 0}), time.Hour}}, nil, 0, "", 0},
-		{"admissions unknown", []readPod{{sampled(map[Quantity]float64{Admissions: nan}), time.Hour}}, nil, 2, "", 0},
-		{"admissions unknown, a growing batch", []readPod{{sampled(map[Quantity]float64{Admissions: nan, RunningNow: 70}), time.Hour}}, nil, 3, "", 0},
-		{"infinite is not counted", []readPod{good, {sampled(map[Quantity]float64{WaitingNow: math.Inf(1), WaitingThen: nan}), time.Hour}}, nil, 4, "", 0},
-		{"a pod that departed, and clients that do not come back", []readPod{good}, []*PodMetrics{sampled(gone)}, 4 - 15.0/60, "", 0},
-		{"a pod that departed, its requests now with another one", []readPod{{sampled(map[Quantity]float64{RunningNow: 20, WaitingNow: 10}), time.Hour}}, []*PodMetrics{sampled(gone)}, 4, "", 0},
-		{"a pod that still serves what it has while it departs", []readPod{good}, []*PodMetrics{sampled(nil)}, 4, "", 0},
-		{"a series that ends between two questions", []readPod{{sampled(gone), time.Hour}, {sampled(gone), time.Hour}}, nil, 4, "", 0},
-		{"and so does a counter of what comes", []readPod{{sampled(map[Quantity]float64{RunningNow: nan, WaitingNow: nan, Received: 2}), time.Hour}}, nil, 2, "", 0},
+		{"a growing queue is load", []readPod{{sampled(map[Quantity]float64{WaitingNow: 95}), time.Hour, ""}}, nil, 3.5, "", 0},
+		{"a shrinking queue is not", []readPod{{sampled(map[Quantity]float64{WaitingThen: 35}), time.Hour, ""}}, nil, 1.5, "", 0},
+		{"a queue that was not there before", []readPod{{sampled(map[Quantity]float64{WaitingNow: 60, WaitingThen: nan}), time.Hour, ""}}, nil, 3, "", 0},
+		{"load is never negative", []readPod{{sampled(map[Quantity]float64{WaitingThen: 1000}), time.Hour, ""}}, nil, 0, "", 0},
+		{"overload: nothing completes", []readPod{{sampled(map[Quantity]float64{Completions: 0, RunningNow: 130, WaitingNow: 65}), time.Hour, ""}}, nil, 3, "", 0},
+		{"nothing was ever completed", []readPod{{sampled(map[Quantity]float64{Completions: nan, RunningNow: 130, WaitingNow: 65}), time.Hour, ""}}, nil, 3, "", 0},
+		{"zero is zero", []readPod{{sampled(map[Quantity]float64{Completions: 0, Admissions: 0}), time.Hour, ""}}, nil, 0, "", 0},
+		{"admissions unknown", []readPod{{sampled(map[Quantity]float64{Admissions: nan}), time.Hour, ""}}, nil, 2, "", 0},
+		{"admissions unknown, a growing batch", []readPod{{sampled(map[Quantity]float64{Admissions: nan, RunningNow: 70}), time.Hour, ""}}, nil, 3, "", 0},
+		{"infinite is not counted", []readPod{good, {sampled(map[Quantity]float64{WaitingNow: math.Inf(1), WaitingThen: nan}), time.Hour, ""}}, nil, 4, "", 0},
+		{"a pod that departed, and clients that do not come back", []readPod{good}, []readPod{{metrics: sampled(gone)}}, 4 - 15.0/60, "", 0},
+		{"a pod that departed, its requests now with another one", []readPod{{sampled(map[Quantity]float64{RunningNow: 20, WaitingNow: 10}), time.Hour, ""}}, []readPod{{metrics: sampled(gone)}}, 4, "", 0},
+		{"a pod that still serves what it has while it departs", []readPod{good}, []readPod{{metrics: sampled(nil)}}, 4, "", 0},
+		{"a series that ends between two questions", []readPod{{sampled(gone), time.Hour, ""}, {sampled(gone), time.Hour, ""}}, nil, 4, "", 0},
+		{"and so does a counter of what comes", []readPod{{sampled(map[Quantity]float64{RunningNow: nan, WaitingNow: nan, Received: 2}), time.Hour, ""}}, nil, 2, "", 0},
 		{"half of the targets missing", []readPod{good, unseen}, nil, 4, "", 0},
 		{"stale ones are not believed, but carry load", []readPod{good, old}, nil, 4, "", 0},
 		{"a young pod may not have been scraped", []readPod{good, young}, nil, 2, "", 0},
@@ -89,14 +104,24 @@ func TestMeasure(t *testing.T) {
 		{"no samples", []readPod{unseen}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
 		{"only a young pod", []readPod{young}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
 		{"all stale", []readPod{old, old}, nil, 0, v1alpha1.ReasonStaleMetrics, 0},
-		{"NaN age", []readPod{{sampled(map[Quantity]float64{SampleAge: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
-		{"no rate known", []readPod{{sampled(map[Quantity]float64{Completions: nan, Admissions: nan}), time.Hour}}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
-		{"pods that find what waited for minutes", []readPod{{sampled(first), 40 * time.Second}, {sampled(first), 20 * time.Second}}, nil, 0, v1alpha1.ReasonNoMetrics, 10 * time.Minute},
-		{"the first of a server that was never measured", []readPod{{sampled(first), 40 * time.Second}}, nil, 2 + 265./60, "", 0},
-		{"measured since", []readPod{{sampled(first), 40 * time.Second}}, nil, 2 + 265./60, "", 30 * time.Second},
-		{"there for a window", []readPod{{sampled(nil), 90 * time.Second}}, nil, 2, "", 10 * time.Minute},
-		{"a pod beside others", []readPod{good, {sampled(first), 40 * time.Second}}, nil, 4 + 265./60, "", 30 * time.Second},
-		{"a pod in place of one that left", []readPod{{sampled(first), 40 * time.Second}}, []*PodMetrics{sampled(gone)}, 4 + 250./60, "", time.Minute},
+		{"NaN age", []readPod{{sampled(map[Quantity]float64{SampleAge: nan}), time.Hour, ""}}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
+		{"no rate known", []readPod{{sampled(map[Quantity]float64{Completions: nan, Admissions: nan}), time.Hour, ""}}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
+		{"pods that find what waited for minutes", []readPod{{sampled(first), 40 * time.Second, ""}, {sampled(first), 20 * time.Second, ""}}, nil, 0, v1alpha1.ReasonNoMetrics, 10 * time.Minute},
+		{"the first of a server that was never measured", []readPod{{sampled(first), 40 * time.Second, ""}}, nil, 2 + 265./60, "", 0},
+		{"measured since", []readPod{{sampled(first), 40 * time.Second, ""}}, nil, 2 + 265./60, "", 30 * time.Second},
+		{"there for a window", []readPod{{sampled(nil), 90 * time.Second, ""}}, nil, 2, "", 10 * time.Minute},
+		{"a pod beside others", []readPod{good, {sampled(first), 40 * time.Second, ""}}, nil, 4 + 265./60, "", 30 * time.Second},
+		{"prompts and decodes apart", []readPod{prefill(nil), prefill(nil), decode(nil)}, nil, 2, "", 0},
+		{"prompts wait", []readPod{prefill(map[Quantity]float64{WaitingNow: 65}), decode(nil)}, nil, 3, "", 0},
+		{"decodes wait for their cache", []readPod{prefill(nil), decode(map[Quantity]float64{WaitingNow: 65})}, nil, 3, "", 0},
+		{"handed over within the window", []readPod{prefill(map[Quantity]float64{RunningNow: 4, RunningThen: 10}), decode(map[Quantity]float64{RunningNow: 16})}, nil, 2, "", 0},
+		{"a decode that departed, its requests with another one", []readPod{prefill(nil), decode(map[Quantity]float64{RunningNow: 20, WaitingNow: 10})}, []readPod{{metrics: sampled(gone), role: jsonspec.RoleDecode}}, 4, "", 0},
+		{"no prefill", []readPod{decode(nil)}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
+		{"no decode", []readPod{prefill(nil)}, nil, 0, v1alpha1.ReasonNoMetrics, 0},
+		{"some that do both beside them", []readPod{good, prefill(nil), decode(nil)}, nil, 4, "", 0},
+		{"half of the decodes unseen", []readPod{prefill(nil), decode(nil), {nil, time.Hour, jsonspec.RoleDecode}}, nil, 4, "", 0},
+		{"half of the prefills unseen", []readPod{prefill(nil), {nil, time.Hour, jsonspec.RolePrefill}, decode(nil)}, nil, 2, "", 0},
+		{"a pod in place of one that left", []readPod{{sampled(first), 40 * time.Second, ""}}, []readPod{{metrics: sampled(gone)}}, 4 + 250./60, "", time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, f := measure(c.pods, c.departed, window, staleAfter, c.unseen, "")
@@ -109,7 +134,7 @@ func TestMeasure(t *testing.T) {
 				t.Errorf("unexpected fault %+v", f)
 			case math.Abs(l.arrivals-c.arrivals) > 1e-9:
 				t.Errorf("%v requests/s, want %v", l.arrivals, c.arrivals)
-			case l.in != 100 || l.out != 50 || l.itl != 0.02 || (l.ttft != 0.5 && !math.IsNaN(l.ttft)):
+			case l.in != 100 || l.out != 50 || l.itl != 0.02 || len(c.pods) < 2 && l.ttft != 0.5 && !math.IsNaN(l.ttft):
 				t.Errorf("means are %+v", l)
 			}
 		})
@@ -171,16 +196,16 @@ func TestArrivalCV(t *testing.T) {
 			}
 		}
 		var pods []readPod
-		var departed []*PodMetrics
+		var departed []readPod
 		for i, l := range c.lives {
 			if l.gone {
-				departed = append(departed, metrics[i])
+				departed = append(departed, readPod{metrics: metrics[i]})
 			} else {
-				pods = append(pods, readPod{metrics[i], time.Hour})
+				pods = append(pods, readPod{metrics[i], time.Hour, ""})
 			}
 		}
 		for range c.unseen {
-			pods = append(pods, readPod{nil, time.Hour})
+			pods = append(pods, readPod{nil, time.Hour, ""})
 		}
 		l, f := measure(pods, departed, window, staleAfter, 0, c.routing)
 		if f != nil {
@@ -190,14 +215,14 @@ func TestArrivalCV(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, l.arrivalCV, c.want)
 		}
 	}
-	if l, f := measure([]readPod{{sampled(nil), time.Hour}}, nil, window, staleAfter, 0, ""); f != nil || !math.IsNaN(l.arrivalCV) {
+	if l, f := measure([]readPod{{sampled(nil), time.Hour, ""}}, nil, window, staleAfter, 0, ""); f != nil || !math.IsNaN(l.arrivalCV) {
 		t.Errorf("of what was not measured: %v, %v", l.arrivalCV, f)
 	}
 }
 
 // Without a finished request lengths and latencies are unknown, not zero.
 func TestMeansOfNothingAreUnknown(t *testing.T) {
-	l, f := measure([]readPod{{sampled(map[Quantity]float64{PromptRequests: 0, GenerationRequests: 0, TTFTCount: 0, ITLCount: math.NaN()}), time.Hour}}, nil, window, staleAfter, 0, "")
+	l, f := measure([]readPod{{sampled(map[Quantity]float64{PromptRequests: 0, GenerationRequests: 0, TTFTCount: 0, ITLCount: math.NaN()}), time.Hour, ""}}, nil, window, staleAfter, 0, "")
 	if f != nil {
 		t.Fatal(f)
 	}
@@ -292,7 +317,7 @@ const (
 
 // chat is a server whose model is known to run on some accelerators.
 func chat(plan *v1alpha1.DesiredState, performs ...string) map[types.NamespacedName]knownServer {
-	s := knownServer{plan, map[string]bool{}}
+	s := knownServer{plan, map[string]bool{}, &jsonspec.ServerBinding{}}
 	for _, a := range performs {
 		s.performs[a] = true
 	}
@@ -475,6 +500,44 @@ func TestObserveGroups(t *testing.T) {
 	}))
 	if diff := cmp.Diff(want.Statuses, got.Statuses) + cmp.Diff(want.Snapshot, got.Snapshot); diff != "" {
 		t.Errorf("with a worker (-without +with):\n%s", diff)
+	}
+}
+
+// Pods of two roles on one accelerator are told apart by the variants of their Server, and measured together. One that says none is of none that is known, and
+// takes its part of the load.
+func TestObserveRoles(t *testing.T) {
+	o := Observe(readings(func(r *Readings) {
+		of := r.Resources.Models[0].Spec.Performance[0]
+		prefill, decode := of, of
+		prefill.Role, decode.Role, decode.Variant, decode.AcceleratorsPerReplica = jsonspec.RolePrefill, jsonspec.RoleDecode, "decode-tp1", 1
+		r.Resources.Models[0].Spec.Performance = []v1alpha1.Performance{prefill, decode}
+		r.Resources.Servers[0].Spec.Variants = []jsonspec.Variant{
+			{Name: "prompts", ModelVariant: "prefill", Accelerators: []string{"h100"}}, {Name: "tokens", ModelVariant: "decode-tp1", Accelerators: []string{"h100"}},
+		}
+		variant := func(name string) func(*corev1.Pod) {
+			return func(p *corev1.Pod) {
+				p.Labels = map[string]string{v1alpha1.ServerLabel: "chat", v1alpha1.VariantLabel: name}
+			}
+		}
+		r.Pods = []corev1.Pod{pod("p-1", "a", 2, ours, variant("prompts")), pod("d-1", "a", 1, ours, variant("tokens")), pod("d-2", "a", 1, ours, variant("tokens")), pod("x", "a", 1, ours, nil)}
+		r.Metrics = Metrics{}
+		for name, ttft := range map[string]float64{"p-1": 0.6, "d-1": 0.2, "d-2": 0.2} {
+			r.Metrics[types.NamespacedName{Namespace: "llm", Name: name}] = sampled(map[Quantity]float64{TTFTSum: ttft})
+		}
+	}))
+	st, e := o.Statuses["llm/chat"], o.Snapshot.System.Servers.Spec[0]
+	want := []jsonspec.ObservedPart{{Accelerator: "h100", Variant: "decode-tp1", Ready: 2}, {Accelerator: "h100", Variant: "prefill", Ready: 1}}
+	if diff := cmp.Diff(want, st.Current); diff != "" {
+		t.Error(diff)
+	}
+	if st.Load == nil || st.Load.ArrivalRate != 360 || *st.Measured.TTFT != 250 || st.CostPerHour != 1600 || st.Placement != "h100/decode-tp1:2 h100/prefill:1" {
+		t.Errorf("load %+v, measured %+v, %v cents per hour, %s", st.Load, st.Measured, st.CostPerHour, st.Placement)
+	}
+	if len(e.Observation.Groups) != 2 || e.Observation.Groups[1].Variant != "prefill" {
+		t.Errorf("groups %+v", e.Observation.Groups)
+	}
+	if len(o.Uncounted) != 1 || !strings.Contains(o.Uncounted[0].Why, "no performance data for h100") {
+		t.Errorf("uncounted %v", o.Uncounted)
 	}
 }
 

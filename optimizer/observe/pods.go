@@ -19,28 +19,28 @@ import (
 type Sightings map[types.NamespacedName]sighting
 
 type sighting struct {
-	server types.NamespacedName
-	at     time.Time
+	of Workload
+	at time.Time
 }
 
-// Departed notes which pods there are, and returns those, with their servers, that were there less than a window ago and are no more, or go.
-func (s *Sightings) Departed(r *Readings) map[types.NamespacedName]types.NamespacedName {
+// Departed notes which pods there are, and returns those, with what made them, that were there less than a window ago and are no more, or go.
+func (s *Sightings) Departed(r *Readings) map[types.NamespacedName]Workload {
 	if *s == nil {
 		*s = Sightings{}
 	}
 	for i := range r.Pods {
 		p := &r.Pods[i]
 		if server, named := serverOf(p); named && p.DeletionTimestamp == nil {
-			(*s)[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = sighting{server, r.Now}
+			(*s)[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = sighting{Workload{server, p.Labels[v1alpha1.VariantLabel]}, r.Now}
 		}
 	}
-	gone := map[types.NamespacedName]types.NamespacedName{}
+	gone := map[types.NamespacedName]Workload{}
 	for pod, seen := range *s {
 		switch {
 		case r.Now.Sub(seen.at) > r.Window:
 			delete(*s, pod)
 		case seen.at.Before(r.Now):
-			gone[pod] = seen.server
+			gone[pod] = seen.of
 		}
 	}
 	return gone
@@ -84,11 +84,11 @@ func (r *Readings) starts(v *view, pods []*corev1.Pod) []jsonspec.ObservedStart 
 		since, _ := readySince(p)
 		taken, known := startUpOf(p)
 		if accelerator := v.accelerator(p); known && accelerator != "" && r.Now.Sub(since) <= startsKept {
-			list = append(list, jsonspec.ObservedStart{Accelerator: accelerator, ReadyAt: metav1.NewTime(since), Seconds: taken})
+			list = append(list, jsonspec.ObservedStart{Accelerator: accelerator, Variant: v.variant(p), ReadyAt: metav1.NewTime(since), Seconds: taken})
 		}
 	}
 	slices.SortFunc(list, func(a, b jsonspec.ObservedStart) int {
-		return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), a.ReadyAt.Compare(b.ReadyAt.Time), cmp.Compare(a.Seconds, b.Seconds))
+		return cmp.Or(strings.Compare(a.Accelerator, b.Accelerator), strings.Compare(a.Variant, b.Variant), a.ReadyAt.Compare(b.ReadyAt.Time), cmp.Compare(a.Seconds, b.Seconds))
 	})
 	return list
 }

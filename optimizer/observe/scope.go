@@ -164,9 +164,9 @@ func workloadsOf(s *v1alpha1.Server) []Workload {
 	return list
 }
 
-// workloadFor an accelerator of a server.
-func workloadFor(s *v1alpha1.Server, accelerator string) Workload {
-	return Workload{Server: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, Variant: s.Spec.VariantOf(accelerator)}
+// workloadFor a variant of its model of a server on an accelerator.
+func workloadFor(s *v1alpha1.Server, accelerator, ofModel string) Workload {
+	return Workload{Server: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}, Variant: s.Spec.VariantOf(accelerator, ofModel)}
 }
 
 // scopes finds out on which nodes the pods of each server can be.
@@ -277,11 +277,11 @@ func (s *scopes) scope(t *template, kind catalogue.Kind) *scope {
 	return of
 }
 
-// way is how a server can run on an accelerator.
+// way is how a server can run on an accelerator, with a variant of its model.
 type way struct {
-	accelerator string
-	kind        catalogue.Kind
-	template    *template
+	on       string
+	kind     catalogue.Kind
+	template *template
 	// cards of a pod.
 	cards int
 }
@@ -290,7 +290,7 @@ func (s *scopes) ways(o *v1alpha1.Server, e *jsonspec.ServerEntry, system *jsons
 	for i := range system.Models.Spec {
 		m := &system.Models.Spec[i]
 		if kind, known := s.view.classifier.Kind(m.Acc); known && m.Name == e.Model {
-			list = append(list, way{m.Acc, kind, s.templates[workloadFor(o, m.Acc)], m.Accelerators() / m.Pods() * kind.Multiplicity})
+			list = append(list, way{m.On(), kind, s.templates[workloadFor(o, m.Acc, m.Way())], m.Accelerators() / m.Pods() * kind.Multiplicity})
 		}
 	}
 	return list
@@ -384,10 +384,10 @@ func (s *scopes) server(e *jsonspec.ServerEntry, ways []way) (names, barred map[
 	for _, w := range ways {
 		of := s.scope(w.template, w.kind)
 		if name := s.name(of, w, e.Name); name != "" {
-			names[w.accelerator] = name
+			names[w.on] = name
 		}
 		if len(of.barred) > 0 {
-			barred[w.accelerator] = of.words(len(s.nodes[w.kind.Type]))
+			barred[w.on] = of.words(len(s.nodes[w.kind.Type]))
 		}
 	}
 	return names, barred
@@ -409,14 +409,14 @@ func (s *scopes) refused(o *v1alpha1.Server) (words []string, all bool) {
 	return slices.Compact(words), all
 }
 
-// shared scopes of the nodes that pods which plans count are on, by accelerator: of cards that any of them leaves, pods of those can be made. Absent where
+// shared scopes of the nodes that pods which plans count are on, by what they run on: of cards that any of them leaves, pods of those can be made. Absent where
 // some are on a node that takes no pods.
 func (s *scopes) shared(pods []*corev1.Pod) map[string][]string {
 	all := map[string][]string{}
 	var gone []string
 	for _, p := range pods {
-		a := s.view.accelerator(p)
-		kind, known := s.view.classifier.Kind(a)
+		kind, known := s.view.classifier.Kind(s.view.accelerator(p))
+		a := s.view.on(p)
 		if a == "" || !known || !s.view.counted[p] {
 			continue
 		}

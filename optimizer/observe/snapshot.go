@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,8 +45,8 @@ type Readings struct {
 	PriorityClasses []schedulingv1.PriorityClass
 	// Templates of pods of workloads that may have none; absent where they are not known.
 	Templates map[Workload]*corev1.PodSpec
-	// Departed names the server of pods that are gone since less than a window.
-	Departed map[types.NamespacedName]types.NamespacedName
+	// Departed names what made the pods that are gone since less than a window.
+	Departed map[types.NamespacedName]Workload
 	// Skew is how far the clock of Prometheus is ahead of ours.
 	Skew time.Duration
 	// Gateways say what came to them; nil where none is known.
@@ -106,6 +107,9 @@ func (o *Observation) CapacityOf(accelerator string) TypeCapacity {
 
 // AcceleratorOf says which accelerator a pod runs on, by its name in the specification; empty where it runs on none that is known.
 func (o *Observation) AcceleratorOf(p *corev1.Pod) string { return o.view.accelerator(p) }
+
+// Started says what a pod runs on, with which variant of its model, and which limits its engine was started with; what is zero is not known.
+func (o *Observation) Started(p *corev1.Pod) jsonspec.ObservedPart { return o.view.started(p) }
 
 // Leaves says whether the node of a pod is cordoned or goes away.
 func (o *Observation) Leaves(p *corev1.Pod) bool { return o.view.leaves(p) }
@@ -227,13 +231,13 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	st := v1alpha1.ServerStatus{Current: v.parts(pods)}
 	for _, p := range st.Current {
 		st.ReadyReplicas += p.Ready
-		st.CostPerHour += float64(p.Ready) * costPerReplica(system, e.Model, p.Accelerator)
+		st.CostPerHour += float64(p.Ready) * costPerReplica(system, e.Model, &p)
 	}
 	st.Placement = placed(st.Current)
 	e.Observation = &jsonspec.Observation{Time: metav1.NewTime(r.Now), Parts: st.Current, Starts: r.starts(v, pods)}
 
 	rate, counted := r.atGateway(s)
-	l, missing := r.measureServer(s, pods, e.Routing, counted)
+	l, missing := r.measureServer(s, pods, system, e, counted)
 	switch {
 	case l.waited && counted:
 		// The gateway tells what came from what waited.
@@ -271,7 +275,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
 	e.Observation.ArrivalCV = pointer(l.arrivalCV)
 	e.Observation.Groups = r.groups(v, pods)
-	e.Observation.Attainment = pointer(r.attainment(pods, targetOf(system, e)))
+	e.Observation.Attainment = pointer(r.attainment(r.readPods(pods, s, system, e), targetOf(system, e)))
 	e.CurrentAlloc = specification.Current(&st)
 	return st
 }
@@ -299,21 +303,15 @@ func metricsReason(err error) string {
 }
 
 // measureServer is what the pods of a server measured; counted says that a gateway counts what comes to it.
-func (r *Readings) measureServer(s *v1alpha1.Server, pods []*corev1.Pod, routing string, counted bool) (load, *fault) {
+func (r *Readings) measureServer(s *v1alpha1.Server, pods []*corev1.Pod, system *jsonspec.System, e *jsonspec.ServerEntry, counted bool) (load, *fault) {
 	if r.MetricsFault != nil {
 		return load{}, &fault{metricsReason(r.MetricsFault), r.MetricsFault.Error()}
 	}
-	var ready []readPod
-	for _, p := range pods {
-		if since, ok := readySince(p); ok {
-			key := types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
-			ready = append(ready, readPod{metrics: r.Metrics[key], readyFor: r.Now.Sub(since)})
-		}
-	}
-	var departed []*PodMetrics
+	ready := r.readPods(slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { _, ready := readySince(p); return !ready }), s, system, e)
+	var departed []readPod
 	for pod, of := range r.Departed {
-		if m := r.Metrics[pod]; m != nil && of == (types.NamespacedName{Namespace: s.Namespace, Name: s.Name}) {
-			departed = append(departed, m)
+		if m := r.Metrics[pod]; m != nil && of.Server == (types.NamespacedName{Namespace: s.Namespace, Name: s.Name}) {
+			departed = append(departed, readPod{metrics: m, role: roleOf(system, e.Model, s.Spec.Runs(of.Variant))})
 		}
 	}
 	unseen := time.Duration(0)
@@ -323,7 +321,27 @@ func (r *Readings) measureServer(s *v1alpha1.Server, pods []*corev1.Pod, routing
 	case last != nil:
 		unseen = r.Now.Sub(last.ObservedAt.Time)
 	}
-	return measure(ready, departed, r.Window, r.StaleAfter, unseen, routing)
+	return measure(ready, departed, r.Window, r.StaleAfter, unseen, e.Routing)
+}
+
+// readPods of a server, with their roles.
+func (r *Readings) readPods(pods []*corev1.Pod, s *v1alpha1.Server, system *jsonspec.System, e *jsonspec.ServerEntry) []readPod {
+	list := make([]readPod, len(pods))
+	for i, p := range pods {
+		since, _ := readySince(p)
+		list[i] = readPod{r.Metrics[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}], r.Now.Sub(since), roleOf(system, e.Model, s.Spec.Runs(p.Labels[v1alpha1.VariantLabel]))}
+	}
+	return list
+}
+
+// roleOf pods that run a variant of a model; empty where they do both, or the model has no such variant.
+func roleOf(s *jsonspec.System, model, variant string) string {
+	for i := range s.Models.Spec {
+		if m := &s.Models.Spec[i]; m.Name == model && m.Way() == variant {
+			return m.Role
+		}
+	}
+	return ""
 }
 
 // known is the value, 0 where it was not measured.
@@ -343,15 +361,15 @@ func pointer(x float64) *float64 {
 	return &x
 }
 
-// costPerReplica of a model on an accelerator in cents per hour; 0 where the specification does not know the pair.
-func costPerReplica(s *jsonspec.System, model, accelerator string) float64 {
+// costPerReplica of a model, of a part of what runs, in cents per hour; 0 where the specification does not know the pair.
+func costPerReplica(s *jsonspec.System, model string, p *jsonspec.ObservedPart) float64 {
 	for i := range s.Models.Spec {
 		m := &s.Models.Spec[i]
-		if m.Name != model || m.Acc != accelerator {
+		if m.Name != model || m.On() != p.On() {
 			continue
 		}
 		for _, a := range s.Accelerators.Spec {
-			if a.Name == accelerator {
+			if a.Name == p.Accelerator {
 				return float64(m.Accelerators()) * a.Cost
 			}
 		}
@@ -375,23 +393,28 @@ func targetOf(s *jsonspec.System, e *jsonspec.ServerEntry) *jsonspec.ModelTarget
 // attainment is the share of requests that met both targets, as far as the buckets of the pods' histograms tell. A target between two bounds leaves
 // open on which side of it those in its cell lie. Where that is a trace it is the least share, for who missed both counts twice; where even the largest
 // share misses the goal it is that, and where even the least one keeps it, that. NaN where they do not tell.
-func (r *Readings) attainment(pods []*corev1.Pod, t *jsonspec.ModelTarget) float64 {
+//
+// Where prompts and decodes run apart, the time to first token is what a request took at the one, which is distributed as measured there, and then what it
+// takes at the other on the mean. While some pods do both beside them it is not known.
+func (r *Readings) attainment(pods []readPod, t *jsonspec.ModelTarget) float64 {
 	if t == nil || t.Percentile == 0 {
 		return math.NaN()
 	}
-	var measured []*PodMetrics
-	for _, p := range pods {
-		if m := r.Metrics[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}]; m != nil {
-			measured = append(measured, m)
+	pods = slices.DeleteFunc(pods, func(p readPod) bool { return p.metrics == nil })
+	comes, ends, later := measurements(pods, comeTo), measurements(pods, endAt), 0.0
+	if len(comes)+len(ends) < 2*len(pods) { // not all do both
+		if later = ratio(ends, TTFTSum, TTFTCount); len(comes)+len(ends) > len(pods) || math.IsNaN(later) {
+			return math.NaN()
 		}
 	}
 	least, most, open := 1.0, 1.0, 0.0
 	for _, l := range []struct {
 		target float64
+		pods   []*PodMetrics
 		d      Distribution
-	}{{t.TTFT, TTFTDistribution}, {t.ITL, RequestITLDistribution}} {
-		if l.target > 0 {
-			low, high := together(measured, l.d).within(jsonspec.Seconds(l.target))
+	}{{jsonspec.Seconds(t.TTFT) - later, comes, TTFTDistribution}, {jsonspec.Seconds(t.ITL), ends, RequestITLDistribution}} {
+		if l.d == TTFTDistribution && t.TTFT > 0 || l.d == RequestITLDistribution && t.ITL > 0 {
+			low, high := together(l.pods, l.d).within(l.target)
 			least, most, open = least-(1-low), min(most, high), open+high-low // NaN stays NaN
 		}
 	}

@@ -6,14 +6,14 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
-// Count of pods, or of replicas, by accelerator.
+// Count of pods, or of replicas, by what they run on: an accelerator, and the variant of the model where it has several.
 type Count map[string]int
 
 // ReadyBy accelerator are the pods that are ready.
 func ReadyBy(parts []jsonspec.ObservedPart) Count {
 	c := Count{}
 	for _, p := range parts {
-		c[p.Accelerator] += p.Ready
+		c[p.On()] += p.Ready
 	}
 	return c
 }
@@ -22,7 +22,7 @@ func ReadyBy(parts []jsonspec.ObservedPart) Count {
 func leavingBy(parts []jsonspec.ObservedPart) Count {
 	c := Count{}
 	for _, p := range parts {
-		c[p.Accelerator] += p.Leaving
+		c[p.On()] += p.Leaving
 	}
 	return c
 }
@@ -31,7 +31,7 @@ func leavingBy(parts []jsonspec.ObservedPart) Count {
 func failingBy(parts []jsonspec.ObservedPart) Count {
 	c := Count{}
 	for _, p := range parts {
-		c[p.Accelerator] += p.Failing
+		c[p.On()] += p.Failing
 	}
 	return c
 }
@@ -41,7 +41,7 @@ func boundBy(parts []jsonspec.ObservedPart) Count {
 	c := ReadyBy(parts)
 	for _, p := range parts {
 		if p.Accelerator != "" {
-			c[p.Accelerator] += p.Starting
+			c[p.On()] += p.Starting
 		}
 	}
 	return c
@@ -51,7 +51,7 @@ func boundBy(parts []jsonspec.ObservedPart) Count {
 func PlanBy(parts []jsonspec.AllocationPart) Count {
 	c := Count{}
 	for _, p := range parts {
-		c[p.Accelerator] += p.Replicas
+		c[p.On()] += p.Replicas
 	}
 	return c
 }

@@ -38,13 +38,13 @@ func (p *Pod) loss() float64 {
 func OverQuota(plan []jsonspec.AllocationPart, pods []Pod) []int {
 	quota, parts := PlanBy(plan), map[string]jsonspec.AllocationPart{}
 	for _, p := range plan {
-		parts[p.Accelerator] = p
+		parts[p.On()] = p
 	}
 	outdated := func(p *Pod) int {
 		if p.Leaving {
 			return 2
 		}
-		if Differs(p.Started, parts[p.Started.Accelerator]) {
+		if Differs(p.Started, parts[p.Started.On()]) {
 			return 1
 		}
 		return 0
@@ -59,7 +59,7 @@ func OverQuota(plan []jsonspec.AllocationPart, pods []Pod) []int {
 	})
 	var over []int
 	for _, i := range order {
-		if a := pods[i].Started.Accelerator; quota[a] > 0 {
+		if a := pods[i].Started.On(); quota[a] > 0 {
 			quota[a]--
 		} else {
 			over = append(over, i)

@@ -24,8 +24,9 @@ func Plans(s *jsonspec.System, plans map[string]jsonspec.Allocation, waits map[s
 		if a, planned := plans[e.Name]; planned {
 			d := specification.Desired(&a)
 			surge, given := f.surges(e.Name, d.Parts, running(e))
-			d.Parts, d.Surge = withSurge(d.Parts, surge)
-			d.Replicas += d.Surge
+			later := inOrder(d.Parts, running(e), surge)
+			d.Parts, d.Surge = withSurge(d.Parts, surge, running(e))
+			d.Replicas += d.Surge - later
 			d.Replicas -= short(given, d.Replicas, running(e))
 			all[e.Name] = d
 		}
@@ -91,10 +92,10 @@ func (f *fleet) surges(server string, plan []jsonspec.AllocationPart, current []
 		return surge, given
 	}
 	for _, p := range plan {
-		t, scope, n := f.of(server, p.Accelerator)
+		t, scope, n := f.of(server, p.On())
 		spare := f.spare[t].Within(scope)
 		if k := renewal(p, current, func(most int) int { return spare.Room(max(n, 1), most) }); k > 0 {
-			surge[p.Accelerator] = k
+			surge[p.On()] = k
 			spare.Add(n, k)
 		}
 	}
@@ -147,7 +148,7 @@ func short(given, total int, current []jsonspec.ObservedPart) int {
 func renewal(p jsonspec.AllocationPart, current []jsonspec.ObservedPart, room func(most int) int) int {
 	ready, starting, old := 0, 0, 0
 	for _, o := range current {
-		if o.Accelerator != p.Accelerator {
+		if o.On() != p.On() {
 			continue
 		}
 		ready += o.Ready
@@ -168,17 +169,17 @@ func renewal(p jsonspec.AllocationPart, current []jsonspec.ObservedPart, room fu
 
 // withSurge writes surges into a plan: on the accelerators it names, then on those it leaves. Pods on an accelerator that is not known count
 // in the total alone.
-func withSurge(plan []jsonspec.AllocationPart, surge Count) (parts []jsonspec.AllocationPart, total int) {
+func withSurge(plan []jsonspec.AllocationPart, surge Count, current []jsonspec.ObservedPart) (parts []jsonspec.AllocationPart, total int) {
 	left := maps.Clone(surge)
 	for _, p := range plan {
-		p.Surge = left[p.Accelerator]
+		p.Surge = left[p.On()]
 		total += p.Surge
-		delete(left, p.Accelerator)
+		delete(left, p.On())
 		parts = append(parts, p)
 	}
 	for _, a := range slices.Sorted(maps.Keys(left)) {
-		if a != "" {
-			parts = append(parts, jsonspec.AllocationPart{Accelerator: a, Surge: left[a]})
+		if i := slices.IndexFunc(current, func(p jsonspec.ObservedPart) bool { return p.On() == a }); i >= 0 && a != "" {
+			parts = append(parts, jsonspec.AllocationPart{Accelerator: current[i].Accelerator, Variant: current[i].Variant, Surge: left[a]})
 		}
 		total += left[a]
 	}
@@ -190,6 +191,10 @@ func newFleet(s *jsonspec.System, plans map[string]jsonspec.Allocation, waits ma
 	types, models, each, scopes, shared := map[string]string{}, map[string]string{}, ReplicaCards(s), map[string]map[string]string{}, map[string]map[string][]string{}
 	for _, a := range s.Accelerators.Spec {
 		types[a.Name] = a.CardType(a.Name)
+	}
+	for i := range s.Models.Spec {
+		p := &s.Models.Spec[i].Performance
+		types[p.On()] = types[p.Acc]
 	}
 	for i := range s.Servers.Spec {
 		e := &s.Servers.Spec[i]
@@ -207,7 +212,7 @@ func newFleet(s *jsonspec.System, plans map[string]jsonspec.Allocation, waits ma
 	}
 	for server, a := range plans {
 		for _, p := range specification.Desired(&a).Parts {
-			t, scope, n := f.of(server, p.Accelerator)
+			t, scope, n := f.of(server, p.On())
 			f.spare[t].Within(scope).Add(n, p.Replicas)
 		}
 	}
@@ -232,7 +237,7 @@ func (f *fleet) claim(s *jsonspec.System, plans map[string]jsonspec.Allocation, 
 				waiting += p.Starting
 				continue
 			}
-			t, scope, each := f.of(e.Name, p.Accelerator)
+			t, scope, each := f.of(e.Name, p.On())
 			free[t].Within(scope).Add(each, p.Ready+p.Starting)
 		}
 		a, planned := plans[e.Name]
@@ -280,14 +285,14 @@ func prioritiesOf(s *jsonspec.System) map[string]int {
 	return by
 }
 
-// ReplicaCards are the cards that a replica of a model takes, by model and accelerator.
+// ReplicaCards are the cards that a replica of a model takes, by model and what it runs on.
 func ReplicaCards(s *jsonspec.System) map[[2]string]int {
 	cards := map[[2]string]int{}
 	for i := range s.Models.Spec {
 		m := &s.Models.Spec[i]
 		for _, a := range s.Accelerators.Spec {
 			if a.Name == m.Acc {
-				cards[[2]string{m.Name, m.Acc}] = m.Accelerators() * a.Cards()
+				cards[[2]string{m.Name, m.On()}] = m.Accelerators() * a.Cards()
 			}
 		}
 	}

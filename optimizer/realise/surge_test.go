@@ -21,7 +21,7 @@ func roomy(cards int) *fleet {
 // surged is a plan with the surge that it gets in a fleet.
 func surged(f *fleet, plan []jsonspec.AllocationPart, current []jsonspec.ObservedPart) ([]jsonspec.AllocationPart, int) {
 	surge, _ := f.surges("s", plan, current)
-	return withSurge(plan, surge)
+	return withSurge(plan, surge, current)
 }
 
 // Pods that fail where the plan has left are surplus, so that a ReplicaSet makes others elsewhere; where the plan is they are its own.

@@ -13,20 +13,26 @@ import (
 // others are ready elsewhere: a replica of them gets at most what the plan gives one on the mean, for how fast it is the plan does not say. Where that is less
 // than all, everybody gets proportionally more.
 func Traffic(b *jsonspec.ServerBinding, plan []jsonspec.AllocationPart, current []jsonspec.ObservedPart) []float64 {
-	index := make(map[string]int, len(b.Variants))
+	index, variant := make(map[string]int, len(b.Variants)), map[string]string{}
 	for i := range b.Variants {
 		index[b.Variants[i].Name] = i
+	}
+	for _, p := range plan {
+		variant[p.On()] = b.VariantOf(p.Accelerator, p.Variant)
+	}
+	for _, p := range current {
+		variant[p.On()] = b.VariantOf(p.Accelerator, p.Variant)
 	}
 	planned, beyond := make([]float64, len(b.Variants)), make([]float64, len(b.Variants))
 	ready, want, given, all := ReadyBy(current), PlanBy(plan), sharesOf(plan), 0
 	for a, n := range want {
 		all += n
-		if i, listed := index[b.VariantOf(a)]; listed && n > 0 {
+		if i, listed := index[variant[a]]; listed && n > 0 {
 			planned[i] += given[a] * float64(min(ready[a], n)) / float64(n)
 		}
 	}
 	for a, n := range ready {
-		if i, listed := index[b.VariantOf(a)]; listed {
+		if i, listed := index[variant[a]]; listed {
 			beyond[i] += float64(max(n-want[a], 0)) / float64(max(all, 1))
 		}
 	}
@@ -42,16 +48,16 @@ func Traffic(b *jsonspec.ServerBinding, plan []jsonspec.AllocationPart, current 
 	return planned
 }
 
-// sharesOf a plan's accelerators of the load; by replicas where the plan states none, as of one that has a single part.
+// sharesOf the parts of a plan, by what they run on, of the load; by replicas where the plan states none, as of one that has a single part.
 func sharesOf(plan []jsonspec.AllocationPart) map[string]float64 {
 	shares, replicas := map[string]float64{}, map[string]float64{}
 	for _, p := range plan {
-		shares[p.Accelerator] += p.Share
-		replicas[p.Accelerator] += float64(p.Replicas)
+		shares[p.On()] += p.Share
+		replicas[p.On()] += float64(p.Replicas)
 	}
 	sum := func(of map[string]float64) (s float64) {
 		for _, p := range plan {
-			s += of[p.Accelerator]
+			s += of[p.On()]
 		}
 		return s
 	}

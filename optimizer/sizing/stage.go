@@ -177,6 +177,8 @@ func allowed(s *Server, p *Pair, inForce map[string]int) error {
 	switch {
 	case p.Fault != nil:
 		return p.Fault
+	case s.Unrun[p.Accelerator.Name]:
+		return errors.New("no workload of the server runs this variant of the model there (variants[].modelVariant and accelerators)")
 	case s.KeepAccelerator && !runs:
 		return fmt.Errorf("keepAccelerator holds the server on %s", strings.Join(slices.Sorted(maps.Keys(inForce)), ", "))
 	case s.Precisions != nil && precision == "":

@@ -52,7 +52,7 @@ func (s *Snapshot) Core() *fleet.Snapshot {
 	}
 	for i := range s.System.Servers.Spec {
 		server := serverOf(&s.System.Servers.Spec[i])
-		server.Scopes = ways.scopes(server.Scopes)
+		server.Scopes, server.Unrun = ways.scopes(server.Scopes), ways.unrun(&s.System.Servers.Spec[i])
 		c.Servers = append(c.Servers, server)
 	}
 	return c
@@ -81,7 +81,7 @@ func modelsOf(d *jsonspec.ModelData) []fleet.Model {
 	for _, p := range d.Spec {
 		m := at(p.Name)
 		perf := p.Performance
-		perf.Acc = on(perf.Acc, perf.Way())
+		perf.Acc = perf.On()
 		m.Performance = append(m.Performance, perf)
 	}
 	for i := range list {

@@ -53,9 +53,16 @@ func fromModel(m *v1alpha1.Model, d *jsonspec.ModelData) {
 // performance of a pair. Where the JSON specification has a law beside parameters of its own, the law is what is used, and what is written.
 func performance(p *jsonspec.Performance) v1alpha1.Performance {
 	out := v1alpha1.Performance{
-		Accelerator: p.Acc, AcceleratorsPerReplica: p.AccCount, PodsPerReplica: p.PodsPerReplica, MaxBatchSize: p.MaxBatchSize, AtTokens: p.AtTokens, KVTokens: p.KVTokens, Match: p.Match,
+		Accelerator: p.Acc, Variant: p.Variant, Role: p.Role, AcceleratorsPerReplica: p.AccCount, PodsPerReplica: p.PodsPerReplica, Ranks: p.Ranks,
+		TokensPerIteration: positive(p.TokensPerIteration), MaxBatchSize: p.MaxBatchSize, AtTokens: p.AtTokens, KVTokens: p.KVTokens, Match: p.Match,
 	}
 	of := v1alpha1.DecimalOf
+	if t := p.Transfer; t != nil {
+		out.Transfer = &v1alpha1.Transfer{Delay: ofMilliseconds(t.Delay), BytesPerToken: of(t.BytesPerToken)}
+		if width := gigabytes(t.Bandwidth); width != nil {
+			out.Transfer.Bandwidth = *width
+		}
+	}
 	switch {
 	case p.Law != nil:
 		out.Law = &v1alpha1.Law{Name: p.Law.Name, Version: p.Law.Version, Order: p.Law.Order}
@@ -81,7 +88,11 @@ func performance(p *jsonspec.Performance) v1alpha1.Performance {
 
 func fromPerformance(p *v1alpha1.Performance) jsonspec.Performance {
 	out := jsonspec.Performance{
-		Acc: p.Accelerator, AccCount: p.AcceleratorsPerReplica, PodsPerReplica: p.PodsPerReplica, MaxBatchSize: p.MaxBatchSize, AtTokens: p.AtTokens, KVTokens: p.KVTokens, Match: p.Match,
+		Acc: p.Accelerator, Variant: p.Variant, Role: p.Role, AccCount: p.AcceleratorsPerReplica, PodsPerReplica: p.PodsPerReplica, Ranks: p.Ranks,
+		TokensPerIteration: orZero(p.TokensPerIteration), MaxBatchSize: p.MaxBatchSize, AtTokens: p.AtTokens, KVTokens: p.KVTokens, Match: p.Match,
+	}
+	if t := p.Transfer; t != nil {
+		out.Transfer = &jsonspec.Transfer{Bandwidth: inGigabytes(&t.Bandwidth), Delay: inMilliseconds(t.Delay), BytesPerToken: t.BytesPerToken.Float()}
 	}
 	if w := p.Work; w != nil {
 		out.PerfParms = &jsonspec.PerfParms{Alpha: w.Alpha.Float(), Beta: w.Beta.Float(), Gamma: w.Gamma.Float()}

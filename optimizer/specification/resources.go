@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -56,11 +55,6 @@ func ToResources(s *jsonspec.System, namespace string) (Resources, error) {
 		o.Solver = &jsonspec.Plug{Name: "milp"}
 	}
 	choices, faults := plugs(&o.Plugs)
-	for i := range s.Models.Spec {
-		if p := &s.Models.Spec[i]; p.Way() != "" {
-			faults = append(faults, fmt.Errorf("models[%s on %s as %s]: resources have no variants and roles yet; only plans from files do", p.Name, p.Acc, p.Way()))
-		}
-	}
 	r.Optimizer = &v1alpha1.Optimizer{TypeMeta: v1alpha1.TypeMeta("Optimizer"), ObjectMeta: objectMeta("default", ""), Spec: v1alpha1.OptimizerSpec{
 		PlanPolicy: policy(&o.SolverPolicy), Plugs: choices, Elastic: elastic(s.Capacity.Elastic), Cohorts: o.Cohorts,
 	}}
@@ -225,11 +219,11 @@ func observedParts(a *jsonspec.Allocation) []jsonspec.ObservedPart {
 		if a.Accelerator == "" && a.NumReplicas == 0 && a.MaxBatch == 0 {
 			return nil
 		}
-		return []jsonspec.ObservedPart{{Accelerator: a.Accelerator, Ready: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}}
+		return []jsonspec.ObservedPart{{Accelerator: a.Accelerator, Variant: a.Variant, Ready: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens}}
 	}
 	parts := make([]jsonspec.ObservedPart, 0, len(a.Parts))
 	for _, p := range a.Parts {
-		parts = append(parts, jsonspec.ObservedPart{Accelerator: p.Accelerator, Ready: p.Replicas, MaxBatchSize: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens})
+		parts = append(parts, jsonspec.ObservedPart{Accelerator: p.Accelerator, Variant: p.Variant, Ready: p.Replicas, MaxBatchSize: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens})
 	}
 	return parts
 }
@@ -254,7 +248,7 @@ func Desired(a *jsonspec.Allocation) *v1alpha1.DesiredState {
 		Replicas: a.NumReplicas, Parts: a.Parts, CostPerHour: a.Cost, Predicted: latencies(a), Load: a.Load, BestEffort: a.BestEffort, AdmissibleRate: a.AdmissibleRate, Reason: a.Reason,
 	}
 	if len(d.Parts) == 0 && a.Accelerator != "" {
-		d.Parts = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens, Ahead: a.Ahead}}
+		d.Parts = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Variant: a.Variant, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens, Ahead: a.Ahead}}
 	}
 	return d
 }
@@ -297,7 +291,7 @@ func Current(st *v1alpha1.ServerStatus) *jsonspec.Allocation {
 	}
 	parts := make([]jsonspec.AllocationPart, 0, len(st.Current))
 	for _, p := range st.Current {
-		parts = append(parts, jsonspec.AllocationPart{Accelerator: p.Accelerator, Replicas: p.Ready, MaxBatchSize: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens})
+		parts = append(parts, jsonspec.AllocationPart{Accelerator: p.Accelerator, Variant: p.Variant, Replicas: p.Ready, MaxBatchSize: p.MaxBatchSize, MaxBatchedTokens: p.MaxBatchedTokens})
 	}
 	setParts(a, parts)
 	return a
@@ -322,7 +316,7 @@ func withoutSurge(parts []jsonspec.AllocationPart) []jsonspec.AllocationPart {
 	var out []jsonspec.AllocationPart
 	for _, p := range parts {
 		if p.Replicas > 0 || p.Surge == 0 {
-			p.Surge = 0
+			p.Surge, p.Later = 0, 0
 			out = append(out, p)
 		}
 	}

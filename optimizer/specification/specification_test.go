@@ -213,9 +213,6 @@ func TestValidateNamesFaultsOfRoles(t *testing.T) {
 			t.Errorf("error does not say %q:\n%v", want, err)
 		}
 	}
-	if _, err := specification.ToResources(s, "default"); err == nil || !strings.Contains(err.Error(), "models[big on H200 as a]: resources have no variants and roles yet") {
-		t.Errorf("written as resources, which lose the roles: %v", err)
-	}
 }
 
 func TestValidateNamesEveryFault(t *testing.T) {
@@ -359,6 +356,15 @@ func decorate(s *jsonspec.System) {
 		Name: "x", Version: 2, Parameters: map[string]float64{"a": 1, "b": 4.89e-5}, Order: []string{"a", "b"}, Covariance: [][]float64{{0.1, -0.02}, {-0.02, 0.3}},
 	}
 	s.Models.Spec[0].KVTokens = 1000
+	for i, role := range []string{jsonspec.RolePrefill, jsonspec.RoleDecode} {
+		p := s.Models.Spec[0]
+		p.Role, p.AccCount, p.PodsPerReplica, p.Ranks = role, 4, 2, 2
+		p.Transfer = &jsonspec.Transfer{Bandwidth: 50, Delay: 1.5, BytesPerToken: 70_000}
+		if i == 1 {
+			p.Variant, p.TokensPerIteration = "decode-tp2", 1.8
+		}
+		s.Models.Spec = append(s.Models.Spec, p)
+	}
 	s.Models.Info = []jsonspec.ModelInfo{
 		{Name: s.Models.Spec[0].Name, ModelProperties: jsonspec.ModelProperties{ServedName: "served"}},
 		{Name: "zz/Never Measured", ModelProperties: jsonspec.ModelProperties{Architecture: &jsonspec.Architecture{NumHiddenLayers: 2}}},
@@ -370,7 +376,13 @@ func decorate(s *jsonspec.System) {
 	sv[0].MinNumReplicas, sv[0].MaxNumReplicas, sv[0].Routing, sv[0].KeepAccelerator = 2, 9, jsonspec.RoutingWeighted, true
 	sv[0].ScaleTargetRef = &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: "d"}
 	sv[0].Arrivals = &jsonspec.ArrivalCounter{Counter: "envoy_cluster_upstream_rq_total", Labels: map[string]jsonspec.LabelValue{"envoy_cluster_name": "chat"}}
-	sv[1].Variants = []jsonspec.Variant{{Name: "big", Accelerators: []string{"A100"}}}
+	sv[1].Variants = []jsonspec.Variant{{Name: "big", Accelerators: []string{"A100"}}, {Name: "decodes", ModelVariant: "decode-tp2", Accelerators: []string{"L4"}}}
+	sv[6].DesiredAlloc = &jsonspec.Allocation{
+		Accelerator: "L4", NumReplicas: 3, Parts: []jsonspec.AllocationPart{
+			{Accelerator: "L4", Variant: "prefill", Role: jsonspec.RolePrefill, Replicas: 1, Share: 1}, {Accelerator: "L4", Variant: "decode-tp2", Role: jsonspec.RoleDecode, Replicas: 2, Share: 1},
+		},
+	}
+	sv[6].CurrentAlloc = &jsonspec.Allocation{Accelerator: "L4", Variant: "prefill", NumReplicas: 1, Load: sv[6].CurrentAlloc.Load}
 	sv[2].CurrentAlloc = &jsonspec.Allocation{Accelerator: "A100", NumReplicas: 3, MaxBatch: 8, MaxBatchedTokens: 512, Cost: 120, ITLAverage: 10, TTFTAverage: 99, Load: sv[2].CurrentAlloc.Load}
 	sv[3].CurrentAlloc = nil
 	sv[4].DesiredAlloc = &jsonspec.Allocation{

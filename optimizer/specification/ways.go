@@ -29,7 +29,7 @@ func waysOf(s *jsonspec.System) ways {
 		if all[p.Name] == nil {
 			all[p.Name] = map[string]way{}
 		}
-		all[p.Name][on(p.Acc, p.Way())] = way{p.Acc, p.Way(), p.Role}
+		all[p.Name][p.On()] = way{p.Acc, p.Way(), p.Role}
 	}
 	return all
 }
@@ -60,7 +60,21 @@ func (w ways) accelerators(given []fleet.Accelerator) []fleet.Accelerator {
 	return all
 }
 
-// scopes by the core's names: those of an accelerator hold for all that runs on it.
+// unrun are the core's names of what no workload of a server runs of its model.
+func (w ways) unrun(e *jsonspec.ServerEntry) map[string]bool {
+	var all map[string]bool
+	for name, way := range w[e.Model] {
+		if (e.ScaleTargetRef != nil || len(e.Variants) > 0) && e.VariantOf(way.accelerator, way.variant) == "" {
+			if all == nil {
+				all = map[string]bool{}
+			}
+			all[name] = true
+		}
+	}
+	return all
+}
+
+// scopes by the core's names: those of an accelerator hold for all that runs on it and has none of its own.
 func (w ways) scopes(given map[string]string) map[string]string {
 	if len(w) == 0 || len(given) == 0 {
 		return given
@@ -68,7 +82,7 @@ func (w ways) scopes(given map[string]string) map[string]string {
 	all := maps.Clone(given)
 	for _, of := range w {
 		for name, way := range of {
-			if scope, bounded := given[way.accelerator]; bounded {
+			if scope, bounded := given[way.accelerator]; bounded && all[name] == "" {
 				all[name] = scope
 			}
 		}

@@ -30,11 +30,12 @@ func (p *Plugin) Reserve(ctx context.Context, state fwk.CycleState, pod *v1.Pod,
 	if !ok {
 		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("node %q no longer carries a planned accelerator", nodeName))
 	}
-	if !p.cluster.ledger.Take(c.server, pod, nodeName, o.Accelerator, o.Quota) {
+	server := p.cluster.plans.server(c.server)
+	if !p.cluster.ledger.Take(c.server, server, pod, nodeName, *o) {
 		p.cluster.metrics.rejected(rejectedRaced)
 		return fwk.NewStatus(fwk.Unschedulable, fmt.Sprintf("the plan's room for Server %s on %s was used up meanwhile", c.server, o.Label))
 	}
-	if s := p.cluster.plans.server(c.server); s != nil && len(s.Spec.Variants) > 0 {
+	if server != nil && len(server.Spec.Variants) > 0 {
 		p.cluster.passTurn(c.server) // another variant may have waited for what this pod could have taken and did not
 	}
 	state.Write(placementKey, &seating{label: o.Label, outcome: o.Outcome, reason: c.decision.Reason, annotations: o.Annotations()})

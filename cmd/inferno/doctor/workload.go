@@ -65,7 +65,7 @@ func (t target) wanted() int {
 		}
 		for _, p := range d.Parts {
 			if t.takes(p.Accelerator) {
-				n += p.Replicas + p.Surge
+				n += p.Now()
 			}
 		}
 	}

@@ -7,7 +7,7 @@ type ServerBinding struct {
 	// ScaleTargetRef is the workload whose replicas the server is.
 	// +optional
 	ScaleTargetRef *ScaleTargetRef `json:"scaleTargetRef,omitempty"`
-	// Variants are workloads of the server for accelerators that need a pod template of their own.
+	// Variants are workloads of the server for accelerators, or for variants and roles of its model, that need a pod template of their own.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
@@ -23,12 +23,22 @@ type ServerBinding struct {
 	Arrivals *ArrivalCounter `json:"arrivals,omitempty"`
 }
 
-// VariantOf returns the variant that runs the accelerator: the first that lists it, so that variants never count a part of a plan twice; empty where none
-// does.
-func (b *ServerBinding) VariantOf(accelerator string) string {
+// VariantOf returns the variant that runs a variant of the model, or the model that has none, on an accelerator: the first that lists it, so that variants never
+// count a part of a plan twice; empty where none does.
+func (b *ServerBinding) VariantOf(accelerator, ofModel string) string {
 	for i := range b.Variants {
-		if slices.Contains(b.Variants[i].Accelerators, accelerator) {
-			return b.Variants[i].Name
+		if v := &b.Variants[i]; v.ModelVariant == ofModel && slices.Contains(v.Accelerators, accelerator) {
+			return v.Name
+		}
+	}
+	return ""
+}
+
+// Runs says which variant of the model the pods of a variant run; empty for a model that has none, and of a variant that is not listed.
+func (b *ServerBinding) Runs(variant string) string {
+	for i := range b.Variants {
+		if b.Variants[i].Name == variant {
+			return b.Variants[i].ModelVariant
 		}
 	}
 	return ""
@@ -47,11 +57,15 @@ type ScaleTargetRef struct {
 	Name string `json:"name"`
 }
 
-// Variant is a workload of a server for accelerators that need a pod template of their own.
+// Variant is a workload of a server for accelerators, or for a variant or role of its model, that need a pod template of their own.
 type Variant struct {
 	// Name of the variant; pods carry it as the label inferno.platform.ai/variant.
 	// +kubebuilder:validation:MinLength=1
 	Name string `json:"name"`
+	// ModelVariant is the variant of the Model that the pods run, or the role of one that has no name, such as prefill. Absent: the only one there is.
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	ModelVariant string `json:"modelVariant,omitempty"`
 	// Accelerators that the variant's template fits.
 	// +kubebuilder:validation:MinItems=1
 	// +listType=set
@@ -126,6 +140,7 @@ type AllocationPart struct {
 	// Accelerator names the accelerator.
 	Accelerator string `json:"accelerator"`
 	// Variant of the model that runs on it, where it has several, and its role, where prompts and decodes run apart.
+	// +kubebuilder:default=""
 	// +optional
 	Variant string `json:"variant,omitempty"`
 	// +optional
@@ -138,6 +153,10 @@ type AllocationPart struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Surge int `json:"surge,omitempty"`
+	// Later is the number of its replicas that are to be made once those of the other role have their nodes, where prompts and decodes run apart.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Later int `json:"later,omitempty"`
 	// Ahead is the number of replicas on it, beyond those above, that the load will need by the time a node asked for now has come (lookAhead of the
 	// Optimizer): room is to be made for them, and no pods yet.
 	// +kubebuilder:validation:Minimum=0

@@ -33,11 +33,20 @@ func (p *Performance) Pods() int { return max(p.PodsPerReplica, 1) }
 // Way that the entry runs the model on its accelerator: its variant, or its role; empty for the only one.
 func (p *Performance) Way() string { return cmp.Or(p.Variant, p.Role) }
 
+// On says what the entry runs the model on, as a part of a plan does.
+func (p *Performance) On() string { return on(p.Acc, p.Way()) }
+
 // On says what a part runs on for people, such as H100 or H100/decode-tp8.
 func (p *AllocationPart) On() string { return on(p.Accelerator, cmp.Or(p.Variant, p.Role)) }
 
+// Now is the number of replicas that there are to be of a part for the time being.
+func (p *AllocationPart) Now() int { return p.Replicas + p.Surge - p.Later }
+
 // On says what an allocation on one accelerator runs on for people.
 func (a *Allocation) On() string { return on(a.Accelerator, a.Variant) }
+
+// On says what pods run on, as that of the part of a plan that they are of.
+func (p *ObservedPart) On() string { return on(p.Accelerator, p.Variant) }
 
 func on(accelerator, variant string) string {
 	if variant == "" || accelerator == "" {

@@ -1,5 +1,10 @@
 package v1alpha1
 
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
 // ModelSpec says what a model is and how fast it runs.
 type ModelSpec struct {
 	// ServedName is the model's name in the engine's metrics (label model_name). Defaults to the name of the model.
@@ -15,16 +20,20 @@ type ModelSpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	TrustedNamespaces []string `json:"trustedNamespaces,omitempty"`
-	// Performance of the model, one entry for each accelerator it may run on. Without any it may run on every accelerator that holds it,
-	// as fast as physics says of its architecture, until that is learned.
+	// Performance of the model, one entry for each accelerator it may run on, and each variant and role on it. Without any it may run on every accelerator
+	// that holds it, as fast as physics says of its architecture, until that is learned.
 	// +listType=map
 	// +listMapKey=accelerator
+	// +listMapKey=variant
+	// +listMapKey=role
 	// +kubebuilder:validation:MaxItems=128
 	// +optional
 	Performance []Performance `json:"performance,omitempty"`
 }
 
 // Performance says how fast a model runs on one accelerator: measured, fitted, or left out, which is then the prior from physics.
+// +kubebuilder:validation:XValidation:rule="has(self.role) && self.role.size() > 0 || !has(self.ranks) && !has(self.transfer)",message="ranks and transfer are of entries with a role"
+// +kubebuilder:validation:XValidation:rule="has(self.role) && self.role == 'decode' || !has(self.tokensPerIteration)",message="tokensPerIteration is of entries with the role decode"
 // +kubebuilder:validation:XValidation:rule="!has(self.podsPerReplica) || !has(self.acceleratorsPerReplica) || self.acceleratorsPerReplica % self.podsPerReplica == 0",message="podsPerReplica must divide acceleratorsPerReplica"
 // +kubebuilder:validation:XValidation:rule="[has(self.work), has(self.linear), has(self.law)].filter(given, given).size() <= 1",message="work, linear and law are different laws; give one"
 type Performance struct {
@@ -32,6 +41,18 @@ type Performance struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Accelerator string `json:"accelerator"`
+	// Variant names this way to run the model on the accelerator where there are several, such as tp4-fp8. Pods run it whose Server
+	// says so of their variant (modelVariant). Absent: the role.
+	// +kubebuilder:default=""
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$`
+	// +optional
+	Variant string `json:"variant,omitempty"`
+	// Role of replicas, prefill or decode, of a model whose prompts and decodes may run on replicas of their own; absent: both.
+	// +kubebuilder:default=""
+	// +kubebuilder:validation:Enum="";prefill;decode
+	// +optional
+	Role string `json:"role,omitempty"`
 	// AcceleratorsPerReplica that one replica takes.
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=1
@@ -44,6 +65,18 @@ type Performance struct {
 	// +kubebuilder:validation:Maximum=1024
 	// +optional
 	PodsPerReplica int `json:"podsPerReplica,omitempty"`
+	// Ranks of a replica with a role that each take requests of their own (attention data parallelism). Absent: 1.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1024
+	// +optional
+	Ranks int `json:"ranks,omitempty"`
+	// TokensPerIteration that a decode of a replica with the role decode accepts on average where it speculates. Absent: 1.
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 1.0",message="tokensPerIteration must be at least 1"
+	// +optional
+	TokensPerIteration *Decimal `json:"tokensPerIteration,omitempty"`
+	// Transfer of KV caches to or from a replica with a role. Absent: it takes no time.
+	// +optional
+	Transfer *Transfer `json:"transfer,omitempty"`
 	// MaxBatchSize is the largest batch the accelerator's memory holds at atTokens generated tokens per request.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=65536
@@ -70,6 +103,19 @@ type Performance struct {
 	// +kubebuilder:validation:MaxProperties=32
 	// +optional
 	Match map[string]string `json:"match,omitempty"`
+}
+
+// Transfer is what the KV cache of a prompt goes over between replicas of two roles: the narrower bandwidth of both counts, and the longer delay.
+type Transfer struct {
+	// Bandwidth of a replica in bytes per second, such as 50G.
+	Bandwidth resource.Quantity `json:"bandwidth"`
+	// Delay of a transfer whatever its size. Absent: none.
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="delay must be at least 0s"
+	// +optional
+	Delay *metav1.Duration `json:"delay,omitempty"`
+	// BytesPerToken of the KV cache.
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0",message="bytesPerToken must be at least 0"
+	BytesPerToken Decimal `json:"bytesPerToken"`
 }
 
 // WorkLaw is the service-time law "work": an iteration of the engine takes alpha + beta · computed tokens + gamma · KV tokens read.

@@ -411,9 +411,10 @@ type DesiredState struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Surge int `json:"surge,omitempty"`
-	// Parts of the plan by accelerator.
+	// Parts of the plan by accelerator and variant of the model.
 	// +listType=map
 	// +listMapKey=accelerator
+	// +listMapKey=variant
 	// +optional
 	Parts []jsonspec.AllocationPart `json:"parts,omitempty"`
 	// CostPerHour in cents.

@@ -242,7 +242,7 @@ func (q *Question) System() *jsonspec.System {
 // readings as the loop would have had them: pods are those that Prometheus had samples of, ready since it had the first.
 func (q *Question) readings(at *observe.MetricsAt, resources specification.Resources, since map[types.NamespacedName]time.Time) *observe.Readings {
 	r := &observe.Readings{
-		Now: at.Time, Window: q.Window, StaleAfter: q.Window, Resources: resources, Metrics: at.Metrics, Departed: map[types.NamespacedName]types.NamespacedName{},
+		Now: at.Time, Window: q.Window, StaleAfter: q.Window, Resources: resources, Metrics: at.Metrics, Departed: map[types.NamespacedName]observe.Workload{},
 	}
 	for typ := range carriers(q.Servers) {
 		r.Nodes = append(r.Nodes, carrier(typ))
@@ -253,7 +253,7 @@ func (q *Question) readings(at *observe.MetricsAt, resources specification.Resou
 			continue
 		}
 		if !at.Metrics.Fresh(key, q.Window) {
-			r.Departed[key] = types.NamespacedName{Namespace: s.Namespace, Name: s.Name}
+			r.Departed[key] = observe.Workload{Server: types.NamespacedName{Namespace: s.Namespace, Name: s.Name}}
 			continue
 		}
 		if _, known := since[key]; !known {

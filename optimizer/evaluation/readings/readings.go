@@ -3,8 +3,10 @@
 package readings
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -63,6 +65,7 @@ func New(s *jsonspec.System, pools []cluster.Pool, window float64) (*Source, err
 	}
 	for i := range s.Servers.Spec {
 		source.servers[s.Servers.Spec[i].Name] = source.Resources.Servers[i].Name
+		source.Resources.Servers[i].Spec.Variants = variants(s, s.Servers.Spec[i].Model)
 	}
 	for i := range source.Resources.Accelerators {
 		// Products are told apart by the type, whatever the catalogue says they share.
@@ -82,6 +85,22 @@ func New(s *jsonspec.System, pools []cluster.Pool, window float64) (*Source, err
 		}
 	}
 	return source, nil
+}
+
+// variants of a server as whoever has a workload for each variant and role of its model lists them.
+func variants(s *jsonspec.System, model string) (list []jsonspec.Variant) {
+	for i := range s.Models.Spec {
+		m := &s.Models.Spec[i]
+		if m.Name != model || m.Way() == "" {
+			continue
+		}
+		at := slices.IndexFunc(list, func(v jsonspec.Variant) bool { return v.Name == m.Way() })
+		if at < 0 {
+			at, list = len(list), append(list, jsonspec.Variant{Name: m.Way(), ModelVariant: m.Way()})
+		}
+		list[at].Accelerators = append(list[at].Accelerators, m.Acc)
+	}
+	return list
 }
 
 func poolName(cardType string, i int) string { return fmt.Sprintf("%s-%d", cardType, i) }
@@ -104,15 +123,17 @@ func (s *Source) Read(v *cluster.View) *observe.Readings {
 		}
 		for j := range server.Pods {
 			p := &server.Pods[j]
-			r.Pods = append(r.Pods, s.pod(server.Name, p, s.resources[types[p.Node]]))
+			r.Pods = append(r.Pods, s.pods(server.Name, p, s.resources[types[p.Node]])...)
 			s.measure(r, v.Now, p)
 		}
 		for j := range server.Departed {
 			p := &server.Departed[j]
 			if p.Node != "" {
-				pod := s.pod(server.Name, p, s.resources[types[p.Node]])
-				pod.DeletionTimestamp = &metav1.Time{Time: r.Now}
-				r.Pods = append(r.Pods, pod)
+				pods := s.pods(server.Name, p, s.resources[types[p.Node]])
+				for k := range pods {
+					pods[k].DeletionTimestamp = &metav1.Time{Time: r.Now}
+				}
+				r.Pods = append(r.Pods, pods...)
 			}
 			s.measure(r, v.Now, p)
 		}
@@ -138,21 +159,40 @@ func cards(name corev1.ResourceName, n int) corev1.ResourceList {
 	return corev1.ResourceList{name: *resource.NewQuantity(int64(n), resource.DecimalSI)}
 }
 
-// pod as the scheduler plugin leaves it.
-func (s *Source) pod(server string, p *cluster.PodView, resource corev1.ResourceName) corev1.Pod {
+// pods of a replica, its leader first, as a LeaderWorkerSet's are named.
+func (s *Source) pods(server string, p *cluster.PodView, resource corev1.ResourceName) []corev1.Pod {
+	list := []corev1.Pod{s.pod(server, p, resource, p.Node)}
+	for i, node := range p.Workers {
+		worker := s.pod(server, p, resource, node)
+		worker.Name = fmt.Sprintf("%s-%d", p.Name, i+1)
+		list = append(list, worker)
+	}
+	for i := range list {
+		if pod := &list[i]; len(list) > 1 {
+			pod.Labels[v1alpha1.GroupLabel], pod.Annotations[v1alpha1.GroupSizeAnnotation] = p.Name, strconv.Itoa(len(list))
+		}
+	}
+	return list
+}
+
+// pod of a replica on a node, as the scheduler plugin leaves it.
+func (s *Source) pod(server string, p *cluster.PodView, resource corev1.ResourceName, node string) corev1.Pod {
 	pod := corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: p.Name, Labels: map[string]string{v1alpha1.ServerLabel: s.servers[server]}, CreationTimestamp: metav1.NewTime(at(p.CreatedAt)),
 		},
-		Spec:   corev1.PodSpec{NodeName: p.Node},
+		Spec:   corev1.PodSpec{NodeName: node},
 		Status: corev1.PodStatus{Phase: corev1.PodPending},
 	}
-	if p.Node != "" {
+	if variant := cmp.Or(p.Variant, p.Role); variant != "" {
+		pod.Labels[v1alpha1.VariantLabel] = variant
+	}
+	if node != "" {
 		pod.Annotations = map[string]string{
 			v1alpha1.AcceleratorAnnotation: p.Accelerator, v1alpha1.MaxNumSeqsAnnotation: strconv.Itoa(p.Limits.MaxNumSeqs),
 			v1alpha1.MaxNumBatchedTokensAnnotation: strconv.Itoa(p.Limits.MaxNumBatchedTokens),
 		}
-		pod.Spec.Containers = []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: cards(resource, p.Cards)}}}
+		pod.Spec.Containers = []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: cards(resource, p.Cards/(1+len(p.Workers)))}}}
 	}
 	if p.Ready {
 		pod.Status.Phase = corev1.PodRunning

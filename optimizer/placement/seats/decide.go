@@ -63,8 +63,8 @@ type Situation struct {
 	Kinds *catalogue.Classifier
 	// Carried tells whether some node carries an accelerator.
 	Carried func(accelerator string) bool
-	// Seated counts the server's pods by accelerator.
-	Seated map[string]int
+	// Seated counts the server's pods.
+	Seated Seats
 	// Variant of the server that the pod belongs to, or empty.
 	Variant string
 	// Requests of the pod, and of the others of its group.
@@ -164,16 +164,16 @@ func (s Situation) planned() ([]Option, string) {
 		case !known:
 			unusable = append(unusable, fmt.Sprintf("no Accelerator describes %q", part.Accelerator))
 			continue
-		case !s.inVariant(kind):
+		case !s.inVariant(kind) || part.Variant != Runs(s.Server, s.Variant):
 			continue
 		case !s.fits(kind):
 			unusable = append(unusable, fmt.Sprintf("the pod's request of %s does not make up %q", kind.ResourceName, part.Accelerator))
 			continue
 		}
-		quota := part.Replicas + part.Surge
-		left := quota - s.Seated[kind.Name]
+		quota := part.Now()
+		left := quota - s.Seated.Of(s.Server, kind.Name, part.Variant)
 		if left <= 0 {
-			full = append(full, fmt.Sprintf("%s %d", part.Accelerator, quota))
+			full = append(full, fmt.Sprintf("%s %d", part.On(), quota))
 			continue
 		}
 		options = append(options, Option{
@@ -238,7 +238,7 @@ func (s Situation) free(kind catalogue.Kind, rank int, by Outcome) Option {
 	}
 	for i := range s.Server.Status.Desired.Parts {
 		part := &s.Server.Status.Desired.Parts[i]
-		if k, ok := s.Kinds.Kind(part.Accelerator); ok && k.Name == kind.Name {
+		if k, ok := s.Kinds.Kind(part.Accelerator); ok && k.Name == kind.Name && part.Variant == Runs(s.Server, s.Variant) {
 			o.Label, o.Part = part.Accelerator, part
 		}
 	}
@@ -287,7 +287,7 @@ func (s Situation) inVariant(kind catalogue.Kind) bool {
 func (d Decision) Contends(server *v1alpha1.Server, variant string) bool {
 	other := Situation{Server: server, Variant: variant}
 	for _, o := range d.Options {
-		if other.inVariant(o.Kind) {
+		if other.inVariant(o.Kind) && (o.Part == nil || o.Part.Variant == Runs(server, variant)) {
 			return true
 		}
 	}

@@ -52,6 +52,13 @@ func inOrder(d Decision) []chosen {
 func TestDecide(t *testing.T) {
 	withVariants := server(part("h100", 2), part("l40s", 2))
 	withVariants.Spec.Variants = []jsonspec.Variant{{Name: "big", Accelerators: []string{"h100"}}, {Name: "small", Accelerators: []string{"l40s"}}}
+	apart := server(part("h100", 2), part("h100", 3), part("h100", 1))
+	apart.Status.Desired.Parts[0].Variant, apart.Status.Desired.Parts[1].Variant = "prefill", "decode"
+	apart.Spec.Variants = []jsonspec.Variant{
+		{Name: "prompts", ModelVariant: "prefill", Accelerators: []string{"h100"}}, {Name: "tokens", ModelVariant: "decode", Accelerators: []string{"h100"}},
+		{Name: "more-tokens", ModelVariant: "decode", Accelerators: []string{"h100"}},
+	}
+	taken := Seats{{"h100", "prompts"}: 1, {"h100", "tokens"}: 2, {"h100", "more-tokens"}: 1}
 	renewing, leaving := part("h100", 2), jsonspec.AllocationPart{Accelerator: "a100", Surge: 2}
 	renewing.Surge = 1
 	tests := []struct {
@@ -64,17 +71,32 @@ func TestDecide(t *testing.T) {
 	}{
 		{
 			name: "a surge is room for pods that replace others, and none on an accelerator that the plan leaves",
-			s:    Situation{Server: server(renewing, leaving), Seated: map[string]int{"h100": 2, "a100": 1}},
+			s:    Situation{Server: server(renewing, leaving), Seated: seatsOn(map[string]int{"h100": 2, "a100": 1})},
 			want: []chosen{{"h100", 0, 3, OutcomePlanned}},
 		},
 		{
+			name: "a role has a quota of its own, beside the other's on the same accelerator",
+			s:    Situation{Server: apart, Variant: "prompts", Seated: taken},
+			want: []chosen{{"h100", 0, 2, OutcomePlanned}},
+		},
+		{
+			name:   "which workloads of one role have together",
+			s:      Situation{Server: apart, Variant: "tokens", Seated: taken},
+			reason: "Server llm/chat: all replicas planned for it have their place (h100/decode 3)",
+		},
+		{
+			name: "and those that do both have theirs",
+			s:    Situation{Server: apart, Seated: taken},
+			want: []chosen{{"h100", 0, 1, OutcomePlanned}},
+		},
+		{
 			name: "a pod that was let go keeps its seat, whatever the plan says now",
-			s:    Situation{Server: server(part("a100", 1)), Held: "h100", Seated: map[string]int{"h100": 1}},
+			s:    Situation{Server: server(part("a100", 1)), Held: "h100", Seated: seatsOn(map[string]int{"h100": 1})},
 			want: []chosen{{"h100", 0, Unlimited, OutcomePlanned}},
 		},
 		{
 			name: "the least fulfilled part first",
-			s:    Situation{Server: server(part("h100", 8), part("a100", 2)), Seated: map[string]int{"h100": 5, "a100": 1}},
+			s:    Situation{Server: server(part("h100", 8), part("a100", 2)), Seated: seatsOn(map[string]int{"h100": 5, "a100": 1})},
 			want: []chosen{{"a100", 0, 2, OutcomePlanned}, {"h100", 1, 8, OutcomePlanned}},
 		},
 		{
@@ -89,12 +111,12 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			name: "a quota that is used up is no option, nor one that is exceeded",
-			s:    Situation{Server: server(part("h100", 1), part("a100", 1), part("l40s", 1)), Seated: map[string]int{"h100": 1, "a100": 4}},
+			s:    Situation{Server: server(part("h100", 1), part("a100", 1), part("l40s", 1)), Seated: seatsOn(map[string]int{"h100": 1, "a100": 4})},
 			want: []chosen{{"l40s", 0, 1, OutcomePlanned}},
 		},
 		{
 			name:   "everything seated: wait, and say what is planned",
-			s:      Situation{Server: server(part("h100", 2), part("a100", 1)), Seated: map[string]int{"h100": 2, "a100": 1}},
+			s:      Situation{Server: server(part("h100", 2), part("a100", 1)), Seated: seatsOn(map[string]int{"h100": 2, "a100": 1})},
 			reason: "Server llm/chat: all replicas planned for it have their place (h100 2, a100 1)",
 		},
 		{
@@ -173,7 +195,7 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			name:   "overdue beyond the plan",
-			s:      Situation{Server: server(part("h100", 1)), Seated: map[string]int{"h100": 1}, Measured: []string{"h100", "l40s"}, Overdue: true},
+			s:      Situation{Server: server(part("h100", 1)), Seated: seatsOn(map[string]int{"h100": 1}), Measured: []string{"h100", "l40s"}, Overdue: true},
 			want:   []chosen{{"h100", 0, Unlimited, OutcomeFallback}, {"l40s", 0, Unlimited, OutcomeFallback}},
 			reason: "waited too long for the plan",
 		},
@@ -185,7 +207,7 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			name:   "overdue, but no accelerator is there: wait, do not go just anywhere",
-			s:      Situation{Server: server(part("h100", 1)), Seated: map[string]int{"h100": 1}, Overdue: true, Carried: func(string) bool { return false }},
+			s:      Situation{Server: server(part("h100", 1)), Seated: seatsOn(map[string]int{"h100": 1}), Overdue: true, Carried: func(string) bool { return false }},
 			reason: "all replicas planned for it have their place",
 		},
 	}

@@ -41,13 +41,13 @@ func TestAGroupHasOneSeat(t *testing.T) {
 	}
 	seated := func(want int) {
 		t.Helper()
-		if got := l.Seated(chat, RevisionOf(a))["h100"]; got != want {
+		if got := byAccelerator(l.Seated(chat, RevisionOf(a)))["h100"]; got != want {
 			t.Errorf("%d seats, want %d", got, want)
 		}
 	}
 	take := func(p *v1.Pod, node string, quota int, want bool) {
 		t.Helper()
-		if got := l.Take(chat, p, node, byNodeName(nil, node), quota); got != want {
+		if got := take(l, chat, p, node, byNodeName(nil, node), quota); got != want {
 			t.Errorf("%s takes a seat on %s: %v, want %v", p.Name, node, got, want)
 		}
 	}
@@ -112,7 +112,7 @@ func TestTurnsOfGroups(t *testing.T) {
 	if diff := cmp.Diff([]string{half.Name, "a1", "a2", "b1", "b2", "single"}, order); diff != "" {
 		t.Errorf("in turn (-want +got):\n%s", diff)
 	}
-	l.Take(chat, a1, "h100-1", "h100", 1)
+	take(l, chat, a1, "h100-1", "h100", 1)
 	if ahead, _ := l.Ahead(chat, b2, 5, func(*v1.Pod) bool { return true }); ahead != 0 {
 		t.Errorf("%d are ahead when the first group has its seat, want none", ahead)
 	}
@@ -138,7 +138,7 @@ func TestSeatsOfGroupsThroughDisorder(t *testing.T) {
 					l.Observe(p)
 				}
 			case 1:
-				if has[p.Name] == "" && l.Take(chat, p, node, byNodeName(nil, node), 1+r.IntN(3)) {
+				if has[p.Name] == "" && take(l, chat, p, node, byNodeName(nil, node), 1+r.IntN(3)) {
 					has[p.Name] = node
 				}
 			case 2:
@@ -165,7 +165,7 @@ func TestSeatsOfGroupsThroughDisorder(t *testing.T) {
 					counted[replica] = true
 					want[at]++
 				}
-				if diff := cmp.Diff(want, l.Seated(chat, rev)); diff != "" && len(want)+len(l.Seated(chat, rev)) > 0 {
+				if diff := cmp.Diff(want, byAccelerator(l.Seated(chat, rev))); diff != "" && len(want)+len(byAccelerator(l.Seated(chat, rev))) > 0 {
 					t.Fatalf("seed %d: seats (-want +got):\n%s", seed, diff)
 				}
 			}

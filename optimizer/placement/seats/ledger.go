@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
@@ -38,7 +39,7 @@ type home struct {
 type roster struct {
 	seats   map[types.UID]seat
 	waiting map[types.UID]*v1.Pod
-	counts  map[Revision]map[string]int
+	counts  map[Revision]Seats
 	groups  map[string]*group
 }
 
@@ -48,10 +49,27 @@ type group struct {
 	seats map[place]int
 }
 
-// place is what seats are counted by.
+// Seats of a server.
+type Seats map[Seat]int
+
+// Seat is what seats are counted by: an accelerator, and the variant of the pods.
+type Seat struct{ Accelerator, Variant string }
+
+// Of the pods of a server on an accelerator that run a variant of its model, or the model that has none.
+func (s Seats) Of(server *v1alpha1.Server, accelerator, ofModel string) int {
+	n := 0
+	for at, k := range s {
+		if at.Accelerator == accelerator && Runs(server, at.Variant) == ofModel {
+			n += k
+		}
+	}
+	return n
+}
+
+// place is a seat of pods of a revision.
 type place struct {
-	revision    Revision
-	accelerator string
+	revision Revision
+	Seat
 }
 
 // seat is a pod's place.
@@ -95,7 +113,7 @@ func (l *Ledger) Observe(pod *v1.Pod) []Effect {
 	case Leaving(pod):
 		effects = append(effects, l.remove(pod.UID))
 	case pod.Spec.NodeName != "", Let(pod):
-		at := place{RevisionOf(pod), l.locate(pod, pod.Spec.NodeName)}
+		at := place{RevisionOf(pod), Seat{l.locate(pod, pod.Spec.NodeName), VariantOf(pod)}}
 		l.seat(key, seat{pod: pod, place: at, node: pod.Spec.NodeName, bound: true, reserved: l.roster(key).seats[pod.UID].reserved})
 	default:
 		r := l.roster(key)
@@ -117,9 +135,9 @@ func (l *Ledger) Forget(uid types.UID) Effect {
 	return l.remove(uid)
 }
 
-// Take a seat for a pod that the scheduler reserves a node for, unless the quota is used up. A pod whose group has a seat takes part in that one, and gets no
+// Take a seat by an option for a pod of a server that the scheduler reserves a node for, unless the quota is used up. Without a quota there need be no server. A pod whose group has a seat takes part in that one, and gets no
 // other.
-func (l *Ledger) Take(key types.NamespacedName, pod *v1.Pod, node, accelerator string, quota int) bool {
+func (l *Ledger) Take(key types.NamespacedName, server *v1alpha1.Server, pod *v1.Pod, node string, o Option) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.roster(key)
@@ -133,11 +151,11 @@ func (l *Ledger) Take(key types.NamespacedName, pod *v1.Pod, node, accelerator s
 	}
 	rev := RevisionOf(pod)
 	switch held := r.held(placement.GroupOf(pod).Name); {
-	case len(held) > 0 && !slices.Contains(held, accelerator), len(held) == 0 && quota != Unlimited && r.count(rev)[accelerator] >= quota:
+	case len(held) > 0 && !slices.Contains(held, o.Accelerator), len(held) == 0 && o.Quota != Unlimited && r.count(rev).Of(server, o.Accelerator, Runs(server, VariantOf(pod))) >= o.Quota:
 		l.tidy(key, pod.UID)
 		return false
 	}
-	l.seat(key, seat{pod: pod, place: place{rev, accelerator}, node: node})
+	l.seat(key, seat{pod: pod, place: place{rev, Seat{o.Accelerator, VariantOf(pod)}}, node: node})
 	return true
 }
 
@@ -213,8 +231,8 @@ func (t Together) Others(pod *v1.Pod) []v1.ResourceList {
 	return requests
 }
 
-// Seated counts the seats of a server by accelerator that count for a pod of a revision.
-func (l *Ledger) Seated(key types.NamespacedName, rev Revision) map[string]int {
+// Seated counts the seats of a server that count for a pod of a revision.
+func (l *Ledger) Seated(key types.NamespacedName, rev Revision) Seats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r, ok := l.rosters[key]
@@ -318,7 +336,7 @@ func (l *Ledger) relocateOn(node string) {
 			continue
 		}
 		r.add(s, -1)
-		s.accelerator = l.locate(s.pod, node)
+		s.Accelerator = l.locate(s.pod, node)
 		r.add(s, 1)
 		r.seats[uid] = s
 	}
@@ -327,7 +345,7 @@ func (l *Ledger) relocateOn(node string) {
 func (l *Ledger) roster(key types.NamespacedName) *roster {
 	r, ok := l.rosters[key]
 	if !ok {
-		r = &roster{seats: map[types.UID]seat{}, waiting: map[types.UID]*v1.Pod{}, counts: map[Revision]map[string]int{}, groups: map[string]*group{}}
+		r = &roster{seats: map[types.UID]seat{}, waiting: map[types.UID]*v1.Pod{}, counts: map[Revision]Seats{}, groups: map[string]*group{}}
 		l.rosters[key] = r
 	}
 	return r
@@ -432,7 +450,7 @@ func (r *roster) turn(pod *v1.Pod) *v1.Pod {
 func (r *roster) held(name string) (accelerators []string) {
 	if g := r.groups[name]; g != nil {
 		for at := range g.seats {
-			accelerators = append(accelerators, at.accelerator)
+			accelerators = append(accelerators, at.Accelerator)
 		}
 		slices.Sort(accelerators)
 	}
@@ -451,26 +469,26 @@ func (r *roster) add(s seat, n int) {
 	}
 	c := r.counts[s.revision]
 	if c == nil {
-		c = map[string]int{}
+		c = Seats{}
 		r.counts[s.revision] = c
 	}
-	c[s.accelerator] += n
-	if c[s.accelerator] == 0 {
-		delete(c, s.accelerator)
+	c[s.Seat] += n
+	if c[s.Seat] == 0 {
+		delete(c, s.Seat)
 	}
 	if len(c) == 0 {
 		delete(r.counts, s.revision)
 	}
 }
 
-func (r *roster) count(rev Revision) map[string]int {
-	total := map[string]int{}
+func (r *roster) count(rev Revision) Seats {
+	total := Seats{}
 	for other, counts := range r.counts {
 		if rev.supersedes(other) {
 			continue
 		}
-		for accelerator, n := range counts {
-			total[accelerator] += n
+		for at, n := range counts {
+			total[at] += n
 		}
 	}
 	return total

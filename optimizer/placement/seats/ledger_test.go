@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
@@ -44,7 +45,7 @@ func TestLedgerLifeOfASeat(t *testing.T) {
 		waiting int
 	}
 	take := func(p *v1.Pod, node string, quota int) func(*Ledger) any {
-		return func(l *Ledger) any { return l.Take(chat, p, node, byNodeName(nil, node), quota) }
+		return func(l *Ledger) any { return take(l, chat, p, node, byNodeName(nil, node), quota) }
 	}
 	observe := func(p *v1.Pod) func(*Ledger) any {
 		return func(l *Ledger) any {
@@ -127,7 +128,7 @@ func TestLedgerLifeOfASeat(t *testing.T) {
 				if got := s.do(l); got != s.says {
 					t.Errorf("%s: says %v, want %v", s.name, got, s.says)
 				}
-				if got := l.Seated(chat, RevisionOf(a)); len(got)+len(s.seats) > 0 && !cmp.Equal(got, s.seats) {
+				if got := byAccelerator(l.Seated(chat, RevisionOf(a))); len(got)+len(s.seats) > 0 && !cmp.Equal(got, s.seats) {
 					t.Errorf("%s: seats %v, want %v", s.name, got, s.seats)
 				}
 				if got := len(l.Waiting(chat)); got != s.waiting {
@@ -143,7 +144,7 @@ func TestLedgerForgetsEverythingInTheEnd(t *testing.T) {
 	for i := range 100 {
 		p := pod(fmt.Sprint(i), fmt.Sprintf("r%d", i%3))
 		l.Observe(p)
-		l.Take(chat, p, "h100-1", "h100", Unlimited)
+		take(l, chat, p, "h100-1", "h100", Unlimited)
 		l.Observe(on(p, "h100-1"))
 		l.Forget(p.UID)
 	}
@@ -181,7 +182,7 @@ func TestLedgerTurns(t *testing.T) {
 	if _, waits := l.Ahead(chat, at("unseen", "r1", 0), 1, everybody); waits {
 		t.Error("a pod waits that was never seen")
 	}
-	l.Take(chat, first, "h100-1", "h100", 1)
+	take(l, chat, first, "h100-1", "h100", 1)
 	if ahead, _ := l.Ahead(chat, second, 1, everybody); ahead != 0 {
 		t.Errorf("%d ahead of the next when the oldest has a seat, want none", ahead)
 	}
@@ -200,16 +201,16 @@ func TestLedgerRelocates(t *testing.T) {
 	l.Observe(on(p, "node-1"))
 	typ = "a100"
 	l.Relocate("node-2")
-	if got := l.Seated(chat, RevisionOf(p)); got["h100"] != 1 {
+	if got := byAccelerator(l.Seated(chat, RevisionOf(p))); got["h100"] != 1 {
 		t.Errorf("another node's change moved the pod: %v", got)
 	}
 	l.Relocate("node-1")
-	if diff := cmp.Diff(map[string]int{"a100": 1}, l.Seated(chat, RevisionOf(p))); diff != "" {
+	if diff := cmp.Diff(map[string]int{"a100": 1}, byAccelerator(l.Seated(chat, RevisionOf(p)))); diff != "" {
 		t.Errorf("after the node changed (-want +got):\n%s", diff)
 	}
 	typ = "l40s"
 	l.Relocate("")
-	if diff := cmp.Diff(map[string]int{"l40s": 1}, l.Seated(chat, RevisionOf(p))); diff != "" {
+	if diff := cmp.Diff(map[string]int{"l40s": 1}, byAccelerator(l.Seated(chat, RevisionOf(p)))); diff != "" {
 		t.Errorf("after all nodes changed (-want +got):\n%s", diff)
 	}
 }
@@ -225,11 +226,11 @@ func TestLedgerCountsRevisionsApart(t *testing.T) {
 	bare.OwnerReferences = nil
 	l.Observe(on(bare, "h100-1"))
 	for name, want := range map[string]int{"r1": 3, "r2": 3, "r3": 2} {
-		if got := l.Seated(chat, RevisionOf(pod("x", name)))["h100"]; got != want {
+		if got := byAccelerator(l.Seated(chat, RevisionOf(pod("x", name))))["h100"]; got != want {
 			t.Errorf("%d seats count for revision %s, want %d", got, name, want)
 		}
 	}
-	if got := l.Seated(chat, Revision{})["h100"]; got != 4 {
+	if got := byAccelerator(l.Seated(chat, Revision{}))["h100"]; got != 4 {
 		t.Errorf("%d seats count for a pod without a controller, want all 4", got)
 	}
 }
@@ -251,7 +252,7 @@ func TestLedgerUnderConcurrency(t *testing.T) {
 			for i := range 300 {
 				p := pod(fmt.Sprintf("%d-%d", g, i), "r1")
 				l.Observe(p)
-				if !l.Take(chat, p, "h100-1", "h100", quota) {
+				if !take(l, chat, p, "h100-1", "h100", quota) {
 					l.Forget(p.UID)
 					continue
 				}
@@ -269,7 +270,30 @@ func TestLedgerUnderConcurrency(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := l.Seated(chat, Revision{}); len(got) > 0 {
+	if got := byAccelerator(l.Seated(chat, Revision{})); len(got) > 0 {
 		t.Errorf("seats left over: %v", got)
 	}
+}
+
+// take a seat on an accelerator, within a quota.
+func take(l *Ledger, key types.NamespacedName, p *v1.Pod, node, accelerator string, quota int) bool {
+	return l.Take(key, nil, p, node, Option{Accelerator: accelerator, Quota: quota})
+}
+
+// seatsOn accelerators, of pods of no variant.
+func seatsOn(n map[string]int) Seats {
+	s := Seats{}
+	for accelerator, k := range n {
+		s[Seat{accelerator, ""}] = k
+	}
+	return s
+}
+
+// byAccelerator are seats whatever their variant.
+func byAccelerator(s Seats) map[string]int {
+	n := map[string]int{}
+	for at, k := range s {
+		n[at.Accelerator] += k
+	}
+	return n
 }

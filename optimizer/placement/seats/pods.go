@@ -65,6 +65,14 @@ func compareTurns(a, b *v1.Pod) int {
 // VariantOf its Server that a pod belongs to, empty for none.
 func VariantOf(pod *v1.Pod) string { return pod.Labels[v1alpha1.VariantLabel] }
 
+// Runs says which variant of its model the pods of a variant of a server run; empty for a model that has none, and without a server.
+func Runs(server *v1alpha1.Server, variant string) string {
+	if server == nil {
+		return ""
+	}
+	return server.Spec.Runs(variant)
+}
+
 // Gated tells whether a pod waits for the gate of placement to be lifted.
 func Gated(pod *v1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.SchedulingGates, func(g v1.PodSchedulingGate) bool { return g.Name == v1alpha1.PlacementGate })

@@ -30,7 +30,7 @@ type Order struct {
 func (o *Order) quotas() map[string]int {
 	by := map[string]int{}
 	for _, p := range o.Parts {
-		by[p.On()] += p.Replicas + p.Surge
+		by[p.On()] += p.Now()
 	}
 	return by
 }
@@ -48,8 +48,8 @@ func (o *Order) workloads() map[string]int {
 	n := map[string]int{"": o.Replicas}
 	for i := range o.Parts {
 		if p := &o.Parts[i]; workload(p) != "" {
-			n[workload(p)] += p.Replicas + p.Surge
-			n[""] -= p.Replicas + p.Surge
+			n[workload(p)] += p.Now()
+			n[""] -= p.Now()
 		}
 	}
 	return n

@@ -86,7 +86,7 @@ func (s *server) lacking(of string) []string {
 	quota := map[string]int{}
 	for i := range s.order.Parts {
 		if p := &s.order.Parts[i]; workload(p) == of {
-			quota[p.On()] += p.Replicas + p.Surge
+			quota[p.On()] += p.Now()
 		}
 	}
 	lack := maps.Clone(quota)

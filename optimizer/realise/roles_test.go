@@ -1,0 +1,64 @@
+package realise
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
+)
+
+// Decodes come before prefills and go after them, and a role that lost replicas gets them back as far as the other's allow.
+func TestRolesChangeInOrder(t *testing.T) {
+	apart := func(prefills, decodes int) []jsonspec.AllocationPart {
+		return []jsonspec.AllocationPart{
+			{Accelerator: "T", Variant: "p", Role: jsonspec.RolePrefill, Replicas: prefills}, {Accelerator: "T", Variant: "d", Role: jsonspec.RoleDecode, Replicas: decodes},
+		}
+	}
+	pods := func(variant string, ready, starting int) jsonspec.ObservedPart {
+		return jsonspec.ObservedPart{Accelerator: "T", Variant: variant, Ready: ready, Starting: starting}
+	}
+	for _, tt := range []struct {
+		name    string
+		plan    []jsonspec.AllocationPart
+		current []jsonspec.ObservedPart
+		now     []int // by part
+	}{
+		{"from nothing both at once", apart(2, 4), nil, []int{2, 4}},
+		{"at rest", apart(2, 4), []jsonspec.ObservedPart{pods("p", 2, 0), pods("d", 4, 0)}, []int{2, 4}},
+		{"more of both: decodes first", apart(4, 8), []jsonspec.ObservedPart{pods("p", 2, 0), pods("d", 4, 0)}, []int{2, 8}},
+		{"some have their nodes", apart(4, 8), []jsonspec.ObservedPart{pods("p", 2, 0), pods("d", 4, 2)}, []int{3, 8}},
+		{"all have", apart(4, 8), []jsonspec.ObservedPart{pods("p", 2, 0), pods("d", 4, 4)}, []int{4, 8}},
+		{"more prefills alone", apart(4, 4), []jsonspec.ObservedPart{pods("p", 2, 0), pods("d", 4, 0)}, []int{4, 4}},
+		{"a prefill was lost while decodes wait", apart(4, 8), []jsonspec.ObservedPart{pods("p", 1, 0), pods("d", 4, 0)}, []int{2, 8}},
+		{"fewer of both: prefills first", apart(1, 2), []jsonspec.ObservedPart{pods("p", 2, 0), pods("d", 4, 0)}, []int{1, 4}},
+		{"then decodes", apart(1, 2), []jsonspec.ObservedPart{pods("p", 1, 0), pods("d", 4, 0)}, []int{1, 2}},
+		{"fewer prefills, more decodes", apart(1, 5), []jsonspec.ObservedPart{pods("p", 2, 0), pods("d", 4, 0)}, []int{2, 5}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			surge, _ := roomy(9).surges("s", tt.plan, tt.current)
+			later := inOrder(tt.plan, tt.current, surge)
+			parts, total := withSurge(tt.plan, surge, tt.current)
+			var now []int
+			sum := total - later
+			for i := range parts {
+				now = append(now, parts[i].Now())
+				sum += parts[i].Replicas - parts[i].Now()
+			}
+			if diff := cmp.Diff(tt.now, now); diff != "" || sum != 0 {
+				t.Errorf("of %+v: %s, and %d in all that no part has", parts, diff, sum)
+			}
+		})
+	}
+}
+
+// What is left is kept by what it ran, until all of what is planned is ready.
+func TestRolesAreASurgeOfTheirOwn(t *testing.T) {
+	plan := []jsonspec.AllocationPart{{Accelerator: "T", Replicas: 3}}
+	current := []jsonspec.ObservedPart{{Accelerator: "T", Ready: 1, Starting: 2}, {Accelerator: "T", Variant: "p", Ready: 2}, {Accelerator: "T", Variant: "d", Ready: 4}}
+	got, total := surged(roomy(9), plan, current)
+	want := []jsonspec.AllocationPart{{Accelerator: "T", Replicas: 3}, {Accelerator: "T", Variant: "d", Surge: 4}, {Accelerator: "T", Variant: "p", Surge: 2}}
+	if diff := cmp.Diff(want, got); diff != "" || total != 6 {
+		t.Errorf("%d: %s", total, diff)
+	}
+}
