@@ -200,7 +200,7 @@ var (
 	oracleWidths = []float64{60, 300}
 )
 
-// playSchedules that know the future.
+// playSchedules that know the future: without roles, and with them where servers can have them.
 func playSchedules(f *policy.Fleet, options *Options) ([]*Outcome, error) {
 	var all []*Outcome
 	for _, width := range oracleWidths {
@@ -208,20 +208,28 @@ func playSchedules(f *policy.Fleet, options *Options) ([]*Outcome, error) {
 		if err != nil {
 			return nil, err
 		}
-		schedules, err := each(options, oracleShares, func(share float64) (*Outcome, error) {
-			settings := fmt.Sprintf("width=%g share=%g", width, share)
-			return options.Memory.recall(f, "schedule "+settings, func() (*Outcome, error) {
-				o, err := playSchedule(f, f.NewSchedule(load, share, false))
-				if err == nil {
-					o.Settings = settings
-				}
-				return o, err
-			})
-		})
-		if err != nil {
-			return nil, err
+		kinds := map[string]func(share float64) *policy.Schedule{
+			"": func(share float64) *policy.Schedule { return f.NewSchedule(load, share, false) },
 		}
-		all = append(all, schedules...)
+		if f.NewScheduleApart(load, 1) != nil {
+			kinds[" roles"] = func(share float64) *policy.Schedule { return f.NewScheduleApart(load, share) }
+		}
+		for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+			schedules, err := each(options, oracleShares, func(share float64) (*Outcome, error) {
+				settings := fmt.Sprintf("width=%g share=%g%s", width, share, kind)
+				return options.Memory.recall(f, "schedule "+settings, func() (*Outcome, error) {
+					o, err := playSchedule(f, kinds[kind](share))
+					if err == nil {
+						o.Settings = settings
+					}
+					return o, err
+				})
+			})
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, schedules...)
+		}
 	}
 	return all, nil
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
+	"github.com/llm-inferno/inferno/optimizer/placement"
+	"github.com/llm-inferno/inferno/optimizer/ratio"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
 )
@@ -117,6 +119,23 @@ func (p *pair) needs(d Demand, itl float64) counts {
 		n.decode = max(1, int(math.Ceil(d.Rate*d.OutputTokens/x)))
 	}
 	return n
+}
+
+// seated are as many of the replicas as find room among what is left, in their ratio, which they then hold.
+func (p *pair) seated(left map[string]*placement.Stock, n counts) (prefill, decode int) {
+	f := p.fleet
+	for all := n.prefill + n.decode; all > 0; all-- {
+		m := ratio.Within([]int{n.prefill, n.decode}, all)
+		if f.room(left, p.server, p.prefill, m[0]) == m[0] {
+			f.take(left, p.server, p.prefill, m[0])
+			if f.room(left, p.server, p.decode, m[1]) == m[1] {
+				f.take(left, p.server, p.decode, m[1])
+				return m[0], m[1]
+			}
+			f.take(left, p.server, p.prefill, -m[0])
+		}
+	}
+	return 0, 0
 }
 
 func (p *pair) order(n counts) cluster.Order {

@@ -125,3 +125,34 @@ func TestPoliciesOfRoles(t *testing.T) {
 		}
 	}
 }
+
+// A schedule of roles has what their share of the load to come needs, never more than there is room for, and there is none where no server has roles.
+func TestScheduleOfRoles(t *testing.T) {
+	f := fleetOf(t, "long-prompts", 5400)
+	load, err := f.Foresee(60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := f.server("llama")
+	before := counts{}
+	for _, share := range []float64{1.2, 0.8, 0.4, 0.05} {
+		s := f.NewScheduleApart(load, share)
+		plan := s.plan["llama"]
+		prefill, decode := slices.Max(plan["H100/prefill"]), slices.Max(plan["H100/decode"])
+		if prefill < before.prefill || decode < before.decode || len(plan) != 2 {
+			t.Errorf("share %v: %d and %d replicas of %v, before %+v", share, prefill, decode, plan, before)
+		}
+		for k := range plan["H100/prefill"] {
+			if n := plan["H100/prefill"][k] + plan["H100/decode"][k]; n > 32 { // of four cards on sixteen nodes of eight
+				t.Errorf("%d replicas in slot %d", n, k)
+			}
+		}
+		if first := s.Initial()[p.Name]; len(first.Parts) != 2 || first.Parts[0].Role != jsonspec.RoleDecode || first.Parts[0].Replicas < 1 {
+			t.Errorf("begins with %+v", first)
+		}
+		before = counts{prefill, decode}
+	}
+	if f = fleetOf(t, "short", 600); f.NewScheduleApart(load, 1) != nil {
+		t.Error("there is a schedule of roles without any")
+	}
+}

@@ -16,6 +16,7 @@ type Schedule struct {
 	fleet  *Fleet
 	plan   map[string]map[string][]int
 	limits map[string]map[string]simulation.Limits
+	pairs  map[string]*pair // of servers that have roles in it
 }
 
 // slot is the width of a step of a schedule, s.
@@ -92,12 +93,39 @@ func foresee(server *cluster.Server, duration, width float64, seed uint64) (*For
 // default one where that is fixed). In every slot servers are served in order of priority, each on what is cheapest for it while there are
 // cards. A replica that is needed again within a pod start stays.
 func (f *Fleet) NewSchedule(load map[string]*Foreseen, share float64, fixedBudget bool) *Schedule {
-	s := &Schedule{fleet: f, plan: map[string]map[string][]int{}, limits: map[string]map[string]simulation.Limits{}}
+	return f.schedule(load, share, fixedBudget, nil)
+}
+
+// NewScheduleApart is the same where all servers that can have roles do, each role loaded to the share; nil where none can.
+func (f *Fleet) NewScheduleApart(load map[string]*Foreseen, share float64) *Schedule {
+	pairs := map[string]*pair{}
+	for _, name := range f.Servers() {
+		if !f.Scenario.HasRoles(name) {
+			continue
+		}
+		if p, err := f.pairOf(name); err == nil {
+			pairs[name] = p
+		}
+	}
+	if len(pairs) == 0 {
+		return nil
+	}
+	return f.schedule(load, share, false, pairs)
+}
+
+func (f *Fleet) schedule(load map[string]*Foreseen, share float64, fixedBudget bool, pairs map[string]*pair) *Schedule {
+	s := &Schedule{fleet: f, plan: map[string]map[string][]int{}, limits: map[string]map[string]simulation.Limits{}, pairs: pairs}
 	servers := f.byPriority()
 	slots := 0
 	for _, name := range servers {
 		s.plan[name], s.limits[name] = map[string][]int{}, map[string]simulation.Limits{}
 		slots = len(load[name].rates)
+		if p := pairs[name]; p != nil {
+			for _, on := range []string{p.prefill, p.decode} {
+				s.plan[name][on], s.limits[name][on] = make([]int, slots), p.limits
+			}
+			continue
+		}
 		for _, a := range f.Scenario.Accelerators(name) {
 			s.plan[name][a] = make([]int, slots)
 			s.limits[name][a] = f.Scenario.Limits(name)
@@ -137,6 +165,11 @@ func (f *Fleet) stocksAt(at float64) map[string]*placement.Stock {
 // serve a rate in a slot.
 func (s *Schedule) serve(name string, k int, rate, in, out, share float64, left map[string]*placement.Stock) {
 	f := s.fleet
+	if p := s.pairs[name]; p != nil {
+		n := p.needs(Demand{Rate: rate / share, InputTokens: max(in, 1), OutputTokens: max(out, 1)}, f.Scenario.Targets(name).ITL)
+		s.plan[name][p.prefill][k], s.plan[name][p.decode][k] = p.seated(left, n)
+		return
+	}
 	least, _ := f.bounds(name)
 	type choice struct {
 		on           string
