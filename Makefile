@@ -167,7 +167,7 @@ accuracy-grid: ## Play the grid of simulated engines again, and the plans on it 
 .PHONY: evaluate
 evaluate: ## Play the scenarios under all policies again, and write docs/evaluation.md
 	$(GO) run ./test/evaluate
-	$(GO) run ./test/evaluate -families 2 -admission 4
+	$(GO) run ./test/evaluate -families 2 -admission 4 -kinds 3
 	$(GO) run ./cmd/inferno simulate --scenario ramp --policy inferno,hpa-concurrency,keda-queue,llm-inferno --plot docs/first-result.svg
 
 .PHONY: fuzz

@@ -45,7 +45,7 @@ type request struct {
 	scenarios, policies           names
 	document, data, memory        string
 	withoutTuning, withoutPlaying bool
-	admission, families           int
+	admission, families, kinds    int
 }
 
 // names to choose; all where there are none.
@@ -83,6 +83,7 @@ func main() {
 	flag.BoolVar(&r.withoutTuning, "defaults", false, "play the alternatives with their defaults alone, and search no settings")
 	flag.BoolVar(&r.withoutPlaying, "draw", false, "play nothing: write the tables and the pictures of cost again from the results that are there")
 	flag.IntVar(&r.admission, "admission", 0, "play nothing but the scarcity before gateways that do and do not refuse, with so many seeds")
+	flag.IntVar(&r.kinds, "kinds", 0, "play nothing but the kinds of load that nothing is set on, with so many seeds: "+strings.Join(kinds, ", "))
 	flag.IntVar(&r.families, "families", 0, "play nothing but families: so many draws of each base, and as many of the half that is judged")
 	flag.Parse()
 	if err := r.run(os.Stdout); err != nil {
@@ -92,8 +93,11 @@ func main() {
 }
 
 func (r *request) run(out io.Writer) error {
-	if r.admission > 0 || r.families > 0 {
+	if r.admission > 0 || r.families > 0 || r.kinds > 0 {
 		var faults []error
+		if r.kinds > 0 {
+			faults = append(faults, r.playKinds())
+		}
 		if r.admission > 0 {
 			faults = append(faults, r.admit())
 		}
