@@ -45,6 +45,9 @@ type pair struct {
 
 // pairOf a server: of each role what is cheapest for its mean load.
 func (f *Fleet) pairOf(server string) (*pair, error) {
+	if !f.Scenario.HasRoles(server) {
+		return nil, fmt.Errorf("server %q: its model has no replicas of both roles", server)
+	}
 	p := &pair{fleet: f, server: server, limits: f.Scenario.Limits(server)}
 	d := f.Peak[server]
 	lowest := [2]float64{math.Inf(1), math.Inf(1)}

@@ -11,7 +11,8 @@ import (
 // WriteCSV writes the windows of several servers, one line for each server and
 // window, servers by name. Times are in s. Latencies of a window in which no
 // request completed are empty: there was nothing to measure. The last columns,
-// replicas_<accelerator>, are there for every accelerator that any window has.
+// replicas_<accelerator>, are there for every accelerator that any window has, or
+// way to run the model on it, such as replicas_H100/prefill.
 func WriteCSV(out io.Writer, reports map[string]Report) error {
 	accelerators := acceleratorsOf(reports)
 	header := []string{
