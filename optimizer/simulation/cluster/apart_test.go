@@ -147,3 +147,42 @@ func TestGroupsAreNeverHalfSeated(t *testing.T) {
 		t.Errorf("%d groups seen, %d at most, %d requests retried: too little went on", groups, most, retried)
 	}
 }
+
+// watcher keeps the last view.
+type watcher struct{ last *View }
+
+func (*watcher) Interval() float64 { return 15 }
+func (*watcher) Lag() float64      { return 0 }
+
+func (w *watcher) Decide(v *View) (map[string]Order, error) { w.last = v; return nil, nil }
+
+// Engines tell of what their own requests did: of a prompt one token, and of its first one as of when the prompt was there; of a decode a first token after the
+// transfer, and all tokens.
+func TestMetricsOfRoles(t *testing.T) {
+	c := apart()
+	for i := range c.Truths {
+		c.Truths[i].Link = serving.Link{Delay: 0.5}
+	}
+	c.Servers[0].Initial = ways(0, 1, 1, 0)
+	w := new(watcher)
+	total := run(t, c, w, 600).Reports()["s"].Total
+	by := map[string]Sample{}
+	for _, p := range w.last.Servers[0].Pods {
+		x, known := p.Series.at(600)
+		if !known || p.Accelerator != "A" || p.Cards != map[string]int{jsonspec.RolePrefill: 2, jsonspec.RoleDecode: 1}[p.Role] {
+			t.Fatalf("%+v", p)
+		}
+		by[p.Role] = x
+	}
+	prefill, decode := by[jsonspec.RolePrefill].Value, by[jsonspec.RoleDecode].Value
+	if n := prefill[Completions]; prefill[GenerationTokens] != n || prefill[TTFTCount] != n || prefill[ITLCount] != 0 || n < decode[Completions] || n > float64(total.Arrivals) {
+		t.Errorf("prefill: %v requests with %v tokens and %v first tokens, %v intervals", n, prefill[GenerationTokens], prefill[TTFTCount], prefill[ITLCount])
+	}
+	if n := decode[Completions]; n < 2800 || decode[GenerationTokens] < 15*n || decode[PromptTokens] < 80*n || decode[ITLCount] < 14*n {
+		t.Errorf("decode: %v requests with %v + %v tokens, %v intervals", n, decode[PromptTokens], decode[GenerationTokens], decode[ITLCount])
+	}
+	first := [2]float64{prefill[TTFTSum] / prefill[TTFTCount], decode[TTFTSum] / decode[TTFTCount]}
+	if whole := total.TTFT.Mean; first[0] > 0.1 || first[1] < 0.5 || whole < first[0]+first[1]-0.01 || whole > first[0]+first[1]+0.01 {
+		t.Errorf("mean TTFT %v and %v s at the two, %v s for clients", first[0], first[1], whole)
+	}
+}
