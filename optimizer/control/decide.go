@@ -98,6 +98,9 @@ func (st *Stages) Decide(ctx context.Context, snap *fleet.Snapshot, state State,
 	for i := range questions {
 		q := &questions[i]
 		server := solver.Server{Name: q.Name, Priority: q.priority(), Share: shareOf(problem, q.Server)}
+		if faults[i] == nil {
+			options[i], faults[i] = powered(problem, server.Share, options[i])
+		}
 		for k := range options[i] {
 			server.Candidates = append(server.Candidates, options[i][k].asked(q.Server))
 		}
@@ -223,7 +226,7 @@ func reserve(from *solver.Problem, known pairs, s *fleet.Server, held *fleet.All
 	}
 	for _, part := range held.Parts {
 		if p := known.of(s.Model, s.Namespace, part.Accelerator); p != nil {
-			reserveShare(from, shared, s.Share, p.Accelerator.Type, part.Replicas*p.Cards(), float64(part.Replicas)*p.Cost())
+			reserveShare(from, shared, s.Share, p.Accelerator.Type, part.Replicas*p.Cards(), float64(part.Replicas)*p.Cost(), heldPower(p, part.Replicas))
 			pods, cards := p.Pods(part.Replicas)
 			overdrawn[p.Accelerator.Type] += take(from, p.Accelerator.Type, s.Scopes[part.Accelerator], pods, cards)
 		}

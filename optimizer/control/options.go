@@ -159,8 +159,9 @@ func largest(parts []fleet.Part) fleet.Part {
 func (o *option) asked(s *fleet.Server) solver.Candidate {
 	c := solver.Candidate{ID: o.candidate.ID(), Cost: o.cost, Value: o.value(), Ratio: o.candidate.Apart()}
 	for _, p := range o.parts {
+		watts, _ := fullPower(p.Pair)
 		c.Parts = append(c.Parts, solver.Part{
-			Accelerator: p.Accelerator.Name, Type: p.Accelerator.Type, Replicas: p.Replicas, UnitsPerReplica: p.Cards(), Pods: p.Performance.Pods(), Cost: p.Cost(), Share: p.Share,
+			Accelerator: p.Accelerator.Name, Type: p.Accelerator.Type, Replicas: p.Replicas, UnitsPerReplica: p.Cards(), Pods: p.Performance.Pods(), Cost: p.Cost(), Watts: watts, Share: p.Share,
 			Scope: s.Scopes[p.Accelerator.Name],
 		})
 	}

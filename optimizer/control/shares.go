@@ -1,11 +1,15 @@
 package control
 
 import (
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
+	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
+	"github.com/llm-inferno/inferno/optimizer/sizing"
 	"github.com/llm-inferno/inferno/optimizer/solver"
 )
 
@@ -26,6 +30,7 @@ func sharesOf(list []jsonspec.ShareBounds) []solver.Share {
 		if b.Cost != nil {
 			s.GuaranteedCost, s.MostCost = b.Cost.Guaranteed, b.Cost.Most
 		}
+		s.MostPower = b.PowerCap
 		shares = append(shares, s)
 	}
 	return shares
@@ -61,13 +66,13 @@ func shareOf(p *solver.Problem, s *fleet.Server) string {
 }
 
 // reserveShare takes what a part of a held plan uses out of the bounds of its share, and notes it.
-func reserveShare(p *solver.Problem, held map[string]holding, share, kind string, cards int, cost float64) {
+func reserveShare(p *solver.Problem, held map[string]holding, share, kind string, cards int, cost, watts float64) {
 	h := held[share]
 	if h.cards == nil {
 		h.cards = map[string]int{}
 	}
 	h.cards[kind] += cards
-	h.cost += cost
+	h.cost, h.watts = h.cost+cost, h.watts+watts
 	held[share] = h
 	i := slices.IndexFunc(p.Shares, func(x solver.Share) bool { return x.Name == share })
 	if i < 0 {
@@ -84,10 +89,13 @@ func reserveShare(p *solver.Problem, held map[string]holding, share, kind string
 			bound[kind] = max(0, n-cards)
 		}
 	}
-	for _, bound := range []**float64{&s.GuaranteedCost, &s.MostCost} {
-		if *bound != nil {
-			left := max(0, **bound-cost)
-			*bound = &left
+	for _, bound := range []struct {
+		of   **float64
+		uses float64
+	}{{&s.GuaranteedCost, cost}, {&s.MostCost, cost}, {&s.MostPower, watts}} {
+		if *bound.of != nil {
+			left := max(0, **bound.of-bound.uses)
+			*bound.of = &left
 		}
 	}
 }
@@ -121,6 +129,12 @@ func (b *basis) shareStatuses() []jsonspec.ShareStatus {
 			at(kind).Used += n
 		}
 		st.Cost = jsonspec.Digits(st.Cost + held.cost)
+		if cap := b.snap.Shares[i].PowerCap; cap != nil {
+			st.PowerCap = cap
+			if watts := use.Power + held.watts; !math.IsInf(watts, 1) {
+				st.Power = fleet.Known(jsonspec.Digits(watts)).Pointer()
+			}
+		}
 		for n := range st.Cards {
 			c := &st.Cards[n]
 			c.Lent = max(0, c.Guaranteed-max(c.Used, c.Due))
@@ -134,5 +148,45 @@ func (b *basis) shareStatuses() []jsonspec.ShareStatus {
 // holding is what held plans of a share have.
 type holding struct {
 	cards map[string]int
-	cost  float64
+	// cost in cents per hour, and watts at full; infinite where that is not known.
+	cost, watts float64
+}
+
+// fullPower of a replica of a pair, in watts; false where it is not known.
+func fullPower(p *sizing.Pair) (float64, bool) {
+	full := p.Accelerator.Power.Full
+	return float64(p.Performance.Accelerators()) * full, full > 0
+}
+
+// heldPower is that of so many replicas of a held plan. Where it is not known it may be anything, and nothing is left of a cap.
+func heldPower(p *sizing.Pair, replicas int) float64 {
+	switch watts, known := fullPower(p); {
+	case replicas == 0:
+		return 0
+	case known:
+		return float64(replicas) * watts
+	}
+	return math.Inf(1)
+}
+
+// powered are the options of a server whose power is known, where its share has a cap on power. The fault says what is missing where none is left.
+func powered(p *solver.Problem, share string, options []option) ([]option, *fleet.Fault) {
+	i := slices.IndexFunc(p.Shares, func(s solver.Share) bool { return s.Name == share })
+	if i < 0 || p.Shares[i].MostPower == nil {
+		return options, nil
+	}
+	unknown := map[string]bool{}
+	left := slices.DeleteFunc(slices.Clone(options), func(o option) bool {
+		return slices.ContainsFunc(o.parts, func(p sizing.Part) bool {
+			_, known := fullPower(p.Pair)
+			if !known {
+				unknown[p.Accelerator.Name] = true
+			}
+			return !known
+		})
+	})
+	if len(left) > 0 || len(options) == 0 {
+		return left, nil
+	}
+	return nil, &fleet.Fault{Reason: v1alpha1.ReasonInfeasible, Message: fmt.Sprintf("share %s has a powerCap, and the power of %s is not known", share, names(unknown))}
 }

@@ -145,3 +145,62 @@ func TestCohortsBindTogether(t *testing.T) {
 		}
 	}
 }
+
+// A cap on the power of a share holds for what its plans draw at full, those that are held included, and says what it leaves.
+func TestSharesCapPower(t *testing.T) {
+	const full = 700
+	capped := func(watts float64, change func(*jsonspec.System)) *decided {
+		s := teams(asks{"a", "a", 3, 1}, asks{"b1", "b", 1, 2}, asks{"b2", "b", 2, 2}, asks{"c", "c", 3, 1})
+		s.Accelerators.Spec[0].Power = jsonspec.PowerCurve{Idle: 80, Full: full, MidPower: 500, MidUtil: 0.5}
+		s.Optimizer.Spec.Shares[1].PowerCap = &watts
+		change(s)
+		return decide(t, s, control.State{})
+	}
+	none := func(*jsonspec.System) {}
+	for _, c := range []struct {
+		watts  float64
+		want   string
+		power  float64
+		change func(*jsonspec.System)
+	}{
+		{4 * full, "a 1, b1 2, b2 2, c 1", 4 * full, none},
+		{4*full - 1, "a 1, b1 2, b2 0, c 1", 2 * full, none},
+		{2 * full, "a 1, b1 2, b2 0, c 1", 2 * full, none},
+		{0, "a 1, b1 0, b2 0, c 1", 0, none},
+		// What a plan holds that nobody can observe counts.
+		{4 * full, "a 1, b1 3, b2 0, c 1", 3 * full, func(s *jsonspec.System) {
+			e := &s.Servers.Spec[1]
+			e.DesiredAlloc = &jsonspec.Allocation{Accelerator: "H100", NumReplicas: 3}
+			e.Class = "unknown"
+		}},
+	} {
+		d := capped(c.watts, c.change)
+		if got := replicas(d); got != c.want {
+			t.Errorf("within %v W the plan is %s, want %s", c.watts, got, c.want)
+		}
+		share := d.Plan.Shares[1]
+		if share.Power == nil || *share.Power != c.power || share.PowerCap == nil || *share.PowerCap != c.watts {
+			t.Errorf("within %v W share b is %+v, want %v W", c.watts, share, c.power)
+		}
+		if a := d.Plan.Shares[0]; a.Power != nil || a.PowerCap != nil {
+			t.Errorf("share a has no cap, and is %+v", a)
+		}
+	}
+	if v := capped(3*full, none).Verdicts["b2"]; v.Planned || !strings.Contains(v.Message, "needs 1400 × W, 700 left of the 2100 that share b may draw") {
+		t.Errorf("the verdict is %+v", v)
+	}
+	e, err := capped(2*full, none).Explain("b2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Candidates[0].Share; got != "share b: 1400 W at most, where it would be 2800.00" {
+		t.Errorf("explained as %q", got)
+	}
+	blind := capped(4*full, func(s *jsonspec.System) { s.Accelerators.Spec[0].Power = jsonspec.PowerCurve{} })
+	if v := blind.Verdicts["b1"]; v.Planned || !strings.Contains(v.Message, "share b has a powerCap, and the power of H100 is not known") {
+		t.Errorf("the verdict without a known power is %+v", v)
+	}
+	if got := replicas(blind); got != "a 1, b1 0, b2 0, c 1" {
+		t.Errorf("without a known power the plan is %s", got)
+	}
+}

@@ -379,6 +379,6 @@ func (d *draft) lacks(server int, c *Candidate, has *Choice) lack {
 		note(l)
 		d.shareLacks(server, part.Type, needs, own, note)
 	})
-	d.costLacks(server, c, has, note)
+	d.sumLacks(server, c, has, note)
 	return worst
 }

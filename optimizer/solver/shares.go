@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/solver/internal/choicelp"
 )
@@ -30,6 +31,8 @@ type Share struct {
 	Most map[string]int
 	// GuaranteedCost and MostCost in cents per hour; nil where no cost is guaranteed, and where there is no bound.
 	GuaranteedCost, MostCost *float64
+	// MostPower in watts, of all that the share has at full; nil where there is no bound.
+	MostPower *float64
 }
 
 // ShareUse is what a solution gives a share. Types that are absent are 0.
@@ -37,8 +40,8 @@ type ShareUse struct {
 	Name string
 	// Used and Due cards by type.
 	Used, Due map[string]int
-	// Cost of what is used, in cents per hour.
-	Cost float64
+	// Cost of what is used, in cents per hour, and its Power at full, in watts.
+	Cost, Power float64
 }
 
 // guarantees says whether others leave anything to the share.
@@ -48,7 +51,7 @@ func (s *Share) guarantees() bool {
 
 // alone is the share with what it is guaranteed as its bounds, of types that its servers can use.
 func (s *Share) alone(types map[string]bool) Share {
-	a := Share{Name: s.Name, Most: maps.Clone(s.Most), MostCost: s.MostCost}
+	a := Share{Name: s.Name, Most: maps.Clone(s.Most), MostCost: s.MostCost, MostPower: s.MostPower}
 	if a.Most == nil {
 		a.Most = map[string]int{}
 	}
@@ -88,9 +91,11 @@ type shares struct {
 	of []int
 	// counts by type: of what there is, where anything is guaranteed of it, and of cohorts.
 	counts, cohorts map[string][]*count
-	// cards by share and type, and cost by share.
-	cards []map[string]int
-	cost  []float64
+	// cards by share and type, and cost and power by share.
+	cards       []map[string]int
+	cost, power []float64
+	// sums that are bounded, by share.
+	sums [][]sumBound
 	// due is the plan of each share alone; nil where nothing is guaranteed.
 	due []Choice
 }
@@ -118,10 +123,11 @@ func newShares(d *draft) *shares {
 	if len(p.Shares) == 0 {
 		return nil
 	}
-	l := &shares{p: p, of: make([]int, len(p.Servers)), counts: map[string][]*count{}, cohorts: map[string][]*count{}, cards: make([]map[string]int, len(p.Shares)+1), cost: make([]float64, len(p.Shares)+1)}
+	l := &shares{p: p, of: make([]int, len(p.Servers)), counts: map[string][]*count{}, cohorts: map[string][]*count{}, cards: make([]map[string]int, len(p.Shares)+1), cost: make([]float64, len(p.Shares)+1), power: make([]float64, len(p.Shares)+1)}
+	l.sums = make([][]sumBound, len(p.Shares)+1)
 	index := make(map[string]int, len(p.Shares))
 	for n := range p.Shares {
-		index[p.Shares[n].Name] = n
+		index[p.Shares[n].Name], l.sums[n] = n, p.Shares[n].sums()
 	}
 	for i := range p.Servers {
 		l.of[i] = len(p.Shares)
@@ -188,6 +194,10 @@ func (d *draft) holdShare(server int, c *Candidate, replicas, sign int) {
 		}
 	})
 	l.cost[n] += float64(sign) * had.Cost
+	l.power[n] += float64(sign) * had.power()
+	for k := range l.sums[n] {
+		l.sums[n][k].used += float64(sign) * l.sums[n][k].of(had)
+	}
 }
 
 // allowed is the number of replicas of a candidate that the shares leave to a server, at most as many as it needs. Of several parts all or none, or as many
@@ -226,10 +236,12 @@ func (d *draft) allowedAtOnce(server int, c *Candidate) int {
 			bound(cards, most-l.cards[n][kind])
 		}
 	})
-	if most := l.mostCost(n); c.Cost > most-l.cost[n]+centTolerance {
-		switch left := most - l.cost[n] + centTolerance; {
+	for k := range l.sums[n] {
+		b := &l.sums[n][k]
+		switch left, amount := b.left()+sumTolerance, b.of(c); {
+		case amount <= left:
 		case len(c.Parts) == 1 && all > 0:
-			replicas = min(replicas, max(0, int(left/(c.Cost/float64(all)))))
+			replicas = min(replicas, max(0, int(left/(amount/float64(all)))))
 		default:
 			replicas = -1
 		}
@@ -237,10 +249,44 @@ func (d *draft) allowedAtOnce(server int, c *Candidate) int {
 	return replicas
 }
 
-// centTolerance is the difference of sums of costs that counts as none.
+// sumTolerance is the difference of sums of costs, in cents per hour, or of watts, that counts as none.
 //
-// Tuned: ¢/h; guard against rounding that is taken for a cost beyond a bound
-const centTolerance = 1e-6
+// Tuned: ¢/h or W; guard against rounding that is taken for a cost or a power beyond a bound
+const sumTolerance = 1e-6
+
+// sumBound bounds the sum of a quantity over all that a share has.
+type sumBound struct {
+	// of is how much a candidate has of it.
+	of func(*Candidate) float64
+	// most of it, and how much is used.
+	most, used float64
+	// unit of it, and what a share may do with it, for people.
+	unit, verb string
+}
+
+// left of what is bounded.
+func (b *sumBound) left() float64 { return b.most - b.used }
+
+// sums that are bounded of the share.
+func (s *Share) sums() []sumBound {
+	var bounds []sumBound
+	if s.MostCost != nil {
+		bounds = append(bounds, sumBound{of: func(c *Candidate) float64 { return c.Cost }, most: *s.MostCost, unit: "¢/h", verb: "cost"})
+	}
+	if s.MostPower != nil {
+		bounds = append(bounds, sumBound{of: (*Candidate).power, most: *s.MostPower, unit: "W", verb: "draw"})
+	}
+	return bounds
+}
+
+// power that all replicas of the candidate draw at full, in watts.
+func (c *Candidate) power() float64 {
+	watts := 0.0
+	for i := range c.Parts {
+		watts += float64(c.Parts[i].Replicas) * c.Parts[i].Watts
+	}
+	return watts
+}
 
 // most cards of a type that a share may take.
 func (l *shares) most(share int, kind string) (most int, bounded bool) {
@@ -248,14 +294,6 @@ func (l *shares) most(share int, kind string) (most int, bounded bool) {
 		most, bounded = l.p.Shares[share].Most[kind]
 	}
 	return most, bounded
-}
-
-// mostCost that a share may have, infinite where there is no bound.
-func (l *shares) mostCost(share int) float64 {
-	if share == len(l.p.Shares) || l.p.Shares[share].MostCost == nil {
-		return math.Inf(1)
-	}
-	return *l.p.Shares[share].MostCost
 }
 
 // owe makes a plan what the shares are due, and keeps for them what is not lent, as far as it is there.
@@ -306,7 +344,7 @@ func (l *shares) uses() []ShareUse {
 	}
 	list := make([]ShareUse, len(l.p.Shares))
 	for n := range list {
-		list[n] = ShareUse{Name: l.p.Shares[n].Name, Used: map[string]int{}, Due: map[string]int{}, Cost: max(0, l.cost[n])}
+		list[n] = ShareUse{Name: l.p.Shares[n].Name, Used: map[string]int{}, Due: map[string]int{}, Cost: max(0, l.cost[n]), Power: max(0, l.power[n])}
 		for kind, cards := range l.cards[n] {
 			if cards > 0 {
 				list[n].Used[kind] = cards
@@ -436,8 +474,14 @@ type ownRows struct {
 	places map[int]int
 	// bounds are rows of cards by type: what the share may have at most, and what its cohorts leave to it.
 	bounds map[string][]int
-	// cost is −1 where it has no bound.
-	cost int
+	// sums are rows of what is bounded in sum, such as cost.
+	sums []ownSum
+}
+
+// ownSum is a row with what candidates take of it.
+type ownSum struct {
+	row int
+	of  func(*Candidate) float64
 }
 
 // ownRows makes the rows of shares. What a share is still due of a row is a row of its own, which the row that is everybody's no longer has; what the
@@ -454,7 +498,7 @@ func (f *pool) ownRows(d *draft) {
 	}
 	f.own = make([]ownRows, len(l.cards))
 	for n := range f.own {
-		own := ownRows{places: map[int]int{}, bounds: map[string][]int{}, cost: -1}
+		own := ownRows{places: map[int]int{}, bounds: map[string][]int{}}
 		for r, k := range f.kinds {
 			if k.size > 0 {
 				if due := l.stillDue(n, k); due > 0 {
@@ -467,9 +511,9 @@ func (f *pool) ownRows(d *draft) {
 			for _, kind := range slices.Sorted(maps.Keys(l.p.Shares[n].Most)) {
 				own.bounds[kind] = []int{add(float64(l.p.Shares[n].Most[kind]-l.cards[n][kind]), -1)}
 			}
-			if most := l.mostCost(n); !math.IsInf(most, 1) {
-				own.cost = add(most-l.cost[n], -1)
-			}
+		}
+		for k := range l.sums[n] {
+			own.sums = append(own.sums, ownSum{add(l.sums[n][k].left(), -1), l.sums[n][k].of})
 		}
 		f.own[n] = own
 	}
@@ -525,7 +569,7 @@ func (f *pool) bound(d *draft, share int, c *Candidate) (possible bool) {
 	add := func(row int, amount float64) {
 		if amount > 0 {
 			f.uses = append(f.uses, use{row, amount})
-			possible = possible && amount <= choicelp.Room(f.capacity, f.above, int32(row))+centTolerance
+			possible = possible && amount <= choicelp.Room(f.capacity, f.above, int32(row))+sumTolerance
 		}
 	}
 	own := &f.own[share]
@@ -534,8 +578,8 @@ func (f *pool) bound(d *draft, share int, c *Candidate) (possible bool) {
 			add(row, float64(cards))
 		}
 	})
-	if own.cost >= 0 {
-		add(own.cost, c.Cost)
+	for _, sum := range own.sums {
+		add(sum.row, sum.of(c))
 	}
 	return possible
 }
@@ -569,19 +613,22 @@ func (k *count) total() int {
 	return n
 }
 
-// costLacks notes what the share of a server leaves of its cost, in whole cents per hour.
-func (d *draft) costLacks(server int, c *Candidate, has *Choice, note func(lack)) {
+// sumLacks notes what the share of a server leaves of its cost, in whole cents per hour, and of its power, in whole watts.
+func (d *draft) sumLacks(server int, c *Candidate, has *Choice, note func(lack)) {
 	l := d.shares
 	if l == nil {
 		return
 	}
 	n := l.of[server]
-	most, own := l.mostCost(n), 0.0
-	if has != nil && has.BestEffort {
-		own = d.p.Servers[server].Candidates[has.Candidate].had(has.Replicas).Cost
-	}
-	if left := most - l.cost[n] + own; c.Cost > left+centTolerance {
-		note(lack{kind: "¢/h", needs: int(math.Ceil(c.Cost)), left: int(max(left, 0)), where: fmt.Sprintf(" of the %g that share %s may cost", most, l.p.Shares[n].Name)})
+	for k := range l.sums[n] {
+		b := &l.sums[n][k]
+		left := b.left()
+		if has != nil && has.BestEffort {
+			left += b.of(d.p.Servers[server].Candidates[has.Candidate].had(has.Replicas))
+		}
+		if needs := b.of(c); needs > left+sumTolerance {
+			note(lack{kind: b.unit, needs: int(math.Ceil(needs)), left: int(max(left, 0)), where: fmt.Sprintf(" of the %g that share %s may %s", b.most, l.p.Shares[n].Name, b.verb)})
+		}
 	}
 }
 
@@ -633,8 +680,11 @@ func (x *Shared) Forbids(server int, c *Candidate) string {
 		}
 		words = cmp.Or(words, l.forbids(n, kind, cards))
 	})
-	if cost := l.cost[n] + c.Cost; words == "" && cost > l.mostCost(n)+centTolerance {
-		words = fmt.Sprintf("share %s: %g cents/h at most, where it would be %.2f", name, l.mostCost(n), cost)
+	for k := range l.sums[n] {
+		b := &l.sums[n][k]
+		if over := b.of(c) - b.left(); over > sumTolerance {
+			words = cmp.Or(words, fmt.Sprintf("share %s: %g %s at most, where it would be %.2f", name, b.most, strings.Replace(b.unit, "¢", "cents", 1), b.most+over))
+		}
 	}
 	return words
 }

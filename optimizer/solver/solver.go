@@ -40,6 +40,8 @@ type Part struct {
 	Pods int
 	// Cost of a replica in cents per hour, of what keeps a ratio; else it may be left out.
 	Cost float64
+	// Watts that a replica draws at full; of no use but to shares that bound them.
+	Watts float64
 	// Share of the server's requests that the part is assumed to get, from 0 to 1.
 	Share float64
 	// Scope is the set of nodes that the replicas can be on, by the name that nodes have it under; empty for all nodes with the type. Where no nodes are

@@ -143,7 +143,7 @@ func (p *Problem) validShares() []error {
 		for _, of := range []struct {
 			name string
 			cost *float64
-		}{{"guaranteedCost", s.GuaranteedCost}, {"mostCost", s.MostCost}} {
+		}{{"guaranteedCost", s.GuaranteedCost}, {"mostCost", s.MostCost}, {"mostPower", s.MostPower}} {
 			if of.cost != nil && !(*of.cost >= 0 && *of.cost <= math.MaxFloat64) {
 				faults = append(faults, fmt.Errorf("shares[%s].%s: %v is not a number of at least 0", s.Name, of.name, *of.cost))
 			}
@@ -217,6 +217,9 @@ func (p *Part) validate() error {
 	}
 	if !(p.Cost >= 0 && p.Cost <= math.MaxFloat64) {
 		faults = append(faults, fmt.Errorf("cost: %v is not a number of at least 0", p.Cost))
+	}
+	if !(p.Watts >= 0 && p.Watts <= math.MaxFloat64) {
+		faults = append(faults, fmt.Errorf("watts: %v is not a number of at least 0", p.Watts))
 	}
 	if math.IsNaN(p.Share) || p.Share < 0 || p.Share > 1 {
 		faults = append(faults, fmt.Errorf("share: %v is not between 0 and 1", p.Share))

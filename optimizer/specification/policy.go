@@ -77,7 +77,7 @@ func fromElastic(pools []v1alpha1.ElasticCapacity) []jsonspec.ElasticCapacity {
 }
 
 func share(b *jsonspec.ShareBounds) v1alpha1.Share {
-	s := v1alpha1.Share{Name: b.Name, Cards: b.Cards}
+	s := v1alpha1.Share{Name: b.Name, Cards: b.Cards, PowerCap: decimal(b.PowerCap)}
 	if c := b.Cost; c != nil {
 		s.CostPerHour = &v1alpha1.ShareCost{Guaranteed: decimal(c.Guaranteed), Most: decimal(c.Most)}
 	}
@@ -85,7 +85,7 @@ func share(b *jsonspec.ShareBounds) v1alpha1.Share {
 }
 
 func fromShare(s *v1alpha1.Share) jsonspec.ShareBounds {
-	b := jsonspec.ShareBounds{Name: s.Name, Cards: s.Cards}
+	b := jsonspec.ShareBounds{Name: s.Name, Cards: s.Cards, PowerCap: float(s.PowerCap)}
 	if c := s.CostPerHour; c != nil {
 		b.Cost = &jsonspec.ShareCost{Guaranteed: float(c.Guaranteed), Most: float(c.Most)}
 	}

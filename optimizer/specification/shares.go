@@ -77,6 +77,11 @@ func ShareFaults(r *Resources, cards map[string]int) []string {
 				faults = append(faults, fmt.Sprintf("spec.shares[%s].namespaceSelector: empty is not allowed, it would select every namespace; name a label", s.Name))
 			}
 		}
+		for k := range r.Accelerators {
+			if a := &r.Accelerators[k]; s.PowerCap != nil && a.Spec.Power == nil {
+				faults = append(faults, fmt.Sprintf("spec.shares[%s].powerCap: Accelerator %s has no spec.power; nothing of the share is put on it", s.Name, a.Name))
+			}
+		}
 		for _, c := range s.Cards {
 			guaranteed[c.Type] += c.Guaranteed
 			if _, known := cards[c.Type]; !known {
@@ -156,6 +161,26 @@ func (v *validator) cohorts(list []jsonspec.Cohort, shares, types map[string]boo
 	}
 }
 
+// powerOf says which accelerators that servers of a share with a cap on power could run on have none that is known.
+func (v *validator) powerOf(s *jsonspec.System, share, path string) {
+	models, on := map[string]bool{}, map[string]bool{}
+	for i := range s.Servers.Spec {
+		if e := &s.Servers.Spec[i]; e.Share == share {
+			models[e.Model] = true
+		}
+	}
+	for i := range s.Models.Spec {
+		if m := &s.Models.Spec[i]; models[m.Name] {
+			on[m.Acc] = true
+		}
+	}
+	for _, a := range s.Accelerators.Spec {
+		if on[a.Name] && !(a.Power.Full > 0) {
+			v.fault(path+".powerCap", "accelerators[%s].power.full is %v, must be above 0 where servers of the share may run on it", a.Name, a.Power.Full)
+		}
+	}
+}
+
 // shares checks those of a JSON specification, and what servers say of theirs.
 func (v *validator) shares(s *jsonspec.System, types map[string]bool) {
 	known := map[string]bool{}
@@ -184,6 +209,10 @@ func (v *validator) shares(s *jsonspec.System, types map[string]bool) {
 			if c.Most != nil {
 				v.numbers(path+".cost", atLeast("most", *c.Most, least))
 			}
+		}
+		if b.PowerCap != nil {
+			v.numbers(path, atLeast("powerCap", *b.PowerCap, 0))
+			v.powerOf(s, b.Name, path)
 		}
 	}
 	v.cohorts(s.Optimizer.Spec.Cohorts, known, types)

@@ -1,6 +1,7 @@
 package specification_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,5 +46,39 @@ func TestSharesOfNamespaces(t *testing.T) {
 		if !strings.Contains(faults, want) {
 			t.Errorf("nothing says %q:\n%s", want, faults)
 		}
+	}
+}
+
+// A cap on power needs the power of what it bounds.
+func TestPowerCapsNeedPower(t *testing.T) {
+	watts := v1alpha1.DecimalOf(2000)
+	r := specification.Resources{
+		Accelerators: []v1alpha1.Accelerator{{ObjectMeta: metav1.ObjectMeta{Name: "H100"}, Spec: v1alpha1.AcceleratorSpec{Power: &v1alpha1.Power{}}}, {ObjectMeta: metav1.ObjectMeta{Name: "L4"}}},
+		Optimizer:    &v1alpha1.Optimizer{Spec: v1alpha1.OptimizerSpec{Shares: []v1alpha1.Share{{Name: "a", PowerCap: &watts}, {Name: "b"}}}},
+	}
+	faults := specification.ShareFaults(&r, nil)
+	if want := []string{"spec.shares[a].powerCap: Accelerator L4 has no spec.power; nothing of the share is put on it"}; !slices.Equal(faults, want) {
+		t.Errorf("%q, want %q", faults, want)
+	}
+	s, _ := specification.FromResources(r)
+	if got := s.Optimizer.Spec.Shares[0].PowerCap; got == nil || *got != 2000 {
+		t.Errorf("the cap is %v, want 2000", got)
+	}
+	system := jsonspec.System{
+		Accelerators: jsonspec.AcceleratorData{Spec: []jsonspec.AcceleratorEntry{{Name: "A"}, {Name: "B"}, {Name: "C"}}},
+		Models:       jsonspec.ModelData{Spec: []jsonspec.PerformanceEntry{{Name: "m", Performance: jsonspec.Performance{Acc: "A"}}, {Name: "m", Performance: jsonspec.Performance{Acc: "B"}}, {Name: "other", Performance: jsonspec.Performance{Acc: "C"}}}},
+		Servers:      jsonspec.ServerData{Spec: []jsonspec.ServerEntry{{Name: "s", Model: "m", Share: "a"}}},
+	}
+	system.Accelerators.Spec[0].Power.Full = 300
+	least := -1.0
+	system.Optimizer.Spec.Shares = []jsonspec.ShareBounds{{Name: "a", PowerCap: &least}}
+	_, err := specification.Validate(&system)
+	for _, want := range []string{"optimizer.shares[a].powerCap: -1 is not allowed", "optimizer.shares[a].powerCap: accelerators[B].power.full is 0, must be above 0"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("nothing says %q: %v", want, err)
+		}
+	}
+	if err != nil && (strings.Contains(err.Error(), "accelerators[A].power.full") || strings.Contains(err.Error(), "accelerators[C].power.full")) {
+		t.Errorf("accelerators that have a power, or that no server of the share can use, are faults: %v", err)
 	}
 }

@@ -9,6 +9,8 @@ type ShareBounds struct {
 	Cards []ShareCards `json:"cards,omitempty"`
 	// Cost of all that the share has, beside the bounds on cards.
 	Cost *ShareCost `json:"cost,omitempty"`
+	// PowerCap in watts on what all accelerators that the share has draw at full. Absent: none.
+	PowerCap *float64 `json:"powerCap,omitempty"`
 }
 
 // ShareCards are bounds on cards of one type.
@@ -84,6 +86,11 @@ type ShareStatus struct {
 	Cards []ShareCardsStatus `json:"cards,omitempty"`
 	// Cost of what it has, in cents per hour.
 	Cost float64 `json:"cost"`
+	// PowerCap in watts, and Power that what it has draws at full; absent where there is no cap, or the power is not known.
+	// +optional
+	PowerCap *float64 `json:"powerCap,omitempty"`
+	// +optional
+	Power *float64 `json:"power,omitempty"`
 }
 
 // ShareCardsStatus is what a plan gives a share of one type of card.

@@ -25,6 +25,11 @@ type Share struct {
 	// CostPerHour of all that the share has, beside the bounds on cards.
 	// +optional
 	CostPerHour *ShareCost `json:"costPerHour,omitempty"`
+	// PowerCap in watts on what all accelerators that the share has draw at full, by power.full of the Accelerators. Nothing is put on an Accelerator without it.
+	// Absent: none.
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0",message="powerCap must be at least 0"
+	// +optional
+	PowerCap *Decimal `json:"powerCap,omitempty"`
 	// Namespaces whose Servers are of the share, by name. A namespace is of one share.
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=1024

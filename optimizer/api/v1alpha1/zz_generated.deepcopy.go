@@ -1849,6 +1849,11 @@ func (in *Share) DeepCopyInto(out *Share) {
 		*out = new(ShareCost)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.PowerCap != nil {
+		in, out := &in.PowerCap, &out.PowerCap
+		*out = new(Decimal)
+		**out = **in
+	}
 	if in.Namespaces != nil {
 		in, out := &in.Namespaces, &out.Namespaces
 		*out = make([]string, len(*in))

@@ -10,8 +10,8 @@ import (
 
 // use is what a share uses, or is due: cards by type, and cost.
 type use struct {
-	cards map[string]int
-	cost  float64
+	cards       map[string]int
+	cost, watts float64
 }
 
 // uses by share; servers of none are under the empty name.
@@ -46,6 +46,7 @@ func taken(p *solver.Problem, choices []solver.Choice) uses {
 		of := u[p.Servers[i].Share]
 		for _, x := range part.Parts {
 			of.cards[x.Type] += x.Replicas * x.UnitsPerReplica
+			of.watts += float64(x.Replicas) * x.Watts
 		}
 		of.cost += part.Cost
 	}
@@ -187,6 +188,9 @@ func faults(p *solver.Problem, choices []solver.Choice, bought []int, owed dues)
 		if s.MostCost != nil && used[s.Name].cost > *s.MostCost+1e-5 {
 			faults = append(faults, fmt.Errorf("share %s costs %v, may cost %v", s.Name, used[s.Name].cost, *s.MostCost))
 		}
+		if s.MostPower != nil && used[s.Name].watts > *s.MostPower+1e-5 {
+			faults = append(faults, fmt.Errorf("share %s draws %v W, may draw %v", s.Name, used[s.Name].watts, *s.MostPower))
+		}
 	}
 	for _, c := range p.Cohorts {
 		for t, most := range c.Most {
@@ -234,6 +238,9 @@ func checkShares(p *solver.Problem, s *solver.Solution) []error {
 			faults = append(faults, fmt.Errorf("share %s is due %v cents/h, of %v guaranteed", share.Name, due[share.Name].cost, *c))
 		}
 		said := s.Shares[k]
+		if math.Abs(said.Power-used[share.Name].watts) > 1e-5 {
+			faults = append(faults, fmt.Errorf("share %s draws %v W, said are %v", share.Name, used[share.Name].watts, said.Power))
+		}
 		for t, n := range used[share.Name].cards {
 			if said.Used[t] != n || math.Abs(said.Cost-used[share.Name].cost) > 1e-5 {
 				faults = append(faults, fmt.Errorf("share %s uses %d × %s for %v, said are %+v", share.Name, n, t, used[share.Name].cost, said))
@@ -253,7 +260,7 @@ func Alone(p *solver.Problem, share int) *solver.Problem {
 			alone.Servers = append(alone.Servers, x)
 		}
 	}
-	own := solver.Share{Name: s.Name, Most: map[string]int{}, MostCost: s.MostCost}
+	own := solver.Share{Name: s.Name, Most: map[string]int{}, MostCost: s.MostCost, MostPower: s.MostPower}
 	for t, n := range cards(p) {
 		if g, guaranteed := s.Guaranteed[t]; guaranteed || s.GuaranteedCost == nil {
 			n = min(n, g)

@@ -187,6 +187,10 @@ func Roles(seed uint64) *solver.Problem {
 		for i := range p.Servers {
 			p.Servers[i].Share = "t"
 		}
+		if watts := 55 * cost; seed%2 == 1 {
+			p.Shares[0].MostPower = &watts
+			draw(p)
+		}
 	}
 	return p
 }
@@ -347,7 +351,7 @@ func candidate(c card, weights, kv, rate, in, out, itl float64) (solver.Candidat
 	return solver.On(c.name, c.name, replicas, units, cost), true
 }
 
-// Shared is a small problem of servers in shares, some in none: with guarantees that may be more than there is, bounds on cards and on cost, and cards that
+// Shared is a small problem of servers in shares, some in none: with guarantees that may be more than there is, bounds on cards, on cost and on power, and cards that
 // are kept. Costs are of a continuum, so that the best plan is the only one.
 func Shared(seed uint64) *solver.Problem {
 	r := source(seed + 6<<32)
@@ -373,6 +377,9 @@ func Shared(seed uint64) *solver.Problem {
 			}
 		case 2:
 			s.Kept = map[string]int{"A": s.Guaranteed["A"] / 2}
+		case 3:
+			watts := 55 * cost
+			s.MostPower = &watts
 		}
 		p.Shares = append(p.Shares, s)
 	}
@@ -387,7 +394,20 @@ func Shared(seed uint64) *solver.Problem {
 		}
 		p.Servers = append(p.Servers, s)
 	}
+	draw(p)
 	return p
+}
+
+// draw gives candidates a power that does not follow their cost.
+func draw(p *solver.Problem) {
+	for i := range p.Servers {
+		for j := range p.Servers[i].Candidates {
+			parts := p.Servers[i].Candidates[j].Parts
+			for k := range parts {
+				parts[k].Watts = float64(parts[k].UnitsPerReplica) * (120 + 70*float64((3*i+2*j+k)%5))
+			}
+		}
+	}
 }
 
 // SharedScoped is a scoped problem, with nodes of several cards, bundles and purchases, whose servers are of shares, some of none.
@@ -418,8 +438,12 @@ func SharedScoped(seed uint64) *solver.Problem {
 				s.Kept[t] = r.IntN(s.Guaranteed[t] + 1)
 			}
 		}
-		if cost := 3 + 20*r.Float64(); r.IntN(5) == 0 {
+		switch cost := 3 + 20*r.Float64(); r.IntN(5) {
+		case 0:
 			s.MostCost = &cost
+		case 1:
+			watts := 55 * cost
+			s.MostPower = &watts
 		}
 		p.Shares = append(p.Shares, s)
 	}
@@ -428,6 +452,7 @@ func SharedScoped(seed uint64) *solver.Problem {
 			p.Servers[i].Share = p.Shares[n].Name
 		}
 	}
+	draw(p)
 	return p
 }
 
