@@ -175,10 +175,10 @@ func (s *server) timelineTable(r *request) (table, error) {
 	if err := s.whole(r, "the timeline"); err != nil {
 		return nil, err
 	}
-	t := table{{"cycle", "time", "servers", "not_served", "missing_targets", "not_observed", "replicas", "cost_cents_per_hour", "load_requests_per_min", "solver"}}
+	t := table{{"cycle", "time", "servers", "not_served", "missing_targets", "not_observed", "replicas", "cost_cents_per_hour", "load_requests_per_min", "output_tokens_within_targets_per_s", "cents_per_million_output_tokens", "solver"}}
 	for _, x := range s.Store.summaries(0) {
 		t = append(t, []string{x.ID, at(x.Time), strconv.Itoa(x.Servers), strconv.Itoa(x.Unserved), strconv.Itoa(x.Missing), strconv.Itoa(x.Unobserved), strconv.Itoa(x.Replicas),
-			decimal(x.Cost), decimal(x.Load), x.Solver})
+			decimal(x.Cost), decimal(x.Load), maybe(x.GoodTokens), maybe(x.MillionTokens), x.Solver})
 	}
 	return t, nil
 }

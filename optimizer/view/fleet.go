@@ -38,9 +38,13 @@ type Summary struct {
 	Missing    int `json:"missing"`
 	Replicas   int `json:"replicas"`
 	// Cost of the plan in cents per hour, and Load in requests per minute, of the servers whose load is known.
-	Cost   float64 `json:"cost"`
-	Load   float64 `json:"load"`
-	Solver string  `json:"solver,omitempty"`
+	Cost float64 `json:"cost"`
+	Load float64 `json:"load"`
+	// GoodTokens are output tokens per second of requests within their targets, of the servers of which that is known; absent where it is of none.
+	GoodTokens *float64 `json:"goodTokens,omitempty"`
+	// MillionTokens is what a million output tokens cost in cents, by the plan, of the servers that complete requests; absent where none is known to.
+	MillionTokens *float64 `json:"millionTokens,omitempty"`
+	Solver        string   `json:"solver,omitempty"`
 }
 
 // Class of service and how its servers fare.
@@ -92,6 +96,9 @@ type Row struct {
 	Percentile float64 `json:"percentile,omitempty"`
 	// Attainment is the share of requests within both targets, 0 to 1.
 	Attainment *float64 `json:"attainment,omitempty"`
+	// Tokens of output per second of the requests that are completed, and GoodTokens of those within both targets; absent where they are not known.
+	Tokens     *float64 `json:"tokens,omitempty"`
+	GoodTokens *float64 `json:"goodTokens,omitempty"`
 	// Cost of the plan in cents per hour.
 	Cost float64 `json:"cost"`
 	// Conditions that are not as they should be.
@@ -145,8 +152,19 @@ func (f *Fleet) count(s *system) {
 		index[e.Name] = len(f.Classes)
 		f.Classes = append(f.Classes, Class{Name: e.Name, Priority: e.Priority})
 	}
+	cost, tokens := 0.0, 0.0
 	for i := range f.Servers {
 		r := &f.Servers[i]
+		if r.Tokens != nil && *r.Tokens > 0 {
+			cost, tokens = cost+r.Cost, tokens+*r.Tokens
+		}
+		if r.GoodTokens != nil {
+			good := *r.GoodTokens
+			if f.GoodTokens != nil {
+				good += *f.GoodTokens
+			}
+			f.GoodTokens = &good
+		}
 		k, known := index[r.Class]
 		if !known {
 			k = len(f.Classes)
@@ -173,6 +191,10 @@ func (f *Fleet) count(s *system) {
 		if r.State != StateFine && r.State != StateChanging {
 			class.Needy++
 		}
+	}
+	if tokens > 0 {
+		million := 1e6 * jsonspec.Hours(cost) / tokens
+		f.MillionTokens = &million
 	}
 	slices.SortStableFunc(f.Classes, func(a, b Class) int { return cmp.Compare(a.Priority, b.Priority) })
 }
@@ -205,8 +227,22 @@ func (c *Cycle) row(s *system, e *jsonspec.ServerEntry) Row {
 			r.Conditions = append(r.Conditions, Condition{k.Type, string(k.Status), k.Reason, k.Message})
 		}
 	}
+	r.give()
 	r.judge(e, v)
 	return r
+}
+
+// give works out the tokens of what the server completes. Requests within targets are taken to be as long as others.
+func (r *Row) give() {
+	if r.Load == nil || r.Load.Throughput == 0 && r.Load.ArrivalRate > 0 { // left out, or none yet
+		return
+	}
+	tokens := jsonspec.PerSecond(r.Load.Throughput) * r.Load.AvgOutTokens
+	r.Tokens = &tokens
+	if r.Attainment != nil {
+		good := *r.Attainment * tokens
+		r.GoodTokens = &good
+	}
 }
 
 // percentiles that were measured; those of the slowest group.

@@ -2,6 +2,7 @@ package view_test
 
 import (
 	"context"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,36 @@ func TestFleetAddsUp(t *testing.T) {
 				t.Errorf("%d replicas, %d on nodes, %d in sum; %d needy, %d in sum, %d in the plan", replicas, held, f.Replicas, needy, f.Unserved, len(c.Decision.Plan.Unserved))
 			}
 		})
+	}
+}
+
+// Tokens within targets, and what a million cost, are of the servers of which they are known.
+func TestWhatServersGive(t *testing.T) {
+	attained := 0.75
+	c, _, _ := decided(t, func(s *jsonspec.System) {
+		for i, throughput := range []float64{60, 120, 0} { // requests per minute; of the third and the others none is known
+			e := &s.Servers.Spec[i]
+			e.CurrentAlloc.Load.Throughput, e.CurrentAlloc.Load.AvgOutTokens = throughput, 100
+			e.Observation = &jsonspec.Observation{}
+		}
+		s.Servers.Spec[0].Observation.Attainment = &attained
+	})
+	f := view.NewFleet(c)
+	cost, known := 0.0, 0
+	for i := range f.Servers {
+		if r := &f.Servers[i]; r.Tokens != nil {
+			cost += r.Cost
+			known++
+		}
+	}
+	if known != 2 || f.GoodTokens == nil || *f.GoodTokens != 75 {
+		t.Errorf("of %d servers the tokens are known, %v within targets; want 2, and 75", known, f.GoodTokens)
+	}
+	if want := cost / 3600 / 300 * 1e6; f.MillionTokens == nil || math.Abs(*f.MillionTokens/want-1) > 1e-12 {
+		t.Errorf("a million tokens cost %v, want %v", f.MillionTokens, want)
+	}
+	if c, _, _ = decided(t, nil); view.NewFleet(c).GoodTokens != nil || view.NewFleet(c).MillionTokens != nil {
+		t.Error("known is what was not measured")
 	}
 }
 

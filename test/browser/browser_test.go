@@ -365,7 +365,7 @@ func walk(b *tab, server string) {
 		{"#/server/" + url.PathEscape(server), []string{server, "ways to serve it", "what its law says of one replica", "its decisions", "req/min"}},
 		{"#/supply", []string{"cards by type", "one more saves", "holders", server}},
 		{"#/ask", []string{"what if", "move a slider", "ttft targets"}},
-		{"#/timeline", []string{"servers that need attention", "decide this cycle again", "set a here"}},
+		{"#/timeline", []string{"output tokens within targets", "cost of a million output tokens", "servers that need attention", "decide this cycle again", "set a here"}},
 		{"#/evaluation", []string{"inferno on every scenario", "scarcity", "pictures"}},
 	} {
 		b.goTo(p.hash)

@@ -11,6 +11,8 @@ export function timeline(root, context) {
   const cost = chart({ title: "Cost of the plan", unit: "¢/h", x: "time", ...pick, csv: ["timeline", {}], series: [{ label: "cost", colour: "c1", step: true }] });
   const load = chart({ title: "Load", unit: "req/min", x: "time", ...pick, csv: ["timeline", {}], series: [{ label: "load", colour: "c0" }] });
   const needs = chart({ title: "Servers that need attention", unit: "servers", x: "time", ...pick, csv: ["timeline", {}], series: [{ label: "not served in full", colour: "bad", step: true }, { label: "miss targets", colour: "warn", step: true }, { label: "not observed", colour: "info", step: true }] });
+  const good = chart({ title: "Output tokens within targets", unit: "tokens/s", x: "time", ...pick, csv: ["timeline", {}], series: [{ label: "tokens", colour: "c0" }] });
+  const million = chart({ title: "Cost of a million output tokens", unit: "¢", x: "time", ...pick, csv: ["timeline", {}], series: [{ label: "cost", colour: "c1" }] });
   const scrub = h("input", { type: "range", min: 0, step: 1, id: "scrub", oninput: () => { const c = all[scrub.valueAsNumber]; said.textContent = time(c?.time); }, onchange: () => context.go({ cycle: all[scrub.valueAsNumber]?.id }) });
   const said = h("output", { for: "scrub" });
   const mark = (key, title) => h("button", { type: "button", id: key, onclick: () => { context.go({ [key]: all[shown()]?.id }, true); compare(); } }, title);
@@ -21,7 +23,7 @@ export function timeline(root, context) {
   const replayed = difference(context, "What would have been decided");
   root.append(h("div", { class: "head" }, h("h1", {}, "Timeline")),
     card("Cycle", null, h("div", { class: "slider" }, h("label", { for: "scrub" }, "Scrub"), scrub, said), h("div", { class: "row sep" }, mark("a", "Set A here"), mark("b", "Set B here"), words)),
-    h("div", { class: "two" }, cost.element, load.element), needs.element,
+    h("div", { class: "two" }, cost.element, load.element), h("div", { class: "two" }, good.element, million.element), needs.element,
     comparison.element, card("Decide this cycle again with", null, replay), replayed.element);
 
   async function compare() {
@@ -51,6 +53,8 @@ export function timeline(root, context) {
       const seconds = all.map((c) => c.time / 1000);
       cost.set([seconds, all.map((c) => c.cost)]);
       load.set([seconds, all.map((c) => c.load)]);
+      good.set([seconds, all.map((c) => c.goodTokens ?? null)]);
+      million.set([seconds, all.map((c) => c.millionTokens ?? null)]);
       needs.set([seconds, all.map((c) => c.unserved), all.map((c) => c.missing), all.map((c) => c.unobserved)]);
       scrub.max = Math.max(all.length - 1, 0);
       scrub.valueAsNumber = shown();
