@@ -37,6 +37,10 @@ var contests = []struct {
 	{"day-2min", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
 	{"day-30s", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
 	{"day-8min", contest.Options{Tune: true, TuneSpan: 10800, Oracle: true}},
+	{"long-prompts", contest.Options{Tune: true, Oracle: true}},
+	{"roles-shapes", contest.Options{Tune: true, TuneSpan: 9000, Oracle: true}},
+	{"big-model", contest.Options{Tune: true, TuneSpan: 5400, Oracle: true}},
+	{"lost-worker", contest.Options{Tune: true, TuneSpan: 5400, Oracle: true}},
 	{"fleet-2weeks", contest.Options{Tune: true, TuneSpan: 86400, Oracle: true}},
 }
 
