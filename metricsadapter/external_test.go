@@ -222,9 +222,9 @@ func TestSurgeBelongsToItsVariant(t *testing.T) {
 	}
 }
 
-// Prompts and decodes that run apart are scaled apart, on one type of accelerator too; decodes come before prefills where there are to be more of both.
+// Prompts and decodes that run apart are scaled apart, on one type of accelerator too.
 func TestEachRoleHasItsReplicas(t *testing.T) {
-	s := server("llm", "apart", jsonspec.AllocationPart{Accelerator: "H100", Variant: "prefill", Role: jsonspec.RolePrefill, Replicas: 4, Later: 2},
+	s := server("llm", "apart", jsonspec.AllocationPart{Accelerator: "H100", Variant: "prefill", Role: jsonspec.RolePrefill, Replicas: 2},
 		jsonspec.AllocationPart{Accelerator: "H100", Variant: "decode", Role: jsonspec.RoleDecode, Replicas: 5, Surge: 1})
 	s.Status.Desired.Replicas = 8
 	s.Status.Current = []jsonspec.ObservedPart{{Accelerator: "H100", Variant: "prefill", Ready: 2}, {Accelerator: "H100", Variant: "decode", Ready: 3}}

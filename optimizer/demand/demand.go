@@ -84,10 +84,11 @@ const beginning = 0.1
 func Of(s *fleet.Server, m Memory, predict func(horizon float64) forecast.Predictor, c Clock) (Demand, Memory) {
 	predictor := predict(c.Horizon)
 	load := s.Load
+	before := m.Lengths
 	m.Lengths = lengths(m.Lengths, Lengths{Time: c.Now, InputTokens: load.InputTokens, OutputTokens: load.OutputTokens}, load.Completions, c.Window, s)
 	m.Bursts = bursts(m.Bursts, s.Seen)
 	d := Demand{
-		InputTokens: prompt(m.Lengths.InputTokens, s.Seen), OutputTokens: m.Lengths.OutputTokens, Bursts: m.Bursts,
+		InputTokens: prompt(m.Lengths, before, s.Seen, c), OutputTokens: m.Lengths.OutputTokens, Bursts: m.Bursts,
 		Turns: jsonspec.InTurns(s.Routing), Backlog: s.Seen.Backlog(),
 	}
 	d.InputTokensSD, d.OutputTokensSD = m.Lengths.InputTokensSD.OrNaN(), m.Lengths.OutputTokensSD.OrNaN()

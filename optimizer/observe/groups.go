@@ -17,7 +17,9 @@ import (
 
 // groups are the measurements of a server's pods, those together that are alike. Only pods count that were ready, and measured, for the
 // whole window: the batch of one that came meanwhile would be that of its own part of the window, and its latencies those of another.
-func (r *Readings) groups(v *view, pods []*corev1.Pod) []jsonspec.ObservedGroup {
+//
+// A pod that computes prompts for others says nothing of outputs, and one that decodes for others nothing of prompts that it admitted.
+func (r *Readings) groups(v *view, pods []*corev1.Pod, role func(variant string) string) []jsonspec.ObservedGroup {
 	var groups []jsonspec.ObservedGroup
 	var members [][]*PodMetrics
 	for _, p := range pods {
@@ -39,7 +41,14 @@ func (r *Readings) groups(v *view, pods []*corev1.Pod) []jsonspec.ObservedGroup 
 		members[i] = append(members[i], m)
 	}
 	for i := range groups {
-		measureGroup(&groups[i], members[i])
+		g := &groups[i]
+		measureGroup(g, members[i])
+		switch role(g.Variant) {
+		case jsonspec.RolePrefill:
+			g.OutputTokens, g.OutputTokensSD, g.ITL = nil, nil, nil
+		case jsonspec.RoleDecode:
+			g.AdmittedTokens, g.PrefixHitRate = nil, nil
+		}
 	}
 	slices.SortFunc(groups, compareGroups)
 	return groups

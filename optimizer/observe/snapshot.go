@@ -274,7 +274,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	}
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
 	e.Observation.ArrivalCV = pointer(l.arrivalCV)
-	e.Observation.Groups = r.groups(v, pods)
+	e.Observation.Groups = r.groups(v, pods, func(variant string) string { return roleOf(system, e.Model, variant) })
 	e.Observation.Attainment = pointer(r.attainment(r.readPods(pods, s, system, e), targetOf(system, e)))
 	e.CurrentAlloc = specification.Current(&st)
 	return st

@@ -2,37 +2,19 @@ package realise
 
 import "github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 
-// inOrder has the roles of a plan change so that whoever computes a prompt finds who decodes it: where there are to be more, decodes come first,
-// and where there are to be fewer, prefills go first. While decodes lack their nodes there are no more prefills than there are or the ratio allows,
-//
-//	max(prefills there, ⌈prefills planned · decodes there / decodes planned⌉),
-//
-// but for a server of which none decodes yet. It notes in the parts which replicas are to be made later and returns how many these are, and in the surge which
-// decodes stay until the prefills beyond the plan are gone.
-func inOrder(plan []jsonspec.AllocationPart, current []jsonspec.ObservedPart, surge Count) (later int) {
-	want, bound, ready := PlanBy(plan), boundBy(current), ReadyBy(current)
+// inOrder has the decodes beyond a plan stay until the prefills beyond it are gone, so that whoever had a prompt computed finds who goes on with it. Where there
+// are to be more of both, all are made at once: prefills that wait until decodes have their nodes are late where prompts are what waits.
+func inOrder(plan []jsonspec.AllocationPart, current []jsonspec.ObservedPart, surge Count) {
+	want, ready := PlanBy(plan), ReadyBy(current)
 	for i := range plan {
-		prefill := &plan[i]
-		if prefill.Role != jsonspec.RolePrefill {
+		p := plan[i].On()
+		if plan[i].Role != jsonspec.RolePrefill || ready[p] <= want[p] || surge[p] > 0 {
 			continue
 		}
 		for j := range plan {
-			decode := &plan[j]
-			if decode.Role != jsonspec.RoleDecode {
-				continue
-			}
-			p, d := prefill.On(), decode.On()
-			if there := bound[d]; there > 0 && there < want[d] {
-				kept := (want[p]*there + want[d] - 1) / want[d]
-				prefill.Later = max(want[p]-max(bound[p], kept), 0)
-				later += prefill.Later
-			}
-			if ready[p] > want[p] && surge[p] == 0 {
-				if n := max(surge[d], ready[d]-want[d]); n > 0 {
-					surge[d] = n
-				}
+			if d := plan[j].On(); plan[j].Role == jsonspec.RoleDecode && ready[d] > want[d] {
+				surge[d] = max(surge[d], ready[d]-want[d])
 			}
 		}
 	}
-	return later
 }

@@ -24,9 +24,9 @@ func Plans(s *jsonspec.System, plans map[string]jsonspec.Allocation, waits map[s
 		if a, planned := plans[e.Name]; planned {
 			d := specification.Desired(&a)
 			surge, given := f.surges(e.Name, d.Parts, running(e))
-			later := inOrder(d.Parts, running(e), surge)
+			inOrder(d.Parts, running(e), surge)
 			d.Parts, d.Surge = withSurge(d.Parts, surge, running(e))
-			d.Replicas += d.Surge - later
+			d.Replicas += d.Surge
 			d.Replicas -= short(given, d.Replicas, running(e))
 			all[e.Name] = d
 		}

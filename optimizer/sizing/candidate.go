@@ -175,19 +175,17 @@ func (c *Candidate) Needed(factor float64, least, most int) int {
 	return n
 }
 
-// Grown are the replicas of each part for so many times the load. What a split sustains grows with its parts, whatever the routing, and so do roles.
+// Grown are the replicas of each part for so many times the load. What a split sustains grows with its parts, whatever the routing.
 func (c *Candidate) Grown(factor float64, least int) []int {
-	if c.rated() {
+	switch {
+	case c.rated():
 		return []int{c.Parts[0].needed(factor, least)}
+	case c.Apart():
+		return c.grownRoles(factor, least)
+	case c.Split():
+		return scaled(c.counts(), factor)
 	}
-	list := make([]int, len(c.Parts))
-	for i, p := range c.Parts {
-		list[i] = p.Replicas
-		if c.Split() {
-			list[i] = int(math.Ceil(factor * float64(p.Replicas)))
-		}
-	}
-	return list
+	return c.counts()
 }
 
 // rated says whether it is known what a replica sustains, as it is not of splits.

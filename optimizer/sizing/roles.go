@@ -20,6 +20,7 @@ type roles struct {
 	prefill, decode *Sized
 	split           queueing.Split // without counts
 	requests        queueing.Requests
+	server          *Server // that they are sized for; nil where there is no load
 }
 
 // apart are the ways of a server to compute prompts on replicas of one pair and to decode on those of another, or of the same accelerator.
@@ -31,7 +32,7 @@ func (st *Stage) apart(s *Server, late map[string]int) []*Candidate {
 		part := func(p *Pair) *Sized {
 			return &Sized{Pair: p, Limits: limits(s, p, 0), late: late[p.Accelerator.Name], demand: demand}
 		}
-		r := &roles{prefill: part(pair[0]), decode: part(pair[1]), requests: s.Demand.Requests(1)}
+		r := &roles{prefill: part(pair[0]), decode: part(pair[1]), requests: s.Demand.Requests(1), server: s}
 		c := r.candidate(1, 1, demand)
 		if c.Fault = errors.Join(allowed(s, pair[0], inForce), allowed(s, pair[1], inForce)); c.Fault == nil {
 			st.sizeRoles(c, s)
@@ -126,10 +127,7 @@ func (st *Stage) sizeRoles(c *Candidate, s *Server) {
 		c.Fault = err
 		return
 	}
-	for i := range n {
-		n[i] += min(c.Parts[i].late, n[i])
-	}
-	n = ratio.Grow(n, n, s.MinReplicas)
+	n = c.withLate(n, s.MinReplicas)
 	c.Parts[0].Replicas, c.Parts[1].Replicas = n[0], n[1]
 	if all := c.Replicas(); s.MaxReplicas > 0 && all > s.MaxReplicas {
 		c.Fault = fmt.Errorf("needs %d replicas, maxNumReplicas is %d", all, s.MaxReplicas)
@@ -140,11 +138,38 @@ func (st *Stage) sizeRoles(c *Candidate, s *Server) {
 	}
 }
 
+// withLate are the replicas of the roles with as many more as did not come, and at least so many in all.
+func (c *Candidate) withLate(n []int, least int) []int {
+	for i := range n {
+		n[i] += min(c.Parts[i].late, n[i])
+	}
+	return ratio.Grow(n, n, least)
+}
+
+// grownRoles are the replicas of each role for so many times the load: as many as would be needed for it, under the laws that they were sized with last.
+func (c *Candidate) grownRoles(factor float64, least int) []int {
+	if r := c.Parts[0].roles; r.server != nil && c.Fault == nil {
+		if n, _, err := r.search(r.server, factor); err == nil {
+			return c.withLate(n, least)
+		}
+	}
+	return scaled(c.counts(), factor)
+}
+
+// scaled replicas, each rounded up.
+func scaled(n []int, factor float64) []int {
+	list := make([]int, len(n))
+	for i := range n {
+		list[i] = int(math.Ceil(factor * float64(n[i])))
+	}
+	return list
+}
+
 // fewest replicas of both roles that serve the demand, by cost: under the likeliest laws, or, where confidence is asked for, under such as are slower by as
 // much as is not known of each at the operating point of the likeliest.
 func (st *Stage) fewest(r *roles, s *Server) ([]int, error) {
 	r.under(r.prefill.Law, r.decode.Law, s.Routing)
-	n, there, err := r.search(s)
+	n, there, err := r.search(s, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +187,7 @@ func (st *Stage) fewest(r *roles, s *Server) ([]int, error) {
 		return n, nil
 	}
 	r.under(laws[0], laws[1], s.Routing)
-	if n, _, err = r.search(s); err != nil {
+	if n, _, err = r.search(s, 1); err != nil {
 		return nil, fmt.Errorf("with a confidence of %g: %w", max(st.confidence(r.prefill.Pair), st.confidence(r.decode.Pair)), err)
 	}
 	return n, nil
@@ -175,9 +200,9 @@ const tries = 16
 
 // search for the cheapest numbers of replicas that meet the targets. The ITL depends on the decode replicas alone, and falls with their number; the TTFT falls with
 // both. So: the fewest decode replicas with which enough prefill replicas would do, then the fewest of these, and then one more decode replica as long as it can
-// pay.
-func (r *roles) search(s *Server) ([]int, queueing.Prediction, error) {
-	rate, total := r.decode.demand, s.Demand.Rate+s.Demand.Drain
+// pay. The load is so many times that of the server.
+func (r *roles) search(s *Server, factor float64) ([]int, queueing.Prediction, error) {
+	rate, total := factor*r.decode.demand, factor*s.Demand.Rate+s.Demand.Drain
 	var there queueing.Prediction
 	var failed error
 	meets := func(prefill, decode int) bool {

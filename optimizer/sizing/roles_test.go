@@ -40,7 +40,7 @@ func TestFewestReplicasOfRoles(t *testing.T) {
 	for seed := range uint64(200) {
 		x, s := rolesOf(rand.New(rand.NewPCG(seed, 3)))
 		cost := func(p, d int) float64 { return float64(p)*x.prefill.Cost() + float64(d)*x.decode.Cost() }
-		n, _, err := x.search(s)
+		n, _, err := x.search(s, 1)
 		const most = 14
 		best := math.Inf(1)
 		for p := 1; p <= most; p++ {

@@ -316,7 +316,7 @@ func withoutSurge(parts []jsonspec.AllocationPart) []jsonspec.AllocationPart {
 	var out []jsonspec.AllocationPart
 	for _, p := range parts {
 		if p.Replicas > 0 || p.Surge == 0 {
-			p.Surge, p.Later = 0, 0
+			p.Surge = 0
 			out = append(out, p)
 		}
 	}

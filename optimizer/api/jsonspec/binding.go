@@ -153,10 +153,6 @@ type AllocationPart struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Surge int `json:"surge,omitempty"`
-	// Later is the number of its replicas that are to be made once those of the other role have their nodes, where prompts and decodes run apart.
-	// +kubebuilder:validation:Minimum=0
-	// +optional
-	Later int `json:"later,omitempty"`
 	// Ahead is the number of replicas on it, beyond those above, that the load will need by the time a node asked for now has come (lookAhead of the
 	// Optimizer): room is to be made for them, and no pods yet.
 	// +kubebuilder:validation:Minimum=0

@@ -40,7 +40,7 @@ func (p *Performance) On() string { return on(p.Acc, p.Way()) }
 func (p *AllocationPart) On() string { return on(p.Accelerator, cmp.Or(p.Variant, p.Role)) }
 
 // Now is the number of replicas that there are to be of a part for the time being.
-func (p *AllocationPart) Now() int { return p.Replicas + p.Surge - p.Later }
+func (p *AllocationPart) Now() int { return p.Replicas + p.Surge }
 
 // On says what an allocation on one accelerator runs on for people.
 func (a *Allocation) On() string { return on(a.Accelerator, a.Variant) }
