@@ -55,6 +55,8 @@ type metrics struct {
 	shareGuaranteed *gauges
 	shareMost       *gauges
 	shareCost       *gauges
+	sharePower      *gauges
+	sharePowerCap   *gauges
 	trims           *gauges
 	conditions      *gauges
 	planCost        *gauges
@@ -138,6 +140,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Name: "inferno_share_cost_cents_per_hour",
 		Help: "Cost of what the plan gives the servers of a share, in cents per hour.",
 	}, []string{"share"})
+	m.sharePower = newGauges(prometheus.GaugeOpts{
+		Name: "inferno_share_power_watts",
+		Help: "Power at full of what the plan gives the servers of a share that has a cap on it, in watts; absent where it is not known.",
+	}, []string{"share"})
+	m.sharePowerCap = newGauges(prometheus.GaugeOpts{
+		Name: "inferno_share_power_cap_watts",
+		Help: "The cap on the power of a share, in watts; absent where there is none.",
+	}, []string{"share"})
 	pair := []string{"model", "accelerator", "namespace"}
 	m.observations = newGauges(prometheus.GaugeOpts{
 		Name: "inferno_learning_observations",
@@ -213,6 +223,12 @@ func (m *metrics) model(name string, learned map[string]*v1alpha1.PairMemory) {
 // share sets the gauges of one share.
 func (m *metrics) share(s *jsonspec.ShareStatus) {
 	m.shareCost.put(s.Cost, s.Name)
+	if s.Power != nil {
+		m.sharePower.put(*s.Power, s.Name)
+	}
+	if s.PowerCap != nil {
+		m.sharePowerCap.put(*s.PowerCap, s.Name)
+	}
 	for _, c := range s.Cards {
 		m.shareUsed.put(float64(c.Used), s.Name, c.Type)
 		m.shareDue.put(float64(c.Due), s.Name, c.Type)
@@ -232,6 +248,6 @@ func (m *metrics) settle() {
 
 func (m *metrics) all() []*gauges {
 	return []*gauges{
-		m.desired, m.ready, m.arrivals, m.admitted, m.capacity, m.prices, m.shareUsed, m.shareDue, m.shareGuaranteed, m.shareMost, m.shareCost, m.trims, m.conditions, m.planCost, m.observations, m.rejected, m.errors, m.unreliable, m.since,
+		m.desired, m.ready, m.arrivals, m.admitted, m.capacity, m.prices, m.shareUsed, m.shareDue, m.shareGuaranteed, m.shareMost, m.shareCost, m.sharePower, m.sharePowerCap, m.trims, m.conditions, m.planCost, m.observations, m.rejected, m.errors, m.unreliable, m.since,
 	}
 }

@@ -35,7 +35,7 @@ func published(t *testing.T) []*dto.MetricFamily {
 	})
 	m.usage.begin(metav1.Now().Time, defaultInterval)
 	m.usage.count(&v1alpha1.Server{}, control.Usage{Requests: fleet.Known(1), OutputTokens: fleet.Known(1), Attainment: fleet.Known(1), Cost: fleet.Known(1), Power: fleet.Known(1)}, 1)
-	m.share(&jsonspec.ShareStatus{Name: "search", Cards: []jsonspec.ShareCardsStatus{{Type: "H100", Most: new(4)}}})
+	m.share(&jsonspec.ShareStatus{Name: "search", Power: new(float64), PowerCap: new(float64), Cards: []jsonspec.ShareCardsStatus{{Type: "H100", Most: new(4)}}})
 	since := metav1.Now()
 	m.model("m", map[string]*v1alpha1.PairMemory{"A": {LearnedSince: &since}})
 	families, err := registry.Gather()

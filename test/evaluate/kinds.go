@@ -14,7 +14,7 @@ import (
 )
 
 // kinds are the scenarios on which nothing is set and no other policy is tuned, in the order of the document.
-var kinds = []string{"reasoning", "timeouts", "together", "release", "failover"}
+var kinds = []string{"reasoning", "timeouts", "together", "release", "failover", "agents"}
 
 // statics are the shares of the peak that fleets of one size are tried at.
 var statics = []float64{0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.35, 1.5, 2}
