@@ -30,6 +30,35 @@ func TestShareWithinABound(t *testing.T) {
 	}
 }
 
+// Of roles the time to first token is that of both: the share within a target is that within what the second leaves of it.
+func TestAttainmentOfRoles(t *testing.T) {
+	of := func(role string, ttft histogram, itl histogram, mean float64) readPod {
+		m := NewPodMetrics()
+		for d, h := range map[Distribution]histogram{TTFTDistribution: ttft, RequestITLDistribution: itl} {
+			for bound, rate := range h {
+				m.SetBucket(d, bound, rate)
+			}
+		}
+		m.Set(TTFTSum, 10*mean)
+		m.Set(TTFTCount, 10)
+		return readPod{metrics: m, role: role}
+	}
+	target := &jsonspec.ModelTarget{TTFT: 1000, ITL: 50, Percentile: 99}
+	prefill := of(jsonspec.RolePrefill, histogram{0.5: 80, 1: 100, 2: 100}, nil, 0.4)
+	decode := of(jsonspec.RoleDecode, histogram{0.5: 100}, histogram{0.05: 95, 0.1: 100}, 0.1)
+	// 80 in half a second and 16 of the 20 in the next four tenths; of tokens 95 of 100.
+	if got, want := (&Readings{}).attainment([]readPod{prefill, decode}, target), 0.96-0.05; math.Abs(got-want) > 1e-9 {
+		t.Errorf("%v, want %v", got, want)
+	}
+	both := of("", histogram{0.5: 100}, histogram{0.05: 100}, 0.1)
+	if got := (&Readings{}).attainment([]readPod{prefill, decode, both}, target); !math.IsNaN(got) {
+		t.Errorf("%v while one does both", got)
+	}
+	if got := (&Readings{}).attainment([]readPod{prefill, of(jsonspec.RoleDecode, nil, histogram{0.05: 1}, math.NaN())}, target); !math.IsNaN(got) {
+		t.Errorf("%v where the second's is not known", got)
+	}
+}
+
 // Attainment is told where buckets prove it, one way or the other.
 func TestAttainmentThatBucketsProve(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "llm", Name: "a"}}

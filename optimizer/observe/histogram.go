@@ -101,6 +101,18 @@ func (h histogram) cells() []cell {
 	return list
 }
 
+// share at or below a bound, interpolated within a cell; of the last, unbounded one nothing lies below a bound. NaN where nothing was counted.
+func (h histogram) share(bound float64) float64 {
+	below, total := 0.0, 0.0
+	for _, c := range h.cells() {
+		total += c.count
+		if part := (bound - c.low) / (c.high - c.low); part > 0 {
+			below += min(part, 1) * c.count
+		}
+	}
+	return below / total
+}
+
 // quantile interpolates within a cell, as Prometheus' histogram_quantile does: in the last, unbounded one it is its lower bound. NaN where
 // nothing was counted.
 func (h histogram) quantile(q float64) float64 {

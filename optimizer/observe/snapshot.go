@@ -414,7 +414,12 @@ func (r *Readings) attainment(pods []readPod, t *jsonspec.ModelTarget) float64 {
 		d      Distribution
 	}{{jsonspec.Seconds(t.TTFT) - later, comes, TTFTDistribution}, {jsonspec.Seconds(t.ITL), ends, RequestITLDistribution}} {
 		if l.d == TTFTDistribution && t.TTFT > 0 || l.d == RequestITLDistribution && t.ITL > 0 {
-			low, high := together(l.pods, l.d).within(l.target)
+			h := together(l.pods, l.d)
+			low, high := h.within(l.target)
+			if l.d == TTFTDistribution && later > 0 { // no bound of a bucket, though a target may be one: what is beside it is spread evenly over its cell
+				low = h.share(l.target)
+				high = low
+			}
 			least, most, open = least-(1-low), min(most, high), open+high-low // NaN stays NaN
 		}
 	}

@@ -27,7 +27,9 @@ func Plans(s *jsonspec.System, plans map[string]jsonspec.Allocation, waits map[s
 			inOrder(d.Parts, running(e), surge)
 			d.Parts, d.Surge = withSurge(d.Parts, surge, running(e))
 			d.Replicas += d.Surge
-			d.Replicas -= short(given, d.Replicas, running(e))
+			if !slices.ContainsFunc(d.Parts, func(p jsonspec.AllocationPart) bool { return p.Variant != "" }) { // else those that wait are of another workload
+				d.Replicas -= short(given, d.Replicas, running(e))
+			}
 			all[e.Name] = d
 		}
 	}
@@ -58,7 +60,7 @@ type fleet struct {
 
 // claim is the cards of one type that planned pods of a priority wait for within a scope, and that are not free.
 type claim struct {
-	scope           string
+	server, scope   string
 	priority, cards int
 }
 
@@ -82,7 +84,7 @@ func (f *fleet) surges(server string, plan []jsonspec.AllocationPart, current []
 				n += failing[a] // a ReplicaSet would take them for those that are to come elsewhere
 			}
 			if n > 0 {
-				way := f.giveWay(server, a, n)
+				way := f.giveWay(server, a, n, current)
 				given, n = given+way, n-way
 			}
 			if n > 0 {
@@ -114,13 +116,24 @@ func (f *fleet) surges(server string, plan []jsonspec.AllocationPart, current []
 // giveWay is how many of a server's pods on an accelerator that its plan leaves go before others are ready, because pods of more important
 // servers wait for their cards, and could use them: all of the server's pods there are on nodes which take those that wait. Without that servers that
 // wait for each other's cards wait for ever, and the most important serves less than planned for the sake of one that matters less. Claims that are
-// met are done with.
-func (f *fleet) giveWay(server, accelerator string, most int) int {
+// met are done with. For pods of the server itself, as where it moves to other variants on cards that it holds all of, a wave of them goes, and the next when those that
+// took their place are ready.
+func (f *fleet) giveWay(server, accelerator string, most int, current []jsonspec.ObservedPart) int {
 	t, _, each := f.of(server, accelerator)
+	wave := (most + waveShare - 1) / waveShare
+	for _, p := range current {
+		if p.Accelerator != "" && p.Starting > p.Failing {
+			wave = 0
+		}
+	}
 	given := 0
 	for i := range f.claims[t] {
 		c := &f.claims[t][i]
-		for c.priority < f.priorities[server] && c.cards > 0 && given < most && f.reaches(server, accelerator, c.scope) {
+		room := most
+		if c.server == server {
+			room = min(given+wave, most)
+		}
+		for (c.priority < f.priorities[server] || c.server == server) && c.cards > 0 && given < room && f.reaches(server, accelerator, c.scope) {
 			given, c.cards = given+1, c.cards-max(each, 1)
 		}
 	}
@@ -224,8 +237,8 @@ func newFleet(s *jsonspec.System, plans map[string]jsonspec.Allocation, waits ma
 // goes to the most important.
 func (f *fleet) claim(s *jsonspec.System, plans map[string]jsonspec.Allocation, waits map[string]bool) {
 	type lack struct {
-		cardType, scope       string
-		priority, each, count int
+		server, cardType, scope string
+		priority, each, count   int
 	}
 	free := placement.Stocks(&s.Capacity)
 	var lacking []lack
@@ -249,7 +262,7 @@ func (f *fleet) claim(s *jsonspec.System, plans map[string]jsonspec.Allocation, 
 			if n := min(want[accelerator]-bound[accelerator], waiting); n > 0 {
 				waiting -= n
 				t, scope, each := f.of(e.Name, accelerator)
-				lacking = append(lacking, lack{t, scope, f.priorities[e.Name], each, n})
+				lacking = append(lacking, lack{e.Name, t, scope, f.priorities[e.Name], each, n})
 			}
 		}
 	}
@@ -259,7 +272,7 @@ func (f *fleet) claim(s *jsonspec.System, plans map[string]jsonspec.Allocation, 
 		met := stock.Room(l.each, l.count)
 		stock.Add(l.each, met)
 		if n := l.count - met; n > 0 {
-			f.claims[l.cardType] = append(f.claims[l.cardType], claim{l.scope, l.priority, n * l.each})
+			f.claims[l.cardType] = append(f.claims[l.cardType], claim{l.server, l.scope, l.priority, n * l.each})
 		}
 	}
 }

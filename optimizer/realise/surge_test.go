@@ -316,6 +316,35 @@ func TestPodsMakeWay(t *testing.T) {
 	}
 }
 
+// A server that holds all cards of what it moves to another variant on makes way for itself, by waves.
+func TestPodsMakeWayForTheirOwn(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		parts []jsonspec.ObservedPart
+		waits bool
+		stay  int
+	}{
+		{"has just begun to wait", []jsonspec.ObservedPart{{Accelerator: "A", Ready: 8}, {Starting: 6}}, false, 8},
+		{"has waited", []jsonspec.ObservedPart{{Accelerator: "A", Ready: 8}, {Starting: 6}}, true, 6},
+		{"two of the others start", []jsonspec.ObservedPart{{Accelerator: "A", Ready: 6}, {Accelerator: "A", Variant: "d", Starting: 2}, {Starting: 4}}, true, 6},
+		{"two are ready", []jsonspec.ObservedPart{{Accelerator: "A", Ready: 6}, {Accelerator: "A", Variant: "d", Ready: 2}, {Starting: 4}}, true, 4},
+		{"there is room", []jsonspec.ObservedPart{{Accelerator: "A", Ready: 2}, {Starting: 6}}, true, 2},
+	} {
+		s := &jsonspec.System{
+			Accelerators: jsonspec.AcceleratorData{Spec: []jsonspec.AcceleratorEntry{{Name: "A"}}},
+			Models: jsonspec.ModelData{Spec: []jsonspec.PerformanceEntry{
+				{Name: "m", Performance: jsonspec.Performance{Acc: "A"}}, {Name: "m", Performance: jsonspec.Performance{Acc: "A", Variant: "d"}},
+			}},
+			Servers:  jsonspec.ServerData{Spec: []jsonspec.ServerEntry{{Name: "s", Model: "m", Observation: &jsonspec.Observation{Parts: c.parts}}}},
+			Capacity: jsonspec.CapacityData{Count: []jsonspec.AcceleratorCount{{Type: "A", Count: 8}}},
+		}
+		d := Plans(s, map[string]jsonspec.Allocation{"s": {Accelerator: "A", Variant: "d", NumReplicas: 6}}, map[string]bool{"s": c.waits})["s"]
+		if d.Surge != c.stay {
+			t.Errorf("%s: %d stay, want %d: %+v", c.name, d.Surge, c.stay, d)
+		}
+	}
+}
+
 // Nobody makes way for pods that cannot use the cards: those of a node that is none of theirs, or that takes no pods. Where it is not known where the
 // pods are that would go, they stay.
 func TestPodsMakeWayForWhoCanUseTheirCards(t *testing.T) {

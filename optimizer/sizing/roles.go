@@ -24,22 +24,63 @@ type roles struct {
 }
 
 // apart are the ways of a server to compute prompts on replicas of one pair and to decode on those of another, or of the same accelerator.
-func (st *Stage) apart(s *Server, late map[string]int) []*Candidate {
+func (st *Stage) apart(s *Server, m *Memory, late map[string]int) []*Candidate {
 	inForce := s.InForce()
+	demand := s.Targets.Demand(s.Demand.Rate, s.Demand.OutputTokens)
 	var list []*Candidate
 	for _, pair := range pairsOfRoles(s.Pairs) {
-		demand := s.Targets.Demand(s.Demand.Rate, s.Demand.OutputTokens)
-		part := func(p *Pair) *Sized {
-			return &Sized{Pair: p, Limits: limits(s, p, 0), late: late[p.Accelerator.Name], demand: demand}
+		with := func(of func(*Pair) queueing.Limits) *Candidate {
+			part := func(p *Pair) *Sized {
+				return &Sized{Pair: p, Limits: of(p), Trim: m.Trims[pair[0].Accelerator.Name+"+"+pair[1].Accelerator.Name], late: late[p.Accelerator.Name], demand: demand}
+			}
+			r := &roles{prefill: part(pair[0]), decode: part(pair[1]), requests: s.Demand.Requests(1), server: s}
+			return r.candidate(1, 1, demand)
 		}
-		r := &roles{prefill: part(pair[0]), decode: part(pair[1]), requests: s.Demand.Requests(1), server: s}
-		c := r.candidate(1, 1, demand)
+		wanted := func(p *Pair) queueing.Limits { return limits(s, p, 0) }
+		c := with(wanted)
 		if c.Fault = errors.Join(allowed(s, pair[0], inForce), allowed(s, pair[1], inForce)); c.Fault == nil {
 			st.sizeRoles(c, s)
+			c = st.keepRoles(c, s, with)
 		}
 		list = append(list, c)
 	}
 	return list
+}
+
+// keepRoles replaces a candidate by one with the limits of the replicas that run, as keepRunning does, unless the wanted ones save more than starting all anew.
+func (st *Stage) keepRoles(c *Candidate, s *Server, with func(func(*Pair) queueing.Limits) *Candidate) *Candidate {
+	differ := false
+	var kept, sizedFor, wanted [2]queueing.Limits
+	for i := range c.Parts {
+		one, other := c.Parts[i].Sized, false
+		wanted[i] = one.Limits
+		kept[i], other = running(s, one.Accelerator.Name, wanted[i])
+		sizedFor[i] = kept[i]
+		sizedFor[i].MaxBatch = min(kept[i].MaxBatch, wanted[i].MaxBatch) // an engine runs no more than its memory holds
+		differ = differ || other
+	}
+	if !differ {
+		return c
+	}
+	of := func(l [2]queueing.Limits) func(*Pair) queueing.Limits {
+		return func(p *Pair) queueing.Limits {
+			if p == c.Parts[0].Pair {
+				return l[0]
+			}
+			return l[1]
+		}
+	}
+	k := with(of(sizedFor))
+	if st.sizeRoles(k, s); k.Fault != nil {
+		return c
+	}
+	if start := Cost(c.Parts) / float64(max(c.Replicas(), 1)); c.Fault == nil && Cost(k.Parts) > Cost(c.Parts)+fleet.StartPrice(st.Change, c.Replicas(), start) {
+		return c
+	}
+	for i := range k.Parts {
+		k.Parts[i].Limits = kept[i]
+	}
+	return k
 }
 
 // pairsOfRoles are those that can hand caches over to each other, prefill first: each with each, but for other precisions.
@@ -200,9 +241,10 @@ const tries = 16
 
 // search for the cheapest numbers of replicas that meet the targets. The ITL depends on the decode replicas alone, and falls with their number; the TTFT falls with
 // both. So: the fewest decode replicas with which enough prefill replicas would do, then the fewest of these, and then one more decode replica as long as it can
-// pay. The load is so many times that of the server.
+// pay. The load is so many times that of the server, and more by what a trim takes off what replicas sustain.
 func (r *roles) search(s *Server, factor float64) ([]int, queueing.Prediction, error) {
-	rate, total := factor*r.decode.demand, factor*s.Demand.Rate+s.Demand.Drain
+	slower := 1 / r.decode.trimmed(1)
+	rate, total := slower*factor*r.decode.demand, slower*(factor*s.Demand.Rate+s.Demand.Drain)
 	var there queueing.Prediction
 	var failed error
 	meets := func(prefill, decode int) bool {
@@ -302,7 +344,8 @@ func (r *roles) served(s *Server, prefill, decode int) (within, atAll fleet.Mayb
 	if err != nil {
 		return within, atAll
 	}
-	full := max(replica.MaxRate()-s.Demand.Drain, 0)
+	rate = r.decode.trimmed(rate)
+	full := max(r.decode.trimmed(replica.MaxRate())-s.Demand.Drain, 0)
 	return fleet.Measured(min(rate, full)), fleet.Measured(full)
 }
 

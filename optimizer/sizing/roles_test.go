@@ -107,3 +107,69 @@ func TestRolesThatWereNotSized(t *testing.T) {
 		t.Errorf("serve %v, %v", within, all)
 	}
 }
+
+// Replicas for more load are those that are needed for it, not each role's rounded up: never fewer for more, and for the same load those that it has.
+func TestRolesGrowAsTheirLoadDoes(t *testing.T) {
+	fewer := 0
+	for seed := range uint64(200) {
+		x, s := rolesOf(rand.New(rand.NewPCG(seed, 5)))
+		x.server = s
+		n, _, err := x.search(s, 1)
+		if err != nil {
+			continue
+		}
+		c := x.candidate(n[0], n[1], s.Demand.Rate)
+		last := 0.0
+		for _, factor := range []float64{1, 1.1, 1.5, 2} {
+			grown := c.Grown(factor, 0)
+			if factor == 1 && (grown[0] != n[0] || grown[1] != n[1]) {
+				t.Errorf("seed %d: %v for the load of %v", seed, grown, n)
+			}
+			cost := float64(grown[0])*x.prefill.Cost() + float64(grown[1])*x.decode.Cost()
+			if cost < last {
+				t.Errorf("seed %d: %v for %g times the load of %v cost less than for less", seed, grown, factor, n)
+			}
+			if rounded := scaled(n, factor); grown[0]+grown[1] < rounded[0]+rounded[1] {
+				fewer++
+			}
+			last = cost
+		}
+	}
+	if fewer < 20 {
+		t.Errorf("fewer than rounded up in %d cases: the test says little", fewer)
+	}
+}
+
+// A trim of roles is of both together, and takes off what they sustain.
+func TestTrimOfRoles(t *testing.T) {
+	x, s := rolesOf(rand.New(rand.NewPCG(1, 3)))
+	n, _, err := x.search(s, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within, full := x.served(s, n[0], n[1])
+	x.prefill.Trim, x.decode.Trim = math.Log(0.5), math.Log(0.5)
+	half, _ := x.served(s, n[0], n[1])
+	if got, want := half.Or(0), within.Or(0)/2; math.Abs(got-want) > 0.05*want && got < full.Or(0)/2*(1-1e-9) {
+		t.Errorf("half as fast they serve %v, want %v", got, want)
+	}
+	more, _, err := x.search(s, 1)
+	twice, _, doubled := x.search(s, 2)
+	if err != nil || doubled != nil || more[0]+more[1] < n[0]+n[1] || more[0]+more[1] > twice[0]+twice[1] {
+		t.Errorf("half as fast %v of them are needed, after %v; for twice the load then %v; %v, %v", more, n, twice, err, doubled)
+	}
+
+	x.prefill.Performance.Role, x.decode.Performance.Role = jsonspec.RolePrefill, jsonspec.RoleDecode
+	apart := served(0.9, func(s *Server) {
+		s.Pairs = []*Pair{x.prefill.Pair, x.decode.Pair}
+		s.Plan.Parts = []fleet.Part{{Accelerator: "P", Replicas: 1}, {Accelerator: "D", Replicas: 2}}
+		s.Seen.Pods = []fleet.Pods{{Accelerator: "P", Ready: 1}, {Accelerator: "D", Ready: 2}}
+	})
+	if got := trim(nil, apart); !(got["P+D"] < 0) || len(got) != 1 {
+		t.Errorf("misses of roles give the trims %v", got)
+	}
+	apart.Seen.Pods[1].Ready = 1
+	if got := trim(nil, apart); got != nil {
+		t.Errorf("while a decode is missing the trims are %v", got)
+	}
+}

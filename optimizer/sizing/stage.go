@@ -140,7 +140,7 @@ func (st *Stage) candidates(s *Server, m *Memory, late map[string]int) []*Candid
 		}
 		list = append(list, c)
 	}
-	return append(list, st.apart(s, late)...)
+	return append(list, st.apart(s, m, late)...)
 }
 
 // idle candidates are those of a server without load: its least replicas wherever it may run. Of a server whose load is unknown nothing can be

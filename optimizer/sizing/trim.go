@@ -2,8 +2,8 @@ package sizing
 
 import (
 	"maps"
-
-	"github.com/llm-inferno/inferno/optimizer/fleet"
+	"slices"
+	"strings"
 )
 
 const (
@@ -39,7 +39,7 @@ const (
 
 // trim integrates measured attainment into the trims of a server, the logarithms of factors on the rate that its replicas are taken to sustain,
 // by accelerator: the model leads, and what it gets wrong for one pair is corrected where it shows. A trim moves only while what is measured is
-// the model's doing (anti-windup): the plan is in force and complete on one accelerator, nothing starts, no backlog is left of what came before,
+// the model's doing (anti-windup): the plan is in force and complete on one accelerator, or by two roles, nothing starts, no backlog is left of what came before,
 // load does not rise, and nothing limits the plan.
 func trim(trims map[string]float64, s *Server) map[string]float64 {
 	goal := s.Targets.Percentile / 100
@@ -47,7 +47,7 @@ func trim(trims map[string]float64, s *Server) map[string]float64 {
 		return trims
 	}
 	attained, known := s.Seen.Attainment.Get()
-	accelerator, settled := settledOn(s.Seen, s.Plan)
+	on, settled := settledOn(s)
 	if !known || !settled {
 		return trims
 	}
@@ -60,21 +60,27 @@ func trim(trims map[string]float64, s *Server) map[string]float64 {
 	if missed > 1 {
 		step = -trimDown * min(missed-1, trimSteps)
 	}
-	next[accelerator] = min(max(next[accelerator]+step, leastTrim), mostTrim)
+	next[on] = min(max(next[on]+step, leastTrim), mostTrim)
 	return next
 }
 
-// settledOn is the accelerator that all pods of a server are ready on, as many as planned.
-func settledOn(o *fleet.Observation, plan *fleet.Allocation) (string, bool) {
-	if plan == nil || plan.BestEffort || len(plan.Parts) != 1 {
+// settledOn is the ID of the candidate by which all pods of a server are ready, as many as planned: of one accelerator, or of two roles.
+func settledOn(s *Server) (string, bool) {
+	plan := s.Plan
+	if plan == nil || plan.BestEffort {
 		return "", false
 	}
-	on := plan.Parts[0].Accelerator
-	for _, p := range o.Pods {
-		if p.Accelerator != on || p.Starting > 0 {
+	var names []string
+	for _, p := range plan.Parts {
+		if pair := PairOn(s.Pairs, p.Accelerator); len(plan.Parts) > 1 && (pair == nil || pair.Performance.Role == "") || s.Seen.ReadyOn(p.Accelerator) != p.Replicas {
+			return "", false
+		}
+		names = append(names, p.Accelerator)
+	}
+	for _, p := range s.Seen.Pods {
+		if !slices.Contains(names, p.Accelerator) || p.Starting > 0 {
 			return "", false
 		}
 	}
-	ready := o.Ready()
-	return on, ready > 0 && ready == plan.Replicas()
+	return strings.Join(names, "+"), s.Seen.Ready() > 0
 }
