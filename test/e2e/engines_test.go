@@ -26,8 +26,9 @@ type engines struct {
 
 	mu    sync.Mutex
 	pods  map[string]shown    // by namespace/pod
+	on    map[string]string   // accelerators, likewise
 	count map[string]*counter // by path of the page
-	ready map[string]int      // pods, by namespace/server
+	ready map[shown]int       // pods, by server and variant
 	play  play
 }
 
@@ -47,7 +48,8 @@ type play struct {
 	elsewhere string
 }
 
-type shown struct{ server, accelerator string }
+// shown is whose replica a pod is, by namespace/server, and of which variant.
+type shown struct{ server, variant string }
 
 // counter of one page: requests, and the seconds of their first and further tokens.
 type counter struct {
@@ -67,7 +69,7 @@ const (
 func (s *system) startEngines(p play) *engines {
 	s.t.Helper()
 	ctx, out := s.t.Context(), s.t.Output()
-	e := &engines{client: s.Client, file: filepath.Join(s.TargetsDir(), "engines.json"), pods: map[string]shown{}, count: map[string]*counter{}, ready: map[string]int{}, play: p}
+	e := &engines{client: s.Client, file: filepath.Join(s.TargetsDir(), "engines.json"), pods: map[string]shown{}, count: map[string]*counter{}, ready: map[shown]int{}, play: p}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{cluster}/{namespace}/{pod}", e.page)
 	server := httptest.NewServer(mux)
@@ -99,7 +101,7 @@ func (e *engines) discover(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.pods, e.ready = map[string]shown{}, map[string]int{}
+	e.pods, e.on, e.ready = map[string]shown{}, map[string]string{}, map[shown]int{}
 	type group struct {
 		Targets []string          `json:"targets"`
 		Labels  map[string]string `json:"labels"`
@@ -116,10 +118,10 @@ func (e *engines) discover(ctx context.Context) error {
 		if !serves(p) {
 			continue
 		}
-		server := p.Namespace + "/" + p.Labels[v1alpha1.ServerLabel]
+		of := shown{p.Namespace + "/" + p.Labels[v1alpha1.ServerLabel], p.Labels[v1alpha1.VariantLabel]}
 		accelerator, _, _ := strings.Cut(p.Spec.NodeName, "-")
-		e.pods[p.Namespace+"/"+p.Name] = shown{server, accelerator}
-		e.ready[server]++
+		e.pods[p.Namespace+"/"+p.Name], e.on[p.Namespace+"/"+p.Name] = of, accelerator
+		e.ready[of]++
 		target(p, e.play.cluster, "pods")
 		if e.play.twice {
 			target(p, e.play.cluster, "monitors")
@@ -137,11 +139,11 @@ func (e *engines) discover(ctx context.Context) error {
 	return errors.Join(os.WriteFile(part, data, 0o600), os.Rename(part, e.file))
 }
 
-// idleOf counts the idle pods of a server.
-func (e *engines) idleOf(server string) int {
+// idleOf counts the idle pods of a server's variant.
+func (e *engines) idleOf(variant shown) int {
 	n := 0
 	for pod, of := range e.pods {
-		if of.server == server && e.play.idle[pod] {
+		if of == variant && e.play.idle[pod] {
 			n++
 		}
 	}
@@ -157,7 +159,8 @@ func (e *engines) page(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	rate := e.play.rate[pod.server] / float64(e.ready[pod.server]-e.idleOf(pod.server))
+	// Every request comes to a pod of each variant: those of the tests are of one, or are roles.
+	rate := e.play.rate[pod.server] / float64(e.ready[pod]-e.idleOf(pod))
 	if e.play.idle[r.PathValue("namespace")+"/"+r.PathValue("pod")] {
 		rate = 0
 	}
@@ -169,7 +172,10 @@ func (e *engines) page(w http.ResponseWriter, r *http.Request) {
 		slow = f
 	}
 	// Of rate × tokensOut × itl requests that run, each adds to the itl.
-	law := laws[pod.accelerator]
+	law, out := laws[e.on[r.PathValue("namespace")+"/"+r.PathValue("pod")]], float64(tokensOut)
+	if pod.variant == prefills {
+		out = 1 // the first token, and whoever decodes says the rest
+	}
 	itl := slow * law.base / max(1-law.each*rate*tokensOut, 0.1)
 	ttft := 2 * itl
 	now, c := time.Now(), e.count[r.URL.Path]
@@ -178,18 +184,18 @@ func (e *engines) page(w http.ResponseWriter, r *http.Request) {
 		e.count[r.URL.Path] = c
 	}
 	n := rate * now.Sub(c.at).Seconds()
-	c.at, c.requests, c.ttft, c.itl = now, c.requests+n, c.ttft+n*ttft, c.itl+n*(tokensOut-1)*itl
+	c.at, c.requests, c.ttft, c.itl = now, c.requests+n, c.ttft+n*ttft, c.itl+n*(out-1)*itl
 	const labels = `{model_name="llama",engine="0"}`
 	for _, m := range []struct {
 		name  string
 		value float64
 	}{
-		{"num_requests_running", rate * (ttft + (tokensOut-1)*itl)}, {"num_requests_waiting", 0}, {"kv_cache_usage_perc", 0.1},
+		{"num_requests_running", rate * (ttft + (out-1)*itl)}, {"num_requests_waiting", 0}, {"kv_cache_usage_perc", 0.1},
 		{"request_success_total", c.requests},
 		{"time_to_first_token_seconds_sum", c.ttft}, {"time_to_first_token_seconds_count", c.requests},
-		{"inter_token_latency_seconds_sum", c.itl}, {"inter_token_latency_seconds_count", c.requests * (tokensOut - 1)},
+		{"inter_token_latency_seconds_sum", c.itl}, {"inter_token_latency_seconds_count", c.requests * (out - 1)},
 		{"request_prompt_tokens_sum", c.requests * tokensIn}, {"request_prompt_tokens_count", c.requests},
-		{"request_generation_tokens_sum", c.requests * tokensOut}, {"request_generation_tokens_count", c.requests},
+		{"request_generation_tokens_sum", c.requests * out}, {"request_generation_tokens_count", c.requests},
 	} {
 		fmt.Fprintf(w, "vllm:%s%s %g\n", m.name, labels, m.value)
 	}

@@ -169,7 +169,7 @@ spec:
 func (s *system) deployVariant(server *v1alpha1.Server, variant, productName string) {
 	s.t.Helper()
 	workload := server.DeepCopy()
-	workload.Name = "big-" + variant
+	workload.Name = server.Name + "-" + variant
 	d := stack.Deployment(workload, 1)
 	d.Spec.Template.Labels[v1alpha1.ServerLabel] = server.Name
 	d.Spec.Template.Labels[v1alpha1.VariantLabel] = variant
