@@ -29,6 +29,8 @@ type Demand struct {
 	InputTokens, OutputTokens float64
 	// InputTokensSD and OutputTokensSD are their standard deviations, NaN where they were not measured.
 	InputTokensSD, OutputTokensSD float64
+	// PrefixHitRate is the share of prompt tokens that prefix caches are counted on to hold, 0 to 1.
+	PrefixHitRate float64
 	// Bursts is the square of the CV of the times between arrivals at the server; 0 where that is not known.
 	Bursts float64
 	// Turns says that the server's replicas take turns, or better.
@@ -55,6 +57,8 @@ type Memory struct {
 	Recent forecast.Samples `json:"recent,omitempty"`
 	// Lengths of requests, averaged over many.
 	Lengths *Lengths `json:"lengths,omitempty"`
+	// PrefixHitRate that is counted on, 0 to 1.
+	PrefixHitRate float64 `json:"prefixHitRate,omitempty"`
 	// Bursts is the running median of the square of the CV of the times between arrivals; 0 where it was never observed.
 	Bursts float64 `json:"bursts,omitempty"`
 }
@@ -86,9 +90,9 @@ func Of(s *fleet.Server, m Memory, predict func(horizon float64) forecast.Predic
 	load := s.Load
 	before := m.Lengths
 	m.Lengths = lengths(m.Lengths, Lengths{Time: c.Now, InputTokens: load.InputTokens, OutputTokens: load.OutputTokens}, load.Completions, c.Window, s)
-	m.Bursts = bursts(m.Bursts, s.Seen)
+	m.Bursts, m.PrefixHitRate = bursts(m.Bursts, s.Seen), hits(m.PrefixHitRate, s.Seen)
 	d := Demand{
-		InputTokens: prompt(m.Lengths, before, s.Seen, c), OutputTokens: m.Lengths.OutputTokens, Bursts: m.Bursts,
+		InputTokens: prompt(m.Lengths, before, s.Seen, c), OutputTokens: m.Lengths.OutputTokens, PrefixHitRate: m.PrefixHitRate, Bursts: m.Bursts,
 		Turns: jsonspec.InTurns(s.Routing), Backlog: s.Seen.Backlog(),
 	}
 	d.InputTokensSD, d.OutputTokensSD = m.Lengths.InputTokensSD.OrNaN(), m.Lengths.OutputTokensSD.OrNaN()
@@ -157,7 +161,7 @@ func Recalled(s *fleet.Server, m Memory) (Demand, bool) {
 // Without bursts the arrivals at the server are taken for Poisson.
 func (d *Demand) Requests(replicas int) queueing.Requests {
 	r := queueing.Requests{
-		InputTokens: d.InputTokens, OutputTokens: d.OutputTokens, InputTokensSD: d.InputTokensSD, OutputTokensSD: d.OutputTokensSD, ArrivalCV: math.NaN(),
+		InputTokens: d.InputTokens, OutputTokens: d.OutputTokens, InputTokensSD: d.InputTokensSD, OutputTokensSD: d.OutputTokensSD, PrefixHitRate: d.PrefixHitRate, ArrivalCV: math.NaN(),
 	}
 	n, square := float64(max(replicas, 1)), 1.0
 	if d.Bursty() {
