@@ -181,6 +181,8 @@ func vllm() engine {
 	e = e.lengths(PromptTokens, PromptRequests, PromptDistribution, "vllm:request_prompt_tokens", "")
 	e = e.lengths(GenerationTokens, GenerationRequests, GenerationDistribution, "vllm:request_generation_tokens", "")
 	e.distributions[RequestITLDistribution] = []query{buckets("vllm:request_time_per_output_token_seconds", "$window", "from 0.8")}
+	// Who waits for something else than room, such as a cache that is on its way from a prefill, is no backlog (github.com/vllm-project/vllm/pull/38435).
+	e.values[Waiting] = append([]query{level(`vllm:num_requests_waiting_by_reason{reason="capacity"}`, "from April 2026")}, e.values[Waiting]...)
 	e.values[Completions] = []query{rate("vllm:request_success_total", "")}
 	e.values[Answered] = []query{answered("vllm:num_requests_running")}
 	e.values[Refused] = []query{rate("vllm:admission_rejections_total", "after 0.29")}

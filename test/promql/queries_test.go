@@ -2,6 +2,7 @@ package promql
 
 import (
 	"context"
+	"maps"
 	"math"
 	"path/filepath"
 	"strings"
@@ -272,6 +273,35 @@ func TestModelsOfOnePod(t *testing.T) {
 	want.Engines, *want.Requests = 2, 2**one.Requests
 	if diff := cmp.Diff(want, two, cmpopts.EquateApprox(1e-9, 1e-9)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What waits for something else than room, such as caches that come from a prefill, is no backlog where vLLM tells it apart; what came in it is all the same.
+func TestDeferredRequestsAreNoBacklog(t *testing.T) {
+	observed := func(change func(page) page) (*jsonspec.Observation, float64) {
+		p := newPrometheus(t)
+		p.playChanged("a", "vllm-0.12", change)
+		st, o := p.look(end, pod("a", time.Hour))
+		if o.Fault != "" {
+			t.Fatal(o.Fault, o.Detail)
+		}
+		return o, st.Load.ArrivalRate
+	}
+	all, arrivals := observed(func(p page) page { return p })
+	third, same := observed(func(p page) page {
+		told := maps.Clone(p)
+		for key, s := range p {
+			if s.labels.Get("__name__") == "vllm:num_requests_waiting" {
+				for reason, share := range map[string]float64{"capacity": 1. / 3, "deferred": 2. / 3} {
+					l := labels.NewBuilder(s.labels).Set("__name__", "vllm:num_requests_waiting_by_reason").Set("reason", reason).Labels()
+					told[key+reason] = sample{labels: l, value: share * s.value}
+				}
+			}
+		}
+		return told
+	})
+	if got, want := *third.Waiting, *all.Waiting/3; math.Abs(got-want) > 1e-3*want || same != arrivals {
+		t.Errorf("%v wait of which %v want room, want %v; %v arrive, want %v", *all.Waiting, got, want, same, arrivals)
 	}
 }
 
