@@ -306,11 +306,11 @@ func lessonsOf(snap *fleet.Snapshot) map[Pair]*lesson {
 		}
 		return all[pair]
 	}
-	// What replicas of one role do is another iteration than that of the laws that are learned: their laws are those that are given, fitted or assumed.
-	roles := map[Pair]bool{}
+	// The ITL of replicas that decode for others tells of their law; what those measure that compute prompts for others is mostly wait, and teaches nothing.
+	roles := map[Pair]string{}
 	for i := range snap.Models {
 		for _, p := range snap.Models[i].Performance {
-			roles[Pair{Model: snap.Models[i].Name, Accelerator: p.Acc}] = p.Role != ""
+			roles[Pair{Model: snap.Models[i].Name, Accelerator: p.Acc}] = p.Role
 		}
 	}
 	for i := range snap.Servers {
@@ -321,8 +321,11 @@ func lessonsOf(snap *fleet.Snapshot) map[Pair]*lesson {
 		for j := range s.Seen.Groups {
 			g := &s.Seen.Groups[j]
 			l := of(s, g.Accelerator)
-			if !roles[Pair{Model: s.Model, Accelerator: g.Accelerator}] {
+			switch roles[Pair{Model: s.Model, Accelerator: g.Accelerator}] {
+			case "":
 				l.seen = append(l.seen, ofGroup(s, g))
+			case jsonspec.RoleDecode:
+				l.seen = append(l.seen, ofDecodes(s, g))
 			}
 			if size := g.KVTokens.Or(0); size >= 1 && size < math.MaxInt32 && (l.cache == 0 || int(size) < l.cache) {
 				l.cache = int(size)
@@ -334,6 +337,14 @@ func lessonsOf(snap *fleet.Snapshot) map[Pair]*lesson {
 		}
 	}
 	return all
+}
+
+// ofDecodes is what was measured of replicas that decode for others: an iteration without prompts, whose tokens are all there, and a time to first token that is
+// mostly of what comes before.
+func ofDecodes(s *fleet.Server, g *fleet.Group) estimation.Observation {
+	o := ofGroup(s, g)
+	o.PrefixHitRate, o.TTFT, o.TTFTP90 = 1, math.NaN(), math.NaN()
+	return o
 }
 
 // ofGroup is what was measured of replicas that are alike, and were there for the whole window.

@@ -1,0 +1,36 @@
+package control
+
+import (
+	"math"
+	"testing"
+
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
+	"github.com/llm-inferno/inferno/optimizer/estimation"
+	"github.com/llm-inferno/inferno/optimizer/fleet"
+)
+
+// Replicas that decode teach the ITL of iterations without prompts, and nothing of first tokens; those that compute prompts teach nothing, and the size of their
+// cache is theirs all the same.
+func TestWhatRolesTeach(t *testing.T) {
+	group := func(accelerator string) fleet.Group {
+		return fleet.Group{
+			Accelerator: accelerator, Replicas: 1, Running: fleet.Known(8), InputTokens: fleet.Known(4000), OutputTokens: fleet.Known(200), Admissions: fleet.Known(1), KVTokens: fleet.Known(1e5),
+			TTFT: fleet.Latency{Mean: fleet.Known(0.5)}, ITL: fleet.Latency{Mean: fleet.Known(0.02)},
+		}
+	}
+	snap := &fleet.Snapshot{
+		Models:  []fleet.Model{{Name: "m", Performance: []jsonspec.Performance{{Acc: "A"}, {Acc: "A/prefill", Role: jsonspec.RolePrefill}, {Acc: "A/decode", Role: jsonspec.RoleDecode}}}},
+		Servers: []fleet.Server{{Name: "s", Model: "m", Seen: &fleet.Observation{Groups: []fleet.Group{group("A"), group("A/prefill"), group("A/decode")}}}},
+	}
+	lessons := lessonsOf(snap)
+	of := func(accelerator string) []estimation.Observation {
+		return lessons[Pair{Model: "m", Accelerator: accelerator}].seen
+	}
+	if both, prefill, decode := of("A"), of("A/prefill"), of("A/decode"); len(both) != 1 || len(prefill) != 0 || len(decode) != 1 || both[0].TTFT != 0.5 ||
+		decode[0].PrefixHitRate != 1 || decode[0].ITL != 0.02 || !math.IsNaN(decode[0].TTFT) {
+		t.Errorf("both %+v, prefill %+v, decode %+v", both, prefill, decode)
+	}
+	if cache := lessons[Pair{Model: "m", Accelerator: "A/prefill"}].cache; cache != 1e5 {
+		t.Errorf("a prefill's cache holds %d tokens", cache)
+	}
+}
