@@ -145,7 +145,7 @@ func inOrder(wrong []string) metav1.Condition {
 
 // accepted says what a Server, or the template of its pods, asks for that its class does not allow.
 func accepted(faults []string) metav1.Condition {
-	return sound(v1alpha1.ConditionAccepted, v1alpha1.ReasonAccepted, "its service class allows what it asks for", v1alpha1.ReasonNotAllowed, strings.Join(faults, "; "))
+	return sound(v1alpha1.ConditionAccepted, v1alpha1.ReasonAccepted, "its service class allows what it asks for, and its model has it", v1alpha1.ReasonNotAllowed, strings.Join(faults, "; "))
 }
 
 // podsStart says of a Server which of its pods will not become ready.

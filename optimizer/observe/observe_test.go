@@ -536,8 +536,27 @@ func TestObserveRoles(t *testing.T) {
 	if len(e.Observation.Groups) != 2 || e.Observation.Groups[1].Variant != "prefill" {
 		t.Errorf("groups %+v", e.Observation.Groups)
 	}
+	if faults := o.NotAllowed["llm/chat"]; faults != nil {
+		t.Errorf("faults %v", faults)
+	}
 	if len(o.Uncounted) != 1 || !strings.Contains(o.Uncounted[0].Why, "no performance data for h100") {
 		t.Errorf("uncounted %v", o.Uncounted)
+	}
+}
+
+// A workload that runs what the model has not is named, with what it has.
+func TestVariantsThatTheModelHasNot(t *testing.T) {
+	o := Observe(readings(func(r *Readings) {
+		r.Resources.Models[0].Spec.Performance[0].Role = jsonspec.RolePrefill
+		r.Resources.Servers[0].Spec.Variants = []jsonspec.Variant{
+			{Name: "a", ModelVariant: "prefil", Accelerators: []string{"h100"}}, {Name: "b", ModelVariant: "prefill", Accelerators: []string{"h100", "l4"}}, {Name: "c", Accelerators: []string{"l4"}},
+		}
+	}))
+	want := []string{
+		`spec.variants[a].modelVariant: "prefil" is no variant or role of model m, which has prefill`, "spec.variants[b].accelerators: model m has no prefill on l4, it has it on h100",
+	}
+	if diff := cmp.Diff(want, o.NotAllowed["llm/chat"]); diff != "" {
+		t.Error(diff)
 	}
 }
 

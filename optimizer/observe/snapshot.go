@@ -173,7 +173,7 @@ func Observe(r *Readings) *Observation {
 			o.Barred[e.Name] = barred
 		}
 		s := &r.Resources.Servers[index[e.Name]]
-		if faults := rules.accept(s, nodes.byVariant(s), e); len(faults) > 0 {
+		if faults := append(rules.accept(s, nodes.byVariant(s), e), specification.VariantFaults(system, e)...); len(faults) > 0 {
 			o.NotAllowed[e.Name] = faults
 		}
 	}

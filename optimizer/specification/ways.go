@@ -1,8 +1,11 @@
 package specification
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/fleet"
@@ -88,4 +91,31 @@ func (w ways) scopes(given map[string]string) map[string]string {
 		}
 	}
 	return all
+}
+
+// VariantFaults say which workloads of a server run what its model has not: a variant or role that it does not name, or not on such an accelerator.
+func VariantFaults(s *jsonspec.System, e *jsonspec.ServerEntry) (faults []string) {
+	on := map[string][]string{}
+	for i := range s.Models.Spec {
+		if p := &s.Models.Spec[i]; p.Name == e.Model && p.Way() != "" {
+			on[p.Way()] = append(on[p.Way()], p.Acc)
+		}
+	}
+	for i := range e.Variants {
+		v := &e.Variants[i]
+		has, known := on[v.ModelVariant]
+		switch {
+		case v.ModelVariant == "":
+		case !known:
+			faults = append(faults, fmt.Sprintf("spec.variants[%s].modelVariant: %q is no variant or role of model %s, which has %s", v.Name, v.ModelVariant, e.Model,
+				cmp.Or(strings.Join(slices.Sorted(maps.Keys(on)), ", "), "none")))
+		default:
+			for _, a := range v.Accelerators {
+				if !slices.Contains(has, a) {
+					faults = append(faults, fmt.Sprintf("spec.variants[%s].accelerators: model %s has no %s on %s, it has it on %s", v.Name, e.Model, v.ModelVariant, a, strings.Join(has, ", ")))
+				}
+			}
+		}
+	}
+	return faults
 }

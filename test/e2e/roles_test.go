@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
@@ -29,6 +30,10 @@ spec:
     - {accelerator: h100, role: prefill, maxBatchSize: 64, atTokens: 100, work: {alpha: "7.0", beta: "0.0325", gamma: "0.000049"}, transfer: {bandwidth: 50G, delay: 2ms, bytesPerToken: "131072"}}
     - {accelerator: h100, role: decode, variant: decode-tp1, maxBatchSize: 64, atTokens: 100, work: {alpha: "7.0", beta: "0.0325", gamma: "0.000049"}, transfer: {bandwidth: 50G, bytesPerToken: "131072"}}
 `)
+	alone := &v1alpha1.Model{ObjectMeta: named("alone"), Spec: v1alpha1.ModelSpec{Performance: []v1alpha1.Performance{{Accelerator: "h100", Role: jsonspec.RolePrefill}}}}
+	if err := s.Client.Create(t.Context(), alone); err == nil || !strings.Contains(err.Error(), "serve nobody without one with the role decode") {
+		t.Errorf("a role without a partner: %v", err)
+	}
 	s.patch(&v1alpha1.ServiceClass{ObjectMeta: named("premium")}, `{"spec":{"targets":[{"model":"llama","itl":"60ms","ttft":"2s"},{"model":"apart","itl":"60ms","ttft":"2s"}]}}`)
 	server := newServer("apart", func(server *v1alpha1.Server) {
 		server.Spec.Model, server.Spec.MinReplicas, server.Spec.ScaleTargetRef = "apart", new(least), nil

@@ -6,6 +6,7 @@ import (
 )
 
 // ModelSpec says what a model is and how fast it runs.
+// +kubebuilder:validation:XValidation:rule="!has(self.performance) || self.performance.exists(p, has(p.role) && p.role == 'prefill') == self.performance.exists(p, has(p.role) && p.role == 'decode')",message="entries with the role prefill serve nobody without one with the role decode, and the other way round"
 type ModelSpec struct {
 	// ServedName is the model's name in the engine's metrics (label model_name). Defaults to the name of the model.
 	// +kubebuilder:validation:MaxLength=1024
