@@ -409,15 +409,15 @@ func (r *Readings) attainment(pods []readPod, t *jsonspec.ModelTarget) float64 {
 	}
 	least, most, open := 1.0, 1.0, 0.0
 	for _, l := range []struct {
-		target float64
-		pods   []*PodMetrics
-		d      Distribution
-	}{{jsonspec.Seconds(t.TTFT) - later, comes, TTFTDistribution}, {jsonspec.Seconds(t.ITL), ends, RequestITLDistribution}} {
-		if l.d == TTFTDistribution && t.TTFT > 0 || l.d == RequestITLDistribution && t.ITL > 0 {
+		target, later float64
+		pods          []*PodMetrics
+		d             Distribution
+	}{{t.TTFT, later, comes, TTFTDistribution}, {t.ITL, 0, ends, RequestITLDistribution}} {
+		if l.target > 0 {
 			h := together(l.pods, l.d)
-			low, high := h.within(l.target)
-			if l.d == TTFTDistribution && later > 0 { // no bound of a bucket, though a target may be one: what is beside it is spread evenly over its cell
-				low = h.share(l.target)
+			low, high := h.within(jsonspec.Seconds(l.target))
+			if l.later > 0 { // what is left of a target is no bound of a bucket: what lies beside it is spread evenly over its cell
+				low = h.share(jsonspec.Seconds(l.target) - l.later)
 				high = low
 			}
 			least, most, open = least-(1-low), min(most, high), open+high-low // NaN stays NaN
