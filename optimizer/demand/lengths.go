@@ -106,15 +106,17 @@ func interval(s *fleet.Server) float64 {
 	return 0
 }
 
-// prompt is the mean length of the prompts to size for: that of the last few windows, or, where those that were admitted in the last one differ
+// prompt is the mean length of the prompts that arrive: that of the last few windows, or, where those that were admitted in the last one differ
 // from it by much and by more than chance, theirs. So what is noise is averaged out, and requests of another kind are sized for at once: while
-// they are told from the others only bit by bit, a queue grows that takes longer still to serve. Where they are longer by less than that, but by more
-// than chance, and the mean has grown since before, prompts grow, and are sized for as they will be when the next pod can be ready: with the slower of
-// what they grew by from the middle of the few windows to that of the last, which lie (LengthWindows − 1)/2 windows apart, and what their mean grew by.
-func prompt(now, before *Lengths, o *fleet.Observation, c Clock) float64 {
-	mean := now.InputTokens
+// they are told from the others only bit by bit, a queue grows that takes longer still to serve.
+//
+// Where they are longer by less than that, but by more than chance, and the mean has grown since before, prompts grow: grown is how long they will be when the next
+// pod can be ready, with the slower of what they grew by from the middle of the few windows to that of the last, which lie (LengthWindows − 1)/2 windows apart,
+// and what their mean grew by. It is 0 where they do not.
+func prompt(now, before *Lengths, o *fleet.Observation, c Clock) (mean, grown float64) {
+	mean = now.InputTokens
 	if o == nil {
-		return mean
+		return mean, 0
 	}
 	tokens, n := 0.0, 0.0
 	for _, g := range o.Groups {
@@ -123,21 +125,21 @@ func prompt(now, before *Lengths, o *fleet.Observation, c Clock) float64 {
 		}
 	}
 	if n == 0 {
-		return mean
+		return mean, 0
 	}
 	sd, _ := deviations(o)
 	last := tokens / n
 	switch {
 	case !chance.MeanExceeded(last, mean, sd, n):
-		return mean
+		return mean, 0
 	case math.Abs(last-mean) > promptChange*mean:
-		return last
+		return last, 0
 	case before == nil || !(now.Time > before.Time) || !(mean > before.InputTokens) || last < mean:
-		return mean
+		return mean, 0
 	}
 	const apart = (LengthWindows - 1) / 2.0
 	growth := min((last-mean)/(apart*c.Window), (mean-before.InputTokens)/(now.Time-before.Time))
-	return last + growth*(c.Window/2+c.Horizon)
+	return mean, last + growth*(c.Window/2+c.Horizon)
 }
 
 // deviations of the lengths of a server's requests: means over its measured replicas, NaN where none measured any.

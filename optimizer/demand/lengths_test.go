@@ -27,11 +27,11 @@ func TestPromptsOfTheLastWindow(t *testing.T) {
 		{"certain, but hardly longer", []fleet.Group{group(660, 1e6, 600)}, 600},
 		{"none admitted", []fleet.Group{group(0, 0, 600)}, 600},
 	} {
-		if got := prompt(&Lengths{InputTokens: 600}, nil, &fleet.Observation{Groups: c.groups}, Clock{Window: 60, Horizon: 150}); got != c.want {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		if got, grown := prompt(&Lengths{InputTokens: 600}, nil, &fleet.Observation{Groups: c.groups}, Clock{Window: 60, Horizon: 150}); got != c.want || grown != 0 {
+			t.Errorf("%s: %v, growing to %v, want %v", c.name, got, grown, c.want)
 		}
 	}
-	if got := prompt(&Lengths{InputTokens: 600}, nil, nil, Clock{}); got != 600 {
+	if got, _ := prompt(&Lengths{InputTokens: 600}, nil, nil, Clock{}); got != 600 {
 		t.Errorf("without an observation %v", got)
 	}
 }
@@ -41,18 +41,19 @@ func TestPromptsThatGrow(t *testing.T) {
 	const slope, window, horizon, begin = 2.0, 60.0, 150.0, 3000.0
 	c := Clock{Window: window, Horizon: horizon}
 	at := func(seconds float64) float64 { return begin + slope*seconds }
-	size := func(now, before, last float64) float64 {
+	size := func(now, before, last float64) (mean, grown float64) {
 		o := &fleet.Observation{Groups: []fleet.Group{{Replicas: 1, AdmittedTokens: fleet.Known(last), Requests: fleet.Known(600), InputTokensSD: fleet.Known(begin / 2)}}}
 		return prompt(&Lengths{Time: 30, InputTokens: now}, &Lengths{InputTokens: before}, o, c)
 	}
 	// Means over windows are those at their middles.
 	mean, before, last := at(30-LengthWindows*window/2), at(-LengthWindows*window/2), at(30-window/2)
-	if got, want := size(mean, before, 1.1*last), at(30-window/2)*1.1+slope*(window/2+horizon); math.Abs(got-want) > 1e-6*want {
-		t.Errorf("prompts of %v tokens are sized for as %v, want %v", last, got, want)
+	want := at(30-window/2)*1.1 + slope*(window/2+horizon)
+	if got, grown := size(mean, before, 1.1*last); got != mean || math.Abs(grown-want) > 1e-6*want {
+		t.Errorf("prompts of %v tokens are taken for %v that grow to %v, want %v", last, got, grown, want)
 	}
 	for _, before := range []float64{mean, mean + 10} {
-		if got := size(mean, before, 1.1*mean); got != mean {
-			t.Errorf("from a mean of %v to %v, and lately a tenth more: %v", before, mean, got)
+		if got, grown := size(mean, before, 1.1*mean); got != mean || grown != 0 {
+			t.Errorf("from a mean of %v to %v, and lately a tenth more: %v, growing to %v", before, mean, got, grown)
 		}
 	}
 }

@@ -34,6 +34,7 @@ func (st *Stage) apart(s *Server, m *Memory, late map[string]int) []*Candidate {
 				return &Sized{Pair: p, Limits: of(p), Trim: m.Trims[pair[0].Accelerator.Name+"+"+pair[1].Accelerator.Name], late: late[p.Accelerator.Name], demand: demand}
 			}
 			r := &roles{prefill: part(pair[0]), decode: part(pair[1]), requests: s.Demand.Requests(1), server: s}
+			r.requests.InputTokens = max(r.requests.InputTokens, s.Demand.GrownInputTokens)
 			return r.candidate(1, 1, demand)
 		}
 		wanted := func(p *Pair) queueing.Limits { return limits(s, p, 0) }
