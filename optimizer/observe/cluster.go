@@ -229,7 +229,7 @@ func (v *view) variant(p *corev1.Pod) string {
 
 // on is what a pod runs on, as that of a part of a plan; empty where it has no accelerator.
 func (v *view) on(p *corev1.Pod) string {
-	part := v.started(p)
+	part := jsonspec.ObservedPart{Accelerator: v.accelerator(p), Variant: v.variant(p)}
 	return part.On()
 }
 

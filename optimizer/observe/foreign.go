@@ -75,12 +75,12 @@ func (v *view) count() {
 			continue
 		}
 		server, known := v.cluster.Servers[key]
-		a := v.accelerator(p)
+		on := v.on(p)
 		switch {
 		case !known:
 			v.uncounted[p] = "there is no such Server"
-		case a != "" && !server.performs[v.on(p)]:
-			v.uncounted[p] = fmt.Sprintf("its Model has no performance data for %s, where they run", v.on(p))
+		case on != "" && !server.performs[on]:
+			v.uncounted[p] = fmt.Sprintf("its Model has no performance data for %s, where they run", on)
 		default:
 			v.counted[p] = true
 			bound[key] = append(bound[key], p)

@@ -336,6 +336,9 @@ func (r *Readings) readPods(pods []*corev1.Pod, s *v1alpha1.Server, system *json
 
 // roleOf pods that run a variant of a model; empty where they do both, or the model has no such variant.
 func roleOf(s *jsonspec.System, model, variant string) string {
+	if variant == "" { // whoever has a role has it for a variant, and most have none
+		return ""
+	}
 	for i := range s.Models.Spec {
 		if m := &s.Models.Spec[i]; m.Name == model && m.Way() == variant {
 			return m.Role
