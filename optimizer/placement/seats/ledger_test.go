@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -239,12 +240,7 @@ func TestLedgerCountsRevisionsApart(t *testing.T) {
 func TestLedgerUnderConcurrency(t *testing.T) {
 	const quota = 7
 	l := NewLedger(byNodeName)
-	var held sync.Map // pods that hold a seat in truth, entered after take and removed before the seat is freed
-	count := func() int {
-		n := 0
-		held.Range(func(_, _ any) bool { n++; return true })
-		return n
-	}
+	var held atomic.Int64 // pods that hold a seat in truth, counted after take and no longer before the seat is freed
 	var wg sync.WaitGroup
 	for g := range 16 {
 		wg.Go(func() {
@@ -256,15 +252,14 @@ func TestLedgerUnderConcurrency(t *testing.T) {
 					l.Forget(p.UID)
 					continue
 				}
-				held.Store(p.UID, true)
-				if n := count(); n > quota {
+				if n := held.Add(1); n > quota {
 					t.Errorf("%d pods hold seats, the quota is %d", n, quota)
 				}
 				if r.IntN(3) > 0 {
 					l.Observe(on(p, "h100-1"))
 					l.Release(chat, p.UID) // a late Unreserve must not free a bound pod's seat
 				}
-				held.Delete(p.UID)
+				held.Add(-1)
 				l.Forget(p.UID)
 			}
 		})
