@@ -79,7 +79,7 @@ func decide(s snapshot) actions {
 		}
 		d := seats.Decide(seats.Situation{
 			Key: s.key, Server: s.server, Kinds: s.kinds, Seated: ledger.Seated(s.key, seats.RevisionOf(p)), Held: together.Held,
-			Variant: seats.VariantOf(p), Requests: placement.Requests(p), Others: together.Others(p),
+			Variant: placement.VariantOf(p), Requests: placement.Requests(p), Others: together.Others(p),
 		})
 		o, ok := d.First()
 		if !ok {
@@ -125,7 +125,7 @@ func (s *snapshot) takenBack(ledger *seats.Ledger, locate func(*corev1.Pod, stri
 	})
 	var back []*corev1.Pod
 	for _, p := range pending {
-		at := way{locate(p, ""), s.server.Spec.Runs(seats.VariantOf(p))}
+		at := way{locate(p, ""), s.server.Spec.Runs(placement.VariantOf(p))}
 		if !ledger.HasSeat(s.key, p.UID) || ledger.Seated(s.key, seats.RevisionOf(p)).Of(s.server, at.accelerator, at.variant) <= quota[at] {
 			continue
 		}

@@ -294,10 +294,15 @@ func (c *cycle) readTemplates(ctx context.Context, r *observe.Readings) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.QueryTimeout)
 	defer cancel()
+	bindings := map[types.NamespacedName]*jsonspec.ServerBinding{}
+	for i := range r.Resources.Servers {
+		s := &r.Resources.Servers[i]
+		bindings[client.ObjectKeyFromObject(s)] = &s.Spec.ServerBinding
+	}
 	have := map[observe.Workload]bool{}
 	for i := range r.Pods {
 		p := &r.Pods[i]
-		have[observe.Workload{Server: types.NamespacedName{Namespace: p.Namespace, Name: p.Labels[v1alpha1.ServerLabel]}, Variant: p.Labels[v1alpha1.VariantLabel]}] = true
+		have[observe.WorkloadOf(p, bindings[types.NamespacedName{Namespace: p.Namespace, Name: p.Labels[v1alpha1.ServerLabel]}])] = true
 	}
 	r.Templates = map[observe.Workload]*corev1.PodSpec{}
 	read := func(s *v1alpha1.Server, variant string, ref *jsonspec.ScaleTargetRef) {

@@ -222,7 +222,7 @@ func (v *view) started(p *corev1.Pod) jsonspec.ObservedPart {
 func (v *view) variant(p *corev1.Pod) string {
 	key, _ := serverOf(p)
 	if s, known := v.cluster.Servers[key]; known {
-		return s.binding.Runs(p.Labels[v1alpha1.VariantLabel])
+		return s.binding.Runs(placement.VariantOf(p))
 	}
 	return ""
 }

@@ -80,7 +80,7 @@ func (v *view) count() {
 		case !known:
 			v.uncounted[p] = "there is no such Server"
 		case on != "" && !server.performs[on]:
-			v.uncounted[p] = fmt.Sprintf("its Model has no performance data for %s, where they run", on)
+			v.uncounted[p] = fmt.Sprintf("its Model has no performance data for %s, where they run", on) + unmeant(p, server.binding)
 		default:
 			v.counted[p] = true
 			bound[key] = append(bound[key], p)
@@ -91,6 +91,18 @@ func (v *view) count() {
 			v.strays(plan, pods)
 		}
 	}
+}
+
+// unmeant says of a pod whose role only labels of other projects tell why no variant of its server is meant by it.
+func unmeant(p *corev1.Pod, of *jsonspec.ServerBinding) string {
+	role, said := placement.RoleOf(p)
+	switch {
+	case p.Labels[v1alpha1.VariantLabel] != "" || said == "" || of.Meant(role) != nil:
+		return ""
+	case role == "":
+		return fmt.Sprintf("; their labels disagree (%s): give them the label %s", said, v1alpha1.VariantLabel)
+	}
+	return fmt.Sprintf("; of %s not one variant of the Server is meant, by name or modelVariant: give them the label %s", said, v1alpha1.VariantLabel)
 }
 
 // strays among the pods of a server are those bound where its plan has no replicas left, by whoever did not ask the plan. They stay where they are: to
@@ -104,7 +116,7 @@ func (v *view) strays(plan *v1alpha1.DesiredState, pods []*corev1.Pod) {
 	for _, p := range pods {
 		switch {
 		case p.Spec.NodeName == "" || finished(p) || p.DeletionTimestamp != nil:
-		case p.Annotations[v1alpha1.AcceleratorAnnotation] != "" || p.Labels[v1alpha1.VariantLabel] != "":
+		case p.Annotations[v1alpha1.AcceleratorAnnotation] != "" || p.Labels[v1alpha1.VariantLabel] != "" || v.variant(p) != "":
 			left[v.on(p)]--
 		default:
 			others = append(others, p)

@@ -544,6 +544,40 @@ func TestObserveRoles(t *testing.T) {
 	}
 }
 
+// Pods that carry the labels of llm-d alone are told apart by these, where they mean one variant of their Server, by its name or by what it runs.
+func TestObserveRolesOfOtherProjects(t *testing.T) {
+	observe := func(tokens ...jsonspec.Variant) *Observation {
+		return Observe(readings(func(r *Readings) {
+			of := r.Resources.Models[0].Spec.Performance[0]
+			prefill, decode := of, of
+			prefill.Role, decode.Role, decode.Variant = jsonspec.RolePrefill, jsonspec.RoleDecode, "decode-tp1"
+			r.Resources.Models[0].Spec.Performance = []v1alpha1.Performance{prefill, decode}
+			r.Resources.Servers[0].Spec.Variants = append([]jsonspec.Variant{{Name: "prompts", ModelVariant: "prefill", Accelerators: []string{"h100"}}}, tokens...)
+			r.Pods, r.Metrics = nil, Metrics{}
+			for name, role := range map[string]string{"p": "prefill", "d-1": "decode", "d-2": "decode"} {
+				r.Pods = append(r.Pods, pod(name, "a", 2, map[string]string{v1alpha1.ServerLabel: "chat", "llm-d.ai/inference-serving": "true", "llm-d.ai/role": role}, nil))
+				r.Metrics[types.NamespacedName{Namespace: "llm", Name: name}] = sampled(map[Quantity]float64{})
+			}
+		}))
+	}
+	of := func(name, runs string) jsonspec.Variant {
+		return jsonspec.Variant{Name: name, ModelVariant: runs, Accelerators: []string{"h100"}}
+	}
+	o := observe(of("decode", "decode-tp1"))
+	want := []jsonspec.ObservedPart{{Accelerator: "h100", Variant: "decode-tp1", Ready: 2}, {Accelerator: "h100", Variant: "prefill", Ready: 1}}
+	if diff := cmp.Diff(want, o.Statuses["llm/chat"].Current); diff != "" || len(o.Uncounted) > 0 {
+		t.Errorf("uncounted %v: %s", o.Uncounted, diff)
+	}
+	if load := o.Statuses["llm/chat"].Load; load == nil || load.ArrivalRate != 240 {
+		t.Errorf("load %+v, want that of two decodes", load)
+	}
+	for name, o := range map[string]*Observation{"none": observe(of("tokens", "decode-tp1")), "two": observe(of("a", "decode"), of("b", "decode"))} {
+		if len(o.Uncounted) != 1 || o.Uncounted[0].Pods != 2 || !strings.Contains(o.Uncounted[0].Why, "of llm-d.ai/role: decode not one variant of the Server is meant") {
+			t.Errorf("%s is meant, and uncounted are %v", name, o.Uncounted)
+		}
+	}
+}
+
 // A workload that runs what the model has not is named, with what it has.
 func TestVariantsThatTheModelHasNot(t *testing.T) {
 	o := Observe(readings(func(r *Readings) {

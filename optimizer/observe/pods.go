@@ -12,6 +12,7 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/specification"
 )
 
@@ -31,7 +32,7 @@ func (s *Sightings) Departed(r *Readings) map[types.NamespacedName]Workload {
 	for i := range r.Pods {
 		p := &r.Pods[i]
 		if server, named := serverOf(p); named && p.DeletionTimestamp == nil {
-			(*s)[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = sighting{Workload{server, p.Labels[v1alpha1.VariantLabel]}, r.Now}
+			(*s)[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = sighting{Workload{server, placement.VariantOf(p)}, r.Now}
 		}
 	}
 	gone := map[types.NamespacedName]Workload{}

@@ -128,7 +128,7 @@ func (v *view) templates(read map[Workload]*corev1.PodSpec, ranges map[string]li
 	newest := map[Workload]*corev1.Pod{}
 	for p := range v.counted {
 		server, _ := serverOf(p)
-		w := Workload{server, p.Labels[v1alpha1.VariantLabel]}
+		w := WorkloadOf(p, v.cluster.Servers[server].binding)
 		if o := newest[w]; o == nil || cmp.Or(o.CreationTimestamp.Compare(p.CreationTimestamp.Time), strings.Compare(o.Name, p.Name)) < 0 {
 			newest[w] = p
 		}
@@ -141,6 +141,16 @@ func (v *view) templates(read map[Workload]*corev1.PodSpec, ranges map[string]li
 		all[w] = v.newTemplate(nil, ranges[w.Server.Namespace], p)
 	}
 	return all
+}
+
+// WorkloadOf a pod of a server: that of the variant which the pod means, or else of what it says.
+func WorkloadOf(p *corev1.Pod, of *jsonspec.ServerBinding) Workload {
+	server, _ := serverOf(p)
+	w := Workload{server, placement.VariantOf(p)}
+	if v := of.Meant(w.Variant); v != nil {
+		w.Variant = v.Name
+	}
+	return w
 }
 
 // byVariant are the templates of a server's pods that are known.

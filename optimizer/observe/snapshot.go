@@ -329,7 +329,7 @@ func (r *Readings) readPods(pods []*corev1.Pod, s *v1alpha1.Server, system *json
 	list := make([]readPod, len(pods))
 	for i, p := range pods {
 		since, _ := readySince(p)
-		list[i] = readPod{r.Metrics[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}], r.Now.Sub(since), roleOf(system, e.Model, s.Spec.Runs(p.Labels[v1alpha1.VariantLabel]))}
+		list[i] = readPod{r.Metrics[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}], r.Now.Sub(since), roleOf(system, e.Model, s.Spec.Runs(placement.VariantOf(p)))}
 	}
 	return list
 }

@@ -159,7 +159,7 @@ const (
 func (c *cluster) decide(key types.NamespacedName, pod *v1.Pod, has patience) seats.Decision {
 	s := seats.Situation{
 		Key: key, Server: c.plans.server(key), Kinds: c.fleet.kinds(), Carried: c.fleet.carried, Seated: c.ledger.Seated(key, seats.RevisionOf(pod)),
-		Variant: seats.VariantOf(pod), Requests: placement.Requests(pod), Overdue: has == overdue,
+		Variant: placement.VariantOf(pod), Requests: placement.Requests(pod), Overdue: has == overdue,
 	}
 	together := c.ledger.Together(key, pod)
 	s.Held, s.Others = together.Held, together.Others(pod)

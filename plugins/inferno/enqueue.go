@@ -53,10 +53,8 @@ func (p *Plugin) afterPodChange(_ klog.Logger, _ *v1.Pod, before, after any) (fw
 	if !isPod || !stillPod {
 		return fwk.Queue, fmt.Errorf("got %T and %T, want pods", before, after)
 	}
-	for _, key := range []string{v1alpha1.ServerLabel, v1alpha1.VariantLabel} {
-		if a.Labels[key] != b.Labels[key] {
-			return fwk.Queue, nil
-		}
+	if a.Labels[v1alpha1.ServerLabel] != b.Labels[v1alpha1.ServerLabel] || placement.VariantOf(a) != placement.VariantOf(b) {
+		return fwk.Queue, nil
 	}
 	if seats.RevisionOf(a) != seats.RevisionOf(b) {
 		return fwk.Queue, nil

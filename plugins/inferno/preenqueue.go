@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	fwk "k8s.io/kube-scheduler/framework"
 
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/placement/seats"
 )
 
@@ -67,7 +68,7 @@ func (p *Plugin) holds(key types.NamespacedName, pod *v1.Pod) (reason string, w 
 	}
 	server := c.plans.server(key)
 	ahead, counted := c.ledger.Ahead(key, pod, room, func(other *v1.Pod) bool {
-		return c.ours(other) && (seats.VariantOf(other) == seats.VariantOf(pod) || d.Contends(server, seats.VariantOf(other)))
+		return c.ours(other) && (placement.VariantOf(other) == placement.VariantOf(pod) || d.Contends(server, placement.VariantOf(other)))
 	})
 	switch {
 	case !counted:

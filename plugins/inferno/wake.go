@@ -91,7 +91,7 @@ func (c *cluster) wakeIf(key types.NamespacedName, why cause, but string, concer
 				continue
 			}
 		}
-		t := template{seats.RevisionOf(pod), seats.VariantOf(pod)}
+		t := template{seats.RevisionOf(pod), placement.VariantOf(pod)}
 		room, known := rooms[t]
 		if !known {
 			if d := c.decide(key, pod, patient); concerns(d) {

@@ -234,6 +234,11 @@ func TestFindings(t *testing.T) {
 		{"inactive", func(p parts) {
 			p.hpa.Status.Conditions = []autoscalingv2.HorizontalPodAutoscalerCondition{{Type: "ScalingActive", Status: "False", Reason: "FailedGetExternalMetric", Message: "stale"}}
 		}, Fault, "hpa/llm/chat-premium", "ScalingActive is False"},
+		{"the role of another variant", func(p parts) {
+			ref := *p.server.Spec.ScaleTargetRef
+			p.server.Spec.ScaleTargetRef, p.server.Spec.Variants = nil, []jsonspec.Variant{{Name: "tokens", ModelVariant: "decode", Accelerators: []string{"h100"}, ScaleTargetRef: ref}}
+			p.deploy.Spec.Template.Labels["llm-d.ai/role"] = "prefill"
+		}, Fault, "deployment/llm/chat-premium", "has no label inferno.platform.ai/variant"},
 		{"no server label", func(p parts) { delete(p.deploy.Spec.Template.Labels, v1alpha1.ServerLabel) }, Fault, "deployment/llm/chat-premium", "has no label inferno.platform.ai/server"},
 		{"wrong server label", func(p parts) { p.deploy.Spec.Template.Labels[v1alpha1.ServerLabel] = "x" }, Fault, "deployment/llm/chat-premium", `is "x"`},
 		{"another scheduler", func(p parts) { p.deploy.Spec.Template.Spec.SchedulerName = "default-scheduler" }, Fault, "deployment/llm/chat-premium", `schedulerName of its pod template is "default-scheduler"`},

@@ -146,7 +146,8 @@ func (r *report) template(c *Cluster, t target, d *appsv1.Deployment, o Options)
 		}
 	}
 	label(v1alpha1.ServerLabel, t.server.Name)
-	if t.variant != "" {
+	pods := &corev1.Pod{ObjectMeta: template.ObjectMeta}
+	if _, ours := template.Labels[v1alpha1.VariantLabel]; t.variant != "" && (ours || t.means(pods) != t.variant) {
 		label(v1alpha1.VariantLabel, t.variant)
 	}
 	if name := template.Spec.SchedulerName; !slices.Contains(o.SchedulerNames, name) {
@@ -224,7 +225,15 @@ func (r *report) groups(c *Cluster, t target, accelerator string, planned int) {
 
 // has says whether a pod is of the server and variant.
 func (t target) has(p *corev1.Pod) bool {
-	return p.Namespace == t.server.Namespace && p.Labels[v1alpha1.ServerLabel] == t.server.Name && p.Labels[v1alpha1.VariantLabel] == t.variant
+	return p.Namespace == t.server.Namespace && p.Labels[v1alpha1.ServerLabel] == t.server.Name && t.means(p) == t.variant
+}
+
+// means is the variant of the server that a pod means; empty for none.
+func (t target) means(p *corev1.Pod) string {
+	if v := t.server.Spec.Meant(placement.VariantOf(p)); v != nil {
+		return v.Name
+	}
+	return ""
 }
 
 // perReplica is the number of accelerators that a replica of the model takes, and of the pods that have them between them.

@@ -34,12 +34,31 @@ func (b *ServerBinding) VariantOf(accelerator, ofModel string) string {
 	return ""
 }
 
-// Runs says which variant of the model the pods of a variant run; empty for a model that has none, and of a variant that is not listed.
-func (b *ServerBinding) Runs(variant string) string {
+// Meant returns the variant that pods mean by what they say: that of the name, or else the only one that runs a variant or role of the model of that name.
+// Nil where there is none, and where several could be meant.
+func (b *ServerBinding) Meant(said string) *Variant {
+	if b == nil || said == "" {
+		return nil
+	}
+	var running []*Variant
 	for i := range b.Variants {
-		if b.Variants[i].Name == variant {
-			return b.Variants[i].ModelVariant
+		switch v := &b.Variants[i]; said {
+		case v.Name:
+			return v
+		case v.ModelVariant:
+			running = append(running, v)
 		}
+	}
+	if len(running) != 1 {
+		return nil
+	}
+	return running[0]
+}
+
+// Runs says which variant of the model pods run by the variant that they say they are of; empty for a model that has none, and of a variant that is not listed.
+func (b *ServerBinding) Runs(said string) string {
+	if v := b.Meant(said); v != nil {
+		return v.ModelVariant
 	}
 	return ""
 }
@@ -59,7 +78,8 @@ type ScaleTargetRef struct {
 
 // Variant is a workload of a server for accelerators, or for a variant or role of its model, that need a pod template of their own.
 type Variant struct {
-	// Name of the variant; pods carry it as the label inferno.platform.ai/variant.
+	// Name of the variant; pods carry it as the label inferno.platform.ai/variant. Pods without the label that labels of llm-d, KServe, Dynamo or a
+	// DisaggregatedSet give the role prefill or decode are of the variant of that name, or of the only one whose modelVariant it is.
 	// +kubebuilder:validation:MinLength=1
 	Name string `json:"name"`
 	// ModelVariant is the variant of the Model that the pods run, or the role of one that has no name, such as prefill. Absent: the only one there is.

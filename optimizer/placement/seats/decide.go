@@ -65,7 +65,7 @@ type Situation struct {
 	Carried func(accelerator string) bool
 	// Seated counts the server's pods.
 	Seated Seats
-	// Variant of the server that the pod belongs to, or empty.
+	// Variant of the server that the pod says it is of, or empty.
 	Variant string
 	// Requests of the pod, and of the others of its group.
 	Requests v1.ResourceList
@@ -275,12 +275,8 @@ func (s Situation) inVariant(kind catalogue.Kind) bool {
 	if s.Server == nil || s.Variant == "" {
 		return true
 	}
-	for _, v := range s.Server.Spec.Variants {
-		if v.Name == s.Variant {
-			return slices.Contains(v.Accelerators, kind.Name) || slices.Contains(v.Accelerators, kind.Alias)
-		}
-	}
-	return true
+	v := s.Server.Spec.Meant(s.Variant)
+	return v == nil || slices.Contains(v.Accelerators, kind.Name) || slices.Contains(v.Accelerators, kind.Alias)
 }
 
 // Contends tells whether a pod of another variant of the server could take one of the options.

@@ -85,6 +85,16 @@ func TestDecide(t *testing.T) {
 			reason: "Server llm/chat: all replicas planned for it have their place (h100/decode 3)",
 		},
 		{
+			name: "a role that another project's labels tell means the one variant that runs it",
+			s:    Situation{Server: apart, Variant: "prefill", Seated: Seats{{"h100", "prompts"}: 1, {"h100", "decode"}: 4}},
+			want: []chosen{{"h100", 0, 2, OutcomePlanned}},
+		},
+		{
+			name:   "and none where several run it",
+			s:      Situation{Server: apart, Variant: "decode", Seated: Seats{{"h100", ""}: 1}},
+			reason: "Server llm/chat: all replicas planned for it have their place (h100 1)",
+		},
+		{
 			name: "and those that do both have theirs",
 			s:    Situation{Server: apart, Seated: taken},
 			want: []chosen{{"h100", 0, 1, OutcomePlanned}},

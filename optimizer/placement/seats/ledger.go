@@ -113,7 +113,7 @@ func (l *Ledger) Observe(pod *v1.Pod) []Effect {
 	case Leaving(pod):
 		effects = append(effects, l.remove(pod.UID))
 	case pod.Spec.NodeName != "", Let(pod):
-		at := place{RevisionOf(pod), Seat{l.locate(pod, pod.Spec.NodeName), VariantOf(pod)}}
+		at := place{RevisionOf(pod), Seat{l.locate(pod, pod.Spec.NodeName), placement.VariantOf(pod)}}
 		l.seat(key, seat{pod: pod, place: at, node: pod.Spec.NodeName, bound: true, reserved: l.roster(key).seats[pod.UID].reserved})
 	default:
 		r := l.roster(key)
@@ -151,11 +151,11 @@ func (l *Ledger) Take(key types.NamespacedName, server *v1alpha1.Server, pod *v1
 	}
 	rev := RevisionOf(pod)
 	switch held := r.held(placement.GroupOf(pod).Name); {
-	case len(held) > 0 && !slices.Contains(held, o.Accelerator), len(held) == 0 && o.Quota != Unlimited && r.count(rev).Of(server, o.Accelerator, Runs(server, VariantOf(pod))) >= o.Quota:
+	case len(held) > 0 && !slices.Contains(held, o.Accelerator), len(held) == 0 && o.Quota != Unlimited && r.count(rev).Of(server, o.Accelerator, Runs(server, placement.VariantOf(pod))) >= o.Quota:
 		l.tidy(key, pod.UID)
 		return false
 	}
-	l.seat(key, seat{pod: pod, place: place{rev, Seat{o.Accelerator, VariantOf(pod)}}, node: node})
+	l.seat(key, seat{pod: pod, place: place{rev, Seat{o.Accelerator, placement.VariantOf(pod)}}, node: node})
 	return true
 }
 

@@ -62,9 +62,6 @@ func compareTurns(a, b *v1.Pod) int {
 	return cmp.Or(a.CreationTimestamp.Time.Compare(b.CreationTimestamp.Time), strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }
 
-// VariantOf its Server that a pod belongs to, empty for none.
-func VariantOf(pod *v1.Pod) string { return pod.Labels[v1alpha1.VariantLabel] }
-
 // Runs says which variant of its model the pods of a variant of a server run; empty for a model that has none, and without a server.
 func Runs(server *v1alpha1.Server, variant string) string {
 	if server == nil {
