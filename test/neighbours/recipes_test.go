@@ -13,8 +13,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	autoscaling "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/yaml"
 
@@ -22,13 +26,14 @@ import (
 	"github.com/llm-inferno/inferno/manifests"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/controlplane"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 )
 
 // pages of the recipes, each with its manifests in a folder of its name.
 const pages = "../../docs/recipes"
 
-// outlines are what recipes use of definitions that are in no Go module, of Dynamo and of WVA.
-var outlines = flag.String("definitions", "../data/neighbours", "directory of definitions that no Go module has: of Dynamo, of WVA")
+// outlines are what recipes use of definitions that are in no Go module, of Dynamo, of DisaggregatedSets and of WVA.
+var outlines = flag.String("definitions", "../data/neighbours", "directory of definitions that no Go module has: of Dynamo, of DisaggregatedSets, of WVA")
 
 // released are neighbours by the Go module that has their definitions, in the version and with the sum of their release: what is downloaded is what was released.
 var released = []struct {
@@ -42,6 +47,7 @@ var released = []struct {
 	{"github.com/ray-project/kuberay/ray-operator@v1.6.0", "h1:1hs7Di2U/vm09ot7MIU8jUqEo7gHDc4gkbv1eFvqCsQ=", []string{"config/crd/bases/ray.io_rayservices.yaml"}},
 	{"github.com/vllm-project/aibrix@v0.7.0", "h1:STyqtVZQTAP9ptnVuo+zUEla6u94P6TpPU7gPDf2ef8=", []string{"config/crd/orchestration/orchestration.aibrix.ai_stormservices.yaml"}},
 	{"sigs.k8s.io/gateway-api@v1.5.0", "h1:duoo14Ky/fJXpjpmyMISE2RTBGnfCg8zICfTYLTnBJA=", []string{"config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"}},
+	{"sigs.k8s.io/lws@v0.9.0", "h1:DcJCgxjjoGOx//QHZkeKpyiblxYq70aCRZNYSfykWyI=", []string{"config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml"}},
 	{"sigs.k8s.io/gateway-api-inference-extension@v1.6.0", "h1:cjtwMJYcTnLXBYE5ffR1/hHhn7U1aIFfe2RITYmOXVA=", []string{"config/crd/bases/inference.networking.k8s.io_inferencepools.yaml"}},
 }
 
@@ -318,8 +324,23 @@ func targets(t *testing.T, objects []*unstructured.Unstructured) [][2]string {
 		if found {
 			all = append(all, [2]string{target["apiVersion"], target["kind"]})
 		}
+		if o.GetKind() == "Server" {
+			for _, v := range typed[v1alpha1.Server](t, o).Spec.Variants {
+				all = append(all, [2]string{v.ScaleTargetRef.APIVersion, v.ScaleTargetRef.Kind})
+			}
+		}
 	}
 	return all
+}
+
+// typed is an object as its type has it.
+func typed[T any](t *testing.T, o *unstructured.Unstructured) *T {
+	t.Helper()
+	into := new(T)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, into, true); err != nil {
+		t.Fatalf("%s %s: %v", o.GetKind(), o.GetName(), err)
+	}
+	return into
 }
 
 // scalable says whether the API server has a scale subresource of a kind.
@@ -394,4 +415,170 @@ func servesNamed(v any) []string {
 		}
 	}
 	return names
+}
+
+// scaled is what an autoscaler scales, with the labels of its pods as its controller writes them, and the size of its groups.
+type scaled struct {
+	kind, name string
+	pods       []map[string]string
+	size       int64
+}
+
+// made of an object by its controller, as far as pods are concerned: what the sources that optimizer/placement/roles.go names do.
+func made(t *testing.T, o *unstructured.Unstructured) []scaled {
+	t.Helper()
+	at := func(object map[string]any, path ...string) map[string]any {
+		m, _, err := unstructured.NestedMap(object, path...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	labels := func(object map[string]any, path []string, role ...string) map[string]string {
+		m, _, err := unstructured.NestedStringMap(object, path...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m == nil {
+			m = map[string]string{}
+		}
+		for i := 0; i+1 < len(role); i += 2 {
+			m[role[i]] = role[i+1]
+		}
+		return m
+	}
+	groups := func(spec map[string]any, role ...string) (pods []map[string]string, size int64) {
+		for _, template := range []string{"leaderTemplate", "workerTemplate"} {
+			if at(spec, "leaderWorkerTemplate", template) != nil {
+				pods = append(pods, labels(spec, []string{"leaderWorkerTemplate", template, "metadata", "labels"}, role...))
+			}
+		}
+		n, _, _ := unstructured.NestedFloat64(spec, "leaderWorkerTemplate", "size")
+		return pods, int64(n)
+	}
+	const llmd, dynamo = "llm-d.ai/role", "nvidia.com/dynamo-"
+	var all []scaled
+	switch o.GetKind() {
+	case "Deployment":
+		all = append(all, scaled{"Deployment", o.GetName(), []map[string]string{labels(o.Object, []string{"spec", "template", "metadata", "labels"})}, 1})
+	case "LeaderWorkerSet":
+		pods, size := groups(at(o.Object, "spec"))
+		all = append(all, scaled{o.GetKind(), o.GetName(), pods, size})
+	case "LLMInferenceService":
+		decode, prefill := []string{"spec", "labels"}, []string{"spec", "prefill", "labels"}
+		all = append(all, scaled{"Deployment", o.GetName() + "-kserve", []map[string]string{labels(o.Object, decode, llmd, "decode")}, 1},
+			scaled{"Deployment", o.GetName() + "-kserve-prefill", []map[string]string{labels(o.Object, prefill, llmd, "prefill")}, 1})
+	case "DisaggregatedSet":
+		roles, _, _ := unstructured.NestedSlice(o.Object, "spec", "roles")
+		for _, r := range roles {
+			role := r.(map[string]any)
+			if name := role["name"].(string); at(role, "scaling")["mode"] == "External" {
+				pods, size := groups(at(role, "spec"), "disaggregatedset.x-k8s.io/role", name)
+				all = append(all, scaled{"DisaggregatedSetRoleScaler", o.GetName() + "-" + name, pods, size})
+			}
+		}
+	case "DynamoGraphDeployment":
+		for name, s := range at(o.Object, "spec", "services") {
+			service := s.(map[string]any)
+			if sub, _ := service["subComponentType"].(string); at(service, "scalingAdapter")["enabled"] == true {
+				all = append(all, scaled{"DynamoGraphDeploymentScalingAdapter", strings.ToLower(o.GetName() + "-" + name), []map[string]string{
+					labels(service, []string{"extraPodMetadata", "labels"}, dynamo+"component-type", service["componentType"].(string), dynamo+"sub-component-type", sub),
+				}, 1})
+			}
+		}
+	}
+	return all
+}
+
+// followed is what an autoscaler scales, and the labels of the metric that it follows.
+func followed(t *testing.T, o *unstructured.Unstructured) (kind, name string, labels map[string]string) {
+	t.Helper()
+	target, _, _ := unstructured.NestedStringMap(o.Object, "spec", "scaleTargetRef")
+	switch o.GetKind() {
+	case "HorizontalPodAutoscaler":
+		metrics := typed[autoscaling.HorizontalPodAutoscaler](t, o).Spec.Metrics
+		if len(metrics) != 1 || metrics[0].External == nil || metrics[0].External.Metric.Name != "inferno_desired_replicas" {
+			t.Fatalf("%s follows %v", o.GetName(), metrics)
+		}
+		labels = metrics[0].External.Metric.Selector.MatchLabels
+	case "ScaledObject":
+		triggers, _, _ := unstructured.NestedSlice(o.Object, "spec", "triggers")
+		if len(triggers) != 1 {
+			t.Fatalf("%s has %d triggers", o.GetName(), len(triggers))
+		}
+		labels, _, _ = unstructured.NestedStringMap(triggers[0].(map[string]any), "metadata")
+		delete(labels, "scalerAddress")
+	}
+	return target["kind"], target["name"], labels
+}
+
+// Roles are whole: what a variant of a Server scales is there, its pods are that variant's by the labels that they will have, an autoscaler follows it and no other, and
+// the Model of the page runs it on its accelerators with as many pods.
+func TestRolesOfRecipes(t *testing.T) {
+	var roles recipe
+	models := map[string]*v1alpha1.Model{}
+	for _, r := range recipes(t) {
+		if r.name == "roles" {
+			roles = r
+		}
+	}
+	for _, objects := range roles.files {
+		for _, o := range objects {
+			if o.GetKind() == "Model" {
+				models[o.GetName()] = typed[v1alpha1.Model](t, o)
+			}
+		}
+	}
+	checked := 0
+	for file, objects := range roles.files {
+		targets, followers := map[string]scaled{}, map[string][]map[string]string{}
+		for _, o := range objects {
+			for _, s := range made(t, o) {
+				targets[s.kind+"/"+s.name] = s
+			}
+			if kind, name, labels := followed(t, o); labels != nil {
+				followers[kind+"/"+name] = append(followers[kind+"/"+name], labels)
+			}
+		}
+		for _, o := range objects {
+			if o.GetKind() != "Server" {
+				continue
+			}
+			s := typed[v1alpha1.Server](t, o)
+			model := models[s.Spec.Model]
+			if model == nil {
+				t.Errorf("%s: there is no Model %s", file, s.Spec.Model)
+				continue
+			}
+			for _, v := range s.Spec.Variants {
+				checked++
+				at := fmt.Sprintf("%s: variant %s", file, v.Name)
+				key := v.ScaleTargetRef.Kind + "/" + v.ScaleTargetRef.Name
+				target, there := targets[key]
+				if !there || len(target.pods) == 0 {
+					t.Errorf("%s: nothing makes %s", at, key)
+				}
+				for _, labels := range target.pods {
+					pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: labels}}
+					if means := s.Spec.Meant(placement.VariantOf(pod)); labels[v1alpha1.ServerLabel] != s.Name || means == nil || means.Name != v.Name {
+						t.Errorf("%s: pods of %s are labelled %v", at, key, labels)
+					}
+				}
+				want := []map[string]string{{"server": s.Name, "variant": v.Name}}
+				if diff := cmp.Diff(want, followers[key]); diff != "" {
+					t.Errorf("%s: autoscalers of %s (-want +got)\n%s", at, key, diff)
+				}
+				for _, a := range v.Accelerators {
+					if !slices.ContainsFunc(model.Spec.Performance, func(p v1alpha1.Performance) bool {
+						return p.Accelerator == a && p.Role == v.ModelVariant && int64(max(p.PodsPerReplica, 1)) == target.size
+					}) {
+						t.Errorf("%s: Model %s has no %s of %d pods on %s", at, s.Spec.Model, v.ModelVariant, target.size, a)
+					}
+				}
+			}
+		}
+	}
+	if checked < 2*5 {
+		t.Errorf("%d variants were checked", checked)
+	}
 }
