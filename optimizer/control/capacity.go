@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ func capacity(p *solver.Problem, snap *fleet.Snapshot, pools elastic) {
 		p.Capacity[t.Type] += t.Count
 	}
 	for _, n := range c.Nodes {
-		p.Nodes = append(p.Nodes, solver.Node{Name: nodeName(n), Type: n.Type, Free: n.Free, Scopes: n.Scopes, Portions: n.Portions})
+		p.Nodes = append(p.Nodes, solver.Node{Name: nodeName(n), Type: n.Type, Free: n.Free, Scopes: n.Scopes, Portions: n.Portions, Domains: n.Domains})
 	}
 	longest := snap.Policy.MaxDelaySeconds
 	for _, e := range c.Elastic {
@@ -29,7 +30,7 @@ func capacity(p *solver.Problem, snap *fleet.Snapshot, pools elastic) {
 		}
 		if (longest == 0 || e.DelaySeconds <= longest) && !pools.withheld(e.Name) {
 			p.Elastic = append(p.Elastic, solver.Elastic{
-				Name: e.Name, Type: e.Type, Cards: e.Cards, Limit: max(0, e.Limit-e.Arrived), Price: e.Price, Scopes: e.Scopes,
+				Name: e.Name, Type: e.Type, Cards: e.Cards, Limit: max(0, e.Limit-e.Arrived), Price: e.Price, Scopes: e.Scopes, Domains: e.NodeSelector,
 			})
 		}
 	}
@@ -68,21 +69,56 @@ func nodeName(n jsonspec.NodeCapacity) string { return n.Name + " (" + n.Type + 
 // boughtNode is the solver's name of the k-th purchase from a pool.
 func boughtNode(pool string, k int) string { return fmt.Sprintf("%s/%d", pool, k) }
 
-// take reserves cards, on the nodes of a scope, for pods that are not put to the solver, and returns how many of them there are not, or not together
-// on a node.
-func take(p *solver.Problem, kind, scope string, replicas, cards int) (short int) {
-	short = max(replicas*cards-p.Capacity[kind], 0)
-	p.Capacity[kind] = max(p.Capacity[kind]-replicas*cards, 0)
-	var at, free []int
+// holder of cards that is not put to the solver: of their type, on the nodes of a scope, and in groups of so many pods, each within one domain by a label.
+type holder struct {
+	kind, scope, domain string
+	group               int
+}
+
+// take reserves cards for pods, and returns how many of them there are not, or not together on a node. Groups have those of one domain where one has them all,
+// the fullest.
+func take(p *solver.Problem, h holder, replicas, cards int) (short int) {
+	short = max(replicas*cards-p.Capacity[h.kind], 0)
+	p.Capacity[h.kind] = max(p.Capacity[h.kind]-replicas*cards, 0)
+	var all []int
+	domains := map[string][]int{}
 	onNodes := false
 	for i, n := range p.Nodes {
-		onNodes = onNodes || n.Type == kind
-		if n.Type == kind && (scope == "" || slices.Contains(n.Scopes, scope)) {
-			at, free = append(at, i), append(free, n.Free)
+		onNodes = onNodes || n.Type == h.kind
+		if n.Type == h.kind && (h.scope == "" || slices.Contains(n.Scopes, h.scope)) {
+			all = append(all, i)
+			if name := n.Domains[h.domain]; name != "" {
+				domains[name] = append(domains[name], i)
+			}
 		}
 	}
 	if !onNodes {
 		return short
+	}
+	short = 0
+	if h.domain != "" {
+		for ; replicas >= h.group; replicas -= h.group {
+			at, least := all, math.MaxInt
+			for _, name := range slices.Sorted(maps.Keys(domains)) {
+				places := 0
+				for _, i := range domains[name] {
+					places += p.Nodes[i].Free / max(cards, 1)
+				}
+				if places >= h.group && places < least {
+					at, least = domains[name], places
+				}
+			}
+			short += takeOn(p, at, h.scope, h.group, cards)
+		}
+	}
+	return short + takeOn(p, all, h.scope, replicas, cards)
+}
+
+// takeOn reserves cards on some nodes.
+func takeOn(p *solver.Problem, at []int, scope string, replicas, cards int) (short int) {
+	free := make([]int, len(at))
+	for k, i := range at {
+		free[k] = p.Nodes[i].Free
 	}
 	short = placement.Take(free, replicas, cards)
 	for k, i := range at {
@@ -141,7 +177,7 @@ func placements(c *jsonspec.CapacityData, p *solver.Problem, s *solver.Solution)
 		if !given {
 			name = at.Node
 		}
-		list[i] = jsonspec.NodePlacement{Node: name, Type: types[at.Node], CardsPerReplica: at.UnitsPerReplica, Replicas: at.Replicas, Scope: at.Scope}
+		list[i] = jsonspec.NodePlacement{Node: name, Type: types[at.Node], CardsPerReplica: at.UnitsPerReplica, Replicas: at.Replicas, Scope: at.Scope, TopologyKey: at.Domain, PodsPerReplica: at.Group}
 	}
 	return list
 }

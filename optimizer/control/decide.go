@@ -228,7 +228,8 @@ func reserve(from *solver.Problem, known pairs, s *fleet.Server, held *fleet.All
 		if p := known.of(s.Model, s.Namespace, part.Accelerator); p != nil {
 			reserveShare(from, shared, s.Share, p.Accelerator.Type, part.Replicas*p.Cards(), float64(part.Replicas)*p.Cost(), heldPower(p, part.Replicas))
 			pods, cards := p.Pods(part.Replicas)
-			overdrawn[p.Accelerator.Type] += take(from, p.Accelerator.Type, s.Scopes[part.Accelerator], pods, cards)
+			at := holder{p.Accelerator.Type, s.Scopes[part.Accelerator], p.Performance.Domain(), p.Performance.Pods()}
+			overdrawn[p.Accelerator.Type] += take(from, at, pods, cards)
 		}
 	}
 }

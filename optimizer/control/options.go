@@ -161,7 +161,7 @@ func (o *option) asked(s *fleet.Server) solver.Candidate {
 	for _, p := range o.parts {
 		watts, _ := fullPower(p.Pair)
 		c.Parts = append(c.Parts, solver.Part{
-			Accelerator: p.Accelerator.Name, Type: p.Accelerator.Type, Replicas: p.Replicas, UnitsPerReplica: p.Cards(), Pods: p.Performance.Pods(), Cost: p.Cost(), Watts: watts, Share: p.Share,
+			Accelerator: p.Accelerator.Name, Type: p.Accelerator.Type, Replicas: p.Replicas, UnitsPerReplica: p.Cards(), Pods: p.Performance.Pods(), Domain: p.Performance.Domain(), Cost: p.Cost(), Watts: watts, Share: p.Share,
 			Scope: s.Scopes[p.Accelerator.Name],
 		})
 	}

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -157,6 +158,47 @@ func TestGroupsTakeWholeNodes(t *testing.T) {
 		a := decide(t, s, control.State{}).Plan.Allocations["chat"]
 		if a.NumReplicas != want {
 			t.Errorf("%d nodes hold %d replicas, want %d", nodes, a.NumReplicas, want)
+		}
+	}
+}
+
+// A replica of two pods takes two nodes of one rack: three nodes of a rack hold one, two racks of three two and not three, and those of no rack none. Who gets
+// less is told what the racks hold.
+func TestGroupsKeepToTheirDomain(t *testing.T) {
+	for _, tt := range []struct {
+		racks []string
+		want  int
+		why   string
+	}{
+		{[]string{"a", "a", "a"}, 1, "2 × 8 of one rack for each replica, of which the largest holds 3 × 8"},
+		{[]string{"a", "a", "a", "b", "b", "b"}, 2, ""},
+		{[]string{"a", "b", "c", "d"}, 0, "2 × 8 of one rack for each replica, of which the largest holds 1 × 8"},
+		{[]string{"", "", "", ""}, 0, "of which the largest holds 0 × 8"},
+	} {
+		s := apart(func(s *jsonspec.System, e *jsonspec.ServerEntry) {
+			s.Models.Spec = s.Models.Spec[:1]
+			s.Models.Spec[0].TopologyKey = "rack"
+			s.Capacity.Count = nil
+			for n, rack := range tt.racks {
+				node := jsonspec.NodeCapacity{Name: string(rune('a' + n)), Type: "H200", Free: 8}
+				if rack != "" {
+					node.Domains = map[string]string{"rack": rack}
+				}
+				s.Capacity.Nodes = append(s.Capacity.Nodes, node)
+			}
+		})
+		d := decide(t, s, control.State{})
+		a := d.Plan.Allocations["chat"]
+		if why := fmt.Sprint(a.Reason, d.Plan.Unserved); a.NumReplicas != tt.want || !strings.Contains(why, tt.why) {
+			t.Errorf("racks %v hold %d replicas, want %d; %q does not say %q", tt.racks, a.NumReplicas, tt.want, why, tt.why)
+		}
+		if tt.want > 0 && a.TopologyKey != "rack" {
+			t.Errorf("the plan does not say within what its replicas are: %+v", a)
+		}
+		for _, at := range d.Plan.Placement {
+			if at.TopologyKey != "rack" || at.PodsPerReplica != 2 {
+				t.Errorf("%+v does not say within what it is", at)
+			}
 		}
 	}
 }

@@ -27,7 +27,7 @@ func (f *spare) lacks(w *considered, parts []sizing.Part) map[string]int {
 	if choice := f.solution.Choices[w.choice]; choice.Candidate >= 0 && !f.problem.Unlimited {
 		own := f.problem.Servers[w.choice].Candidates[choice.Candidate].Resized(choice.Replicas).Parts
 		for _, p := range own {
-			stock := f.stock[p.Type].Within(p.Scope)
+			stock := f.stock[p.Type].Within(p.Scope).Together(p.Domain, p.Pods)
 			stock.Add(p.UnitsPerPod(), -p.PodsOf(p.Replicas))
 			defer stock.Add(p.UnitsPerPod(), p.PodsOf(p.Replicas))
 		}
@@ -36,7 +36,7 @@ func (f *spare) lacks(w *considered, parts []sizing.Part) map[string]int {
 	for _, p := range parts {
 		kind := p.Accelerator.Type
 		all, each := p.Pods(p.Replicas)
-		stock, n := f.stock[kind].Within(w.Scopes[p.Accelerator.Name]), all
+		stock, n := f.stock[kind].Within(w.Scopes[p.Accelerator.Name]).Together(p.Performance.Domain(), p.Performance.Pods()), all
 		if stock.OnNodes() {
 			n = stock.Room(each, all)
 			missing[kind] += (all - n) * each

@@ -139,6 +139,23 @@ func (v *view) free(s *scopes) []jsonspec.NodeCapacity {
 	return list
 }
 
+// inDomains says of nodes which values they have of the labels that models name as topologyKey.
+func (v *view) inDomains(nodes []jsonspec.NodeCapacity, system *jsonspec.System) []jsonspec.NodeCapacity {
+	for k := range system.Models.Spec {
+		key := system.Models.Spec[k].Domain()
+		for i := range nodes {
+			n := &nodes[i]
+			if value := v.nodes[n.Name].Labels[key]; value != "" {
+				if n.Domains == nil {
+					n.Domains = map[string]string{}
+				}
+				n.Domains[key] = value
+			}
+		}
+	}
+	return nodes
+}
+
 // arrived nodes of a pool: those with its labels and its type that take pods.
 func (v *view) arrived(e *jsonspec.ElasticCapacity) int {
 	n := 0

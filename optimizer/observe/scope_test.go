@@ -146,6 +146,22 @@ func TestPortionsOfNodes(t *testing.T) {
 	}
 }
 
+// Nodes say in which domains they are of labels that a model's replicas of several pods ask for, and of no others.
+func TestDomainsOfNodes(t *testing.T) {
+	for pods, want := range map[int]map[string]string{1: nil, 2: {"rack": "r7"}} {
+		o := Observe(readings(func(r *Readings) {
+			p := &r.Resources.Models[0].Spec.Performance[0]
+			p.AcceleratorsPerReplica, p.PodsPerReplica, p.TopologyKey = 8*pods, pods, "rack"
+			r.Nodes = []corev1.Node{node("a", h100Product, 8, nil), node("b", h100Product, 8, nil)}
+			r.Nodes[0].Labels["rack"], r.Nodes[0].Labels["zone"] = "r7", "z"
+		}))
+		nodes := o.Snapshot.System.Capacity.Nodes
+		if diff := cmp.Diff([]map[string]string{want, nil}, []map[string]string{nodes[0].Domains, nodes[1].Domains}); diff != "" {
+			t.Errorf("replicas of %d pods: %s", pods, diff)
+		}
+	}
+}
+
 // Where the pods of a server are is told by what their nodes have in common; of those on a node that takes no pods, or that is gone, nothing is.
 func TestScopesOfPods(t *testing.T) {
 	cordoned := func(n *corev1.Node) { n.Spec.Unschedulable = true }

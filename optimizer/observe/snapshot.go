@@ -177,7 +177,7 @@ func Observe(r *Readings) *Observation {
 			o.NotAllowed[e.Name] = faults
 		}
 	}
-	o.Snapshot.System.Capacity.Nodes = v.free(nodes)
+	o.Snapshot.System.Capacity.Nodes = v.inDomains(v.free(nodes), &o.Snapshot.System)
 	for i := range o.Snapshot.System.Capacity.Elastic {
 		e := &o.Snapshot.System.Capacity.Elastic[i]
 		e.Arrived, e.Scopes = v.arrived(e), nodes.ofPool(e)

@@ -1,9 +1,7 @@
 package placement
 
 import (
-	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
@@ -17,6 +15,8 @@ type Node struct {
 	// Portions are, by scope, what a replica takes of each of the node's other resources, such as processors and memory, as shares of what is free of them
 	// before any replica, each 0 to 1, in one order for all scopes; absent where cards run out first, whatever is placed.
 	Portions map[string][]float64
+	// Domains are the values of the labels that domains of nodes are told by; a node without a label is in none of its domains.
+	Domains map[string]string
 }
 
 // rounding of sums of shares that is no overdraft.
@@ -55,6 +55,9 @@ func (n *Node) use(scope string, used []float64, replicas int) []float64 {
 type Stock struct {
 	*ledger
 	scope string
+	// domain and group are of the pods that are placed; see [Stock.Together].
+	domain string
+	group  int
 }
 
 // ledger that the stocks of all scopes share.
@@ -63,21 +66,25 @@ type ledger struct {
 	left int
 	// nodes are those before any replica, those with most free cards first; nil where any cards make a replica.
 	nodes []Node
-	// placed replicas that are alike.
-	placed map[replica]int
+	// placed pods that are alike; a replica of one pod is one.
+	placed map[Alike]int
 	// scopes that nodes have, with the scopes that hold all of their nodes, and perhaps more.
 	scopes map[string][]string
 }
 
-// replica of so many cards within a scope, empty for all nodes.
-type replica struct {
-	cards int
-	scope string
+// Alike is what pods have in common that are placed alike.
+type Alike struct {
+	// Cards of each, all on one node of the scope, which is empty for all nodes.
+	Cards int
+	Scope string
+	// Domain is the key of a node label of which so many of them, a Group, need one and the same value; empty for pods that go each where they can.
+	Domain string
+	Group  int
 }
 
 // NewStock of so many cards, of which any make a replica.
 func NewStock(cards int) *Stock {
-	return &Stock{ledger: &ledger{left: cards, placed: map[replica]int{}}}
+	return &Stock{ledger: &ledger{left: cards, placed: map[Alike]int{}}}
 }
 
 // NewStockOn nodes.
@@ -119,7 +126,16 @@ func (s *Stock) Within(scope string) *Stock {
 	if s == nil || s.nodes == nil || scope == s.scope {
 		return s
 	}
-	return &Stock{s.ledger, scope}
+	return &Stock{ledger: s.ledger, scope: scope}
+}
+
+// Together is the stock of the same nodes for pods that come in groups of so many, each within one domain: a set of nodes with one value of a label. What it
+// has room for, and what is added to it, are pods of whole groups. Without a label, or where the nodes are not known, nothing is asked of them.
+func (s *Stock) Together(domain string, group int) *Stock {
+	if s == nil || s.nodes == nil || domain == "" || group < 1 {
+		return s
+	}
+	return &Stock{ledger: s.ledger, scope: s.scope, domain: domain, group: group}
 }
 
 // Stocks by type. A type that nodes are given of is counted by its nodes, whatever the count says.
@@ -132,7 +148,7 @@ func Stocks(c *jsonspec.CapacityData) map[string]*Stock {
 		all[n.Type].left += n.Count
 	}
 	for _, n := range c.Nodes {
-		nodes[n.Type] = append(nodes[n.Type], Node{n.Free, n.Scopes, n.Portions})
+		nodes[n.Type] = append(nodes[n.Type], Node{n.Free, n.Scopes, n.Portions, n.Domains})
 	}
 	for t, list := range nodes {
 		all[t] = NewStockOn(list...)
@@ -201,8 +217,8 @@ func (l *ledger) count(scope string, cards int) int {
 		}
 	}
 	for r, replicas := range l.placed {
-		if scope == "" || slices.Contains(l.scopes[r.scope], scope) {
-			n -= replicas * (r.cards / cards)
+		if scope == "" || slices.Contains(l.scopes[r.Scope], scope) {
+			n -= replicas * (r.Cards / cards)
 		}
 	}
 	return n
@@ -217,19 +233,26 @@ func (s *Stock) Room(cards, want int) int {
 	if s.nodes == nil || n == 0 {
 		return n
 	}
-	lo, hi, r := 0, n, replica{cards, s.scope} // lo fits
+	unit := max(s.group, 1)
+	if n /= unit; s.group > 0 {
+		n = min(n, s.groups(cards))
+	}
+	lo, hi, r := 0, n, s.alike(cards) // lo fits
 	for lo < hi {
 		mid := (lo + hi + 1) / 2
-		s.placed[r] += mid
+		s.placed[r] += mid * unit
 		if s.packable() {
 			lo = mid
 		} else {
 			hi = mid - 1
 		}
-		s.placed[r] -= mid
+		s.placed[r] -= mid * unit
 	}
-	return lo
+	return lo * unit
 }
+
+// alike are pods of so many cards that are placed by the stock.
+func (s *Stock) alike(cards int) Alike { return Alike{cards, s.scope, s.domain, s.group} }
 
 // Add places replicas, or takes them back where n is below 0.
 func (s *Stock) Add(cards, n int) {
@@ -237,14 +260,14 @@ func (s *Stock) Add(cards, n int) {
 		return
 	}
 	s.left -= cards * n
-	s.placed[replica{cards, s.scope}] += n
+	s.placed[s.alike(cards)] += n
 }
 
-// Grow by nodes of so many cards each, of these scopes.
-func (s *Stock) Grow(nodes, cards int, scopes ...string) {
-	s.left += nodes * cards
+// Grow by so many nodes that are alike.
+func (s *Stock) Grow(nodes int, of Node) {
+	s.left += nodes * of.Free
 	if s.nodes != nil && nodes > 0 {
-		s.nodes = append(s.nodes, slices.Repeat([]Node{{Free: cards, Scopes: scopes}}, nodes)...)
+		s.nodes = append(s.nodes, slices.Repeat([]Node{of}, nodes)...)
 		s.relate()
 	}
 }
@@ -265,87 +288,11 @@ func (s *Stock) Places(cards int) int {
 		return 0
 	case s.nodes == nil:
 		return s.left / cards
+	case s.group > 0:
+		return s.groups(cards) * s.group
 	}
 	return max(0, s.count(s.scope, cards))
 }
 
 // packable says whether the placed replicas fit on the nodes.
 func (s *Stock) packable() bool { return s.Pack(s.nodes, nil) }
-
-// Pack tries to put the placed replicas of all scopes on nodes with so many free cards, the largest first, each on the fullest node that holds it. Where
-// every size divides the next larger one, as powers of two do, and all nodes are of one scope, that finds a packing if there is one. Of replicas of a
-// size, those that can be on the fewest nodes come first, and each takes nodes first that the fewest other scopes want; where that finds no packing, all
-// replicas of small scopes are tried before those of larger ones. No node gets more than it has of what shares are of. What it finds is told to assign, where that is not nil: the node's index, and the
-// number of replicas of a size and scope that it takes.
-func (s *Stock) Pack(nodes []Node, assign func(node, cards int, scope string, replicas int)) bool {
-	return s.pack(nodes, assign, func(a, b replica, nodes map[string]int) int {
-		return cmp.Or(b.cards-a.cards, nodes[a.scope]-nodes[b.scope], strings.Compare(a.scope, b.scope))
-	}) || len(s.scopes) > 0 && s.pack(nodes, assign, func(a, b replica, nodes map[string]int) int {
-		return cmp.Or(nodes[a.scope]-nodes[b.scope], strings.Compare(a.scope, b.scope), b.cards-a.cards)
-	})
-}
-
-// seat of replicas that are alike on a node, by its index.
-type seat struct {
-	node     int
-	of       replica
-	replicas int
-}
-
-func (l *ledger) pack(nodes []Node, assign func(node, cards int, scope string, replicas int), compare func(a, b replica, nodes map[string]int) int) bool {
-	sizes := make([]replica, 0, len(l.placed))
-	wanted, width := make([]int, len(nodes)), map[string]int{"": len(nodes)}
-	for r, n := range l.placed {
-		if n > 0 {
-			sizes = append(sizes, r)
-		}
-	}
-	free := make([]int, len(nodes))
-	var used [][]float64
-	for i := range nodes {
-		free[i] = nodes[i].Free
-		if used == nil && len(nodes[i].Portions) > 0 {
-			used = make([][]float64, len(nodes))
-		}
-		for _, scope := range nodes[i].Scopes {
-			width[scope]++
-			if slices.ContainsFunc(sizes, func(r replica) bool { return r.scope == scope }) {
-				wanted[i]++
-			}
-		}
-	}
-	slices.SortFunc(sizes, func(a, b replica) int { return compare(a, b, width) })
-	var seats []seat
-	order := make([]int, 0, len(nodes))
-	for _, r := range sizes {
-		n := l.placed[r]
-		order = order[:0]
-		for i := range nodes {
-			if free[i] >= r.cards && (r.scope == "" || slices.Contains(nodes[i].Scopes, r.scope)) {
-				order = append(order, i)
-			}
-		}
-		// Nodes whose free cards leave the smallest remainder come first: fragments are used up before whole nodes.
-		slices.SortStableFunc(order, func(a, b int) int {
-			return cmp.Or(wanted[a]-wanted[b], free[a]%r.cards-free[b]%r.cards, free[a]-free[b])
-		})
-		for _, i := range order {
-			k := min(n, free[i]/r.cards)
-			if used != nil {
-				k = nodes[i].holds(r.scope, used[i], k)
-				used[i] = nodes[i].use(r.scope, used[i], k)
-			}
-			free[i] -= k * r.cards
-			if n -= k; k > 0 && assign != nil {
-				seats = append(seats, seat{i, r, k})
-			}
-		}
-		if n > 0 {
-			return false
-		}
-	}
-	for _, at := range seats {
-		assign(at.node, at.of.cards, at.of.scope, at.replicas)
-	}
-	return true
-}

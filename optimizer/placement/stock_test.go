@@ -28,7 +28,7 @@ func TestStock(t *testing.T) {
 		t.Errorf("room for %d where more is held than there is, %d left", got, s.Left())
 	}
 	s.Add(4, -2)
-	s.Grow(1, 2)
+	s.Grow(1, Node{Free: 2})
 	if got := s.Room(4, 9); got != 2 || s.OnNodes() {
 		t.Errorf("room for %d replicas of four in eight cards", got)
 	}
@@ -42,7 +42,7 @@ func TestStock(t *testing.T) {
 	if got := n.Room(4, 9); got != 3 {
 		t.Errorf("small replicas stand in the way of larger ones: room for %d of four", got)
 	}
-	n.Grow(2, 4)
+	n.Grow(2, Node{Free: 4})
 	if got := n.Room(4, 9); got != 5 || n.Places(4) != 5 {
 		t.Errorf("room for %d, places for %d replicas of four with two more nodes of four", got, n.Places(4))
 	}
@@ -82,19 +82,20 @@ func TestRoomCanBePacked(t *testing.T) {
 				nodes[i].Portions = map[string][]float64{"x": {rng.Float64() / 2, rng.Float64() / 4}, "y": {0, rng.Float64()}}
 			}
 		}
-		s, placed := NewStockOn(nodes...), map[replica]int{}
+		s, placed := NewStockOn(nodes...), map[Alike]int{}
 		for range 6 {
-			r := replica{1 + rng.IntN(6), []string{"", "x", "y", "none"}[rng.IntN(4)]}
-			left := s.Within(r.scope).Left()
-			n := s.Within(r.scope).Room(r.cards, rng.IntN(4))
-			if n*r.cards > left {
-				t.Fatalf("%v: room for %d of %d cards within %q, where %d are left", nodes, n, r.cards, r.scope, left)
+			r := Alike{Cards: 1 + rng.IntN(6), Scope: []string{"", "x", "y", "none"}[rng.IntN(4)]}
+			left := s.Within(r.Scope).Left()
+			n := s.Within(r.Scope).Room(r.Cards, rng.IntN(4))
+			if n*r.Cards > left {
+				t.Fatalf("%v: room for %d of %d cards within %q, where %d are left", nodes, n, r.Cards, r.Scope, left)
 			}
-			s.Within(r.scope).Add(r.cards, n)
+			s.Within(r.Scope).Add(r.Cards, n)
 			placed[r] += n
 		}
 		held, used := make([]int, len(nodes)), make([][2]float64, len(nodes))
-		if !s.Pack(nodes, func(node, cards int, scope string, replicas int) {
+		if !s.Pack(nodes, func(node int, of Alike, replicas int) {
+			cards, scope := of.Cards, of.Scope
 			if scope != "" && !slices.Contains(nodes[node].Scopes, scope) {
 				t.Fatalf("%v: node %d holds what can be within %q alone", nodes, node, scope)
 			}
@@ -104,7 +105,7 @@ func TestRoomCanBePacked(t *testing.T) {
 					t.Fatalf("%v: %v of node %d is used", nodes, used[node], node)
 				}
 			}
-			placed[replica{cards, scope}] -= replicas
+			placed[of] -= replicas
 		}) {
 			t.Fatalf("%v: what there was room for is not packed", nodes)
 		}
@@ -115,7 +116,7 @@ func TestRoomCanBePacked(t *testing.T) {
 		}
 		for r, left := range placed {
 			if left != 0 {
-				t.Fatalf("%v: %d replicas of %d cards within %q were not assigned", nodes, left, r.cards, r.scope)
+				t.Fatalf("%v: %d replicas of %d cards within %q were not assigned", nodes, left, r.Cards, r.Scope)
 			}
 		}
 		if total != s.Left() {
@@ -144,7 +145,7 @@ func TestScopes(t *testing.T) {
 		t.Error("the zone holds the team's nodes, and everywhere holds all")
 	}
 	zone.Add(4, 1)
-	s.Grow(1, 8, "team")
+	s.Grow(1, Node{Free: 8, Scopes: []string{"team"}})
 	if got := [2]int{team.Room(4, 9), zone.Room(4, 9)}; got != [2]int{2, 0} {
 		t.Errorf("room for %v once the team has a node more", got)
 	}

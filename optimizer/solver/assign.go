@@ -121,6 +121,35 @@ type pool struct {
 type kind struct {
 	name, scope string
 	size        int
+	// domain and group are of a row that counts places for groups of so many pods, each within one domain.
+	domain string
+	group  int
+}
+
+// cards says whether the row counts cards, whoever takes them.
+func (k *kind) cards() bool { return k.size == 1 && k.scope == "" && k.group == 0 }
+
+// taken is how many of the places so many replicas of a part take at least.
+func (k *kind) taken(part *Part, replicas int) int {
+	each := part.UnitsPerPod() / k.size
+	switch {
+	case k.group == 0:
+		return part.PodsOf(replicas) * each
+	case part.Domain == k.domain && part.Pods > 1:
+		return replicas * (part.Pods * each / k.group)
+	}
+	return 0
+}
+
+// bring is how many places more there are at most with a purchase: of those of groups a node may make one whole.
+func (k *kind) bring(e *Elastic) int {
+	switch {
+	case k.group == 0:
+		return e.Cards / k.size
+	case e.Domains[k.domain] == "":
+		return 0
+	}
+	return (e.Cards/k.size + k.group - 1) / k.group
 }
 
 // unserved stands for the option of getting nothing.
@@ -284,10 +313,10 @@ func (f *pool) perCard(d *draft, prices []float64) map[string]float64 {
 	for r, k := range f.kinds {
 		switch {
 		case r >= len(prices) || k.size == 0:
-		case k.scope == "":
+		case k.scope == "" && k.group == 0:
 			per[k.name] += prices[r] / float64(k.size)
 		default:
-			scoped[[2]string{k.name, k.scope}] += prices[r] / float64(k.size)
+			scoped[[2]string{k.name, k.scope + k.domain}] += prices[r] / float64(k.size*max(k.group, 1))
 		}
 	}
 	dearest := map[string]float64{}
@@ -330,7 +359,7 @@ func newPool(d *draft, levels []level) *pool {
 						if part := &c.Parts[i]; part.Replicas > 0 {
 							for _, row := range rows[part.Type] {
 								if d.holds(part, row.scope) {
-									possible = f.take(first, row.rows, d.shares.share(r.server), part.PodsOf(part.Replicas), part.UnitsPerPod()) && possible
+									possible = f.take(first, row.rows, d.shares.share(r.server), part) && possible
 								}
 							}
 							possible = possible && len(rows[part.Type]) > 0
@@ -377,15 +406,15 @@ func (o *option) within(other option) bool {
 	return true
 }
 
-// take adds what replicas take of the rows of their type to the uses from the first on, those of one option, and says whether that can be had at
+// take adds what the replicas of a part take of the rows of their type to the uses from the first on, those of one option, and says whether that can be had at
 // all.
-func (f *pool) take(first int, rows []int, share, replicas, units int) (possible bool) {
+func (f *pool) take(first int, rows []int, share int, part *Part) (possible bool) {
 	possible = true
 	for _, r := range rows {
-		if f.kinds[r].size > units {
-			break
+		n := float64(f.kinds[r].taken(part, part.Replicas))
+		if n == 0 {
+			continue
 		}
-		n := float64(replicas * (units / f.kinds[r].size))
 		r := f.rowOf(r, share)
 		at := first
 		for at < len(f.uses) && f.uses[at].row != r {
@@ -408,7 +437,7 @@ type scopedRows struct {
 }
 
 // rows makes the rows of each type: one that counts cards; or, where there are nodes, one for each size of replicas and each scope, all nodes first,
-// that counts the places for replicas of that size. A replica takes as many places of a smaller size as it would hold of them, in every scope that all
+// that counts the places for replicas of that size, and one for each size of groups within domains. A replica takes as many places of a smaller size as it would hold of them, in every scope that all
 // nodes are of which it can be on.
 func (f *pool) rows(d *draft, levels []level) map[string][]scopedRows {
 	if d.p.Unlimited {
@@ -442,7 +471,7 @@ func (f *pool) rows(d *draft, levels []level) map[string][]scopedRows {
 					continue
 				}
 				for _, r := range of.rows {
-					if n := float64(e.Cards / f.kinds[r].size); n > 0 {
+					if n := float64(f.kinds[r].bring(&e)); n > 0 {
 						p.cards = append(p.cards, use{r, n})
 						f.capacity[r] += n
 					}
@@ -468,6 +497,7 @@ func (d *draft) sizes(servers func(yield func(server int))) map[string]*sizesOf 
 					sizes[part.Type] = z
 				}
 				z.note(part.UnitsPerPod(), part.Scope)
+				z.noteGroup(part)
 			})
 		}
 	})
@@ -479,6 +509,8 @@ type sizesOf struct {
 	onNodes bool
 	cards   []int
 	scopes  []string
+	// groups are the kinds of places that groups take within domains, of no scope.
+	groups []kind
 }
 
 func (d *draft) noSizes(kind string) *sizesOf {
@@ -497,21 +529,42 @@ func (z *sizesOf) note(cards int, scope string) {
 	}
 }
 
-// kinds of places that replicas of the sizes take, by scope, the smallest first.
+func (z *sizesOf) noteGroup(part *Part) {
+	if !z.onNodes || part.Domain == "" || part.Pods < 2 {
+		return
+	}
+	for _, group := range []int{1, part.Pods} { // places in any domain, and in one
+		k := kind{name: part.Type, size: part.UnitsPerPod(), domain: part.Domain, group: group}
+		if !slices.Contains(z.groups, k) {
+			z.groups = append(z.groups, k)
+		}
+	}
+}
+
+// kinds of places that replicas of the sizes take, by scope, the smallest first, those of groups last.
 func (z *sizesOf) kinds(name string) []kind {
 	slices.Sort(z.cards)
 	slices.Sort(z.scopes)
-	list := make([]kind, 0, len(z.scopes)*len(z.cards))
+	slices.SortFunc(z.groups, func(a, b kind) int {
+		return cmp.Or(a.size-b.size, cmp.Compare(a.domain, b.domain), a.group-b.group)
+	})
+	list := make([]kind, 0, len(z.scopes)*(len(z.cards)+len(z.groups)))
 	for _, scope := range z.scopes {
 		for _, size := range z.cards {
-			list = append(list, kind{name, scope, size})
+			list = append(list, kind{name: name, scope: scope, size: size})
+		}
+		for _, k := range z.groups {
+			k.scope = scope
+			list = append(list, k)
 		}
 	}
 	return list
 }
 
 // places of a kind that are left.
-func (d *draft) places(k kind) int { return d.stock[k.name].Within(k.scope).Places(k.size) }
+func (d *draft) places(k kind) int {
+	return d.stock[k.name].Within(k.scope).Together(k.domain, k.group).Places(k.size) / max(k.group, 1)
+}
 
 // step is the largest amount of which all values are multiples, to a hundredth of a cent; 0 where there is none.
 func step(values []float64) float64 {
@@ -685,7 +738,7 @@ func (f *pool) hint(perCard map[string]float64) []float64 {
 	prices := make([]float64, len(f.capacity))
 	for r, k := range f.kinds {
 		switch {
-		case k.size > 0 && k.scope == "":
+		case k.size > 0 && k.scope == "" && k.group == 0:
 			prices[r] = max(0, perCard[k.name]*float64(k.size))
 		case k.size == 0 && f.above[r] >= 0:
 			prices[r] = prices[f.above[r]]

@@ -39,7 +39,9 @@ func newDraft(p *Problem) *draft {
 }
 
 // of is the stock that a part draws on.
-func (d *draft) of(part *Part) *placement.Stock { return d.stock[part.Type].Within(part.Scope) }
+func (d *draft) of(part *Part) *placement.Stock {
+	return d.stock[part.Type].Within(part.Scope).Together(part.Domain, part.Pods)
+}
 
 // left is the number of cards of the type that are not taken.
 func (d *draft) left(kind string) int { return d.stock[kind].Left() }
@@ -134,7 +136,7 @@ func (d *draft) buy(pool, n int) {
 	if d.stock[e.Type] == nil {
 		d.stock[e.Type] = placement.NewStock(0)
 	}
-	d.stock[e.Type].Grow(n, e.Cards, e.Scopes...)
+	d.stock[e.Type].Grow(n, placement.Node{Free: e.Cards, Scopes: e.Scopes, Domains: e.Domains})
 	d.shares.grow(e, n)
 }
 
@@ -246,7 +248,7 @@ func (d *draft) nodes() map[string][]Node {
 	for i, n := range d.bought {
 		e := &d.p.Elastic[i]
 		for k := range n {
-			by[e.Type] = append(by[e.Type], Node{Name: fmt.Sprintf("%s/%d", e.Name, k), Type: e.Type, Free: e.Cards, Scopes: e.Scopes})
+			by[e.Type] = append(by[e.Type], Node{Name: fmt.Sprintf("%s/%d", e.Name, k), Type: e.Type, Free: e.Cards, Scopes: e.Scopes, Domains: e.Domains})
 		}
 	}
 	return by
@@ -256,7 +258,7 @@ func (d *draft) nodes() map[string][]Node {
 func free(nodes []Node) []placement.Node {
 	list := make([]placement.Node, len(nodes))
 	for i, n := range nodes {
-		list[i] = placement.Node{Free: n.Free, Scopes: n.Scopes, Portions: n.Portions}
+		list[i] = placement.Node{Free: n.Free, Scopes: n.Scopes, Portions: n.Portions, Domains: n.Domains}
 	}
 	return list
 }
@@ -272,12 +274,12 @@ func (d *draft) placement() []Placement {
 			continue
 		}
 		slices.SortFunc(nodes, func(a, b Node) int { return cmp.Or(cmp.Compare(b.Free, a.Free), cmp.Compare(a.Name, b.Name)) })
-		d.stock[kind].Pack(free(nodes), func(node, cards int, scope string, replicas int) {
-			all = append(all, Placement{nodes[node].Name, cards, replicas, scope})
+		d.stock[kind].Pack(free(nodes), func(node int, of placement.Alike, replicas int) {
+			all = append(all, Placement{nodes[node].Name, of.Cards, replicas, of.Scope, of.Domain, of.Group})
 		})
 	}
 	slices.SortFunc(all, func(a, b Placement) int {
-		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(b.UnitsPerReplica, a.UnitsPerReplica), cmp.Compare(a.Scope, b.Scope))
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(b.UnitsPerReplica, a.UnitsPerReplica), cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Domain, b.Domain), cmp.Compare(a.Group, b.Group))
 	})
 	return all
 }
@@ -375,6 +377,9 @@ func (d *draft) lacks(server int, c *Candidate, has *Choice) lack {
 		l := lack{kind: part.Type, needs: needs, left: d.of(part).Left() + own}
 		if part.Scope != "" {
 			l.where = " on nodes that its pods can use"
+		}
+		if s := d.of(part); part.Domain != "" && part.Pods > 1 && s.OnNodes() {
+			l.where += fmt.Sprintf(", %d × %d of one %s for each replica, of which the largest holds %d × %d", part.Pods, part.UnitsPerPod(), part.Domain, s.Largest(part.UnitsPerPod()), part.UnitsPerPod())
 		}
 		note(l)
 		d.shareLacks(server, part.Type, needs, own, note)

@@ -161,7 +161,7 @@ func (d *draft) amount(c *Candidate, k kind) int {
 	n := 0
 	for i := range c.Parts {
 		if part := &c.Parts[i]; part.Type == k.name && part.UnitsPerPod() >= k.size && d.holds(part, k.scope) {
-			n += part.PodsOf(part.Replicas) * (part.UnitsPerPod() / k.size)
+			n += k.taken(part, part.Replicas)
 		}
 	}
 	return n
@@ -317,7 +317,7 @@ func (d *draft) owe(due []Choice) {
 	for n := range l.p.Shares {
 		for kind, kept := range l.p.Shares[n].Kept {
 			for k := range l.bearing(n, kind) {
-				if k.size == 1 && k.scope == "" {
+				if k.cards() {
 					k.add(k.due, n, max(0, min(kept-k.due[n], k.capacity-k.sum)))
 				}
 			}
@@ -332,7 +332,7 @@ func (l *shares) grow(e *Elastic, n int) {
 	}
 	for _, k := range l.counts[e.Type] {
 		if k.within(e) {
-			k.capacity += n * (e.Cards / k.size)
+			k.capacity += n * k.bring(e)
 		}
 	}
 }
@@ -353,7 +353,7 @@ func (l *shares) uses() []ShareUse {
 		for _, counts := range []map[string][]*count{l.counts, l.cohorts} {
 			for kind := range counts {
 				for k := range l.bearing(n, kind) {
-					if k.size == 1 && k.scope == "" && k.due[n] > 0 {
+					if k.cards() && k.due[n] > 0 {
 						list[n].Due[kind] = k.due[n]
 					}
 				}
@@ -595,7 +595,7 @@ func (d *draft) shareLacks(server int, kind string, needs, own int, note func(la
 		switch left := k.limit(n) - k.used[n] + own; {
 		case k.cohort != "":
 			note(lack{kind: kind, needs: needs, left: max(left, 0), where: fmt.Sprintf(" of the %d that cohort %s may have", k.capacity, k.cohort)})
-		case k.size == 1 && k.scope == "" && left < k.capacity-k.total()+own:
+		case k.cards() && left < k.capacity-k.total()+own:
 			note(lack{kind: kind, needs: needs, left: max(left, 0), where: " that no other share is due"})
 		}
 	}
@@ -653,7 +653,7 @@ func (x *Shared) Lacks(server int, kind string, needs int) int {
 	defer x.d.again(had)
 	n, short := x.d.shares.of[server], 0
 	for _, k := range x.d.shares.counts[kind] {
-		if k.size == 1 && k.scope == "" {
+		if k.cards() {
 			short = max(short, needs-(k.limit(n)-k.used[n]))
 		}
 	}

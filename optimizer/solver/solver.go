@@ -38,6 +38,8 @@ type Part struct {
 	Replicas, UnitsPerReplica int
 	// Pods of a replica, which it has all of or none; 0 is 1. They divide its cards.
 	Pods int
+	// Domain is the key of a node label of which the nodes of a replica's pods must have one value; empty where they need not.
+	Domain string
 	// Cost of a replica in cents per hour, of what keeps a ratio; else it may be left out.
 	Cost float64
 	// Watts that a replica draws at full; of no use but to shares that bound them.
@@ -203,6 +205,8 @@ type Node struct {
 	Scopes []string
 	// Portions are, by scope, what a replica takes of each of its other resources, as shares of what is free of them; see [placement.Node].
 	Portions map[string][]float64
+	// Domains are the values of the labels that domains are told by.
+	Domains map[string]string
 }
 
 // Elastic is a node pool that can grow in time: what comes too late must not be in the problem.
@@ -216,8 +220,9 @@ type Elastic struct {
 	Limit int
 	// Price of a purchase in cents per hour, beside the cost of the candidates that use it.
 	Price float64
-	// Scopes are the sets of nodes that a node which is bought will belong to.
-	Scopes []string
+	// Scopes are the sets of nodes that a node which is bought will belong to, and Domains the values of its labels.
+	Scopes  []string
+	Domains map[string]string
 }
 
 // Choice is what a server gets.
@@ -295,6 +300,9 @@ type Placement struct {
 	UnitsPerReplica, Replicas int
 	// Scope of the replicas.
 	Scope string
+	// Domain and Group, where the replicas are pods that come in groups of so many, each within one domain by that label.
+	Domain string
+	Group  int
 }
 
 // Solver solves problems. What bounds it is work, which is counted; the context's deadline is for the case that a machine is far slower than

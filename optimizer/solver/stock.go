@@ -30,7 +30,7 @@ func stocks(p *Problem) map[string]*placement.Stock {
 		all[t] = placement.NewStock(n)
 	}
 	for _, n := range p.Nodes {
-		nodes[n.Type] = append(nodes[n.Type], placement.Node{Free: n.Free, Scopes: n.Scopes, Portions: n.Portions})
+		nodes[n.Type] = append(nodes[n.Type], placement.Node{Free: n.Free, Scopes: n.Scopes, Portions: n.Portions, Domains: n.Domains})
 	}
 	for t, list := range nodes {
 		all[t] = placement.NewStockOn(list...)

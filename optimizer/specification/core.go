@@ -299,7 +299,7 @@ func allocationParts(list []fleet.Part, of map[string]way) []jsonspec.Allocation
 			w.accelerator = p.Accelerator
 		}
 		out = append(out, jsonspec.AllocationPart{
-			Accelerator: w.accelerator, Variant: w.variant, Role: w.role, Replicas: p.Replicas, MaxBatchSize: p.MaxBatch, MaxBatchedTokens: p.MaxBatchedTokens, Share: p.Share, Ahead: p.Ahead,
+			Accelerator: w.accelerator, Variant: w.variant, Role: w.role, TopologyKey: w.domain, Replicas: p.Replicas, MaxBatchSize: p.MaxBatch, MaxBatchedTokens: p.MaxBatchedTokens, Share: p.Share, Ahead: p.Ahead,
 		})
 	}
 	return out

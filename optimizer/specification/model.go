@@ -53,7 +53,7 @@ func fromModel(m *v1alpha1.Model, d *jsonspec.ModelData) {
 // performance of a pair. Where the JSON specification has a law beside parameters of its own, the law is what is used, and what is written.
 func performance(p *jsonspec.Performance) v1alpha1.Performance {
 	out := v1alpha1.Performance{
-		Accelerator: p.Acc, Variant: p.Variant, Role: p.Role, AcceleratorsPerReplica: p.AccCount, PodsPerReplica: p.PodsPerReplica, Ranks: p.Ranks,
+		Accelerator: p.Acc, Variant: p.Variant, Role: p.Role, AcceleratorsPerReplica: p.AccCount, PodsPerReplica: p.PodsPerReplica, TopologyKey: p.TopologyKey, Ranks: p.Ranks,
 		TokensPerIteration: positive(p.TokensPerIteration), MaxBatchSize: p.MaxBatchSize, AtTokens: p.AtTokens, KVTokens: p.KVTokens, Match: p.Match,
 	}
 	of := v1alpha1.DecimalOf
@@ -88,7 +88,7 @@ func performance(p *jsonspec.Performance) v1alpha1.Performance {
 
 func fromPerformance(p *v1alpha1.Performance) jsonspec.Performance {
 	out := jsonspec.Performance{
-		Acc: p.Accelerator, Variant: p.Variant, Role: p.Role, AccCount: p.AcceleratorsPerReplica, PodsPerReplica: p.PodsPerReplica, Ranks: p.Ranks,
+		Acc: p.Accelerator, Variant: p.Variant, Role: p.Role, AccCount: p.AcceleratorsPerReplica, PodsPerReplica: p.PodsPerReplica, TopologyKey: p.TopologyKey, Ranks: p.Ranks,
 		TokensPerIteration: orZero(p.TokensPerIteration), MaxBatchSize: p.MaxBatchSize, AtTokens: p.AtTokens, KVTokens: p.KVTokens, Match: p.Match,
 	}
 	if t := p.Transfer; t != nil {

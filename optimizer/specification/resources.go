@@ -248,7 +248,7 @@ func Desired(a *jsonspec.Allocation) *v1alpha1.DesiredState {
 		Replicas: a.NumReplicas, Parts: a.Parts, CostPerHour: a.Cost, Predicted: latencies(a), Load: a.Load, BestEffort: a.BestEffort, AdmissibleRate: a.AdmissibleRate, Reason: a.Reason,
 	}
 	if len(d.Parts) == 0 && a.Accelerator != "" {
-		d.Parts = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Variant: a.Variant, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens, Ahead: a.Ahead}}
+		d.Parts = []jsonspec.AllocationPart{{Accelerator: a.Accelerator, Variant: a.Variant, TopologyKey: a.TopologyKey, Replicas: a.NumReplicas, MaxBatchSize: a.MaxBatch, MaxBatchedTokens: a.MaxBatchedTokens, Ahead: a.Ahead}}
 	}
 	return d
 }
@@ -332,7 +332,7 @@ func setParts(a *jsonspec.Allocation, parts []jsonspec.AllocationPart) {
 	switch {
 	case len(parts) == 1 && parts[0].Share == 0:
 		a.Accelerator, a.Variant, a.MaxBatch, a.MaxBatchedTokens = parts[0].Accelerator, parts[0].Variant, parts[0].MaxBatchSize, parts[0].MaxBatchedTokens
-		a.Ahead = parts[0].Ahead
+		a.TopologyKey, a.Ahead = parts[0].TopologyKey, parts[0].Ahead
 	case len(parts) > 0:
 		largest := slices.MaxFunc(parts, func(x, y jsonspec.AllocationPart) int { return cmp.Compare(x.Replicas, y.Replicas) })
 		a.Accelerator, a.MaxBatch, a.MaxBatchedTokens = largest.Accelerator, largest.MaxBatchSize, largest.MaxBatchedTokens

@@ -1,6 +1,7 @@
 package specification_test
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -172,6 +173,42 @@ func TestLoadNamesFaultsOfReadingAndOfValuesTogether(t *testing.T) {
 	}
 }
 
+// A group that no domain holds is told with what the largest holds; pools that bring nodes of a domain may.
+func TestValidateNamesDomainsThatAreTooSmall(t *testing.T) {
+	of := func(change func(s *jsonspec.System)) string {
+		s := &jsonspec.System{}
+		s.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: "H200"}}
+		s.Models.Spec = []jsonspec.PerformanceEntry{{Name: "big", Performance: jsonspec.Performance{Acc: "H200", AccCount: 48, PodsPerReplica: 6, TopologyKey: "rack"}}}
+		for n := range 6 {
+			s.Capacity.Nodes = append(s.Capacity.Nodes, jsonspec.NodeCapacity{Name: fmt.Sprint(n), Type: "H200", Free: 8, Domains: map[string]string{"rack": fmt.Sprint(n / 4)}})
+		}
+		change(s)
+		warnings, err := specification.Validate(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(warnings, "\n")
+	}
+	small := `models[big on H200].topologyKey: the 6 pods of a replica, each with 8 cards, fit into no domain by "rack": the largest of 2 holds 4; the entry is not used`
+	if got := of(func(*jsonspec.System) {}); !strings.Contains(got, small) {
+		t.Errorf("warnings do not say %q:\n%s", small, got)
+	}
+	unbound := `models[big on H200].topologyKey: "rack" binds nothing: no nodes of type "H200" are given`
+	if got := of(func(s *jsonspec.System) { s.Capacity.Nodes = nil }); !strings.Contains(got, unbound) {
+		t.Errorf("warnings do not say %q:\n%s", unbound, got)
+	}
+	for name, change := range map[string]func(s *jsonspec.System){
+		"four pods": func(s *jsonspec.System) { s.Models.Spec[0].AccCount, s.Models.Spec[0].PodsPerReplica = 32, 4 },
+		"a pool": func(s *jsonspec.System) {
+			s.Capacity.Elastic = []jsonspec.ElasticCapacity{{Name: "more", Type: "H200", Cards: 8, Limit: 2, NodeSelector: map[string]string{"rack": "1"}}}
+		},
+	} {
+		if got := of(change); strings.Contains(got, "topologyKey") {
+			t.Errorf("%s: warnings of domains: %s", name, got)
+		}
+	}
+}
+
 // What is said of variants, roles and replicas of several pods is checked all at once, and each fault says what is possible.
 func TestValidateNamesFaultsOfRoles(t *testing.T) {
 	entry := func(variant, role string, change func(*jsonspec.Performance)) jsonspec.PerformanceEntry {
@@ -186,6 +223,8 @@ func TestValidateNamesFaultsOfRoles(t *testing.T) {
 	s.Models.Spec = []jsonspec.PerformanceEntry{
 		entry("", "prefill", nothing), entry("prefill", "", nothing), entry("TP 4", "", nothing), entry("a", "encode", nothing),
 		entry("b", "", func(p *jsonspec.Performance) { p.PodsPerReplica = 5 }),
+		entry("f", "", func(p *jsonspec.Performance) { p.TopologyKey = "rack" }),
+		entry("g", "", func(p *jsonspec.Performance) { p.PodsPerReplica, p.TopologyKey = 2, "a rack" }),
 		entry("c", "", func(p *jsonspec.Performance) { p.Ranks, p.Transfer = 2, &jsonspec.Transfer{Bandwidth: 1} }),
 		entry("d", "prefill", func(p *jsonspec.Performance) { p.Transfer = &jsonspec.Transfer{Delay: -1, BytesPerToken: math.NaN()} }),
 		entry("e", "", func(p *jsonspec.Performance) {
@@ -201,6 +240,8 @@ func TestValidateNamesFaultsOfRoles(t *testing.T) {
 		`models[big on H200 as TP 4].variant: "TP 4" is not allowed, must be of lower-case letters`,
 		`models[big on H200 as a].role: "encode" is not allowed, must be one of prefill, decode`,
 		"models[big on H200 as b].podsPerReplica: 5 pods cannot have 12 accelerators between them evenly; possible are 1, 2, 3, 4, 6, 12",
+		`models[big on H200 as f].topologyKey: "rack" is not allowed where a replica is one pod; podsPerReplica must be above 1`,
+		`models[big on H200 as g].topologyKey: "a rack" is no key of a node label`,
 		"models[big on H200 as c].ranks: 2 is not allowed without a role", "models[big on H200 as c].transfer: is not allowed without a role",
 		"models[big on H200 as d].transfer.bandwidth: 0 is not allowed", "models[big on H200 as d].transfer.delay: -1", "models[big on H200 as d].transfer.bytesPerToken: NaN",
 		"models[big on H200 as e].match.tensor_parallel: 5 does not divide the 12 attention heads of the model; possible are 1, 2, 3, 4, 6, 12",
@@ -358,7 +399,7 @@ func decorate(s *jsonspec.System) {
 	s.Models.Spec[0].KVTokens = 1000
 	for i, role := range []string{jsonspec.RolePrefill, jsonspec.RoleDecode} {
 		p := s.Models.Spec[0]
-		p.Role, p.AccCount, p.PodsPerReplica, p.Ranks = role, 4, 2, 2
+		p.Role, p.AccCount, p.PodsPerReplica, p.TopologyKey, p.Ranks = role, 4, 2, "nvidia.com/gpu.clique", 2
 		p.Transfer = &jsonspec.Transfer{Bandwidth: 50, Delay: 1.5, BytesPerToken: 70_000}
 		if i == 1 {
 			p.Variant, p.TokensPerIteration = "decode-tp2", 1.8

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 )
 
@@ -164,6 +166,44 @@ func (v *validator) models(s *jsonspec.System) {
 		v.degrees(path, &m.Performance, architectures[m.Name])
 	}
 	v.partners(s.Models.Spec)
+	v.domains(s)
+}
+
+// domains that the pods of a replica need must be large enough to hold them, of what is given.
+func (v *validator) domains(s *jsonspec.System) {
+	of := map[string]*jsonspec.AcceleratorEntry{}
+	for i := range s.Accelerators.Spec {
+		of[s.Accelerators.Spec[i].Name] = &s.Accelerators.Spec[i]
+	}
+	for i := range s.Models.Spec {
+		m := &s.Models.Spec[i]
+		a := of[m.Acc]
+		if a == nil || m.Domain() == "" || m.Accelerators()%m.Pods() != 0 {
+			continue
+		}
+		kind, cards := a.CardType(a.Name), m.Accelerators()/m.Pods()*a.Cards()
+		places, most, nodes := map[string]int{}, 0, 0
+		for _, n := range s.Capacity.Nodes {
+			if n.Type != kind {
+				continue
+			}
+			nodes++
+			if name := n.Domains[m.Domain()]; name != "" {
+				places[name] += n.Free / cards
+				most = max(most, places[name])
+			}
+		}
+		bought := slices.ContainsFunc(s.Capacity.Elastic, func(e jsonspec.ElasticCapacity) bool {
+			return e.Type == kind && e.NodeSelector[m.Domain()] != ""
+		})
+		path := fmt.Sprintf("models[%s on %s].topologyKey", m.Name, m.On())
+		switch {
+		case nodes == 0 && !bought:
+			v.warn(path, "%q binds nothing: no nodes of type %q are given, and replicas are placed on any cards", m.TopologyKey, kind)
+		case most < m.Pods() && !bought:
+			v.warn(path, "the %d pods of a replica, each with %d cards, fit into no domain by %q: the largest of %d holds %d; the entry is not used", m.Pods(), cards, m.TopologyKey, len(places), most)
+		}
+	}
 }
 
 // variantName is what variants may be named.
@@ -178,6 +218,14 @@ func (v *validator) way(path string, p *jsonspec.Performance) {
 	v.numbers(path, atLeast("podsPerReplica", p.PodsPerReplica, 0), atLeast("ranks", p.Ranks, 0))
 	if pods := p.Pods(); pods > 0 && p.Accelerators()%pods != 0 {
 		v.fault(path+".podsPerReplica", "%d pods cannot have %d accelerators between them evenly; possible are %s", pods, p.Accelerators(), divisors(p.Accelerators()))
+	}
+	if p.TopologyKey != "" {
+		for _, why := range validation.IsQualifiedName(p.TopologyKey) {
+			v.fault(path+".topologyKey", "%q is no key of a node label: %s", p.TopologyKey, why)
+		}
+		if p.Pods() == 1 {
+			v.fault(path+".topologyKey", "%q is not allowed where a replica is one pod; podsPerReplica must be above 1", p.TopologyKey)
+		}
 	}
 	if p.Role == "" && p.Ranks > 0 {
 		v.fault(path+".ranks", "%d is not allowed without a role", p.Ranks)

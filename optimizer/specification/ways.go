@@ -12,9 +12,9 @@ import (
 )
 
 // way is how a model runs on an accelerator, of those of the specification.
-type way struct{ accelerator, variant, role string }
+type way struct{ accelerator, variant, role, domain string }
 
-// ways by model, then by the core's name of the accelerator; of models that run in one way on each accelerator there are none.
+// ways by model, then by the core's name of the accelerator; of what runs in one way on its accelerator there are those within domains alone, without a variant.
 type ways map[string]map[string]way
 
 // on is the core's name of an accelerator that a variant runs on.
@@ -26,13 +26,13 @@ func waysOf(s *jsonspec.System) ways {
 	all := ways{}
 	for i := range s.Models.Spec {
 		p := &s.Models.Spec[i]
-		if p.Way() == "" {
+		if p.Way() == "" && p.Domain() == "" {
 			continue
 		}
 		if all[p.Name] == nil {
 			all[p.Name] = map[string]way{}
 		}
-		all[p.Name][p.On()] = way{p.Acc, p.Way(), p.Role}
+		all[p.Name][p.On()] = way{p.Acc, p.Way(), p.Role, p.Domain()}
 	}
 	return all
 }
@@ -45,6 +45,9 @@ func (w ways) accelerators(given []fleet.Accelerator) []fleet.Accelerator {
 	variants := map[string]map[string]bool{}
 	for _, of := range w {
 		for name, way := range of {
+			if way.variant == "" {
+				continue
+			}
 			if variants[way.accelerator] == nil {
 				variants[way.accelerator] = map[string]bool{}
 			}
@@ -67,7 +70,7 @@ func (w ways) accelerators(given []fleet.Accelerator) []fleet.Accelerator {
 func (w ways) unrun(e *jsonspec.ServerEntry) map[string]bool {
 	var all map[string]bool
 	for name, way := range w[e.Model] {
-		if (e.ScaleTargetRef != nil || len(e.Variants) > 0) && e.VariantOf(way.accelerator, way.variant) == "" {
+		if way.variant != "" && (e.ScaleTargetRef != nil || len(e.Variants) > 0) && e.VariantOf(way.accelerator, way.variant) == "" {
 			if all == nil {
 				all = map[string]bool{}
 			}

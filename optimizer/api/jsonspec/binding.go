@@ -165,6 +165,9 @@ type AllocationPart struct {
 	Variant string `json:"variant,omitempty"`
 	// +optional
 	Role string `json:"role,omitempty"`
+	// TopologyKey of the label of which the nodes of a replica's pods have one value.
+	// +optional
+	TopologyKey string `json:"topologyKey,omitempty"`
 	// Replicas on it.
 	// +kubebuilder:validation:Minimum=0
 	Replicas int `json:"replicas"`

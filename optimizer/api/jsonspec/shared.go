@@ -109,6 +109,9 @@ type Performance struct {
 	AccCount int `json:"accCount,omitempty"`
 	// PodsPerReplica that have its accelerators between them, each on one node, and come and go together. Defaults to 1.
 	PodsPerReplica int `json:"podsPerReplica,omitempty"`
+	// TopologyKey of a node label, such as nvidia.com/gpu.clique or that of a rack: the pods of a replica must be on nodes with one and the same value of it.
+	// Absent: on any.
+	TopologyKey string `json:"topologyKey,omitempty"`
 	// Ranks of a replica with a role that each take requests of their own (attention data parallelism). Defaults to 1.
 	Ranks int `json:"ranks,omitempty"`
 	// TokensPerIteration that a decode of a replica with the role decode accepts on average where it speculates. Defaults to 1.

@@ -247,7 +247,9 @@ type ObservedPart struct {
 type Allocation struct {
 	Accelerator string `json:"accelerator"`
 	// Variant of the model that runs on it, where it has several.
-	Variant     string  `json:"variant,omitempty"`
+	Variant string `json:"variant,omitempty"`
+	// TopologyKey of the label of which the nodes of a replica's pods have one value; where there are parts they have it.
+	TopologyKey string  `json:"topologyKey,omitempty"`
 	NumReplicas int     `json:"numReplicas"`
 	MaxBatch    int     `json:"maxBatch"`
 	Cost        float64 `json:"cost"`
@@ -312,6 +314,8 @@ type NodeCapacity struct {
 	// Portions are, by scope, what a replica takes of each of the node's other resources, such as processors and memory, as shares of what is free of them
 	// before any replica, each 0 to 1, in one order for all scopes. Absent where cards run out first, whatever is placed.
 	Portions map[string][]float64 `json:"portions,omitempty"`
+	// Domains are the values of the labels that entries of models name as topologyKey; a node without one is in no domain of it.
+	Domains map[string]string `json:"domains,omitempty"`
 }
 
 // ElasticCapacity is a pool of nodes that can grow, such as a cloud provider's node pool.
@@ -328,7 +332,8 @@ type ElasticCapacity struct {
 	Arrived int `json:"arrived,omitempty"`
 	// Scopes are the sets of nodes that a node of the pool will belong to. In a cluster they are found.
 	Scopes []string `json:"scopes,omitempty"`
-	// NodeSelector are labels of the pool's nodes, by which those that arrived are counted. Without it all nodes with the type are the pool's.
+	// NodeSelector are labels of the pool's nodes, by which those that arrived are counted. Without it all nodes with the type are the pool's. A node that
+	// is bought is in the domains that these labels tell, and in no other.
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 	// Price of a purchase in cents per hour, beside the cost of the accelerators that use it.
 	Price float64 `json:"price,omitempty"`
@@ -390,6 +395,9 @@ type NodePlacement struct {
 	Replicas        int `json:"replicas"`
 	// Scope of the replicas, where they cannot be on all nodes of the type.
 	Scope string `json:"scope,omitempty"`
+	// TopologyKey of the replicas, where these are so many pods of PodsPerReplica.
+	TopologyKey    string `json:"topologyKey,omitempty"`
+	PodsPerReplica int    `json:"podsPerReplica,omitempty"`
 }
 
 // Purchase is what a plan counts on from an elastic pool.

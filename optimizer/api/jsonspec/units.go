@@ -30,6 +30,14 @@ func (p *Performance) Accelerators() int { return max(p.AccCount, 1) }
 // Pods of a replica.
 func (p *Performance) Pods() int { return max(p.PodsPerReplica, 1) }
 
+// Domain is the key of the node label of which the pods of a replica need one value; empty where they do not.
+func (p *Performance) Domain() string {
+	if p.Pods() == 1 {
+		return ""
+	}
+	return p.TopologyKey
+}
+
 // Way that the entry runs the model on its accelerator: its variant, or its role; empty for the only one.
 func (p *Performance) Way() string { return cmp.Or(p.Variant, p.Role) }
 

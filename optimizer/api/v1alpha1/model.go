@@ -36,6 +36,7 @@ type ModelSpec struct {
 // +kubebuilder:validation:XValidation:rule="has(self.role) && self.role.size() > 0 || !has(self.ranks) && !has(self.transfer)",message="ranks and transfer are of entries with a role"
 // +kubebuilder:validation:XValidation:rule="has(self.role) && self.role == 'decode' || !has(self.tokensPerIteration)",message="tokensPerIteration is of entries with the role decode"
 // +kubebuilder:validation:XValidation:rule="!has(self.podsPerReplica) || !has(self.acceleratorsPerReplica) || self.acceleratorsPerReplica % self.podsPerReplica == 0",message="podsPerReplica must divide acceleratorsPerReplica"
+// +kubebuilder:validation:XValidation:rule="!has(self.topologyKey) || has(self.podsPerReplica) && self.podsPerReplica > 1",message="topologyKey is of entries whose podsPerReplica is above 1"
 // +kubebuilder:validation:XValidation:rule="[has(self.work), has(self.linear), has(self.law)].filter(given, given).size() <= 1",message="work, linear and law are different laws; give one"
 type Performance struct {
 	// Accelerator by the name of an Accelerator.
@@ -66,6 +67,12 @@ type Performance struct {
 	// +kubebuilder:validation:Maximum=1024
 	// +optional
 	PodsPerReplica int `json:"podsPerReplica,omitempty"`
+	// TopologyKey of a node label, such as nvidia.com/gpu.clique for an NVLink domain, or that of a rack: the pods of a replica are on nodes with one and the
+	// same value of it, and a node without it is in no domain. Absent: on any nodes.
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`
+	// +optional
+	TopologyKey string `json:"topologyKey,omitempty"`
 	// Ranks of a replica with a role that each take requests of their own (attention data parallelism). Absent: 1.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1024

@@ -2,6 +2,7 @@
 package conformance
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -135,11 +136,19 @@ func penalty(p *solver.Problem, server int) float64 {
 	return p.Servers[server].Penalty
 }
 
-// size is replicas of so many cards of a type, on nodes of a scope.
+// size is replicas of so many cards of a type, on nodes of a scope, or groups of so many of them, each in one domain by a label.
 type size struct {
-	kind  string
-	cards int
-	scope string
+	kind   string
+	cards  int
+	scope  string
+	domain string
+	group  int
+}
+
+// within is pods of a size in a domain.
+type within struct {
+	size
+	name string
 }
 
 // total is the number of replicas of all parts.
@@ -152,7 +161,13 @@ func total(c solver.Candidate) int {
 }
 
 // sizeOf the pods of a part.
-func sizeOf(p solver.Part) size { return size{p.Type, p.UnitsPerReplica / max(1, p.Pods), p.Scope} }
+func sizeOf(p solver.Part) size {
+	z := size{kind: p.Type, cards: p.UnitsPerReplica / max(1, p.Pods), scope: p.Scope}
+	if p.Pods > 1 && p.Domain != "" {
+		z.domain, z.group = p.Domain, p.Pods
+	}
+	return z
+}
 
 // pods of a part.
 func pods(p solver.Part) int { return p.Replicas * max(1, p.Pods) }
@@ -220,20 +235,21 @@ func cards(p *solver.Problem) map[string]int {
 // checkPlacement judges the packing: no node holds more than it has, and all replicas of types with nodes are somewhere.
 func checkPlacement(p *solver.Problem, s *solver.Solution, held map[size]int) []error {
 	var faults []error
-	free, kind, packed, scopes := map[string]int{}, map[string]string{}, map[string]bool{}, map[string][]string{}
+	free, kind, packed, scopes, domains := map[string]int{}, map[string]string{}, map[string]bool{}, map[string][]string{}, map[string]map[string]string{}
 	for _, n := range p.Nodes {
-		free[n.Name], kind[n.Name], packed[n.Type], scopes[n.Name] = n.Free, n.Type, true, n.Scopes
+		free[n.Name], kind[n.Name], packed[n.Type], scopes[n.Name], domains[n.Name] = n.Free, n.Type, true, n.Scopes, n.Domains
 	}
 	for i, n := range s.Bought {
 		for k := range n {
 			name := fmt.Sprintf("%s/%d", p.Elastic[i].Name, k)
-			free[name], kind[name], scopes[name] = p.Elastic[i].Cards, p.Elastic[i].Type, p.Elastic[i].Scopes
+			free[name], kind[name], scopes[name], domains[name] = p.Elastic[i].Cards, p.Elastic[i].Type, p.Elastic[i].Scopes, p.Elastic[i].Domains
 		}
 	}
 	shares, used := map[string]map[string][]float64{}, map[string]map[int]float64{}
 	for _, n := range p.Nodes {
 		shares[n.Name], used[n.Name] = n.Portions, map[int]float64{}
 	}
+	together := map[within]int{}
 	for _, x := range s.Placement {
 		for i, share := range shares[x.Node][x.Scope] {
 			if used[x.Node][i] += float64(x.Replicas) * share; used[x.Node][i] > 1+1e-9 {
@@ -246,7 +262,19 @@ func checkPlacement(p *solver.Problem, s *solver.Solution, held map[size]int) []
 		if x.Scope != "" && !slices.Contains(scopes[x.Node], x.Scope) {
 			faults = append(faults, fmt.Errorf("node %s holds replicas of scope %s, and is of %v", x.Node, x.Scope, scopes[x.Node]))
 		}
-		held[size{kind[x.Node], x.UnitsPerReplica, x.Scope}] -= x.Replicas
+		z := size{kind[x.Node], x.UnitsPerReplica, x.Scope, x.Domain, x.Group}
+		held[z] -= x.Replicas
+		if x.Domain != "" {
+			if domains[x.Node][x.Domain] == "" {
+				faults = append(faults, fmt.Errorf("node %s holds pods of groups and is in no domain by %s", x.Node, x.Domain))
+			}
+			together[within{z, domains[x.Node][x.Domain]}] += x.Replicas
+		}
+	}
+	for in, pods := range together {
+		if pods%in.group != 0 {
+			faults = append(faults, fmt.Errorf("%d pods of groups of %d are in %s of %s", pods, in.group, in.name, in.domain))
+		}
 	}
 	for z, n := range held {
 		if packed[z.kind] && n != 0 {
@@ -429,7 +457,7 @@ func placeable(p *solver.Problem, bought []int, held map[size]int) bool {
 	onNodes := map[string]bool{}
 	for _, n := range p.Nodes {
 		onNodes[n.Type] = true
-		bins[n.Type] = append(bins[n.Type], bin{n.Free, n.Scopes})
+		bins[n.Type] = append(bins[n.Type], bin{n.Free, n.Scopes, n.Domains})
 	}
 	for t := range held {
 		if !onNodes[t.kind] {
@@ -440,7 +468,7 @@ func placeable(p *solver.Problem, bought []int, held map[size]int) bool {
 		e := p.Elastic[i]
 		for range n {
 			if onNodes[e.Type] {
-				bins[e.Type] = append(bins[e.Type], bin{e.Cards, e.Scopes})
+				bins[e.Type] = append(bins[e.Type], bin{e.Cards, e.Scopes, e.Domains})
 			} else if len(bins[e.Type]) > 0 {
 				bins[e.Type][0].free += e.Cards
 			}
@@ -449,14 +477,18 @@ func placeable(p *solver.Problem, bought []int, held map[size]int) bool {
 	items := map[string][]size{}
 	for z, n := range held {
 		if !onNodes[z.kind] {
-			z.scope = ""
+			z.scope, z.domain, z.group = "", "", 0
 		}
 		for range n {
 			items[z.kind] = append(items[z.kind], z)
 		}
 	}
 	for t, list := range items {
-		if !pack(bins[t], list) {
+		// Of groups one after the other.
+		slices.SortFunc(list, func(a, b size) int {
+			return cmp.Or(b.group-a.group, b.cards-a.cards, strings.Compare(a.domain, b.domain), strings.Compare(a.scope, b.scope))
+		})
+		if !pack(bins[t], list, "", 0) {
 			return false
 		}
 	}
@@ -465,23 +497,30 @@ func placeable(p *solver.Problem, bought []int, held map[size]int) bool {
 
 // bin is a node with free cards.
 type bin struct {
-	free   int
-	scopes []string
+	free    int
+	scopes  []string
+	domains map[string]string
 }
 
-func pack(bins []bin, items []size) bool {
+// pack the items, of which so many of the first are still to come of a group in a domain.
+func pack(bins []bin, items []size, domain string, of int) bool {
 	if len(items) == 0 {
 		return true
 	}
 	tried := map[string]bool{}
 	for i, b := range bins {
 		alike := fmt.Sprint(b)
-		if z := items[0]; b.free < z.cards || z.scope != "" && !slices.Contains(b.scopes, z.scope) || tried[alike] {
+		if z := items[0]; b.free < z.cards || z.scope != "" && !slices.Contains(b.scopes, z.scope) || tried[alike] ||
+			z.group > 0 && (b.domains[z.domain] == "" || of > 0 && b.domains[z.domain] != domain) {
 			continue
 		}
 		tried[alike] = true
 		bins[i].free -= items[0].cards
-		ok := pack(bins, items[1:])
+		left := of - 1
+		if of == 0 {
+			left = max(items[0].group-1, 0)
+		}
+		ok := pack(bins, items[1:], b.domains[items[0].domain], left)
 		bins[i].free += items[0].cards
 		if ok {
 			return true

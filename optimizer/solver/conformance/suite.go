@@ -92,6 +92,14 @@ func plansHold(t *testing.T, s solver.Solver, n int) {
 		}
 	}
 	for seed := range uint64(n / 4) {
+		p := instances.Racked(seed)
+		p.SaturationPolicy = policies[seed%uint64(len(policies))]
+		got := solveAndCheck(t, s, p)
+		if best := BruteForce(p); p.SaturationPolicy == "" && len(got.Bought) == 0 && Of(p, got).Compare(best) < 0 {
+			t.Fatalf("seed %d: better than the best %+v: %+v", seed, best, Of(p, got))
+		}
+	}
+	for seed := range uint64(n / 4) {
 		p := instances.Bundled(seed)
 		p.SaturationPolicy = policies[seed%uint64(len(policies))]
 		got := solveAndCheck(t, s, p)
@@ -286,7 +294,7 @@ func (c *Countdown) Err() error {
 func replayed(t *testing.T, s solver.Solver, n int) {
 	struck := 0
 	for seed := range uint64(n) {
-		for _, p := range []*solver.Problem{instances.Small(seed), instances.Placed(seed), instances.Scoped(seed), instances.Bundled(seed), instances.Summed(seed), instances.Shared(seed), instances.Cohorts(seed), instances.Fleet(seed, 12, 4, .6)} {
+		for _, p := range []*solver.Problem{instances.Small(seed), instances.Placed(seed), instances.Scoped(seed), instances.Racked(seed), instances.Bundled(seed), instances.Summed(seed), instances.Shared(seed), instances.Cohorts(seed), instances.Fleet(seed, 12, 4, .6)} {
 			p.SaturationPolicy = policies[seed%uint64(len(policies))]
 			whole := solve(t, s, p)
 			for questions := range 5 {

@@ -130,6 +130,39 @@ func Mixed(seed uint64) *solver.Problem {
 	return p
 }
 
+// Racked is a small problem on nodes of racks, in which some replicas are groups of pods, each within one rack: there are nodes of no rack, and racks that no
+// group fits into.
+func Racked(seed uint64) *solver.Problem {
+	p := Placed(seed)
+	r := source(seed + 13<<32)
+	rack := func() map[string]string {
+		if n := r.IntN(4); n > 0 {
+			return map[string]string{"rack": fmt.Sprint(n)}
+		}
+		return nil
+	}
+	p.Nodes = nil
+	for t := range 3 {
+		for n := range 2 + r.IntN(4) {
+			p.Nodes = append(p.Nodes, solver.Node{Name: fmt.Sprintf("%s-%d", typeName(t), n), Type: typeName(t), Free: r.IntN(5), Domains: rack()})
+		}
+	}
+	for i := range p.Elastic {
+		p.Elastic[i].Domains = rack()
+	}
+	for i := range p.Servers {
+		for j := range p.Servers[i].Candidates {
+			for k := range p.Servers[i].Candidates[j].Parts {
+				if part := &p.Servers[i].Candidates[j].Parts[k]; r.IntN(3) > 0 {
+					part.Replicas, part.Pods, part.Domain = min(part.Replicas, 2), 2+r.IntN(2), "rack"
+					part.UnitsPerReplica = part.Pods * (1 + r.IntN(3))
+				}
+			}
+		}
+	}
+	return p
+}
+
 // Bundled is a small problem of servers that are served by bundles: a prefill and a decode workload, on one type or on two, each replica with
 // cards of its own number, and some by a third workload beside them. A few run on one type alone. Some types are on nodes.
 func Bundled(seed uint64) *solver.Problem {
