@@ -15,6 +15,8 @@ type Group struct {
 	Name string
 	// Size is how many pods make up the replica; 0 where what the pod says of it is no number from 1 on.
 	Size int
+	// Exclusive is the label by which a LeaderWorkerSet asks for a domain of its group's own; empty where it does not.
+	Exclusive string
 }
 
 // Labels and annotations of the pods of a LeaderWorkerSet (leaderworkerset.x-k8s.io/v1).
@@ -27,13 +29,17 @@ const (
 	LWSRevision = "leaderworkerset.sigs.k8s.io/template-revision-hash"
 	// LWSSize, an annotation, is how many pods a group has.
 	LWSSize = "leaderworkerset.sigs.k8s.io/size"
+	// LWSExclusive, an annotation, is the key of a label: the leader goes to a domain by it that no other group is in. Workers are made when the leader has a
+	// node, and for its domain.
+	LWSExclusive = "leaderworkerset.sigs.k8s.io/exclusive-topology"
 )
 
 // GroupOf a pod: what its own labels say, or those of a LeaderWorkerSet. A replica of one pod is no group.
 func GroupOf(pod *corev1.Pod) Group {
-	name, size := pod.Labels[v1alpha1.GroupLabel], pod.Annotations[v1alpha1.GroupSizeAnnotation]
+	name, size, exclusive := pod.Labels[v1alpha1.GroupLabel], pod.Annotations[v1alpha1.GroupSizeAnnotation], ""
 	if set := pod.Labels[LWSName]; name == "" && set != "" && pod.Annotations[LWSSize] != "" {
 		name, size = "LeaderWorkerSet/"+set+"/"+pod.Labels[LWSGroup], pod.Annotations[LWSSize]
+		exclusive = pod.Annotations[LWSExclusive]
 	}
 	n, err := strconv.Atoi(size)
 	switch {
@@ -42,7 +48,7 @@ func GroupOf(pod *corev1.Pod) Group {
 	case err != nil || n < 1:
 		return Group{Name: name}
 	}
-	return Group{Name: name, Size: n}
+	return Group{Name: name, Size: n, Exclusive: exclusive}
 }
 
 // Missing says what a group has to wait for while only so many of its pods are there; empty where it is whole.
@@ -52,6 +58,9 @@ func (g Group) Missing(pods int) string {
 		return ""
 	case g.Size == 0:
 		return fmt.Sprintf("its replica %s is a group of pods, and annotation %s does not say of how many: a number from 1 on", g.Name, v1alpha1.GroupSizeAnnotation)
+	case g.Exclusive != "":
+		return fmt.Sprintf("its replica %s has %d of its %d pods, and its LeaderWorkerSet makes no others before these have a node (annotation %s); name %s as topologyKey in the Model instead",
+			g.Name, pods, g.Size, LWSExclusive, g.Exclusive)
 	}
 	return fmt.Sprintf("its replica %s has %d of its %d pods", g.Name, pods, g.Size)
 }

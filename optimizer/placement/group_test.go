@@ -18,14 +18,16 @@ func TestGroupOf(t *testing.T) {
 		want                Group
 		missing             string // of two pods
 	}{
-		"a pod by itself":       {want: Group{}},
-		"of three":              {map[string]string{ours: "g"}, map[string]string{size: "3"}, Group{"g", 3}, "its replica g has 2 of its 3 pods"},
-		"of two":                {map[string]string{ours: "g"}, map[string]string{size: "2"}, Group{"g", 2}, ""},
-		"of one":                {map[string]string{ours: "g"}, map[string]string{size: "1"}, Group{}, ""},
-		"of nobody knows":       {map[string]string{ours: "g"}, nil, Group{"g", 0}, "its replica g is a group of pods, and annotation inferno.platform.ai/group-size does not say of how many: a number from 1 on"},
-		"of no number":          {map[string]string{ours: "g"}, map[string]string{size: "two"}, Group{"g", 0}, "its replica g is a group of pods, and annotation inferno.platform.ai/group-size does not say of how many: a number from 1 on"},
-		"of fewer than none":    {map[string]string{ours: "g"}, map[string]string{size: "-2"}, Group{"g", 0}, "its replica g is a group of pods, and annotation inferno.platform.ai/group-size does not say of how many: a number from 1 on"},
-		"of a LeaderWorkerSet":  {lws, map[string]string{LWSSize: "4"}, Group{"LeaderWorkerSet/chat/3", 4}, "its replica LeaderWorkerSet/chat/3 has 2 of its 4 pods"},
+		"a pod by itself":      {want: Group{}},
+		"of three":             {map[string]string{ours: "g"}, map[string]string{size: "3"}, Group{Name: "g", Size: 3}, "its replica g has 2 of its 3 pods"},
+		"of two":               {map[string]string{ours: "g"}, map[string]string{size: "2"}, Group{Name: "g", Size: 2}, ""},
+		"of one":               {map[string]string{ours: "g"}, map[string]string{size: "1"}, Group{}, ""},
+		"of nobody knows":      {map[string]string{ours: "g"}, nil, Group{Name: "g", Size: 0}, "its replica g is a group of pods, and annotation inferno.platform.ai/group-size does not say of how many: a number from 1 on"},
+		"of no number":         {map[string]string{ours: "g"}, map[string]string{size: "two"}, Group{Name: "g", Size: 0}, "its replica g is a group of pods, and annotation inferno.platform.ai/group-size does not say of how many: a number from 1 on"},
+		"of fewer than none":   {map[string]string{ours: "g"}, map[string]string{size: "-2"}, Group{Name: "g", Size: 0}, "its replica g is a group of pods, and annotation inferno.platform.ai/group-size does not say of how many: a number from 1 on"},
+		"of a LeaderWorkerSet": {lws, map[string]string{LWSSize: "4"}, Group{Name: "LeaderWorkerSet/chat/3", Size: 4}, "its replica LeaderWorkerSet/chat/3 has 2 of its 4 pods"},
+		"of one that is to be alone in its rack": {lws, map[string]string{LWSSize: "4", LWSExclusive: "rack"}, Group{Name: "LeaderWorkerSet/chat/3", Size: 4, Exclusive: "rack"},
+			"its replica LeaderWorkerSet/chat/3 has 2 of its 4 pods, and its LeaderWorkerSet makes no others before these have a node (annotation leaderworkerset.sigs.k8s.io/exclusive-topology); name rack as topologyKey in the Model instead"},
 		"of one without worker": {lws, map[string]string{LWSSize: "1"}, Group{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,6 +20,8 @@ import (
 func (p *Plugin) EventsToRegister(context.Context) ([]fwk.ClusterEventWithHint, error) {
 	return []fwk.ClusterEventWithHint{
 		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.Add | fwk.UpdateNodeLabel}, QueueingHintFn: p.afterNodeChange},
+		{Event: fwk.ClusterEvent{Resource: fwk.Node, ActionType: fwk.UpdateNodeAllocatable | fwk.UpdateNodeTaint}, QueueingHintFn: p.afterRoomChange},
+		{Event: fwk.ClusterEvent{Resource: fwk.AssignedPod, ActionType: fwk.Delete}, QueueingHintFn: p.afterRoomChange},
 		{Event: fwk.ClusterEvent{Resource: fwk.TargetPod, ActionType: fwk.UpdatePodLabel | fwk.UpdatePodScaleDown}, QueueingHintFn: p.afterPodChange},
 	}, nil
 }
@@ -36,12 +38,30 @@ func (p *Plugin) afterNodeChange(_ klog.Logger, pod *v1.Pod, before, after any) 
 	}
 	kinds := p.cluster.fleet.kinds()
 	names := kinds.Names(node.Labels)
-	if old, ok := before.(*v1.Node); ok && old != nil && slices.Equal(kinds.Names(old.Labels), names) {
+	old, ok := before.(*v1.Node)
+	same, group := ok && old != nil && slices.Equal(kinds.Names(old.Labels), names), placement.GroupOf(pod)
+	if same && group.Name == "" {
 		return fwk.QueueSkip, nil
 	}
 	d := p.cluster.decide(key, pod, p.patience(pod))
-	if _, ok := d.Best(names); ok || d.Anywhere {
-		return fwk.Queue, nil
+	o, fits := d.Best(names)
+	if domain := o.Domain(group); same && (domain == "" || old.Labels[domain] == node.Labels[domain]) || !fits && !d.Anywhere {
+		return fwk.QueueSkip, nil
+	}
+	return fwk.Queue, nil
+}
+
+// afterRoomChange queues a pod of a group that must be in one domain when there is more room on a node: PreFilter may have found none with room for all.
+func (p *Plugin) afterRoomChange(_ klog.Logger, pod *v1.Pod, _, _ any) (fwk.QueueingHint, error) {
+	key, ours := seats.ServerOf(pod)
+	group := placement.GroupOf(pod)
+	if !ours || group.Name == "" {
+		return fwk.QueueSkip, nil
+	}
+	for _, o := range p.cluster.decide(key, pod, p.patience(pod)).Options {
+		if o.Domain(group) != "" {
+			return fwk.Queue, nil
+		}
 	}
 	return fwk.QueueSkip, nil
 }

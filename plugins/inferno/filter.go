@@ -16,8 +16,12 @@ func (p *Plugin) Filter(_ context.Context, state fwk.CycleState, _ *v1.Pod, node
 	if c == nil || c.decision.Anywhere {
 		return nil
 	}
-	if _, ok := c.optionOn(node); !ok {
+	o, ok := c.optionOn(node)
+	if !ok {
 		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node carries no accelerator that the plan has room on")
+	}
+	if _, in := c.domainOn(o, node.Node()); !in {
+		return fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "node is in no domain by "+c.within[o.Accelerator].key+" that has room for all pods of the replica, or has others of them")
 	}
 	return nil
 }

@@ -103,6 +103,13 @@ func (f *fleet) on(node string) []string {
 	return f.nodes[node].names
 }
 
+// label of a node; empty where it has none.
+func (f *fleet) label(node, key string) string {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.nodes[node].labels[key]
+}
+
 // carrying are the nodes that carry any of the accelerators, or false where they are more than limit. The caller must not change the set.
 func (f *fleet) carrying(accelerators map[string]seats.Option, limit int) (sets.Set[string], bool) {
 	f.mu.Lock()

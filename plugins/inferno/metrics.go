@@ -59,6 +59,7 @@ func newMetrics(register func(metrics.Registerable) error) (*pluginMetrics, erro
 const (
 	rejectedQuota   = "quota"
 	rejectedNode    = "node"
+	rejectedDomain  = "domain"
 	rejectedRaced   = "raced"
 	rejectedUnready = "unready"
 )

@@ -32,7 +32,9 @@ func (p *Plugin) PostFilter(_ context.Context, state fwk.CycleState, pod *v1.Pod
 	if len(d.Options) == 0 {
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, "others of its server have nodes nominated for all that the plan has room for")
 	}
-	state.Write(cycleKey, newCycle(p.cluster, c.server, d, pod))
+	next := newCycle(p.cluster, c.server, d, pod)
+	next.within = c.within
+	state.Write(cycleKey, next)
 	return nil, fwk.NewStatus(fwk.Unschedulable)
 }
 

@@ -15,7 +15,7 @@ import (
 const maxNodeNames = 2000
 
 // PreFilter skips pods that belong to no Server. For the others it reads the plan once and names the nodes worth looking at.
-func (p *Plugin) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, _ []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
+func (p *Plugin) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Pod, nodes []fwk.NodeInfo) (*fwk.PreFilterResult, *fwk.Status) {
 	key, ours := seats.ServerOf(pod)
 	if !ours {
 		return nil, fwk.NewStatus(fwk.Skip)
@@ -36,7 +36,14 @@ func (p *Plugin) PreFilter(ctx context.Context, state fwk.CycleState, pod *v1.Po
 		// No preemption can change what the plan says.
 		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, d.Reason)
 	}
-	state.Write(cycleKey, newCycle(p.cluster, key, d, pod))
+	c := newCycle(p.cluster, key, d, pod)
+	if why := p.cluster.keepTogether(c, pod, nodes); why != "" {
+		p.cluster.metrics.rejected(rejectedDomain)
+		p.giveUp(pod, why)
+		return nil, fwk.NewStatus(fwk.UnschedulableAndUnresolvable, why)
+	}
+	d = c.decision
+	state.Write(cycleKey, c)
 	names, few := p.cluster.fleet.carrying(d.Options, maxNodeNames)
 	switch {
 	case !few:

@@ -42,7 +42,8 @@ func (p *Plugin) Score(_ context.Context, state fwk.CycleState, _ *v1.Pod, node 
 	capacity := node.GetAllocatable().GetScalarResources()[resource]
 	free := capacity - node.GetRequested().GetScalarResources()[resource]
 	request := c.cards[o.Kind.ResourceName]
-	return rawScore(o.Rank, placement.HarmOf(free, request, capacity)), nil
+	at, _ := c.domainOn(o, node.Node())
+	return rawScore(o.Rank*(len(c.within[o.Accelerator].names)+1)+at, placement.HarmOf(free, request, capacity)), nil
 }
 
 // ScoreExtensions normalises the scores.

@@ -34,6 +34,14 @@ type cycle struct {
 	// cards that the pod requests, by resource name.
 	cards   map[string]int64
 	choices atomic.Pointer[[]choice]
+	// within are the domains that a pod of a group may go to, by accelerator; absent where it may go to any node.
+	within map[string]within
+}
+
+// within are the domains by the key of a label that a pod may go to, the best first.
+type within struct {
+	key   string
+	names []string
 }
 
 // Clone returns the same cycle: it never changes.

@@ -188,8 +188,9 @@ type Together struct {
 	// Seated tells whether they have their seat, and Held is its accelerator.
 	Seated bool
 	Held   string
-	// OnNodes counts those that have a node, or one reserved for them.
+	// OnNodes counts those that have a node, or one reserved for them, and Nodes are these, as far as they are known, sorted.
 	OnNodes int
+	Nodes   []string
 	// Missing says what they wait for before they can have a seat; empty where they have one, or can.
 	Missing string
 }
@@ -207,8 +208,12 @@ func (l *Ledger) Together(key types.NamespacedName, pod *v1.Pod) (t Together) {
 			t.Pods = append(t.Pods, p)
 			if s, seated := r.seats[uid]; seated && (s.node != "" || s.reserved) {
 				t.OnNodes++
+				if s.node != "" {
+					t.Nodes = append(t.Nodes, s.node)
+				}
 			}
 		}
+		slices.Sort(t.Nodes)
 		slices.SortFunc(t.Pods, compareTurns)
 		if held := r.held(of.Name); len(held) > 0 {
 			t.Seated, t.Held = true, held[0]
@@ -218,6 +223,36 @@ func (l *Ledger) Together(key types.NamespacedName, pod *v1.Pod) (t Together) {
 		t.Missing = of.Missing(len(t.Pods))
 	}
 	return t
+}
+
+// Begun are groups, all but a pod's own, of which some have a node and others are to come, by a node of each: how many are to come.
+func (l *Ledger) Begun(but *v1.Pod) map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	begun := map[string]int{}
+	for _, r := range l.rosters {
+		for _, g := range r.groups {
+			if _, own := g.pods[but.UID]; own || len(g.seats) == 0 {
+				continue
+			}
+			at, left := "", 0
+			for uid, p := range g.pods {
+				left = max(left, placement.GroupOf(p).Size)
+				if node := r.seats[uid].node; node != "" && (at == "" || node < at) {
+					at = node
+				}
+			}
+			for uid := range g.pods {
+				if r.seats[uid].node != "" {
+					left--
+				}
+			}
+			if at != "" && left > 0 {
+				begun[at] += left
+			}
+		}
+	}
+	return begun
 }
 
 // Others are the requests of those together with a pod.

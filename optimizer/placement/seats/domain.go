@@ -1,0 +1,43 @@
+package seats
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/llm-inferno/inferno/optimizer/placement"
+)
+
+// Domain is the key of the label of which the nodes of a group's pods must have one value where it takes the option; empty where they need not.
+func (o *Option) Domain(group placement.Group) string {
+	if o.Part == nil || group.Name == "" {
+		return ""
+	}
+	return o.Part.TopologyKey
+}
+
+// Domains that have room for all pods of a group of which none has a node, by the places that the nodes of each domain have for them; those first that leave
+// the fewest places which no such group could use, then the smallest. Where there are none it says what there is.
+func Domains(key string, group placement.Group, places map[string]int) (names []string, why string) {
+	most := ""
+	for _, name := range slices.Sorted(maps.Keys(places)) {
+		if places[name] >= group.Size {
+			names = append(names, name)
+		}
+		if most == "" || places[name] > places[most] {
+			most = name
+		}
+	}
+	switch {
+	case most == "":
+		return nil, fmt.Sprintf("no node that its replica %s may be on has the label %s", group.Name, key)
+	case len(names) == 0:
+		return nil, fmt.Sprintf("no domain by %s has room for the %d pods of its replica %s: %s has most, for %d", key, group.Size, group.Name, most, places[most])
+	}
+	slices.SortStableFunc(names, func(a, b string) int {
+		return cmp.Or(places[a]%group.Size-places[b]%group.Size, places[a]-places[b], strings.Compare(a, b))
+	})
+	return names, ""
+}
