@@ -49,6 +49,40 @@ func TestPlanWhatIf(t *testing.T) {
 	}
 }
 
+// What if is asked of roles as of all else: more load needs more of both, and without their cards they move together.
+func TestPlanWhatIfOfRoles(t *testing.T) {
+	roles := func(changes ...string) map[string]int {
+		args := []string{"plan", "--system", systems + "roles/system.yaml", "-o", "json"}
+		for _, c := range changes {
+			args = append(args, "--what-if", c)
+		}
+		stdout, stderr, status := execute(t, args...)
+		if status != 0 {
+			t.Fatal(stderr)
+		}
+		var plan jsonspec.Solution
+		if err := json.Unmarshal([]byte(stdout), &plan); err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(plan.WhatIf.Changed, func(c jsonspec.AllocationChange) bool { return c.Server == "chat" })
+		if at < 0 {
+			t.Fatalf("%v change nothing of chat: %+v", changes, plan.WhatIf)
+		}
+		n := map[string]int{}
+		for _, p := range plan.WhatIf.Changed[at].After.Parts {
+			n[p.Accelerator+"/"+p.Role] += p.Replicas
+		}
+		return n
+	}
+	if diff := cmp.Diff(map[string]int{"B200/prefill": 9, "B200/decode": 3}, roles("load.chat=*2")); diff != "" {
+		t.Errorf("twice the load (-want +got)\n%s", diff)
+	}
+	few := roles("capacity.B200=8", "slo-ttft.premium=*1")
+	if few["H200/prefill"] == 0 || few["H200/decode"] == 0 || few["B200/prefill"] > 0 && few["B200/decode"] == 0 {
+		t.Errorf("with 8 B200 chat has %v", few)
+	}
+}
+
 func TestPlanWhatIfNothingChanges(t *testing.T) {
 	table, _, status := execute(t, "plan", "--system", systems+"small", "--what-if", "slo-itl.Free=*1", "--what-if", "capacity.L4=+0")
 	if status != 0 || !strings.Contains(table, "(+0.00); servers: 0 more served, 0 lost; 0 allocations change") {

@@ -40,7 +40,7 @@ func newRecommendCommand() *cobra.Command {
 		Use:   "recommend MODEL --rate 5 --input 1000 --output 200 --ttft 500ms --itl 30ms",
 		Short: "Say what a model that does not run yet would run on, by cost, and how sure that is",
 		Long: `Sizes a model for a load and targets on every accelerator with a price, for each tensor parallelism that fits its memory and divides its heads of
-attention; on several nodes where it fits none. Nothing was measured of it: times follow from physics and from what other models showed, and their spread is carried through to the
+attention; on several nodes where it fits none; and with prompts computed on replicas of their own, of the same type of cards or of those of --accelerators. Nothing was measured of it: times follow from physics and from what other models showed, and their spread is carried through to the
 replicas. REPLICAS 3 (2-5) says that 3 are likely, that in one of ten cases fewer than 2 are enough, and that in one of ten more than 5 are needed;
 a ? that there the targets cannot be met by any number.
 SURE is the share of cases in which the targets can be met at all. Prices are on-demand list prices unless given: ` + "`-o json`" + ` says of what and when.`,
@@ -68,7 +68,7 @@ SURE is the share of cases in which the targets can be met at all. Prices are on
 	f.StringVar(&o.priceFile, "prices", "", "CSV of prices with the columns type and cents_per_hour")
 	f.StringVar(&o.architecture, "architecture", "", "config.json of the model, where the catalogue does not know it")
 	f.StringVarP(&o.format, "format", "o", "table", "output format: "+strings.Join(outputFormats, ", "))
-	f.StringVar(&o.write, "write", "", "directory to write the manifests of the cheapest configuration to")
+	f.StringVar(&o.write, "write", "", "directory to write the manifests of the cheapest configuration to whose replicas do both")
 	f.StringVar(&o.name, "name", "", "name of the Server in the manifests; that of the model")
 	return cmd
 }
@@ -188,8 +188,11 @@ func (o *recommendOptions) run(out io.Writer, model string) error {
 	if err != nil {
 		return err
 	}
-	if len(answer.Configurations) == 0 {
-		return fmt.Errorf("no accelerator serves %s within the targets", model)
+	switch {
+	case len(answer.Configurations) == 0 && (len(answer.Apart) == 0 || o.write != ""):
+		return fmt.Errorf("no accelerator serves %s within the targets%s", model, map[bool]string{true: " by replicas that do both, and no manifests are written of roles; see docs/recipes/roles.md"}[len(answer.Apart) > 0])
+	case len(answer.Configurations) == 0:
+		return nil
 	}
 	if c := &answer.Configurations[0]; o.write != "" && c.Nodes > 1 {
 		return fmt.Errorf("--write: no manifests are written of replicas over %d nodes, which are no Deployment's; name --accelerators that hold the model on one, or see docs/variants.md", c.Nodes)
@@ -208,21 +211,30 @@ func printRecommended(out io.Writer, a *recommend.Answer, t sizing.Targets) erro
 	}
 	w := newTable(out)
 	fmt.Fprintf(w, "ACCELERATOR\tREPLICAS\tCOST ¢/h\t¢/M TOKENS\tBATCH\tBUDGET\tTTFT %[1]s ms\tITL %[1]s ms\tSURE\n", what)
-	for _, c := range a.Configurations {
-		on := fmt.Sprintf("%d × %s", c.TensorParallel, c.Accelerator)
-		if c.Nodes > 1 {
-			on += fmt.Sprintf(" (%d nodes)", c.Nodes)
+	apart := a.Apart
+	roles := func(before *recommend.Configuration) { // those that come before it, all without one
+		for ; len(apart) > 0 && (before == nil || apart[0].Before(before)); apart = apart[1:] {
+			r := &apart[0]
+			p, d := &r.Prefill, &r.Decode
+			fmt.Fprintf(w, "%s prefill\t%s\t%.0f\t%.1f\t%d\t%d\t%.0f\t%.1f\t%.0f %%\n", cardsOf(p.TensorParallel, p.Accelerator, p.Nodes), replicasOf(p.Replicas, p.Range),
+				r.CostPerHour, r.CentsPerMillionTokens, p.MaxNumSeqs, p.MaxNumBatchedTokens, r.TTFT, r.ITL, 100*r.Feasible)
+			fmt.Fprintf(w, "+ %s decode\t%s\t\t\t%d\t%d\t\t\t\n", cardsOf(d.TensorParallel, d.Accelerator, d.Nodes), replicasOf(d.Replicas, d.Range), d.MaxNumSeqs, d.MaxNumBatchedTokens)
 		}
-		fmt.Fprintf(w, "%s\t%d (%s-%s)\t%.0f\t%.1f\t%d\t%d\t%.0f\t%.1f\t%.0f %%\n", on, c.Replicas, bound(c.Range.P10), bound(c.Range.P90),
+	}
+	for i := range a.Configurations {
+		c := &a.Configurations[i]
+		roles(c)
+		fmt.Fprintf(w, "%s\t%s\t%.0f\t%.1f\t%d\t%d\t%.0f\t%.1f\t%.0f %%\n", cardsOf(c.TensorParallel, c.Accelerator, c.Nodes), replicasOf(c.Replicas, c.Range),
 			c.CostPerHour, c.CentsPerMillionTokens, c.MaxNumSeqs, c.MaxNumBatchedTokens, c.TTFT, c.ITL, 100*c.Feasible)
 	}
+	roles(nil)
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	var text strings.Builder
 	for i, e := range a.Excluded { // one line for a type that is no way, by as many cards as there may be
 		last := i+1 == len(a.Excluded) || a.Excluded[i+1].Accelerator != e.Accelerator
-		if last && !slices.ContainsFunc(a.Configurations, func(c recommend.Configuration) bool { return c.Accelerator == e.Accelerator }) {
+		if last && !offered(a, e.Accelerator) {
 			text.WriteString(wrapped(fmt.Sprintf("not %s: %s", e.Accelerator, e.Why)))
 		}
 	}
@@ -232,6 +244,26 @@ func printRecommended(out io.Writer, a *recommend.Answer, t sizing.Targets) erro
 	text.WriteString(wrapped(fmt.Sprintf("prices: on-demand list prices of several clouds, from %s to %s; give yours with --price or --prices", oldest(a), newest(a))))
 	_, err := io.WriteString(out, text.String())
 	return err
+}
+
+// offered says whether a type of cards is in any configuration.
+func offered(a *recommend.Answer, typ string) bool {
+	return slices.ContainsFunc(a.Configurations, func(c recommend.Configuration) bool { return c.Accelerator == typ }) ||
+		slices.ContainsFunc(a.Apart, func(r recommend.Apart) bool { return r.Prefill.Accelerator == typ || r.Decode.Accelerator == typ })
+}
+
+// cardsOf a replica, for people.
+func cardsOf(cards int, typ string, nodes int) string {
+	on := fmt.Sprintf("%d × %s", cards, typ)
+	if nodes > 1 {
+		on += fmt.Sprintf(" (%d nodes)", nodes)
+	}
+	return on
+}
+
+// replicasOf a configuration or a role, for people.
+func replicasOf(n int, r recommend.Range) string {
+	return fmt.Sprintf("%d (%s-%s)", n, bound(r.P10), bound(r.P90))
 }
 
 // wrapped text in lines of at most 120 columns, all but the first indented.
@@ -270,10 +302,17 @@ func newest(a *recommend.Answer) string { return priced(a, slices.Max[[]string])
 // priced is one of the dates of list prices; "-" without any.
 func priced(a *recommend.Answer, one func([]string) string) string {
 	var dates []string
-	for _, c := range a.Configurations {
-		if c.Price.Date != "" {
-			dates = append(dates, c.Price.Date)
+	note := func(p catalogue.Price) {
+		if p.Date != "" {
+			dates = append(dates, p.Date)
 		}
+	}
+	for _, c := range a.Configurations {
+		note(c.Price)
+	}
+	for _, r := range a.Apart {
+		note(r.Prefill.Price)
+		note(r.Decode.Price)
 	}
 	if len(dates) == 0 {
 		return "-"

@@ -42,6 +42,29 @@ func TestRecommendTable(t *testing.T) {
 	}
 }
 
+// Configurations with roles are in the same order, each role with its replicas, and of two types where these are named.
+func TestRecommendRoles(t *testing.T) {
+	args := []string{"meta-llama/Llama-3.1-70B-Instruct", "--rate", "20", "--input", "8000", "--output", "300", "--ttft", "3s", "--itl", "20ms", "--accelerators", "H100,B200"}
+	out, err := runAlone(t, newRecommendCommand(), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(out, "\n")
+	if !strings.Contains(lines[1], " prefill ") || !strings.HasPrefix(lines[2], "+ ") || !strings.Contains(lines[2], " decode ") || !strings.Contains(out, "assumed: between roles a card has 50 GB/s") {
+		t.Errorf("roles do not come first, though they are cheapest:\n%s", out)
+	}
+	if out, err = runAlone(t, newRecommendCommand(), append(args, "-o", "json")...); err != nil {
+		t.Fatal(err)
+	}
+	var a recommend.Answer
+	if err := json.Unmarshal([]byte(out), &a); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Apart) < 3 || a.Apart[0].CostPerHour >= a.Configurations[0].CostPerHour || a.Apart[0].Prefill.Replicas <= a.Apart[0].Decode.Replicas {
+		t.Errorf("%+v", a.Apart)
+	}
+}
+
 // What is given wins over what is listed, whatever the order of the flags.
 func TestRecommendPrices(t *testing.T) {
 	prices := file(t, "prices.csv", "type,cents_per_hour,source\nL40S,1,ours\nH100,2,ours\n")

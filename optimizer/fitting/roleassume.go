@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 
@@ -15,33 +16,11 @@ import (
 // precision, as far as that is said, whatever their parallelism; else by physics and experience. The parallelism is that of the columns tensor_parallel and
 // expert_parallel that the entry matches and of its ranks; without the first all cards of a rank share each layer. What is fitted of other pairs is passed over.
 func (k Knowledge) AssumeRole(model string, m jsonspec.ModelProperties, accelerator string, a jsonspec.AcceleratorProperties, given jsonspec.Performance, fitted []jsonspec.RolesEntry) (Assumed, error) {
-	card, err := k.Accelerators.Card(accelerator, a)
+	p, err := k.rolePrior(model, m, accelerator, a, given, fitted)
 	if err != nil {
 		return Assumed{}, err
 	}
-	r, err := roleOf(given, max(1, a.Multiplicity))
-	if err != nil {
-		return Assumed{}, err
-	}
-	group, s := k.unmeasured(model, m, card, r.cards(), given.Match)
-	h := hardware{card: card, precision: Precision(group["precision"]), engine: group["engine"]}
-	if m.Architecture != nil {
-		h.architecture = *m.Architecture
-	} else {
-		h.architecture, _ = k.Architectures.Find(group["model"])
-		h.vague = s.vague
-	}
-	mean, sd := k.Experience.roles(h, &k.Roles)
-	from := "physics and experience with roles"
-	if l, name, ok := k.fittedRoles(group["model"], given.Match, card, fitted); ok {
-		h, mean, sd = l.hardware, l.at, l.sd
-		from = "what was fitted to servers with roles, " + name
-	}
-	w := h.worker(r)
-	var full error
-	if !w.fits {
-		full = tooLarge(model, w.bytes, string(h.precision), r.cards(), card)
-	}
+	h, r, mean, sd := p.hardware, p.role, p.mean, p.sd
 	law := h.roleLaw(&k.Experience, given.Role, r, mean)
 	parms, err := queueing.ParmsOf(law)
 	if err != nil {
@@ -58,7 +37,65 @@ func (k Knowledge) AssumeRole(model string, m jsonspec.ModelProperties, accelera
 	if given.Role == jsonspec.RoleDecode && given.Match["speculative"] == "mtp" {
 		given.TokensPerIteration = cmp.Or(given.TokensPerIteration, mean.accepts())
 	}
-	return Assumed{given, int(math.Min(law.KVTokens, math.MaxInt32)), fmt.Sprintf("%s, in %s on %d × %s", from, precisionName(string(h.precision)), r.cards(), card.Name)}, full
+	return Assumed{given, int(math.Min(law.KVTokens, math.MaxInt32)), fmt.Sprintf("%s, in %s on %d × %s", p.from, precisionName(string(h.precision)), r.cards(), h.card.Name)}, p.full
+}
+
+// DrawRole of so many laws from what AssumeRole takes for possible, the first its mean. Draws of one number are of the same engine and model: those of two roles go
+// together.
+func (k Knowledge) DrawRole(model string, m jsonspec.ModelProperties, accelerator string, a jsonspec.AcceleratorProperties, given jsonspec.Performance, n int) ([]queueing.Roofline, error) {
+	p, err := k.rolePrior(model, m, accelerator, a, given, nil)
+	if err = cmp.Or(err, p.full); err != nil {
+		return nil, err
+	}
+	source := rand.New(rand.NewPCG(1, 2))
+	laws := make([]queueing.Roofline, n)
+	for i := range laws {
+		drawn := p.mean
+		for j := range drawn {
+			if z := source.NormFloat64(); i > 0 {
+				drawn[j] += z * p.sd[j]
+			}
+		}
+		laws[i] = p.hardware.roleLaw(&k.Experience, given.Role, p.role, drawn)
+	}
+	return laws, nil
+}
+
+// rolePrior is what is taken for possible of replicas of a role.
+type rolePrior struct {
+	hardware hardware
+	role     Role
+	mean, sd roleTheta
+	from     string // what it rests on
+	full     error  // why the weights do not fit; nil where they do
+}
+
+func (k Knowledge) rolePrior(model string, m jsonspec.ModelProperties, accelerator string, a jsonspec.AcceleratorProperties, given jsonspec.Performance, fitted []jsonspec.RolesEntry) (p rolePrior, err error) {
+	card, err := k.Accelerators.Card(accelerator, a)
+	if err != nil {
+		return p, err
+	}
+	if p.role, err = roleOf(given, max(1, a.Multiplicity)); err != nil {
+		return p, err
+	}
+	group, s := k.unmeasured(model, m, card, p.role.cards(), given.Match)
+	p.hardware = hardware{card: card, precision: Precision(group["precision"]), engine: group["engine"]}
+	if m.Architecture != nil {
+		p.hardware.architecture = *m.Architecture
+	} else {
+		p.hardware.architecture, _ = k.Architectures.Find(group["model"])
+		p.hardware.vague = s.vague
+	}
+	p.mean, p.sd = k.Experience.roles(p.hardware, &k.Roles)
+	p.from = "physics and experience with roles"
+	if l, name, ok := k.fittedRoles(group["model"], given.Match, card, fitted); ok {
+		p.hardware, p.mean, p.sd = l.hardware, l.at, l.sd
+		p.from = "what was fitted to servers with roles, " + name
+	}
+	if w := p.hardware.worker(p.role); !w.fits {
+		p.full = tooLarge(model, w.bytes, string(p.hardware.precision), p.role.cards(), card)
+	}
+	return p, nil
 }
 
 // roleOf the replicas of an entry.

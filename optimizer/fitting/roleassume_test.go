@@ -1,7 +1,9 @@
 package fitting
 
 import (
+	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,5 +73,51 @@ func TestRolesOfPlansAreThoseOfTheFit(t *testing.T) {
 		if _, err := k.AssumeRole("deepseek-ai/DeepSeek-R1", jsonspec.ModelProperties{}, "H200", jsonspec.AcceleratorProperties{}, given, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)
 		}
+	}
+}
+
+// The first draw is what is assumed; the others differ, those of both roles by the same where what is not known is the same, and a model that is too large has none.
+func TestDrawRole(t *testing.T) {
+	k := BuiltIn()
+	const model = "meta-llama/Llama-3.1-70B-Instruct"
+	draw := func(role string, cards int) ([]queueing.Roofline, error) {
+		return k.DrawRole(model, jsonspec.ModelProperties{}, "H100", jsonspec.AcceleratorProperties{}, jsonspec.Performance{Role: role, AccCount: cards}, 9)
+	}
+	var kv [2][]float64
+	for i, role := range []string{jsonspec.RolePrefill, jsonspec.RoleDecode} {
+		laws, err := draw(role, 4)
+		if err != nil || len(laws) != 9 {
+			t.Fatalf("%s: %d laws, %v", role, len(laws), err)
+		}
+		a, err := k.AssumeRole(model, jsonspec.ModelProperties{}, "H100", jsonspec.AcceleratorProperties{}, jsonspec.Performance{Role: role, AccCount: 4}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		assumed, err := queueing.NewLaw(a.Performance)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch := queueing.Batch{PrefillTokens: 2000, PrefillContext: 2000, Prefills: 1}
+		if role == jsonspec.RoleDecode {
+			batch = queueing.Batch{Decodes: 64, DecodeContext: 64 * 2000}
+		}
+		want := assumed.IterationTime(batch)
+		if got := laws[0].IterationTime(batch); math.Abs(got-want) > 1e-9*want {
+			t.Errorf("%s: the first draw takes %v, what is assumed %v", role, got, want)
+		}
+		for _, l := range laws {
+			kv[i] = append(kv[i], l.KV/laws[0].KV)
+		}
+		if slices.Max(kv[i]) < 1.01 {
+			t.Errorf("%s: all draws are alike: %v", role, kv[i])
+		}
+	}
+	for i := range kv[0] {
+		if math.Abs(kv[0][i]-kv[1][i]) > 1e-9 {
+			t.Errorf("draw %d is of %v times the time of a cache where prompts are computed, and of %v where tokens are", i, kv[0][i], kv[1][i])
+		}
+	}
+	if _, err := draw(jsonspec.RoleDecode, 1); !errors.As(err, new(*TooLarge)) {
+		t.Errorf("one card holds it: %v", err)
 	}
 }

@@ -83,8 +83,10 @@ type Answer struct {
 	// Guessed says that the architecture is guessed from the name.
 	Guessed        bool            `json:"guessed,omitempty"`
 	Configurations []Configuration `json:"configurations"`
-	Excluded       []Excluded      `json:"excluded,omitempty"`
-	Assumptions    []string        `json:"assumptions"`
+	// Apart are configurations with roles, in the same order: of each type the cheapest, and of each two types where accelerators are named.
+	Apart       []Apart    `json:"apart,omitempty"`
+	Excluded    []Excluded `json:"excluded,omitempty"`
+	Assumptions []string   `json:"assumptions"`
 }
 
 const (
@@ -176,19 +178,31 @@ func Ask(q *Question) (*Answer, error) {
 			a.Configurations = append(a.Configurations, *c)
 		}
 	}
-	slices.SortStableFunc(a.Configurations, func(x, y Configuration) int {
-		return cmp.Or(cmp.Compare(x.doubtful(), y.doubtful()), cmp.Compare(x.CostPerHour, y.CostPerHour), cmp.Compare(y.Feasible, x.Feasible))
-	})
+	slices.SortStableFunc(a.Configurations, func(x, y Configuration) int { return x.rank().compare(y.rank()) })
+	a.Apart = q.apart(heads)
+	if len(a.Apart) > 0 {
+		a.Assumptions = append(a.Assumptions, "between roles a card has 50 GB/s, one port of 400 Gbit/s, or its links where these span a rack")
+	}
 	return a, nil
 }
 
-// doubtful is 1 where more than one case of ten does not meet the targets.
-func (c *Configuration) doubtful() int {
-	if c.Range.P90 == nil {
-		return 1
-	}
-	return 0
+// rank of a configuration among others.
+type rank struct {
+	doubtful       bool // more than one case of ten does not meet the targets
+	cost, feasible float64
 }
+
+func (r rank) compare(o rank) int {
+	if r.doubtful != o.doubtful {
+		if r.doubtful {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(cmp.Compare(r.cost, o.cost), cmp.Compare(o.feasible, r.feasible))
+}
+
+func (c *Configuration) rank() rank { return rank{c.Range.P90 == nil, c.CostPerHour, c.Feasible} }
 
 // types of cards to consider. Of names of one card at one price, such as A100 and A100-80GB, the first is enough.
 func (q *Question) types() []string {
@@ -237,13 +251,7 @@ func (q *Question) configure(sizer *sizing.Sizer, typ string, cards, heads int, 
 	if heads > 0 && heads%cards != 0 {
 		return nil, fmt.Errorf("%d cards do not divide %d heads of attention", cards, heads)
 	}
-	given := jsonspec.Performance{Acc: typ, AccCount: cards, Match: map[string]string{}}
-	if q.Engine != "" {
-		given.Match["engine"] = q.Engine
-	}
-	if q.Precision != "" {
-		given.Match["precision"] = q.Precision
-	}
+	given := q.given(typ, cards)
 	properties := jsonspec.AcceleratorProperties{Type: typ}
 	assumed, err := q.Knowledge.Assume(q.Model, q.properties(), typ, properties, given)
 	if err != nil {
@@ -253,9 +261,7 @@ func (q *Question) configure(sizer *sizing.Sizer, typ string, cards, heads int, 
 	if err != nil {
 		return nil, err
 	}
-	requests := queueing.Requests{
-		InputTokens: q.InputTokens, OutputTokens: q.OutputTokens, InputTokensSD: q.InputTokens, OutputTokensSD: q.OutputTokens, ArrivalCV: q.ArrivalCV,
-	}
+	requests := q.requests()
 	best, err := sizer.Choose(laws[0], requests, q.limits(&laws[0]), q.Targets, sizing.Free{Budget: true})
 	if err != nil {
 		return nil, err
@@ -281,8 +287,27 @@ func (q *Question) configure(sizer *sizing.Sizer, typ string, cards, heads int, 
 	}
 	each := price.CentsPerHour * float64(cards)
 	c.CostPerHour = each * float64(c.Replicas)
-	c.CentsPerMillionTokens = c.CostPerHour / (q.Rate * q.OutputTokens * secondsPerHour) * 1e6
+	c.CentsPerMillionTokens = q.perMillionTokens(c.CostPerHour)
 	return c, nil
+}
+
+// given of replicas of so many cards.
+func (q *Question) given(typ string, cards int) jsonspec.Performance {
+	p := jsonspec.Performance{Acc: typ, AccCount: cards, Match: map[string]string{}}
+	if q.Engine != "" {
+		p.Match["engine"] = q.Engine
+	}
+	if q.Precision != "" {
+		p.Match["precision"] = q.Precision
+	}
+	return p
+}
+
+// requests with lengths as of an exponential distribution.
+func (q *Question) requests() queueing.Requests {
+	return queueing.Requests{
+		InputTokens: q.InputTokens, OutputTokens: q.OutputTokens, InputTokensSD: q.InputTokens, OutputTokensSD: q.OutputTokens, ArrivalCV: q.ArrivalCV,
+	}
 }
 
 // nodes that a replica of so many cards spans; 0 for one.
@@ -296,13 +321,18 @@ func nodes(cards int) int {
 // Exact: an hour has so many seconds.
 const secondsPerHour = 3600
 
+// perMillionTokens generated, of so many cents per hour.
+func (q *Question) perMillionTokens(cost float64) float64 {
+	return cost / (q.Rate * q.OutputTokens * secondsPerHour) * 1e6
+}
+
 // limits that engines could have: as many requests as the cache holds.
 func (q *Question) limits(law *queueing.Roofline) queueing.Limits {
 	// most requests of a batch is vLLM's largest default, 1024 on cards of much memory.
 	const most = 1024
-	cache := int(min(law.KVTokens, math.MaxInt32))
-	batch := max(1, min(most, int(float64(cache)/(q.InputTokens+q.OutputTokens))))
-	return queueing.Limits{MaxBatch: batch, MaxQueue: batch, MaxBatchedTokens: queueing.DefaultMaxBatchedTokens, KVTokens: cache}
+	tokens := cache(law)
+	batch := max(1, min(most, int(float64(tokens)/(q.InputTokens+q.OutputTokens))))
+	return queueing.Limits{MaxBatch: batch, MaxQueue: batch, MaxBatchedTokens: queueing.DefaultMaxBatchedTokens, KVTokens: tokens}
 }
 
 // spread of the replicas over what is not known. Draws that cannot meet the targets need infinitely many.
@@ -311,7 +341,7 @@ func (q *Question) spread(sizer *sizing.Sizer, laws []queueing.Roofline, r queue
 	feasible := 0
 	for i := range laws {
 		own := l
-		own.KVTokens = int(min(laws[i].KVTokens, math.MaxInt32))
+		own.KVTokens = cache(&laws[i])
 		rate, _, err := sizer.Rate(laws[i], r, own, q.Targets)
 		switch {
 		case errors.As(err, new(*sizing.Infeasible)) || err == nil && !(rate > 0):
@@ -323,6 +353,11 @@ func (q *Question) spread(sizer *sizing.Sizer, laws []queueing.Roofline, r queue
 		feasible++
 		needs[i] = math.Max(1, math.Ceil(q.Rate/rate))
 	}
+	return rangeOf(needs), float64(feasible) / float64(len(laws)), nil
+}
+
+// rangeOf replicas that are needed in so many cases.
+func rangeOf(needs []float64) Range {
 	slices.Sort(needs)
 	at := func(share float64) *int {
 		need := needs[int(math.Round(share*float64(len(needs)-1)))]
@@ -332,7 +367,7 @@ func (q *Question) spread(sizer *sizing.Sizer, laws []queueing.Roofline, r queue
 		n := int(need)
 		return &n
 	}
-	return Range{at(0.1), at(0.9)}, float64(feasible) / float64(len(laws)), nil
+	return Range{at(0.1), at(0.9)}
 }
 
 // predict what the likely replicas do when they share the load.
@@ -345,10 +380,15 @@ func (c *Configuration) predict(m queueing.Model, law queueing.Law, r queueing.R
 	if err != nil {
 		return err
 	}
-	ttft, itl := p.TTFT.Mean, p.RequestITL.Mean
+	c.TTFT, c.ITL = q.latencies(&p)
+	return nil
+}
+
+// latencies in ms at the percentile asked for.
+func (q *Question) latencies(p *queueing.Prediction) (ttft, itl float64) {
+	ttft, itl = p.TTFT.Mean, p.RequestITL.Mean
 	if q.Targets.Percentile > 0 {
 		ttft, itl = p.TTFT.At(q.Targets.Percentile), p.RequestITL.At(q.Targets.Percentile)
 	}
-	c.TTFT, c.ITL = jsonspec.Digits(jsonspec.Milliseconds(ttft)), jsonspec.Digits(jsonspec.Milliseconds(itl))
-	return nil
+	return jsonspec.Digits(jsonspec.Milliseconds(ttft)), jsonspec.Digits(jsonspec.Milliseconds(itl))
 }

@@ -60,10 +60,7 @@ func TestConfigurationsHold(t *testing.T) {
 			}
 		}
 		if !slices.IsSortedFunc(a.Configurations, func(x, y Configuration) int {
-			if x.doubtful() != y.doubtful() {
-				return x.doubtful() - y.doubtful()
-			}
-			return int(x.CostPerHour*1000 - y.CostPerHour*1000)
+			return x.rank().compare(y.rank())
 		}) {
 			t.Errorf("%s: not by cost", model)
 		}

@@ -132,11 +132,27 @@ func (r *roles) under(prefill, decode queueing.Law, routing string) {
 	}
 	r.split = queueing.Split{Prefill: workers(r.prefill, prefill), Decode: workers(r.decode, decode), Routing: routings[routing]}
 	r.split.TokensPerIteration = r.decode.Performance.TokensPerIteration
-	r.split.Link, r.split.TokenBytes = link(r.prefill.Performance.Transfer, r.decode.Performance.Transfer)
+	r.split.Link, r.split.TokenBytes = Link(r.prefill.Performance.Transfer, r.decode.Performance.Transfer)
 }
 
-// link between replicas of two roles: the narrower end of both, and the longer delay.
-func link(ends ...*jsonspec.Transfer) (l queueing.Link, tokenBytes float64) {
+// FewestOfRoles are the cheapest numbers of replicas of both roles, prefill first, that serve a rate within the targets, where a replica of each costs so much. The
+// counts of the split are not read; its laws, limits, link and routing are.
+func FewestOfRoles(split queueing.Split, requests queueing.Requests, t Targets, rate float64, costs [2]float64) ([2]int, error) {
+	part := func(cost float64) *Sized {
+		return &Sized{Pair: &Pair{Accelerator: &fleet.Accelerator{Cost: cost}}, demand: t.Demand(rate, requests.OutputTokens)}
+	}
+	r := &roles{prefill: part(costs[0]), decode: part(costs[1]), split: split, requests: requests}
+	s := &Server{Targets: t}
+	s.Demand.Rate = rate
+	n, _, err := r.search(s, 1)
+	if err != nil {
+		return [2]int{}, err
+	}
+	return [2]int(n), nil
+}
+
+// Link between replicas of two roles: the narrower end of both, and the longer delay.
+func Link(ends ...*jsonspec.Transfer) (l queueing.Link, tokenBytes float64) {
 	for _, t := range ends {
 		if t == nil {
 			continue

@@ -41,6 +41,10 @@ func TestFewestReplicasOfRoles(t *testing.T) {
 		x, s := rolesOf(rand.New(rand.NewPCG(seed, 3)))
 		cost := func(p, d int) float64 { return float64(p)*x.prefill.Cost() + float64(d)*x.decode.Cost() }
 		n, _, err := x.search(s, 1)
+		alone, other := FewestOfRoles(x.split, x.requests, s.Targets, s.Demand.Rate, [2]float64{x.prefill.Cost(), x.decode.Cost()})
+		if (err == nil) != (other == nil) || err == nil && (alone[0] != n[0] || alone[1] != n[1]) {
+			t.Errorf("seed %d: %v, %v without a server, %v, %v with one", seed, alone, other, n, err)
+		}
 		const most = 14
 		best := math.Inf(1)
 		for p := 1; p <= most; p++ {
