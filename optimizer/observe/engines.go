@@ -183,6 +183,11 @@ func vllm() engine {
 	e.distributions[RequestITLDistribution] = []query{buckets("vllm:request_time_per_output_token_seconds", "$window", "from 0.8")}
 	// Who waits for something else than room, such as a cache that is on its way from a prefill, is no backlog (github.com/vllm-project/vllm/pull/38435).
 	e.values[Waiting] = append([]query{level(`vllm:num_requests_waiting_by_reason{reason="capacity"}`, "from April 2026")}, e.values[Waiting]...)
+	// Each rank of a replica that fetches a cache (NIXL) counts its own transfer: vllm/distributed/kv_transfer/kv_connector/v1/nixl/stats.py.
+	const since = "from November 2025 (github.com/vllm-project/vllm/pull/26811)"
+	e.values[TransferSum] = []query{rate("vllm:nixl_xfer_time_seconds_sum", since)}
+	e.values[Transfers] = []query{rate("vllm:nixl_xfer_time_seconds_count", since)}
+	e.values[TransferBytes] = []query{rate("vllm:nixl_bytes_transferred_sum", since)}
 	e.values[Completions] = []query{rate("vllm:request_success_total", "")}
 	e.values[Answered] = []query{answered("vllm:num_requests_running")}
 	e.values[Refused] = []query{rate("vllm:admission_rejections_total", "after 0.29")}

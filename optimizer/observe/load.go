@@ -21,6 +21,8 @@ type load struct {
 	in, out float64
 	// means in seconds.
 	ttft, itl float64
+	// transfer of a cache between roles in seconds, and its bytes per request.
+	transfer, transferred float64
 	// per pod.
 	running, waiting, kvUsage float64
 	// waited says that some of the arrivals may have waited for the pods, for minutes.
@@ -30,7 +32,7 @@ type load struct {
 // nothingMeasured is the load of a server without a pod.
 func nothingMeasured() load {
 	nan := math.NaN()
-	return load{arrivalCV: nan, in: nan, out: nan, ttft: nan, itl: nan, running: nan, waiting: nan, kvUsage: nan}
+	return load{arrivalCV: nan, in: nan, out: nan, ttft: nan, itl: nan, transfer: nan, transferred: nan, running: nan, waiting: nan, kvUsage: nan}
 }
 
 // fault says why the load of a server is not known.
@@ -108,6 +110,7 @@ func measure(pods, departed []readPod, window, staleAfter, unseen time.Duration,
 	l := load{
 		completions: total(ends, Completions), ttft: total(all, TTFTSum) / positive(total(ends, TTFTCount)), itl: ratio(ends, ITLSum, ITLCount),
 		in: ratio(ends, PromptTokens, PromptRequests), out: ratio(ends, GenerationTokens, GenerationRequests),
+		transfer: ratio(all, TransferSum, Transfers), transferred: total(all, TransferBytes) / positive(total(ends, Completions)),
 		running: total(last, Running) / float64(len(fresh)), waiting: mean(measurements(fresh, whatever), Waiting), kvUsage: mean(last, KVUsage),
 	}
 	var running, waiting, unanswered float64 // requests per second

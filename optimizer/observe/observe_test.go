@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/common/model"
 	"gonum.org/v1/gonum/stat/distuv"
 	corev1 "k8s.io/api/core/v1"
@@ -574,6 +575,45 @@ func TestObserveRolesOfOtherProjects(t *testing.T) {
 	for name, o := range map[string]*Observation{"none": observe(of("tokens", "decode-tp1")), "two": observe(of("a", "decode"), of("b", "decode"))} {
 		if len(o.Uncounted) != 1 || o.Uncounted[0].Pods != 2 || !strings.Contains(o.Uncounted[0].Why, "of llm-d.ai/role: decode not one variant of the Server is meant") {
 			t.Errorf("%s is meant, and uncounted are %v", name, o.Uncounted)
+		}
+	}
+}
+
+// What engines tell of transfers between roles stands beside what the Model says: of a request in all, whatever number of ranks its cache goes to, and nothing where no
+// engine tells.
+func TestObserveTransfer(t *testing.T) {
+	transfer := func(transfers map[Quantity]float64, of *v1alpha1.Transfer) *v1alpha1.MeasuredTransfer {
+		return Observe(readings(func(r *Readings) {
+			prefill := r.Resources.Models[0].Spec.Performance[0]
+			decode := prefill
+			prefill.Role, decode.Role, decode.Transfer = jsonspec.RolePrefill, jsonspec.RoleDecode, of
+			r.Resources.Models[0].Spec.Performance = []v1alpha1.Performance{prefill, decode}
+			r.Resources.Servers[0].Spec.Variants = []jsonspec.Variant{
+				{Name: "p", ModelVariant: "prefill", Accelerators: []string{"h100"}}, {Name: "d", ModelVariant: "decode", Accelerators: []string{"h100"}},
+			}
+			r.Pods, r.Metrics = nil, Metrics{}
+			for name, measured := range map[string]map[Quantity]float64{"p": {}, "d": transfers} {
+				r.Pods = append(r.Pods, pod(name, "a", 2, map[string]string{v1alpha1.ServerLabel: "chat", v1alpha1.VariantLabel: name}, nil))
+				r.Metrics[types.NamespacedName{Namespace: "llm", Name: name}] = sampled(measured)
+			}
+		})).Statuses["llm/chat"].Transfer
+	}
+	// Four ranks, each 40 ms for a quarter of 2 requests of 40 MB per second.
+	measured := map[Quantity]float64{TransferSum: 8 * 0.04, Transfers: 8, TransferBytes: 2 * 40e6}
+	says := &v1alpha1.Transfer{Bandwidth: resource.MustParse("10G"), Delay: &metav1.Duration{Duration: 5 * time.Millisecond}, BytesPerToken: v1alpha1.DecimalOf(400000)}
+	expected := 5 + 1000*100*400000/10e9
+	for name, c := range map[string]struct {
+		transfers map[Quantity]float64
+		of        *v1alpha1.Transfer
+		want      *v1alpha1.MeasuredTransfer
+	}{
+		"both":                 {measured, says, &v1alpha1.MeasuredTransfer{Time: 40, Expected: &expected, Bytes: 40e6, Bandwidth: 1}},
+		"the Model says none":  {measured, nil, &v1alpha1.MeasuredTransfer{Time: 40, Bytes: 40e6, Bandwidth: 1}},
+		"engines tell nothing": {nil, says, nil},
+		"none went over":       {map[Quantity]float64{TransferSum: 0, Transfers: 0, TransferBytes: 0}, says, nil},
+	} {
+		if diff := cmp.Diff(c.want, transfer(c.transfers, c.of), cmpopts.EquateApprox(1e-6, 0)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
 		}
 	}
 }

@@ -33,6 +33,9 @@ const (
 	TTFTCount
 	ITLSum
 	ITLCount
+	TransferSum // of caches between roles: seconds per second, over the ranks of all replicas
+	Transfers   // of ranks, per second
+	TransferBytes
 	PrefixHitRate // 0 to 1
 	KVUsage       // 0 to 1, mean over engines
 	KVTokens      // size of the KV cache of one engine

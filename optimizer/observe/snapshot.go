@@ -253,7 +253,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	}
 	if missing != nil {
 		// What was last measured stays in the status, with its time: an old number that says how old it is misleads nobody.
-		st.Load, st.Measured = s.Status.Load, s.Status.Measured
+		st.Load, st.Measured, st.Transfer = s.Status.Load, s.Status.Measured, s.Status.Transfer
 		e.Observation.Fault, e.Observation.Detail = missing.reason, missing.detail
 		e.CurrentAlloc = specification.Current(&st)
 		if e.CurrentAlloc != nil {
@@ -272,6 +272,7 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	if !math.IsNaN(l.ttft) || !math.IsNaN(l.itl) {
 		st.Measured = &v1alpha1.Latencies{TTFT: pointer(jsonspec.Milliseconds(l.ttft)), ITL: pointer(jsonspec.Milliseconds(l.itl))}
 	}
+	st.Transfer = transferOf(system, e.Model, st.Current, &l)
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
 	e.Observation.ArrivalCV = pointer(l.arrivalCV)
 	e.Observation.Groups = r.groups(v, pods, func(variant string) string { return roleOf(system, e.Model, variant) })

@@ -151,18 +151,13 @@ func FewestOfRoles(split queueing.Split, requests queueing.Requests, t Targets, 
 	return [2]int(n), nil
 }
 
-// Link between replicas of two roles: the narrower end of both, and the longer delay.
+// Link between replicas of two roles, and the bytes that a token's cache takes.
 func Link(ends ...*jsonspec.Transfer) (l queueing.Link, tokenBytes float64) {
-	for _, t := range ends {
-		if t == nil {
-			continue
-		}
-		if width := jsonspec.Bytes(t.Bandwidth); l.Bandwidth == 0 || width < l.Bandwidth {
-			l.Bandwidth = width
-		}
-		l.Delay, tokenBytes = max(l.Delay, jsonspec.Seconds(t.Delay)), max(tokenBytes, t.BytesPerToken)
+	t := jsonspec.LinkOf(ends...)
+	if t == nil {
+		return l, 0
 	}
-	return l, tokenBytes
+	return queueing.Link{Bandwidth: jsonspec.Bytes(t.Bandwidth), Delay: jsonspec.Seconds(t.Delay)}, t.BytesPerToken
 }
 
 // errNotSized says that roles were not sized, for one of them cannot be.

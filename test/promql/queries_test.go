@@ -130,6 +130,9 @@ func TestEveryEngine(t *testing.T) {
 			if diff := cmp.Diff([]jsonspec.ObservedGroup{c.want}, o.Groups, near); diff != "" {
 				t.Error(diff)
 			}
+			if transfers := c.recording == "vllm-0.12"; transfers != (st.Transfer != nil) || transfers && !cmp.Equal(*st.Transfer, v1alpha1.MeasuredTransfer{Time: 40, Bytes: 100 * 131072, Bandwidth: 0.32768}, near) {
+				t.Errorf("transfer %+v", st.Transfer)
+			}
 			if diff := cmp.Diff(c.arrivals, st.Load.ArrivalRate, near); diff != "" {
 				t.Error("arrivals a minute: " + diff)
 			}

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -77,6 +78,10 @@ func (r *report) server(c *Cluster, s *v1alpha1.Server) {
 		}
 	}
 	r.conditions(object, s.Status.Conditions, serverRemedies)
+	if t := s.Status.Transfer; t != nil && t.Expected != nil && differ(t.Time, *t.Expected) {
+		r.warn(object, fmt.Sprintf("a KV cache takes %.3g ms from one role to the other (%.3g MB a request, %.3g GB/s), the transfer of its Model says %.3g ms", t.Time, t.Bytes/1e6, t.Bandwidth, *t.Expected),
+			"correct transfer in the Model's performance (bandwidth, delay, bytesPerToken), or see which network the caches go over")
+	}
 	switch d := s.Status.Desired; {
 	case d == nil:
 		r.fault(object, "it has no plan yet", "see its conditions and those of the Optimizer")
@@ -84,6 +89,11 @@ func (r *report) server(c *Cluster, s *v1alpha1.Server) {
 		r.fault(object, fmt.Sprintf("its plan is stale: last confirmed %s ago, to be followed for %d s", c.Now.Sub(d.ConfirmedAt.Time).Round(time.Second), d.StaleAfterSeconds),
 			"see whether inferno-optimizer runs and leads")
 	}
+}
+
+// differ says of two times in ms, one measured, whether they differ by more than a factor of two, and by more than one notices.
+func differ(measured, expected float64) bool {
+	return max(measured, expected) > 2*min(measured, expected) && math.Abs(measured-expected) > 10
 }
 
 // conditions warns of those that are False, each with what to do.
@@ -99,7 +109,7 @@ func (r *report) conditions(object string, conditions []metav1.Condition, remedi
 type remedy struct{ condition, remedy string }
 
 var optimizerRemedies = []remedy{
-	{v1alpha1.ConditionPodsCounted, "delete these pods, or correct their label " + v1alpha1.ServerLabel + " or schedulerName"},
+	{v1alpha1.ConditionPodsCounted, "delete these pods, or correct their labels " + v1alpha1.ServerLabel + " and " + v1alpha1.VariantLabel + " or schedulerName"},
 	{v1alpha1.ConditionDevicesCounted, "let drivers publish each card in one way, whole or cut, and for one node; take taints off devices that are to serve"},
 	{v1alpha1.ConditionCapacityAhead, "install the chart with capacityAhead.enabled, and a node autoscaler that has CapacityBuffers; or leave spec.capacityAhead out"},
 	{v1alpha1.ConditionElasticCounted, "install the chart with karpenter.enabled, and see that Karpenter's NodePools are ready; or leave spec.elasticFrom out"},

@@ -234,6 +234,10 @@ func TestFindings(t *testing.T) {
 		{"inactive", func(p parts) {
 			p.hpa.Status.Conditions = []autoscalingv2.HorizontalPodAutoscalerCondition{{Type: "ScalingActive", Status: "False", Reason: "FailedGetExternalMetric", Message: "stale"}}
 		}, Fault, "hpa/llm/chat-premium", "ScalingActive is False"},
+		{"slow transfers", func(p parts) {
+			said := 10.0
+			p.server.Status.Transfer = &v1alpha1.MeasuredTransfer{Time: 80, Expected: &said, Bytes: 4e7, Bandwidth: 0.5}
+		}, Warning, "server/llm/chat-premium", "takes 80 ms from one role to the other (40 MB a request, 0.5 GB/s), the transfer of its Model says 10 ms"},
 		{"the role of another variant", func(p parts) {
 			ref := *p.server.Spec.ScaleTargetRef
 			p.server.Spec.ScaleTargetRef, p.server.Spec.Variants = nil, []jsonspec.Variant{{Name: "tokens", ModelVariant: "decode", Accelerators: []string{"h100"}, ScaleTargetRef: ref}}

@@ -152,6 +152,24 @@ type Transfer struct {
 	BytesPerToken float64 `json:"bytesPerToken"`
 }
 
+// LinkOf both ends of a transfer: the narrower bandwidth, the longer delay and the larger cache; nil where none is given.
+func LinkOf(ends ...*Transfer) *Transfer {
+	var l *Transfer
+	for _, t := range ends {
+		if t == nil {
+			continue
+		}
+		if l == nil {
+			l = new(Transfer)
+		}
+		if l.Bandwidth == 0 || t.Bandwidth < l.Bandwidth {
+			l.Bandwidth = t.Bandwidth
+		}
+		l.Delay, l.BytesPerToken = max(l.Delay, t.Delay), max(l.BytesPerToken, t.BytesPerToken)
+	}
+	return l
+}
+
 // ModelProperties are what is known of a model whatever the accelerator.
 type ModelProperties struct {
 	// ServedName is the model's name in the engine's metrics (label model_name). Defaults to the name of the model.

@@ -66,6 +66,9 @@ func on(accelerator, variant string) string {
 // Bytes converts the boundary's GB to the core's bytes.
 func Bytes(gigabytes float64) float64 { return gigabytes * bytesPerGigabyte }
 
+// Gigabytes is the reverse of Bytes.
+func Gigabytes(bytes float64) float64 { return bytes / bytesPerGigabyte }
+
 // PerSecond converts the boundary's requests per minute to the core's requests per second.
 func PerSecond(perMinute float64) float64 { return perMinute / secondsPerMinute }
 

@@ -393,6 +393,21 @@ type Latencies struct {
 	ITL *float64 `json:"itl,omitempty"`
 }
 
+// MeasuredTransfer is what it takes to hand the KV cache of a prompt over, where prompts and decodes run apart and engines tell (vLLM with NIXL).
+type MeasuredTransfer struct {
+	// Time that a transfer takes in ms, without the wait for it.
+	Time float64 `json:"time"`
+	// Expected is the time in ms that the transfer of the Model's performance says for a mean prompt, alone on its link; absent where that says nothing.
+	// +optional
+	Expected *float64 `json:"expected,omitempty"`
+	// Bytes that a request moves: fewer than its prompt has where a cache had some already.
+	// +optional
+	Bytes float64 `json:"bytes,omitempty"`
+	// Bandwidth of a replica in GB/s: the bytes over the time.
+	// +optional
+	Bandwidth float64 `json:"bandwidth,omitempty"`
+}
+
 // DesiredState is the plan for one server: all that the metrics adapter and the scheduler plugin read.
 type DesiredState struct {
 	// DecidedAt is when the plan last changed.
@@ -507,6 +522,9 @@ type ServerStatus struct {
 	// Measured mean latencies; absent where they were not measured.
 	// +optional
 	Measured *Latencies `json:"measured,omitempty"`
+	// Transfer of KV caches between roles; absent where it was not measured. What plans count with is the transfer of the Model's performance.
+	// +optional
+	Transfer *MeasuredTransfer `json:"transfer,omitempty"`
 	// Current pods by accelerator.
 	// +optional
 	Current []jsonspec.ObservedPart `json:"current,omitempty"`
