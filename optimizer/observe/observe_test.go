@@ -579,6 +579,39 @@ func TestObserveRolesOfOtherProjects(t *testing.T) {
 	}
 }
 
+// The pods of a server without variants are its own, whatever role labels of other projects give them: where replicas do both, llm-d calls them decode.
+func TestWorkloadOfPodsWithRoles(t *testing.T) {
+	own := types.NamespacedName{Namespace: "llm", Name: "chat"}
+	apart := &jsonspec.ServerBinding{Variants: []jsonspec.Variant{{Name: "tokens", ModelVariant: "decode", Accelerators: []string{"h100"}}}}
+	for _, c := range []struct {
+		labels map[string]string
+		of     *jsonspec.ServerBinding
+		want   string
+	}{
+		{map[string]string{"llm-d.ai/role": "decode"}, &jsonspec.ServerBinding{}, ""},
+		{map[string]string{"llm-d.ai/role": "decode"}, nil, ""},
+		{map[string]string{"llm-d.ai/role": "decode"}, apart, "tokens"},
+		{map[string]string{"llm-d.ai/role": "prefill"}, apart, ""},
+		{map[string]string{v1alpha1.VariantLabel: "else"}, apart, "else"},
+	} {
+		p := pod("a", "a", 1, ours, nil)
+		p.Labels = maps.Clone(p.Labels)
+		maps.Copy(p.Labels, c.labels)
+		if got := WorkloadOf(&p, c.of); got != (Workload{own, c.want}) {
+			t.Errorf("%v is of %v, want %q", c.labels, got, c.want)
+		}
+	}
+	o := Observe(readings(func(r *Readings) {
+		for i := range r.Pods {
+			r.Pods[i].Labels = maps.Clone(r.Pods[i].Labels)
+			r.Pods[i].Labels["llm-d.ai/role"] = "decode"
+		}
+	}))
+	if diff := cmp.Diff(Observe(readings(nil)).Snapshot, o.Snapshot); diff != "" || len(o.Uncounted) > 0 {
+		t.Errorf("a server of replicas that do both, which are labelled decode, is observed otherwise (-without +with), uncounted %v:\n%s", o.Uncounted, diff)
+	}
+}
+
 // What engines tell of transfers between roles stands beside what the Model says: of a request in all, whatever number of ranks its cache goes to, and nothing where no
 // engine tells.
 func TestObserveTransfer(t *testing.T) {

@@ -143,14 +143,13 @@ func (v *view) templates(read map[Workload]*corev1.PodSpec, ranges map[string]li
 	return all
 }
 
-// WorkloadOf a pod of a server: that of the variant which the pod means, or else of what it says.
+// WorkloadOf a pod of a server: that of the variant which the pod means. A role that means none is nobody's: where replicas do both, llm-d calls them decode.
 func WorkloadOf(p *corev1.Pod, of *jsonspec.ServerBinding) Workload {
 	server, _ := serverOf(p)
-	w := Workload{server, placement.VariantOf(p)}
-	if v := of.Meant(w.Variant); v != nil {
-		w.Variant = v.Name
+	if v := of.Meant(placement.VariantOf(p)); v != nil {
+		return Workload{server, v.Name}
 	}
-	return w
+	return Workload{server, p.Labels[v1alpha1.VariantLabel]}
 }
 
 // byVariant are the templates of a server's pods that are known.

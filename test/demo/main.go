@@ -31,7 +31,7 @@ type options struct {
 	duration             time.Duration
 	speedUp, scale       float64
 	seed                 uint64
-	keep                 bool
+	keep, roles          bool
 	console, kubernetes  string
 }
 
@@ -45,6 +45,7 @@ func main() {
 	flag.Float64Var(&o.scale, "scale", 1, "requests for each request of the trace")
 	flag.Uint64Var(&o.seed, "seed", 1, "of noise and of the split of the trace over the servers")
 	flag.BoolVar(&o.keep, "keep", false, "keep the instance directory with the logs of all components")
+	flag.BoolVar(&o.roles, "roles", false, "one server more, whose prompts are computed on replicas of their own")
 	flag.StringVar(&o.console, "console", "localhost:0", "address of this machine for the console; port 0 takes a free one")
 	flag.StringVar(&o.kubernetes, "kubernetes", "", "version of Kubernetes that the control plane behaves as: "+strings.Join(controlplane.Versions(), ", ")+"; default its own")
 	flag.Parse()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -30,13 +31,17 @@ import (
 //go:embed cluster.yaml
 var cluster []byte
 
+//go:embed roles.yaml
+var roles []byte
+
 const namespace = "llm"
 
 // scenario is what the demo plays.
 type scenario struct {
-	nodes   []controlplane.NodePool
-	servers []v1alpha1.Server
-	targets map[string]serving.Targets
+	manifest []byte
+	nodes    []controlplane.NodePool
+	servers  []v1alpha1.Server
+	targets  map[string]serving.Targets
 	// percentiles that targets are for, by server; 0 is the mean.
 	percentiles map[string]float64
 	costs       map[string]float64 // cents per hour by accelerator
@@ -62,6 +67,11 @@ func newScenario(o options) (*scenario, error) {
 			{Name: "l40s", Count: 5, GPU: controlplane.L40S, GPUsPerNode: 4},
 		},
 		targets: map[string]serving.Targets{}, percentiles: map[string]float64{}, costs: map[string]float64{},
+	}
+	shares := shares
+	if s.manifest = cluster; o.roles {
+		s.manifest = bytes.Join([][]byte{cluster, roles}, []byte("---\n"))
+		shares = append(slices.Clone(shares), trace.Share{Server: namespace + "/documents", Weight: 0.20})
 	}
 	if err := s.readCluster(); err != nil {
 		return nil, err
@@ -99,7 +109,7 @@ func rampUp(arrivals []trace.Arrival, until float64) []trace.Arrival {
 // readCluster takes servers, targets and prices from the manifest that is applied, so that they are written once.
 func (s *scenario) readCluster() error {
 	var r specification.Resources
-	docs := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(cluster), 4096)
+	docs := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(s.manifest), 4096)
 	for {
 		var raw json.RawMessage
 		var kind metav1.TypeMeta
@@ -162,7 +172,7 @@ func (s *scenario) deploy(ctx context.Context, st *stack.Stack) error {
 	if err := st.Client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		return err
 	}
-	if err := st.Apply(ctx, cluster); err != nil {
+	if err := st.Apply(ctx, s.manifest); err != nil {
 		return err
 	}
 	for i := range s.servers {
@@ -204,20 +214,25 @@ func truths() []fleet.Truth {
 		overhead          = 1e-3
 		perSequence       = 20e-6
 		noise             = 0.05
+		networkBandwidth  = 25e9 // of caches between roles
+		networkDelay      = 2e-3
 		blockSize         = 16
 	)
 	var list []fleet.Truth
 	for model, n := range networks {
 		for name, c := range chips {
-			list = append(list, fleet.Truth{
-				Model: model, Accelerator: name, NoiseCV: noise,
-				Cache: simulation.Cache{BlockSize: blockSize, Blocks: n.cacheTokens[name] / blockSize},
-				StepTime: simulation.Roofline{
-					WeightBytes: bytesPerParameter * n.parameters, ActiveParameters: n.parameters, KVBytesPerToken: n.kvBytesPerToken,
-					Bandwidth: c.bandwidth, Speed: c.speed, MemoryEfficiency: memoryEfficiency, ComputeEfficiency: computeEfficiency,
-					Overhead: overhead, SequenceOverhead: perSequence,
-				},
-			})
+			for _, role := range []string{"", jsonspec.RolePrefill, jsonspec.RoleDecode} {
+				list = append(list, fleet.Truth{
+					Model: model, Accelerator: name, Role: role, NoiseCV: noise,
+					Link:  serving.Link{Bandwidth: networkBandwidth, Delay: networkDelay, TokenBytes: n.kvBytesPerToken},
+					Cache: simulation.Cache{BlockSize: blockSize, Blocks: n.cacheTokens[name] / blockSize},
+					StepTime: simulation.Roofline{
+						WeightBytes: bytesPerParameter * n.parameters, ActiveParameters: n.parameters, KVBytesPerToken: n.kvBytesPerToken,
+						Bandwidth: c.bandwidth, Speed: c.speed, MemoryEfficiency: memoryEfficiency, ComputeEfficiency: computeEfficiency,
+						Overhead: overhead, SequenceOverhead: perSequence,
+					},
+				})
+			}
 		}
 	}
 	return list

@@ -98,15 +98,22 @@ func (w *watcher) sample(ctx context.Context) error {
 func (w *watcher) sampleServer(ctx context.Context, name string) (serverSample, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: name}
 	var server v1alpha1.Server
-	var deployment appsv1.Deployment
-	if err := errors.Join(w.stack.Client.Get(ctx, key, &server), w.stack.Client.Get(ctx, key, &deployment)); err != nil {
+	if err := w.stack.Client.Get(ctx, key, &server); err != nil {
 		return serverSample{}, err
+	}
+	now := int32(0)
+	for _, workload := range workloads(&server) {
+		var deployment appsv1.Deployment
+		if err := w.stack.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: workload}, &deployment); err != nil {
+			return serverSample{}, err
+		}
+		now += *deployment.Spec.Replicas
 	}
 	products, err := w.stack.Placement(ctx, namespace, name, "nvidia.com/gpu.product")
 	if err != nil {
 		return serverSample{}, err
 	}
-	if now, before := *deployment.Spec.Replicas, w.replicas[name]; now != before {
+	if before := w.replicas[name]; now != before {
 		if before != 0 {
 			w.changes[name]++
 		}
@@ -119,6 +126,18 @@ func (w *watcher) sampleServer(ctx context.Context, name string) (serverSample, 
 		s.cost += float64(n) * w.scenario.costs[a]
 	}
 	return s, nil
+}
+
+// workloads of a server, each with an autoscaler of its name.
+func workloads(s *v1alpha1.Server) []string {
+	if len(s.Spec.Variants) == 0 {
+		return []string{s.Name}
+	}
+	var names []string
+	for i := range s.Spec.Variants {
+		names = append(names, s.Spec.Variants[i].ScaleTargetRef.Name)
+	}
+	return names
 }
 
 // print a line for every server.
@@ -195,7 +214,7 @@ func planned(d *v1alpha1.DesiredState) map[string]int {
 	m := map[string]int{}
 	for _, p := range d.Parts {
 		if p.Replicas > 0 { // and not a surge alone
-			m[p.Accelerator] += p.Replicas
+			m[p.Accelerator] += p.Replicas // of both roles
 		}
 	}
 	return m
@@ -219,10 +238,16 @@ func (w *watcher) verify(ctx context.Context, out io.Writer) error {
 	var faults []error
 	scaled := 0
 	for _, server := range w.scenario.servers {
-		var hpa autoscalingv2.HorizontalPodAutoscaler
-		if err := w.stack.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: server.Name}, &hpa); err != nil {
-			faults = append(faults, err)
-		} else if hpa.Status.LastScaleTime != nil && w.changes[server.Name] > 0 {
+		followed := false
+		for _, workload := range workloads(&server) {
+			var hpa autoscalingv2.HorizontalPodAutoscaler
+			if err := w.stack.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: workload}, &hpa); err != nil {
+				faults = append(faults, err)
+			} else {
+				followed = followed || hpa.Status.LastScaleTime != nil && w.changes[server.Name] > 0
+			}
+		}
+		if followed {
 			scaled++
 		}
 	}

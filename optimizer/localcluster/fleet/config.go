@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/routing"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
@@ -57,8 +59,12 @@ func (s Server) Key() string { return s.Namespace + "/" + s.Name }
 type Truth struct {
 	Model       string
 	Accelerator string
-	StepTime    simulation.StepTime
-	Cache       simulation.Cache
+	// Role of pods that compute prompts for others, or decode what others computed, by what their labels say ([placement.RoleOf]); empty for those that do
+	// both. Link is their end of what caches go over.
+	Role     string
+	Link     serving.Link
+	StepTime simulation.StepTime
+	Cache    simulation.Cache
 
 	RequestOverhead float64 // see [simulation.Config], as is the next
 	NoiseCV         float64
@@ -128,7 +134,10 @@ func (c Config) validate() error {
 	}
 	models := map[string]bool{}
 	for i, t := range c.Truths {
-		key := truthKey{t.Model, t.Accelerator}
+		key := truthKey{t.Model, t.Accelerator, t.Role}
+		if _, known := roles[t.Role]; !known {
+			fault("truths[%d]: role %q, want prefill, decode or none", i, t.Role)
+		}
 		if seen[key.String()] {
 			fault("truths[%d]: %s is there twice", i, key)
 		}
@@ -145,12 +154,17 @@ func (c Config) validate() error {
 	return errors.Join(faults...)
 }
 
-type truthKey struct{ model, accelerator string }
+// roles of pods.
+var roles = map[string]serving.Role{"": serving.Both, jsonspec.RolePrefill: serving.Prefill, jsonspec.RoleDecode: serving.Decode}
 
-func (k truthKey) String() string { return k.model + " on " + k.accelerator }
+type truthKey struct{ model, accelerator, role string }
+
+func (k truthKey) String() string {
+	return strings.TrimSpace(k.model + " on " + k.accelerator + " " + k.role)
+}
 
 func (t Truth) engine(limits simulation.Limits) simulation.Config {
 	return simulation.Config{
-		Limits: limits, Cache: t.Cache, StepTime: t.StepTime, RequestOverhead: t.RequestOverhead, NoiseCV: t.NoiseCV,
+		Limits: limits, Cache: t.Cache, StepTime: t.StepTime, RequestOverhead: t.RequestOverhead, NoiseCV: t.NoiseCV, KeepsCaches: t.Role == jsonspec.RolePrefill,
 	}
 }

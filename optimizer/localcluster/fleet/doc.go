@@ -3,7 +3,8 @@
 // It watches the pods that carry the label of a Server. Every one that is Ready
 // becomes a continuous-batching engine with the limits that its annotations give,
 // as a container would read them through the downward API, and with the speed of
-// its model on the accelerator of its node. Recorded load arrives in real time at
+// its model on the accelerator of its node; where labels give it a role it computes
+// prompts for others, or decodes. Recorded load arrives in real time at
 // the gateways of the servers and is spread over their pods. Each pod has a page
 // of metrics as vLLM would serve it, all of them behind one listener, which
 // Prometheus finds through HTTP or file service discovery. A pod that is deleted

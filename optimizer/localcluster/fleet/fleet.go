@@ -65,9 +65,17 @@ func New(config Config) (*Fleet, error) {
 }
 
 func newServer(s Server, c Config) (*serving.Server, error) {
-	balancer, balancerErr := routing.Balancers().New(s.Balancer, nil)
-	played, err := serving.NewServer(balancer, serving.RecordOptions{Targets: s.Targets, Window: c.Window.Seconds(), Keep: c.Keep})
-	return played, errors.Join(balancerErr, err)
+	var balancers [3]routing.Balancer // of replicas that do both, and of each role
+	var balancerErr error
+	for i := range balancers {
+		balancers[i], balancerErr = routing.Balancers().New(s.Balancer, nil)
+	}
+	played, err := serving.NewServer(balancers[0], serving.RecordOptions{Targets: s.Targets, Window: c.Window.Seconds(), Keep: c.Keep})
+	if err := errors.Join(balancerErr, err); err != nil {
+		return nil, err
+	}
+	played.Apart(balancers[1], balancers[2])
+	return played, nil
 }
 
 // SetTraffic replaces all traffic from now on: the new traces begin now. On an
@@ -168,7 +176,7 @@ func (f *Fleet) launch(p *corev1.Pod, node func(name string) (*corev1.Node, erro
 		return err
 	}
 	played.page.Attach(engine, played.config)
-	if err := f.servers[played.server].served.Add(f.now, played.name.String(), played.accelerator, engine); err != nil {
+	if err := f.servers[played.server].served.AddApart(f.now, played.name.String(), played.accelerator, played.role, played.link, engine); err != nil {
 		return err
 	}
 	f.pods[played.name] = played

@@ -130,6 +130,41 @@ func TestPodsComeAndGo(t *testing.T) {
 	}
 }
 
+// Pods that llm-d labels so compute prompts for others, or decode: a request goes through both, with the time that its cache takes, and counts where it ends. Without either
+// role nothing is served.
+func TestPodsOfRoles(t *testing.T) {
+	c := config()
+	const transfer = 0.2
+	link := serving.Link{Bandwidth: 1e9, TokenBytes: transfer * 1e9 / 200} // of the 200 tokens of each prompt
+	for _, role := range []string{"prefill", "decode"} {
+		truth := c.Truths[0]
+		truth.Role, truth.Link = role, link
+		c.Truths = append(c.Truths, truth)
+	}
+	f := newFleet(t, c)
+	at := nodes(node("h", "nvidia.com/gpu.product", product))
+	of := func(name, role string) *corev1.Pod {
+		p := readyPod(name, "chat", "h", nil)
+		p.Labels["llm-d.ai/role"] = role
+		return p
+	}
+	f.reconcile([]*corev1.Pod{of("p", "prefill")}, at)
+	f.play(2)
+	if r := f.Report().Servers["llm/chat"]; r.Total.Completions != 0 || r.Total.Arrivals == 0 {
+		t.Errorf("without a replica that decodes %d of %d requests are served", r.Total.Completions, r.Total.Arrivals)
+	}
+	f = newFleet(t, c)
+	f.reconcile([]*corev1.Pod{of("p", "prefill"), of("d", "decode")}, at)
+	f.play(10)
+	r := f.Report()
+	if total := r.Servers["llm/chat"].Total; total.Completions == 0 || total.TTFT.Mean < transfer {
+		t.Errorf("%d requests are served, TTFT %v s, want more than %v", total.Completions, total.TTFT.Mean, transfer)
+	}
+	if len(r.Faults) > 0 {
+		t.Errorf("faults %v", r.Faults)
+	}
+}
+
 func TestPodsThatCannotBePlayed(t *testing.T) {
 	f := newFleet(t, config())
 	where := nodes(

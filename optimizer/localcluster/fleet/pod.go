@@ -12,7 +12,9 @@ import (
 
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/localcluster/fleet/page"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
+	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 )
 
 // pod is a pod that the fleet plays.
@@ -22,6 +24,8 @@ type pod struct {
 	node        string
 	server      string // key
 	accelerator string
+	role        serving.Role
+	link        serving.Link
 	config      simulation.Config
 	page        *page.Page
 }
@@ -49,14 +53,15 @@ func (f *Fleet) start(p *corev1.Pod, node *corev1.Node) (*pod, error) {
 	if err := errors.Join(acceleratorErr, limitsErr); err != nil {
 		return nil, err
 	}
-	which := truthKey{server.Model, accelerator}
-	i := slices.IndexFunc(f.config.Truths, func(t Truth) bool { return truthKey{t.Model, t.Accelerator} == which })
+	role, _ := placement.RoleOf(p)
+	which := truthKey{server.Model, accelerator, role}
+	i := slices.IndexFunc(f.config.Truths, func(t Truth) bool { return truthKey{t.Model, t.Accelerator, t.Role} == which })
 	if i < 0 {
 		return nil, fmt.Errorf("no truth for %s", which)
 	}
 	played := &pod{
 		name: types.NamespacedName{Namespace: p.Namespace, Name: p.Name}, uid: p.UID, node: p.Spec.NodeName,
-		server: key, accelerator: accelerator, config: f.config.Truths[i].engine(limits), page: page.New(server.Model),
+		server: key, accelerator: accelerator, role: roles[role], link: f.config.Truths[i].Link, config: f.config.Truths[i].engine(limits), page: page.New(server.Model),
 	}
 	played.config.Seed = seed(f.config.Seed, played.name)
 	played.config.Hooks = played.page.Hooks()

@@ -63,9 +63,29 @@ func Autoscaler(s *v1alpha1.Server) *autoscalingv2.HorizontalPodAutoscaler {
 	return adoption.Autoscaler(of, adoption.External)
 }
 
-// Deploy creates workload and autoscaler of a server.
+// variant is the workload of a variant of a server, and its autoscaler. A role is told by the label of llm-d, any other variant by ours.
+func variant(s *v1alpha1.Server, v *jsonspec.Variant, cards int64) []client.Object {
+	own := &v1alpha1.Server{ObjectMeta: metav1.ObjectMeta{Name: v.ScaleTargetRef.Name, Namespace: s.Namespace}}
+	d, h := Deployment(own, cards), Autoscaler(own)
+	key, value := v1alpha1.VariantLabel, v.Name
+	if v.ModelVariant == jsonspec.RolePrefill || v.ModelVariant == jsonspec.RoleDecode {
+		key, value = "llm-d.ai/role", v.ModelVariant
+	}
+	d.Spec.Template.Labels[v1alpha1.ServerLabel], d.Spec.Template.Labels[key] = s.Name, value
+	h.Spec.Metrics[0].External.Metric.Selector.MatchLabels = map[string]string{"server": s.Name, "variant": v.Name}
+	return []client.Object{d, h}
+}
+
+// Deploy creates workload and autoscaler of a server, or of each of its variants.
 func (s *Stack) Deploy(ctx context.Context, server *v1alpha1.Server, cards int64) error {
-	for _, o := range []client.Object{Deployment(server, cards), Autoscaler(server)} {
+	var objects []client.Object
+	for i := range server.Spec.Variants {
+		objects = append(objects, variant(server, &server.Spec.Variants[i], cards)...)
+	}
+	if objects == nil {
+		objects = []client.Object{Deployment(server, cards), Autoscaler(server)}
+	}
+	for _, o := range objects {
 		if err := s.Client.Create(ctx, o); err != nil {
 			return err
 		}

@@ -202,7 +202,7 @@ func (s Situation) why(options []Option, full, unusable []string) string {
 	case len(reasons) > 0:
 	case len(options) > 0:
 		reasons = []string{"no node of a planned accelerator has room"}
-	case s.Variant != "":
+	case s.Variant != "" && len(s.Server.Spec.Variants) > 0:
 		reasons = []string{fmt.Sprintf("the plan has no replica for its variant %q", s.Variant)}
 	default:
 		reasons = []string{"the plan has no replica"}
