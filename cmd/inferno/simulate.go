@@ -129,14 +129,17 @@ func (o *simulateOptions) run(out, progress io.Writer) error {
 
 func printOutcomes(out io.Writer, outcomes []*contest.Outcome) error {
 	w := newTable(out)
-	fmt.Fprintln(w, "POLICY\tSETTINGS\tREQUESTS\tBOTH %\tTTFT %\tITL %\tWINDOWS %\tCOST ¢/h\t÷ ORACLE\tCLASSES %\tHOURS")
+	fmt.Fprintln(w, "POLICY\tSETTINGS\tREQUESTS\tBOTH %\tTTFT %\tITL %\tWINDOWS %\tCOST ¢/h\t÷ ORACLE\t÷ BOUND\tCLASSES %\tHOURS")
 	for _, o := range outcomes {
-		oracle := "-"
+		oracle, bound := "-", "-"
 		if o.ToOracle != nil {
 			oracle = fmt.Sprintf("%.2f", *o.ToOracle)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\t%.1f\t%.1f\t%s\t%s\t%s\n", o.Policy, orDash(o.Settings), o.Requests, 100*o.Served, 100*o.TTFT,
-			100*o.ITL, 100*o.Windows, o.CostPerHour, oracle, contest.Words(o.Classes, 100, "%.2f"), contest.Words(o.Hours, 1, "%.1f"))
+		if o.Bound != nil && *o.Bound > 0 {
+			bound = fmt.Sprintf("%.2f", o.CostPerHour / *o.Bound)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\t%.1f\t%.1f\t%s\t%s\t%s\t%s\n", o.Policy, orDash(o.Settings), o.Requests, 100*o.Served, 100*o.TTFT,
+			100*o.ITL, 100*o.Windows, o.CostPerHour, oracle, bound, contest.Words(o.Classes, 100, "%.2f"), contest.Words(o.Hours, 1, "%.1f"))
 	}
 	if err := w.Flush(); err != nil {
 		return err

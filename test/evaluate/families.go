@@ -190,7 +190,7 @@ func (r *request) playFamilies() error {
 			if err != nil {
 				return err
 			}
-			cheapest, err := contest.Hindsight(f, o.Served, o.CostPerHour)
+			cheapest, err := contest.Hindsight(f, o.Served, o.Classes, o.CostPerHour)
 			if err != nil {
 				return err
 			}

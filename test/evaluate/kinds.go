@@ -94,7 +94,7 @@ func (r *request) playKind(name string, seed uint64) (kindPlayed, error) {
 	if k.static < least {
 		least = k.static
 	}
-	k.schedule, err = contest.Hindsight(f, k.outcome.Served, least)
+	k.schedule, err = contest.Hindsight(f, k.outcome.Served, k.outcome.Classes, least)
 	fmt.Fprintf(os.Stderr, "%s with seed %d: %s, %.0f ¢/h by schedule, %.0f without a change\n", name, seed, k.outcome, k.schedule, k.static)
 	return k, err
 }

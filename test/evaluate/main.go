@@ -85,7 +85,7 @@ func main() {
 	flag.StringVar(&r.data, "data", "test/data/scenarios", "folder of the scenarios")
 	flag.StringVar(&r.memory, "memory", "", "file that remembers what the searches of earlier runs found of the alternatives and schedules; delete it when the simulator or they change")
 	flag.BoolVar(&r.withoutTuning, "defaults", false, "play the alternatives with their defaults alone, and search no settings")
-	flag.BoolVar(&r.withoutPlaying, "draw", false, "play nothing: write the tables and the pictures of cost again from the results that are there")
+	flag.BoolVar(&r.withoutPlaying, "draw", false, "play nothing: compare the results that are there with schedules and bounds again, and write the tables and the pictures of cost")
 	flag.IntVar(&r.admission, "admission", 0, "play nothing but the scarcity before gateways that do and do not refuse, with so many seeds")
 	flag.IntVar(&r.kinds, "kinds", 0, "play nothing but the kinds of load that nothing is set on, with so many seeds: "+strings.Join(kinds, ", "))
 	flag.IntVar(&r.families, "families", 0, "play nothing but families: so many draws of each base, and as many of the half that is judged")
@@ -123,7 +123,13 @@ func (r *request) run(out io.Writer) error {
 		}
 	}
 	for _, c := range contests {
-		if r.withoutPlaying || !r.scenarios.chosen(c.name) {
+		if !r.scenarios.chosen(c.name) {
+			continue
+		}
+		if r.withoutPlaying {
+			if err := r.compare(c.name, all[c.name]); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
 			continue
 		}
 		began := time.Now()
@@ -143,7 +149,7 @@ func (r *request) run(out io.Writer) error {
 			return err
 		}
 	}
-	faults := []error{writeTables(r.document, all)}
+	faults := []error{all.write(file), writeTables(r.document, all)}
 	for name, result := range all {
 		faults = append(faults, contest.DrawCost(pictures, name, result))
 	}
@@ -165,17 +171,35 @@ func (r *request) open(name string) (*scenario.Scenario, error) {
 	return scenario.Open(filepath.Join(r.data, name+".yaml"))
 }
 
-func (r *request) hold(name, pictures string, o contest.Options) (*contest.Result, error) {
+// fleet of a scenario by its name.
+func (r *request) fleet(name string) (*policy.Fleet, error) {
 	s, err := r.open(name)
 	if err != nil {
 		return nil, err
 	}
-	f, err := policy.NewFleet(s)
+	return policy.NewFleet(s)
+}
+
+// compare what was played before again with schedules and bounds.
+func (r *request) compare(name string, was *contest.Result) error {
+	if was == nil {
+		return nil
+	}
+	f, err := r.fleet(name)
+	if err != nil {
+		return err
+	}
+	was.Compare()
+	return was.BoundBelow(f)
+}
+
+func (r *request) hold(name, pictures string, o contest.Options) (*contest.Result, error) {
+	f, err := r.fleet(name)
 	if err != nil {
 		return nil, err
 	}
 	var entries []*policy.Entry
-	for _, e := range policy.For(s) {
+	for _, e := range policy.For(f.Scenario) {
 		if r.policies.chosen(e.Name) {
 			entries = append(entries, &e)
 		}

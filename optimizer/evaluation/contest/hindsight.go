@@ -7,10 +7,10 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
 )
 
-// Hindsight is the cost of the cheapest schedule that it finds which serves at least as much, in cents per hour, and at most the given cost: one that costs so
-// much and serves as much is known. Of the schedules that [Options.Oracle] plays it plays few: for each width it halves the shares, since more load on a replica
+// Hindsight is the cost of the cheapest schedule that it finds which serves at least as much, of all requests and of every class, in cents per hour, and
+// at most the given cost: one that costs so much and serves as much is known. Of the schedules that [Options.Oracle] plays it plays few: for each width it halves the shares, since more load on a replica
 // serves less.
-func Hindsight(f *policy.Fleet, served, cost float64) (float64, error) {
+func Hindsight(f *policy.Fleet, served float64, classes map[string]float64, cost float64) (float64, error) {
 	for _, width := range oracleWidths {
 		load, err := f.Foresee(width)
 		if err != nil {
@@ -26,7 +26,7 @@ func Hindsight(f *policy.Fleet, served, cost float64) (float64, error) {
 				fault = err
 				return true
 			}
-			if o.Served < served {
+			if !o.servesAs(served, classes) {
 				return true
 			}
 			cost = math.Min(cost, o.CostPerHour)

@@ -28,11 +28,35 @@ func TestHindsight(t *testing.T) {
 			best = min(best, o.CostPerHour)
 		}
 	}
-	got, err := Hindsight(f, served, dear)
+	got, err := Hindsight(f, served, nil, dear)
 	if err != nil || got < best || got >= dear {
 		t.Errorf("%v, the best of all costs %v: %v", got, best, err)
 	}
-	if got, err = Hindsight(f, 1.1, 7); got != 7 || err != nil {
+	if got, err = Hindsight(f, 1.1, nil, 7); got != 7 || err != nil {
 		t.Errorf("what nothing serves costs %v: %v", got, err)
+	}
+}
+
+// No schedule costs less than the bound says of what it serves.
+func TestNothingCostsLessThanTheBound(t *testing.T) {
+	s, err := scenario.Open("../../../test/data/scenarios/short.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := policy.NewFleet(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := new(Result)
+	if r.Outcomes, err = playSchedules(f, new(Options)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.BoundBelow(f); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range r.Outcomes {
+		if !(*o.Bound > 0 && *o.Bound <= o.CostPerHour) {
+			t.Errorf("%s, the bound is %v", o, *o.Bound)
+		}
 	}
 }

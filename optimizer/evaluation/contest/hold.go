@@ -59,6 +59,7 @@ func Hold(f *policy.Fleet, entries []*policy.Entry, o Options) (*Result, error) 
 			return nil, err
 		}
 		r.Compare()
+		return r, r.BoundBelow(f)
 	}
 	return r, nil
 }
@@ -234,7 +235,7 @@ func playSchedules(f *policy.Fleet, options *Options) ([]*Outcome, error) {
 	return all, nil
 }
 
-// Compare each outcome with the cheapest that serves at least as much, of the schedules and of all outcomes: those are schedules that were found,
+// Compare each outcome with the cheapest that serves at least as much, of all requests and of every class, of the schedules and of all outcomes: those are schedules that were found,
 // too. Without schedules it leaves what was compared before.
 func (r *Result) Compare() {
 	if len(r.Schedules) == 0 {
@@ -244,7 +245,7 @@ func (r *Result) Compare() {
 		lowest := o.CostPerHour
 		for _, found := range [][]*Outcome{r.Schedules, r.Outcomes} {
 			for _, s := range found {
-				if s.Served >= o.Served {
+				if s.servesAs(o.Served, o.Classes) {
 					lowest = min(lowest, s.CostPerHour)
 				}
 			}
@@ -252,6 +253,29 @@ func (r *Result) Compare() {
 		ratio := o.CostPerHour / lowest
 		o.ToOracle = &ratio
 	}
+}
+
+// BoundBelow says of each outcome what no schedule can cost less than that serves every class as well.
+func (r *Result) BoundBelow(f *policy.Fleet) error {
+	b, err := f.NewBound()
+	if err != nil {
+		return err
+	}
+	for _, o := range r.Outcomes {
+		least := b.Of(o.Classes)
+		o.Bound = &least
+	}
+	return nil
+}
+
+// servesAs tells whether an outcome serves at least so much, of all requests and of every class.
+func (o *Outcome) servesAs(served float64, classes map[string]float64) bool {
+	for class, share := range classes {
+		if o.Classes[class] < share {
+			return false
+		}
+	}
+	return o.Served >= served
 }
 
 // playSchedule runs a schedule.

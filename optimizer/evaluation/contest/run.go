@@ -31,6 +31,8 @@ type Outcome struct {
 	// CostPerHour is the mean cost, cents/hour, and ToOracle its ratio to the oracle's at the same attainment; absent where none was asked for.
 	CostPerHour float64  `json:"costPerHour"`
 	ToOracle    *float64 `json:"toOracle,omitempty"`
+	// Bound is what no schedule that serves every class as well can cost less than, cents/hour; absent where no oracle was asked for.
+	Bound *float64 `json:"bound,omitempty"`
 	// Counted is the mean cost after the warm-up, cents/hour.
 	Counted float64 `json:"-"`
 	// Hours of accelerators by name.

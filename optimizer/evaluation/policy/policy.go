@@ -269,21 +269,12 @@ func peak(server *cluster.Server, duration float64, seed uint64) (Demand, error)
 	const minute = 60
 	counts := make([]int, int(duration/minute)+1)
 	total, in, out := 0, 0, 0
-	for i, t := range server.Traffic {
-		o := t.Options
-		o.Seed += seed + uint64(i)
-		source, err := t.Trace.Replay(o)
-		if err != nil {
-			return Demand{}, err
-		}
-		end := duration
-		if t.Until > 0 {
-			end = min(end, t.Until)
-		}
-		for a, more := source.Next(); more && a.At+t.From < end; a, more = source.Next() {
-			counts[int((a.At+t.From)/minute)]++
-			total, in, out = total+1, in+a.InputTokens, out+a.OutputTokens
-		}
+	err := arrivals(server, duration, seed, func(at float64, inputs, outputs int) {
+		counts[int(at/minute)]++
+		total, in, out = total+1, in+inputs, out+outputs
+	})
+	if err != nil {
+		return Demand{}, err
 	}
 	if total == 0 {
 		return Demand{InputTokens: 1, OutputTokens: 1}, nil

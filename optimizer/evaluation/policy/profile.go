@@ -47,6 +47,8 @@ const (
 	// profileRequests of a trial, of which the first tenth is not counted.
 	profileRequests = 4000
 	profileSteps    = 6
+	// profileLowest rate, requests/s: one that is met only below is not met.
+	profileLowest = 1e-3
 	// hopeless is the number of batches' worth of requests in a replica beyond which it is overloaded, and overloaded its latency, s.
 	hopeless, overloaded = 8, 1e3
 )
@@ -75,14 +77,21 @@ func once[K comparable, V any](mutex *sync.Mutex, known map[K]func() V, key K, f
 	return value()
 }
 
-// search doubles until targets are missed, then bisects.
+// search doubles until targets are missed, or halves until they are met, then bisects.
 func (p *Profile) search(key trial, in, out float64) float64 {
 	low, high := 0.0, 0.05
 	for p.sustains(key, high, in, out) && high < 1e4 {
 		low, high = high, 2*high
 	}
-	if low == 0 {
-		return 0
+	for low == 0 {
+		if high < profileLowest {
+			return 0
+		}
+		if half := high / 2; p.sustains(key, half, in, out) {
+			low = half
+		} else {
+			high = half
+		}
 	}
 	for range profileSteps {
 		if middle := math.Sqrt(low * high); p.sustains(key, middle, in, out) {

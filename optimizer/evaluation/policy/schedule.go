@@ -43,29 +43,39 @@ func (f *Fleet) Foresee(width float64) (map[string]*Foreseen, error) {
 	return all, nil
 }
 
-func foresee(server *cluster.Server, duration, width float64, seed uint64) (*Foreseen, error) {
-	const fine, hour = 10.0, 3600.0
-	counts := make([]float64, int(duration/fine)+1)
-	slots := int(math.Ceil(duration / slot))
-	hours := int(math.Ceil(duration / hour))
-	n, in, out := make([]float64, hours), make([]float64, hours), make([]float64, hours)
+// arrivals of a server one after the other, by trace.
+func arrivals(server *cluster.Server, duration float64, seed uint64, visit func(at float64, in, out int)) error {
 	for i, t := range server.Traffic {
 		o := t.Options
 		o.Seed += seed + uint64(i)
 		source, err := t.Trace.Replay(o)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		end := duration
 		if t.Until > 0 {
 			end = min(end, t.Until)
 		}
 		for a, more := source.Next(); more && a.At+t.From < end; a, more = source.Next() {
-			at := a.At + t.From
-			counts[int(at/fine)]++
-			h := int(at / hour)
-			n[h], in[h], out[h] = n[h]+1, in[h]+float64(a.InputTokens), out[h]+float64(a.OutputTokens)
+			visit(a.At+t.From, a.InputTokens, a.OutputTokens)
 		}
+	}
+	return nil
+}
+
+func foresee(server *cluster.Server, duration, width float64, seed uint64) (*Foreseen, error) {
+	const fine, hour = 10.0, 3600.0
+	counts := make([]float64, int(duration/fine)+1)
+	slots := int(math.Ceil(duration / slot))
+	hours := int(math.Ceil(duration / hour))
+	n, in, out := make([]float64, hours), make([]float64, hours), make([]float64, hours)
+	err := arrivals(server, duration, seed, func(at float64, inputs, outputs int) {
+		counts[int(at/fine)]++
+		h := int(at / hour)
+		n[h], in[h], out[h] = n[h]+1, in[h]+float64(inputs), out[h]+float64(outputs)
+	})
+	if err != nil {
+		return nil, err
 	}
 	seen := &Foreseen{rates: make([]float64, slots), in: make([]float64, slots), out: make([]float64, slots)}
 	span := int(width / fine)
