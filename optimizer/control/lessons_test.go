@@ -22,6 +22,12 @@ func TestWhatRolesTeach(t *testing.T) {
 		Models:  []fleet.Model{{Name: "m", Performance: []jsonspec.Performance{{Acc: "A"}, {Acc: "A/prefill", Role: jsonspec.RolePrefill}, {Acc: "A/decode", Role: jsonspec.RoleDecode}}}},
 		Servers: []fleet.Server{{Name: "s", Model: "m", Seen: &fleet.Observation{Groups: []fleet.Group{group("A"), group("A/prefill"), group("A/decode")}}}},
 	}
+	snap.Servers[0].Load = &fleet.Load{Arrivals: 1}
+	snap.Servers[0].Seen.GivenUp = fleet.Known(0.5)
+	if taught := lessonsOf(snap)[Pair{Model: "m", Accelerator: "A"}].seen; len(taught) > 0 {
+		t.Errorf("while half of the requests are given up, after their prompts were computed or before, replicas teach %+v", taught)
+	}
+	snap.Servers[0].Seen.GivenUp = fleet.Known(0.01)
 	lessons := lessonsOf(snap)
 	of := func(accelerator string) []estimation.Observation {
 		return lessons[Pair{Model: "m", Accelerator: accelerator}].seen

@@ -64,6 +64,8 @@ type Memory struct {
 	PrefixHitRate float64 `json:"prefixHitRate,omitempty"`
 	// Bursts is the running median of the square of the CV of the times between arrivals; 0 where it was never observed.
 	Bursts float64 `json:"bursts,omitempty"`
+	// GivenUp is the rate of arrivals that were not served in the last window, requests per second.
+	GivenUp float64 `json:"givenUp,omitempty"`
 }
 
 // Clock of a snapshot, in seconds.
@@ -100,7 +102,13 @@ func Of(s *fleet.Server, m Memory, predict func(horizon float64) forecast.Predic
 	}
 	d.InputTokens, d.GrownInputTokens = prompt(m.Lengths, before, s.Seen, c)
 	d.InputTokensSD, d.OutputTokensSD = m.Lengths.InputTokensSD.OrNaN(), m.Lengths.OutputTokensSD.OrNaN()
-	rate := load.Arrivals
+	lost := 0.0
+	if s.Seen != nil {
+		lost = s.Seen.GivenUp.Or(0)
+	}
+	arrivals := asked(load.Arrivals, min(lost, m.GivenUp), m.Recent)
+	m.GivenUp = lost
+	rate := arrivals
 	m.Recent = forecast.Recent(m.Recent, forecast.Sample{Time: c.Now, Rate: rate})
 	if c.Now > 0 {
 		rate = forecast.Level(m.Recent, c.Window, m.Bursts)
@@ -108,8 +116,8 @@ func Of(s *fleet.Server, m Memory, predict func(horizon float64) forecast.Predic
 	m.Forecast = predictor.Observe(m.Forecast, forecast.Sample{Time: c.Now, Rate: rate})
 	d.Rate = predictor.Forecast(m.Forecast, c.Now).Upper
 	rise := forecast.Rise(m.Recent, c.Window, c.Horizon, m.Bursts)
-	if d.Steady = !(rise > rate || load.Arrivals > rate); !d.Steady {
-		d.Rate = max(d.Rate, min(load.Arrivals, (1+beginning)*rate))
+	if d.Steady = !(rise > rate || arrivals > rate); !d.Steady {
+		d.Rate = max(d.Rate, min(arrivals, (1+beginning)*rate))
 		if rise > d.Rate {
 			d.Rate = rise
 		}
@@ -117,6 +125,18 @@ func Of(s *fleet.Server, m Memory, predict func(horizon float64) forecast.Predic
 	d.Later = d.later(m, predict, predictor, c)
 	d.Drain = d.Backlog / max(c.Horizon, minBacklogTime)
 	return d, m
+}
+
+// asked is the rate of requests that came for the first time, where so many were given up in both of the last two windows. Clients send again what they give up, so
+// as many of those that come are taken to come again. Were they all new, that would be too few for as long as capacity lacks: it is at least what came before, and
+// a share more in each cycle:
+//
+//	max(arrivals − again, min(arrivals, (1 + beginning) · before))
+func asked(arrivals, again float64, recent forecast.Samples) float64 {
+	if len(recent) == 0 || !(again > 0) {
+		return arrivals
+	}
+	return max(arrivals-again, min(arrivals, (1+beginning)*recent[len(recent)-1].Rate))
 }
 
 // later is the rate to be expected as far ahead as nodes are asked for. A forecaster that looks at windows is asked for one window more at least: within one it

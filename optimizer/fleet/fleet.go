@@ -139,6 +139,8 @@ type Observation struct {
 	Attainment Maybe
 	// ArrivalCV is the coefficient of variation of the times between arrivals.
 	ArrivalCV Maybe
+	// GivenUp are the arrivals that were not served and are not there any more, in requests per second.
+	GivenUp Maybe
 	// Pods by accelerator and limits.
 	Pods []Pods
 	// Starts of pods of late.

@@ -15,6 +15,8 @@ import (
 type load struct {
 	// arrivals and completions in requests per second, over all pods.
 	arrivals, completions float64
+	// unserved are those of the arrivals that were given up or refused, in requests per second.
+	unserved float64
 	// arrivalCV is the coefficient of variation of the times between arrivals.
 	arrivalCV float64
 	// tokens per request.
@@ -124,6 +126,7 @@ func measure(pods, departed []readPod, window, staleAfter, unseen time.Duration,
 	for _, p := range departed {
 		add(p.metrics, true)
 	}
+	l.unserved = unanswered
 	l.arrivals = l.completions + running + waiting + unanswered
 	if math.IsNaN(l.arrivals) { // an engine may count nothing before its first request is complete
 		l.arrivals = total(measurements(counted, comeTo), Admissions) + waiting
@@ -134,7 +137,7 @@ func measure(pods, departed []readPod, window, staleAfter, unseen time.Duration,
 	every := float64(len(last)+stale+missing) / float64(len(last))
 	l.arrivalCV = arrivalCV(measurements(fresh, comeTo), measurements(departed, comeTo), every, jsonspec.InTurns(routing))
 	l.arrivals = max(l.arrivals, 0) * every
-	l.completions = known(l.completions) * every
+	l.completions, l.unserved = known(l.completions)*every, l.unserved*every
 	if l.waited = waited(pods, all, unseen); l.waited {
 		return l, &fault{v1alpha1.ReasonNoMetrics, fmt.Sprintf("all %d pods with samples began within the window, after a time without any: what had waited for them is not told from what came", len(fresh))}
 	}

@@ -275,6 +275,9 @@ func (r *Readings) observeServer(v *view, s *v1alpha1.Server, pods []*corev1.Pod
 	st.Transfer = transferOf(system, e.Model, st.Current, &l)
 	e.Observation.Running, e.Observation.Waiting, e.Observation.KVUsage = pointer(l.running), pointer(l.waiting), pointer(l.kvUsage)
 	e.Observation.ArrivalCV = pointer(l.arrivalCV)
+	if l.unserved > 0 {
+		e.Observation.GivenUp = pointer(jsonspec.PerMinute(l.unserved))
+	}
 	e.Observation.Groups = r.groups(v, pods, func(variant string) string { return roleOf(system, e.Model, variant) })
 	e.Observation.Attainment = pointer(r.attainment(r.readPods(pods, s, system, e), targetOf(system, e)))
 	e.CurrentAlloc = specification.Current(&st)

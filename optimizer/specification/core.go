@@ -170,7 +170,7 @@ func observationOf(o *jsonspec.Observation) *fleet.Observation {
 	}
 	out := &fleet.Observation{
 		Time: float64(o.Time.UnixMilli()) / 1e3, Running: measured(o.Running, as), Waiting: measured(o.Waiting, as), KVUsage: measured(o.KVUsage, as),
-		Attainment: measured(o.Attainment, as), ArrivalCV: measured(o.ArrivalCV, as),
+		Attainment: measured(o.Attainment, as), ArrivalCV: measured(o.ArrivalCV, as), GivenUp: measured(o.GivenUp, jsonspec.PerSecond),
 	}
 	for _, p := range o.Parts {
 		out.Pods = append(out.Pods, fleet.Pods{

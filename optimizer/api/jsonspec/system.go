@@ -145,6 +145,9 @@ type Observation struct {
 	Attainment *float64 `json:"attainment,omitempty"`
 	// ArrivalCV is the coefficient of variation of the times between arrivals at the server: 1 for Poisson, more where they come in bursts.
 	ArrivalCV *float64 `json:"arrivalCV,omitempty"`
+	// GivenUp requests per minute came and were not served, nor are they there any more: their clients gave up, or admission refused them. They are part of
+	// the arrivals. Absent: none, or nothing tells.
+	GivenUp *float64 `json:"givenUp,omitempty"`
 	// Parts are the pods of the server by accelerator, with the limits they were started with.
 	Parts []ObservedPart `json:"parts,omitempty"`
 	// Starts are those of its pods that became ready in the last quarter of an hour.

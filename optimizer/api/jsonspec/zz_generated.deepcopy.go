@@ -758,6 +758,11 @@ func (in *Observation) DeepCopyInto(out *Observation) {
 		*out = new(float64)
 		**out = **in
 	}
+	if in.GivenUp != nil {
+		in, out := &in.GivenUp, &out.GivenUp
+		*out = new(float64)
+		**out = **in
+	}
 	if in.Parts != nil {
 		in, out := &in.Parts, &out.Parts
 		*out = make([]ObservedPart, len(*in))

@@ -16,8 +16,8 @@ import (
 
 // still changes nothing, and notes the load that is measured, in requests per second, with and without what was not served.
 type still struct {
-	source               *readings.Source
-	at, measured, served []float64
+	source                     *readings.Source
+	at, measured, served, lost []float64
 }
 
 func (*still) Interval() float64 { return 60 }
@@ -27,11 +27,20 @@ func (s *still) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 	r := s.source.Read(v)
 	s.at = append(s.at, v.Now)
 	s.measured = append(s.measured, arrivals(r))
+	s.lost = append(s.lost, givenUp(r))
 	for _, m := range r.Metrics {
 		m.Set(observe.Answered, math.NaN())
 	}
 	s.served = append(s.served, arrivals(r))
 	return nil, nil
+}
+
+// givenUp requests per second; 0 where none is told of.
+func givenUp(r *observe.Readings) float64 {
+	if o := observe.Observe(r).Snapshot.System.Servers.Spec[0].Observation; o != nil && o.GivenUp != nil {
+		return jsonspec.PerSecond(*o.GivenUp)
+	}
+	return 0
 }
 
 func arrivals(r *observe.Readings) float64 {
@@ -77,6 +86,13 @@ func TestLoadOfClientsWhoGiveUp(t *testing.T) {
 	report := c.Reports()["s"]
 	if r := report.Total; r.Abandoned < 1000 || r.Resent < 1000 || r.Lost < 100 {
 		t.Fatalf("given up %d times, sent again %d times, %d for good", r.Abandoned, r.Resent, r.Lost)
+	}
+	lost := 0.0
+	for _, rate := range policy.lost {
+		lost += rate * window
+	}
+	if total := float64(report.Total.Abandoned); math.Abs(lost/total-1) > 0.05 {
+		t.Errorf("%.0f requests were given up, measured %.0f", total, lost)
 	}
 	worst, short := 0.0, 0.0
 	for from := span; from < 3600; from += span {
