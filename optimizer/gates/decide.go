@@ -29,6 +29,8 @@ type snapshot struct {
 	labels func(node string) map[string]string
 	// pods that bear the Server's label, in any order.
 	pods []*corev1.Pod
+	// places for pods like one on nodes that carry an accelerator, by the nodes' value of a label, less those that are promised to pods which were let go.
+	places func(pod *corev1.Pod, kind catalogue.Kind, key string) map[string]int
 }
 
 // actions are what is to be done with the pods of a Server.
@@ -39,12 +41,16 @@ type actions struct {
 	remove []*corev1.Pod
 	// waiting pods have no seat, each for a reason.
 	waiting []wait
+	// crowded says that some wait for room in a domain, which other pods and nodes may make.
+	crowded bool
 }
 
 // lift is a pod that gets a seat.
 type lift struct {
 	pod    *corev1.Pod
 	option seats.Option
+	// domain is what its node must have besides, for the pods of its replica to be in one; empty where they need not.
+	domain []corev1.NodeSelectorRequirement
 }
 
 // wait is a pod that has no seat.
@@ -64,6 +70,7 @@ func decide(s snapshot) actions {
 		ledger.Observe(p)
 	}
 	a := actions{remove: s.takenBack(ledger, locate)}
+	given := domains{of: map[string]string{}, taken: map[[2]string]int{}}
 	for _, p := range ledger.Waiting(s.key) {
 		if !seats.Gated(p) {
 			continue // another's to place
@@ -81,18 +88,70 @@ func decide(s snapshot) actions {
 			Key: s.key, Server: s.server, Kinds: s.kinds, Seated: ledger.Seated(s.key, seats.RevisionOf(p)), Held: together.Held,
 			Variant: placement.VariantOf(p), Requests: placement.Requests(p), Others: together.Others(p),
 		})
-		o, ok := d.First()
-		if !ok {
-			a.waiting = append(a.waiting, wait{p, d.Reason})
+		o, domain, reason := s.choose(d, p, together, given)
+		if reason != "" {
+			a.waiting, a.crowded = append(a.waiting, wait{p, reason}), a.crowded || len(d.Options) > 0
 			continue
 		}
 		if !ledger.Take(s.key, s.server, p, "", o) {
 			a.waiting = append(a.waiting, wait{p, fmt.Sprintf("its replica %s has its seat on %q, which no Accelerator describes", placement.GroupOf(p).Name, together.Held)})
 			continue
 		}
-		a.lift = append(a.lift, lift{p, o})
+		a.lift = append(a.lift, lift{p, o, domain})
 	}
 	return a
+}
+
+// domains that groups are given in one decision: by the name of the group, and how many pods each takes, by label and value.
+type domains struct {
+	of    map[string]string
+	taken map[[2]string]int
+}
+
+// choose the best option of a decision that there is room for in some domain, where its replicas must each be in one; a reason where there is none.
+func (s *snapshot) choose(d seats.Decision, p *corev1.Pod, together seats.Together, given domains) (o seats.Option, of []corev1.NodeSelectorRequirement, reason string) {
+	group := placement.GroupOf(p)
+	reason = cmp.Or(d.Reason, "the plan has no seat for it")
+	for _, o := range d.InOrder() {
+		key := o.Domain(group)
+		if key == "" {
+			return o, nil, ""
+		}
+		var value string
+		if value, reason = s.domain(p, group, o.Kind, key, together, given); reason == "" {
+			return o, []corev1.NodeSelectorRequirement{{Key: key, Operator: corev1.NodeSelectorOpIn, Values: []string{value}}}, ""
+		}
+	}
+	return o, nil, reason
+}
+
+// domain of a pod's group by a label: where others of it are or were let go to, else one with room for all of them.
+func (s *snapshot) domain(p *corev1.Pod, group placement.Group, kind catalogue.Kind, key string, together seats.Together, given domains) (value, reason string) {
+	for _, node := range together.Nodes {
+		if value := s.labels(node)[key]; value != "" {
+			return value, ""
+		}
+		return "", fmt.Sprintf("its replica %s is on node %s, which has no label %s", group.Name, node, key)
+	}
+	for _, other := range together.Pods {
+		if value := placement.Asks(&other.Spec, key); value != "" && seats.Let(other) {
+			return value, ""
+		}
+	}
+	if value := given.of[group.Name]; value != "" {
+		return value, ""
+	}
+	places := s.places(p, kind, key)
+	for value := range places {
+		places[value] -= given.taken[[2]string{key, value}]
+	}
+	values, reason := seats.Domains(key, group, places)
+	if reason != "" {
+		return "", reason
+	}
+	given.of[group.Name] = values[0]
+	given.taken[[2]string{key, values[0]}] += group.Size
+	return values[0], ""
 }
 
 // unplanned says why no pod of the Server has a seat; empty where it has a plan.

@@ -272,8 +272,8 @@ func (c *disorder) schedule(p *corev1.Pod) {
 	if c.server == nil {
 		return
 	}
-	if o, ok := d.First(); ok && c.plugin.Take(seatstest.Chat, c.server, p, o.Accelerator+"-1", o) {
-		bound := seatstest.On(p, o.Accelerator+"-1")
+	if o := d.InOrder(); len(o) > 0 && c.plugin.Take(seatstest.Chat, c.server, p, o[0].Accelerator+"-1", o[0]) {
+		bound := seatstest.On(p, o[0].Accelerator+"-1")
 		c.put(bound)
 		c.cache[p.Name] = bound
 	}

@@ -1,6 +1,8 @@
 package gates
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -41,6 +43,13 @@ func (d *desk) latest(cached []corev1.Pod) []*corev1.Pod {
 	}
 	d.let = behind
 	return pods
+}
+
+// behind are the pods that were let go and that the cache does not know as such.
+func (d *desk) behind() []*corev1.Pod {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Values(d.let))
 }
 
 // news are the pods that wait for another reason than was told.

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 	"github.com/llm-inferno/inferno/optimizer/catalogue"
 	"github.com/llm-inferno/inferno/optimizer/placement"
@@ -46,6 +47,8 @@ type Reconciler struct {
 	metrics *metrics
 	// desks of the Servers that have pods to place, by name.
 	desks sync.Map
+	// domains is held while room in domains is given away: none is promised twice.
+	domains sync.Mutex
 }
 
 // SetupWithManager watches Servers, their pods, and Accelerators.
@@ -111,6 +114,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	if v.server != nil && v.server.Status.Desired != nil && slices.ContainsFunc(v.server.Status.Desired.Parts, func(p jsonspec.AllocationPart) bool { return p.TopologyKey != "" }) {
+		r.domains.Lock()
+		defer r.domains.Unlock()
+		if v.places, err = r.places(ctx, v.kinds); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
 	a := decide(v.snapshot)
 	var group errgroup.Group
 	group.SetLimit(atOnce)
@@ -132,7 +142,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.Events.Eventf(w.pod, nil, corev1.EventTypeNormal, v1alpha1.ReasonGated, "Place", "no seat: %s", w.reason)
 	}
 	r.metrics.waits(req.NamespacedName, len(a.waiting))
-	return reconcile.Result{}, errors.Join(faults...)
+	var next reconcile.Result
+	if a.crowded {
+		next.RequeueAfter = lookAgain
+	}
+	return next, errors.Join(faults...)
 }
 
 // look at a Server, its pods and what their nodes carry.
@@ -174,7 +188,7 @@ type view struct {
 
 // lift the gate of a pod for its seat; nil where it is gone, or another has its name.
 func (r *Reconciler) lift(ctx context.Context, v *view, l lift) (*corev1.Pod, error) {
-	more := placement.Requirements(v.kinds, l.option.Kind, v.seen)
+	more := append(placement.Requirements(v.kinds, l.option.Kind, v.seen), l.domain...)
 	patch, err := liftPatch(l.pod, letGo(l.option.Annotations(), len(more)), placement.Required(&l.pod.Spec, more))
 	if err != nil {
 		return nil, err

@@ -8,6 +8,30 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/api/v1alpha1"
 )
 
+// Asks is the one value of a label that a pod asks of its node; empty where it asks for none, or for one of several.
+func Asks(spec *corev1.PodSpec, key string) string {
+	if value := spec.NodeSelector[key]; value != "" {
+		return value
+	}
+	if spec.Affinity == nil || spec.Affinity.NodeAffinity == nil || spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return ""
+	}
+	asked := ""
+	for _, t := range spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		value := ""
+		for _, e := range t.MatchExpressions {
+			if e.Key == key && e.Operator == corev1.NodeSelectorOpIn && len(e.Values) == 1 {
+				value = e.Values[0]
+			}
+		}
+		if value == "" || asked != "" && value != asked {
+			return ""
+		}
+		asked = value
+	}
+	return asked
+}
+
 // Unseat takes out of a spec what the lifting of its pod's gate has put behind its required node affinity, as its annotations say: what is left is what other
 // pods of the template ask of nodes.
 func Unseat(spec *corev1.PodSpec, annotations map[string]string) {

@@ -103,9 +103,9 @@ func (d Decision) Room() int {
 	return room
 }
 
-// First option, whatever nodes there are; false where there is none.
-func (d Decision) First() (Option, bool) {
-	return d.Best(slices.Sorted(maps.Keys(d.Options)))
+// InOrder are the options whatever nodes there are, the best first.
+func (d Decision) InOrder() []Option {
+	return slices.SortedFunc(maps.Values(d.Options), preferred)
 }
 
 // Best option among accelerators that a node carries.
