@@ -1,10 +1,12 @@
 package contest
 
 import (
+	"errors"
 	"math"
 	"sort"
 
 	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
+	"github.com/llm-inferno/inferno/optimizer/simulation/cluster"
 )
 
 // Hindsight is the cost of the cheapest schedule that it finds which serves at least as much, of all requests and of every class, in cents per hour, and
@@ -22,6 +24,9 @@ func Hindsight(f *policy.Fleet, served float64, classes map[string]float64, cost
 				return true
 			}
 			o, err := playSchedule(f, f.NewSchedule(load, oracleShares[i], false))
+			if errors.Is(err, cluster.ErrNoRoom) { // so large at the start that small pods leave nodes which no large one fits
+				return false
+			}
 			if err != nil {
 				fault = err
 				return true

@@ -172,13 +172,16 @@ func New(config Config, policy Policy) (*Cluster, error) {
 		c.schedule(s)
 		for _, p := range s.pods {
 			if p.state != starting {
-				return nil, fmt.Errorf("server %q: no room for its %d initial replicas", s.Name, s.Initial.Replicas)
+				return nil, fmt.Errorf("server %q: %w for its %d initial replicas", s.Name, ErrNoRoom, s.Initial.Replicas)
 			}
 			p.createdAt, p.readyAt = -config.Times.StartUp, 0 // they were started before
 		}
 	}
 	return c, nil
 }
+
+// ErrNoRoom is that of a cluster whose nodes do not hold what it is to begin with.
+var ErrNoRoom = errors.New("no room")
 
 func (c *Cluster) newServer(config *Server, number uint64) (*server, error) {
 	var balancers [3]routing.Balancer
