@@ -132,8 +132,8 @@ func (b *Bound) value() float64 {
 	for k := range b.cards {
 		sum += b.slot(k) * boundSlot
 	}
-	for class, n := range b.missed {
-		sum -= b.worth[class] * n
+	for _, class := range slices.Sorted(maps.Keys(b.missed)) { // in one order, so that sums are the same to the last bit
+		sum -= b.worth[class] * b.missed[class]
 	}
 	return sum
 }
@@ -148,8 +148,8 @@ func (b *Bound) slot(k int) float64 {
 	}
 	for step := range boundSteps {
 		length := 0.0
-		for _, o := range over {
-			length = math.Hypot(length, o.cards)
+		for _, kind := range slices.Sorted(maps.Keys(over)) {
+			length = math.Hypot(length, over[kind].cards)
 		}
 		if !(length > 0) {
 			break
@@ -194,7 +194,8 @@ func (b *Bound) price(k int, worth map[string]float64) (float64, map[string]exce
 		}
 	}
 	over := map[string]excess{}
-	for kind, there := range b.cards[k] {
+	for _, kind := range slices.Sorted(maps.Keys(b.cards[k])) {
+		there := b.cards[k][kind]
 		sum -= worth[kind] * there
 		if e := used[kind]; e.cards > there || worth[kind] > 0 {
 			over[kind] = excess{e.cards - there, e.price}
