@@ -127,12 +127,8 @@ func (s *snapshot) choose(d seats.Decision, p *corev1.Pod, together seats.Togeth
 
 // domain of a pod's group by a label: where others of it are or were let go to, else one with room for all of them.
 func (s *snapshot) domain(p *corev1.Pod, group placement.Group, kind catalogue.Kind, key string, together seats.Together, given domains) (value, reason string) {
-	if len(together.Nodes) > 0 {
-		node := together.Nodes[0]
-		if value := s.labels(node)[key]; value != "" {
-			return value, ""
-		}
-		return "", fmt.Sprintf("its replica %s is on node %s, which has no label %s", group.Name, node, key)
+	if value, reason = together.Domain(key, group, func(node, key string) string { return s.labels(node)[key] }); value != "" || reason != "" {
+		return value, reason
 	}
 	for _, other := range together.Pods {
 		if value := placement.Asks(&other.Spec, key); value != "" && seats.Let(other) {

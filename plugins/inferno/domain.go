@@ -1,7 +1,6 @@
 package inferno
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -33,14 +32,9 @@ func (c *cluster) keepTogether(cy *cycle, pod *v1.Pod, nodes []fwk.NodeInfo) str
 	var reasons []string
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
 		key := keys[name]
-		at, why := []string(nil), ""
-		if len(together.Nodes) > 0 {
-			if domain := c.fleet.label(together.Nodes[0], key); domain != "" {
-				at = []string{domain}
-			} else {
-				why = fmt.Sprintf("its replica %s is on node %s, which has no label %s", group.Name, together.Nodes[0], key)
-			}
-		} else {
+		domain, why := together.Domain(key, group, c.fleet.label)
+		at := []string{domain}
+		if domain == "" && why == "" {
 			at, why = seats.Domains(key, group, c.places(cy, pod, name, key, nodes))
 		}
 		if why != "" {

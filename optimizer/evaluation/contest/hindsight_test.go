@@ -7,8 +7,9 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 )
 
-// The few schedules find one that is no cheaper than the best of all, and no dearer than what is known; what nothing serves has no other.
-func TestHindsight(t *testing.T) {
+// short is the fleet of the shortest scenario.
+func short(t *testing.T) *policy.Fleet {
+	t.Helper()
 	s, err := scenario.Open("../../../test/data/scenarios/short.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -17,6 +18,12 @@ func TestHindsight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// The few schedules find one that is no cheaper than the best of all, and no dearer than what is known; what nothing serves has no other.
+func TestHindsight(t *testing.T) {
+	f := short(t)
 	all, err := playSchedules(f, new(Options))
 	if err != nil {
 		t.Fatal(err)
@@ -39,18 +46,12 @@ func TestHindsight(t *testing.T) {
 
 // No schedule costs less than the bound says of what it serves.
 func TestNothingCostsLessThanTheBound(t *testing.T) {
-	s, err := scenario.Open("../../../test/data/scenarios/short.yaml")
+	f := short(t)
+	all, err := playSchedules(f, new(Options))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := policy.NewFleet(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := new(Result)
-	if r.Outcomes, err = playSchedules(f, new(Options)); err != nil {
-		t.Fatal(err)
-	}
+	r := &Result{Outcomes: all}
 	if err := r.BoundBelow(f); err != nil {
 		t.Fatal(err)
 	}

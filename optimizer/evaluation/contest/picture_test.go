@@ -8,8 +8,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"gonum.org/v1/plot/plotter"
 
-	"github.com/llm-inferno/inferno/optimizer/evaluation/policy"
-	"github.com/llm-inferno/inferno/optimizer/evaluation/scenario"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 )
 
@@ -40,14 +38,7 @@ func TestLogTicks(t *testing.T) {
 
 // Long runs are drawn as means over windows: areas stay what they were.
 func TestTogether(t *testing.T) {
-	s, err := scenario.Open("../../../test/data/scenarios/short.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := policy.NewFleet(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := short(t)
 	window := f.Config.Times.Window
 	const windows = 3 * bins
 	f.Scenario.Duration = windows * window

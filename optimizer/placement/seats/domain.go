@@ -18,6 +18,18 @@ func (o *Option) Domain(group placement.Group) string {
 	return o.Part.TopologyKey
 }
 
+// Domain that the others together with a pod are in already, by the labels of the node that the first of them has: empty where none has a node, with a reason where that
+// node is in none.
+func (t Together) Domain(key string, group placement.Group, label func(node, key string) string) (name, why string) {
+	if len(t.Nodes) == 0 {
+		return "", ""
+	}
+	if name = label(t.Nodes[0], key); name == "" {
+		why = fmt.Sprintf("its replica %s is on node %s, which has no label %s", group.Name, t.Nodes[0], key)
+	}
+	return name, why
+}
+
 // Domains that have room for all pods of a group of which none has a node, by the places that the nodes of each domain have for them; those first that leave
 // the fewest places which no such group could use, then the smallest. Where there are none it says what there is.
 func Domains(key string, group placement.Group, places map[string]int) (names []string, why string) {
