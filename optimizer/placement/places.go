@@ -1,12 +1,25 @@
 package placement
 
 import (
+	"cmp"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
+
+// Domains of nodes that have room for all pods of a group of so many, by the places that the nodes of each have for one: those first that leave the fewest places
+// which no such group could use, then the smallest, then by name.
+func Domains(places map[string]int, size int) []string {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(places)), func(name string) bool { return places[name] < size })
+	slices.SortStableFunc(names, func(a, b string) int {
+		return cmp.Or(places[a]%size-places[b]%size, places[a]-places[b], strings.Compare(a, b))
+	})
+	return names
+}
 
 // Places that a node with so much free has for pods like one, by what the pod asks of nodes and requests: none where its selector, affinity or tolerations keep
 // it from there. These are the predicates of the scheduler's plugins NodeAffinity, TaintToleration and NodeResourcesFit; what it decides by other pods,

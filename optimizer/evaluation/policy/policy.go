@@ -173,7 +173,7 @@ func (f *Fleet) stocks(nodes func(*cluster.Pool) int) map[string]*placement.Stoc
 	for i := range f.Config.Pools {
 		p := &f.Config.Pools[i]
 		for range nodes(p) {
-			c.Nodes = append(c.Nodes, jsonspec.NodeCapacity{Type: p.Type, Free: p.Cards})
+			c.Nodes = append(c.Nodes, jsonspec.NodeCapacity{Type: p.Type, Free: p.Cards, Domains: p.Domains})
 		}
 	}
 	return placement.Stocks(&c)
@@ -217,14 +217,21 @@ func (f *Fleet) cards(server, on string) int {
 
 // room for replicas among what is left, at most so many.
 func (f *Fleet) room(left map[string]*placement.Stock, server, on string, most int) int {
-	pods := max(f.truth(server, on).Pods, 1)
-	return left[f.accelerator(server, on).Type].Room(f.cards(server, on)/pods, min(most, math.MaxInt/pods)*pods) / pods
+	pods, stock := f.stock(left, server, on)
+	return stock.Room(f.cards(server, on)/pods, min(most, math.MaxInt/pods)*pods) / pods
+}
+
+// stock that the pods of a replica, so many, are placed with.
+func (f *Fleet) stock(left map[string]*placement.Stock, server, on string) (pods int, _ *placement.Stock) {
+	t := f.truth(server, on)
+	pods = max(t.Pods, 1)
+	return pods, left[f.accelerator(server, on).Type].Together(t.Domain, pods)
 }
 
 // take what replicas hold.
 func (f *Fleet) take(left map[string]*placement.Stock, server, on string, replicas int) {
-	pods := max(f.truth(server, on).Pods, 1)
-	left[f.accelerator(server, on).Type].Add(f.cards(server, on)/pods, replicas*pods)
+	pods, stock := f.stock(left, server, on)
+	stock.Add(f.cards(server, on)/pods, replicas*pods)
 }
 
 // ReplicaPrice in cents per hour.

@@ -351,7 +351,7 @@ func (p *melange) Decide(v *cluster.View) (map[string]cluster.Order, error) {
 	orders := map[string]cluster.Order{}
 	var there jsonspec.CapacityData
 	for _, n := range v.Nodes {
-		there.Nodes = append(there.Nodes, jsonspec.NodeCapacity{Type: n.Type, Free: n.Cards})
+		there.Nodes = append(there.Nodes, jsonspec.NodeCapacity{Type: n.Type, Free: n.Cards, Domains: n.Domains})
 	}
 	cards := placement.Stocks(&there)
 	for i := range v.Servers {

@@ -156,3 +156,58 @@ func TestScheduleOfRoles(t *testing.T) {
 		t.Error("there is a schedule of roles without any")
 	}
 }
+
+// inRacks looks at what a policy sees: the pods of each group are in one rack, and how many groups there are at most.
+type inRacks struct {
+	*testing.T
+	cluster.Policy
+	most int
+}
+
+func (r *inRacks) Decide(v *cluster.View) (map[string]cluster.Order, error) {
+	racks, groups := map[string]string{}, 0
+	for _, n := range v.Nodes {
+		racks[n.Name] = n.Domains["rack"]
+	}
+	for _, s := range v.Servers {
+		for _, p := range append(s.Pods, s.Departed...) {
+			for _, worker := range p.Workers {
+				if groups++; racks[p.Node] == "" || racks[worker] != racks[p.Node] {
+					r.Errorf("%v s: %s has its leader in rack %q, a worker in %q", v.Now, p.Name, racks[p.Node], racks[worker])
+				}
+			}
+		}
+	}
+	r.most = max(r.most, groups)
+	return r.Policy.Decide(v)
+}
+
+// A model whose replicas are two nodes of one rack is planned for by racks: it gets its second replica when its load rises, each whole in a rack. Where one node of either
+// rack is no more, there is room for it no longer, and no plan asks for it.
+func TestPlansByRacks(t *testing.T) {
+	for nodes, want := range map[int]int{3: 2, 2: 1} {
+		f := fleetOf(t, "racks", 4500)
+		for i := range f.Config.Pools {
+			f.Config.Pools[i].Nodes = nodes
+		}
+		e, err := Find("inferno")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := e.New(f, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &inRacks{T: t, Policy: p}
+		c, err := cluster.New(*f.Config, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Run(f.Scenario.Duration); err != nil {
+			t.Fatal(err)
+		}
+		if r.most != want {
+			t.Errorf("of racks of %d nodes at most %d groups were seated, want %d", nodes, r.most, want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ package readings
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -79,7 +80,7 @@ func New(s *jsonspec.System, pools []cluster.Pool, window float64) (*Source, err
 	for i, p := range pools {
 		if p.Elastic > 0 {
 			source.Resources.Optimizer.Spec.Elastic = append(source.Resources.Optimizer.Spec.Elastic, v1alpha1.ElasticCapacity{
-				Name: poolName(p.Type, i), Type: p.Type, Cards: p.Cards, Limit: p.Elastic, NodeSelector: map[string]string{poolLabel: poolName(p.Type, i)},
+				Name: poolName(p.Type, i), Type: p.Type, Cards: p.Cards, Limit: p.Elastic, NodeSelector: with(p.Domains, poolLabel, poolName(p.Type, i)),
 				Delay: &metav1.Duration{Duration: time.Duration(p.Delay * float64(time.Second))},
 			})
 		}
@@ -101,6 +102,13 @@ func variants(s *jsonspec.System, model string) (list []jsonspec.Variant) {
 		list[at].Accelerators = append(list[at].Accelerators, m.Acc)
 	}
 	return list
+}
+
+// with one label more.
+func with(labels map[string]string, key, value string) map[string]string {
+	all := map[string]string{key: value}
+	maps.Copy(all, labels)
+	return all
 }
 
 func poolName(cardType string, i int) string { return fmt.Sprintf("%s-%d", cardType, i) }
@@ -143,12 +151,10 @@ func (s *Source) Read(v *cluster.View) *observe.Readings {
 }
 
 func (s *Source) node(n *cluster.NodeView) corev1.Node {
-	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: s.labels[n.Type]}}
+	node := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: maps.Clone(s.labels[n.Type])}}
+	maps.Copy(node.Labels, n.Domains)
 	if n.Elastic {
-		node.Labels = map[string]string{poolLabel: poolName(n.Type, n.Pool)}
-		for key, value := range s.labels[n.Type] {
-			node.Labels[key] = value
-		}
+		node.Labels[poolLabel] = poolName(n.Type, n.Pool)
 	}
 	node.Status.Allocatable = cards(s.resources[n.Type], n.Cards)
 	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}

@@ -5,6 +5,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -87,6 +88,8 @@ type Pool struct {
 	// Elastic nodes that can be had beside, one after the other, each after a delay.
 	Elastic int     `json:"elastic,omitempty"`
 	Delay   float64 `json:"delay,omitempty"`
+	// Domains are the values of the labels that its nodes have, such as {rack: r7}: what entries of models name as topologyKey.
+	Domains map[string]string `json:"domains,omitempty"`
 }
 
 // Truth is how a model really behaves on an accelerator. The number of accelerators of a replica, its pods, and its transfer of caches are those of the system's
@@ -221,6 +224,11 @@ func (s *Scenario) names() []error {
 		if p.Cards < 1 || p.Nodes < 0 || p.Elastic < 0 || !(p.Delay >= 0) {
 			fault("pools[%d]: %d cards, %d nodes, %d elastic after %v s, want at least one card and no negative number", i, p.Cards, p.Nodes, p.Elastic, p.Delay)
 		}
+		for _, key := range slices.Sorted(maps.Keys(p.Domains)) {
+			if key == "" || p.Domains[key] == "" {
+				fault("pools[%d].domains: %q has the value %q, want a name and a value", i, key, p.Domains[key])
+			}
+		}
 	}
 	for i := range s.Truths {
 		t := &s.Truths[i]
@@ -236,6 +244,9 @@ func (s *Scenario) names() []error {
 		path := fmt.Sprintf("system.modelData.models[%d]", i)
 		if p.Way() != "" && !slices.ContainsFunc(s.Truths, func(t Truth) bool { return t.Model == p.Name && t.on() == on(p) }) {
 			fault("truths: there is none of model %q on accelerator %q (%s)", p.Name, on(p), path)
+		}
+		if key := p.Domain(); key != "" && !slices.ContainsFunc(s.Pools, func(p Pool) bool { return p.Domains[key] != "" }) {
+			fault("%s.topologyKey: %q, want a label that domains of pools have", path, key)
 		}
 		if p.Ranks > 1 || p.TokensPerIteration > 1 {
 			fault("%s: %d ranks and %v tokens per iteration, want neither: they are not simulated", path, p.Ranks, p.TokensPerIteration)
@@ -422,7 +433,7 @@ func (s *Scenario) Cluster() (*cluster.Config, error) {
 		c.Accelerators = append(c.Accelerators, cluster.Accelerator{Name: a.Name, Type: a.CardType(a.Name), Cards: a.Cards(), Price: a.Cost})
 	}
 	for _, p := range s.Pools {
-		c.Pools = append(c.Pools, cluster.Pool{Type: p.Type, Cards: p.Cards, Nodes: p.Nodes, Elastic: p.Elastic, Delay: p.Delay})
+		c.Pools = append(c.Pools, cluster.Pool{Type: p.Type, Cards: p.Cards, Nodes: p.Nodes, Elastic: p.Elastic, Delay: p.Delay, Domains: p.Domains})
 	}
 	for _, f := range s.Faults {
 		c.Faults = append(c.Faults, cluster.Fault{Type: f.Type, Nodes: f.Nodes, Skip: f.Skip, At: f.At, Until: f.Until})
@@ -442,7 +453,7 @@ func (s *Scenario) Cluster() (*cluster.Config, error) {
 		}
 		p := s.performance(t.Model, t.on())
 		truth := cluster.Truth{
-			Model: t.Model, Accelerator: t.Accelerator, Variant: p.Variant, Role: p.Role, Count: p.Accelerators(), Pods: p.Pods(), StepTime: law, Cache: t.Cache,
+			Model: t.Model, Accelerator: t.Accelerator, Variant: p.Variant, Role: p.Role, Count: p.Accelerators(), Pods: p.Pods(), Domain: p.Domain(), StepTime: law, Cache: t.Cache,
 			RequestOverhead: t.RequestOverhead, NoiseCV: t.NoiseCV,
 		}
 		if x := p.Transfer; x != nil {

@@ -1,11 +1,9 @@
 package seats
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/placement"
 )
@@ -30,26 +28,15 @@ func (t Together) Domain(key string, group placement.Group, label func(node, key
 	return name, why
 }
 
-// Domains that have room for all pods of a group of which none has a node, by the places that the nodes of each domain have for them; those first that leave
-// the fewest places which no such group could use, then the smallest. Where there are none it says what there is.
+// Domains that have room for all pods of a group of which none has a node, by the places that the nodes of each domain have for them, the best first
+// ([placement.Domains]). Where there are none it says what there is.
 func Domains(key string, group placement.Group, places map[string]int) (names []string, why string) {
-	most := ""
-	for _, name := range slices.Sorted(maps.Keys(places)) {
-		if places[name] >= group.Size {
-			names = append(names, name)
-		}
-		if most == "" || places[name] > places[most] {
-			most = name
-		}
+	if names = placement.Domains(places, group.Size); len(names) > 0 {
+		return names, ""
 	}
-	switch {
-	case most == "":
+	if len(places) == 0 {
 		return nil, fmt.Sprintf("no node that its replica %s may be on has the label %s", group.Name, key)
-	case len(names) == 0:
-		return nil, fmt.Sprintf("no domain by %s has room for the %d pods of its replica %s: %s has most, for %d", key, group.Size, group.Name, most, places[most])
 	}
-	slices.SortStableFunc(names, func(a, b string) int {
-		return cmp.Or(places[a]%group.Size-places[b]%group.Size, places[a]-places[b], strings.Compare(a, b))
-	})
-	return names, ""
+	most := slices.MaxFunc(slices.Sorted(maps.Keys(places)), func(a, b string) int { return places[a] - places[b] })
+	return nil, fmt.Sprintf("no domain by %s has room for the %d pods of its replica %s: %s has most, for %d", key, group.Size, group.Name, most, places[most])
 }

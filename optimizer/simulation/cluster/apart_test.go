@@ -2,11 +2,13 @@ package cluster
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
 )
 
@@ -77,6 +79,28 @@ func TestLostNodeOfAGroup(t *testing.T) {
 	}
 }
 
+// A replica of two pods has both in one rack: of three nodes of one rack, two of another and one of none there are two, not three.
+func TestGroupsWithinADomain(t *testing.T) {
+	c := apart()
+	c.Pools = []Pool{
+		{Type: "A", Cards: 2, Nodes: 3, Domains: map[string]string{"rack": "r1"}}, {Type: "A", Cards: 2, Nodes: 2, Domains: map[string]string{"rack": "r2"}}, {Type: "A", Cards: 2, Nodes: 1},
+	}
+	c.Truths[len(c.Truths)-1].Domain = "rack"
+	c.Servers[0].Initial = ways(0, 0, 0, 1)
+	if d := cmp.Diff([]map[string]int{{"A/group": 1}, {"A/group": 2}, {"A/group": 2}}, replicas(run(t, c, script{60: ways(0, 0, 0, 2), 240: ways(0, 0, 0, 3)}, 900), 0, 4, 13)); d != "" {
+		t.Error(d)
+	}
+	// The first is in the rack that it fills: of three nodes there would be one left.
+	if places := map[string]int{"r1": 3, "r2": 2}; !slices.Equal(placement.Domains(places, 2), []string{"r2", "r1"}) {
+		t.Errorf("the racks in order are %v", placement.Domains(places, 2))
+	}
+	c.Truths[len(c.Truths)-1].Domain = "zone"
+	c.Servers[0].Initial = ways(1, 0, 0, 0)
+	if d := cmp.Diff([]map[string]int{{"A": 1}}, replicas(run(t, c, script{60: ways(1, 0, 0, 1)}, 600), 8)); d != "" {
+		t.Errorf("without such a label: %s", d)
+	}
+}
+
 // random orders, with a look at every view: nothing is ever half seated, on a node that is not there, or beyond the cards of one.
 type random struct {
 	*testing.T
@@ -88,9 +112,9 @@ func (*random) Interval() float64 { return 15 }
 func (*random) Lag() float64      { return 7 }
 
 func (r *random) Decide(v *View) (map[string]Order, error) {
-	free := map[string]int{}
+	free, racks := map[string]int{}, map[string]string{}
 	for _, n := range v.Nodes {
-		free[n.Name] = n.Cards
+		free[n.Name], racks[n.Name] = n.Cards, n.Domains["rack"]
 	}
 	bound := 0
 	for _, s := range v.Servers {
@@ -109,6 +133,9 @@ func (r *random) Decide(v *View) (map[string]Order, error) {
 				r.Fatalf("%v s: %s of %d pods has %d workers", v.Now, p.Name, pods, len(p.Workers))
 			}
 			for _, n := range append(p.Workers, p.Node) {
+				if pods > 1 && (racks[n] == "" || racks[n] != racks[p.Node]) {
+					r.Fatalf("%v s: %s is in rack %q, its leader in %q", v.Now, n, racks[n], racks[p.Node])
+				}
 				if _, there := free[n]; !there {
 					r.Fatalf("%v s: %s is on %s, which is not there", v.Now, p.Name, n)
 				}
@@ -131,7 +158,10 @@ func TestGroupsAreNeverHalfSeated(t *testing.T) {
 		p := &random{T: t, Rand: rand.New(rand.NewPCG(seed, 9))}
 		c := apart()
 		c.Seed = seed
-		c.Pools[0].Elastic, c.Pools[0].Delay = 2, 60
+		c.Pools = append(c.Pools, c.Pools[0])
+		c.Pools[0].Nodes, c.Pools[0].Elastic, c.Pools[0].Delay, c.Pools[0].Domains = 2, 2, 60, map[string]string{"rack": "r1"}
+		c.Pools[2].Nodes, c.Pools[2].Domains = 2, map[string]string{"rack": "r2"}
+		c.Truths[len(c.Truths)-1].Domain = "rack"
 		c.Times.StartUp = float64(30 + p.IntN(120))
 		for at := 60.0; at < 1500; at += 60 + 240*p.Float64() {
 			c.Faults = append(c.Faults, Fault{Type: "A", Nodes: 1 + p.IntN(3), At: at, Until: at + 30 + 90*p.Float64()})

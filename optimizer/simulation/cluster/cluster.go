@@ -148,7 +148,7 @@ func New(config Config, policy Policy) (*Cluster, error) {
 	c := &Cluster{config: config, policy: policy, usage: Usage{Hours: map[string]float64{}}}
 	for i, p := range config.Pools {
 		for k := range p.Nodes + p.Elastic {
-			n := &node{name: fmt.Sprintf("%s-%d-%d", p.Type, i, k), kind: p.Type, cards: p.Cards, delay: p.Delay, pool: i, elastic: k >= p.Nodes}
+			n := &node{name: fmt.Sprintf("%s-%d-%d", p.Type, i, k), kind: p.Type, cards: p.Cards, delay: p.Delay, pool: i, elastic: k >= p.Nodes, domains: p.Domains}
 			if n.elastic {
 				n.state = absent
 			}

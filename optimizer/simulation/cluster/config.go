@@ -75,6 +75,8 @@ type Pool struct {
 	// Elastic nodes may be added, each Delay seconds after a pod found no room.
 	Elastic int
 	Delay   float64
+	// Domains are the values of the labels that its nodes have, by which domains of nodes are told apart.
+	Domains map[string]string
 }
 
 // Truth is how a model really behaves on an accelerator, in one way where it runs there in several.
@@ -85,6 +87,7 @@ type Truth struct {
 	Role        string // jsonspec's; empty: both
 	Count       int    // accelerators per replica
 	Pods        int    // that have them between them, each on one node; 0 for one
+	Domain      string // key of the label of which the nodes of these pods have one value; empty where they go each where they can
 	Link        serving.Link
 	StepTime    simulation.StepTime
 	Cache       simulation.Cache

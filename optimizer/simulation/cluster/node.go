@@ -26,6 +26,7 @@ type node struct {
 	// pool is its number, elastic whether it is not there from the start.
 	pool    int
 	elastic bool
+	domains map[string]string
 	state   presence
 	at      float64 // when a coming one is there
 }
@@ -116,11 +117,30 @@ func (c *Cluster) truth(model, on string) *Truth {
 	return nil
 }
 
-// rooms are nodes for the pods of a replica, that of the leader first; nil where not all find one.
+// rooms are nodes for the pods of a replica, that of the leader first, in the domain that the scheduler plugin would choose where they need one; nil where not all find
+// one.
 func (c *Cluster) rooms(t *Truth) []*node {
+	if t.Domain == "" {
+		return c.roomsAmong(t, func(*node) bool { return true })
+	}
+	places, kind := map[string]int{}, c.accelerator(t.Accelerator).Type
+	for _, n := range c.nodes {
+		if n.kind == kind && n.state == present && n.domains[t.Domain] != "" {
+			places[n.domains[t.Domain]] += c.free(n) / c.cards(t)
+		}
+	}
+	names := placement.Domains(places, t.Pods)
+	if len(names) == 0 {
+		return nil
+	}
+	return c.roomsAmong(t, func(n *node) bool { return n.domains[t.Domain] == names[0] })
+}
+
+// roomsAmong nodes.
+func (c *Cluster) roomsAmong(t *Truth, in func(*node) bool) []*node {
 	var nodes []*node
 	for range max(t.Pods, 1) {
-		n := c.room(c.accelerator(t.Accelerator).Type, c.cards(t), nodes)
+		n := c.room(c.accelerator(t.Accelerator).Type, c.cards(t), nodes, in)
 		if n == nil {
 			return nil
 		}
@@ -129,12 +149,13 @@ func (c *Cluster) rooms(t *Truth) []*node {
 	return nodes
 }
 
-// room is the present node of a type that the scheduler plugin would choose for so many cards, where as many are promised on others; nil where there is none.
-func (c *Cluster) room(kind string, cards int, promised []*node) *node {
+// room is the present node of a type, among some, that the scheduler plugin would choose for so many cards, where as many are promised on others; nil where there is
+// none.
+func (c *Cluster) room(kind string, cards int, promised []*node, in func(*node) bool) *node {
 	var best *node
 	var lowest placement.Harm
 	for _, n := range c.nodes {
-		if n.kind != kind || n.state != present {
+		if n.kind != kind || n.state != present || !in(n) {
 			continue
 		}
 		free := c.free(n)
@@ -165,7 +186,7 @@ func (c *Cluster) provision(model, on string) {
 		}
 	}
 	for _, n := range c.nodes {
-		if n.kind == kind && n.state == absent {
+		if n.kind == kind && n.state == absent && (t.Domain == "" || n.domains[t.Domain] != "") {
 			n.state, n.at = coming, c.now+n.delay
 			return
 		}

@@ -43,13 +43,15 @@ type NodeView struct {
 	// Pool is its number, and Elastic says that the node came because pods found no room.
 	Pool    int
 	Elastic bool
+	// Domains are the values of its labels, by which domains of nodes are told apart.
+	Domains map[string]string
 }
 
 func (c *Cluster) view() *View {
 	v := &View{Now: c.now}
 	for _, n := range c.nodes {
 		if n.state == present {
-			v.Nodes = append(v.Nodes, NodeView{n.name, n.kind, n.cards, n.pool, n.elastic})
+			v.Nodes = append(v.Nodes, NodeView{n.name, n.kind, n.cards, n.pool, n.elastic, n.domains})
 		}
 	}
 	for _, s := range c.servers {
