@@ -64,7 +64,7 @@ build-now:
 # go test shows nothing of a package before it ends, so what takes minutes the first time is built before, in the open.
 .PHONY: prepare
 prepare: build-now
-	@$(BIN)/inferno up --prepare
+	@$(BIN)/inferno up --with leaderworkerset --prepare
 
 # Neither lp_solve nor the command line is of use to the demo, so that it waits for neither.
 .PHONY: demo

@@ -53,7 +53,8 @@ With --with karpenter there are no nodes at first. Karpenter buys them, from a c
 (spec.placement: Gates); NodePools for H100, A100 and L40S, on demand and as spot, are there. The stock scheduler's profile places these pods, and the chart's policies are left out.
 
 With --with kueue, Kueue admits pods to quotas, as its release does: its CRDs, webhooks and rights are there. With --with keda, KEDA's operator and adapter run, KEDA holds
-external.metrics.k8s.io, and inferno's adapter answers it as an external scaler. Neighbours are built where they are asked for first, KEDA takes long.`,
+external.metrics.k8s.io, and inferno's adapter answers it as an external scaler. With --with leaderworkerset the controller of LeaderWorkerSets and its webhooks
+run. Neighbours are built where they are asked for first, KEDA takes long.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.has(controlplane.Karpenter) && !cmd.Flags().Changed("nodes") {
@@ -69,7 +70,7 @@ external.metrics.k8s.io, and inferno's adapter answers it as an external scaler.
 	f.BoolVar(&o.planeOnly, "control-plane-only", false, "leave inferno's programs out and run the stock scheduler")
 	f.BoolVar(&o.prepare, "prepare", false, "only build the programs of the control plane that are not cached yet, and start nothing")
 	f.StringVar(&o.kubernetes, "kubernetes", "", "version of Kubernetes that the control plane behaves as: "+strings.Join(controlplane.Versions(), ", ")+"; default its own")
-	f.StringSliceVar(&o.with, "with", nil, "neighbours to run beside it: karpenter, kueue, keda")
+	f.StringSliceVar(&o.with, "with", nil, "neighbours to run beside it: karpenter, kueue, keda, leaderworkerset")
 	f.BoolVar(&o.node, "node", false, "make this machine a real node beside the simulated ones, and install inferno's chart")
 	f.StringVar(&o.images, "images", "out/images", "with --node, folder of the images as OCI layouts")
 	f.StringVar(&o.chart, "chart", "manifests/chart", "with --node, inferno's chart")
@@ -119,7 +120,7 @@ func (o *upOptions) start(ctx context.Context, pools []controlplane.NodePool, ou
 	options := stack.Options{
 		Programs: o.programs, Nodes: pools, PodStartup: o.podStartup, Progress: out, KeepDir: o.keep, Kubernetes: o.kubernetes, WithoutInferno: o.planeOnly,
 		Policies: !o.has(controlplane.Karpenter), // those without gates would refuse what gates do
-		Kueue:    o.has(controlplane.Kueue), KEDA: o.has(keda), Defaults: true,
+		Kueue:    o.has(controlplane.Kueue), KEDA: o.has(keda), LeaderWorkerSet: o.has(controlplane.LeaderWorkerSet), Defaults: true,
 	}
 	if o.has(controlplane.Karpenter) {
 		options.Karpenter = stack.CloudMarket
@@ -183,6 +184,7 @@ const keda = "keda"
 // neighbours that inferno runs beside, by their names, and their programs.
 var neighbours = map[string][]controlplane.Binary{
 	string(controlplane.Karpenter): {controlplane.Karpenter}, string(controlplane.Kueue): {controlplane.Kueue}, keda: {controlplane.KEDAOperator, controlplane.KEDAAdapter},
+	string(controlplane.LeaderWorkerSet): {controlplane.LeaderWorkerSet},
 }
 
 // has says whether a neighbour is asked for.

@@ -25,6 +25,8 @@ const (
 	LWSName = "leaderworkerset.sigs.k8s.io/name"
 	// LWSGroup is the number of the pod's group, from 0 on.
 	LWSGroup = "leaderworkerset.sigs.k8s.io/group-index"
+	// LWSWorker is the number of the pod in its group: 0 of its leader.
+	LWSWorker = "leaderworkerset.sigs.k8s.io/worker-index"
 	// LWSRevision is the hash of the template that the pod was made from.
 	LWSRevision = "leaderworkerset.sigs.k8s.io/template-revision-hash"
 	// LWSSize, an annotation, is how many pods a group has.
@@ -66,16 +68,30 @@ func (g Group) Missing(pods int) string {
 }
 
 // Leaders leave out, of pods sorted by name, those that are not the first of their group: a replica of several pods is counted, measured and ready as its first
-// pod is. A LeaderWorkerSet names its leaders so that they are first.
+// pod is. A LeaderWorkerSet says which pod leads, and its workers, which go after their leader, are then no replica.
 func Leaders(pods []*corev1.Pod) []*corev1.Pod {
-	led := map[string]bool{}
+	type name struct{ namespace, group string }
+	led := map[name]bool{}
 	var leaders []*corev1.Pod
 	for _, p := range pods {
-		group := GroupOf(p).Name
-		if group == "" || !led[group] {
-			leaders = append(leaders, p)
+		of := name{p.Namespace, GroupOf(p).Name}
+		if of.group != "" && (led[of] || works(p)) {
+			continue
 		}
-		led[group] = true
+		leaders = append(leaders, p)
+		led[of] = true
 	}
 	return leaders
+}
+
+// LeftOver tells whether a pod is a worker of a LeaderWorkerSet that was there before the leader of its group: it is of the replica which that one replaces, and goes.
+// Workers are made when their leader is there, and both replicas have one name.
+func LeftOver(p, leader *corev1.Pod) bool {
+	return works(p) && leader.Labels[LWSName] != "" && leader.Labels[LWSWorker] == "0" && p.CreationTimestamp.Before(&leader.CreationTimestamp)
+}
+
+// works tells whether a LeaderWorkerSet says that a pod is a worker.
+func works(p *corev1.Pod) bool {
+	number := p.Labels[LWSWorker]
+	return p.Labels[LWSName] != "" && number != "" && number != "0"
 }

@@ -51,8 +51,12 @@ func TestLeaders(t *testing.T) {
 		}
 		return p
 	}
+	left := of("chat-2-1", "chat", "2") // its leader is gone already
+	left.Labels[LWSWorker] = "1"
 	var names []string
-	for _, p := range Leaders([]*corev1.Pod{of("chat-0", "chat", "0"), of("chat-0-1", "chat", "0"), of("chat-1", "chat", "1"), of("chat-1-1", "chat", "1"), of("other", "", ""), of("single", "", "")}) {
+	for _, p := range Leaders([]*corev1.Pod{
+		of("chat-0", "chat", "0"), of("chat-0-1", "chat", "0"), of("chat-1", "chat", "1"), of("chat-1-1", "chat", "1"), left, of("other", "", ""), of("single", "", ""),
+	}) {
 		names = append(names, p.Name)
 	}
 	if diff := cmp.Diff([]string{"chat-0", "chat-1", "other", "single"}, names); diff != "" {

@@ -53,6 +53,8 @@ const (
 	// KEDAOperator follows ScaledObjects, and KEDAAdapter serves external metrics from what it knows.
 	KEDAOperator Binary = "keda-operator"
 	KEDAAdapter  Binary = "keda-adapter"
+	// LeaderWorkerSet is the controller of LeaderWorkerSets, and its webhooks.
+	LeaderWorkerSet Binary = "leaderworkerset"
 	// OldestControllerManager is of the oldest of [Versions].
 	OldestControllerManager Binary = "kube-controller-manager-oldest"
 )
@@ -93,6 +95,7 @@ var recipes = []recipe{
 	{binary: Kueue, module: "kueue", pkg: "sigs.k8s.io/kueue/cmd/kueue", extra: true, what: "what admits workloads to quotas", usual: 8 * time.Minute},
 	{binary: KEDAOperator, module: "keda", pkg: "github.com/kedacore/keda/v2/cmd/operator", extra: true, what: "what scales by events", usual: 20 * time.Minute},
 	{binary: KEDAAdapter, module: "keda", pkg: "github.com/kedacore/keda/v2/cmd/adapter", extra: true, what: "what serves its metrics", usual: 2 * time.Minute},
+	{binary: LeaderWorkerSet, module: "lws", pkg: "sigs.k8s.io/lws/cmd", extra: true, what: "what makes groups of pods", usual: time.Minute},
 }
 
 const (

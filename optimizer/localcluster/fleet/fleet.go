@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/llm-inferno/inferno/optimizer/placement"
 	"github.com/llm-inferno/inferno/optimizer/simulation"
 	"github.com/llm-inferno/inferno/optimizer/simulation/routing"
 	"github.com/llm-inferno/inferno/optimizer/simulation/serving"
@@ -131,10 +132,12 @@ func (f *Fleet) play(until float64) {
 // went. A pod that is to go finishes what it has for as long as it is there.
 func (f *Fleet) reconcile(pods []*corev1.Pod, node func(name string) (*corev1.Node, error)) (changed bool) {
 	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return cmp.Compare(key(a).String(), key(b).String()) })
+	whole := together(pods)
+	pods = placement.Leaders(pods)
 	wanted := map[types.NamespacedName]types.UID{}
 	for _, p := range pods {
 		played, runs := f.pods[key(p)]
-		if serves(p) || (runs && p.DeletionTimestamp != nil) {
+		if whole(p) || (runs && p.DeletionTimestamp != nil) {
 			wanted[key(p)] = p.UID
 		}
 		if runs && played.uid == p.UID && p.DeletionTimestamp != nil {
@@ -149,7 +152,7 @@ func (f *Fleet) reconcile(pods []*corev1.Pod, node func(name string) (*corev1.No
 	}
 	maps.DeleteFunc(f.faults, func(name types.NamespacedName, _ string) bool { _, stays := wanted[name]; return !stays })
 	for _, p := range pods {
-		if _, runs := f.pods[key(p)]; runs || !serves(p) {
+		if _, runs := f.pods[key(p)]; runs || !whole(p) {
 			continue
 		}
 		if err := f.launch(p, node); err != nil {

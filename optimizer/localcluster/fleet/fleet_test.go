@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,6 +164,32 @@ func TestPodsOfRoles(t *testing.T) {
 	}
 	if len(r.Faults) > 0 {
 		t.Errorf("faults %v", r.Faults)
+	}
+}
+
+// A replica of several pods serves as its leader, while all of its pods are ready.
+func TestPodsOfGroups(t *testing.T) {
+	f := newFleet(t, config())
+	at := nodes(node("h", "nvidia.com/gpu.product", product))
+	of := func(name, group string) *corev1.Pod {
+		p := readyPod(name, "chat", "h", map[string]string{v1alpha1.GroupSizeAnnotation: "2"})
+		p.Labels[v1alpha1.GroupLabel] = group
+		return p
+	}
+	played := func(pods ...*corev1.Pod) string {
+		f.reconcile(pods, at)
+		return fmt.Sprint(slices.SortedFunc(maps.Keys(f.pods), compareNames))
+	}
+	leader, worker, half := of("a", "one"), of("a-1", "one"), of("b", "two")
+	elsewhere := of("a-1", "one")
+	elsewhere.Namespace = "other"
+	for _, tt := range []struct {
+		pods []*corev1.Pod
+		want string
+	}{{[]*corev1.Pod{leader, worker, half}, "[llm/a]"}, {[]*corev1.Pod{leader, half, elsewhere}, "[]"}, {[]*corev1.Pod{leader, worker}, "[llm/a]"}} {
+		if got := played(tt.pods...); got != tt.want {
+			t.Errorf("of %d pods %s serve, want %s", len(tt.pods), got, tt.want)
+		}
 	}
 }
 

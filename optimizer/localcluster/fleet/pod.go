@@ -40,6 +40,21 @@ func serves(p *corev1.Pod) bool {
 	})
 }
 
+// together tells of pods whether one serves: where several are a replica, all of them must.
+func together(pods []*corev1.Pod) (whole func(*corev1.Pod) bool) {
+	type name struct{ namespace, group string }
+	of := func(p *corev1.Pod) name { return name{p.Namespace, placement.GroupOf(p).Name} }
+	serving := map[name]int{}
+	for _, p := range pods {
+		if serves(p) {
+			serving[of(p)]++
+		}
+	}
+	return func(p *corev1.Pod) bool {
+		return serves(p) && (of(p).group == "" || serving[of(p)] >= placement.GroupOf(p).Size)
+	}
+}
+
 // start makes what plays a pod on a node, or says all that is wrong with the pod.
 // Its container would not start either with such limits.
 func (f *Fleet) start(p *corev1.Pod, node *corev1.Node) (*pod, error) {

@@ -65,6 +65,8 @@ type Options struct {
 	Kueue bool
 	// KEDA holds external.metrics.k8s.io, and the adapter answers it as an external scaler.
 	KEDA bool
+	// LeaderWorkerSet makes groups of pods.
+	LeaderWorkerSet bool
 	// WithoutInferno leaves inferno's programs out.
 	WithoutInferno bool
 }
@@ -182,7 +184,12 @@ func (s *Stack) startNeighbours(ctx context.Context) error {
 		}
 	}
 	if s.Options.KEDA {
-		return s.startKEDA(ctx)
+		if err := s.startKEDA(ctx); err != nil {
+			return err
+		}
+	}
+	if s.Options.LeaderWorkerSet {
+		return s.startLeaderWorkerSet(ctx)
 	}
 	return nil
 }

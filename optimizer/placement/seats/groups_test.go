@@ -178,3 +178,43 @@ func TestSeatsOfGroupsThroughDisorder(t *testing.T) {
 		}
 	}
 }
+
+// The leader of a LeaderWorkerSet's group that is made while the worker of the one before it still goes is whole with its own worker alone: it gets no seat, and no
+// node, for those of the other.
+func TestAGroupThatStartsAgainHasNothingOfTheOneBefore(t *testing.T) {
+	of := func(uid, number string, second int64) *v1.Pod {
+		p := pod(uid, "r1")
+		p.Labels[placement.LWSName], p.Labels[placement.LWSGroup], p.Labels[placement.LWSWorker] = "chat", "0", number
+		p.Annotations = map[string]string{placement.LWSSize: "2"}
+		p.CreationTimestamp = metav1.Unix(second, 0)
+		return p
+	}
+	on := func(p *v1.Pod, node string) *v1.Pod {
+		p = p.DeepCopy()
+		p.Spec.NodeName = node
+		return p
+	}
+	leader, worker := of("leader", "0", 1), of("worker", "1", 1)
+	next, its := of("next-leader", "0", 60), of("next-worker", "1", 60)
+	l := NewLedger(byNodeName)
+	seats := func() int { return byAccelerator(l.Seated(chat, RevisionOf(leader)))["h100"] }
+	for _, p := range []*v1.Pod{on(leader, "h100-1"), on(worker, "h100-2")} {
+		l.Observe(p)
+	}
+	l.Forget(leader.UID)
+	if seats() != 1 {
+		t.Errorf("with a worker left there are %d seats, want 1", seats())
+	}
+	freed := false
+	for _, e := range l.Observe(next) {
+		freed = freed || e.Freed
+	}
+	l.Observe(on(worker, "h100-2")) // whatever else is said of it
+	if together := l.Together(chat, next); !freed || seats() != 0 || together.Seated || together.OnNodes != 0 || together.Missing == "" {
+		t.Errorf("beside what was there before: freed %v, %d seats, %+v", freed, seats(), together)
+	}
+	l.Observe(its)
+	if together := l.Together(chat, next); together.Missing != "" || len(together.Pods) != 2 {
+		t.Errorf("with its worker: %+v", together)
+	}
+}

@@ -2,6 +2,7 @@ package seats
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 
@@ -110,7 +111,7 @@ func (l *Ledger) Observe(pod *v1.Pod) []Effect {
 	}
 	switch {
 	case !ours:
-	case Leaving(pod):
+	case Leaving(pod), l.leftOver(key, pod):
 		effects = append(effects, l.remove(pod.UID))
 	case pod.Spec.NodeName != "", Let(pod):
 		at := place{RevisionOf(pod), Seat{l.locate(pod, pod.Spec.NodeName), placement.VariantOf(pod)}}
@@ -125,7 +126,37 @@ func (l *Ledger) Observe(pod *v1.Pod) []Effect {
 		l.join(key, pod)
 		effects = append(effects, e)
 	}
+	return append(effects, l.replaced(key, pod)...)
+}
+
+// leftOver tells whether the leader of a pod's group came after it.
+func (l *Ledger) leftOver(key types.NamespacedName, pod *v1.Pod) bool {
+	for _, other := range l.grouped(key, pod) {
+		if placement.LeftOver(pod, other) {
+			return true
+		}
+	}
+	return false
+}
+
+// replaced are those of a pod's group that it came after as their leader: they are of the replica that was there before, whose nodes say nothing of this one's.
+func (l *Ledger) replaced(key types.NamespacedName, pod *v1.Pod) (effects []Effect) {
+	for uid, other := range l.grouped(key, pod) {
+		if !Leaving(pod) && placement.LeftOver(other, pod) {
+			effects = append(effects, l.remove(uid))
+		}
+	}
 	return effects
+}
+
+// grouped are the pods of a pod's group.
+func (l *Ledger) grouped(key types.NamespacedName, pod *v1.Pod) map[types.UID]*v1.Pod {
+	if r := l.rosters[key]; r != nil {
+		if g := r.groups[placement.GroupOf(pod).Name]; g != nil {
+			return maps.Clone(g.pods)
+		}
+	}
+	return nil
 }
 
 // Forget a pod that the API server no longer has.
