@@ -68,7 +68,7 @@ SURE is the share of cases in which the targets can be met at all. Prices are on
 	f.StringVar(&o.priceFile, "prices", "", "CSV of prices with the columns type and cents_per_hour")
 	f.StringVar(&o.architecture, "architecture", "", "config.json of the model, where the catalogue does not know it")
 	f.StringVarP(&o.format, "format", "o", "table", "output format: "+strings.Join(outputFormats, ", "))
-	f.StringVar(&o.write, "write", "", "directory to write the manifests of the cheapest configuration to whose replicas do both")
+	f.StringVar(&o.write, "write", "", "directory to write the manifests of the first configuration to")
 	f.StringVar(&o.name, "name", "", "name of the Server in the manifests; that of the model")
 	return cmd
 }
@@ -189,18 +189,18 @@ func (o *recommendOptions) run(out io.Writer, model string) error {
 		return err
 	}
 	switch {
-	case len(answer.Configurations) == 0 && (len(answer.Apart) == 0 || o.write != ""):
-		return fmt.Errorf("no accelerator serves %s within the targets%s", model, map[bool]string{true: " by replicas that do both, and no manifests are written of roles; see docs/recipes/roles.md"}[len(answer.Apart) > 0])
-	case len(answer.Configurations) == 0:
+	case len(answer.Configurations)+len(answer.Apart) == 0:
+		return fmt.Errorf("no accelerator serves %s within the targets", model)
+	case o.write == "":
 		return nil
 	}
-	if c := &answer.Configurations[0]; o.write != "" && c.Nodes > 1 {
-		return fmt.Errorf("--write: no manifests are written of replicas over %d nodes, which are no Deployment's; name --accelerators that hold the model on one, or see docs/variants.md", c.Nodes)
+	ways := waysOf(answer)
+	for i := range ways {
+		if n := ways[i].Nodes; n > 1 {
+			return fmt.Errorf("--write: no manifests are written of replicas over %d nodes, which are no Deployment's; name --accelerators that hold the model on one, or see docs/variants.md", n)
+		}
 	}
-	if o.write != "" {
-		return writeRecommended(o.write, o.name, &o.question, &answer.Configurations[0])
-	}
-	return nil
+	return writeRecommended(o.write, o.name, &o.question, ways)
 }
 
 // printRecommended configurations for people, then what is none and why, then what was assumed.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -138,6 +139,62 @@ func TestRecommendWritesManifests(t *testing.T) {
 	want := []string{"Accelerator", "Deployment", "HorizontalPodAutoscaler", "Model", "PodDisruptionBudget", "Server", "Service", "ServiceClass"}
 	if !slices.Equal(kinds, want) {
 		t.Errorf("kinds are %v, want %v", kinds, want)
+	}
+}
+
+// Of roles that come first there is a workload and an autoscaler each, of one Server, whose Model has both.
+func TestRecommendWritesManifestsOfRoles(t *testing.T) {
+	dir := t.TempDir()
+	_, err := runAlone(t, newRecommendCommand(), "meta-llama/Llama-3.1-70B-Instruct", "--rate", "20", "--input", "8000", "--output", "300", "--ttft", "3s", "--itl", "20ms", "--accelerators", "H100,B200",
+		"--engine", "vllm", "--write", dir, "--name", "chat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas := definitions(t)
+	follows, made := map[string]map[string]string{}, map[string]string{}
+	var server v1alpha1.Server
+	var model v1alpha1.Model
+	for _, name := range []string{"chat-cluster.yaml", "chat.yaml"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for document := range strings.SplitSeq(string(text), "---\n") {
+			var content map[string]any
+			if err := yaml.UnmarshalStrict([]byte(document), &content); err != nil {
+				t.Fatal(err)
+			}
+			fits(t, schemas, content)
+			into := map[string]any{"Server": &server, "Model": &model, "Deployment": new(appsv1.Deployment), "HorizontalPodAutoscaler": new(autoscalingv2.HorizontalPodAutoscaler)}[content["kind"].(string)]
+			if into == nil {
+				continue
+			}
+			if err := yaml.UnmarshalStrict([]byte(document), into); err != nil {
+				t.Fatal(err)
+			}
+			switch o := into.(type) {
+			case *appsv1.Deployment:
+				if w, err := workload.Read(&o.Spec.Template); err != nil || o.Spec.Template.Labels[v1alpha1.ServerLabel] != "chat" || w.Cards.Value != w.Tensor.Value || len(w.Doubts) > 0 {
+					t.Errorf("the pods of %s serve %+v: %v", o.Name, w, err)
+				}
+				made[o.Name] = o.Spec.Template.Labels[v1alpha1.VariantLabel]
+			case *autoscalingv2.HorizontalPodAutoscaler:
+				follows[o.Spec.ScaleTargetRef.Name] = o.Spec.Metrics[0].External.Metric.Selector.MatchLabels
+			}
+		}
+	}
+	var roles []string
+	for _, p := range model.Spec.Performance {
+		roles = append(roles, p.Role)
+	}
+	if !slices.Equal(roles, []string{"prefill", "decode"}) || len(server.Spec.Variants) != 2 || server.Spec.ScaleTargetRef != nil {
+		t.Errorf("the Model has roles %v, the Server is %+v", roles, server.Spec)
+	}
+	for _, v := range server.Spec.Variants {
+		on := v.ScaleTargetRef.Name
+		if made[on] != v.Name || follows[on]["server"] != "chat" || follows[on]["variant"] != v.Name {
+			t.Errorf("variant %s: %s has pods of %q and an autoscaler that follows %v", v.Name, on, made[on], follows[on])
+		}
 	}
 }
 

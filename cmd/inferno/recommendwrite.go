@@ -35,11 +35,36 @@ import (
 // pattern is the server of the samples that manifests are made like.
 const pattern = "chat-premium"
 
-// writeRecommended writes the manifests of a configuration into a directory: what the cluster shares, and what belongs into a namespace. Files that are
+// way to serve a model: replicas that do both, or those of a role.
+type way struct {
+	role string
+	recommend.Role
+}
+
+// waysOf what is recommended first: replicas that do both, or prefill and decode apart.
+func waysOf(a *recommend.Answer) []way {
+	if len(a.Configurations) > 0 && (len(a.Apart) == 0 || !a.Apart[0].Before(&a.Configurations[0])) {
+		c := &a.Configurations[0]
+		return []way{{"", recommend.Role{
+			Accelerator: c.Accelerator, TensorParallel: c.TensorParallel, Nodes: c.Nodes, MaxNumSeqs: c.MaxNumSeqs, MaxNumBatchedTokens: c.MaxNumBatchedTokens, Price: c.Price,
+		}}}
+	}
+	return []way{{jsonspec.RolePrefill, a.Apart[0].Prefill}, {jsonspec.RoleDecode, a.Apart[0].Decode}}
+}
+
+// workload that runs it for a server.
+func (w *way) workload(server string) string {
+	if w.role == "" {
+		return server
+	}
+	return server + "-" + w.role
+}
+
+// writeRecommended writes the manifests of what is recommended into a directory: what the cluster shares, and what belongs into a namespace. Files that are
 // there stay as they are.
-func writeRecommended(dir, name string, q *recommend.Question, c *recommend.Configuration) error {
+func writeRecommended(dir, name string, q *recommend.Question, ways []way) error {
 	name = cmp.Or(name, workload.ResourceName(q.Model))
-	shared, own, err := recommendedObjects(name, q, c)
+	shared, own, err := recommendedObjects(name, q, ways)
 	if err != nil {
 		return err
 	}
@@ -84,27 +109,52 @@ func writeFiles(flag, dir string, files map[string][]byte, force bool) error {
 	return nil
 }
 
-// recommendedObjects are the resources that say a configuration: those of the cluster, and those of a namespace, which the samples' are like.
-func recommendedObjects(name string, q *recommend.Question, c *recommend.Configuration) (shared, own []any, err error) {
-	resources, err := specification.ToResources(recommendedSystem(name, q, c), "")
+// recommendedObjects are the resources that say what is recommended: those of the cluster, and those of a namespace, which the samples' are like. Roles have a workload
+// each, and no Service: which of their replicas a request goes to is a router's to say.
+func recommendedObjects(name string, q *recommend.Question, ways []way) (shared, own []any, err error) {
+	resources, err := specification.ToResources(recommendedSystem(name, q, ways), "")
 	if err != nil {
 		return nil, nil, err
 	}
 	for i := range resources.Servers {
 		own = append(own, &resources.Servers[i])
 	}
-	for _, object := range []metav1.Object{
-		new(appsv1.Deployment), new(autoscalingv2.HorizontalPodAutoscaler), new(policyv1.PodDisruptionBudget), new(corev1.Service),
-	} {
-		if err := likeSample(object, name); err != nil {
-			return nil, nil, err
+	for i := range ways {
+		w := &ways[i]
+		objects := []metav1.Object{new(appsv1.Deployment), new(autoscalingv2.HorizontalPodAutoscaler), new(policyv1.PodDisruptionBudget)}
+		if w.role == "" {
+			objects = append(objects, new(corev1.Service))
 		}
-		if d, is := object.(*appsv1.Deployment); is {
-			serve(&d.Spec.Template, q, c)
+		for _, object := range objects {
+			if err := likeSample(object, w.workload(name)); err != nil {
+				return nil, nil, err
+			}
+			w.complete(object, name, q)
+			own = append(own, object)
 		}
-		own = append(own, object)
 	}
 	return sharedObjects(&resources), own, nil
+}
+
+// complete an object that is like a sample's: pods serve the model, and where they have a role it is said of which server.
+func (w *way) complete(object metav1.Object, server string, q *recommend.Question) {
+	switch o := object.(type) {
+	case *appsv1.Deployment:
+		t := &o.Spec.Template
+		if t.Labels[v1alpha1.ServerLabel] = server; w.role != "" {
+			t.Labels[v1alpha1.VariantLabel] = w.role
+			engine := &t.Spec.Containers[0]
+			engine.Args = append(engine.Args, `--kv-transfer-config={"kv_connector":"NixlConnector","kv_role":"kv_both"}`)
+			engine.Env = append(engine.Env, corev1.EnvVar{
+				Name: "VLLM_NIXL_SIDE_CHANNEL_HOST", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}},
+			})
+		}
+		serve(t, q, &w.Role)
+	case *autoscalingv2.HorizontalPodAutoscaler:
+		if w.role != "" {
+			o.Spec.Metrics[0].External.Metric.Selector.MatchLabels = map[string]string{"server": server, "variant": w.role}
+		}
+	}
 }
 
 // sharedObjects are the resources that servers of a cluster share.
@@ -122,24 +172,34 @@ func sharedObjects(r *specification.Resources) []any {
 	return shared
 }
 
-// recommendedSystem has one accelerator, model, class and server. The performance stays open: it is physics' to say, and then to be learned.
-func recommendedSystem(name string, q *recommend.Question, c *recommend.Configuration) *jsonspec.System {
+// recommendedSystem has one model, class and server, on one accelerator or those of two roles. The performance stays open: it is physics' to say, and then to be learned.
+func recommendedSystem(name string, q *recommend.Question, ways []way) *jsonspec.System {
 	s := new(jsonspec.System)
-	accelerator, model := workload.ResourceName(c.Accelerator), workload.ResourceName(q.Model)
-	properties := jsonspec.AcceleratorProperties{Type: c.Accelerator, Cost: c.Price.CentsPerHour}
-	s.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: accelerator, AcceleratorSpec: jsonspec.AcceleratorSpec{AcceleratorProperties: properties}}}
+	model, server := workload.ResourceName(q.Model), jsonspec.ServerEntry{Name: name, Class: name, Model: workload.ResourceName(q.Model), MinNumReplicas: 1}
 	match := map[string]string{"engine": cmp.Or(q.Engine, "vllm")}
 	if q.Precision != "" {
 		match["precision"] = q.Precision
 	}
-	s.Models.Spec = []jsonspec.PerformanceEntry{{Name: model, Performance: jsonspec.Performance{Acc: accelerator, AccCount: c.TensorParallel, Match: match}}}
+	for i := range ways {
+		w := &ways[i]
+		accelerator, ref := workload.ResourceName(w.Accelerator), jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: w.workload(name)}
+		entry := jsonspec.AcceleratorEntry{Name: accelerator, AcceleratorSpec: jsonspec.AcceleratorSpec{AcceleratorProperties: jsonspec.AcceleratorProperties{Type: w.Accelerator, Cost: w.Price.CentsPerHour}}}
+		if i == 0 || w.Accelerator != ways[0].Accelerator {
+			s.Accelerators.Spec = append(s.Accelerators.Spec, entry)
+		}
+		s.Models.Spec = append(s.Models.Spec, jsonspec.PerformanceEntry{Name: model, Performance: jsonspec.Performance{Acc: accelerator, Role: w.role, AccCount: w.TensorParallel, Match: match}})
+		if w.role == "" {
+			server.ScaleTargetRef = &ref
+			continue
+		}
+		server.Variants = append(server.Variants, jsonspec.Variant{Name: w.role, ModelVariant: w.role, Accelerators: []string{accelerator}, ScaleTargetRef: ref})
+		server.MinNumReplicas = len(ways)
+	}
 	s.Models.Info = []jsonspec.ModelInfo{{Name: model, ModelProperties: jsonspec.ModelProperties{ServedName: q.Model, Architecture: q.Architecture}}}
 	target := jsonspec.ModelTarget{
 		Model: model, TTFT: jsonspec.Milliseconds(q.Targets.TTFT), ITL: jsonspec.Milliseconds(q.Targets.ITL), Percentile: q.Targets.Percentile,
 	}
 	s.ServiceClasses.Spec = []jsonspec.ServiceClassEntry{{Name: name, ServiceClassSpec: jsonspec.ServiceClassSpec{Priority: 1, ModelTargets: []jsonspec.ModelTarget{target}}}}
-	server := jsonspec.ServerEntry{Name: name, Class: name, Model: model, MinNumReplicas: 1}
-	server.ScaleTargetRef = &jsonspec.ScaleTargetRef{APIVersion: "apps/v1", Kind: "Deployment", Name: name}
 	s.Servers.Spec = []jsonspec.ServerEntry{server}
 	return s
 }
@@ -168,7 +228,7 @@ func likeSample(object metav1.Object, name string) error {
 }
 
 // serve the model by the pods of a template, on so many cards.
-func serve(t *corev1.PodTemplateSpec, q *recommend.Question, c *recommend.Configuration) {
+func serve(t *corev1.PodTemplateSpec, q *recommend.Question, c *recommend.Role) {
 	t.Annotations[v1alpha1.MaxNumSeqsAnnotation] = strconv.Itoa(c.MaxNumSeqs)
 	t.Annotations[v1alpha1.MaxNumBatchedTokensAnnotation] = strconv.Itoa(c.MaxNumBatchedTokens)
 	t.Spec.PriorityClassName = ""
