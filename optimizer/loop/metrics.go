@@ -58,8 +58,12 @@ type metrics struct {
 	sharePower      *gauges
 	sharePowerCap   *gauges
 	trims           *gauges
-	conditions      *gauges
-	planCost        *gauges
+	// what it takes to hand caches over between roles, what the Model says of it, and how fast it goes
+	transfers         *gauges
+	transfersExpected *gauges
+	transferBandwidth *gauges
+	conditions        *gauges
+	planCost          *gauges
 	// what servers gave, cost and drew
 	usage *usage
 	// what was learned, by model, accelerator and the namespace of the pods that taught it
@@ -109,6 +113,18 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "inferno_server_trim_ratio",
 			Help: "Factor on the rate that a replica is taken to sustain, from measured attainment, by server and accelerator; far from 1 means a bad model.",
 		}, []string{"namespace", "server", "accelerator"}),
+		transfers: newGauges(prometheus.GaugeOpts{
+			Name: "inferno_server_transfer_seconds",
+			Help: "Time that the KV cache of a prompt takes between roles of a server, as engines tell; absent where they do not.",
+		}, []string{"namespace", "server"}),
+		transfersExpected: newGauges(prometheus.GaugeOpts{
+			Name: "inferno_server_transfer_expected_seconds",
+			Help: "Time that the KV cache of a mean prompt takes between roles of a server by the Model, alone on its link; absent where that says nothing.",
+		}, []string{"namespace", "server"}),
+		transferBandwidth: newGauges(prometheus.GaugeOpts{
+			Name: "inferno_server_transfer_bandwidth_bytes_per_second",
+			Help: "Bytes of KV cache that a replica of a server moves between roles in a second while it does, as engines tell; absent where they do not.",
+		}, []string{"namespace", "server"}),
 		conditions: newGauges(prometheus.GaugeOpts{
 			Name: "inferno_server_condition",
 			Help: "1 where the condition of the server is True, 0 where it is not.",
@@ -193,6 +209,15 @@ func (m *metrics) server(s *v1alpha1.Server, st *v1alpha1.ServerStatus) {
 	if st.Load != nil {
 		m.arrivals.put(jsonspec.PerSecond(st.Load.ArrivalRate), s.Namespace, s.Name)
 	}
+	if x := st.Transfer; x != nil {
+		m.transfers.put(jsonspec.Seconds(x.Time), s.Namespace, s.Name)
+		if x.Expected != nil {
+			m.transfersExpected.put(jsonspec.Seconds(*x.Expected), s.Namespace, s.Name)
+		}
+		if x.Bandwidth > 0 {
+			m.transferBandwidth.put(jsonspec.Bytes(x.Bandwidth), s.Namespace, s.Name)
+		}
+	}
 	for _, c := range st.Conditions {
 		value := 0.0
 		if c.Status == "True" {
@@ -248,6 +273,6 @@ func (m *metrics) settle() {
 
 func (m *metrics) all() []*gauges {
 	return []*gauges{
-		m.desired, m.ready, m.arrivals, m.admitted, m.capacity, m.prices, m.shareUsed, m.shareDue, m.shareGuaranteed, m.shareMost, m.shareCost, m.sharePower, m.sharePowerCap, m.trims, m.conditions, m.planCost, m.observations, m.rejected, m.errors, m.unreliable, m.since,
+		m.desired, m.ready, m.arrivals, m.admitted, m.capacity, m.prices, m.shareUsed, m.shareDue, m.shareGuaranteed, m.shareMost, m.shareCost, m.sharePower, m.sharePowerCap, m.trims, m.transfers, m.transfersExpected, m.transferBandwidth, m.conditions, m.planCost, m.observations, m.rejected, m.errors, m.unreliable, m.since,
 	}
 }

@@ -31,6 +31,7 @@ func published(t *testing.T) []*dto.MetricFamily {
 	m.trims.put(1, "llm", "chat", "H100")
 	m.server(&v1alpha1.Server{}, &v1alpha1.ServerStatus{
 		Desired: &v1alpha1.DesiredState{Parts: plan("A", 1), AdmissibleRate: new(float64)}, Current: []jsonspec.ObservedPart{on("A", 1, 0)}, Load: &v1alpha1.ObservedLoad{},
+		Transfer: &v1alpha1.MeasuredTransfer{Time: 40, Expected: new(25.0), Bandwidth: 50},
 		Conditions: []metav1.Condition{{Type: "Observed", Status: "True"}},
 	})
 	m.usage.begin(metav1.Now().Time, defaultInterval)
@@ -43,6 +44,20 @@ func published(t *testing.T) []*dto.MetricFamily {
 		t.Fatal(err)
 	}
 	return families
+}
+
+// Transfers are published in seconds and bytes per second.
+func TestMetricsOfTransfers(t *testing.T) {
+	got := map[string]float64{}
+	for _, f := range published(t) {
+		if strings.HasPrefix(f.GetName(), "inferno_server_transfer_") {
+			got[f.GetName()] = f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	want := map[string]float64{"inferno_server_transfer_seconds": 0.04, "inferno_server_transfer_expected_seconds": 0.025, "inferno_server_transfer_bandwidth_bytes_per_second": 5e10}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
 }
 
 // Names follow the conventions of Prometheus: units in the name, counters end in _total, and so on.
