@@ -31,7 +31,7 @@ func published(t *testing.T) []*dto.MetricFamily {
 	m.trims.put(1, "llm", "chat", "H100")
 	m.server(&v1alpha1.Server{}, &v1alpha1.ServerStatus{
 		Desired: &v1alpha1.DesiredState{Parts: plan("A", 1), AdmissibleRate: new(float64)}, Current: []jsonspec.ObservedPart{on("A", 1, 0)}, Load: &v1alpha1.ObservedLoad{},
-		Transfer: &v1alpha1.MeasuredTransfer{Time: 40, Expected: new(25.0), Bandwidth: 50},
+		Transfer:   &v1alpha1.MeasuredTransfer{Time: 40, Expected: new(25.0), Bandwidth: 50},
 		Conditions: []metav1.Condition{{Type: "Observed", Status: "True"}},
 	})
 	m.usage.begin(metav1.Now().Time, defaultInterval)
