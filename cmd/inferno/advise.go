@@ -444,7 +444,7 @@ func elsewhere(r *advise.Report) [][]string {
 			continue
 		}
 		for _, c := range e.Choices {
-			name, most := fmt.Sprintf("%d × %s", c.TensorParallel, c.Accelerator), "?"
+			name, most := fmt.Sprintf("%d × %s", c.Cards(), c.Accelerator), "?"
 			if c.Runs {
 				name += " (runs)"
 			}

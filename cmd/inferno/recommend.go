@@ -216,15 +216,15 @@ func printRecommended(out io.Writer, a *recommend.Answer, t sizing.Targets) erro
 		for ; len(apart) > 0 && (before == nil || apart[0].Before(before)); apart = apart[1:] {
 			r := &apart[0]
 			p, d := &r.Prefill, &r.Decode
-			fmt.Fprintf(w, "%s prefill\t%s\t%.0f\t%.1f\t%d\t%d\t%.0f\t%.1f\t%.0f %%\n", cardsOf(p.TensorParallel, p.Accelerator, p.Nodes), replicasOf(p.Replicas, p.Range),
+			fmt.Fprintf(w, "%s prefill\t%s\t%.0f\t%.1f\t%d\t%d\t%.0f\t%.1f\t%.0f %%\n", cardsOf(p.TensorParallel, p.PipelineParallel, p.Accelerator, p.Nodes), replicasOf(p.Replicas, p.Range),
 				r.CostPerHour, r.CentsPerMillionTokens, p.MaxNumSeqs, p.MaxNumBatchedTokens, r.TTFT, r.ITL, 100*r.Feasible)
-			fmt.Fprintf(w, "+ %s decode\t%s\t\t\t%d\t%d\t\t\t\n", cardsOf(d.TensorParallel, d.Accelerator, d.Nodes), replicasOf(d.Replicas, d.Range), d.MaxNumSeqs, d.MaxNumBatchedTokens)
+			fmt.Fprintf(w, "+ %s decode\t%s\t\t\t%d\t%d\t\t\t\n", cardsOf(d.TensorParallel, d.PipelineParallel, d.Accelerator, d.Nodes), replicasOf(d.Replicas, d.Range), d.MaxNumSeqs, d.MaxNumBatchedTokens)
 		}
 	}
 	for i := range a.Configurations {
 		c := &a.Configurations[i]
 		roles(c)
-		fmt.Fprintf(w, "%s\t%s\t%.0f\t%.1f\t%d\t%d\t%.0f\t%.1f\t%.0f %%\n", cardsOf(c.TensorParallel, c.Accelerator, c.Nodes), replicasOf(c.Replicas, c.Range),
+		fmt.Fprintf(w, "%s\t%s\t%.0f\t%.1f\t%d\t%d\t%.0f\t%.1f\t%.0f %%\n", cardsOf(c.TensorParallel, c.PipelineParallel, c.Accelerator, c.Nodes), replicasOf(c.Replicas, c.Range),
 			c.CostPerHour, c.CentsPerMillionTokens, c.MaxNumSeqs, c.MaxNumBatchedTokens, c.TTFT, c.ITL, 100*c.Feasible)
 	}
 	roles(nil)
@@ -253,9 +253,12 @@ func offered(a *recommend.Answer, typ string) bool {
 }
 
 // cardsOf a replica, for people.
-func cardsOf(cards int, typ string, nodes int) string {
-	on := fmt.Sprintf("%d × %s", cards, typ)
-	if nodes > 1 {
+func cardsOf(tensor, stages int, typ string, nodes int) string {
+	on := fmt.Sprintf("%d × %s", tensor*max(1, stages), typ)
+	switch {
+	case stages > 1:
+		on += fmt.Sprintf(" (%d nodes, a stage on each)", nodes)
+	case nodes > 1:
 		on += fmt.Sprintf(" (%d nodes)", nodes)
 	}
 	return on

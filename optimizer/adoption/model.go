@@ -1,6 +1,7 @@
 package adoption
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -40,7 +41,7 @@ func (o *World) model(read *workload.Workload, performance []v1alpha1.Performanc
 	return name, made, err
 }
 
-// says tells whether a Model is of what is served, in the same precision, by the same engine, on as many cards. One without entries leaves that open.
+// says tells whether a Model is of what is served, in the same precision, by the same engine, on as many cards in as many stages. One without entries leaves that open.
 func says(m *v1alpha1.Model, read *workload.Workload, kinds *catalogue.Classifier) bool {
 	if served := m.Spec.ServedName; served != read.Shown() && served != read.Name() {
 		return false
@@ -50,6 +51,9 @@ func says(m *v1alpha1.Model, read *workload.Workload, kinds *catalogue.Classifie
 		p := &m.Spec.Performance[i]
 		k, known := kinds.Kind(p.Accelerator)
 		if known && max(1, p.AcceleratorsPerReplica)*k.Multiplicity != read.Cards.Value {
+			return false
+		}
+		if stages := "pipeline_parallel"; cmp.Or(p.Match[stages], "1") != cmp.Or(match[stages], "1") {
 			return false
 		}
 		for what, value := range match {

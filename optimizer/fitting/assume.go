@@ -28,7 +28,10 @@ func (k Knowledge) Assume(model string, m jsonspec.ModelProperties, accelerator 
 		return Assumed{}, err
 	}
 	cards := given.Accelerators() * max(1, a.Multiplicity)
-	group, s := k.unmeasured(model, m, card, cards, given.Match)
+	group, s, err := k.unmeasured(model, m, card, cards, given.Match)
+	if err != nil {
+		return Assumed{}, err
+	}
 	var full error
 	if !s.fits {
 		full = tooLarge(model, s.bytes, group["precision"], cards, card)
@@ -79,15 +82,16 @@ func (k Knowledge) CardsFor(model string, m jsonspec.ModelProperties, accelerato
 		return 1
 	}
 	for n := 1; n <= 8; n *= 2 {
-		if _, s := k.unmeasured(model, m, card, n*max(1, a.Multiplicity), nil); s.fits {
+		if _, s, err := k.unmeasured(model, m, card, n*max(1, a.Multiplicity), nil); err == nil && s.fits {
 			return n
 		}
 	}
 	return 1
 }
 
-// unmeasured is the setting of a pair of which there are no measurements: what it matches, as far as that is said, else as the model's name has it.
-func (k Knowledge) unmeasured(model string, m jsonspec.ModelProperties, card Accelerator, cards int, match map[string]string) (Group, setting) {
+// unmeasured is the setting of a pair of which there are no measurements: what it matches, as far as that is said, else as the model's name has it. All cards of a
+// stage share each layer. The error is of stages that do not share the cards out.
+func (k Knowledge) unmeasured(model string, m jsonspec.ModelProperties, card Accelerator, cards int, match map[string]string) (Group, setting, error) {
 	name := model
 	if m.ServedName != "" {
 		name = m.ServedName
@@ -99,8 +103,15 @@ func (k Knowledge) unmeasured(model string, m jsonspec.ModelProperties, card Acc
 	if precision == "" {
 		precision = string(PrecisionOf(name))
 	}
-	g := Group{"model": name, "precision": precision, "engine": match["engine"], "tensor_parallel": fmt.Sprint(cards)}
-	return g, k.settingOn(g, card.wired(cards))
+	stages, err := matchedDegree(match, "pipeline_parallel", 1)
+	if err == nil && cards%stages != 0 {
+		err = fmt.Errorf("match.pipeline_parallel: %d stages do not share the %d cards of a replica evenly", stages, cards)
+	}
+	if err != nil {
+		return nil, setting{}, err
+	}
+	g := Group{"model": name, "precision": precision, "engine": match["engine"], "tensor_parallel": fmt.Sprint(cards / stages), "pipeline_parallel": fmt.Sprint(stages)}
+	return g, k.settingOn(g, card.wired(cards/stages)), nil
 }
 
 // giga bytes.
@@ -143,7 +154,10 @@ func (k Knowledge) Draws(model string, m jsonspec.ModelProperties, accelerator s
 	if err != nil {
 		return nil, err
 	}
-	_, s := k.unmeasured(model, m, card, given.Accelerators()*max(1, a.Multiplicity), given.Match)
+	_, s, err := k.unmeasured(model, m, card, given.Accelerators()*max(1, a.Multiplicity), given.Match)
+	if err != nil {
+		return nil, err
+	}
 	mean, sd := k.Experience.prior(s.kind, s.vague)
 	if mean, sd, err = k.beside(sibling, s, model, m, mean, sd); err != nil {
 		return nil, err

@@ -93,10 +93,12 @@ func (k Knowledge) settingOn(g Group, card Accelerator) setting {
 		return n
 	}
 	precision := Precision(g["precision"])
-	s := scales(arch, card, precision, parallelism(degree("tensor_parallel"), degree("attention_dp"), degree("expert_parallel")), cacheBytes(g["engine"], precision))
+	par := parallelism(degree("tensor_parallel"), degree("attention_dp"), degree("expert_parallel"))
+	par.Pipeline = degree("pipeline_parallel")
+	s := scales(arch, card, precision, par, cacheBytes(g["engine"], precision))
 	all := setting{
 		physics: s,
-		kind:    kind{engine: g["engine"], moe: s.moe, cards: s.cards, precision: precision, accelerator: card.Name},
+		kind:    kind{engine: g["engine"], moe: s.moe, cards: float64(par.stage()), precision: precision, accelerator: card.Name},
 	}
 	if guessed {
 		all.vague = guess

@@ -102,8 +102,8 @@ func TestParallelism(t *testing.T) {
 		tensor, data, expert int
 		want                 Parallelism
 	}{
-		{0, 0, 0, Parallelism{1, 1}}, {8, 0, 1, Parallelism{8, 1}}, {64, 1, 8, Parallelism{8, 1}}, {1, 64, 8, Parallelism{1, 8}},
-		{16, 1, 4, Parallelism{4, 1}}, {4, 4, 16, Parallelism{4, 1}}, {8, 1, 8, Parallelism{8, 1}}, {1, 8, 8, Parallelism{1, 8}}, {4, 0, 2, Parallelism{4, 1}},
+		{0, 0, 0, Parallelism{Tensor: 1, Data: 1}}, {8, 0, 1, Parallelism{Tensor: 8, Data: 1}}, {64, 1, 8, Parallelism{Tensor: 8, Data: 1}}, {1, 64, 8, Parallelism{Tensor: 1, Data: 8}},
+		{16, 1, 4, Parallelism{Tensor: 4, Data: 1}}, {4, 4, 16, Parallelism{Tensor: 4, Data: 1}}, {8, 1, 8, Parallelism{Tensor: 8, Data: 1}}, {1, 8, 8, Parallelism{Tensor: 1, Data: 8}}, {4, 0, 2, Parallelism{Tensor: 4, Data: 1}},
 	} {
 		if got := parallelism(c.tensor, c.data, c.expert); got != c.want {
 			t.Errorf("%d, %d, %d: %+v, want %+v", c.tensor, c.data, c.expert, got, c.want)

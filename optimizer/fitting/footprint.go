@@ -106,8 +106,22 @@ func (p Precision) flops(a Accelerator) float64 {
 
 // Parallelism is how a replica is spread over cards.
 type Parallelism struct {
-	// Tensor is the number of cards that share each attention layer, Data the number of such groups, together Tensor·Data cards.
+	// Tensor is the number of cards that share each attention layer, Data the number of such groups, together the Tensor·Data cards of a stage.
 	Tensor, Data int
+	// Pipeline is the number of stages, each with its share of the layers; 0 is 1.
+	Pipeline int
+}
+
+func (p Parallelism) stages() int { return max(1, p.Pipeline) }
+
+// stage is the number of cards that have a layer between them: those that must agree.
+func (p Parallelism) stage() int { return p.Tensor * p.Data }
+
+// bubbles is by how much prompts take longer than their share of all stages would: while as many batches are under way as there are stages, which is what engines
+// keep, p batches pass p stages in 2p − 1 steps (GPipe, Huang et al., NeurIPS 2019, section 2.3, with as many micro-batches as stages).
+func (p Parallelism) bubbles() float64 {
+	n := float64(p.stages())
+	return (2*n - 1) / n
 }
 
 // parallelism reads the three degrees of benchmark records, 0 where absent. Records that multiply them (tensor 64 with 8 experts' groups
@@ -116,13 +130,13 @@ func parallelism(tensor, data, expert int) Parallelism {
 	tensor, data, expert = max(1, tensor), max(1, data), max(1, expert)
 	switch cards := tensor * data; {
 	case expert > 2 && cards == expert*expert && data > 1:
-		return Parallelism{1, expert}
+		return Parallelism{Tensor: 1, Data: expert}
 	case expert > 2 && cards == expert*expert:
-		return Parallelism{expert, 1}
+		return Parallelism{Tensor: expert, Data: 1}
 	case expert > 1 && tensor == data && cards == expert:
-		return Parallelism{tensor, 1}
+		return Parallelism{Tensor: tensor, Data: 1}
 	}
-	return Parallelism{tensor, data}
+	return Parallelism{Tensor: tensor, Data: data}
 }
 
 // physics are the times in seconds that the hardware allows at best, the scales of the multipliers that are fitted.
@@ -130,8 +144,9 @@ type physics struct {
 	layers float64
 	// kvWidth is the number of values cached per token.
 	kvWidth float64
-	cards   float64
-	moe     bool
+	// cards of a replica, and stages that share its layers.
+	cards, stages float64
+	moe           bool
 	// weights, experts: reading them once; share of experts per token.
 	weights, experts, share float64
 	// compute per token with its collectives, attention per pair, kv per cached token.
@@ -174,26 +189,38 @@ const (
 // scales derives the physics of a pair. cacheBytes is the number of bytes of a cached value.
 func scales(a jsonspec.Architecture, c Accelerator, p Precision, par Parallelism, cacheBytes float64) physics {
 	f := measure(a)
-	g := float64(par.Tensor * par.Data)
-	splits := float64(par.Data)
+	// A step passes all stages, one after the other: of the weights only the cards of a stage read at once. But as many batches are under way as stages, each of so
+	// many requests fewer: what grows with the batch is shared by all cards.
+	stage, stages := float64(par.stage()), float64(par.stages())
+	g := stage * stages
+	splits := float64(par.Data) * stages
 	if !f.latent {
 		splits *= math.Min(float64(par.Tensor), f.kvHeads)
 	}
 	s := physics{
-		layers: f.layers, kvWidth: f.kv, cards: g, moe: f.experts > 0,
-		weights: f.always * p.bytes() / g / c.Bandwidth,
-		experts: f.experts * p.bytes() / g / c.Bandwidth,
+		layers: f.layers, kvWidth: f.kv, cards: g, stages: stages, moe: f.experts > 0,
+		weights: f.always * p.bytes() / stage / c.Bandwidth,
+		experts: f.experts * p.bytes() / stage / c.Bandwidth,
 		share:   f.share,
 		compute: 2 * f.active / (g * p.flops(c)), attention: f.pair / (g * c.BF16),
 		kv:       f.kv * cacheBytes / splits / c.Bandwidth,
 		overhead: f.layers * layerOverhead,
 	}
-	if g > 1 {
+	const activation = 2 // bytes
+	if stage > 1 {
 		s.overhead = f.layers * parallelLayerOverhead
-		if c.Link > 0 { // two ring all-reduces a layer of 2-byte activations, each moving 2·(T−1)/T of them
+		if c.Link > 0 { // two ring all-reduces a layer, each moving 2·(T−1)/T of the activations
 			t := float64(par.Tensor)
-			s.compute += f.layers * 2 * f.hidden * 2 * 2 * (t - 1) / t / c.Link
+			s.compute += f.layers * 2 * f.hidden * activation * 2 * (t - 1) / t / c.Link / stages
 		}
+	}
+	if stages > 1 {
+		s.overhead += (stages - 1) * parallelLayerOverhead
+		if link := c.wired(int(g)).Link; link > 0 { // the activations go from stage to stage
+			s.compute += (stages - 1) * f.hidden * activation / link / stages
+		}
+		s.compute *= par.bubbles()
+		s.attention *= par.bubbles()
 	}
 	s.bytes = (f.always + f.experts) * p.bytes()
 	free := g*c.Memory*usedMemory - s.bytes - g*reserve

@@ -16,7 +16,7 @@ import (
 )
 
 // GroupColumns are what tells pairs apart, as far as a table has them.
-var GroupColumns = []string{"engine", "model", "accelerator", "precision", "tensor_parallel", "attention_dp", "expert_parallel"}
+var GroupColumns = append([]string{"engine", "model", "accelerator", "precision"}, degreeColumns...)
 
 // Group identifies a pair: the text of its columns, absent ones missing.
 type Group map[string]string
@@ -93,7 +93,7 @@ func ReadPoints(r io.Reader, measured bool) (*Points, error) {
 }
 
 // degreeColumns say over how many cards a replica is spread.
-var degreeColumns = []string{"tensor_parallel", "attention_dp", "expert_parallel"}
+var degreeColumns = []string{"tensor_parallel", "attention_dp", "expert_parallel", "pipeline_parallel"}
 
 // parseDegree reads a whole number, also one that a table wrote as 2.0.
 func parseDegree(text string) (int, error) {

@@ -54,7 +54,7 @@ type theta [multipliers]float64
 func (s physics) law(t theta) queueing.Roofline {
 	return queueing.Roofline{
 		Overhead: s.overhead * math.Exp(t[overhead]),
-		Weights:  s.weights * math.Exp(t[weights]), Experts: s.experts * math.Exp(t[weights]), Share: s.share, Spread: math.Exp(t[spread]),
+		Weights:  s.weights * math.Exp(t[weights]), Experts: s.experts * math.Exp(t[weights]), Share: s.share, Spread: math.Exp(t[spread]) / s.stages,
 		Compute: s.compute * math.Exp(t[compute]), Attention: s.attention * math.Exp(t[compute]),
 		KV: s.kv * math.Exp(t[kv]), Sequence: sequenceScale * math.Exp(t[sequence]),
 		Prefill: s.layers * prefillLayerScale * math.Exp(t[prefill]), Delay: delayScale * s.overhead * math.Exp(t[delay]),

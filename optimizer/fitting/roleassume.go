@@ -78,7 +78,10 @@ func (k Knowledge) rolePrior(model string, m jsonspec.ModelProperties, accelerat
 	if p.role, err = roleOf(given, max(1, a.Multiplicity)); err != nil {
 		return p, err
 	}
-	group, s := k.unmeasured(model, m, card, p.role.cards(), given.Match)
+	group, s, err := k.unmeasured(model, m, card, p.role.cards(), given.Match)
+	if err != nil {
+		return p, err
+	}
 	p.hardware = hardware{card: card, precision: Precision(group["precision"]), engine: group["engine"]}
 	if m.Architecture != nil {
 		p.hardware.architecture = *m.Architecture
@@ -101,29 +104,35 @@ func (k Knowledge) rolePrior(model string, m jsonspec.ModelProperties, accelerat
 // roleOf the replicas of an entry.
 func roleOf(given jsonspec.Performance, multiplicity int) (Role, error) {
 	cards, ranks := given.Accelerators()*multiplicity, max(1, given.Ranks)
-	degree := func(column string, otherwise int) (int, error) {
-		text := given.Match[column]
-		if text == "" {
-			return otherwise, nil
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			return 0, fmt.Errorf("match.%s: %q is not a whole number of at least 1", column, text)
-		}
-		return n, nil
-	}
-	tensor, err := degree("tensor_parallel", max(1, cards/ranks))
+	stages, err := matchedDegree(given.Match, "pipeline_parallel", 1)
 	if err != nil {
 		return Role{}, err
 	}
-	expert, err := degree("expert_parallel", 1)
+	tensor, err := matchedDegree(given.Match, "tensor_parallel", max(1, cards/ranks/stages))
 	if err != nil {
 		return Role{}, err
 	}
-	if tensor*ranks != cards {
-		return Role{}, fmt.Errorf("%d ranks of %d cards (ranks, match.tensor_parallel) are not the %d cards of a replica", ranks, tensor, cards)
+	expert, err := matchedDegree(given.Match, "expert_parallel", 1)
+	if err != nil {
+		return Role{}, err
 	}
-	return Role{Workers: 1, Tensor: tensor, Data: ranks, Expert: expert}, nil
+	if tensor*ranks*stages != cards {
+		return Role{}, fmt.Errorf("%d stages of %d ranks of %d cards (match.pipeline_parallel, ranks, match.tensor_parallel) are not the %d cards of a replica", stages, ranks, tensor, cards)
+	}
+	return Role{Workers: 1, Tensor: tensor, Data: ranks, Expert: expert, Pipeline: stages}, nil
+}
+
+// matchedDegree of parallelism that an entry matches.
+func matchedDegree(match map[string]string, column string, otherwise int) (int, error) {
+	text := match[column]
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("match.%s: %q is not a whole number of at least 1", column, text)
+	}
+	return n, nil
 }
 
 // fittedRoles is the first entry by its key that was fitted to a model on a card, with its name; false where there is none. Engine and precision count where the

@@ -48,7 +48,7 @@ func TestRolesOfPlansAreThoseOfTheFit(t *testing.T) {
 	for _, c := range []struct {
 		a    Assumed
 		role Role
-	}{{prefill, Role{1, 8, 2, 8}}, {decode, Role{1, 1, 24, 8}}} {
+	}{{prefill, Role{1, 8, 2, 8, 1}}, {decode, Role{1, 1, 24, 8, 1}}} {
 		want := h.roleLaw(&k.Experience, c.a.Role, c.role, fits[0].at).IterationTime(b)
 		if got := law(c.a).IterationTime(b); math.Abs(got/want-1) > 1e-9 || !strings.Contains(c.a.From, "fitted to servers with roles") {
 			t.Errorf("%s: an iteration of %v s, by the fit %v: %s", c.a.Role, got, want, c.a.From)
@@ -66,9 +66,9 @@ func TestRolesOfPlansAreThoseOfTheFit(t *testing.T) {
 		t.Errorf("what was fitted to another engine is taken: %s", a.From)
 	}
 	for want, given := range map[string]jsonspec.Performance{
-		"3 ranks of 2 cards (ranks, match.tensor_parallel) are not the 8 cards": {Role: "decode", AccCount: 8, Ranks: 3},
-		`match.expert_parallel: "all" is not a whole number`:                    {Role: "decode", AccCount: 8, Match: map[string]string{"expert_parallel": "all"}},
-		"of which 1 × H200 hold":                                                {Role: "prefill", AccCount: 1, Match: map[string]string{"precision": "fp8"}},
+		"1 stages of 3 ranks of 2 cards (match.pipeline_parallel, ranks, match.tensor_parallel) are not the 8 cards": {Role: "decode", AccCount: 8, Ranks: 3},
+		`match.expert_parallel: "all" is not a whole number`:                                                         {Role: "decode", AccCount: 8, Match: map[string]string{"expert_parallel": "all"}},
+		"of which 1 × H200 hold": {Role: "prefill", AccCount: 1, Match: map[string]string{"precision": "fp8"}},
 	} {
 		if _, err := k.AssumeRole("deepseek-ai/DeepSeek-R1", jsonspec.ModelProperties{}, "H200", jsonspec.AcceleratorProperties{}, given, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %q", err, want)

@@ -24,9 +24,18 @@ type Role struct {
 	Workers int
 	// Tensor is the number of cards that share each attention layer, Data that of such groups in a worker, Expert that over which experts are spread.
 	Tensor, Data, Expert int
+	// Pipeline is the number of stages that share the layers, each of Tensor·Data cards; 0 is 1.
+	Pipeline int
 }
 
-func (r Role) cards() int { return r.Tensor * r.Data }
+func (r Role) parallelism() Parallelism {
+	return Parallelism{Tensor: r.Tensor, Data: r.Data, Pipeline: r.Pipeline}
+}
+
+func (r Role) cards() int { return r.parallelism().stage() * r.parallelism().stages() }
+
+// single is a worker on one card.
+var single = Role{Workers: 1, Tensor: 1, Data: 1, Expert: 1}
 
 // rolesColumns tell pairs apart, whatever the parallelism of their workers.
 var rolesColumns = []string{"engine", "model", "accelerator", "precision"}
@@ -59,10 +68,10 @@ func (r *record) roles() *Roles {
 			r.faults = append(r.faults, fmt.Errorf("line %d: %s_workers: is missing: a row with %s workers has both roles, one without any role neither", r.line, name, other))
 		}
 		of := func(column string) int { return max(1, degrees[name+"_"+column]) }
-		w := Role{of("workers"), of("tensor_parallel"), of("attention_dp"), of("expert_parallel")}
-		if w.cards()%w.Expert != 0 {
-			r.faults = append(r.faults, fmt.Errorf("line %d: %s_expert_parallel: %d does not divide the %d cards of a worker (%s_tensor_parallel · %s_attention_dp)",
-				r.line, name, w.Expert, w.cards(), name, name))
+		w := Role{of("workers"), of("tensor_parallel"), of("attention_dp"), of("expert_parallel"), of("pipeline_parallel")}
+		if stage := w.parallelism().stage(); stage%w.Expert != 0 {
+			r.faults = append(r.faults, fmt.Errorf("line %d: %s_expert_parallel: %d does not divide the %d cards that have a layer (%s_tensor_parallel · %s_attention_dp)",
+				r.line, name, w.Expert, stage, name, name))
 		}
 		return w
 	}
@@ -200,13 +209,13 @@ func cacheBytes(engine string, p Precision) float64 {
 
 // worker is the physics of a worker of a role.
 func (h hardware) worker(r Role) setting {
-	s := scales(h.architecture, h.card, h.precision, Parallelism{r.Tensor, r.Data}, cacheBytes(h.engine, h.precision))
-	return setting{s, kind{engine: h.engine, moe: s.moe, cards: s.cards, precision: h.precision, accelerator: h.card.Name}, h.vague}
+	s := scales(h.architecture, h.card, h.precision, r.parallelism(), cacheBytes(h.engine, h.precision))
+	return setting{s, kind{engine: h.engine, moe: s.moe, cards: float64(r.parallelism().stage()), precision: h.precision, accelerator: h.card.Name}, h.vague}
 }
 
 // prior of the multipliers of a server's roles, beside what [Experience] says of a replica like each worker.
 func (e *Experience) roles(h hardware, roles *RoleExperience) (mean, sd roleTheta) {
-	f := h.worker(Role{1, 1, 1, 1}).kind.roleFeatures()
+	f := h.worker(single).kind.roleFeatures()
 	for i, p := range roles {
 		for j, x := range f {
 			mean[i] += p.Mean[j] * x
@@ -239,7 +248,7 @@ func (k Knowledge) shown(fitted []jsonspec.PerformanceEntry, g Group) []evidence
 		if err != nil {
 			continue // the law is one of ours
 		}
-		v := evidence{cards: s.cards}
+		v := evidence{cards: s.kind.cards}
 		for j, name := range multiplierNames {
 			v.variance[j] = sd[j] * sd[j]
 			if a, b := was.Parameters[name], e.Law.Parameters[name]; a > 0 && b > 0 {
@@ -265,7 +274,7 @@ func (h hardware) shared(all []evidence, r Role) (off theta) {
 	for j := range off {
 		sum := 0.0
 		for _, v := range all {
-			w := 1 / (v.variance[j] + square(driftPerDoubling*math.Log2(s.cards/v.cards)) + leastVariance)
+			w := 1 / (v.variance[j] + square(driftPerDoubling*math.Log2(s.kind.cards/v.cards)) + leastVariance)
 			off[j] += w * v.off[j] * share
 			sum += w
 		}
@@ -320,7 +329,7 @@ func (h hardware) roleLaw(e *Experience, name string, r Role, t roleTheta) queue
 		m[j] += t[j]
 	}
 	law := s.law(m)
-	law.Overhead *= 1 + wideScale*math.Exp(t[wide])*math.Log2(math.Max(1, s.cards/node))
+	law.Overhead *= 1 + wideScale*math.Exp(t[wide])*math.Log2(math.Max(1, s.kind.cards/node))
 	law.Bunch, law.Step = 0, 0
 	if name == jsonspec.RolePrefill {
 		more := math.Exp(t[prompt])

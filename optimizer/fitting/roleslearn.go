@@ -35,7 +35,7 @@ func (k Knowledge) LearnRoles(groups [][]Point) (RoleExperience, error) {
 			faults = append(faults, err)
 			continue
 		}
-		all = append(all, &roleLesson{hardware: h, points: points, features: h.worker(Role{1, 1, 1, 1}).kind.roleFeatures()})
+		all = append(all, &roleLesson{hardware: h, points: points, features: h.worker(single).kind.roleFeatures()})
 	}
 	for range learnRounds {
 		for _, l := range all {

@@ -41,9 +41,12 @@ func (k Knowledge) beside(s *Sibling, own setting, model string, m jsonspec.Mode
 	if err != nil {
 		return mean, sd, err
 	}
-	_, there := k.unmeasured(model, m, card, bare.Accelerators(), bare.Match)
+	_, there, err := k.unmeasured(model, m, card, bare.Accelerators(), bare.Match)
+	if err != nil {
+		return mean, sd, err
+	}
 	shares := akin
-	if there.kind.accelerator == own.kind.accelerator && there.kind.cards == own.kind.cards {
+	if there.kind.accelerator == own.kind.accelerator && there.kind.cards == own.kind.cards && there.stages == own.stages {
 		for j := range shares {
 			shares[j] = 1
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/llm-inferno/inferno/optimizer/api/jsonspec"
@@ -41,9 +42,11 @@ type Question struct {
 // Configuration is one way to serve it.
 type Configuration struct {
 	Accelerator string `json:"accelerator"`
-	// TensorParallel is the number of cards of a replica, and Nodes those that it spans, absent for one.
-	TensorParallel int `json:"tensorParallel"`
-	Nodes          int `json:"nodes,omitempty"`
+	// TensorParallel is the number of cards that share each layer, and PipelineParallel that of stages which share the layers, absent for one: a replica has as many
+	// cards as both multiplied. Nodes are those that it spans, absent for one.
+	TensorParallel   int `json:"tensorParallel"`
+	PipelineParallel int `json:"pipelineParallel,omitempty"`
+	Nodes            int `json:"nodes,omitempty"`
 	// Replicas that are likely needed, and by how much that may be wrong.
 	Replicas int   `json:"replicas"`
 	Range    Range `json:"replicasRange"`
@@ -169,13 +172,15 @@ func Ask(q *Question) (*Answer, error) {
 			if cards > mostCards && (fits || !q.Knowledge.SpansNodes(typ)) {
 				break // over nodes is for what fits on none
 			}
-			c, err := q.configure(sizer, typ, cards, heads, price)
-			fits = fits || !errors.As(err, new(*fitting.TooLarge))
-			if err != nil {
-				a.Excluded = append(a.Excluded, Excluded{typ, cards, err.Error()})
-				continue
+			for _, stages := range stages(cards) {
+				c, err := q.configure(sizer, typ, spread{cards / stages, stages}, heads, price)
+				fits = fits || !errors.As(err, new(*fitting.TooLarge))
+				if err != nil {
+					a.Excluded = append(a.Excluded, Excluded{typ, cards / stages, err.Error()})
+					continue
+				}
+				a.Configurations = append(a.Configurations, *c)
 			}
-			a.Configurations = append(a.Configurations, *c)
 		}
 	}
 	slices.SortStableFunc(a.Configurations, func(x, y Configuration) int { return x.rank().compare(y.rank()) })
@@ -201,6 +206,9 @@ func (r rank) compare(o rank) int {
 	}
 	return cmp.Or(cmp.Compare(r.cost, o.cost), cmp.Compare(o.feasible, r.feasible))
 }
+
+// Cards of a replica.
+func (c *Configuration) Cards() int { return c.TensorParallel * max(1, c.PipelineParallel) }
 
 func (c *Configuration) rank() rank { return rank{c.Range.P90 == nil, c.CostPerHour, c.Feasible} }
 
@@ -246,12 +254,33 @@ func (q *Question) assumptions(guessed bool) []string {
 	return append(all, fmt.Sprintf("arrivals vary with a CV of %g, lengths of requests as of an exponential distribution; no prompt is found in a prefix cache; all replicas get an equal share", q.ArrivalCV))
 }
 
-// configure one type with so many cards a replica.
-func (q *Question) configure(sizer *sizing.Sizer, typ string, cards, heads int, price catalogue.Price) (*Configuration, error) {
-	if heads > 0 && heads%cards != 0 {
-		return nil, fmt.Errorf("%d cards do not divide %d heads of attention", cards, heads)
+// spread of a replica over cards: each layer over so many, and the layers over so many stages.
+type spread struct{ tensor, stages int }
+
+func (s spread) cards() int { return s.tensor * s.stages }
+
+// pipeline is the number of stages to tell, none for one.
+func (s spread) pipeline() int {
+	if s.stages > 1 {
+		return s.stages
 	}
-	given := q.given(typ, cards)
+	return 0
+}
+
+// stages that so many cards may be in: one, or over several nodes also one on each, between which less is to be sent.
+func stages(cards int) []int {
+	if n := nodes(cards); n > 1 {
+		return []int{1, n}
+	}
+	return []int{1}
+}
+
+// configure one type, spread so.
+func (q *Question) configure(sizer *sizing.Sizer, typ string, over spread, heads int, price catalogue.Price) (*Configuration, error) {
+	if heads > 0 && heads%over.tensor != 0 {
+		return nil, fmt.Errorf("%d cards do not divide %d heads of attention", over.tensor, heads)
+	}
+	given := q.given(typ, over)
 	properties := jsonspec.AcceleratorProperties{Type: typ}
 	assumed, err := q.Knowledge.Assume(q.Model, q.properties(), typ, properties, given)
 	if err != nil {
@@ -276,24 +305,27 @@ func (q *Question) configure(sizer *sizing.Sizer, typ string, cards, heads int, 
 		return nil, fmt.Errorf("more than %d replicas would be needed", mostReplicas)
 	}
 	c := &Configuration{
-		Accelerator: typ, TensorParallel: cards, Replicas: sizing.Replicas(q.Rate, best.Rate, 1),
-		Nodes: nodes(cards), MaxNumSeqs: best.Limits.MaxBatch, MaxNumBatchedTokens: best.Limits.MaxBatchedTokens, Price: price, Assumed: assumed.From,
+		Accelerator: typ, TensorParallel: over.tensor, PipelineParallel: over.pipeline(), Replicas: sizing.Replicas(q.Rate, best.Rate, 1),
+		Nodes: nodes(over.cards()), MaxNumSeqs: best.Limits.MaxBatch, MaxNumBatchedTokens: best.Limits.MaxBatchedTokens, Price: price, Assumed: assumed.From,
 	}
-	if c.Range, c.Feasible, err = q.spread(sizer, laws, requests, best.Limits); err != nil {
+	if c.Range, c.Feasible, err = q.needs(sizer, laws, requests, best.Limits); err != nil {
 		return nil, err
 	}
 	if err := c.predict(sizer.Model, laws[0], requests, best.Limits, q); err != nil {
 		return nil, err
 	}
-	each := price.CentsPerHour * float64(cards)
+	each := price.CentsPerHour * float64(over.cards())
 	c.CostPerHour = each * float64(c.Replicas)
 	c.CentsPerMillionTokens = q.perMillionTokens(c.CostPerHour)
 	return c, nil
 }
 
-// given of replicas of so many cards.
-func (q *Question) given(typ string, cards int) jsonspec.Performance {
-	p := jsonspec.Performance{Acc: typ, AccCount: cards, Match: map[string]string{}}
+// given of replicas that are spread so.
+func (q *Question) given(typ string, over spread) jsonspec.Performance {
+	p := jsonspec.Performance{Acc: typ, AccCount: over.cards(), Match: map[string]string{}}
+	if over.stages > 1 {
+		p.Match["pipeline_parallel"] = strconv.Itoa(over.stages)
+	}
 	if q.Engine != "" {
 		p.Match["engine"] = q.Engine
 	}
@@ -335,8 +367,8 @@ func (q *Question) limits(law *queueing.Roofline) queueing.Limits {
 	return queueing.Limits{MaxBatch: batch, MaxQueue: batch, MaxBatchedTokens: queueing.DefaultMaxBatchedTokens, KVTokens: tokens}
 }
 
-// spread of the replicas over what is not known. Draws that cannot meet the targets need infinitely many.
-func (q *Question) spread(sizer *sizing.Sizer, laws []queueing.Roofline, r queueing.Requests, l queueing.Limits) (Range, float64, error) {
+// needs of replicas over what is not known. Draws that cannot meet the targets need infinitely many.
+func (q *Question) needs(sizer *sizing.Sizer, laws []queueing.Roofline, r queueing.Requests, l queueing.Limits) (Range, float64, error) {
 	needs := make([]float64, len(laws))
 	feasible := 0
 	for i := range laws {

@@ -16,9 +16,10 @@ import (
 // Role is one of the two parts of a configuration whose prompts are computed on replicas of their own.
 type Role struct {
 	Accelerator string `json:"accelerator"`
-	// TensorParallel is the number of cards of a replica, and Nodes those that it spans, absent for one.
-	TensorParallel int `json:"tensorParallel"`
-	Nodes          int `json:"nodes,omitempty"`
+	// TensorParallel, PipelineParallel and Nodes as of a [Configuration].
+	TensorParallel   int `json:"tensorParallel"`
+	PipelineParallel int `json:"pipelineParallel,omitempty"`
+	Nodes            int `json:"nodes,omitempty"`
 	// Replicas that are likely needed, and by how much that may be wrong.
 	Replicas int   `json:"replicas"`
 	Range    Range `json:"replicasRange"`
@@ -52,16 +53,16 @@ func (a *Apart) rank() rank {
 	return rank{a.Prefill.Range.P90 == nil || a.Decode.Range.P90 == nil, a.CostPerHour, a.Feasible}
 }
 
-// way to run one role: so many cards of a type.
+// way to run one role: on cards of a type, spread so.
 type way struct {
-	typ     string
-	cards   int
+	typ string
+	spread
 	price   catalogue.Price
 	assumed fitting.Assumed
 	laws    []queueing.Roofline // drawn, the likeliest first
 }
 
-func (w *way) cost() float64 { return w.price.CentsPerHour * float64(w.cards) }
+func (w *way) cost() float64 { return w.price.CentsPerHour * float64(w.cards()) }
 
 // apart are the ways to serve with roles that can meet the targets: of each type of cards the cheapest pair of parallelisms. Where the user names accelerators, one type
 // may also hand over to another: whether their caches fit each other, and a network is between them, is for the user to know.
@@ -105,14 +106,17 @@ func (q *Question) ways(role string, heads int) []*way {
 			if cards > mostCards && (fits || !q.Knowledge.SpansNodes(typ)) {
 				break
 			}
-			given, properties := q.given(typ, cards), jsonspec.AcceleratorProperties{Type: typ}
-			given.Role = role
-			assumed, err := q.Knowledge.AssumeRole(q.Model, q.properties(), typ, properties, given, nil)
-			if fits = fits || !errors.As(err, new(*fitting.TooLarge)); err != nil || heads > 0 && heads%cards != 0 {
-				continue
-			}
-			if laws, err := q.Knowledge.DrawRole(q.Model, q.properties(), typ, properties, given, draws); err == nil {
-				all = append(all, &way{typ, cards, price, assumed, laws})
+			for _, stages := range stages(cards) {
+				over := spread{cards / stages, stages}
+				given, properties := q.given(typ, over), jsonspec.AcceleratorProperties{Type: typ}
+				given.Role = role
+				assumed, err := q.Knowledge.AssumeRole(q.Model, q.properties(), typ, properties, given, nil)
+				if fits = fits || !errors.As(err, new(*fitting.TooLarge)); err != nil || heads > 0 && heads%over.tensor != 0 {
+					continue
+				}
+				if laws, err := q.Knowledge.DrawRole(q.Model, q.properties(), typ, properties, given, draws); err == nil {
+					all = append(all, &way{typ, over, price, assumed, laws})
+				}
 			}
 		}
 	}
@@ -194,7 +198,7 @@ func cache(law *queueing.Roofline) int { return int(min(law.KVTokens, math.MaxIn
 
 func (w *way) role(as queueing.Workers, needs []float64) Role {
 	return Role{
-		Accelerator: w.typ, TensorParallel: w.cards, Nodes: nodes(w.cards), Replicas: as.Count, Range: rangeOf(needs),
+		Accelerator: w.typ, TensorParallel: w.tensor, PipelineParallel: w.pipeline(), Nodes: nodes(w.cards()), Replicas: as.Count, Range: rangeOf(needs),
 		MaxNumSeqs: as.Limits.MaxBatch, MaxNumBatchedTokens: as.Limits.MaxBatchedTokens, Price: w.price, Assumed: w.assumed.From,
 	}
 }

@@ -94,7 +94,7 @@ func TestApartIsTheFewest(t *testing.T) {
 			}
 			n := s.replicas
 			if n[0] > 1 && meets(n[0]-1, n[1]) || n[1] > 1 && meets(n[0], n[1]-1) {
-				t.Errorf("%d + %d cards: fewer than %v are enough", p.cards, d.cards, n)
+				t.Errorf("%d + %d cards: fewer than %v are enough", p.cards(), d.cards(), n)
 			}
 			checked++
 		}

@@ -219,7 +219,7 @@ func TestValidateNamesFaultsOfRoles(t *testing.T) {
 	nothing := func(*jsonspec.Performance) {}
 	s := &jsonspec.System{}
 	s.Accelerators.Spec = []jsonspec.AcceleratorEntry{{Name: "H200"}}
-	s.Models.Info = []jsonspec.ModelInfo{{Name: "big", ModelProperties: jsonspec.ModelProperties{Architecture: &jsonspec.Architecture{NumAttentionHeads: 12, NRoutedExperts: 8}}}}
+	s.Models.Info = []jsonspec.ModelInfo{{Name: "big", ModelProperties: jsonspec.ModelProperties{Architecture: &jsonspec.Architecture{NumAttentionHeads: 12, NRoutedExperts: 8, NumHiddenLayers: 4}}}}
 	s.Models.Spec = []jsonspec.PerformanceEntry{
 		entry("", "prefill", nothing), entry("prefill", "", nothing), entry("TP 4", "", nothing), entry("a", "encode", nothing),
 		entry("b", "", func(p *jsonspec.Performance) { p.PodsPerReplica = 5 }),
@@ -228,7 +228,7 @@ func TestValidateNamesFaultsOfRoles(t *testing.T) {
 		entry("c", "", func(p *jsonspec.Performance) { p.Ranks, p.Transfer = 2, &jsonspec.Transfer{Bandwidth: 1} }),
 		entry("d", "prefill", func(p *jsonspec.Performance) { p.Transfer = &jsonspec.Transfer{Delay: -1, BytesPerToken: math.NaN()} }),
 		entry("e", "", func(p *jsonspec.Performance) {
-			p.Match = map[string]string{"tensor_parallel": "5", "expert_parallel": "3"}
+			p.Match = map[string]string{"tensor_parallel": "5", "expert_parallel": "3", "pipeline_parallel": "6"}
 		}),
 		{Name: "apart", Performance: jsonspec.Performance{Acc: "H200", Role: "prefill"}}, {Name: "apart", Performance: jsonspec.Performance{Acc: "H200", Role: "decode"}},
 	}
@@ -245,6 +245,7 @@ func TestValidateNamesFaultsOfRoles(t *testing.T) {
 		"models[big on H200 as c].ranks: 2 is not allowed without a role", "models[big on H200 as c].transfer: is not allowed without a role",
 		"models[big on H200 as d].transfer.bandwidth: 0 is not allowed", "models[big on H200 as d].transfer.delay: -1", "models[big on H200 as d].transfer.bytesPerToken: NaN",
 		"models[big on H200 as e].match.tensor_parallel: 5 does not divide the 12 attention heads of the model; possible are 1, 2, 3, 4, 6, 12",
+		"models[big on H200 as e].match.pipeline_parallel: 6 stages are more than the 4 layers of the model",
 		"models[big on H200 as e].match.expert_parallel: 3 does not divide the 8 experts of the model; possible are 1, 2, 4, 8",
 		"models[big]: has entries with the role prefill and none with the role decode, without which they serve nobody",
 		`serviceClasses[gold].precisions[1]: "fp8" is empty or given twice`, `serviceClasses[gold].precisions[2]: "" is empty or given twice`,

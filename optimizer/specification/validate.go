@@ -244,10 +244,14 @@ func (v *validator) way(path string, p *jsonspec.Performance) {
 	}
 }
 
-// degrees of parallelism that an entry says it was measured with must divide what they share out.
+// degrees of parallelism that an entry says it was measured with must divide what they share out. Stages need not have as many layers each, but one.
 func (v *validator) degrees(path string, p *jsonspec.Performance, a *jsonspec.Architecture) {
 	if a == nil {
 		return
+	}
+	const pipeline = "pipeline_parallel"
+	if n, err := strconv.Atoi(p.Match[pipeline]); err == nil && a.NumHiddenLayers > 0 && n > a.NumHiddenLayers {
+		v.fault(fmt.Sprintf("%s.match.%s", path, pipeline), "%d stages are more than the %d layers of the model", n, a.NumHiddenLayers)
 	}
 	for _, d := range []struct {
 		column, what string

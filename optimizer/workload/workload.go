@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -142,7 +143,11 @@ var priors = map[string]string{v1alpha1.EngineVLLM: "vllm", v1alpha1.EngineSGLan
 
 // Match is what of it a law depends on, as spec.performance[].match of a Model says it.
 func (w *Workload) Match() map[string]string {
-	return map[string]string{"engine": priors[w.Engine.Value], "precision": w.Precision.Value}
+	match := map[string]string{"engine": priors[w.Engine.Value], "precision": w.Precision.Value}
+	if w.Pipeline.Value > 1 {
+		match["pipeline_parallel"] = strconv.Itoa(w.Pipeline.Value)
+	}
+	return match
 }
 
 // unfit is what no name of Kubernetes may have.

@@ -70,9 +70,9 @@ func with(types []string, typ string) []string {
 func choices(s *Server, a *recommend.Answer) []Choice {
 	best := map[string]Choice{}
 	for _, c := range a.Configurations {
-		choice := Choice{Configuration: c, Runs: c.Accelerator == s.Accelerator && c.TensorParallel == s.Cards}
+		choice := Choice{Configuration: c, Runs: c.Accelerator == s.Accelerator && c.Cards() == s.Cards}
 		if c.Range.P90 != nil {
-			cost := float64(*c.Range.P90*c.TensorParallel) * c.Price.CentsPerHour
+			cost := float64(*c.Range.P90*c.Cards()) * c.Price.CentsPerHour
 			choice.CautiousCostPerHour = &cost
 		}
 		if before, there := best[c.Accelerator]; c.Accelerator == s.Accelerator && !choice.Runs || there && choice.compare(before) >= 0 {
