@@ -33,7 +33,8 @@ type Cache struct {
 
 	// PrefixHitRate is the share of every prompt that is found in the cache and
 	// need not be computed, 0 to below 1, in whole blocks. Blocks shared between
-	// requests are counted for each of them.
+	// requests are counted for each of them. Of a request of a session nothing is
+	// found but where its last turn was computed here and its blocks are left.
 	PrefixHitRate float64 `json:"prefixHitRate,omitempty"`
 }
 

@@ -44,6 +44,7 @@ type Engine struct {
 	nextFinish int64 // no sequence finishes in an iteration before this one
 
 	freeBlocks int
+	prefixes   prefixes
 	counters   Counters
 	spare      []*sequence
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -320,5 +321,26 @@ func TestConfigNamesEveryFault(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not say %q:\n%v", want, err)
 		}
+	}
+}
+
+// A turn of a session finds its prefix where the one before was computed, as long as nobody needed the blocks.
+func TestSessionsFindTheirPrefix(t *testing.T) {
+	config := Config{Limits: Limits{MaxNumSeqs: 1, MaxNumBatchedTokens: 4096},
+		Cache: Cache{BlockSize: 16, Blocks: 150, PrefixHitRate: 0.8}, StepTime: Linear{Base: 1, PerToken: 0.001}}
+	var turns []Request
+	for i, session := range []uint64{1, 1, 2, 1, 3, 2, 1} { // two prompts of 1000 tokens fit, and a third pushes the oldest out
+		turns = append(turns, Request{ID: uint64(i), ArrivedAt: float64(10 * i), InputTokens: 1000, OutputTokens: 1, Session: session})
+	}
+	_, done := replay(t, config, turns)
+	var found []bool
+	for _, c := range done {
+		found = append(found, c.CachedTokens == 800)
+		if c.CachedTokens != 0 && c.CachedTokens != 800 {
+			t.Errorf("request %d found %d tokens", c.ID, c.CachedTokens)
+		}
+	}
+	if want := []bool{false, true, false, true, false, false, false}; !slices.Equal(found, want) {
+		t.Errorf("turns found their prefix: %v, want %v", found, want)
 	}
 }

@@ -89,8 +89,10 @@ func (e *Engine) admit(budget int) {
 // lookUpPrefix starts the prefill of a sequence with the blocks of its prompt
 // that are in the prefix cache. At least one token is left to compute.
 func (e *Engine) lookUpPrefix(s *sequence) {
-	prompt := s.request.InputTokens
-	hit := int(e.config.PrefixHitRate * float64(prompt))
+	prompt, hit := s.request.InputTokens, 0
+	if session := s.request.Session; session == 0 || e.prefixes.take(session, e.freeBlocks) {
+		hit = int(e.config.PrefixHitRate * float64(prompt))
+	}
 	hit -= hit % e.config.BlockSize
 	e.freeBlocks -= e.blocks(hit)
 	s.computed, s.cached = hit, hit
@@ -221,6 +223,9 @@ func (e *Engine) collect(at float64, done []Completion) []Completion {
 			e.leave(s, held)
 			if e.config.KeepsCaches {
 				e.keep(s, held)
+			}
+			if session := s.request.Session; session != 0 {
+				e.prefixes.keep(session, e.blocks(held))
 			}
 			e.spare = append(e.spare, s)
 			e.counters.Completed++

@@ -6,6 +6,7 @@ type Request struct {
 	ArrivedAt    float64 // when the client sent it, s; latency counts from here
 	InputTokens  int     // tokens of the prompt, at least 1
 	OutputTokens int     // tokens it will generate, at least 1
+	Session      uint64  // whose turn it is; 0 where requests have nothing to do with each other
 }
 
 // Completion is a request that was served, and when what happened to it.

@@ -80,7 +80,7 @@ func (s *Server) AddApart(at float64, name, on string, role Role, link Link, eng
 
 // prompt sends a request to a prefill replica.
 func (s *Server) prompt(at float64, request simulation.Request) {
-	r := s.pick(Prefill)
+	r := s.pick(Prefill, request.Session)
 	s.outputs[request.ID] = request.OutputTokens
 	request.OutputTokens = 1
 	if !s.submitted(r.engine.Submit(at, request), &request) {
@@ -141,7 +141,7 @@ func (s *Server) send(h *handover) {
 
 // deliver a request whose cache was sent to a decode replica, which knows of it from when its prompt was computed.
 func (s *Server) deliver(h *handover) {
-	to := s.pick(Decode)
+	to := s.pick(Decode, h.request.Session)
 	s.submitted(to.engine.Receive(h.at, h.hereAt, h.request), &h.request)
 	h.from.sending = append(slices.DeleteFunc(h.from.sending, func(x sending) bool { return x.hereAt <= h.at }), sending{h.request.ID, h.hereAt, to})
 }
@@ -205,13 +205,16 @@ func (s *Server) count(r *replica, n int) {
 	s.recorder.add(r.on, n)
 }
 
-// pick a replica of a role, of which there is one.
-func (s *Server) pick(role Role) *replica {
-	s.routed, s.pending = s.routed[:0], s.pending[:0]
+// pick a replica of a role, of which there is one, for a session or, where that is 0, for anybody.
+func (s *Server) pick(role Role, session uint64) *replica {
+	s.routed, s.pending, s.homes = s.routed[:0], s.pending[:0], s.homes[:0]
 	for _, r := range s.replicas {
 		if r.takes(role) {
-			s.routed, s.pending = append(s.routed, r), append(s.pending, r.engine.Pending())
+			s.routed, s.pending, s.homes = append(s.routed, r), append(s.pending, r.engine.Pending()), append(s.homes, r.home)
 		}
+	}
+	if session != 0 {
+		return s.routed[routing.Home(session, s.homes, s.pending)]
 	}
 	return s.routed[s.balancers[role].Pick(s.pending)]
 }

@@ -21,12 +21,28 @@ type Clients struct {
 	// Backoff is how long it waits before it does, s: doubled each time, and drawn from half of that to one and a half times.
 	Backoff float64 `json:"backoff,omitempty"`
 	Seed    uint64  `json:"seed,omitempty"`
+	// Sessions that the requests are turns of; nil where requests have nothing to do with each other.
+	Sessions *Sessions `json:"sessions,omitempty"`
+}
+
+// Sessions are conversations, or agents at work. A gateway sends the turns of one to the same replica, as far as that has no more than its share ([routing.Home]),
+// and a replica finds the shared part of a prompt where it computed the turn before.
+type Sessions struct {
+	// Live is how many there are at a time, at least 1. Each turn is of any of them.
+	Live int `json:"live"`
+	// Turns that one has in the mean, at least 1. The next one is new to all replicas.
+	Turns float64 `json:"turns"`
 }
 
 // maxRetries bounds a storm of a client's own making.
 //
 // Tuned: retries; guard against a document by mistake
 const maxRetries = 100
+
+// maxSessions bounds what is remembered of them.
+//
+// Tuned: sessions; guard against a document by mistake
+const maxSessions = 1 << 20
 
 // Validate reports every field out of range.
 func (c Clients) Validate() error {
@@ -42,6 +58,9 @@ func (c Clients) Validate() error {
 	}
 	if !(c.Backoff >= 0) || math.IsInf(c.Backoff, 1) {
 		faults = append(faults, fmt.Errorf("backoff: %v s, want a finite time of at least 0", c.Backoff))
+	}
+	if s := c.Sessions; s != nil && (s.Live < 1 || s.Live > maxSessions || !(s.Turns >= 1 && !math.IsInf(s.Turns, 1))) {
+		faults = append(faults, fmt.Errorf("sessions: %d live of %v turns, want 1 to %d and a finite number of at least 1", s.Live, s.Turns, maxSessions))
 	}
 	return errors.Join(faults...)
 }
@@ -59,10 +78,39 @@ type crowd struct {
 	Clients
 	random *rand.Rand
 	next   attempts
+
+	sessions []uint64 // that are live, by number
+	begun    uint64
 }
 
 func newCrowd(c Clients) *crowd {
-	return &crowd{Clients: c, random: rand.New(rand.NewPCG(c.Seed, 7))}
+	all := &crowd{Clients: c, random: rand.New(rand.NewPCG(c.Seed, 7))}
+	if c.Sessions != nil {
+		all.sessions = make([]uint64, c.Sessions.Live)
+		for i := range all.sessions {
+			all.sessions[i] = all.begin()
+		}
+	}
+	return all
+}
+
+// begin a session.
+func (c *crowd) begin() uint64 {
+	c.begun++
+	return c.begun
+}
+
+// turn says whose turn the next request is; 0 without sessions.
+func (c *crowd) turn() uint64 {
+	if c.Sessions == nil {
+		return 0
+	}
+	i := c.random.IntN(len(c.sessions))
+	turn := c.sessions[i]
+	if c.random.Float64() < 1/c.Sessions.Turns {
+		c.sessions[i] = c.begin()
+	}
+	return turn
 }
 
 // sent notes a request, the n-th time that its client sends it.

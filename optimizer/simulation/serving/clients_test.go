@@ -82,8 +82,8 @@ func TestImpatientClients(t *testing.T) {
 }
 
 func TestClientsAreChecked(t *testing.T) {
-	err := Clients{Impatient: 2, Patience: 0, Retries: -1, Backoff: math.NaN()}.Validate()
-	for _, want := range []string{"impatient: 2", "patience: 0 s", "retries: -1", "backoff: NaN"} {
+	err := Clients{Impatient: 2, Patience: 0, Retries: -1, Backoff: math.NaN(), Sessions: &Sessions{Live: 0, Turns: 0.5}}.Validate()
+	for _, want := range []string{"impatient: 2", "patience: 0 s", "retries: -1", "backoff: NaN", "sessions: 0 live of 0.5 turns"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %q", err, want)
 		}

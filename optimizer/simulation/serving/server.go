@@ -20,8 +20,9 @@ type Server struct {
 
 	replicas []*replica     // by name
 	there    [roleCount]int // of each role, that take requests
-	routed   []*replica     // scratch of pick, as is the next
+	routed   []*replica     // scratch of pick, as are the next
 	pending  []int
+	homes    []uint64
 	queue    []simulation.Request
 	nextID   uint64
 	done     []simulation.Completion
@@ -34,6 +35,7 @@ type replica struct {
 	name     string
 	on       string // accelerator, and way to run the model on it
 	role     Role
+	home     uint64 // by which sessions tell it, see [routing.Home]
 	engine   *simulation.Engine
 	draining bool // takes no new requests
 
@@ -65,6 +67,7 @@ func (s *Server) add(at float64, r *replica) error {
 		return fmt.Errorf("replica %q: is there already", r.name)
 	}
 	s.Advance(at)
+	r.home = routing.Identity(r.name)
 	r.engine.Advance(at, nil)
 	s.replicas = slices.Insert(s.replicas, i, r)
 	s.count(r, 1)
@@ -122,7 +125,7 @@ func (s *Server) Drain(at float64, name string) error {
 func (s *Server) Arrive(arrival trace.Arrival) {
 	s.Advance(arrival.At)
 	request := simulation.Request{
-		ID: s.nextID, ArrivedAt: arrival.At, InputTokens: arrival.InputTokens, OutputTokens: arrival.OutputTokens,
+		ID: s.nextID, ArrivedAt: arrival.At, InputTokens: arrival.InputTokens, OutputTokens: arrival.OutputTokens, Session: s.clients.turn(),
 	}
 	s.nextID++
 	s.recorder.arrived(request)
@@ -250,7 +253,7 @@ func (s *Server) dispatch(at float64, request simulation.Request) {
 	case s.apart():
 		s.prompt(at, request)
 	case s.has(Both):
-		s.submitted(s.pick(Both).engine.Submit(at, request), &request)
+		s.submitted(s.pick(Both, request.Session).engine.Submit(at, request), &request)
 	default:
 		s.queue = append(s.queue, request)
 	}
