@@ -312,7 +312,7 @@ func lessonsOf(snap *fleet.Snapshot) map[Pair]*lesson {
 		}
 		return all[pair]
 	}
-	// The ITL of replicas that decode for others tells of their law; what those measure that compute prompts for others is mostly wait, and teaches nothing.
+	// Of replicas with roles the ITL of those that decode tells of their law, and the time to first token of those that compute prompts of theirs.
 	roles := map[Pair]string{}
 	for i := range snap.Models {
 		for _, p := range snap.Models[i].Performance {
@@ -333,6 +333,8 @@ func lessonsOf(snap *fleet.Snapshot) map[Pair]*lesson {
 				l.seen = append(l.seen, ofGroup(s, g))
 			case role == jsonspec.RoleDecode:
 				l.seen = append(l.seen, ofDecodes(s, g))
+			case g.Waiting.Or(0) <= g.Running.Or(0): // else it is mostly wait, which tells little
+				l.seen = append(l.seen, ofPrompts(s, g))
 			}
 			if size := g.KVTokens.Or(0); size >= 1 && size < math.MaxInt32 && (l.cache == 0 || int(size) < l.cache) {
 				l.cache = int(size)
@@ -354,6 +356,13 @@ func ofDecodes(s *fleet.Server, g *fleet.Group) estimation.Observation {
 	return o
 }
 
+// ofPrompts is what was measured of replicas that compute prompts for others.
+func ofPrompts(s *fleet.Server, g *fleet.Group) estimation.Observation {
+	o := ofGroup(s, g)
+	o.PromptsOnly, o.OutputTokens, o.ITL, o.ITLP90 = true, 1, math.NaN(), math.NaN()
+	return o
+}
+
 // ofGroup is what was measured of replicas that are alike, and were there for the whole window.
 func ofGroup(s *fleet.Server, g *fleet.Group) estimation.Observation {
 	admitted, admitting := g.AdmittedTokens.Get()
@@ -362,7 +371,7 @@ func ofGroup(s *fleet.Server, g *fleet.Group) estimation.Observation {
 		MaxBatch: g.MaxBatch, MaxBatchedTokens: g.MaxBatchedTokens,
 		Running: g.Running.OrNaN(), RunningSD: g.RunningSD.OrNaN(), Waiting: g.Waiting.OrNaN(),
 		ArrivalRate: g.Admissions.OrNaN(), Admissions: g.Admissions.OrNaN(), Throughput: g.Completions.OrNaN(), Preemptions: g.Preemptions.OrNaN(),
-		InputTokens: g.InputTokens.OrNaN(), OutputTokens: g.OutputTokens.OrNaN(), PrefixHitRate: g.PrefixHitRate.OrNaN(), Requests: g.Requests.OrNaN(),
+		InputTokens: g.InputTokens.OrNaN(), InputTokensSD: g.InputTokensSD.OrNaN(), OutputTokens: g.OutputTokens.OrNaN(), PrefixHitRate: g.PrefixHitRate.OrNaN(), Requests: g.Requests.OrNaN(),
 		TTFT: g.TTFT.Mean.OrNaN(), TTFTP90: g.TTFT.P90.OrNaN(), ITL: g.ITL.Mean.OrNaN(), ITLP90: g.ITL.P90.OrNaN(),
 	}
 	// The prompts that the window's latencies are of are those that were computed in it. Others are those of requests that finished.

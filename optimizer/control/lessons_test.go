@@ -9,8 +9,8 @@ import (
 	"github.com/llm-inferno/inferno/optimizer/fleet"
 )
 
-// Replicas that decode teach the ITL of iterations without prompts, and nothing of first tokens; those that compute prompts teach nothing, and the size of their
-// cache is theirs all the same.
+// Replicas that decode teach the ITL of iterations without prompts, and nothing of first tokens; those that compute prompts teach how long these take, but where most
+// of that is wait; the size of their cache is theirs all the same.
 func TestWhatRolesTeach(t *testing.T) {
 	group := func(accelerator string) fleet.Group {
 		return fleet.Group{
@@ -32,9 +32,16 @@ func TestWhatRolesTeach(t *testing.T) {
 	of := func(accelerator string) []estimation.Observation {
 		return lessons[Pair{Model: "m", Accelerator: accelerator}].seen
 	}
-	if both, prefill, decode := of("A"), of("A/prefill"), of("A/decode"); len(both) != 1 || len(prefill) != 0 || len(decode) != 1 || both[0].TTFT != 0.5 ||
-		decode[0].PrefixHitRate != 1 || decode[0].ITL != 0.02 || !math.IsNaN(decode[0].TTFT) {
+	if both, prefill, decode := of("A"), of("A/prefill"), of("A/decode"); len(both) != 1 || len(prefill) != 1 || len(decode) != 1 || both[0].TTFT != 0.5 ||
+		decode[0].PrefixHitRate != 1 || decode[0].ITL != 0.02 || !math.IsNaN(decode[0].TTFT) ||
+		!prefill[0].PromptsOnly || prefill[0].TTFT != 0.5 || !math.IsNaN(prefill[0].ITL) {
 		t.Errorf("both %+v, prefill %+v, decode %+v", both, prefill, decode)
+	}
+	crowded := group("A/prefill")
+	crowded.Waiting = fleet.Known(9)
+	snap.Servers[0].Seen.Groups = []fleet.Group{crowded}
+	if taught := lessonsOf(snap)[Pair{Model: "m", Accelerator: "A/prefill"}].seen; len(taught) > 0 {
+		t.Errorf("prompts of which more wait than run teach %+v", taught)
 	}
 	if cache := lessons[Pair{Model: "m", Accelerator: "A/prefill"}].cache; cache != 1e5 {
 		t.Errorf("a prefill's cache holds %d tokens", cache)

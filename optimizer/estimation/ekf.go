@@ -99,6 +99,9 @@ func (t *tracker) observe(o *Observation) Judgement {
 		{"itl", r.logITL, r.itlNoise, t.logITL, j.InnovationITL, &j.SurpriseITL, &m.ITLError},
 		{"ttft", r.logTTFT, r.ttftNoise, t.logTTFT, j.InnovationTTFT, &j.SurpriseTTFT, &m.TTFTError},
 	}
+	if r.prompts { // the law tells it all, and nothing of what it misses for others
+		sensors[1].name = "prompts"
+	}
 	for _, s := range sensors {
 		if math.IsNaN(s.y) || len(notes) > len(r.notes) { // what spoils one latency may spoil the other
 			continue
@@ -191,6 +194,9 @@ func (t *tracker) logITL(r *reading, x []float64) float64 {
 
 func (t *tracker) logTTFT(r *reading, x []float64) float64 {
 	_, ttft := r.latencies(t.law(x))
+	if r.prompts {
+		return math.Log(ttft)
+	}
 	return math.Log(ttft) + x[len(x)-1]
 }
 
@@ -207,8 +213,12 @@ func (t *tracker) batchNoise(r *reading, x []float64, f func(*reading, []float64
 	if !math.IsNaN(r.running) {
 		return r.batchNoise * square(response(r.running*(1+step), 0))
 	}
+	slower := response(math.NaN(), r.rate/(1+step))
+	if r.prompts {
+		return r.batchNoise * square(slower)
+	}
 	n := r.follows(t.law(x))
-	return r.batchNoise * square(max(response(n*(1+step), 0), response(math.NaN(), r.rate/(1+step))))
+	return r.batchNoise * square(max(response(n*(1+step), 0), slower))
 }
 
 // Measurements beyond bend standard deviations count for less, as in Huber's estimator, and are suspicious.

@@ -45,6 +45,10 @@ type Observation struct {
 	TTFTP90, ITLP90 float64
 	// Requests that the means are taken over, of all replicas.
 	Requests float64
+	// PromptsOnly says that the replicas compute prompts for others: their TTFT tells of that alone, and they have no ITL.
+	PromptsOnly bool
+	// InputTokensSD is the standard deviation of InputTokens, used where PromptsOnly is set.
+	InputTokensSD float64
 	// MaxBatch and MaxBatchedTokens that the replicas were started with, 0 where unknown.
 	MaxBatch, MaxBatchedTokens int
 }
@@ -54,7 +58,7 @@ func Unmeasured(source string) Observation {
 	nan := math.NaN()
 	return Observation{
 		Source: source, Time: nan, Window: nan, Replicas: nan, Running: nan, RunningSD: nan, Waiting: nan, ArrivalRate: nan, Throughput: nan, Admissions: nan, Preemptions: nan,
-		InputTokens: nan, OutputTokens: nan, PrefixHitRate: nan, TTFT: nan, ITL: nan, TTFTP90: nan, ITLP90: nan, Requests: nan,
+		InputTokens: nan, InputTokensSD: nan, OutputTokens: nan, PrefixHitRate: nan, TTFT: nan, ITL: nan, TTFTP90: nan, ITLP90: nan, Requests: nan,
 	}
 }
 

@@ -147,3 +147,33 @@ func TestCutPromptsTeachTheSameLaw(t *testing.T) {
 		}
 	}
 }
+
+// Replicas that compute prompts for others have no ITL. Their time to first token tells their law: what is half or twice as long as it was said to be is learned
+// while the prompts wait for each other, and while they do not.
+func TestPromptsAloneTeachTheirLaw(t *testing.T) {
+	l := queueing.Roofline{Overhead: 2.5e-3, Weights: 9.8e-3, Compute: 5.9e-5, Attention: 2e-9, KV: 6.5e-8, Sequence: 3e-5}
+	for _, wrong := range []float64{0.5, 1, 2} {
+		said := l
+		said.Overhead, said.Weights, said.Compute, said.Attention = wrong*l.Overhead, wrong*l.Weights, wrong*l.Compute, wrong*l.Attention
+		for _, use := range []float64{0.1, 0.4, 0.6} {
+			const input = 4096
+			limits := queueing.Limits{MaxBatch: 64, MaxBatchedTokens: 8192}
+			requests := queueing.Requests{InputTokens: input, OutputTokens: 1, ArrivalCV: 1}
+			p := newPupil(t, estimation.EstimatorEKF, rooflinePerformance(said))
+			rate := use / queueing.PromptTime(l, requests, limits, 0)
+			for _, o := range observeEngine(t, l, limits, input, 1, rate, 60, 1) {
+				o.PromptsOnly, o.InputTokensSD, o.ITL = true, 0, math.NaN()
+				p.sees(o)
+			}
+			learned, err := queueing.NewLaw(p.last.Performance)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want := queueing.PromptTime(learned, requests, limits, rate), queueing.PromptTime(l, requests, limits, rate)
+			t.Logf("said to be %.1f times as long, busy for %.0f %%: %.3f s, truly %.3f s", wrong, 100*use, got, want)
+			if math.Abs(got/want-1) > 0.1 {
+				t.Errorf("said to be %.1f times as long, busy for %.0f %%: %.3f s, truly %.3f s", wrong, 100*use, got, want)
+			}
+		}
+	}
+}

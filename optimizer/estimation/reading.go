@@ -34,6 +34,9 @@ func (o *Observation) read(options *Options, last *v1alpha1.SourceMemory) (readi
 		itlNoise:  square(options.ITLNoise) + sampling(o.ITL, o.ITLP90, o.Requests, 0.2),
 		ttftNoise: square(options.TTFTNoise) + sampling(o.TTFT, o.TTFTP90, o.Requests, 0.5),
 	}
+	if r.prompts = o.PromptsOnly; r.prompts {
+		r.logITL, r.running, r.inputSD = math.NaN(), math.NaN(), o.InputTokensSD
+	}
 	if o.PrefixHitRate > 0 {
 		r.cached = o.PrefixHitRate
 	}
@@ -48,7 +51,7 @@ func (o *Observation) read(options *Options, last *v1alpha1.SourceMemory) (readi
 		r.itlNoise *= repeated
 		r.ttftNoise *= repeated
 	}
-	if !math.IsNaN(r.logTTFT) && o.waited() {
+	if !math.IsNaN(r.logTTFT) && !r.prompts && o.waited() {
 		r.logTTFT = math.NaN()
 		r.notes = append(r.notes, "ttft holds waiting for a place in the batch")
 	}
@@ -67,6 +70,10 @@ const tolerated = 0.02
 // readBatch says how sure the batch is. While the load moves, the window that latencies are measured over is not quite the one that the
 // batch is measured over; arrivals tell what a batch grows to and completions what it was, and the window lies between.
 func (o *Observation) readBatch(r *reading, options *Options, last *v1alpha1.SourceMemory) {
+	if r.prompts {
+		r.batchNoise = square(options.RunningNoise)
+		return
+	}
 	if !math.IsNaN(o.Running) {
 		r.batchNoise = square(options.RunningNoise)
 		if last != nil && last.Running > 0 && !o.Settled {
@@ -162,6 +169,7 @@ func (o *Observation) faults() error {
 	unknownOr := func(v float64, ok bool) bool { return math.IsNaN(v) || ok }
 	check("time", o.Time, unknownOr(o.Time, o.Time >= 0 && o.Time < maxSeconds), "seconds since 1970")
 	check("inputTokens", o.InputTokens, o.InputTokens >= 0 && o.InputTokens <= maxTokens, "0 to 1e7")
+	check("inputTokensSD", o.InputTokensSD, !o.PromptsOnly || unknownOr(o.InputTokensSD, o.InputTokensSD >= 0 && o.InputTokensSD <= maxTokens), "0 to 1e7")
 	check("outputTokens", o.OutputTokens, positive(o.OutputTokens, maxTokens), "above 0, to 1e7")
 	check("itl", o.ITL, unknownOr(o.ITL, positive(o.ITL, maxLatency)), "1e-7 to 1e7 seconds")
 	check("ttft", o.TTFT, unknownOr(o.TTFT, positive(o.TTFT, maxLatency)), "1e-7 to 1e7 seconds")
@@ -176,7 +184,7 @@ func (o *Observation) faults() error {
 	}{{"waiting", o.Waiting}, {"requests", o.Requests}, {"throughput", o.Throughput}, {"replicas", o.Replicas}} {
 		check(c.field, c.v, unknownOr(c.v, c.v >= 0 && c.v <= maxCount), "0 to 1e12")
 	}
-	if math.IsNaN(o.Running) {
+	if math.IsNaN(o.Running) || o.PromptsOnly {
 		check("arrivalRate", o.ArrivalRate, positive(o.ArrivalRate, maxRate), "above 0, to 1e7, where running requests are not measured")
 	}
 	if math.IsNaN(o.ITL) && math.IsNaN(o.TTFT) {

@@ -16,6 +16,8 @@ type conditions struct {
 	maxBatch      float64 // +Inf where unknown
 	budget        float64 // tokens per iteration
 	prefills      float64 // that fell on an iteration, mean over iterations; NaN where it follows from the batch
+	prompts       bool    // nothing but prompts is computed, for others
+	inputSD       float64 // of their tokens; NaN where unknown
 }
 
 // latencies predicts ITL and TTFT without a wait for a place, in seconds, of the batch that ran.
@@ -31,6 +33,9 @@ type conditions struct {
 //
 // The older law [queueing.Linear] defines phases instead: ITL = α + β·N, TTFT = γ + δ·in·N.
 func (c conditions) latencies(law queueing.Law) (itl, ttft float64) {
+	if c.prompts {
+		return math.NaN(), c.promptTime(law)
+	}
 	n := c.running
 	if math.IsNaN(n) {
 		n = c.follows(law)
@@ -76,6 +81,15 @@ func (c conditions) first(idle, adds, itl, n float64) float64 {
 	flow := tokens / itl
 	before, behind := flow*square/2, min(flow*(square/2+(parts-1)*whole), parts*room-in)
 	return square/2 + parts*idle + adds + cost*(before+behind) + left/room*whole
+}
+
+// promptTime of replicas that compute nothing else.
+func (c conditions) promptTime(law queueing.Law) float64 {
+	requests := queueing.Requests{
+		InputTokens: c.input, OutputTokens: 1, InputTokensSD: c.inputSD, OutputTokensSD: math.NaN(), PrefixHitRate: c.cached, ArrivalCV: math.NaN(),
+	}
+	limits := queueing.Limits{MaxBatch: int(min(c.maxBatch, assumedMaxBatch)), MaxBatchedTokens: int(c.budget)}
+	return queueing.PromptTime(law, requests, limits, c.rate)
 }
 
 // fullest is how much of the time, and of the budget, prompts are taken to fill at most.

@@ -17,7 +17,7 @@ func (e slidingWindow) Estimate(given jsonspec.Performance, learned *v1alpha1.Pa
 
 // keep writes a reading for the memory, in which zero is not measured.
 func (r *reading) keep() v1alpha1.KeptObservation {
-	k := v1alpha1.KeptObservation{Seconds: r.seconds, InputTokens: r.input, OutputTokens: r.output, PrefixHitRate: r.cached, MaxBatchedTokens: r.budget}
+	k := v1alpha1.KeptObservation{Seconds: r.seconds, InputTokens: r.input, OutputTokens: r.output, PrefixHitRate: r.cached, MaxBatchedTokens: r.budget, PromptsOnly: r.prompts}
 	if math.IsNaN(k.Seconds) {
 		k.Seconds = 0
 	}
@@ -28,6 +28,9 @@ func (r *reading) keep() v1alpha1.KeptObservation {
 		if !math.IsNaN(r.runningSD) {
 			k.RunningSD = r.runningSD
 		}
+	}
+	if r.prompts && !math.IsNaN(r.inputSD) {
+		k.InputTokensSD = r.inputSD
 	}
 	if !math.IsNaN(r.prefills) {
 		k.Prefills = r.prefills
@@ -56,7 +59,7 @@ func recalled(k *v1alpha1.KeptObservation) reading {
 	r := reading{
 		conditions: conditions{
 			running: known(k.Running), runningSD: known(k.RunningSD), rate: k.ArrivalRate, input: k.InputTokens, output: k.OutputTokens,
-			cached: k.PrefixHitRate, maxBatch: known(k.MaxBatch), budget: k.MaxBatchedTokens, prefills: known(k.Prefills),
+			cached: k.PrefixHitRate, maxBatch: known(k.MaxBatch), budget: k.MaxBatchedTokens, prefills: known(k.Prefills), prompts: k.PromptsOnly, inputSD: known(k.InputTokensSD),
 		},
 		seconds: k.Seconds, logITL: math.Log(known(k.ITL)), logTTFT: math.Log(known(k.TTFT)), batchNoise: k.BatchVariance, itlNoise: k.ITLVariance, ttftNoise: k.TTFTVariance,
 	}

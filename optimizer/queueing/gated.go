@@ -74,6 +74,25 @@ func newGated(w Workers, requests Requests, routing Routing) gated {
 	return g
 }
 
+// PromptTime is the mean time in seconds from when a prompt comes to a worker that computes nothing else until it is computed, the wait for others included, while so many
+// come per second. A law's own delay is part of it. Prompts come as [Requests] say; of more than the worker sustains it is as of nearly that.
+func PromptTime(law Law, requests Requests, limits Limits, rate float64) float64 {
+	g := newGated(Workers{Law: law, Count: 1, Limits: limits}, requests, Random)
+	ca2 := requests.ArrivalCV * requests.ArrivalCV
+	if math.IsNaN(ca2) {
+		ca2 = poisson * poisson
+	}
+	t := g.alone
+	if rate > 0 {
+		w := g.wait(math.Min(rate, mostUse*g.most()), ca2)
+		t += w.share * w.mean
+	}
+	if d, ok := law.(Delayed); ok {
+		t += d.FirstTokenDelay()
+	}
+	return t
+}
+
 // most is the highest rate that the station sustains, in requests per second.
 func (g *gated) most() float64 { return float64(g.workers) * g.full / g.whole }
 

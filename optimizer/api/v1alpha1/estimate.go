@@ -106,6 +106,11 @@ type KeptObservation struct {
 	// Prefills that fell on an iteration, 0 where that follows from the batch.
 	// +optional
 	Prefills float64 `json:"prefills,omitempty"`
+	// PromptsOnly says that the replicas computed prompts for others, and InputTokensSD is the standard deviation of their tokens.
+	// +optional
+	PromptsOnly bool `json:"promptsOnly,omitempty"`
+	// +optional
+	InputTokensSD float64 `json:"inputTokensSD,omitempty"`
 	// BatchVariance is the variance of the logarithm of the number that run.
 	// +optional
 	BatchVariance float64 `json:"batchVariance,omitempty"`
