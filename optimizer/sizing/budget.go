@@ -38,7 +38,8 @@ const (
 )
 
 // budgets of a server by accelerator: those in memory where they still stand, chosen anew where not. None where the server fixes its budget or
-// the queueing model does not see what a budget does.
+// the queueing model does not see what a budget does, and none of replicas that only decode: each of their sequences takes one token of an iteration, whatever the
+// budget.
 func (st *Stage) budgets(s *Server, before map[string]Budget, now float64) map[string]Budget {
 	if !st.Model.SeesBudget() || s.MaxBatchedTokens > 0 || s.Demand.None() {
 		return before
@@ -46,11 +47,15 @@ func (st *Stage) budgets(s *Server, before map[string]Budget, now float64) map[s
 	next := maps.Clone(before)
 	for _, p := range s.Pairs {
 		name := p.Accelerator.Name
-		if old := next[name]; p.Fault == nil && p.Performance.Role == "" && !old.stands(now, &s.Demand) {
+		old, model, targets := next[name], st.Model, s.Targets
+		if p.Performance.Role != "" {
+			model, targets = promptsOf(s, p)
+		}
+		if p.Fault == nil && model != nil && !old.stands(now, &s.Demand) {
 			if next == nil {
 				next = map[string]Budget{}
 			}
-			next[name] = Budget{st.chooseBudget(s, p, old.Tokens), now, s.Demand.InputTokens, s.Demand.OutputTokens}
+			next[name] = Budget{chooseBudget(s, p, model, targets, old.Tokens), now, s.Demand.InputTokens, s.Demand.OutputTokens}
 		}
 	}
 	return next
@@ -63,9 +68,10 @@ func (b Budget) stands(now float64, d *demand.Demand) bool {
 
 // chooseBudget is the budget with the highest rate within the targets, or the one there was where that gains too little. Where no budget meets
 // the targets it is the engines' default.
-func (st *Stage) chooseBudget(s *Server, p *Pair, last int) int {
+func chooseBudget(s *Server, p *Pair, model queueing.Model, targets Targets, last int) int {
 	l, r := limits(s, p, 0), s.Demand.Requests(s.Demand.Replicas)
-	best, err := Choose(st.Model, p.Law, r, l, s.Targets, Free{Budget: true})
+	sizer := Sizer{Model: model}
+	best, err := sizer.Choose(p.Law, r, l, targets, Free{Budget: true})
 	if err != nil {
 		return queueing.DefaultMaxBatchedTokens
 	}
@@ -73,9 +79,43 @@ func (st *Stage) chooseBudget(s *Server, p *Pair, last int) int {
 		kept := l
 		kept.MaxBatchedTokens = last
 		kept.MaxBatch = min(kept.MaxBatch, last)
-		if rate, _, err := st.highest(p.Law, r, kept, s.Targets); err == nil && best.Rate <= rate*(1+budgetGain) {
+		if rate, _, err := sizer.Rate(p.Law, r, kept, targets); err == nil && best.Rate <= rate*(1+budgetGain) {
 			return last
 		}
 	}
 	return best.Limits.MaxBatchedTokens
+}
+
+// ampleDecodes are replicas that decode for one that computes prompts, as many as keep up with any budget of its.
+//
+// Tuned: replicas; guard against decodes that decide over the budget of prompts: a prompt takes as long as hundreds of tokens
+const ampleDecodes = 64
+
+// prompts is the queueing model of a replica that computes prompts, and hands them to others that keep up.
+type prompts struct{ queueing.Split }
+
+// Replica implements [queueing.Model].
+func (m prompts) Replica(law queueing.Law, requests queueing.Requests, limits queueing.Limits) (queueing.Replica, error) {
+	s := m.Split
+	s.Prefill.Law, s.Prefill.Limits = law, limits
+	return s.Replica(requests)
+}
+
+// SeesBudget implements [queueing.Model].
+func (prompts) SeesBudget() bool { return true }
+
+// promptsOf a pair that computes prompts: the model of its replicas, beside the first pair that can decode for it, and the targets that they have a part in. Nil where
+// it does not compute prompts, nobody decodes for it, or no target is for first tokens.
+func promptsOf(s *Server, p *Pair) (queueing.Model, Targets) {
+	t := s.Targets
+	t.ITL, t.TPS = 0, 0
+	for _, pair := range pairsOfRoles(s.Pairs) {
+		if pair[0] == p && pair[1].Fault == nil && t.TTFT > 0 {
+			r := &roles{prefill: &Sized{Pair: p, Limits: limits(s, p, 0)}, decode: &Sized{Pair: pair[1], Limits: limits(s, pair[1], 0)}}
+			r.under(p.Law, pair[1].Law, s.Routing)
+			r.split.Prefill.Count, r.split.Decode.Count = 1, ampleDecodes
+			return prompts{r.split}, t
+		}
+	}
+	return nil, t
 }

@@ -37,7 +37,7 @@ func (st *Stage) apart(s *Server, m *Memory, late map[string]int) []*Candidate {
 			r.requests.InputTokens = max(r.requests.InputTokens, s.Demand.GrownInputTokens)
 			return r.candidate(1, 1, demand)
 		}
-		wanted := func(p *Pair) queueing.Limits { return limits(s, p, 0) }
+		wanted := func(p *Pair) queueing.Limits { return limits(s, p, m.Budgets[p.Accelerator.Name].Tokens) }
 		c := with(wanted)
 		if c.Fault = errors.Join(allowed(s, pair[0], inForce), allowed(s, pair[1], inForce)); c.Fault == nil {
 			st.sizeRoles(c, s)
