@@ -371,6 +371,8 @@ func newPool(d *draft, levels []level) *pool {
 				if possible && !slices.ContainsFunc(s.options, func(better option) bool { return better.within(o) }) {
 					s.options = append(s.options, o)
 					values = append(values, c.Value)
+				} else {
+					f.uses = f.uses[:first]
 				}
 			}
 			if len(s.options) > 0 {
